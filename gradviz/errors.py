@@ -1,0 +1,62 @@
+"""The exception tree: every refusal of gradviz is a `GradvizError` that says what, where and what is accepted.
+
+    GradvizError
+    ├── ExpressionError       math text that cannot be read; carries the column and draws a caret
+    ├── InputError            a target, an option or a value that `trace` does not accept
+    ├── TraceError            code that ran but whose graph cannot be traced (freed, cut, compiled, transformed)
+    ├── PartialError          a local partial that cannot be evaluated (buffers freed, value changed in place)
+    ├── CheckError            a check that was asked for something that it cannot do
+    └── RenderError           a picture that cannot be drawn (unknown format, out of time)
+"""
+
+from __future__ import annotations
+
+
+class GradvizError(Exception):
+    """Base of everything that gradviz refuses. `str(error)` is a complete sentence for the user."""
+
+
+class ExpressionError(GradvizError):
+    """Math text that cannot be read.
+
+    Attributes:
+        text: the text as given.
+        column: 1-based column of the first offending character.
+    """
+
+    def __init__(self, message: str, text: str, column: int) -> None:
+        self.text = text
+        self.column = column
+        super().__init__(f"{message}\n{caret_line(text, column)}")
+
+
+class InputError(GradvizError):
+    """A target, an option or a value that is not accepted."""
+
+
+class TraceError(GradvizError):
+    """Code that ran, but whose graph cannot be traced."""
+
+
+class PartialError(GradvizError):
+    """A local partial that cannot be evaluated."""
+
+
+class CheckError(GradvizError):
+    """A check that was asked for something that it cannot do."""
+
+
+class RenderError(GradvizError):
+    """A picture that cannot be drawn."""
+
+
+def caret_line(text: str, column: int) -> str:
+    """The part of `text` around `column` (1-based) on one line, and a caret below that column.
+
+    >>> print(caret_line("x * foo(y)", 5))
+      x * foo(y)
+          ^
+    """
+    start = max(0, column - 41)
+    shown = text[start : start + 80].replace("\n", " ").replace("\t", " ")
+    return f"  {shown}\n  {' ' * (column - 1 - start)}^"

@@ -1,0 +1,76 @@
+"""One recorded aten call as a value: what every later step (recovery, partials, symbolic rules, the check) reads.
+
+The tensors in it are detached snapshots of what the call really received and returned. One tensor at one version is one
+snapshot object, so data flow between calls is object identity: an argument `is` the output of the call that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorArgument:
+    """One tensor among the arguments of a call.
+
+    Attributes:
+        position: its place among the call's tensor arguments, lists flattened, absent ones not counted; the edge key.
+        name: the name of the schema's argument; `tensors[1]` for the second of a list.
+        tensor: the detached snapshot.
+    """
+
+    position: int
+    name: str
+    tensor: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpCall:
+    """One aten call as it ran.
+
+    Attributes:
+        overload: the aten overload, for instance `aten.mul.Tensor`.
+        args, kwargs: as the dispatcher saw them; tensors are detached snapshots, numbers are plain Python numbers.
+        outputs: the results, flattened; None where the op returned none.
+    """
+
+    overload: torch._ops.OpOverload
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    outputs: tuple[Tensor | None, ...] = ()
+
+    @property
+    def op(self) -> str:
+        """The function's name without overload and in-place mark: `mul` for `aten.mul_.Tensor`."""
+        return op_name(self.overload)
+
+    def tensor_arguments(self) -> Iterator[TensorArgument]:
+        """The tensors among the arguments, in the order of the schema, numbered as edge keys are."""
+        for position, (name, tensor) in enumerate(tensors_of(self.overload, self.args, self.kwargs)):
+            yield TensorArgument(position=position, name=name, tensor=tensor)
+
+
+def op_name(overload: torch._ops.OpOverload) -> str:
+    """`aten.add_.Tensor` -> `add`; `aten._softmax.default` -> `_softmax`."""
+    name: str = overload._schema.name.split("::")[-1]
+    return name[:-1] if name.endswith("_") and not name.endswith("__") else name
+
+
+def tensors_of(overload: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """The (name, tensor) pairs among the arguments of a call, lists flattened, in the order of the schema."""
+    schema = overload._schema.arguments
+    named = [(schema[place].name, value) for place, value in enumerate(args)]
+    if kwargs:
+        named += [(argument.name, kwargs[argument.name]) for argument in schema[len(args) :] if argument.name in kwargs]
+    for name, value in named:
+        if isinstance(value, Tensor):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            for place, item in enumerate(value):
+                if isinstance(item, Tensor):
+                    yield f"{name}[{place}]", item
