@@ -1,0 +1,53 @@
+# Every target does its own set-up: a virtual environment in .venv, made once, and again when its recipe changes.
+
+PYTHON ?= python3
+VENV   ?= .venv
+OUT    ?= out
+PORT   ?= 8501
+
+BIN   := $(VENV)/bin
+BENCH := $(VENV)-bench
+PIP   := pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# A Python may come without ensurepip (Debian's does); then the pip that is there puts one into the environment.
+new_environment = $(PYTHON) -m venv --clear $(1) || \
+    { $(PYTHON) -m venv --clear --without-pip $(1) && $(PYTHON) -m pip --python $(1)/bin/python install pip; }
+
+.PHONY: help app test demo lint bench clean
+
+help:
+	@echo "make app    set up, then start the app on a worked example (PORT=$(PORT))"
+	@echo "make test   set up, then run every test"
+	@echo "make demo   trace, check and draw the lecture examples into $(OUT)/"
+	@echo "make lint   ruff and mypy"
+	@echo "make bench  time and memory, with other tools beside us (own environment $(BENCH))"
+	@echo "make clean  remove all that the other targets made"
+
+app: $(VENV)/ready
+	$(BIN)/streamlit run app.py --server.port $(PORT) --server.showEmailPrompt false --browser.gatherUsageStats false
+
+test: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_ARGS)  # small tensors run faster on one thread
+
+demo: $(VENV)/ready
+	$(BIN)/python -m examples $(OUT)
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(BENCH)/ready
+	$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(call new_environment,$(VENV))
+	$(BIN)/python -m $(PIP) -e '.[app,slides,dev]'
+	touch $@
+
+$(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(call new_environment,$(BENCH))
+	$(BENCH)/bin/python -m $(PIP) -e . -r benchmarks/requirements.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(BENCH) $(OUT) build .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
