@@ -1,0 +1,51 @@
+"""gradviz: see, explain and check the gradients of PyTorch code.
+
+How data flows, each step taking values and returning new ones:
+
+    what the user hands in   program.py   text, sympy, callable, module -> Program          (expression/ reads math text)
+      -> record              record.py    one forward pass under a dispatch mode -> the aten calls, in order
+                             versions.py  what each tensor held when, while in-place ops change it
+                             backward.py  one backward pass -> cotangents and contributions, in the engine's order
+      -> graph               draft.py     calls and autograd nodes joined -> nodes and edges (recover/ fills what was not recorded)
+                             naming.py    what the user's code calls each value
+                             build.py     numbered, named, written -> GradGraph, a networkx.MultiDiGraph
+                             partials.py  the local Jacobian of an edge, as its autograd node computes it, on demand
+      -> analyses            symbolic/    one rule per aten overload: exact reference derivatives and formulas
+                             check/       autograd against sympy, edge by edge -> CheckReport
+      -> view                view/        GradGraph + choices -> View: what is on the picture
+      -> renderers           render/      View -> DOT -> SVG, PNG, PDF
+      -> front ends          cli.py, app/
+
+    >>> import gradviz
+    >>> graph = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu")
+    >>> graph
+    <GradGraph of 'd': 6 nodes, 6 edges, 2 leaves>
+"""
+
+from gradviz.errors import (
+    CheckError,
+    ExpressionError,
+    GradvizError,
+    InputError,
+    PartialError,
+    RenderError,
+    TraceError,
+)
+from gradviz.graph import GradGraph
+from gradviz.partials import LocalPartial
+from gradviz.trace import Tape, record, trace
+
+__all__ = [
+    "CheckError",
+    "ExpressionError",
+    "GradGraph",
+    "GradvizError",
+    "InputError",
+    "LocalPartial",
+    "PartialError",
+    "RenderError",
+    "Tape",
+    "TraceError",
+    "record",
+    "trace",
+]

@@ -1,0 +1,256 @@
+"""Turns a recording and one backward pass into a `GradGraph`: numbers the draft in forward order, names it, writes it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node, get_gradient_edge
+
+from gradviz.backward import AutogradGraph, Backward, autograd_graph, run_backward
+from gradviz.draft import Draft, DraftEdge, DraftNode, Key, draft_of
+from gradviz.graph import GradGraph
+from gradviz.naming import Naming, TensorNames, UniqueNames, assigned_in_code
+from gradviz.names import named_tensors, result_names
+from gradviz.outputs import differentiable_outputs, starting_cotangents
+from gradviz.partials import LocalPartial
+from gradviz.record import Recorder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """What was run: the recorder that listened and what the code returned."""
+
+    recorder: Recorder
+    result: Any
+
+
+def build_graph(traced: Traced, naming: Naming, grad_output: Any = None) -> GradGraph:
+    """The graph of what was traced.
+
+    Raises:
+        TraceError: no gradient leads to the result, or its graph cannot be traced.
+        InputError: `grad_output` is missing or does not fit.
+    """
+    outputs = differentiable_outputs(traced.result)
+    cotangents = starting_cotangents(outputs, grad_output)
+    roots = [get_gradient_edge(output) for output in outputs]
+    autograd = autograd_graph([root.node for root in roots])
+    backward = run_backward(autograd, outputs, cotangents)
+    with torch.no_grad():
+        draft = draft_of(autograd, traced.recorder, [tensor for _, tensor in named_tensors(naming.inputs)])
+        writer = _Writer(draft, backward, naming, traced.recorder)
+        return writer.written([(root.node, root.output_nr) for root in roots], autograd)
+
+
+class _Writer:
+    def __init__(self, draft: Draft, backward: Backward, naming: Naming, recorder: Recorder) -> None:
+        self._draft = draft
+        self._backward = backward
+        self._naming = naming
+        self._recorder = recorder
+        self._names = TensorNames(naming)
+        self._assigned = assigned_in_code(recorder)
+        self._modules = naming.modules()
+        self._used: dict[Key, set[int]] = {key: set() for key in draft.nodes}
+        self._edges_into: dict[Key, list[DraftEdge]] = {key: [] for key in draft.nodes}
+        for edge in draft.edges:
+            self._used[edge.tail].add(edge.output)
+            self._edges_into[edge.head].append(edge)
+
+    def written(self, roots: list[tuple[Node, int]], autograd: AutogradGraph) -> GradGraph:
+        graph = GradGraph()
+        root_outputs = [(node, self._draft.nodes[node].differentiable[output]) for node, output in roots]
+        for key, output in root_outputs:
+            self._used[key].add(output)
+        order = self._ordered()
+        number = {key: place for place, key in enumerate(order)}
+        names = self._named(order)
+        backward_order = self._backward_order(autograd)
+        root_keys = {key for key, _ in root_outputs}
+        for key in order:
+            attributes = self._attributes(key, names[key])
+            attributes["backward_order"] = backward_order.get(key)
+            attributes["is_output"] = key in root_keys
+            graph.add_node(number[key], **attributes)
+        for key in order:
+            head = number[key]
+            contributions = self._backward.contributions.get(key, ()) if isinstance(key, Node) else ()
+            for edge in self._edges_into[key]:
+                graph.add_edge(
+                    number[edge.tail],
+                    head,
+                    key=edge.position,
+                    argument=edge.argument,
+                    output=edge.output,
+                    partial=_partial(graph, edge, number),
+                    contribution=_added(contributions[edge.slot], self._draft.nodes[edge.tail].values[edge.output])
+                    if edge.slot is not None and contributions
+                    else None,
+                    cut=edge.cut,
+                )
+        graph.graph["outputs"] = [number[key] for key, _ in root_outputs]
+        graph.graph["output_places"] = [output for _, output in root_outputs]
+        graph.graph["leaves"] = {names[key]: number[key] for key in order if self._draft.nodes[key].kind == "leaf"}
+        graph.graph["names"] = {name: number[key] for key, name in names.items()}
+        return graph
+
+    def _ordered(self) -> list[Key]:
+        """Forward order: leaves, constants, then ops as they ran, each after what feeds it."""
+        waiting = {key: len(edges) for key, edges in self._edges_into.items()}
+        heads: dict[Key, list[Key]] = {}
+        for edge in self._draft.edges:
+            heads.setdefault(edge.tail, []).append(edge.head)
+        known = {id(tensor): place for place, tensor in enumerate(self._names.tensors())}
+
+        def entry(key: Key, count: int) -> tuple[tuple[int, int, int, int], int, Key]:
+            node = self._draft.nodes[key]
+            first = node.tensors[0]
+            place = known.get(id(first), len(known)) if node.kind != "op" else 0
+            return (node.priority[0], place, *node.priority[1:]), count, key
+
+        heap = [entry(key, place) for place, (key, count) in enumerate(waiting.items()) if count == 0]
+        heapq.heapify(heap)
+        order: list[Key] = []
+        pushed = len(waiting)
+        while heap:
+            _, _, key = heapq.heappop(heap)
+            order.append(key)
+            for head in heads.get(key, ()):
+                waiting[head] -= 1
+                if waiting[head] == 0:
+                    pushed += 1
+                    heapq.heappush(heap, entry(head, pushed))
+        return order
+
+    def _named(self, order: list[Key]) -> dict[Key, str]:
+        unique = UniqueNames()
+        names: dict[Key, str] = {}
+        for key in order:
+            name = self._own_name(key, self._draft.nodes[key])
+            if name:
+                names[key] = unique.named(name)
+                for part in name.split(", ") if ", " in name else ():
+                    unique.named(part)
+        for key in order:
+            if key not in names:
+                names[key] = unique.letter()
+        return names
+
+    def _own_name(self, key: Key, node: DraftNode) -> str:
+        used = sorted(self._used[key]) or [0]
+        found = [self._names.of_tensor(tensor) for tensor in node.tensors if tensor is not None]
+        if len(used) == 1 and any(found):
+            return next(name for name in found if name)
+        assigned = self._assigned_names(node)
+        if assigned:
+            if len(assigned) == 1:
+                return assigned[0]
+            return assigned[used[0]] if len(used) == 1 else ", ".join(assigned)
+        if isinstance(key, Node) and node.kind == "op":
+            return next((name for output in range(len(node.differentiable)) if (name := self._names.of_edge(key, output))), "")
+        return ""
+
+    def _attributes(self, key: Key, name: str) -> dict[str, Any]:
+        node = self._draft.nodes[key]
+        used = tuple(sorted(self._used[key])) or node.differentiable[:1] or (0,)
+        cotangents = self._cotangents(key, node)
+        metadata = [self._metadata(key, node, place) for place in range(len(node.values))]
+        several = len(used) > 1
+        first = used[0]
+        return {
+            "kind": node.kind,
+            "name": name,
+            "output_names": self._output_names(node, name) if several else (name,),
+            "op": node.op,
+            "expression": next((t for x in node.tensors if (t := self._names.expressions.get(id(x)))), ""),
+            "value": node.values if several else node.values[first],
+            "value_missing": node.value_missing if node.values[first] is None else "",
+            "cotangent": tuple(map(cotangents.get, range(len(node.values)))) if several else cotangents.get(first),
+            "shape": tuple(shape for shape, _, _ in metadata) if several else metadata[first][0],
+            "dtype": metadata[first][1],
+            "device": metadata[first][2],
+            "requires_grad": node.requires_grad,
+            "outputs": used,
+            "module": self._module(node, name),
+            "source": self._source(node),
+            "call": node.call,
+            "inner_calls": node.inner_calls,
+            "inner_inputs": node.inner_inputs,
+        }
+
+    def _metadata(self, key: Key, node: DraftNode, place: int) -> tuple[tuple[int, ...], torch.dtype, torch.device]:
+        """Shape, dtype and device of one output; autograd knows them where the value is not known."""
+        value = node.values[place]
+        if value is None and isinstance(key, Node) and place in node.differentiable:
+            value = key._input_metadata[node.differentiable.index(place)]  # type: ignore[attr-defined]
+        if value is None:
+            return (), torch.float32, torch.device("cpu")
+        return tuple(value.shape), value.dtype, value.device
+
+    def _cotangents(self, key: Key, node: DraftNode) -> dict[int, Tensor | None]:
+        """Output of the call -> the cotangent that reached it."""
+        if not isinstance(key, Node):
+            return {}
+        if node.kind == "leaf":
+            return {0: self._backward.gradients.get(key)}
+        return dict(zip(node.differentiable, self._backward.cotangents.get(key, ()), strict=False))
+
+    def _output_names(self, node: DraftNode, name: str) -> tuple[str, ...]:
+        assigned = self._assigned_names(node)
+        if len(assigned) == len(node.values):
+            return assigned
+        return tuple(f"{name}[{place}]" for place in range(len(node.values)))
+
+    def _module(self, node: DraftNode, name: str) -> str:
+        if node.kind != "op":
+            return name.rpartition(".")[0]
+        module = self._recorder.calls[node.call_index].module if node.call_index is not None else None
+        return "" if module is None else self._modules.get(id(module), type(module).__name__)
+
+    def _source(self, node: DraftNode) -> str:
+        return "" if node.call_index is None else self._naming.source(node.frames)
+
+    def _assigned_names(self, node: DraftNode) -> tuple[str, ...]:
+        """What the user's code assigns the result to: one name, or one for each output."""
+        if node.call_index is None:
+            return ()
+        if node.inner_calls:
+            return next((names for names in result_names(node.frames) if len(names) in (1, len(node.values))), ())
+        return self._assigned.get(node.call_index, ())
+
+    def _backward_order(self, autograd: AutogradGraph) -> dict[Key, int]:
+        """Key -> its place in the engine's order. A leaf's gradient is settled right after its last contribution."""
+        waiting: dict[Node, int] = dict.fromkeys(autograd.variables, 0)
+        for node in self._backward.order:
+            for tail, _ in autograd.slots[node]:
+                if tail in waiting:
+                    waiting[tail] += 1
+        order: list[Node] = [node for node, count in waiting.items() if count == 0]
+        for node in self._backward.order:
+            order.append(node)
+            for tail, _ in autograd.slots[node]:
+                if tail in waiting:
+                    waiting[tail] -= 1
+                    if waiting[tail] == 0:
+                        order.append(tail)
+        return {node: place for place, node in enumerate(order)}
+
+
+def _added(contribution: Tensor | None, value: Tensor | None) -> Tensor | None:
+    """A contribution as the engine adds it: a node may answer before broadcasting is summed away, or in another dtype."""
+    if contribution is None or value is None:
+        return contribution
+    if contribution.shape != value.shape:
+        contribution = contribution.sum_to_size(value.shape)
+    return contribution if contribution.dtype == value.dtype else contribution.to(value.dtype)
+
+
+def _partial(graph: GradGraph, edge: DraftEdge, number: Mapping[Key, int]) -> LocalPartial | None:
+    if edge.slot is None or not isinstance(edge.head, Node):
+        return None
+    return LocalPartial(graph, (number[edge.tail], number[edge.head], edge.position), edge.head, edge.slot)

@@ -1,0 +1,178 @@
+"""Turns places in the user's code into names: the variable that a call's result is assigned to, and its source line.
+
+The name is read from the bytecode after the call, not from a dictionary of locals: it is exact where a name is bound
+again and again (`h = layer(h)`), and reading it costs nothing while the code runs.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dis
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Frames = tuple[tuple[CodeType, int], ...]
+
+
+@lru_cache(maxsize=100_000)
+def assigned_names(code: CodeType, offset: int) -> tuple[str, ...]:
+    """The names that the result of the instruction at `offset` is assigned to, in order; () where it is not assigned.
+
+    Two names for `a, b = f(x)`, one for `y = f(x)`, `self.y = f(x)` and `y: Tensor = f(x)`. `y = z = f(x)` gives the first.
+    """
+    following = _following(code, offset)
+    if not following:
+        return ()
+    first = following[0]
+    if first.opname == "UNPACK_SEQUENCE":
+        names = list(islice(_stored(following[1:]), first.arg or 0))
+        return tuple(names) if len(names) == first.arg else ()
+    if first.opname in ("COPY", "SWAP"):
+        following = following[1:]
+    return tuple(islice(_stored(following), 1))
+
+
+@lru_cache(maxsize=100_000)
+def source_line(code: CodeType, offset: int) -> str:
+    """`file.py:12` for the instruction at `offset`; a notebook cell gives its own file name."""
+    line = next(islice(code.co_positions(), offset // 2, None), (None,))[0] or code.co_firstlineno
+    return f"{Path(code.co_filename).name}:{line}"
+
+
+def result_names(frames: Frames) -> Iterator[tuple[str, ...]]:
+    """The names that the result of a call gets, frame by frame: where a function returns it, its caller's name follows."""
+    for code, offset in frames:
+        names = assigned_names(code, offset)
+        if names:
+            yield names
+        elif not _returned(code, offset):
+            return
+
+
+def input_names(signature: inspect.Signature | None, args: Iterable[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Argument name -> what was handed in for it. `*xs` gives `xs[0]`, `xs[1]`; `**options` gives its own keys."""
+    if signature is None:
+        return {f"input_{place}": value for place, value in enumerate(args)} | dict(kwargs)
+    bound = signature.bind(*args, **kwargs)
+    named: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            named |= {f"{name}[{place}]" if len(value) > 1 else name: item for place, item in enumerate(value)}
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            named |= value
+        else:
+            named[name] = value
+    return named
+
+
+def named_tensors(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Tensors in nested tuples, lists, dicts and modules, each with the path that leads to it.
+
+    A module's parameters and buffers carry their own dotted paths where it is the only module, and the variable's name in
+    front where there are several.
+    """
+    modules = {id(value): name for name, value in named.items() if isinstance(value, torch.nn.Module)}
+    pending = list(reversed(named.items()))
+    seen: set[int] = set()
+    while pending:
+        name, value = pending.pop()
+        if isinstance(value, Tensor):
+            yield name, value
+        elif isinstance(value, torch.nn.Module):
+            prefix = f"{name}." if len(modules) > 1 else ""
+            yield from ((prefix + path, tensor) for path, tensor in value.named_parameters(remove_duplicate=False))
+            yield from ((prefix + path, tensor) for path, tensor in value.named_buffers())
+        elif isinstance(value, (tuple, list, Mapping)) and id(value) not in seen:
+            seen.add(id(value))
+            if isinstance(value, Mapping):
+                items = [(f"{name}.{key}", item) for key, item in value.items()]
+            else:
+                fields = getattr(value, "_fields", None)
+                items = [(f"{name}.{fields[i]}" if fields else f"{name}[{i}]", item) for i, item in enumerate(value)]
+            pending.extend(reversed(items))
+
+
+def closure_names(function: Any) -> dict[str, Any]:
+    """Free variables of a function and the globals that it names, nested functions included: name -> value."""
+    function = inspect.unwrap(function) if callable(function) else function
+    if inspect.ismethod(function):
+        return {"self": function.__self__} | closure_names(function.__func__)
+    if not inspect.isfunction(function):
+        return {}
+    values: dict[str, Any] = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            values[name] = cell.cell_contents
+        except ValueError:  # the enclosing function has not assigned it yet
+            continue
+    pending = [function.__code__]
+    while pending:
+        code = pending.pop()
+        values |= {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
+        pending.extend(constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return values
+
+
+def frame_names(frame: FrameType | None) -> dict[str, Any]:
+    """Local variables of a frame and the globals that its code names."""
+    if frame is None:
+        return {}
+    if frame.f_locals is frame.f_globals:
+        return {name: value for name, value in frame.f_globals.items() if not name.startswith("__")}
+    named = dict(frame.f_locals)
+    return named | {name: frame.f_globals[name] for name in frame.f_code.co_names if name in frame.f_globals}
+
+
+def letters() -> Iterator[str]:
+    """a, b, ..., z, a1, b1, ...: the names of the blackboard for values that have none."""
+    alphabet = "abcdefghijklmnopqrstuvwxyz"
+    yield from alphabet
+    round_number = 0
+    while True:
+        round_number += 1
+        yield from (f"{letter}{round_number}" for letter in alphabet)
+
+
+@lru_cache(maxsize=10_000)
+def _instructions(code: CodeType) -> tuple[list[dis.Instruction], list[int]]:
+    instructions = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
+    return instructions, [step.offset for step in instructions]
+
+
+def _following(code: CodeType, offset: int) -> list[dis.Instruction]:
+    """The instructions after the one at `offset`; CPython may report an offset inside the caches of an instruction."""
+    instructions, offsets = _instructions(code)
+    place = bisect.bisect_right(offsets, offset)
+    return instructions[place : place + 40]
+
+
+def _stored(instructions: Sequence[dis.Instruction]) -> Iterator[str]:
+    """Names stored by the instructions at the start of a sequence, up to the first one that does something else."""
+    for place, step in enumerate(instructions):
+        if step.opname == "STORE_FAST_STORE_FAST":
+            yield from step.argval
+        elif step.opname == "STORE_FAST_LOAD_FAST":
+            yield step.argval[0]
+            return
+        elif step.opname in ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF"):
+            yield str(step.argval)
+        elif step.opname.startswith("LOAD_") and [i.opname for i in instructions[place + 1 : place + 2]] == ["STORE_ATTR"]:
+            yield str(instructions[place + 1].argval)  # `self.y = ...` loads `self` first
+            return
+        else:
+            return
+
+
+def _returned(code: CodeType, offset: int) -> bool:
+    """Whether the instruction after the one at `offset` returns its result."""
+    following = _following(code, offset)
+    return bool(following) and following[0].opname.startswith("RETURN")

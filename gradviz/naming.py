@@ -1,0 +1,136 @@
+"""Decides what each value of a traced graph is called, from all that is known about the user's code.
+
+Where two names fit, the first assigned wins: explicit names, then arguments, then what the code assigns a call's result to,
+then local variables, closure and parameters. A value that no name fits gets a letter, in order of computation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from gradviz.names import Frames, letters, named_tensors, result_names, source_line
+from gradviz.program import Note
+from gradviz.record import Recorder, outputs_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """Where names come from.
+
+    Attributes:
+        explicit: name -> tensor, from the `names=` option.
+        inputs: argument name -> input, tensors in nested containers.
+        surroundings: name -> value, from the closure, the globals or the caller's frame.
+        notes: what sub-expressions of math text are called.
+        source_frame: where `trace` was called: the source line of calls that no user frame made.
+    """
+
+    explicit: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    surroundings: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[Note] = ()
+    source_frame: tuple[CodeType, int] | None = None
+
+    def modules(self) -> dict[int, str]:
+        """id of each module that the inputs and surroundings hold -> its dotted path."""
+        roots = {
+            name: value
+            for name, value in (*self.inputs.items(), *self.surroundings.items())
+            if isinstance(value, torch.nn.Module)
+        }
+        several = len({id(root) for root in roots.values()}) > 1
+        paths: dict[int, str] = {}
+        for name, root in roots.items():
+            for path, module in root.named_modules():
+                paths.setdefault(id(module), ".".join(part for part in (name if several else "", path) if part))
+        return paths
+
+    def source(self, frames: Frames) -> str:
+        """The user's line that made a call, `file.py:12`: its innermost frame, or where `trace` was called."""
+        if frames:
+            return source_line(*frames[0])
+        return source_line(*self.source_frame) if self.source_frame else ""
+
+
+class TensorNames:
+    """Looks up what the tensors of one trace are called: by identity, and by the autograd edge that they carry."""
+
+    def __init__(self, naming: Naming) -> None:
+        self._by_id: dict[int, str] = {}
+        self._by_edge: dict[tuple[Node, int], str] = {}
+        self._kept: list[Tensor] = []
+        self.expressions: dict[int, str] = {}
+        for source in (naming.explicit, naming.inputs):
+            self._learn(named_tensors(source))
+        for note in naming.notes:
+            self.expressions.setdefault(id(note.tensor), note.text)
+            if note.name:
+                self._learn([(note.name, note.tensor)])
+        self._learn(named_tensors(naming.surroundings))
+
+    def of_tensor(self, tensor: Tensor) -> str:
+        """The name of this tensor object; "" where it has none."""
+        return self._by_id.get(id(tensor), "")
+
+    def of_edge(self, node: Node, output: int) -> str:
+        """The name of the tensor that an autograd node made; "" where it has none."""
+        return self._by_edge.get((node, output), "")
+
+    def tensors(self) -> list[Tensor]:
+        """The named tensors, in the order in which they were named."""
+        return self._kept
+
+    def _learn(self, pairs: Iterable[tuple[str, Tensor]]) -> None:
+        for name, tensor in pairs:
+            self._kept.append(tensor)
+            self._by_id.setdefault(id(tensor), name)
+            if tensor.grad_fn is not None:
+                self._by_edge.setdefault((tensor.grad_fn, tensor.output_nr), name)
+
+
+def assigned_in_code(recorder: Recorder) -> dict[int, tuple[str, ...]]:
+    """Call index -> the names that the user's code assigns its results to.
+
+    Of the calls of one visit only the last that autograd or the user can see is what the code gets back.
+    """
+    last_of_visit: dict[int, int] = {}
+    for index, call in enumerate(recorder.calls):
+        held = last_of_visit.get(call.visit)
+        if held is None or call.sequence >= 0 or recorder.calls[held].sequence < 0:
+            last_of_visit[call.visit] = index
+    found: dict[int, tuple[str, ...]] = {}
+    for index in last_of_visit.values():
+        call = recorder.calls[index]
+        count = len(outputs_of(call.result))
+        for names in result_names(call.frames):
+            if len(names) in (1, count) and names != ("_",):
+                found[index] = names
+                break
+    return found
+
+
+class UniqueNames:
+    """Hands out each name once: a second `h` becomes `h_2`; a value without a name gets the next free letter."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._letters = letters()
+        self._counts: dict[str, int] = {}
+
+    def named(self, name: str) -> str:
+        candidate = name
+        while candidate in self._taken:
+            self._counts[name] = count = self._counts.get(name, 1) + 1
+            candidate = f"{name}_{count}"
+        self._taken.add(candidate)
+        return candidate
+
+    def letter(self) -> str:
+        return self.named(next(letter for letter in self._letters if letter not in self._taken))

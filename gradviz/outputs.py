@@ -1,0 +1,107 @@
+"""Finds the tensors to differentiate in what the user's code returned, and the cotangents to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradviz.errors import InputError, TraceError
+
+
+def differentiable_outputs(result: Any) -> list[Tensor]:
+    """The tensors with a gradient in `result`: itself, its `loss` where it has one, or those in nested containers.
+
+    Raises:
+        TraceError: there is none; says why.
+    """
+    loss = result.get("loss") if isinstance(result, Mapping) else None
+    if isinstance(loss, Tensor):
+        result = loss
+    tensors = list(_tensors(result))
+    if not tensors:
+        raise TraceError(
+            f"the traced code returned {_described(result)}, not a tensor; return the tensor to differentiate, or pass "
+            "loss=lambda out: ..."
+        )
+    found = [tensor for tensor in tensors if tensor.requires_grad]
+    for tensor in tensors:
+        _refuse_untraceable(tensor)
+    if not found:
+        raise TraceError(_no_gradient(tensors[0]))
+    return found
+
+
+def starting_cotangents(outputs: list[Tensor], grad_output: Any) -> list[Tensor]:
+    """The cotangents of the outputs: those given, or 1 for an output with one element.
+
+    Raises:
+        InputError: an output has several elements and no cotangent is given, or shapes differ.
+    """
+    if grad_output is None:
+        given: list[Any] = [None] * len(outputs)
+    else:
+        given = list(grad_output) if isinstance(grad_output, (list, tuple)) else [grad_output]
+    if len(given) != len(outputs):
+        raise InputError(f"grad_output has {len(given)} tensors; the traced code has {len(outputs)} differentiable outputs")
+    return [_cotangent(output, cotangent) for output, cotangent in zip(outputs, given, strict=True)]
+
+
+def _cotangent(output: Tensor, given: Any) -> Tensor:
+    shape = tuple(output.shape)
+    if given is None:
+        if output.numel() != 1:
+            raise InputError(
+                f"the output has shape {shape}: a gradient needs a single number; pass grad_output= with that shape, or "
+                "loss=lambda out: ... that maps it to one number"
+            )
+        if output.is_complex():
+            raise InputError("the output is complex: pass grad_output=, or loss=lambda out: ... that maps it to a real number")
+        return torch.ones_like(output, memory_format=torch.preserve_format).detach()
+    cotangent = torch.as_tensor(given, dtype=output.dtype, device=output.device).detach()
+    if tuple(cotangent.shape) != shape:
+        raise InputError(f"grad_output has shape {tuple(cotangent.shape)}; the output has shape {shape}")
+    return cotangent
+
+
+def _tensors(result: Any) -> Iterator[Tensor]:
+    pending = [result]
+    seen: set[int] = set()
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (Mapping, list, tuple)) and id(value) not in seen:
+            seen.add(id(value))
+            items = value.values() if isinstance(value, Mapping) else value
+            pending.extend(reversed(list(items)))
+
+
+def _refuse_untraceable(tensor: Tensor) -> None:
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        raise TraceError(
+            "this tensor belongs to a torch.func transform (grad, vjp, jvp, vmap, ...): it has no autograd graph; trace the "
+            "plain function with inputs that require grad instead"
+        )
+    if tensor.is_inference():
+        raise TraceError("this tensor was made under torch.inference_mode(), which keeps no graph; run the code without it")
+    if tensor.grad_fn is not None and "Compiled" in tensor.grad_fn.name():
+        raise TraceError(
+            "this tensor was computed by torch.compile'd code, whose ops autograd does not see; trace the function itself "
+            "(gradviz.trace(fn, x) runs it op by op) or the model before torch.compile"
+        )
+
+
+def _no_gradient(tensor: Tensor) -> str:
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return f"the output has dtype {tensor.dtype}, which has no gradient; trace a floating-point value"
+    return (
+        "no gradient leads to this output: it has no grad_fn. Either no input requires grad (call x.requires_grad_() or pass "
+        "parameters that do), or the path is cut by detach(), .data, .item() or torch.no_grad()"
+    )
+
+
+def _described(result: Any) -> str:
+    return "None" if result is None else f"a {type(result).__name__} without tensors"

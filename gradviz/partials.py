@@ -1,0 +1,225 @@
+"""The local partial of one edge: d(consumer)/d(producer) as the autograd node itself computes it.
+
+A builtin node is callable, a Python `autograd.Function` node has `apply`; either maps the cotangents of its outputs to
+contributions to its inputs. So a wrong custom backward shows here as it is. Nodes can be asked as long as the graph's
+buffers live, which `trace` takes care of, and as long as no saved tensor is changed in place.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import Node
+
+from gradviz.errors import PartialError
+
+if TYPE_CHECKING:
+    import sympy
+
+    from gradviz.graph import Edge, GradGraph
+
+MAX_JACOBIAN_ELEMENTS = 2**27
+"""Above this many elements a dense local Jacobian is refused: 1 GiB in float64."""
+ROWS_AT_ONCE = 4096
+
+
+class LocalPartial:
+    """d(head)/d(tail) across one edge, all other arguments of the head held fixed.
+
+    Where the head has several outputs, the partial is that of its first used output; `of_output` gives the others.
+
+    Attributes:
+        edge: (tail, head, argument position).
+        in_shape: shape of the producer's value.
+        out_shape: shape of the consumer's value.
+    """
+
+    __slots__ = ("_graph", "_node", "_output", "_slot", "edge")
+
+    def __init__(self, graph: GradGraph, edge: Edge, node: Node, slot: int, output: int = 0) -> None:
+        self.edge = edge
+        self._graph = graph
+        self._node = node
+        self._slot = slot
+        self._output = output
+
+    def of_output(self, output: int) -> LocalPartial:
+        """The partial of another differentiable output of the head, counted as autograd counts them."""
+        count = len(self._node._input_metadata)  # type: ignore[attr-defined]
+        if not 0 <= output < count:
+            raise PartialError(f"edge {self.edge} has no output {output}: its head has {count} differentiable outputs")
+        return LocalPartial(self._graph, self.edge, self._node, self._slot, output)
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        return tuple(self._tail_metadata().shape)
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        return tuple(self._head_metadata().shape)
+
+    def vjp(self, cotangent: Tensor) -> Tensor:
+        """The contribution to the producer's cotangent that `cotangent`, shaped like the consumer, makes.
+
+        Raises:
+            PartialError: wrong shape, or the node can no longer be asked.
+        """
+        if tuple(cotangent.shape) != self.out_shape:
+            raise PartialError(f"the cotangent has shape {tuple(cotangent.shape)}; edge {self.edge} needs {self.out_shape}")
+        head = self._head_metadata()
+        return self._ask(cotangent.detach().to(device=head.device, dtype=head.dtype))
+
+    def jvp(self, tangent: Tensor) -> Tensor:
+        """The consumer's tangent for a tangent of the producer, shaped like the producer.
+
+        The node's own linear map is transposed: by differentiating it where torch can, else through the dense Jacobian.
+        """
+        if tuple(tangent.shape) != self.in_shape:
+            raise PartialError(f"the tangent has shape {tuple(tangent.shape)}; edge {self.edge} needs {self.in_shape}")
+        tail, head = self._tail_metadata(), self._head_metadata()
+        tangent = tangent.detach().to(device=tail.device, dtype=tail.dtype)
+        if tangent.numel() <= ROWS_AT_ONCE or isinstance(self._node, BackwardCFunction):
+            return torch.tensordot(self.jacobian(), tangent, dims=tangent.ndim)
+        with torch.enable_grad():
+            cotangent = torch.zeros(self.out_shape, dtype=head.dtype, device=head.device, requires_grad=True)
+            contribution = self._ask(cotangent)
+            if not contribution.requires_grad:
+                return torch.tensordot(self.jacobian(), tangent, dims=tangent.ndim)
+            return torch.autograd.grad(contribution, cotangent, tangent)[0].detach()
+
+    def jacobian(self) -> Tensor:
+        """The dense local Jacobian, shape `(*out, *in)`.
+
+        Raises:
+            PartialError: more than `MAX_JACOBIAN_ELEMENTS` elements; use `vjp` or `jvp`.
+        """
+        head = self._head_metadata()
+        rows = math.prod(self.out_shape)
+        if rows * math.prod(self.in_shape) > MAX_JACOBIAN_ELEMENTS:
+            raise PartialError(
+                f"the dense Jacobian of edge {self.edge} would have {rows} x {math.prod(self.in_shape)} elements, more "
+                f"than {MAX_JACOBIAN_ELEMENTS}; use vjp or jvp"
+            )
+        parts = []
+        for start in range(0, rows, ROWS_AT_ONCE):
+            count = min(ROWS_AT_ONCE, rows - start)
+            basis = torch.zeros(count, rows, dtype=head.dtype, device=head.device)
+            basis[torch.arange(count), torch.arange(start, start + count)] = 1
+            parts.append(self._ask_rows(basis.reshape((count, *self.out_shape))))
+        if not parts:
+            tail = self._tail_metadata()
+            return torch.zeros((*self.out_shape, *self.in_shape), dtype=tail.dtype, device=tail.device)
+        return torch.cat(parts).reshape((*self.out_shape, *self.in_shape))
+
+    def diagonal(self) -> Tensor:
+        """The diagonal of the Jacobian of an elementwise function, shaped like both sides.
+
+        Raises:
+            PartialError: the function is not elementwise, or broadcasts this argument.
+        """
+        if self.in_shape != self.out_shape:
+            raise PartialError(f"edge {self.edge} maps shape {self.in_shape} to {self.out_shape}: no diagonal; use jacobian")
+        call = self._graph.nodes[self.edge[1]]["call"]
+        if call is not None and torch.Tag.pointwise in call.overload.tags:
+            head = self._head_metadata()
+            return self._ask(torch.ones(self.out_shape, dtype=head.dtype, device=head.device))
+        size = math.prod(self.in_shape)
+        dense = self.jacobian().reshape(size, size)
+        diagonal = dense.diagonal()
+        if int(torch.count_nonzero(dense)) != int(torch.count_nonzero(diagonal)):
+            raise PartialError(f"the Jacobian of edge {self.edge} is not diagonal; use jacobian, vjp or jvp")
+        return diagonal.reshape(self.in_shape).clone()
+
+    def __float__(self) -> float:
+        if math.prod(self.in_shape) != 1 or math.prod(self.out_shape) != 1:
+            raise PartialError(
+                f"edge {self.edge} maps shape {self.in_shape} to {self.out_shape}: not one number; use jacobian, vjp or jvp"
+            )
+        head = self._head_metadata()
+        return float(self._ask(torch.ones(self.out_shape, dtype=head.dtype, device=head.device)).item())
+
+    @property
+    def formula(self) -> sympy.Basic | None:
+        """The partial as a sympy expression in the names of the intermediate variables; None where there is no rule."""
+        from gradviz.symbolic import local_formula
+
+        tail, head, key = self.edge
+        call = self._graph.nodes[head]["call"]
+        if call is None:
+            return None
+        return local_formula(call, key, self._graph.argument_names(head), self._graph.output_name(head))
+
+    @property
+    def latex(self) -> str:
+        """`formula` as LaTeX; "" where there is none."""
+        from gradviz.symbolic import formula_latex
+
+        formula = self.formula
+        return "" if formula is None else formula_latex(formula)
+
+    def __repr__(self) -> str:
+        return f"<LocalPartial of edge {self.edge}: {self.out_shape} x {self.in_shape}>"
+
+    def _head_metadata(self) -> Any:
+        return self._node._input_metadata[self._output]  # type: ignore[attr-defined]
+
+    def _tail_metadata(self) -> Any:
+        tail, output = self._node.next_functions[self._slot]
+        return tail._input_metadata[output]  # type: ignore[union-attr]
+
+    def _ask(self, cotangent: Tensor) -> Tensor:
+        """The node's own answer for a cotangent of this output, zero for its other outputs."""
+        try:
+            contribution = self._contributions(cotangent)[self._slot_in_answer()]
+        except RuntimeError as error:
+            raise PartialError(self._refusal(error)) from error
+        if contribution is None:
+            tail = self._tail_metadata()
+            return torch.zeros(tuple(tail.shape), dtype=tail.dtype, device=tail.device)
+        # As the engine does: a node may answer before broadcasting is summed away, or in another dtype.
+        tail = self._tail_metadata()
+        return contribution.sum_to_size(tuple(tail.shape)).to(tail.dtype)
+
+    def _ask_rows(self, cotangents: Tensor) -> Tensor:
+        """`_ask` for a stack of cotangents: all at once where torch can, one by one where it cannot."""
+        if not isinstance(self._node, BackwardCFunction) and len(cotangents) > 1:
+            try:
+                return torch.vmap(self._ask)(cotangents)
+            except PartialError as error:
+                if "batching rule" not in str(error) and "vmap" not in str(error):
+                    raise
+        return torch.stack([self._ask(cotangent) for cotangent in cotangents])
+
+    def _contributions(self, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        metadata: Any = self._node._input_metadata  # type: ignore[attr-defined]
+        if isinstance(self._node, BackwardCFunction):
+            # The engine would fill in zeros for missing cotangents; called by hand we do.
+            cotangents = [torch.zeros(tuple(m.shape), dtype=m.dtype, device=m.device) for m in metadata]
+            cotangents[self._output] = cotangent
+            answer = self._node.apply(*cotangents)
+        else:
+            answer = self._node(*(cotangent if place == self._output else None for place in range(len(metadata))))
+        return answer if isinstance(answer, tuple) else (answer,)
+
+    def _slot_in_answer(self) -> int:
+        """Where this edge's contribution stands in the node's answer.
+
+        A custom Function answers for each argument of its forward, tensor or not; the slots count tensors only.
+        """
+        if not isinstance(self._node, BackwardCFunction):
+            return self._slot
+        differentiable = [slot for slot, (tail, _) in enumerate(self._node.next_functions) if tail is not None]
+        needed = [place for place, needs in enumerate(self._node.needs_input_grad) if needs]
+        return needed[differentiable.index(self._slot)]
+
+    def _refusal(self, error: RuntimeError) -> str:
+        text = str(error)
+        if "have already been freed" in text or "a second time" in text:
+            return f"edge {self.edge}: the graph's buffers were freed by a backward pass after the trace; trace again"
+        if "modified by an inplace operation" in text:
+            return f"edge {self.edge}: a tensor that its derivative needs was changed in place after the trace; trace again"
+        return f"edge {self.edge}: its autograd node refused: {text.splitlines()[0] if text else type(error).__name__}"

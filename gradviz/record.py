@@ -1,0 +1,217 @@
+"""Turns code that runs under `Recorder` into the list of aten calls that it made, in order.
+
+The recorder is a dispatch mode: it sits below autograd, so it sees each call after autograd has made its node, and the
+sequence number read then says which node that was. Everything that costs time (snapshots, names, graphs) is left to the
+reader of the recording; what happens per call is one tuple.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gradviz.names import Frames, assigned_names
+from gradviz.opcall import OpCall, tensors_of
+from gradviz.versions import Versions
+
+_sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
+_INTERNAL = (str(Path(torch.__file__).parent), str(Path(__file__).parent), "<frozen")
+MAX_FRAMES = 12
+"""How many of the user's own frames, innermost first, are kept with a call: for its source line and its name."""
+MAX_BOOKKEEPING = 4
+"""How many calls torch may add after the one whose result the user gets, as `sigmoid` adds a `detach`."""
+
+
+class RecordedCall(NamedTuple):
+    """One aten call with its live tensors.
+
+    `sequence` is the number of the autograd node that was made for it, -1 where none was. Calls with the same `visit` come
+    from one evaluation of one place in the user's code, as the `t` and `addmm` of one `linear(x)` do.
+    """
+
+    overload: torch._ops.OpOverload
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    result: Any
+    sequence: int
+    grad_enabled: bool
+    frames: Frames
+    visit: int
+    module: torch.nn.Module | None
+
+
+class Recorder(TorchDispatchMode):
+    """Records every aten call made in this thread while it is entered.
+
+    Attributes:
+        calls: the calls in order.
+        versions: what their tensors held when.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[RecordedCall] = []
+        self.versions = Versions()
+        self._thread = threading.get_ident()
+        self._last_sequence = 0
+        self._visit = 0
+        self._modules: list[torch.nn.Module] = []
+        self._handles: list[Any] = []
+        self._versioned_calls = 0
+
+    def __enter__(self) -> Recorder:
+        self._handles = [
+            register_module_forward_pre_hook(self._enter_module),
+            register_module_forward_hook(self._leave_module, always_call=True),
+        ]
+        super().__enter__()
+        self._last_sequence = _sequence_number()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        try:
+            super().__exit__(*exception)
+        finally:
+            for handle in self._handles:
+                handle.remove()
+            self._modules.clear()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if _written_arguments(func):
+            self._end_versions(func, args, kwargs)
+        result = func(*args, **kwargs)
+        sequence = _sequence_number()
+        made_node = sequence != self._last_sequence
+        self._last_sequence = sequence
+        frame = sys._getframe(1)
+        frames = _user_frames(frame)
+        if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(frame, frames):
+            self._visit += 1
+        self.calls.append(
+            RecordedCall(
+                func,
+                args,
+                kwargs,
+                result,
+                sequence - 1 if made_node else -1,
+                torch.is_grad_enabled(),
+                frames,
+                self._visit,
+                self._modules[-1] if self._modules else None,
+            )
+        )
+        return result
+
+    def op_call(self, index: int) -> OpCall:
+        """Call `index` as a value: its arguments as they were before it, its results as they were after it."""
+        call = self.calls[index]
+
+        def snapshot(value: Any, time: int) -> Any:
+            if isinstance(value, Tensor):
+                return self.versions.at(value, time)
+            if type(value) in (list, tuple):
+                return type(value)(snapshot(item, time) for item in value)
+            return value
+
+        return OpCall(
+            overload=call.overload,
+            args=tuple(snapshot(value, index - 1) for value in call.args),
+            kwargs={name: snapshot(value, index - 1) for name, value in call.kwargs.items()},
+            outputs=tuple(snapshot(value, index) for value in outputs_of(call.result)),
+        )
+
+    def _end_versions(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        index = len(self.calls)
+        for call in self.calls[self._versioned_calls :]:
+            self.versions.register(_tensors_in_call(call))
+        self._versioned_calls = index
+        for name, tensor in tensors_of(func, args, kwargs):
+            if name.partition("[")[0] in _written_arguments(func):
+                self.versions.end(tensor, index)
+
+    def _visit_is_over(self, frame: FrameType, frames: Frames) -> bool:
+        """Whether the last calls, made at this same place, are over: a result has reached the variable it is assigned to."""
+        for user_frame, (code, offset) in zip(_user_frame_objects(frame), frames, strict=False):
+            names = assigned_names(code, offset)
+            if names:
+                held = user_frame.f_locals.get(names[0])
+                recent = (call for call in self.calls[-MAX_BOOKKEEPING:] if call.visit == self._visit)
+                return held is not None and any(held is output for call in recent for output in outputs_of(call.result))
+        return False
+
+    def _enter_module(self, module: torch.nn.Module, args: Any) -> None:
+        if threading.get_ident() == self._thread:
+            self._modules.append(module)
+
+    def _leave_module(self, module: torch.nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() == self._thread and self._modules:
+            self._modules.pop()
+
+
+def outputs_of(result: Any) -> tuple[Tensor | None, ...]:
+    """The results of a call, flattened: None stands where the op returned no tensor."""
+    if isinstance(result, Tensor):
+        return (result,)
+    if isinstance(result, (list, tuple)):
+        return tuple(output for item in result for output in outputs_of(item))
+    return (None,)
+
+
+_written: dict[Any, tuple[str, ...]] = {}
+
+
+def _written_arguments(overload: Any) -> tuple[str, ...]:
+    """Names of the arguments that an overload writes to."""
+    written = _written.get(overload)
+    if written is None:
+        schema = getattr(overload, "_schema", None)
+        arguments = schema.arguments if schema is not None and schema.is_mutable else ()
+        written = _written[overload] = tuple(
+            argument.name for argument in arguments if argument.alias_info is not None and argument.alias_info.is_write
+        )
+    return written
+
+
+def _tensors_in_call(call: RecordedCall) -> Iterator[Tensor]:
+    for _, tensor in tensors_of(call.overload, call.args, call.kwargs):
+        yield tensor
+    yield from (output for output in outputs_of(call.result) if output is not None)
+
+
+_internal: dict[CodeType, bool] = {}
+
+
+def _user_frame_objects(frame: FrameType | None) -> Iterable[FrameType]:
+    """The frames that are neither torch's nor ours, innermost first."""
+    while frame is not None:
+        code = frame.f_code
+        internal = _internal.get(code)
+        if internal is None:
+            internal = _internal[code] = code.co_filename.startswith(_INTERNAL)
+        if not internal:
+            yield frame
+        frame = frame.f_back
+
+
+def _user_frames(frame: FrameType | None) -> Frames:
+    """(code, instruction offset) of the user's frames, innermost first."""
+    frames = []
+    for user_frame in _user_frame_objects(frame):
+        frames.append((user_frame.f_code, user_frame.f_lasti))
+        if len(frames) == MAX_FRAMES:
+            break
+    return tuple(frames)
+
+

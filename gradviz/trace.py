@@ -1,0 +1,142 @@
+"""`trace` and `record`: one forward pass under the recorder, one backward pass, one graph."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradviz.build import Traced, build_graph
+from gradviz.errors import InputError, TraceError
+from gradviz.graph import GradGraph
+from gradviz.naming import Naming
+from gradviz.names import frame_names
+from gradviz.program import program_of
+from gradviz.record import Recorder
+
+
+def trace(
+    target: Any,
+    /,
+    *inputs: Any,
+    loss: Callable[[Any], Any] | None = None,
+    device: str = "auto",
+    names: Mapping[str, Tensor] | None = None,
+    grad_output: Any = None,
+    at: Mapping[str, Any] | None = None,
+    **variables: Any,
+) -> GradGraph:
+    """Traces a torch computation: one forward pass, one backward pass, every value and every local partial.
+
+    Args:
+        target: a tensor already computed, math text, a sympy expression, a callable, or an nn.Module.
+        *inputs: what the callable or module is called with. Where none of them is a tensor, floats become float64 leaves.
+        loss: maps what the callable or module returns to the output to differentiate; not needed where that is the loss.
+        device: "auto" runs text, sympy expressions and modules on CUDA when there is one (a module on a copy, its buffers
+            carried back) and leaves functions where their tensors are; or a torch device.
+        names: name -> tensor, for values that the user's code does not name itself.
+        grad_output: d(result)/d(output), shaped like the output; needed unless the output has one element. A sequence of
+            them where there are several outputs.
+        at: the same as `variables`, for names that clash with an option.
+        **variables: values of text and sympy variables (numbers or nested lists), or keyword inputs of a callable.
+
+    Returns:
+        The graph. `.grad`, hooks and training flags are as they were; random numbers and buffers are as after one forward
+        pass.
+
+    Raises:
+        InputError: the target, an input or an option is not accepted.
+        ExpressionError: math text that cannot be read.
+        TraceError: the code ran but its graph cannot be traced.
+
+    >>> graph = trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu")
+    >>> {name: round(float(gradient), 4) for name, gradient in graph.gradients().items()}
+    {'x': 6.1416, 'y': 2.0}
+    """
+    caller = sys._getframe(1)
+    _refuse_transforms()
+    if isinstance(target, Tensor):
+        if inputs or variables or at or loss is not None:
+            raise InputError("a tensor already computed takes no inputs, variables or loss; pass names= or grad_output=")
+        naming = Naming(explicit=names or {}, surroundings=frame_names(caller))
+        return build_graph(Traced(recorder=Recorder(), result=target), naming, grad_output)
+    program = program_of(target, inputs, _merged(variables, at), loss, device)
+    recorder = Recorder()
+    try:
+        with torch.enable_grad(), recorder:
+            result = program.run()
+    finally:
+        program.finish()
+    naming = Naming(
+        explicit=names or {},
+        inputs=program.inputs,
+        surroundings=program.surroundings,
+        notes=program.notes,
+        source_frame=(caller.f_code, caller.f_lasti),
+    )
+    return build_graph(Traced(recorder=recorder, result=result), naming, grad_output)
+
+
+class Tape:
+    """What `record` yields: the calls recorded so far, to be traced from any tensor that they computed."""
+
+    def __init__(self, recorder: Recorder, frame: FrameType | None) -> None:
+        self._recorder = recorder
+        self._frame = frame
+
+    def __len__(self) -> int:
+        return len(self._recorder.calls)
+
+    def trace(
+        self, output: Any, *, names: Mapping[str, Tensor] | None = None, grad_output: Any = None
+    ) -> GradGraph:
+        """The graph of `output` (a tensor, or several in nested containers), computed while the tape was recording.
+
+        Call it before `.backward()`, or call `.backward(retain_graph=True)`: a backward pass frees what a trace needs.
+
+        Raises:
+            TraceError: no gradient leads to `output`, or its graph was freed.
+        """
+        naming = Naming(explicit=names or {}, surroundings=frame_names(self._frame))
+        return build_graph(Traced(recorder=self._recorder, result=output), naming, grad_output)
+
+
+class record:  # noqa: N801 - reads as a verb: `with gradviz.record() as tape`
+    """Records any torch code: `with gradviz.record() as tape: ...`, then `graph = tape.trace(loss)`.
+
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> with record() as tape:
+    ...     y = x * x
+    >>> tape.trace(y).gradients()["x"]
+    tensor(6.)
+    """
+
+    def __init__(self) -> None:
+        self._recorder = Recorder()
+
+    def __enter__(self) -> Tape:
+        _refuse_transforms()
+        self._recorder.__enter__()
+        return Tape(self._recorder, sys._getframe(1))
+
+    def __exit__(self, *exception: Any) -> None:
+        self._recorder.__exit__(*exception)
+
+
+def _merged(variables: Mapping[str, Any], at: Mapping[str, Any] | None) -> dict[str, Any]:
+    twice = sorted(set(variables) & set(at or {}))
+    if twice:
+        raise InputError(f"{', '.join(twice)} given twice: as keyword and in at=")
+    return {**variables, **(at or {})}
+
+
+def _refuse_transforms() -> None:
+    if torch._C._functorch.maybe_current_level() is not None:
+        raise TraceError(
+            "gradviz cannot trace inside a torch.func transform (grad, vjp, jvp, vmap, ...): its tensors are wrappers "
+            "without an autograd graph; trace the plain function with inputs that require grad instead"
+        )

@@ -1,0 +1,57 @@
+"""Remembers what each tensor held at each call, while in-place ops change tensors under our hands.
+
+Right before a write, every recorded tensor that shares the written storage is copied once. Nothing is copied where nothing
+is written, and nothing is indexed before the first write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+
+class Versions:
+    """The versions of recorded tensors. "Time" is the index of a call; a write at time t ends the versions before it."""
+
+    def __init__(self) -> None:
+        self._by_storage: dict[int, dict[int, Tensor]] = {}
+        self._ended: dict[int, list[tuple[int, Tensor]]] = {}
+        self._writes: dict[int, list[int]] = {}
+        self._snapshots: dict[tuple[int, int], Tensor] = {}
+
+    def register(self, tensors: Iterable[Tensor]) -> None:
+        """Makes tensors known, so that a later write to their storage keeps what they hold now."""
+        for tensor in tensors:
+            self._by_storage.setdefault(_storage_key(tensor), {})[id(tensor)] = tensor
+
+    def end(self, tensor: Tensor, time: int) -> None:
+        """To be called right before call `time` writes to `tensor`: copies all that shares its storage."""
+        self.register((tensor,))
+        key = _storage_key(tensor)
+        self._writes.setdefault(key, []).append(time)
+        with torch.no_grad():
+            for sharing in self._by_storage[key].values():
+                self._ended.setdefault(id(sharing), []).append((time, sharing.detach().clone()))
+
+    def at(self, tensor: Tensor, time: int) -> Tensor:
+        """What `tensor` held just after call `time`, detached; the same object for the same version."""
+        versions: Sequence[tuple[int, Tensor]] = self._ended.get(id(tensor), ())
+        place = next((place for place, (ended, _) in enumerate(versions) if ended > time), len(versions))
+        key = (id(tensor), place)
+        snapshot = self._snapshots.get(key)
+        if snapshot is None:
+            snapshot = self._snapshots[key] = versions[place][1] if place < len(versions) else tensor.detach()
+        return snapshot
+
+    def last_write(self, tensor: Tensor, before: int) -> int | None:
+        """The last call before call `before` that wrote to the storage of `tensor`; None where none did."""
+        if not self._writes:
+            return None
+        return max((time for time in self._writes.get(_storage_key(tensor), ()) if time < before), default=None)
+
+
+def _storage_key(tensor: Tensor) -> int:
+    # Sparse and other tensors without a storage of their own are written as whole objects.
+    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else id(tensor)
