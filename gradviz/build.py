@@ -18,7 +18,7 @@ from gradviz.naming import Naming, TensorNames, UniqueNames, assigned_in_code
 from gradviz.names import named_tensors, result_names
 from gradviz.outputs import differentiable_outputs, starting_cotangents
 from gradviz.partials import LocalPartial
-from gradviz.record import Recorder
+from gradviz.record import Recorder, outputs_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,11 @@ class _Writer:
         self._recorder = recorder
         self._names = TensorNames(naming)
         self._assigned = assigned_in_code(recorder)
+        self._object_names = {
+            id(output): name
+            for index, names in self._assigned.items()
+            for name, output in zip(names, outputs_of(recorder.calls[index].result), strict=False)
+        }
         self._modules = naming.modules()
         self._used: dict[Key, set[int]] = {key: set() for key in draft.nodes}
         self._edges_into: dict[Key, list[DraftEdge]] = {key: [] for key in draft.nodes}
@@ -151,6 +156,9 @@ class _Writer:
             if len(assigned) == 1:
                 return assigned[0]
             return assigned[used[0]] if len(used) == 1 else ", ".join(assigned)
+        for tensor in node.tensors:
+            if id(tensor) in self._object_names:
+                return self._object_names[id(tensor)]
         if isinstance(key, Node) and node.kind == "op":
             return next((name for output in range(len(node.differentiable)) if (name := self._names.of_edge(key, output))), "")
         return ""

@@ -1,0 +1,117 @@
+"""Aligns an autograd node's slots with the tensor arguments of the call that it was made for.
+
+Slots follow the order of the schema and leave out arguments that are not differentiable (indices, targets); the edge key is
+the position among all tensor arguments.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import Node
+
+from gradviz.backward import Slots
+from gradviz.lookup import Lookup
+from gradviz.opcall import OpCall, tensors_of
+
+Named = tuple[str, Tensor | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """The tensor arguments of a node.
+
+    Attributes:
+        named: (schema name, tensor) by position; the tensor is None where it is not needed because a slot says who made it.
+        positions: slot -> position, for the slots that have an edge.
+        snapshots: what each argument of a custom Function held, by position; () for other nodes.
+    """
+
+    named: Sequence[Named] = ()
+    positions: Mapping[int, int] = field(default_factory=dict)
+    snapshots: tuple[Tensor | None, ...] = ()
+
+
+def arguments_of_call(lookup: Lookup, slots: Slots, index: int) -> Arguments:
+    """The arguments of a node that was made for call `index`."""
+    call = lookup.calls[index]
+    named = list(tensors_of(call.overload, call.args, call.kwargs))
+    positions: dict[int, int] = {}
+    free = dict(enumerate(named))
+    edges = {slot: (tail, output) for slot, (tail, output) in enumerate(slots) if tail is not None}
+    for slot, (tail, output) in edges.items():
+        position = next((place for place, (_, tensor) in free.items() if lookup.carries(tensor, tail, output)), None)
+        if position is not None:
+            positions[slot] = position
+            del free[position]
+    for slot in edges.keys() - positions.keys():
+        # Written to since, an argument no longer stands for its old edge: in order, among those that can carry a gradient.
+        position = next((place for place, (_, tensor) in free.items() if can_carry_gradient(tensor)), max(free, default=slot))
+        positions[slot] = position
+        free.pop(position, None)
+    return Arguments(named=named, positions=positions)
+
+
+def arguments_of_recovered(slots: Slots, call: OpCall | None, recovered: Sequence[int | None] | None) -> Arguments:
+    """The arguments of a node whose call was recovered; a node without a call has its slots as positions."""
+    edges = [slot for slot, (tail, _) in enumerate(slots) if tail is not None]
+    if call is None or recovered is None:
+        return Arguments(named=[("", None)] * len(slots), positions={slot: slot for slot in edges})
+    known = dict(enumerate(recovered))
+    positions = {slot: slot if (position := known.get(slot)) is None else position for slot in edges}
+    return Arguments(named=[(argument.name, argument.tensor) for argument in call.tensor_arguments()], positions=positions)
+
+
+def arguments_of_custom(lookup: Lookup, node: BackwardCFunction, slots: Slots, inner: Mapping[int, OpCall]) -> Arguments:
+    """The tensor arguments of a custom Function: its slots, then what else its forward (`inner` calls) read."""
+    edges = {slot: (tail, output) for slot, (tail, output) in enumerate(slots) if tail is not None}
+    needed = [place for place, needs in enumerate(node.needs_input_grad) if needs]  # type: ignore[attr-defined]
+    parameters = _forward_parameters(node)
+    named: list[Named] = [("", None)] * len(slots)
+    for slot, place in zip(edges, needed, strict=False):
+        named[slot] = (parameters[place] if place < len(parameters) else "", None)
+    snapshots: list[Tensor | None] = [None] * len(slots)
+    empty = [slot for slot in range(len(slots)) if slot not in edges]
+    for tensor, snapshot in _read_from_outside(lookup, inner):
+        slot = next((slot for slot, (tail, output) in edges.items() if lookup.carries(tensor, tail, output)), None)
+        if slot is not None:
+            snapshots[slot] = snapshot
+        elif empty:
+            named[empty[0]], snapshots[empty.pop(0)] = ("", tensor), snapshot
+        else:
+            named.append(("", tensor))
+            snapshots.append(snapshot)
+    return Arguments(named=named, positions={slot: slot for slot in edges}, snapshots=tuple(snapshots))
+
+
+def can_carry_gradient(tensor: Tensor | None) -> bool:
+    """Whether a tensor of this dtype can require grad."""
+    return tensor is not None and (tensor.is_floating_point() or tensor.is_complex())
+
+
+def _read_from_outside(lookup: Lookup, inner: Mapping[int, OpCall]) -> Iterator[tuple[Tensor, Tensor]]:
+    """(live, snapshot) of the tensors that calls read but did not make, each once."""
+    known: set[int] = set()
+    for index, call in inner.items():
+        live = lookup.calls[index]
+        pairs = zip(tensors_of(live.overload, live.args, live.kwargs), call.tensor_arguments(), strict=True)
+        for (_, tensor), argument in pairs:
+            if id(argument.tensor) not in known:
+                known.add(id(argument.tensor))
+                yield tensor, argument.tensor
+        known |= {id(output) for output in call.outputs if output is not None}
+
+
+def _forward_parameters(node: BackwardCFunction) -> list[str]:
+    """Names of the arguments of a custom forward, without `ctx`."""
+    forward_class = getattr(node, "_forward_cls", None)
+    if forward_class is None:
+        return []
+    names = list(inspect.signature(forward_class.forward).parameters)
+    has_own_setup = forward_class.setup_context is not torch.autograd.Function.setup_context
+    return names if has_own_setup else names[1:]
