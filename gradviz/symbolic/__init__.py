@@ -1,0 +1,75 @@
+"""Symbolic truth for recorded aten calls: true values and derivatives by sympy, to 50 digits, with rounding bounds.
+
+What the check uses:
+
+    truth = reference(call)                      # raises NoRule with a .reason where there is no rule or no gradient
+    truth.method                                 # "pointwise" | "movement" | "tensor"
+    truth.dtype                                  # the coarsest dtype involved: rounding is bounded in it
+    truth.value((0, 1), output=0)                # Exact: .value (mpmath, 50 digits), .bound (absolute), float(...)
+    truth.row((0, 1), output=0)                  # Row: one row of the local Jacobian, for all arguments in one sweep
+    row.partial(position, index)                 # Exact; exactly 0 where the output does not depend on it
+    row.partials[position]                       # {index: Exact}, only what is reached
+    row.kinks                                    # ("relu at 0",) where the inputs lie on a kink: any subgradient is
+    right truth.vjp({(output, index): weight, ...})    # Row of sum(weight * out[index]): several output elements in
+    one sweep truth.pointwise_value()                      # all elements of a pointwise call: WideValues
+    truth.pointwise_partial(position)            # d out[i] / d in[i] for all i: WideValues in the broadcast output's
+    shape truth.pointwise_partial(position, elements=[7, 9])  # those flat elements again, to 50 digits first
+    (doubtful cases) truth.full_vjp(position, cotangents)         # pointwise and movement: the whole VJP, in the
+    argument's shape
+
+`WideValues`: `.value` (numpy longdouble), `.bound` (float64, absolute), `.kinks` {name: mask}, `.kink` (any of them).
+`position` is the edge key: `TensorArgument.position`. A number of torch's, `got`, is right where
+`abs(got - value) <= bound`; the distance in ULP is `abs(got - value) / spacing(abs(value), dtype)`. A bound of inf or
+nan says that rounding (cancellation, overflow) leaves nothing to compare. Sample columns with `reference(call,
+chosen=...)`.
+
+Several calls as one (a custom autograd.Function's forward, a graph of few leaves):
+
+    truth = compose(calls, inputs, outputs)      # a Reference whose edge keys are places in `inputs`; raises NoRule
+    truth.outputs[0].expression(())              # a sympy expression in symbols named after the inputs
+
+Formulas for people, in intermediate variables:
+
+    local_formula(call, position, ["a", "z"], "c")   # sympy: mul(a, z) wrt a -> z; tanh(a) = c -> 1 - c**2
+    formula_text(formula), formula_latex(formula)    # "1 − c²", "1 - c^{2}"
+
+Rules are registered per overload by family: `pointwise.py`, `activation.py`, `binary.py`, `reduction.py`, `linear.py`,
+`softmax.py`, `normalization.py`, `loss.py`, `movement.py`. How they are stated is in `registry.py`; how elements are
+computed in `tensor.py` and `scalar.py`; why a number may be trusted in `arithmetic.py` and `rounding.py`.
+"""
+
+from __future__ import annotations
+
+from gradviz.symbolic import activation, binary, pointwise
+from gradviz.symbolic.full import WideValues
+from gradviz.symbolic.reference import Exact, Reference, Row, reference
+from gradviz.symbolic.registry import (
+    RULES,
+    NoRule,
+    data_movement,
+    find_rule,
+    no_gradient,
+    pointwise_rule,
+    symbolic_rule,
+)
+from gradviz.symbolic.rounding import unit_roundoff
+from gradviz.symbolic.tensor import SymbolicTensor
+
+__all__ = [
+    "RULES",
+    "Exact",
+    "NoRule",
+    "Reference",
+    "Row",
+    "SymbolicTensor",
+    "WideValues",
+    "data_movement",
+    "find_rule",
+    "no_gradient",
+    "pointwise_rule",
+    "reference",
+    "symbolic_rule",
+    "unit_roundoff",
+]
+
+_FAMILIES = (activation, binary, pointwise)  # imported for the rules that they register

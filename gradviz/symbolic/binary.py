@@ -1,0 +1,181 @@
+"""Rules of elementwise functions of several tensors: arithmetic, powers, choices, clamps and interpolation."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import sympy as sp
+import torch
+
+from gradviz.symbolic.function import Floor, Trunc
+from gradviz.symbolic.registry import pointwise_rule
+
+aten = torch.ops.aten
+Expr: TypeAlias = sp.Expr
+
+
+@pointwise_rule(aten.add.Tensor, aten.add.Scalar)
+def add(self: Expr, other: Expr, alpha: Expr = sp.S.One) -> Expr:
+    return self + alpha * other
+
+
+@pointwise_rule(aten.sub.Tensor, aten.sub.Scalar)
+def sub(self: Expr, other: Expr, alpha: Expr = sp.S.One) -> Expr:
+    return self - alpha * other
+
+
+@pointwise_rule(aten.rsub.Tensor, aten.rsub.Scalar)
+def rsub(self: Expr, other: Expr, alpha: Expr = sp.S.One) -> Expr:
+    return other - alpha * self
+
+
+@pointwise_rule(aten.mul.Tensor, aten.mul.Scalar)
+def mul(self: Expr, other: Expr) -> Expr:
+    return self * other
+
+
+@pointwise_rule(aten.div.Tensor, aten.div.Scalar, written={"other": lambda self, other, result: -result / other})
+def div(self: Expr, other: Expr) -> Expr:
+    return self / other
+
+
+@pointwise_rule(aten.div.Tensor_mode, aten.div.Scalar_mode)
+def div_mode(self: Expr, other: Expr, *, rounding_mode: str | None) -> Expr:
+    if rounding_mode is None:
+        return self / other
+    return Floor(self / other) if rounding_mode == "floor" else Trunc(self / other)
+
+
+@pointwise_rule(
+    aten.pow.Tensor_Scalar, exact=("exponent",), kinks={"power at 0": lambda x, exponent: _root(x, exponent)}
+)
+def pow_scalar(self: Expr, exponent: Expr) -> Expr:
+    return self**exponent
+
+
+def _root(x: Expr, exponent: Expr) -> Expr:
+    return x if 0 < exponent < 1 else sp.S.One
+
+
+@pointwise_rule(aten.pow.Tensor_Tensor)
+def pow_tensor(self: Expr, exponent: Expr) -> Expr:
+    return self**exponent
+
+
+@pointwise_rule(aten.pow.Scalar, written={"exponent": lambda self, exponent, result: result * sp.log(self)})
+def pow_of_scalar(self: Expr, exponent: Expr) -> Expr:
+    return self**exponent
+
+
+def _difference(self: Expr, other: Expr) -> Expr:
+    return self - other
+
+
+@pointwise_rule(aten.maximum.default, aten.fmax.default, kinks={"tie in maximum": _difference})
+def maximum(self: Expr, other: Expr) -> Expr:
+    return sp.Piecewise((self, self >= other), (other, True))
+
+
+@pointwise_rule(aten.minimum.default, aten.fmin.default, kinks={"tie in minimum": _difference})
+def minimum(self: Expr, other: Expr) -> Expr:
+    return sp.Piecewise((self, self <= other), (other, True))
+
+
+def _edges(self: Expr, min: Expr | None = None, max: Expr | None = None) -> Expr:
+    return sp.Mul(*(self - edge for edge in (min, max) if edge is not None))
+
+
+@pointwise_rule(aten.clamp.default, aten.clamp.Tensor, kinks={"clamp at an edge": _edges})
+def clamp(self: Expr, min: Expr | None = None, max: Expr | None = None) -> Expr:
+    """The upper edge wins where the edges cross, as torch documents."""
+    branches: list[Any] = [(self, True)]
+    if min is not None:
+        branches.insert(0, (min, self < min))
+    if max is not None:
+        low = self if min is None else sp.Piecewise((min, self < min), (self, True))
+        branches.insert(0, (max, low > max))
+    return sp.Piecewise(*branches)
+
+
+@pointwise_rule(
+    aten.clamp_min.default, aten.clamp_min.Tensor, kinks={"clamp at its edge": lambda self, min: self - min}
+)
+def clamp_min(self: Expr, min: Expr) -> Expr:
+    return sp.Piecewise((min, self < min), (self, True))
+
+
+@pointwise_rule(
+    aten.clamp_max.default, aten.clamp_max.Tensor, kinks={"clamp at its edge": lambda self, max: self - max}
+)
+def clamp_max(self: Expr, max: Expr) -> Expr:
+    return sp.Piecewise((max, self > max), (self, True))
+
+
+@pointwise_rule(aten.where.self, aten.where.ScalarOther, aten.where.ScalarSelf)
+def where(condition: Expr, self: Expr, other: Expr) -> Expr:
+    return sp.Piecewise((self, sp.Ne(condition, 0)), (other, True))
+
+
+@pointwise_rule(aten.masked_fill.Scalar, aten.masked_fill.Tensor)
+def masked_fill(self: Expr, mask: Expr, value: Expr) -> Expr:
+    return sp.Piecewise((value, sp.Ne(mask, 0)), (self, True))
+
+
+@pointwise_rule(aten.addcmul.default)
+def addcmul(self: Expr, tensor1: Expr, tensor2: Expr, *, value: Expr) -> Expr:
+    return self + value * tensor1 * tensor2
+
+
+@pointwise_rule(aten.addcdiv.default)
+def addcdiv(self: Expr, tensor1: Expr, tensor2: Expr, *, value: Expr) -> Expr:
+    return self + value * tensor1 / tensor2
+
+
+@pointwise_rule(aten.lerp.Scalar, aten.lerp.Tensor)
+def lerp(self: Expr, end: Expr, weight: Expr) -> Expr:
+    return self + weight * (end - self)
+
+
+@pointwise_rule(aten.atan2.default, kinks={"atan2 at the origin": lambda self, other: self**2 + other**2})
+def atan2(self: Expr, other: Expr) -> Expr:
+    return sp.atan2(self, other)
+
+
+@pointwise_rule(aten.hypot.default, kinks={"hypot at the origin": lambda self, other: self**2 + other**2})
+def hypot(self: Expr, other: Expr) -> Expr:
+    return sp.sqrt(self**2 + other**2)
+
+
+@pointwise_rule(aten.fmod.Tensor, aten.fmod.Scalar)
+def fmod(self: Expr, other: Expr) -> Expr:
+    return self - other * Trunc(self / other)
+
+
+@pointwise_rule(aten.remainder.Tensor, aten.remainder.Scalar)
+def remainder(self: Expr, other: Expr) -> Expr:
+    return self - other * Floor(self / other)
+
+
+@pointwise_rule(aten.copysign.Tensor, aten.copysign.Scalar, kinks={"copysign at 0": lambda self, other: self * other})
+def copysign(self: Expr, other: Expr) -> Expr:
+    return sp.Piecewise((sp.Abs(self), other >= 0), (-sp.Abs(self), True))
+
+
+@pointwise_rule(aten.logaddexp.default)
+def logaddexp(self: Expr, other: Expr) -> Expr:
+    """With the larger argument taken out, so that rounding is bounded as torch rounds."""
+    low = sp.Piecewise((self, self <= other), (other, True))
+    high = sp.Piecewise((other, self <= other), (self, True))
+    return high + sp.log(1 + sp.exp(low - high))
+
+
+@pointwise_rule(aten.logaddexp2.default)
+def logaddexp2(self: Expr, other: Expr) -> Expr:
+    low = sp.Piecewise((self, self <= other), (other, True))
+    high = sp.Piecewise((other, self <= other), (self, True))
+    return high + sp.log(1 + sp.exp((low - high) * sp.log(2))) / sp.log(2)
+
+
+@pointwise_rule(aten.xlogy.Tensor, aten.xlogy.Scalar_Self, aten.xlogy.Scalar_Other)
+def xlogy(self: Expr, other: Expr) -> Expr:
+    return sp.Piecewise((0, sp.Eq(self, 0)), (self * sp.log(other), True))

@@ -1,0 +1,170 @@
+"""One recorded call and symbolic inputs -> its symbolic outputs, by whichever kind of rule it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+from torch import Tensor
+from torch._ops import OpOverload
+
+from gradviz.opcall import OpCall
+from gradviz.symbolic import scalar as sc
+from gradviz.symbolic.arithmetic import EXACT
+from gradviz.symbolic.binding import Argument, bind, call_with
+from gradviz.symbolic.function import RESULT, ScalarFunction
+from gradviz.symbolic.moved import Movement
+from gradviz.symbolic.registry import MovementRule, NoGradient, NoRule, PointwiseRule, TensorRule, find_rule
+from gradviz.symbolic.rounding import exactly_held
+from gradviz.symbolic.scalar import Scalar
+from gradviz.symbolic.tensor import Index, SymbolicTensor, elementwise, numbers
+
+Lookup = Callable[[Tensor, int], SymbolicTensor]
+Outputs = tuple[SymbolicTensor | None, ...]
+_FUNCTIONS: dict[tuple[Any, ...], ScalarFunction] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointwise:
+    """A pointwise call with its options filled in.
+
+    Attributes:
+        function: of the operands, derived and compiled once for all calls with the same options.
+        operands: for each parameter of the function a tensor or a number.
+        positions: for each parameter the edge key; None for numbers and saved outputs.
+        output: which output of the call this is.
+    """
+
+    function: ScalarFunction
+    operands: tuple[Tensor | float | int, ...]
+    positions: tuple[int | None, ...]
+    output: int
+
+
+def evaluate(call: OpCall, lookup: Lookup) -> Outputs:
+    """The symbolic outputs of the call; None for those that are not differentiable.
+
+    Args:
+        call: the recorded call.
+        lookup: gives the symbolic tensor that stands for an argument, from its snapshot and its edge key.
+
+    Raises:
+        NoRule: no rule, or the op has no gradient.
+    """
+    rule = find_rule(call.overload)
+    if isinstance(rule, NoGradient):
+        raise NoRule(f"{call.overload} has no gradient: {rule.reason}")
+    if any(tensor is not None and tensor.dtype.is_complex for tensor in call.outputs):
+        raise NoRule(f"{call.overload} on complex tensors")
+    if isinstance(rule, PointwiseRule):
+        pointwise = specialize(rule, call)
+        operands = [
+            lookup(operand, position) if isinstance(operand, Tensor) and position is not None else _plain(operand)
+            for operand, position in zip(pointwise.operands, pointwise.positions, strict=True)
+        ]
+        result: Any = elementwise(pointwise.function, *operands)
+        results: list[SymbolicTensor | None] = [None] * max(len(call.outputs), pointwise.output + 1)
+        results[pointwise.output] = result
+        return tuple(results)
+    if isinstance(rule, MovementRule):
+        return _move(rule, call, lookup)
+    return _run(rule, call, lookup)
+
+
+def specialize(rule: PointwiseRule, call: OpCall) -> Pointwise:
+    """The scalar function of this call and its operands."""
+    arguments = {argument.name: argument for argument in bind(call)}
+    symbols: dict[str, Any] = {}
+    operands: list[Tensor | float | int] = []
+    positions: list[int | None] = []
+    structure: list[Any] = []
+    for name in (*arguments, *rule.saved):
+        argument = arguments.get(name)
+        value: Any = argument.value if argument is not None else call.outputs[rule.saved[name]]
+        numeric = isinstance(value, (Tensor, int, float)) and not isinstance(value, bool)
+        if numeric and name not in rule.exact:
+            symbols[name] = sp.Symbol(name, real=True)
+            operands.append(value)
+            positions.append(argument.positions[0] if argument is not None and argument.positions else None)
+            structure.append(...)
+        else:
+            symbols[name] = exact_number(value) if numeric else value
+            structure.append(value)
+    key = (rule.overload, *((type(item).__name__, item) for item in structure))
+    function = _FUNCTIONS.get(key)
+    if function is None:
+        function = _FUNCTIONS[key] = _build(rule, symbols, {n: a for n, a in arguments.items() if a.keyword_only})
+    return Pointwise(function=function, operands=tuple(operands), positions=tuple(positions), output=rule.output)
+
+
+def exact_number(value: float | int) -> sp.Expr:
+    """The number that torch was given, without rounding."""
+    return sp.Integer(value) if float(value).is_integer() else sp.Rational(value)
+
+
+def _build(rule: PointwiseRule, values: dict[str, Any], keyword_only: dict[str, Argument]) -> ScalarFunction:
+    positional = [value for name, value in values.items() if name not in keyword_only and name not in rule.saved]
+    keywords = {name: value for name, value in values.items() if name in keyword_only or name in rule.saved}
+    parameters = [value for value in values.values() if isinstance(value, sp.Symbol)]
+    places = {symbol.name: place for place, symbol in enumerate(parameters)}
+    return ScalarFunction(
+        rule.function.__name__,
+        parameters,
+        rule.function(*positional, **keywords),
+        written={
+            places[name]: partial(*positional, RESULT, **keywords)
+            for name, partial in rule.written.items()
+            if name in places
+        },
+        kinks={name: zero(*positional, **keywords) for name, zero in rule.kinks.items()},
+    )
+
+
+def _plain(operand: Tensor | float | int) -> SymbolicTensor:
+    if isinstance(operand, Tensor):
+        return numbers(operand)
+    element = Scalar(EXACT.number(operand), 0.0 if exactly_held(float(operand)) else abs(float(operand)))
+    return SymbolicTensor((), lambda index: element)
+
+
+def _move(rule: MovementRule, call: OpCall, lookup: Lookup) -> Outputs:
+    movement = Movement(rule, call)
+    tensors = {
+        position: lookup(tensor, position)
+        for argument in bind(call)
+        if argument.name in rule.moved
+        for position, tensor in zip(argument.positions, _items(argument.value), strict=False)
+        if position is not None
+    }
+
+    def output(place: int, shape: Index) -> SymbolicTensor:
+        def pull(index: Index) -> Scalar:
+            source = movement.source(place, index)
+            return sc.number(source) if isinstance(source, float) else tensors[source[0]][source[1]]
+
+        return SymbolicTensor(shape, pull)
+
+    return tuple(
+        output(place, tuple(tensor.shape)) if tensor is not None and tensor.dtype.is_floating_point else None
+        for place, tensor in enumerate(call.outputs)
+    )
+
+
+def _run(rule: TensorRule, call: OpCall, lookup: Lookup) -> Outputs:
+    extra = {"outputs": call.outputs} if rule.needs_outputs else {}
+    results = call_with(rule.function, bind(call), lambda argument, tensor, position: lookup(tensor, position), **extra)
+    return results if isinstance(results, tuple) else (results,)
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def overload_has_gradient(overload: OpOverload) -> bool:
+    """False only where "no gradient" is a registered fact; an op without rule may well have one."""
+    try:
+        return not isinstance(find_rule(overload), NoGradient)
+    except NoRule:
+        return True

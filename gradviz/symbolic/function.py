@@ -1,0 +1,162 @@
+"""Functions of scalars, defined by a sympy expression and differentiated by sympy: once per function, argument and
+options.
+
+A `ScalarFunction` knows its value, its partial derivatives, their rounding and its kinks, in exact numbers (50
+digits) and on whole arrays (wide floats). Where torch computes a derivative from the function's own result (tanh: 1 -
+result²), the function may carry that written form too: people are shown it and rounding is bounded on it, but the
+truth is always sympy's own derivative of the expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from gradviz.symbolic.arithmetic import EXACT, WIDE
+from gradviz.symbolic.rounding import ROUNDING
+from gradviz.symbolic.tape import Arithmetic, Tape
+
+RESULT = sp.Symbol("result", real=True)
+
+
+class _Step(sp.Function):  # type: ignore[misc]
+    """A step function: its derivative is 0 wherever it has one."""
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sp.S.Zero
+
+
+class Floor(_Step):
+    """floor(x), with derivative 0 (sympy's own leaves the derivative unevaluated)."""
+
+
+class Ceil(_Step):
+    """ceil(x), with derivative 0."""
+
+
+class Round(_Step):
+    """The integer nearest to x, ties to even, with derivative 0."""
+
+
+class Trunc(_Step):
+    """The integer part of x, with derivative 0."""
+
+
+class ScalarFunction:
+    """One function of scalars.
+
+    Attributes:
+        name: for people, `tanh`.
+        parameters: its real symbols, in order.
+        expression: the function, in those symbols.
+        written: parameter place -> the partial as torch computes it, in the parameters and `RESULT`.
+        kinks: name -> an expression that is zero exactly where the derivative does not exist (or is one-sided).
+
+    >>> x = sp.Symbol("x", real=True)
+    >>> tanh = ScalarFunction("tanh", (x,), sp.tanh(x), written={0: 1 - RESULT**2})
+    >>> tanh.partial(0), tanh.shown_partial(0)
+    (1 - tanh(x)**2, 1 - result**2)
+    >>> print(tanh.exact_partial(0, [EXACT.number(0.0)]))
+    1.0
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parameters: Sequence[sp.Symbol],
+        expression: sp.Expr,
+        *,
+        written: Mapping[int, sp.Expr] | None = None,
+        kinks: Mapping[str, sp.Expr] | None = None,
+    ) -> None:
+        self.name = name
+        self.parameters = tuple(parameters)
+        self.expression = sp.sympify(expression)
+        self.written = dict(written or {})
+        self.kinks = {kink: sp.sympify(zero) for kink, zero in (kinks or {}).items()}
+        self._partials: dict[int, sp.Expr] = {}
+        self._tapes: dict[tuple[str, int | str], Tape] = {}
+
+    def partial(self, place: int) -> sp.Expr:
+        """sympy's derivative of the expression with respect to parameter `place`."""
+        known = self._partials.get(place)
+        if known is None:
+            known = self._partials[place] = sp.diff(self.expression, self.parameters[place])
+        return known
+
+    def shown_partial(self, place: int) -> sp.Expr:
+        """The partial as torch computes it and people write it, in the parameters and `RESULT`."""
+        return self.written.get(place, self.partial(place))
+
+    def exact_value(self, arguments: Sequence[Any]) -> Any:
+        """The value at exact numbers, to 50 digits."""
+        return self._value_tape.run(EXACT, arguments)
+
+    def exact_partial(self, place: int, arguments: Sequence[Any]) -> Any:
+        """The partial with respect to parameter `place` at exact numbers, to 50 digits."""
+        return self._tape("partial", place).run(EXACT, arguments)
+
+    def wide_value(self, arguments: Sequence[Any]) -> Any:
+        """The value at wide arrays, broadcast."""
+        return self._on_arrays(self._value_tape, WIDE, arguments)
+
+    def wide_partial(self, place: int, arguments: Sequence[Any]) -> Any:
+        """The partial at wide arrays, broadcast, in its written form: sympy's may overflow in a float."""
+        tape = self._tape("shown", place)
+        result = [self.wide_value(arguments)] if self._needs_result(place) else [np.longdouble(0)]
+        return self._on_arrays(tape, WIDE, [*arguments, *result])
+
+    def value_rounding(self, arguments: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+        """(value, error in units of u) of the value at arguments that are such pairs themselves."""
+        with np.errstate(all="ignore"):
+            value, error = self._value_tape.run(ROUNDING, arguments)
+        return value, error
+
+    def partial_rounding(self, place: int, arguments: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+        """(value, error in units of u) of the partial in the form in which torch computes it."""
+        result = self.value_rounding(arguments) if self._needs_result(place) else (np.float64(0), np.float64(0))
+        with np.errstate(all="ignore"):
+            value, error = self._tape("shown", place).run(ROUNDING, [*arguments, result])
+        return value, error
+
+    def kink_masks(self, arguments: Sequence[tuple[Any, Any]], unit: float) -> dict[str, Any]:
+        """kink name -> where it lies, within the rounding that the arguments carry."""
+        masks = {}
+        with np.errstate(all="ignore"):
+            for kink in self.kinks:
+                value, error = self._tape("kink", kink).run(ROUNDING, arguments)
+                masks[kink] = (np.abs(value) <= 2 * unit * error) | (value == 0)
+        return masks
+
+    @cached_property
+    def _value_tape(self) -> Tape:
+        return Tape(self.expression, self.parameters)
+
+    def _needs_result(self, place: int) -> bool:
+        return place in self.written and RESULT in self.written[place].free_symbols
+
+    def _tape(self, kind: str, which: int | str) -> Tape:
+        tape = self._tapes.get((kind, which))
+        if tape is None:
+            if isinstance(which, str):
+                expression, parameters = self.kinks[which], self.parameters
+            elif kind == "partial":
+                expression, parameters = self.partial(which), self.parameters
+            else:
+                expression, parameters = self.shown_partial(which), (*self.parameters, RESULT)
+            tape = self._tapes[kind, which] = Tape(expression, parameters)
+        return tape
+
+    def _on_arrays(self, tape: Tape, arithmetic: Arithmetic, arguments: Sequence[Any]) -> Any:
+        with np.errstate(all="ignore"):
+            return tape.run(arithmetic, arguments)
+
+
+def function_of_one(name: str, sympy_function: Any, written: sp.Expr | None = None) -> ScalarFunction:
+    """The `ScalarFunction` of a sympy function of one argument; `written` in the symbol x and `RESULT`."""
+    x = sp.Symbol("x", real=True)
+    return ScalarFunction(name, (x,), sympy_function(x), written=None if written is None else {0: written})

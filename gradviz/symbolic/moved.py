@@ -1,0 +1,137 @@
+"""Where each output element of a data movement comes from: the op itself, run on positions instead of values.
+
+Every element of the moved tensors gets a code, 1, 2, 3, ...; zero stays the code of what the op fills with zeros, and
+-1 stands for its fill value. Views are not even run: on a meta tensor their strides and offset say where elements
+lie, so a view of a tensor of any size costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradviz.opcall import OpCall
+from gradviz.symbolic.binding import Argument, bind, call_with, functional_form
+from gradviz.symbolic.registry import MovementRule, NoRule
+from gradviz.symbolic.tensor import Index
+
+FILL = -1
+_DTYPE_ARGUMENTS = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking"}
+
+
+class Movement:
+    """The source of every output element of one recorded data movement.
+
+    Attributes:
+        moved: position of each moved tensor -> the code before its first element's.
+        fill: what elements with code `FILL` hold.
+    """
+
+    def __init__(self, rule: MovementRule, call: OpCall) -> None:
+        self._rule = rule
+        self._call = call
+        self._arguments = bind(call)
+        self._overload = functional_form(call.overload)
+        self.moved: dict[int, int] = {}
+        self.shapes: dict[int, tuple[int, ...]] = {}
+        self.fill: float = 0.0
+        first = 0
+        for argument in self._arguments:
+            if argument.name in rule.moved:
+                for position, tensor in _tensors(argument):
+                    self.moved[position] = first
+                    self.shapes[position] = tuple(tensor.shape)
+                    first += tensor.numel()
+            elif argument.name == rule.fill and argument.value is not None:
+                self.fill = float(argument.value)
+        self._codes: dict[int, NDArray[np.int64]] = {}
+        self._views: list[Tensor] | None = None
+
+    def source(self, output: int, index: Index) -> tuple[int, Index] | float:
+        """(position, index) of the element that lies at `index` of this output, or the number that fills it."""
+        if self._rule.row_major:
+            ((position, _),) = self.moved.items()
+            flat = _flat_of(index, tuple(self._output(output).shape))
+            return position, _index_of(flat, self.shapes[position])
+        if self._is_view:
+            view = self._view(output)
+            flat = int(view.storage_offset()) + sum(p * s for p, s in zip(index, view.stride(), strict=True))
+            ((position, _),) = self.moved.items()
+            return position, _index_of(flat, self.shapes[position])
+        code = int(self.codes(output).item(index))
+        if code <= 0:
+            return self.fill if code == FILL else 0.0
+        position = max((p for p in self.moved if self.moved[p] < code), key=lambda p: (self.moved[p], p))
+        return position, _index_of(code - 1 - self.moved[position], self.shapes[position])
+
+    def codes(self, output: int) -> NDArray[np.int64]:
+        """The codes of all elements of this output."""
+        if output not in self._codes:
+            results = self._run(self._coded)
+            self._codes.update({place: result.numpy() for place, result in enumerate(results) if result is not None})
+        return self._codes[output]
+
+    @property
+    def _is_view(self) -> bool:
+        if self._overload is torch.ops.aten.as_strided.default:
+            return False  # it reads the strides of its input, which the meta tensor does not have
+        returns = self._overload._schema.returns
+        aliased = [result.alias_info for result in returns]
+        return len(self.moved) == 1 and all(alias is not None and not alias.is_write for alias in aliased)
+
+    def _view(self, output: int) -> Tensor:
+        if self._views is None:
+            self._views = self._run(lambda argument, tensor, position: torch.empty(tensor.shape, device="meta"))
+        return self._views[output]
+
+    def _output(self, output: int) -> Tensor:
+        tensor = self._call.outputs[output]
+        assert tensor is not None
+        return tensor
+
+    def _coded(self, argument: Argument, tensor: Tensor, position: int) -> Tensor:
+        if position not in self.moved:
+            return tensor.cpu()
+        first = self.moved[position] + 1
+        codes = torch.arange(first, first + tensor.numel()).view(tensor.shape)
+        if self._overload is not torch.ops.aten.as_strided.default:
+            return codes
+        if tensor.numel() and (0 in tensor.stride() or tensor.storage_offset()):
+            raise NoRule("as_strided of an expanded tensor or of a part of a larger one")
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=torch.int64).copy_(codes)
+
+    def _run(self, replace: Any) -> list[Tensor]:
+        arguments = []
+        for argument in self._arguments:
+            if argument.name in _DTYPE_ARGUMENTS:
+                continue
+            if argument.name == self._rule.fill and not argument.positions and argument.value is not None:
+                argument = Argument(name=argument.name, value=FILL, positions=(), keyword_only=argument.keyword_only)
+            arguments.append(argument)
+        with torch.no_grad():
+            results = call_with(self._overload, arguments, replace)
+        return list(results) if isinstance(results, (list, tuple)) else [results]
+
+
+def _tensors(argument: Argument) -> list[tuple[int, Tensor]]:
+    items = argument.value if isinstance(argument.value, (list, tuple)) else (argument.value,)
+    return [(p, item) for p, item in zip(argument.positions, items, strict=False) if p is not None]
+
+
+def _flat_of(index: Index, shape: Index) -> int:
+    flat = 0
+    for place, size in zip(index, shape, strict=True):
+        flat = flat * size + place
+    return flat
+
+
+def _index_of(flat: int, shape: Index) -> Index:
+    index = []
+    for size in reversed(shape):
+        flat, place = divmod(flat, size)
+        index.append(place)
+    return tuple(reversed(index))

@@ -1,0 +1,259 @@
+"""Rules of elementary functions of one argument, written as textbooks write them; sympy differentiates."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import sympy as sp
+import torch
+from sympy.codegen.cfunctions import exp2 as sp_exp2
+from sympy.codegen.cfunctions import expm1 as sp_expm1
+from sympy.codegen.cfunctions import log1p as sp_log1p
+from sympy.codegen.cfunctions import log2 as sp_log2
+from sympy.codegen.cfunctions import log10 as sp_log10
+
+from gradviz.symbolic.function import Ceil, Floor, Round, Trunc
+from gradviz.symbolic.registry import pointwise_rule
+
+aten = torch.ops.aten
+Expr: TypeAlias = sp.Expr
+
+
+@pointwise_rule(aten.neg.default)
+def neg(self: Expr) -> Expr:
+    return -self
+
+
+@pointwise_rule(aten.abs.default, kinks={"|x| at 0": lambda self: self})
+def absolute(self: Expr) -> Expr:
+    return sp.Abs(self)
+
+
+@pointwise_rule(aten.sgn.default, kinks={"sign at 0": lambda self: self})
+def sgn(self: Expr) -> Expr:
+    return sp.Piecewise((1, self > 0), (-1, self < 0), (0, True))
+
+
+@pointwise_rule(aten.sign.default, kinks={"sign at 0": lambda self: self})
+def sign(self: Expr) -> Expr:
+    return sp.Piecewise((1, self > 0), (-1, self < 0), (0, True))
+
+
+@pointwise_rule(aten.exp.default, written={"self": lambda self, result: result})
+def exp(self: Expr) -> Expr:
+    return sp.exp(self)
+
+
+@pointwise_rule(aten.exp2.default, written={"self": lambda self, result: result * sp.log(2)})
+def exp2(self: Expr) -> Expr:
+    return sp_exp2(self)
+
+
+@pointwise_rule(aten.expm1.default, written={"self": lambda self, result: result + 1})
+def expm1(self: Expr) -> Expr:
+    return sp_expm1(self)
+
+
+@pointwise_rule(aten.log.default)
+def log(self: Expr) -> Expr:
+    return sp.log(self)
+
+
+@pointwise_rule(aten.log2.default)
+def log2(self: Expr) -> Expr:
+    return sp_log2(self)
+
+
+@pointwise_rule(aten.log10.default)
+def log10(self: Expr) -> Expr:
+    return sp_log10(self)
+
+
+@pointwise_rule(aten.log1p.default)
+def log1p(self: Expr) -> Expr:
+    return sp_log1p(self)
+
+
+@pointwise_rule(
+    aten.sqrt.default,
+    written={"self": lambda self, result: 1 / (2 * result)},
+    kinks={"square root at 0": lambda self: self},
+)
+def sqrt(self: Expr) -> Expr:
+    return sp.sqrt(self)
+
+
+@pointwise_rule(aten.rsqrt.default, written={"self": lambda self, result: -(result**3) / 2})
+def rsqrt(self: Expr) -> Expr:
+    return 1 / sp.sqrt(self)
+
+
+@pointwise_rule(aten.square.default)
+def square(self: Expr) -> Expr:
+    return self**2
+
+
+@pointwise_rule(aten.reciprocal.default, written={"self": lambda self, result: -(result**2)})
+def reciprocal(self: Expr) -> Expr:
+    return 1 / self
+
+
+@pointwise_rule(aten.sin.default)
+def sin(self: Expr) -> Expr:
+    return sp.sin(self)
+
+
+@pointwise_rule(aten.cos.default)
+def cos(self: Expr) -> Expr:
+    return sp.cos(self)
+
+
+@pointwise_rule(aten.tan.default, written={"self": lambda self, result: 1 + result**2})
+def tan(self: Expr) -> Expr:
+    return sp.tan(self)
+
+
+@pointwise_rule(aten.asin.default)
+def asin(self: Expr) -> Expr:
+    return sp.asin(self)
+
+
+@pointwise_rule(aten.acos.default)
+def acos(self: Expr) -> Expr:
+    return sp.acos(self)
+
+
+@pointwise_rule(aten.atan.default)
+def atan(self: Expr) -> Expr:
+    return sp.atan(self)
+
+
+@pointwise_rule(aten.sinh.default)
+def sinh(self: Expr) -> Expr:
+    return sp.sinh(self)
+
+
+@pointwise_rule(aten.cosh.default)
+def cosh(self: Expr) -> Expr:
+    return sp.cosh(self)
+
+
+@pointwise_rule(aten.tanh.default, written={"self": lambda self, result: 1 - result**2})
+def tanh(self: Expr) -> Expr:
+    return sp.tanh(self)
+
+
+@pointwise_rule(aten.asinh.default)
+def asinh(self: Expr) -> Expr:
+    return sp.asinh(self)
+
+
+@pointwise_rule(aten.acosh.default, written={"self": lambda self, result: 1 / sp.sqrt(self**2 - 1)})
+def acosh(self: Expr) -> Expr:
+    return sp.acosh(self)
+
+
+@pointwise_rule(aten.atanh.default)
+def atanh(self: Expr) -> Expr:
+    return sp.atanh(self)
+
+
+@pointwise_rule(aten.sigmoid.default, written={"self": lambda self, result: result * (1 - result)})
+def sigmoid(self: Expr) -> Expr:
+    return 1 / (1 + sp.exp(-self))
+
+
+@pointwise_rule(
+    aten.logit.default, exact=("eps",), kinks={"logit at the edge of its clamp": lambda self, eps: _edge(self, eps)}
+)
+def logit(self: Expr, eps: Expr | None = None) -> Expr:
+    plain = sp.log(self / (1 - self))
+    if eps is None:
+        return plain
+    low, high = sp.log(eps / (1 - eps)), sp.log((1 - eps) / eps)
+    return sp.Piecewise((low, self < eps), (high, self > 1 - eps), (plain, True))
+
+
+def _edge(x: Expr, eps: Expr | None) -> Expr:
+    return sp.S.One if eps is None else (x - eps) * (x - 1 + eps)
+
+
+@pointwise_rule(aten.log_sigmoid_forward.default)
+def log_sigmoid_forward(self: Expr) -> Expr:
+    return sp.Piecewise((self - sp_log1p(sp.exp(self)), self < 0), (-sp_log1p(sp.exp(-self)), True))
+
+
+@pointwise_rule(aten.erf.default)
+def erf(self: Expr) -> Expr:
+    return sp.erf(self)
+
+
+@pointwise_rule(aten.erfc.default)
+def erfc(self: Expr) -> Expr:
+    return sp.erfc(self)
+
+
+@pointwise_rule(aten.erfinv.default, written={"self": lambda self, result: sp.sqrt(sp.pi) / 2 * sp.exp(result**2)})
+def erfinv(self: Expr) -> Expr:
+    return sp.erfinv(self)
+
+
+@pointwise_rule(aten.lgamma.default)
+def lgamma(self: Expr) -> Expr:
+    return sp.loggamma(self)
+
+
+@pointwise_rule(aten.digamma.default)
+def digamma(self: Expr) -> Expr:
+    return sp.polygamma(0, self)
+
+
+@pointwise_rule(aten.sinc.default)
+def sinc(self: Expr) -> Expr:
+    return sp.Piecewise((sp.sin(sp.pi * self) / (sp.pi * self), sp.Ne(self, 0)), (1, True))
+
+
+@pointwise_rule(aten.deg2rad.default)
+def deg2rad(self: Expr) -> Expr:
+    return self * (sp.pi / 180)
+
+
+@pointwise_rule(aten.rad2deg.default)
+def rad2deg(self: Expr) -> Expr:
+    return self * (180 / sp.pi)
+
+
+@pointwise_rule(aten.positive.default, aten.alias_copy.default)
+def positive(self: Expr) -> Expr:
+    return self
+
+
+@pointwise_rule(aten.floor.default)
+def floor(self: Expr) -> Expr:
+    return Floor(self)
+
+
+@pointwise_rule(aten.ceil.default)
+def ceil(self: Expr) -> Expr:
+    return Ceil(self)
+
+
+@pointwise_rule(aten.round.default)
+def round_(self: Expr) -> Expr:
+    return Round(self)
+
+
+@pointwise_rule(aten.trunc.default)
+def trunc(self: Expr) -> Expr:
+    return Trunc(self)
+
+
+@pointwise_rule(aten.frac.default)
+def frac(self: Expr) -> Expr:
+    return self - Trunc(self)
+
+
+@pointwise_rule(aten.nan_to_num.default)
+def nan_to_num(self: Expr, nan: Expr | None = None, posinf: Expr | None = None, neginf: Expr | None = None) -> Expr:
+    """The identity at finite numbers; there, only, it has a derivative."""
+    return sp.Piecewise((self, sp.And(self > -sp.oo, self < sp.oo)), (sp.nan, True))

@@ -1,0 +1,192 @@
+"""The true values and derivatives of a recorded call, or of several composed, with bounds on rounding in torch's.
+
+`reference(call)` is what the check compares autograd with. A pointwise call and a data movement are checked on all
+elements at once (`pointwise_partial`, `full_vjp`); every call can be asked for single rows of its local Jacobian
+(`row`), for vector-Jacobian products from a few output elements (`vjp`) and for forward values (`value`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradviz.errors import CheckError
+from gradviz.opcall import OpCall
+from gradviz.symbolic.arithmetic import EXACT, MP
+from gradviz.symbolic.binding import working_dtype
+from gradviz.symbolic.evaluate import Outputs, evaluate, specialize
+from gradviz.symbolic.full import WideValues, movement_vjp, pointwise_partial, pointwise_value, pointwise_vjp
+from gradviz.symbolic.moved import Movement
+from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule
+from gradviz.symbolic.rounding import absolute_bound, unit_roundoff
+from gradviz.symbolic.sweep import kinks_of, partials_of
+from gradviz.symbolic.tensor import Index, InputTensor, SymbolicTensor, from_torch, numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exact:
+    """A true number.
+
+    Attributes:
+        value: an mpmath number of 50 digits; may be inf or nan.
+        bound: how far torch's number may be from it by rounding alone.
+    """
+
+    value: Any
+    bound: float
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The partials of one output element (or of a weighted sum of some) with respect to the inputs.
+
+    Attributes:
+        partials: edge key -> index into that argument -> partial; what is not there is exactly 0.
+        kinks: names of the kinks that the inputs lie on, where torch may take any subgradient.
+    """
+
+    partials: Mapping[int, Mapping[Index, Exact]]
+    kinks: tuple[str, ...]
+
+    def partial(self, position: int, index: Index) -> Exact:
+        """The partial with respect to one input element; exactly 0 where the output does not depend on it."""
+        return self.partials.get(position, {}).get(index, Exact(value=MP.zero, bound=0.0))
+
+
+class Reference:
+    """What is true of one recorded call, or of several composed.
+
+    Attributes:
+        method: "pointwise", "movement", "tensor" or "composed".
+        inputs: edge key -> the input as entered; integer tensors are absent.
+        outputs: the symbolic outputs, None for those that are not differentiable.
+        dtype: the coarsest dtype involved, which the bounds are for.
+    """
+
+    def __init__(
+        self, method: str, inputs: Mapping[int, InputTensor], outputs: Outputs, dtype: torch.dtype, call: OpCall | None
+    ) -> None:
+        self.method = method
+        self.inputs = dict(inputs)
+        self.outputs = outputs
+        self.dtype = dtype
+        self._call = call
+
+    def value(self, index: Index, *, output: int = 0) -> Exact:
+        """The true forward value of one output element."""
+        element = self._output(output)[index]
+        return self._exact(element.value, element.error)
+
+    def row(self, index: Index, *, output: int = 0) -> Row:
+        """The row of the local Jacobian that belongs to one output element, for all arguments at once."""
+        return self.vjp({(output, index): 1.0})
+
+    def vjp(self, cotangent: Mapping[tuple[int, Index], float]) -> Row:
+        """The VJP of a cotangent that is zero except for the given (output, index) -> weight."""
+        seeds = [(self._output(output)[index], EXACT.number(weight)) for (output, index), weight in cotangent.items()]
+        partials: dict[int, dict[Index, Exact]] = {position: {} for position in self.inputs}
+        for symbol, (value, error) in partials_of(seeds).items():
+            position, index = symbol.key
+            partials[position][index] = self._exact(value, error)
+        return Row(partials=partials, kinks=kinks_of([scalar for scalar, _ in seeds], unit_roundoff(self.dtype)))
+
+    def pointwise_value(self, *, elements: Collection[int] | None = None) -> WideValues:
+        """All true forward values of a pointwise call, or (to 50 digits first) those of the given flat elements."""
+        return pointwise_value(specialize(self._pointwise_rule(), self._recorded()), self.dtype, elements)
+
+    def pointwise_partial(self, position: int, *, elements: Collection[int] | None = None) -> WideValues:
+        """d out[i] / d in[i] of a pointwise call for all output elements i, broadcast; see `full.pointwise_partial`."""
+        return pointwise_partial(specialize(self._pointwise_rule(), self._recorded()), position, self.dtype, elements)
+
+    def full_vjp(self, position: int, cotangents: Sequence[Tensor | None]) -> WideValues:
+        """All elements of the VJP of a pointwise call or data movement, in the argument's shape.
+
+        Args:
+            position: the edge key of the argument.
+            cotangents: one per output of the call; None for zero.
+
+        Raises:
+            NoRule: another kind of call; use `vjp` or `row` on samples.
+        """
+        call = self._recorded()
+        rule = find_rule(call.overload)
+        if isinstance(rule, PointwiseRule):
+            pointwise = specialize(rule, call)
+            return pointwise_vjp(pointwise, position, cotangents[pointwise.output], self.dtype)
+        if isinstance(rule, MovementRule):
+            return movement_vjp(Movement(rule, call), position, cotangents, self.dtype)
+        raise NoRule(f"{call.overload} is neither pointwise nor data movement: sample rows of it")
+
+    def _pointwise_rule(self) -> PointwiseRule:
+        rule = find_rule(self._recorded().overload)
+        if not isinstance(rule, PointwiseRule):
+            raise NoRule(f"{self._recorded().overload} is not pointwise")
+        return rule
+
+    def _recorded(self) -> OpCall:
+        if self._call is None:
+            raise NoRule("a composition of calls is evaluated by element only")
+        return self._call
+
+    def _output(self, output: int) -> SymbolicTensor:
+        tensor = self.outputs[output]
+        if tensor is None:
+            raise CheckError(f"output {output} is not differentiable; differentiable are {_present(self.outputs)}")
+        return tensor
+
+    def _exact(self, value: Any, error: float) -> Exact:
+        return Exact(value=value, bound=float(absolute_bound(abs(float(value)), error, self.dtype)))
+
+
+def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = None) -> Reference:
+    """The truth about one recorded call.
+
+    Args:
+        call: the recorded call.
+        chosen: edge key -> the only elements of that argument to be differentiated for; arguments that it does not name
+            are constants. None: all elements of all floating arguments.
+
+    Raises:
+        NoRule: there is no symbolic rule for it, or it has no gradient; `.reason` says which.
+
+    >>> a, b = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])
+    >>> call = OpCall(overload=torch.ops.aten.mul.Tensor, args=(a, b), outputs=(a * b,))
+    >>> truth = reference(call)
+    >>> float(truth.value((1,))), float(truth.row((1,)).partial(0, (1,))), float(truth.row((1,)).partial(0, (0,)))
+    (10.0, 5.0, 0.0)
+    """
+    rule = find_rule(call.overload)
+    inputs: dict[int, InputTensor] = {}
+    for argument in call.tensor_arguments():
+        if argument.tensor.dtype.is_complex:
+            raise NoRule(f"{call.overload} on complex tensors")
+        if argument.tensor.dtype.is_floating_point:
+            name = argument.name.replace("[", "").replace("]", "")
+            picked = None if chosen is None else chosen.get(argument.position, ())
+            inputs[argument.position] = from_torch(
+                argument.tensor, position=argument.position, name=name, chosen=picked
+            )
+    outputs = evaluate(call, lambda tensor, position: inputs[position] if position in inputs else numbers(tensor))
+    tensors = [argument.tensor for argument in call.tensor_arguments()]
+    method = (
+        "pointwise" if isinstance(rule, PointwiseRule) else "movement" if isinstance(rule, MovementRule) else "tensor"
+    )
+    return Reference(method, inputs, outputs, working_dtype([*tensors, *call.outputs]), call)
+
+
+def _present(outputs: Outputs) -> list[int]:
+    return [place for place, tensor in enumerate(outputs) if tensor is not None]
+
+
+def as_array(values: Sequence[Exact]) -> NDArray[np.float64]:
+    """The exact numbers rounded to float64."""
+    return np.array([float(value) for value in values], dtype=np.float64)

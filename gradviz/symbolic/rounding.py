@@ -1,0 +1,154 @@
+"""Running bounds on rounding: how far a result computed in a dtype may be from the true one, to first order.
+
+A running error analysis after Wilkinson (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.3):
+every number is a pair (value, error), the error in units of u, the unit roundoff of the dtype in which torch
+computes. An operation adds |result| (a library function 2 |result|) to what its operands' errors already move it by.
+A sum of n terms adds spread(n) times the sum of |terms|, where spread grows like sqrt(n): the order in which torch
+adds is not known, the worst case n is never met, and a bound that grew like n would hide faults. `SAFETY` covers what
+first order leaves out.
+
+Everything here is float64 (a bound needs no more), on arrays or single numbers alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import sympy as sp
+import torch
+
+from gradviz.symbolic.arithmetic import _RELATIONS, EXACT, WIDE
+
+SAFETY = 4.0
+_LIBRARY_ROUNDING = 2.0
+
+
+def unit_roundoff(dtype: torch.dtype) -> float:
+    """u: half the distance from 1 to the next number of `dtype`; 0 for integers, which do not round.
+
+    >>> unit_roundoff(torch.float64) == 2.0**-53
+    True
+    """
+    return torch.finfo(dtype).eps / 2 if dtype.is_floating_point or dtype.is_complex else 0.0
+
+
+def absolute_bound(value: Any, error: Any, dtype: torch.dtype) -> Any:
+    """The distance that `error` units of u, a last rounding of `value` and subnormals allow in `dtype`."""
+    kind = torch.finfo(dtype)
+    return SAFETY * (unit_roundoff(dtype) * (np.abs(value) + error) + kind.tiny * kind.eps)
+
+
+def spread(terms: int) -> float:
+    """Units of u per unit of sum |terms| that adding `terms` numbers in an unknown order costs."""
+    return 0.0 if terms < 2 else min(terms - 1.0, 2.0 + math.sqrt(terms))
+
+
+def exactly_held(value: float) -> bool:
+    """Whether float32, the narrowest type torch computes scalars in, holds `value` without rounding."""
+    return not math.isfinite(value) or (abs(value) < 3e38 and float(np.float32(value)) == value)
+
+
+def _lgamma_slope(x: Any) -> Any:
+    return np.log(np.abs(x) + 2) + 1 / np.where(x == 0, 1e-300, np.abs(x - np.rint(np.minimum(x, 0))))
+
+
+# |f'(x)| of each library function, from x and f(x).
+_SLOPES: dict[str, Callable[[Any, Any], Any]] = {
+    "exp": lambda x, y: y,
+    "exp2": lambda x, y: y,
+    "expm1": lambda x, y: y + 1,
+    "log": lambda x, y: 1 / x,
+    "log2": lambda x, y: 1.5 / x,
+    "log10": lambda x, y: 1 / x,
+    "log1p": lambda x, y: 1 / (1 + x),
+    "sin": lambda x, y: np.cos(x),
+    "cos": lambda x, y: np.sin(x),
+    "tan": lambda x, y: 1 + y * y,
+    "sinh": lambda x, y: np.cosh(x),
+    "cosh": lambda x, y: np.sinh(x),
+    "tanh": lambda x, y: 1 - y * y,
+    "asin": lambda x, y: 1 / np.sqrt(1 - x * x),
+    "acos": lambda x, y: 1 / np.sqrt(1 - x * x),
+    "atan": lambda x, y: 1 / (1 + x * x),
+    "asinh": lambda x, y: 1 / np.sqrt(1 + x * x),
+    "acosh": lambda x, y: 1 / np.sqrt(x * x - 1),
+    "atanh": lambda x, y: 1 / (1 - x * x),
+    "erf": lambda x, y: 1.13 * np.exp(-x * x),
+    "erfc": lambda x, y: 1.13 * np.exp(-x * x),
+    "erfinv": lambda x, y: 0.9 * np.exp(y * y),
+    "loggamma": lambda x, y: _lgamma_slope(x),
+    "sinc": lambda x, y: 1.0,
+    "Abs": lambda x, y: 1.0,
+}
+_EXACT_IN_ANY_DTYPE = {"Abs", "sign", "Floor", "Ceil", "Round", "Trunc"}
+
+Bounded = tuple[Any, Any]
+
+
+class RoundingArithmetic:
+    """Pairs (value, error in units of u); run it under `np.errstate(all="ignore")`."""
+
+    def constant(self, number: sp.Expr) -> Bounded:
+        value = np.float64(EXACT.constant(number))
+        return value, np.float64(0.0 if exactly_held(float(value)) else abs(value))
+
+    def add(self, payload: Any, values: Sequence[Bounded]) -> Bounded:
+        total, error = values[0]
+        for value, more in values[1:]:
+            total = total + value
+            error = error + more + np.abs(total)
+        return total, error
+
+    def multiply(self, payload: Any, values: Sequence[Bounded]) -> Bounded:
+        product, error = values[0]
+        for value, more in values[1:]:
+            error = np.abs(value) * error + np.abs(product) * more
+            product = product * value
+            error = error + np.abs(product)
+        return product, np.where(product == 0, 0.0, error) if np.isnan(error).any() else error
+
+    def power(self, payload: sp.Rational | None, values: Sequence[Bounded]) -> Bounded:
+        (base, base_error), (exponent, exponent_error) = values
+        result = np.power(base, exponent)
+        error = np.where(base_error == 0, 0.0, np.abs(exponent * np.power(base, exponent - 1)) * base_error)
+        if payload is None:
+            moved = np.abs(result * np.log(np.abs(base)))
+            error = error + np.where(exponent_error == 0, 0.0, moved * exponent_error)
+        return result, error + np.abs(result) * (1.0 if payload in (-1, 2, sp.S.Half) else _LIBRARY_ROUNDING)
+
+    def function(self, payload: str, values: Sequence[Bounded]) -> Bounded:
+        result = np.asarray(WIDE.function(payload, [value for value, _ in values]), dtype=np.float64)
+        if payload in _EXACT_IN_ANY_DTYPE:
+            return result, values[0][1] if payload == "Abs" else np.zeros_like(result)
+        error = _LIBRARY_ROUNDING * np.abs(result)
+        slope = _SLOPES.get(payload)
+        if slope is not None:
+            x, x_error = values[0]
+            error = error + np.where(x_error == 0, 0.0, np.abs(slope(x, result)) * x_error)
+        elif payload == "atan2":
+            (y, y_error), (x, x_error) = values
+            error = error + (np.abs(x) * y_error + np.abs(y) * x_error) / (x * x + y * y)
+        else:
+            moved = sum(value_error * np.abs(result / value) for value, value_error in values)
+            error = error + np.where(np.isfinite(moved), moved, 0.0)
+        return result, error
+
+    def choose(self, payload: Any, values: Sequence[Any]) -> Bounded:
+        value, error = values[-1]
+        for place in range(len(values) - 3, -1, -2):
+            condition = values[place + 1]
+            value = np.where(condition, values[place][0], value)
+            error = np.where(condition, values[place][1], error)
+        return value, error
+
+    def compare(self, payload: str, values: Sequence[Bounded]) -> Any:
+        return _RELATIONS[payload](values[0][0], values[1][0])
+
+    def logic(self, payload: str, values: Sequence[Any]) -> Any:
+        return WIDE.logic(payload, values)
+
+
+ROUNDING = RoundingArithmetic()

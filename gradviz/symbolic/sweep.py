@@ -1,0 +1,108 @@
+"""From symbol-carrying elements back to their symbols: partial derivatives in one sweep, kinks, sympy expressions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import sympy as sp
+
+from gradviz.symbolic.arithmetic import MP
+from gradviz.symbolic.scalar import Scalar, Symbol
+
+
+def partials_of(seeds: Sequence[tuple[Scalar, Any]]) -> dict[Symbol, tuple[Any, float]]:
+    """The partials of sum(weight * scalar) with respect to every symbol in it, by one sweep from the results back.
+
+    Args:
+        seeds: (scalar, weight) pairs; a weight is an exact number.
+
+    Returns:
+        symbol -> (partial to 50 digits, its rounding error in units of u).
+
+    >>> from gradviz.symbolic.scalar import dot
+    >>> from gradviz.symbolic.arithmetic import EXACT
+    >>> x = Symbol(EXACT.number(2.0), (0, ()), "x")
+    >>> y = Symbol(EXACT.number(3.0), (1, ()), "y")
+    >>> partials = partials_of([(dot([x, x], [y, x]), EXACT.number(1))])
+    >>> {symbol.name: float(value) for symbol, (value, _) in partials.items()}
+    {'x': 7.0, 'y': 2.0}
+    """
+    adjoints: dict[Scalar, list[Any]] = {}
+    for scalar, weight in seeds:
+        _accumulate(adjoints, scalar, weight, 0.0)
+    result = {}
+    for scalar in reversed(_in_order([scalar for scalar, _ in seeds])):
+        if isinstance(scalar, Symbol):
+            if scalar in adjoints:
+                result[scalar] = (adjoints[scalar][0], adjoints[scalar][1])
+            continue
+        found = adjoints.pop(scalar, None)
+        if found is None or scalar.operation is None:
+            continue
+        adjoint, error = found
+        size = abs(float(adjoint))
+        for local in scalar.operation.locals(scalar):
+            value = adjoint * local.value
+            slope = abs(float(local.value))
+            more = (error * slope if error else 0.0) + (size * local.error if local.error else 0.0)
+            _accumulate(adjoints, local.operand, value, more if slope == 1 else more + abs(float(value)))
+    return {symbol: result[symbol] for symbol in reversed(result)}
+
+
+def kinks_of(scalars: Sequence[Scalar], unit: float) -> tuple[str, ...]:
+    """The names of all kinks that the inner values of these elements lie on, within rounding of `unit`."""
+    found: dict[str, None] = {}
+    for scalar in _in_order(scalars):
+        if scalar.operation is not None:
+            found.update(dict.fromkeys(scalar.operation.kinks(scalar, unit)))
+    return tuple(found)
+
+
+def expression(scalar: Scalar) -> sp.Expr:
+    """The element as a sympy expression in its symbols; short numbers are exact rationals, others have 50 digits."""
+    made: dict[Scalar, sp.Expr] = {}
+    for inner in _in_order([scalar]):
+        assert inner.operation is not None
+        operands = [made[operand] if operand in made else as_sympy(operand.value) for operand in inner.operands]
+        made[inner] = inner.operation.expression(inner, operands)
+    return made[scalar] if scalar in made else as_sympy(scalar.value)
+
+
+def as_sympy(value: Any) -> sp.Expr:
+    """An exact number for sympy: a float's value as a rational, longer ones as a `Float` of 50 digits."""
+    if MP.isnan(value) or MP.isinf(value):
+        return sp.nan if MP.isnan(value) else sp.oo if value > 0 else -sp.oo
+    sign, mantissa, exponent, bits = value._mpf_
+    if bits <= 64 and abs(exponent) <= 1100:
+        return sp.Rational((-1) ** sign * int(mantissa)) * sp.Integer(2) ** exponent
+    return sp.Float._new(value._mpf_, MP.prec)
+
+
+def _accumulate(adjoints: dict[Scalar, list[Any]], scalar: Scalar, value: Any, error: float) -> None:
+    known = adjoints.get(scalar)
+    if known is None:
+        adjoints[scalar] = [value, error]
+        return
+    known[0] = known[0] + value
+    size = abs(float(known[0]))
+    known[1] = known[1] + error + (size if math.isfinite(size) else 0.0)
+
+
+def _in_order(roots: Sequence[Scalar]) -> list[Scalar]:
+    """All symbol-carrying scalars that the roots are made of, operands first; iterative, since chains may be long."""
+    done: set[Scalar] = set()
+    order: list[Scalar] = []
+    stack: list[tuple[Scalar, bool]] = [(root, False) for root in roots]
+    while stack:
+        scalar, expanded = stack.pop()
+        if scalar in done or scalar.operation is None:
+            continue
+        if expanded:
+            done.add(scalar)
+            order.append(scalar)
+        else:
+            stack.append((scalar, True))
+            stack += [(operand, False) for operand in scalar.operands if operand.operation is not None]
+    return order
