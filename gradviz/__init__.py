@@ -2,11 +2,11 @@
 
 How data flows, each step taking values and returning new ones:
 
-    what the user hands in   program.py   text, sympy, callable, module -> Program          (expression/ reads math text)
+    what the user hands in   program.py   text, sympy, callable, module -> Program (expression/: math text)
       -> record              record.py    one forward pass under a dispatch mode -> the aten calls, in order
                              versions.py  what each tensor held when, while in-place ops change it
                              backward.py  one backward pass -> cotangents and contributions, in the engine's order
-      -> graph               draft.py     calls and autograd nodes joined -> nodes and edges (recover/ fills what was not recorded)
+      -> graph               draft.py     calls and autograd nodes joined -> nodes, edges (recover/: what was not recorded)
                              naming.py    what the user's code calls each value
                              build.py     numbered, named, written -> GradGraph, a networkx.MultiDiGraph
                              partials.py  the local Jacobian of an edge, as its autograd node computes it, on demand

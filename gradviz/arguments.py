@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node
 
 from gradviz.backward import Slots
 from gradviz.lookup import Lookup
+from gradviz.nodes import forward_class, needed_arguments
 from gradviz.opcall import OpCall, tensors_of
 
 Named = tuple[str, Tensor | None]
@@ -51,7 +51,9 @@ def arguments_of_call(lookup: Lookup, slots: Slots, index: int) -> Arguments:
             del free[position]
     for slot in edges.keys() - positions.keys():
         # Written to since, an argument no longer stands for its old edge: in order, among those that can carry a gradient.
-        position = next((place for place, (_, tensor) in free.items() if can_carry_gradient(tensor)), max(free, default=slot))
+        position = next(
+            (place for place, (_, tensor) in free.items() if can_carry_gradient(tensor)), max(free, default=slot)
+        )
         positions[slot] = position
         free.pop(position, None)
     return Arguments(named=named, positions=positions)
@@ -67,20 +69,19 @@ def arguments_of_recovered(slots: Slots, call: OpCall | None, recovered: Sequenc
     return Arguments(named=[(argument.name, argument.tensor) for argument in call.tensor_arguments()], positions=positions)
 
 
-def arguments_of_custom(lookup: Lookup, node: BackwardCFunction, slots: Slots, inner: Mapping[int, OpCall]) -> Arguments:
+def arguments_of_custom(lookup: Lookup, node: Node, slots: Slots, inner: Mapping[int, OpCall]) -> Arguments:
     """The tensor arguments of a custom Function: its slots, then what else its forward (`inner` calls) read."""
     edges = {slot: (tail, output) for slot, (tail, output) in enumerate(slots) if tail is not None}
-    needed = [place for place, needs in enumerate(node.needs_input_grad) if needs]  # type: ignore[attr-defined]
     parameters = _forward_parameters(node)
     named: list[Named] = [("", None)] * len(slots)
-    for slot, place in zip(edges, needed, strict=False):
+    for slot, place in zip(edges, needed_arguments(node), strict=False):
         named[slot] = (parameters[place] if place < len(parameters) else "", None)
     snapshots: list[Tensor | None] = [None] * len(slots)
     empty = [slot for slot in range(len(slots)) if slot not in edges]
     for tensor, snapshot in _read_from_outside(lookup, inner):
-        slot = next((slot for slot, (tail, output) in edges.items() if lookup.carries(tensor, tail, output)), None)
-        if slot is not None:
-            snapshots[slot] = snapshot
+        own = next((slot for slot, (tail, output) in edges.items() if lookup.carries(tensor, tail, output)), None)
+        if own is not None:
+            snapshots[own] = snapshot
         elif empty:
             named[empty[0]], snapshots[empty.pop(0)] = ("", tensor), snapshot
         else:
@@ -107,11 +108,11 @@ def _read_from_outside(lookup: Lookup, inner: Mapping[int, OpCall]) -> Iterator[
         known |= {id(output) for output in call.outputs if output is not None}
 
 
-def _forward_parameters(node: BackwardCFunction) -> list[str]:
+def _forward_parameters(node: Node) -> list[str]:
     """Names of the arguments of a custom forward, without `ctx`."""
-    forward_class = getattr(node, "_forward_cls", None)
-    if forward_class is None:
+    function = forward_class(node)
+    if function is None:
         return []
-    names = list(inspect.signature(forward_class.forward).parameters)
-    has_own_setup = forward_class.setup_context is not torch.autograd.Function.setup_context
+    names = list(inspect.signature(function.forward).parameters)
+    has_own_setup = function.setup_context is not torch.autograd.Function.setup_context
     return names if has_own_setup else names[1:]

@@ -86,9 +86,7 @@ def autograd_graph(roots: Sequence[Node]) -> AutogradGraph:
     return AutogradGraph(slots=slots, variables=variables)
 
 
-def run_backward(
-    graph: AutogradGraph, outputs: Sequence[Tensor], grad_outputs: Sequence[Tensor | None]
-) -> Backward:
+def run_backward(graph: AutogradGraph, outputs: Sequence[Tensor], grad_outputs: Sequence[Tensor | None]) -> Backward:
     """One backward pass from `outputs`, whose cotangents are `grad_outputs` (None: 1, for a scalar output).
 
     Raises:

@@ -14,8 +14,9 @@ from torch.autograd.graph import Node, get_gradient_edge
 from gradviz.backward import AutogradGraph, Backward, autograd_graph, run_backward
 from gradviz.draft import Draft, DraftEdge, DraftNode, Key, draft_of
 from gradviz.graph import GradGraph
-from gradviz.naming import Naming, TensorNames, UniqueNames, assigned_in_code
 from gradviz.names import named_tensors, result_names
+from gradviz.naming import Naming, TensorNames, UniqueNames, assigned_in_code
+from gradviz.nodes import output_metadata
 from gradviz.outputs import differentiable_outputs, starting_cotangents
 from gradviz.partials import LocalPartial
 from gradviz.record import Recorder, outputs_of
@@ -69,7 +70,9 @@ class _Writer:
 
     def written(self, roots: list[tuple[Node, int]], autograd: AutogradGraph) -> GradGraph:
         graph = GradGraph()
-        root_outputs = [(node, self._draft.nodes[node].differentiable[output]) for node, output in roots]
+        root_outputs: list[tuple[Key, int]] = [
+            (node, self._draft.nodes[node].differentiable[output]) for node, output in roots
+        ]
         for key, output in root_outputs:
             self._used[key].add(output)
         order = self._ordered()
@@ -160,7 +163,9 @@ class _Writer:
             if id(tensor) in self._object_names:
                 return self._object_names[id(tensor)]
         if isinstance(key, Node) and node.kind == "op":
-            return next((name for output in range(len(node.differentiable)) if (name := self._names.of_edge(key, output))), "")
+            return next(
+                (name for output in range(len(node.differentiable)) if (name := self._names.of_edge(key, output))), ""
+            )
         return ""
 
     def _attributes(self, key: Key, name: str) -> dict[str, Any]:
@@ -195,7 +200,7 @@ class _Writer:
         """Shape, dtype and device of one output; autograd knows them where the value is not known."""
         value = node.values[place]
         if value is None and isinstance(key, Node) and place in node.differentiable:
-            value = key._input_metadata[node.differentiable.index(place)]  # type: ignore[attr-defined]
+            value = output_metadata(key)[node.differentiable.index(place)]
         if value is None:
             return (), torch.float32, torch.device("cpu")
         return tuple(value.shape), value.dtype, value.device

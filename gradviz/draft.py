@@ -15,7 +15,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node
 
 from gradviz.arguments import (
@@ -28,6 +27,7 @@ from gradviz.arguments import (
 from gradviz.backward import AutogradGraph, Slots
 from gradviz.lookup import Lookup
 from gradviz.names import Frames
+from gradviz.nodes import forward_class, is_custom, output_metadata, sequence_number
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.record import RecordedCall, Recorder, outputs_of
 from gradviz.recover import Recovery, recover
@@ -105,7 +105,7 @@ class _Drafter:
         for place, node in enumerate(self._graph.slots):
             if node in self._graph.variables:
                 self._add_leaf(node, place)
-            elif isinstance(node, BackwardCFunction):
+            elif is_custom(node):
                 self._add_custom(node)
             elif (index := self._lookup.call_of(node)) is not None:
                 self._add_explained(node, index)
@@ -190,7 +190,7 @@ class _Drafter:
         self._node_of_call[index] = node
         self.draft.nodes[node] = DraftNode(
             kind="op",
-            priority=(_OP, index, node._sequence_nr()),  # type: ignore[attr-defined]
+            priority=(_OP, index, sequence_number(node)),
             op=call.op,
             values=call.outputs,
             tensors=tensors,
@@ -200,15 +200,15 @@ class _Drafter:
             frames=self._calls[index].frames,
         )
 
-    def _add_custom(self, node: BackwardCFunction) -> None:
+    def _add_custom(self, node: Node) -> None:
         inner = {index: self._recorder.op_call(index) for index in self._lookup.calls_of_forward(node)}
         last = max(inner, default=self._lookup.call_before(node))
         live = self._lookup.live_tensors(node)
-        tensors = tuple(live.get(output) for output in range(_output_count(node)))
+        tensors = tuple(live.get(output) for output in range(len(output_metadata(node))))
         values = tuple(None if tensor is None else self._recorder.versions.at(tensor, last) for tensor in tensors)
         self.draft.nodes[node] = DraftNode(
             kind="op",
-            priority=(_OP, last, node._sequence_nr()),  # type: ignore[attr-defined]
+            priority=(_OP, last, sequence_number(node)),
             op=_custom_name(node),
             values=values,
             value_missing="" if None not in values else "what a custom autograd.Function returned was not recorded",
@@ -222,14 +222,14 @@ class _Drafter:
         self._node_of_call |= dict.fromkeys(inner, node)
 
     def _add_recovered(self, node: Node) -> None:
-        outputs = range(_output_count(node))
+        outputs = range(len(output_metadata(node)))
         place = self._lookup.call_before(node)
         call = self._recovery.calls.get(node)
         reasons = (self._recovery.reasons.get((node, output), "") for output in outputs)
         is_write = place >= 0 and node.name().endswith("CopySlices")
         self.draft.nodes[node] = DraftNode(
             kind="op",
-            priority=(_OP, place, node._sequence_nr()),  # type: ignore[attr-defined]
+            priority=(_OP, place, sequence_number(node)),
             op=call.op if call is not None else _op_of_node(node.name()),
             values=tuple(self._recovery.values.get((node, output)) for output in outputs),
             value_missing=next((reason for reason in reasons if reason), ""),
@@ -289,7 +289,7 @@ class _Drafter:
                 self.draft.edges.append(DraftEdge(key, node, position, name, output, None, cut))
 
     def _arguments(self, node: Node, slots: Slots, drafted: DraftNode) -> Arguments:
-        if isinstance(node, BackwardCFunction):
+        if is_custom(node):
             return arguments_of_custom(self._lookup, node, slots, self._inner[node])
         index = drafted.call_index
         if index is not None and self._node_of_call.get(index) is node:
@@ -309,13 +309,9 @@ class _Drafter:
         return "not differentiable"
 
 
-def _output_count(node: Node) -> int:
-    return len(node._input_metadata)  # type: ignore[attr-defined]
-
-
-def _custom_name(node: BackwardCFunction) -> str:
-    forward_class = getattr(node, "_forward_cls", None)
-    return str(forward_class.__name__) if forward_class is not None else node.name().removesuffix("Backward")
+def _custom_name(node: Node) -> str:
+    function = forward_class(node)
+    return str(function.__name__) if function is not None else node.name().removesuffix("Backward")
 
 
 def _op_of_node(name: str) -> str:

@@ -35,7 +35,7 @@ class Use(NamedTuple):
     cut: str
 
 
-class GradGraph(nx.MultiDiGraph):  # type: ignore[misc]
+class GradGraph(nx.MultiDiGraph):
     """A traced computation: nodes are values, edges are uses of values, from producer to consumer.
 
     `trace` makes it; networkx's own copies and subgraphs of it carry the same attributes.
@@ -109,6 +109,9 @@ class GradGraph(nx.MultiDiGraph):  # type: ignore[misc]
         """The edges along which a gradient can flow, in forward order of their heads."""
         for head in self:
             yield from (use.edge for use in self.arguments_of(head) if use.partial is not None)
+
+    def __str__(self) -> str:
+        return repr(self)
 
     def __repr__(self) -> str:
         if "outputs" not in self.graph:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import bisect
-import inspect
 from collections.abc import Iterator
 from functools import cached_property
 
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node
 
 from gradviz.backward import AutogradGraph
 from gradviz.names import Frames
+from gradviz.nodes import forward_code, sequence_number
 from gradviz.opcall import tensors_of
 from gradviz.record import Recorder, outputs_of
 
 
 class Lookup:
-    """Look-ups in one recording and the autograd graph of its outputs. Tables that few graphs need are made when asked for."""
+    """Look-ups in one recording and the autograd graph of its outputs. Rare tables are made when asked for."""
 
     def __init__(self, graph: AutogradGraph, recorder: Recorder) -> None:
         self.graph = graph
@@ -30,31 +29,29 @@ class Lookup:
 
     def call_of(self, node: Node) -> int | None:
         """The call that autograd made this builtin node for; None where none was recorded."""
-        return self._by_sequence.get(node._sequence_nr())  # type: ignore[attr-defined]
+        return self._by_sequence.get(sequence_number(node))
 
-    def calls_of_forward(self, node: BackwardCFunction) -> Iterator[int]:
+    def calls_of_forward(self, node: Node) -> Iterator[int]:
         """The calls that the forward of a custom Function made: its node is numbered right before the first of them."""
-        first = self._by_sequence.get(node._sequence_nr())  # type: ignore[attr-defined]
-        forward_class = getattr(node, "_forward_cls", None)
-        if first is None or forward_class is None:
+        first = self.call_of(node)
+        forward = forward_code(node)
+        if first is None or forward is None:
             return
-        forward = inspect.unwrap(forward_class.forward).__code__
         for index in range(first, len(self.calls)):
             call = self.calls[index]
             if (index > first and call.sequence >= 0) or not any(code is forward for code, _ in call.frames):
                 return
             yield index
 
-    def frames_outside(self, node: BackwardCFunction, index: int) -> Frames:
+    def frames_outside(self, node: Node, index: int) -> Frames:
         """The user's frames that called a custom Function, for call `index` of its forward."""
         frames = self.calls[index].frames
-        forward = inspect.unwrap(node._forward_cls.forward).__code__  # type: ignore[attr-defined]
-        inside = next((place for place, (code, _) in enumerate(frames) if code is forward), -1)
+        inside = next((place for place, (code, _) in enumerate(frames) if code is forward_code(node)), -1)
         return frames[inside + 1 :]
 
     def call_before(self, node: Node) -> int:
         """The call for which autograd made the last node up to `node`; -1 where none was recorded."""
-        place = bisect.bisect_right(self._sequences, node._sequence_nr())  # type: ignore[attr-defined]
+        place = bisect.bisect_right(self._sequences, sequence_number(node))
         return self._by_sequence[self._sequences[place - 1]] if place else -1
 
     def producer(self, tensor: Tensor, before: int) -> int | None:

@@ -81,7 +81,7 @@ def named_tensors(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     front where there are several.
     """
     modules = {id(value): name for name, value in named.items() if isinstance(value, torch.nn.Module)}
-    pending = list(reversed(named.items()))
+    pending = list(reversed(list(named.items())))
     seen: set[int] = set()
     while pending:
         name, value = pending.pop()

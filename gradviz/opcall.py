@@ -61,7 +61,9 @@ def op_name(overload: torch._ops.OpOverload) -> str:
     return name[:-1] if name.endswith("_") and not name.endswith("__") else name
 
 
-def tensors_of(overload: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+def tensors_of(
+    overload: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Iterator[tuple[str, Tensor]]:
     """The (name, tensor) pairs among the arguments of a call, lists flattened, in the order of the schema."""
     schema = overload._schema.arguments
     named = [(schema[place].name, value) for place, value in enumerate(args)]

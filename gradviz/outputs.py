@@ -58,7 +58,9 @@ def _cotangent(output: Tensor, given: Any) -> Tensor:
                 "loss=lambda out: ... that maps it to one number"
             )
         if output.is_complex():
-            raise InputError("the output is complex: pass grad_output=, or loss=lambda out: ... that maps it to a real number")
+            raise InputError(
+                "the output is complex: pass grad_output=, or loss=lambda out: ... that maps it to a real number"
+            )
         return torch.ones_like(output, memory_format=torch.preserve_format).detach()
     cotangent = torch.as_tensor(given, dtype=output.dtype, device=output.device).detach()
     if tuple(cotangent.shape) != shape:
@@ -98,8 +100,8 @@ def _no_gradient(tensor: Tensor) -> str:
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return f"the output has dtype {tensor.dtype}, which has no gradient; trace a floating-point value"
     return (
-        "no gradient leads to this output: it has no grad_fn. Either no input requires grad (call x.requires_grad_() or pass "
-        "parameters that do), or the path is cut by detach(), .data, .item() or torch.no_grad()"
+        "no gradient leads to this output: it has no grad_fn. Either no input requires grad (call x.requires_grad_() "
+        "or pass parameters that do), or the path is cut by detach(), .data, .item() or torch.no_grad()"
     )
 
 

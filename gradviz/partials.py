@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node
 
 from gradviz.errors import PartialError
+from gradviz.nodes import contributions, is_custom, needed_arguments, output_metadata
 
 if TYPE_CHECKING:
     import sympy
@@ -49,7 +49,7 @@ class LocalPartial:
 
     def of_output(self, output: int) -> LocalPartial:
         """The partial of another differentiable output of the head, counted as autograd counts them."""
-        count = len(self._node._input_metadata)  # type: ignore[attr-defined]
+        count = len(output_metadata(self._node))
         if not 0 <= output < count:
             raise PartialError(f"edge {self.edge} has no output {output}: its head has {count} differentiable outputs")
         return LocalPartial(self._graph, self.edge, self._node, self._slot, output)
@@ -82,14 +82,19 @@ class LocalPartial:
             raise PartialError(f"the tangent has shape {tuple(tangent.shape)}; edge {self.edge} needs {self.in_shape}")
         tail, head = self._tail_metadata(), self._head_metadata()
         tangent = tangent.detach().to(device=tail.device, dtype=tail.dtype)
-        if tangent.numel() <= ROWS_AT_ONCE or isinstance(self._node, BackwardCFunction):
-            return torch.tensordot(self.jacobian(), tangent, dims=tangent.ndim)
+        if tangent.numel() <= ROWS_AT_ONCE or is_custom(self._node):
+            return self._dense_jvp(tangent)
         with torch.enable_grad():
             cotangent = torch.zeros(self.out_shape, dtype=head.dtype, device=head.device, requires_grad=True)
             contribution = self._ask(cotangent)
             if not contribution.requires_grad:
-                return torch.tensordot(self.jacobian(), tangent, dims=tangent.ndim)
-            return torch.autograd.grad(contribution, cotangent, tangent)[0].detach()
+                return self._dense_jvp(tangent)
+            found: Tensor = torch.autograd.grad(contribution, cotangent, tangent)[0]
+            return found.detach()
+
+    def _dense_jvp(self, tangent: Tensor) -> Tensor:
+        pushed: Tensor = torch.tensordot(self.jacobian(), tangent, dims=tangent.ndim)
+        return pushed
 
     def jacobian(self) -> Tensor:
         """The dense local Jacobian, shape `(*out, *in)`.
@@ -147,7 +152,7 @@ class LocalPartial:
         """The partial as a sympy expression in the names of the intermediate variables; None where there is no rule."""
         from gradviz.symbolic import local_formula
 
-        tail, head, key = self.edge
+        _, head, key = self.edge
         call = self._graph.nodes[head]["call"]
         if call is None:
             return None
@@ -165,11 +170,13 @@ class LocalPartial:
         return f"<LocalPartial of edge {self.edge}: {self.out_shape} x {self.in_shape}>"
 
     def _head_metadata(self) -> Any:
-        return self._node._input_metadata[self._output]  # type: ignore[attr-defined]
+        return output_metadata(self._node)[self._output]
 
     def _tail_metadata(self) -> Any:
         tail, output = self._node.next_functions[self._slot]
-        return tail._input_metadata[output]  # type: ignore[union-attr]
+        if tail is None:
+            raise PartialError(f"edge {self.edge} carries no gradient")
+        return output_metadata(tail)[output]
 
     def _ask(self, cotangent: Tensor) -> Tensor:
         """The node's own answer for a cotangent of this output, zero for its other outputs."""
@@ -186,7 +193,7 @@ class LocalPartial:
 
     def _ask_rows(self, cotangents: Tensor) -> Tensor:
         """`_ask` for a stack of cotangents: all at once where torch can, one by one where it cannot."""
-        if not isinstance(self._node, BackwardCFunction) and len(cotangents) > 1:
+        if not is_custom(self._node) and len(cotangents) > 1:
             try:
                 return torch.vmap(self._ask)(cotangents)
             except PartialError as error:
@@ -195,26 +202,23 @@ class LocalPartial:
         return torch.stack([self._ask(cotangent) for cotangent in cotangents])
 
     def _contributions(self, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        metadata: Any = self._node._input_metadata  # type: ignore[attr-defined]
-        if isinstance(self._node, BackwardCFunction):
+        metadata = output_metadata(self._node)
+        cotangents: list[Tensor | None] = [None] * len(metadata)
+        if is_custom(self._node):
             # The engine would fill in zeros for missing cotangents; called by hand we do.
             cotangents = [torch.zeros(tuple(m.shape), dtype=m.dtype, device=m.device) for m in metadata]
-            cotangents[self._output] = cotangent
-            answer = self._node.apply(*cotangents)
-        else:
-            answer = self._node(*(cotangent if place == self._output else None for place in range(len(metadata))))
-        return answer if isinstance(answer, tuple) else (answer,)
+        cotangents[self._output] = cotangent
+        return contributions(self._node, cotangents)
 
     def _slot_in_answer(self) -> int:
         """Where this edge's contribution stands in the node's answer.
 
         A custom Function answers for each argument of its forward, tensor or not; the slots count tensors only.
         """
-        if not isinstance(self._node, BackwardCFunction):
+        if not is_custom(self._node):
             return self._slot
         differentiable = [slot for slot, (tail, _) in enumerate(self._node.next_functions) if tail is not None]
-        needed = [place for place, needs in enumerate(self._node.needs_input_grad) if needs]
-        return needed[differentiable.index(self._slot)]
+        return needed_arguments(self._node)[differentiable.index(self._slot)]
 
     def _refusal(self, error: RuntimeError) -> str:
         text = str(error)

@@ -199,7 +199,7 @@ class _Mover:
 
 
 def _leaf_like(tensor: Tensor, device: torch.device | None) -> Tensor:
-    if device is None or tensor.device == device or tensor.device.type == device.type and device.index is None:
+    if device is None or tensor.device == device or (tensor.device.type == device.type and device.index is None):
         return tensor
     if tensor.requires_grad and not tensor.is_leaf:
         return tensor.to(device)
@@ -222,8 +222,10 @@ def _chosen_device(device: str | torch.device, automatic: torch.device | None = 
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise InputError(f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); accepted: 'auto', 'cpu'"
-                         + (", 'cuda'" if torch.cuda.is_available() else "")) from error
+        raise InputError(
+            f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); accepted: 'auto', 'cpu'"
+            + (", 'cuda'" if torch.cuda.is_available() else "")
+        ) from error
     return chosen
 
 
@@ -234,7 +236,7 @@ def _variables_message(expression: Expression, missing: Sequence[str], surplus: 
         parts.append(f"no value for {', '.join(missing)}")
     if surplus:
         parts.append(f"the expression has no variable {', '.join(surplus)}")
-    return f"{'; '.join(parts)}; the variables of \"{expression}\" are: {wanted}"
+    return f'{"; ".join(parts)}; the variables of "{expression}" are: {wanted}'
 
 
 def _refuse_for_text(inputs: Sequence[Any], loss: Any, what: str) -> None:

@@ -58,7 +58,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[RecordedCall] = []
         self.versions = Versions()
         self._thread = threading.get_ident()
@@ -73,13 +73,13 @@ class Recorder(TorchDispatchMode):
             register_module_forward_pre_hook(self._enter_module),
             register_module_forward_hook(self._leave_module, always_call=True),
         ]
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         self._last_sequence = _sequence_number()
         return self
 
     def __exit__(self, *exception: Any) -> None:
         try:
-            super().__exit__(*exception)
+            super().__exit__(*exception)  # type: ignore[no-untyped-call]
         finally:
             for handle in self._handles:
                 handle.remove()
@@ -213,5 +213,3 @@ def _user_frames(frame: FrameType | None) -> Frames:
         if len(frames) == MAX_FRAMES:
             break
     return tuple(frames)
-
-

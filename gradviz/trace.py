@@ -13,8 +13,8 @@ from torch import Tensor
 from gradviz.build import Traced, build_graph
 from gradviz.errors import InputError, TraceError
 from gradviz.graph import GradGraph
-from gradviz.naming import Naming
 from gradviz.names import frame_names
+from gradviz.naming import Naming
 from gradviz.program import program_of
 from gradviz.record import Recorder
 
@@ -91,9 +91,7 @@ class Tape:
     def __len__(self) -> int:
         return len(self._recorder.calls)
 
-    def trace(
-        self, output: Any, *, names: Mapping[str, Tensor] | None = None, grad_output: Any = None
-    ) -> GradGraph:
+    def trace(self, output: Any, *, names: Mapping[str, Tensor] | None = None, grad_output: Any = None) -> GradGraph:
         """The graph of `output` (a tensor, or several in nested containers), computed while the tape was recording.
 
         Call it before `.backward()`, or call `.backward(retain_graph=True)`: a backward pass frees what a trace needs.
@@ -105,7 +103,7 @@ class Tape:
         return build_graph(Traced(recorder=self._recorder, result=output), naming, grad_output)
 
 
-class record:  # noqa: N801 - reads as a verb: `with gradviz.record() as tape`
+class record:
     """Records any torch code: `with gradviz.record() as tape: ...`, then `graph = tape.trace(loss)`.
 
     >>> x = torch.tensor(3.0, requires_grad=True)

@@ -1,0 +1,47 @@
+"""What is read of an autograd node, in one place: torch's own type stubs know only half of it."""
+
+from __future__ import annotations
+
+import inspect
+from types import CodeType
+from typing import Any
+
+from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import Node
+
+
+def is_custom(node: Node) -> bool:
+    """Whether the node belongs to a Python `autograd.Function`."""
+    return isinstance(node, BackwardCFunction)
+
+
+def sequence_number(node: Node) -> int:
+    """Where the node stands in the order in which this thread made nodes."""
+    return int(node._sequence_nr())
+
+
+def output_metadata(node: Node) -> tuple[Any, ...]:
+    """Shape, dtype and device of each differentiable output of the call that the node was made for."""
+    return tuple(node._input_metadata)
+
+
+def needed_arguments(node: Node) -> list[int]:
+    """The places of the arguments of a custom Function's forward whose gradient is needed."""
+    return [place for place, needs in enumerate(node.needs_input_grad) if needs]  # type: ignore[attr-defined]
+
+
+def forward_class(node: Node) -> Any:
+    """The user's `autograd.Function` class of a custom node; None where torch does not tell."""
+    return getattr(node, "_forward_cls", None)
+
+
+def forward_code(node: Node) -> CodeType | None:
+    """The code of a custom Function's forward."""
+    function = forward_class(node)
+    return None if function is None else inspect.unwrap(function.forward).__code__
+
+
+def contributions(node: Node, cotangents: list[Any]) -> tuple[Any, ...]:
+    """What the node adds to the cotangents of its inputs; one entry per slot, or per argument of a custom forward."""
+    answer = node.apply(*cotangents) if is_custom(node) else node(*cotangents)  # type: ignore[attr-defined, operator]
+    return answer if isinstance(answer, tuple) else (answer,)
