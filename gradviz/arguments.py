@@ -16,7 +16,7 @@ from torch.autograd.graph import Node
 
 from gradviz.backward import Slots
 from gradviz.lookup import Lookup
-from gradviz.nodes import forward_class, needed_arguments
+from gradviz.nodes import forward_class, needed_arguments, output_metadata
 from gradviz.opcall import OpCall, tensors_of
 
 Named = tuple[str, Tensor | None]
@@ -90,9 +90,34 @@ def arguments_of_custom(lookup: Lookup, node: Node, slots: Slots, inner: Mapping
     return Arguments(named=named, positions={slot: slot for slot in edges}, snapshots=tuple(snapshots))
 
 
+def arguments_of_write(slots: Slots, base: Tensor, call: OpCall) -> Arguments:
+    """The arguments of an in-place write to a view: the base as it was, then what the call reads besides the view."""
+    others = list(call.tensor_arguments())[1:]
+    named: list[Named] = [("self", None), *((argument.name, None) for argument in others)]
+    positions = {slot: slot for slot, (tail, _) in enumerate(slots) if tail is not None}
+    return Arguments(named=named, positions=positions, snapshots=(base, *(argument.tensor for argument in others)))
+
+
+def differentiable_places(node: Node, tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
+    """Which outputs of a call autograd counts as its node's outputs, in the node's own order."""
+    candidates = [place for place, tensor in enumerate(tensors) if can_carry_gradient(tensor)]
+    if len(candidates) == 1:
+        return tuple(candidates)
+    carrying = {
+        tensor.output_nr: place for place, tensor in enumerate(tensors) if tensor is not None and tensor.grad_fn is node
+    }
+    count = len(output_metadata(node))
+    left = iter(place for place in candidates if place not in carrying.values() and _may_carry(tensors[place]))
+    return tuple(carrying[output] if output in carrying else next(left, candidates[0]) for output in range(count))
+
+
 def can_carry_gradient(tensor: Tensor | None) -> bool:
     """Whether a tensor of this dtype can require grad."""
     return tensor is not None and (tensor.is_floating_point() or tensor.is_complex())
+
+
+def _may_carry(tensor: Tensor | None) -> bool:
+    return tensor is not None and tensor.requires_grad
 
 
 def _read_from_outside(lookup: Lookup, inner: Mapping[int, OpCall]) -> Iterator[tuple[Tensor, Tensor]]:

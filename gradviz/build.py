@@ -95,7 +95,7 @@ class _Writer:
                     key=edge.position,
                     argument=edge.argument,
                     output=edge.output,
-                    partial=_partial(graph, edge, number),
+                    partial=self._partial(graph, edge, number),
                     contribution=_added(contributions[edge.slot], self._draft.nodes[edge.tail].values[edge.output])
                     if edge.slot is not None and contributions
                     else None,
@@ -236,6 +236,14 @@ class _Writer:
             return next((names for names in result_names(node.frames) if len(names) in (1, len(node.values))), ())
         return self._assigned.get(node.call_index, ())
 
+    def _partial(self, graph: GradGraph, edge: DraftEdge, number: Mapping[Key, int]) -> LocalPartial | None:
+        if edge.slot is None or not isinstance(edge.head, Node):
+            return None
+        places = self._draft.nodes[edge.head].differentiable
+        used = (output for output, place in enumerate(places) if place in self._used[edge.head])
+        key = (number[edge.tail], number[edge.head], edge.position)
+        return LocalPartial(graph, key, edge.head, edge.slot, next(used, 0))
+
     def _backward_order(self, autograd: AutogradGraph) -> dict[Key, int]:
         """Key -> its place in the engine's order. A leaf's gradient is settled right after its last contribution."""
         waiting: dict[Node, int] = dict.fromkeys(autograd.variables, 0)
@@ -261,9 +269,3 @@ def _added(contribution: Tensor | None, value: Tensor | None) -> Tensor | None:
     if contribution.shape != value.shape:
         contribution = contribution.sum_to_size(value.shape)
     return contribution if contribution.dtype == value.dtype else contribution.to(value.dtype)
-
-
-def _partial(graph: GradGraph, edge: DraftEdge, number: Mapping[Key, int]) -> LocalPartial | None:
-    if edge.slot is None or not isinstance(edge.head, Node):
-        return None
-    return LocalPartial(graph, (number[edge.tail], number[edge.head], edge.position), edge.head, edge.slot)

@@ -14,6 +14,7 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
@@ -22,12 +23,14 @@ from gradviz.arguments import (
     arguments_of_call,
     arguments_of_custom,
     arguments_of_recovered,
+    arguments_of_write,
     can_carry_gradient,
+    differentiable_places,
 )
 from gradviz.backward import AutogradGraph, Slots
-from gradviz.lookup import Lookup
+from gradviz.lookup import Lookup, Write
 from gradviz.names import Frames
-from gradviz.nodes import forward_class, is_custom, output_metadata, sequence_number
+from gradviz.nodes import forward_class, is_custom, is_torchs_own, output_metadata, sequence_number
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.record import RecordedCall, Recorder, outputs_of
 from gradviz.recover import Recovery, recover
@@ -96,6 +99,7 @@ class _Drafter:
         self._calls = lookup.calls
         self._node_of_call: dict[int, Node] = {}
         self._inner: dict[Node, dict[int, OpCall]] = {}
+        self._writes: dict[Node, Write] = {}
         self._recovery = Recovery()
         self._pending: list[int] = []
 
@@ -105,10 +109,12 @@ class _Drafter:
         for place, node in enumerate(self._graph.slots):
             if node in self._graph.variables:
                 self._add_leaf(node, place)
-            elif is_custom(node):
+            elif is_custom(node) and not is_torchs_own(node):
                 self._add_custom(node)
             elif (index := self._lookup.call_of(node)) is not None:
                 self._add_explained(node, index)
+            elif is_custom(node):
+                self._add_custom(node)
             else:
                 unexplained.append(node)
         if unexplained:
@@ -194,7 +200,7 @@ class _Drafter:
             op=call.op,
             values=call.outputs,
             tensors=tensors,
-            differentiable=tuple(place for place, tensor in enumerate(tensors) if can_carry_gradient(tensor)),
+            differentiable=differentiable_places(node, tensors),
             call=call,
             call_index=index,
             frames=self._calls[index].frames,
@@ -223,21 +229,41 @@ class _Drafter:
 
     def _add_recovered(self, node: Node) -> None:
         outputs = range(len(output_metadata(node)))
-        place = self._lookup.call_before(node)
+        write = self._lookup.write_of(node)
         call = self._recovery.calls.get(node)
         reasons = (self._recovery.reasons.get((node, output), "") for output in outputs)
-        is_write = place >= 0 and node.name().endswith("CopySlices")
         self.draft.nodes[node] = DraftNode(
             kind="op",
-            priority=(_OP, place, sequence_number(node)),
+            priority=(_OP, self._lookup.call_before(node), sequence_number(node)),
             op=call.op if call is not None else _op_of_node(node.name()),
             values=tuple(self._recovery.values.get((node, output)) for output in outputs),
             value_missing=next((reason for reason in reasons if reason), ""),
-            tensors=tuple(self._lookup.live_tensors(node).get(output) for output in outputs),
+            tensors=tuple(self._lookup.live_tensors(node).get(output) for output in outputs)
+            if write is None
+            else (write.base,),
             differentiable=tuple(outputs),
             call=call,
-            call_index=place if is_write else None,
-            frames=self._calls[place].frames if is_write else (),
+            call_index=None if write is None else write.call_index,
+            frames=() if write is None else self._calls[write.call_index].frames,
+            inner_calls=() if write is None else self._calls_of_write(write),
+        )
+        if write is not None:
+            self._writes[node] = write
+
+    def _calls_of_write(self, write: Write) -> tuple[OpCall, ...]:
+        """An in-place write to a view as calls on whole tensors: take the view, run the call, put the result back."""
+        if write.before.stride() != write.base.stride():
+            return ()  # the snapshot of a base with holes is laid out anew: the view's strides do not fit it
+        call = self._recorder.op_call(write.call_index)
+        view = next(call.tensor_arguments()).tensor
+        place = (list(view.shape), list(write.view.stride()), write.view.storage_offset() - write.base.storage_offset())
+        aten = torch.ops.aten
+        taken = OpCall(overload=aten.as_strided.default, args=(write.before, *place), outputs=(view,))
+        put_back = (write.before, call.outputs[0], *place)
+        return (
+            taken,
+            call,
+            OpCall(overload=aten.as_strided_scatter.default, args=put_back, outputs=(write.after,)),
         )
 
     def _with_neighbours(self, nodes: list[Node]) -> list[Node]:
@@ -257,9 +283,9 @@ class _Drafter:
             for node in self._graph.slots:
                 for output, tensor in self._lookup.live_tensors(node).items():
                     known[node, output] = self._recorder.versions.at(tensor, len(self._calls))
-                written = self._lookup.written_base(node)
-                if written is not None:
-                    known[node, 0] = written
+                write = self._lookup.write_of(node)
+                if write is not None:
+                    known[node, 0] = write.after
         for key, drafted in self.draft.nodes.items():
             if isinstance(key, Node):
                 for output, place in enumerate(drafted.differentiable):
@@ -289,11 +315,15 @@ class _Drafter:
                 self.draft.edges.append(DraftEdge(key, node, position, name, output, None, cut))
 
     def _arguments(self, node: Node, slots: Slots, drafted: DraftNode) -> Arguments:
-        if is_custom(node):
+        if node in self._inner:
             return arguments_of_custom(self._lookup, node, slots, self._inner[node])
         index = drafted.call_index
         if index is not None and self._node_of_call.get(index) is node:
             return arguments_of_call(self._lookup, slots, index)
+        if node in self._writes:
+            return arguments_of_write(
+                slots, self._writes[node].before, self._recorder.op_call(self._writes[node].call_index)
+            )
         return arguments_of_recovered(slots, drafted.call, self._recovery.slots.get(node))
 
     def _cut_reason(self, tail: Key, call: RecordedCall) -> str:

@@ -1,12 +1,12 @@
 """The exception tree: every refusal of gradviz is a `GradvizError` that says what, where and what is accepted.
 
-    GradvizError
-    ├── ExpressionError       math text that cannot be read; carries the column and draws a caret
-    ├── InputError            a target, an option or a value that `trace` does not accept
-    ├── TraceError            code that ran but whose graph cannot be traced (freed, cut, compiled, transformed)
-    ├── PartialError          a local partial that cannot be evaluated (buffers freed, value changed in place)
-    ├── CheckError            a check that was asked for something that it cannot do
-    └── RenderError           a picture that cannot be drawn (unknown format, out of time)
+GradvizError
+├── ExpressionError       math text that cannot be read; carries the column and draws a caret
+├── InputError            a target, an option or a value that `trace` does not accept
+├── TraceError            code that ran but whose graph cannot be traced (freed, cut, compiled, transformed)
+├── PartialError          a local partial that cannot be evaluated (buffers freed, value changed in place)
+├── CheckError            a check that was asked for something that it cannot do
+└── RenderError           a picture that cannot be drawn (unknown format, out of time)
 """
 
 from __future__ import annotations

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Iterator
 from functools import cached_property
+from typing import NamedTuple
 
 from torch import Tensor
 from torch.autograd.graph import Node
 
 from gradviz.backward import AutogradGraph
 from gradviz.names import Frames
-from gradviz.nodes import forward_code, sequence_number
+from gradviz.nodes import forward_code, is_custom, sequence_number
 from gradviz.opcall import tensors_of
 from gradviz.record import Recorder, outputs_of
+
+
+class Write(NamedTuple):
+    """An in-place write to a view: the call, the view and its base, and what the base held before and after."""
+
+    call_index: int
+    view: Tensor
+    base: Tensor
+    before: Tensor
+    after: Tensor
 
 
 class Lookup:
@@ -28,12 +40,28 @@ class Lookup:
         self._leaf_nodes = {id(variable): node for node, variable in graph.variables.items()}
 
     def call_of(self, node: Node) -> int | None:
-        """The call that autograd made this builtin node for; None where none was recorded."""
-        return self._by_sequence.get(sequence_number(node))
+        """The call that autograd made this node for; None where none was recorded.
+
+        A kernel may dispatch calls of its own before the call that makes the result (a conjugate is resolved by a clone): of
+        the calls made since the node was numbered, the one whose result stands for the node is meant.
+        """
+        first = self._by_sequence.get(sequence_number(node))
+        if first is None or self._returned_by(first, node):
+            return first
+        for index in range(first + 1, len(self.calls)):
+            call = self.calls[index]
+            if call.sequence >= 0 or call.visit != self.calls[first].visit:
+                break
+            if self._returned_by(index, node):
+                return index
+        return None if is_custom(node) else first
+
+    def _returned_by(self, index: int, node: Node) -> bool:
+        return any(tensor is not None and tensor.grad_fn is node for tensor in outputs_of(self.calls[index].result))
 
     def calls_of_forward(self, node: Node) -> Iterator[int]:
         """The calls that the forward of a custom Function made: its node is numbered right before the first of them."""
-        first = self.call_of(node)
+        first = self._by_sequence.get(sequence_number(node))
         forward = forward_code(node)
         if first is None or forward is None:
             return
@@ -76,15 +104,22 @@ class Lookup:
         """Output number -> the recorded tensor that stands for this output of `node` now."""
         return self._by_node.get(node, {})
 
-    def written_base(self, node: Node) -> Tensor | None:
-        """What a view's base held right after the in-place write that made this CopySlices node."""
-        place = self.call_before(node)
-        if place < 0 or not node.name().endswith("CopySlices"):
+    def write_of(self, node: Node) -> Write | None:
+        """The in-place write to a view that made this CopySlices node; None for other nodes, or where none was recorded."""
+        first = self.call_before(node)
+        if first < 0 or not node.name().endswith("CopySlices"):
             return None
-        call = self.calls[place]
-        written = next((tensor for _, tensor in tensors_of(call.overload, call.args, {})), None)
-        base = None if written is None else written._base
-        return None if base is None else self.recorder.versions.at(base, place)
+        # What autograd saves for the write is cloned first, under the same number.
+        visit = self.calls[first].visit
+        same = itertools.takewhile(lambda index: self.calls[index].visit == visit, range(first, len(self.calls)))
+        index = next((index for index in same if self.calls[index].overload._schema.is_mutable), first)
+        call = self.calls[index]
+        view = next((tensor for _, tensor in tensors_of(call.overload, call.args, {})), None)
+        if view is None or view._base is None:
+            return None
+        versions = self.recorder.versions
+        before, after = versions.at(view._base, index - 1), versions.at(view._base, index)
+        return Write(call_index=index, view=view, base=view._base, before=before, after=after)
 
     @cached_property
     def _returned(self) -> dict[int, list[int]]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
+import torch
 from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node
+
+_TORCH = str(Path(torch.__file__).parent)
 
 
 def is_custom(node: Node) -> bool:
@@ -39,6 +43,12 @@ def forward_code(node: Node) -> CodeType | None:
     """The code of a custom Function's forward."""
     function = forward_class(node)
     return None if function is None else inspect.unwrap(function.forward).__code__
+
+
+def is_torchs_own(node: Node) -> bool:
+    """Whether a custom node belongs to a Function that torch itself defines, as for a `torch.library` op."""
+    code = forward_code(node)
+    return code is not None and code.co_filename.startswith(_TORCH)
 
 
 def contributions(node: Node, cotangents: list[Any]) -> tuple[Any, ...]:
