@@ -189,7 +189,7 @@ class _Writer:
             "device": metadata[first][2],
             "requires_grad": node.requires_grad,
             "outputs": used,
-            "module": self._module(node, name),
+            "module": self._module(node),
             "source": self._source(node),
             "call": node.call,
             "inner_calls": node.inner_calls,
@@ -219,9 +219,9 @@ class _Writer:
             return assigned
         return tuple(f"{name}[{place}]" for place in range(len(node.values)))
 
-    def _module(self, node: DraftNode, name: str) -> str:
+    def _module(self, node: DraftNode) -> str:
         if node.kind != "op":
-            return name.rpartition(".")[0]
+            return self._modules.get(id(node.tensors[0]), "")
         module = self._recorder.calls[node.call_index].module if node.call_index is not None else None
         return "" if module is None else self._modules.get(id(module), type(module).__name__)
 

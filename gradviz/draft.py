@@ -177,7 +177,7 @@ class _Drafter:
                 op=call.op if reads else "",
                 values=call.outputs,
                 tensors=outputs_of(live.result),
-                requires_grad=False,
+                requires_grad=live.sequence >= 0,
                 call=call if reads else None,
                 call_index=index,
                 frames=live.frames,
@@ -333,6 +333,8 @@ class _Drafter:
             return "detach"
         if not call.grad_enabled:
             return "no_grad"
+        if call.sequence >= 0:
+            return "no gradient path to the output"
         outputs = [output for output in outputs_of(call.result) if output is not None]
         if outputs and not any(map(can_carry_gradient, outputs)):
             return "integer"

@@ -80,7 +80,7 @@ def named_tensors(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     A module's parameters and buffers carry their own dotted paths where it is the only module, and the variable's name in
     front where there are several.
     """
-    modules = {id(value): name for name, value in named.items() if isinstance(value, torch.nn.Module)}
+    several = len(root_modules(named)) > 1
     pending = list(reversed(list(named.items())))
     seen: set[int] = set()
     while pending:
@@ -88,7 +88,7 @@ def named_tensors(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
         if isinstance(value, Tensor):
             yield name, value
         elif isinstance(value, torch.nn.Module):
-            prefix = f"{name}." if len(modules) > 1 else ""
+            prefix = f"{name}." if several else ""
             yield from ((prefix + path, tensor) for path, tensor in value.named_parameters(remove_duplicate=False))
             yield from ((prefix + path, tensor) for path, tensor in value.named_buffers())
         elif isinstance(value, (tuple, list, Mapping)) and id(value) not in seen:
@@ -99,6 +99,16 @@ def named_tensors(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
                 fields = getattr(value, "_fields", None)
                 items = [(f"{name}.{fields[i]}" if fields else f"{name}[{i}]", item) for i, item in enumerate(value)]
             pending.extend(reversed(items))
+
+
+def root_modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
+    """The modules with parameters among named values, each once, under its first name."""
+    roots: dict[str, torch.nn.Module] = {}
+    for name, value in named.items():
+        is_new = isinstance(value, torch.nn.Module) and all(value is not root for root in roots.values())
+        if is_new and next(value.parameters(), None) is not None:
+            roots[name] = value
+    return roots
 
 
 def closure_names(function: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.names import Frames, letters, named_tensors, result_names, source_line
+from gradviz.names import Frames, letters, named_tensors, result_names, root_modules, source_line
 from gradviz.program import Note
 from gradviz.record import Recorder, outputs_of
 
@@ -39,17 +39,15 @@ class Naming:
     source_frame: tuple[CodeType, int] | None = None
 
     def modules(self) -> dict[int, str]:
-        """id of each module that the inputs and surroundings hold -> its dotted path."""
-        roots = {
-            name: value
-            for name, value in (*self.inputs.items(), *self.surroundings.items())
-            if isinstance(value, torch.nn.Module)
-        }
-        several = len({id(root) for root in roots.values()}) > 1
+        """id of each module among the inputs and surroundings, and of each parameter in it -> the module's dotted path."""
+        roots = root_modules({**self.inputs, **self.surroundings})
         paths: dict[int, str] = {}
         for name, root in roots.items():
             for path, module in root.named_modules():
-                paths.setdefault(id(module), ".".join(part for part in (name if several else "", path) if part))
+                full = ".".join(part for part in (name if len(roots) > 1 else "", path) if part)
+                paths.setdefault(id(module), full)
+                for parameter in module.parameters(recurse=False):
+                    paths.setdefault(id(parameter), full)
         return paths
 
     def source(self, frames: Frames) -> str:
@@ -64,6 +62,7 @@ class TensorNames:
 
     def __init__(self, naming: Naming) -> None:
         self._by_id: dict[int, str] = {}
+        self._by_memory: dict[Any, str] = {}
         self._by_edge: dict[tuple[Node, int], str] = {}
         self._kept: list[Tensor] = []
         self.expressions: dict[int, str] = {}
@@ -76,8 +75,8 @@ class TensorNames:
         self._learn(named_tensors(naming.surroundings))
 
     def of_tensor(self, tensor: Tensor) -> str:
-        """The name of this tensor object; "" where it has none."""
-        return self._by_id.get(id(tensor), "")
+        """The name of this tensor object, or of one that looks at the same memory in the same way; "" where it has none."""
+        return self._by_id.get(id(tensor)) or self._by_memory.get(_memory(tensor), "")
 
     def of_edge(self, node: Node, output: int) -> str:
         """The name of the tensor that an autograd node made; "" where it has none."""
@@ -91,8 +90,16 @@ class TensorNames:
         for name, tensor in pairs:
             self._kept.append(tensor)
             self._by_id.setdefault(id(tensor), name)
+            if tensor.grad_fn is None:
+                self._by_memory.setdefault(_memory(tensor), name)
             if tensor.grad_fn is not None:
                 self._by_edge.setdefault((tensor.grad_fn, tensor.output_nr), name)
+
+
+def _memory(tensor: Tensor) -> Any:
+    if tensor.layout is not torch.strided or tensor.numel() == 0 or tensor.device.type == "meta":
+        return id(tensor)
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
 def assigned_in_code(recorder: Recorder) -> dict[int, tuple[str, ...]]:

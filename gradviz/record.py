@@ -24,7 +24,8 @@ from gradviz.opcall import OpCall, tensors_of
 from gradviz.versions import Versions
 
 _sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
-_INTERNAL = (str(Path(torch.__file__).parent), str(Path(__file__).parent), "<frozen")
+_TORCH = (str(Path(torch.__file__).parent), "<frozen")
+_GRADVIZ = str(Path(__file__).parent)
 MAX_FRAMES = 12
 """How many of the user's own frames, innermost first, are kept with a call: for its source line and its name."""
 MAX_BOOKKEEPING = 4
@@ -190,19 +191,28 @@ def _tensors_in_call(call: RecordedCall) -> Iterator[Tensor]:
     yield from (output for output in outputs_of(call.result) if output is not None)
 
 
-_internal: dict[CodeType, bool] = {}
+_USER, _PASSED_OVER, _STOP = range(3)
+_owners: dict[CodeType, int] = {}
 
 
 def _user_frame_objects(frame: FrameType | None) -> Iterable[FrameType]:
-    """The frames that are neither torch's nor ours, innermost first."""
+    """The user's frames, innermost first: torch's are passed over; what called gradviz is not part of the code traced."""
     while frame is not None:
         code = frame.f_code
-        internal = _internal.get(code)
-        if internal is None:
-            internal = _internal[code] = code.co_filename.startswith(_INTERNAL)
-        if not internal:
+        owner = _owners.get(code)
+        if owner is None:
+            owner = _owners[code] = _owner(code.co_filename)
+        if owner == _STOP:
+            return
+        if owner == _USER:
             yield frame
         frame = frame.f_back
+
+
+def _owner(file: str) -> int:
+    if file.startswith(_GRADVIZ):
+        return _STOP
+    return _PASSED_OVER if file.startswith(_TORCH) else _USER
 
 
 def _user_frames(frame: FrameType | None) -> Frames:
