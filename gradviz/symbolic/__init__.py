@@ -34,13 +34,25 @@ Formulas for people, in intermediate variables:
     formula_text(formula), formula_latex(formula)    # "1 − c²", "1 - c^{2}"
 
 Rules are registered per overload by family: `pointwise.py`, `activation.py`, `binary.py`, `reduction.py`, `linear.py`,
-`softmax.py`, `normalization.py`, `loss.py`, `movement.py`. How they are stated is in `registry.py`; how elements are
-computed in `tensor.py` and `scalar.py`; why a number may be trusted in `arithmetic.py` and `rounding.py`.
+`softmax.py`, `normalization.py`, `loss.py`, `scatter.py`, `movement.py`. How they are stated is in `registry.py`; how
+elements are computed in `tensor.py` and `scalar.py`; why a number may be trusted in `arithmetic.py` and `rounding.py`.
 """
 
 from __future__ import annotations
 
-from gradviz.symbolic import activation, binary, pointwise
+from gradviz.symbolic import (
+    activation,
+    binary,
+    linear,
+    loss,
+    movement,
+    normalization,
+    pointwise,
+    reduction,
+    scatter,
+    softmax,
+)
+from gradviz.symbolic.compose import compose
 from gradviz.symbolic.full import WideValues
 from gradviz.symbolic.reference import Exact, Reference, Row, reference
 from gradviz.symbolic.registry import (
@@ -63,6 +75,7 @@ __all__ = [
     "Row",
     "SymbolicTensor",
     "WideValues",
+    "compose",
     "data_movement",
     "find_rule",
     "no_gradient",
@@ -72,4 +85,5 @@ __all__ = [
     "unit_roundoff",
 ]
 
-_FAMILIES = (activation, binary, pointwise)  # imported for the rules that they register
+# Imported for the rules that they register.
+_FAMILIES = (activation, binary, linear, loss, movement, normalization, pointwise, reduction, scatter, softmax)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import sympy as sp
 import torch
 
-from gradviz.symbolic.function import Floor, Trunc
+from gradviz.symbolic.function import Floor, Round, Trunc
 from gradviz.symbolic.registry import pointwise_rule
 
 aten = torch.ops.aten
@@ -39,16 +39,19 @@ def div(self: Expr, other: Expr) -> Expr:
     return self / other
 
 
-@pointwise_rule(aten.div.Tensor_mode, aten.div.Scalar_mode)
+def _jump(self: Expr, other: Expr, rounding_mode: str | None = "floor") -> Expr:
+    """Zero where the quotient is a whole number, at which rounding it jumps."""
+    return sp.S.One if rounding_mode is None else self / other - Round(self / other)
+
+
+@pointwise_rule(aten.div.Tensor_mode, aten.div.Scalar_mode, kinks={"jump of a rounded quotient": _jump})
 def div_mode(self: Expr, other: Expr, *, rounding_mode: str | None) -> Expr:
     if rounding_mode is None:
         return self / other
     return Floor(self / other) if rounding_mode == "floor" else Trunc(self / other)
 
 
-@pointwise_rule(
-    aten.pow.Tensor_Scalar, exact=("exponent",), kinks={"power at 0": lambda x, exponent: _root(x, exponent)}
-)
+@pointwise_rule(aten.pow.Tensor_Scalar, exact=("exponent",), kinks={"power at 0": lambda x, exponent: _root(x, exponent)})
 def pow_scalar(self: Expr, exponent: Expr) -> Expr:
     return self**exponent
 
@@ -88,25 +91,20 @@ def _edges(self: Expr, min: Expr | None = None, max: Expr | None = None) -> Expr
 @pointwise_rule(aten.clamp.default, aten.clamp.Tensor, kinks={"clamp at an edge": _edges})
 def clamp(self: Expr, min: Expr | None = None, max: Expr | None = None) -> Expr:
     """The upper edge wins where the edges cross, as torch documents."""
-    branches: list[Any] = [(self, True)]
-    if min is not None:
-        branches.insert(0, (min, self < min))
+    branches: list[Any] = []
     if max is not None:
-        low = self if min is None else sp.Piecewise((min, self < min), (self, True))
-        branches.insert(0, (max, low > max))
-    return sp.Piecewise(*branches)
+        branches.append((max, self > max if min is None else sp.Or(self > max, min > max)))
+    if min is not None:
+        branches.append((min, self < min))
+    return sp.Piecewise(*branches, (self, True))
 
 
-@pointwise_rule(
-    aten.clamp_min.default, aten.clamp_min.Tensor, kinks={"clamp at its edge": lambda self, min: self - min}
-)
+@pointwise_rule(aten.clamp_min.default, aten.clamp_min.Tensor, kinks={"clamp at its edge": lambda self, min: self - min})
 def clamp_min(self: Expr, min: Expr) -> Expr:
     return sp.Piecewise((min, self < min), (self, True))
 
 
-@pointwise_rule(
-    aten.clamp_max.default, aten.clamp_max.Tensor, kinks={"clamp at its edge": lambda self, max: self - max}
-)
+@pointwise_rule(aten.clamp_max.default, aten.clamp_max.Tensor, kinks={"clamp at its edge": lambda self, max: self - max})
 def clamp_max(self: Expr, max: Expr) -> Expr:
     return sp.Piecewise((max, self > max), (self, True))
 
@@ -146,12 +144,12 @@ def hypot(self: Expr, other: Expr) -> Expr:
     return sp.sqrt(self**2 + other**2)
 
 
-@pointwise_rule(aten.fmod.Tensor, aten.fmod.Scalar)
+@pointwise_rule(aten.fmod.Tensor, aten.fmod.Scalar, kinks={"jump of fmod": _jump})
 def fmod(self: Expr, other: Expr) -> Expr:
     return self - other * Trunc(self / other)
 
 
-@pointwise_rule(aten.remainder.Tensor, aten.remainder.Scalar)
+@pointwise_rule(aten.remainder.Tensor, aten.remainder.Scalar, kinks={"jump of remainder": _jump})
 def remainder(self: Expr, other: Expr) -> Expr:
     return self - other * Floor(self / other)
 

@@ -35,12 +35,14 @@ class Pointwise:
         operands: for each parameter of the function a tensor or a number.
         positions: for each parameter the edge key; None for numbers and saved outputs.
         output: which output of the call this is.
+        coarse: as in `PointwiseRule`.
     """
 
     function: ScalarFunction
     operands: tuple[Tensor | float | int, ...]
     positions: tuple[int | None, ...]
     output: int
+    coarse: float
 
 
 def evaluate(call: OpCall, lookup: Lookup) -> Outputs:
@@ -96,7 +98,13 @@ def specialize(rule: PointwiseRule, call: OpCall) -> Pointwise:
     function = _FUNCTIONS.get(key)
     if function is None:
         function = _FUNCTIONS[key] = _build(rule, symbols, {n: a for n, a in arguments.items() if a.keyword_only})
-    return Pointwise(function=function, operands=tuple(operands), positions=tuple(positions), output=rule.output)
+    return Pointwise(
+        function=function,
+        operands=tuple(operands),
+        positions=tuple(positions),
+        output=rule.output,
+        coarse=rule.coarse,
+    )
 
 
 def exact_number(value: float | int) -> sp.Expr:

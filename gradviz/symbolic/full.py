@@ -79,7 +79,8 @@ def pointwise_partial(
     )
     masks = function.kink_masks(bounded, unit_roundoff(dtype))
     kinks = {name: np.broadcast_to(mask, value.shape) for name, mask in masks.items() if np.any(mask)}
-    return WideValues(value=value, bound=_bound(value, error, dtype), kinks=kinks)
+    bound = _bound(value, error, dtype) + pointwise.coarse * np.abs(value).astype(np.float64)
+    return WideValues(value=value, bound=bound, kinks=kinks)
 
 
 def pointwise_vjp(pointwise: Pointwise, position: int, cotangent: Tensor | None, dtype: torch.dtype) -> WideValues:
@@ -102,9 +103,7 @@ def pointwise_vjp(pointwise: Pointwise, position: int, cotangent: Tensor | None,
         return WideValues(value=_sum_to(terms, shape), bound=bound, kinks=kinks)
 
 
-def movement_vjp(
-    movement: Movement, position: int, cotangents: Sequence[Tensor | None], dtype: torch.dtype
-) -> WideValues:
+def movement_vjp(movement: Movement, position: int, cotangents: Sequence[Tensor | None], dtype: torch.dtype) -> WideValues:
     """Each input element's cotangent: the sum of those of the output elements that it was moved to."""
     if position not in movement.moved:
         raise NoRule(f"argument {position} is not among the moved ones, {sorted(movement.moved)}")
@@ -136,17 +135,13 @@ def _place(pointwise: Pointwise, position: int) -> int:
 
 def _arrays(pointwise: Pointwise, elements: Collection[int] | None) -> list[Any]:
     """The operands as exact arrays (float64 or integers), broadcast; numbers as they are."""
-    arrays: list[Any] = [
-        exact_array(operand) if isinstance(operand, Tensor) else operand for operand in pointwise.operands
-    ]
+    arrays: list[Any] = [exact_array(operand) if isinstance(operand, Tensor) else operand for operand in pointwise.operands]
     shape = np.broadcast_shapes(*(array.shape for array in arrays if isinstance(array, np.ndarray)))
     arrays = [np.broadcast_to(array, shape) if isinstance(array, np.ndarray) else array for array in arrays]
     if elements is None:
         return arrays
     places = np.unravel_index(np.fromiter(elements, dtype=np.int64), shape) if shape else (np.zeros(1, dtype=np.int64),)
-    return [
-        (array[places] if shape else array.reshape(1)) if isinstance(array, np.ndarray) else array for array in arrays
-    ]
+    return [(array[places] if shape else array.reshape(1)) if isinstance(array, np.ndarray) else array for array in arrays]
 
 
 def _bounded(pointwise: Pointwise, arrays: list[Any]) -> list[tuple[Any, Any]]:

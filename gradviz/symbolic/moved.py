@@ -72,7 +72,9 @@ class Movement:
         """The codes of all elements of this output."""
         if output not in self._codes:
             results = self._run(self._coded)
-            self._codes.update({place: result.numpy() for place, result in enumerate(results) if result is not None})
+            self._codes.update(
+                {place: result.to(torch.int64).numpy() for place, result in enumerate(results) if result is not None}
+            )
         return self._codes[output]
 
     @property

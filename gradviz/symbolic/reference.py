@@ -73,13 +73,20 @@ class Reference:
     """
 
     def __init__(
-        self, method: str, inputs: Mapping[int, InputTensor], outputs: Outputs, dtype: torch.dtype, call: OpCall | None
+        self,
+        method: str,
+        inputs: Mapping[int, InputTensor],
+        outputs: Outputs,
+        dtype: torch.dtype,
+        call: OpCall | None,
+        coarse: float = 0.0,
     ) -> None:
         self.method = method
         self.inputs = dict(inputs)
         self.outputs = outputs
         self.dtype = dtype
         self._call = call
+        self._coarse = coarse
 
     def value(self, index: Index, *, output: int = 0) -> Exact:
         """The true forward value of one output element."""
@@ -96,7 +103,7 @@ class Reference:
         partials: dict[int, dict[Index, Exact]] = {position: {} for position in self.inputs}
         for symbol, (value, error) in partials_of(seeds).items():
             position, index = symbol.key
-            partials[position][index] = self._exact(value, error)
+            partials[position][index] = self._exact(value, error, self._coarse)
         return Row(partials=partials, kinks=kinks_of([scalar for scalar, _ in seeds], unit_roundoff(self.dtype)))
 
     def pointwise_value(self, *, elements: Collection[int] | None = None) -> WideValues:
@@ -143,8 +150,9 @@ class Reference:
             raise CheckError(f"output {output} is not differentiable; differentiable are {_present(self.outputs)}")
         return tensor
 
-    def _exact(self, value: Any, error: float) -> Exact:
-        return Exact(value=value, bound=float(absolute_bound(abs(float(value)), error, self.dtype)))
+    def _exact(self, value: Any, error: float, coarse: float = 0.0) -> Exact:
+        size = abs(float(value))
+        return Exact(value=value, bound=float(absolute_bound(size, error, self.dtype)) + coarse * size)
 
 
 def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = None) -> Reference:
@@ -172,15 +180,12 @@ def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = 
         if argument.tensor.dtype.is_floating_point:
             name = argument.name.replace("[", "").replace("]", "")
             picked = None if chosen is None else chosen.get(argument.position, ())
-            inputs[argument.position] = from_torch(
-                argument.tensor, position=argument.position, name=name, chosen=picked
-            )
+            inputs[argument.position] = from_torch(argument.tensor, position=argument.position, name=name, chosen=picked)
     outputs = evaluate(call, lambda tensor, position: inputs[position] if position in inputs else numbers(tensor))
     tensors = [argument.tensor for argument in call.tensor_arguments()]
-    method = (
-        "pointwise" if isinstance(rule, PointwiseRule) else "movement" if isinstance(rule, MovementRule) else "tensor"
-    )
-    return Reference(method, inputs, outputs, working_dtype([*tensors, *call.outputs]), call)
+    method = "pointwise" if isinstance(rule, PointwiseRule) else "movement" if isinstance(rule, MovementRule) else "tensor"
+    coarse = rule.coarse if isinstance(rule, PointwiseRule) else 0.0
+    return Reference(method, inputs, outputs, working_dtype([*tensors, *call.outputs]), call, coarse)
 
 
 def _present(outputs: Outputs) -> list[int]:

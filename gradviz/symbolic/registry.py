@@ -45,6 +45,7 @@ class PointwiseRule:
         exact: numbers that the function gets as numbers rather than symbols (exponents), so that formulas simplify.
         saved: argument of `function` -> which output of the call holds its values (dropout's mask).
         output: which output this is; the call's other outputs are not differentiable.
+        coarse: relative error of torch's partial in every dtype, for kernels that hold a constant in float32.
     """
 
     overload: OpOverload
@@ -54,6 +55,7 @@ class PointwiseRule:
     exact: tuple[str, ...] = ()
     saved: Mapping[str, int] = field(default_factory=dict)
     output: int = 0
+    coarse: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,7 @@ def pointwise_rule(
     exact: Sequence[str] = (),
     saved: Mapping[str, int] | None = None,
     output: int = 0,
+    coarse: float = 0.0,
 ) -> Callable[[Function], Function]:
     """Registers a function of sympy symbols as the elementwise rule of these overloads; see `PointwiseRule`.
 
@@ -146,6 +149,7 @@ def pointwise_rule(
                     exact=tuple(exact),
                     saved=dict(saved or {}),
                     output=output,
+                    coarse=coarse,
                 )
             )
         return function

@@ -24,6 +24,7 @@ from gradviz.symbolic.arithmetic import _RELATIONS, EXACT, WIDE
 
 SAFETY = 4.0
 _LIBRARY_ROUNDING = 2.0
+_SERIES_ROUNDING = 100.0  # the gamma family: torch sums short series, absolutely accurate only
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
@@ -83,6 +84,7 @@ _SLOPES: dict[str, Callable[[Any, Any], Any]] = {
     "sinc": lambda x, y: 1.0,
     "Abs": lambda x, y: 1.0,
 }
+_SUMMED_SERIES = {"loggamma", "polygamma", "erfinv", "zeta", "besseli"}
 _EXACT_IN_ANY_DTYPE = {"Abs", "sign", "Floor", "Ceil", "Round", "Trunc"}
 
 Bounded = tuple[Any, Any]
@@ -108,7 +110,9 @@ class RoundingArithmetic:
             error = np.abs(value) * error + np.abs(product) * more
             product = product * value
             error = error + np.abs(product)
-        return product, np.where(product == 0, 0.0, error) if np.isnan(error).any() else error
+        if np.isnan(error).any():  # 0 times infinity; infinite values carry no error
+            error = np.where(np.isnan(error) & ~np.isnan(product), 0.0, error)
+        return product, error
 
     def power(self, payload: sp.Rational | None, values: Sequence[Bounded]) -> Bounded:
         (base, base_error), (exponent, exponent_error) = values
@@ -124,6 +128,8 @@ class RoundingArithmetic:
         if payload in _EXACT_IN_ANY_DTYPE:
             return result, values[0][1] if payload == "Abs" else np.zeros_like(result)
         error = _LIBRARY_ROUNDING * np.abs(result)
+        if payload in _SUMMED_SERIES:
+            error = _SERIES_ROUNDING * np.maximum(np.abs(result), 1.0)
         slope = _SLOPES.get(payload)
         if slope is not None:
             x, x_error = values[0]

@@ -1,14 +1,14 @@
-"""One element of a symbolic tensor: a number known to 50 digits that remembers which input symbols it depends on, and
-how.
+"""One element of a symbolic tensor: a number known to 50 digits that remembers how it depends on which input symbols.
 
 An element without symbols is only a number and a rounding error: 50,000 of them sum in milliseconds. An element that
 depends on symbols keeps its operation and operands, so that one backward sweep gives its partial derivatives with
-respect to all its symbols at once, each elementary derivative being sympy's, and another its sympy expression (`sweep.py`).
-Symbols have values too: they decide which branch a piecewise function takes and which element is the maximum.
+respect to all its symbols at once, each elementary derivative being sympy's, and another its sympy expression:
+`sweep.py`. Symbols have values too: they decide which branch a piecewise function takes and which element is the maximum.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,8 +38,8 @@ class Scalar:
         self, value: Any, error: float, operation: Operation | None = None, operands: tuple[Scalar, ...] = ()
     ) -> None:
         self.value = value
-        self.error = error
         self.approximate = float(value)
+        self.error = 0.0 if math.isinf(self.approximate) else error
         self.operation = operation
         self.operands = operands
 

@@ -21,7 +21,7 @@ from gradviz.errors import CheckError
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic import sweep
 from gradviz.symbolic.arithmetic import EXACT
-from gradviz.symbolic.function import ScalarFunction, function_of_one
+from gradviz.symbolic.function import RESULT, ScalarFunction, function_of_one
 from gradviz.symbolic.scalar import Scalar, Symbol
 
 Index = tuple[int, ...]
@@ -30,7 +30,9 @@ _x = sp.Symbol("x", real=True)
 _y = sp.Symbol("y", real=True)
 _QUOTIENT = ScalarFunction("divide", (_x, _y), _x / _y)
 _POWER = ScalarFunction("power", (_x, _y), _x**_y)
-_SQRT = function_of_one("sqrt", sp.sqrt)
+_SQRT = ScalarFunction("sqrt", (_x,), sp.sqrt(_x), written={0: 1 / (2 * RESULT)}, kinks={"square root at 0": _x})
+_EXP = function_of_one("exp", sp.exp, RESULT)
+_LOG = function_of_one("log", sp.log)
 _SQUARE = function_of_one("square", lambda x: x**2)
 
 
@@ -119,6 +121,12 @@ class SymbolicTensor:
     def sqrt(self) -> SymbolicTensor:
         return self.map(_SQRT)
 
+    def exp(self) -> SymbolicTensor:
+        return self.map(_EXP)
+
+    def log(self) -> SymbolicTensor:
+        return self.map(_LOG)
+
     def square(self) -> SymbolicTensor:
         return self.map(_SQUARE)
 
@@ -163,14 +171,10 @@ class SymbolicTensor:
     def prod(self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False) -> SymbolicTensor:
         return self.reduce(lambda factors: sc.product(factors) if factors else sc.ONE, dims, keepdim=keepdim)
 
-    def amax(
-        self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False, name: str = "amax"
-    ) -> SymbolicTensor:
+    def amax(self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False, name: str = "amax") -> SymbolicTensor:
         return self.reduce(lambda elements: sc.largest(elements, name), dims, keepdim=keepdim)
 
-    def amin(
-        self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False, name: str = "amin"
-    ) -> SymbolicTensor:
+    def amin(self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False, name: str = "amin") -> SymbolicTensor:
         return self.reduce(lambda elements: sc.largest(elements, name, sign=-1), dims, keepdim=keepdim)
 
     def count(self, dims: Sequence[int] | int | None = None) -> int:
@@ -266,10 +270,23 @@ def from_torch(tensor: Tensor, *, position: int, name: str, chosen: Collection[I
     return InputTensor(tensor, position, name, chosen)
 
 
-def numbers(tensor: Tensor | NDArray[Any]) -> SymbolicTensor:
+class NumberTensor(SymbolicTensor):
+    """A tensor of exact numbers without symbols.
+
+    Attributes:
+        array: the numbers, in a dtype that holds them exactly; an index or a mask keeps its own.
+    """
+
+    __slots__ = ("array",)
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+        super().__init__(array.shape, lambda index: sc.number(array.item(index)))
+
+
+def numbers(tensor: Tensor) -> NumberTensor:
     """The tensor as exact numbers without symbols."""
-    array = tensor if isinstance(tensor, np.ndarray) else exact_array(tensor)
-    return SymbolicTensor(array.shape, lambda index: sc.number(array.item(index)))
+    return NumberTensor(exact_array(tensor))
 
 
 def constant(value: Number, shape: Sequence[int] = ()) -> SymbolicTensor:

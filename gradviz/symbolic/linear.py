@@ -1,0 +1,178 @@
+"""Rules of the matrix product family, convolution and attention."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+
+from gradviz.symbolic import scalar as sc
+from gradviz.symbolic.registry import NoRule, symbolic_rule
+from gradviz.symbolic.scalar import Scalar
+from gradviz.symbolic.softmax import softmax
+from gradviz.symbolic.tensor import Index, SymbolicTensor
+
+aten = torch.ops.aten
+
+
+@symbolic_rule(aten.mm.default, aten.bmm.default)
+def matrix_product(self: SymbolicTensor, mat2: SymbolicTensor) -> SymbolicTensor:
+    return self @ mat2
+
+
+@symbolic_rule(aten.matmul.default)
+def matmul(self: SymbolicTensor, other: SymbolicTensor) -> SymbolicTensor:
+    return self @ other
+
+
+@symbolic_rule(aten.mv.default)
+def mv(self: SymbolicTensor, vec: SymbolicTensor) -> SymbolicTensor:
+    return self @ vec
+
+
+@symbolic_rule(aten.dot.default, aten.vdot.default)
+def dot(self: SymbolicTensor, tensor: SymbolicTensor) -> SymbolicTensor:
+    return self @ tensor
+
+
+def _with_bias(bias: SymbolicTensor, product: SymbolicTensor, beta: float, alpha: float) -> SymbolicTensor:
+    """beta * bias + alpha * product; a bias with beta 0 is not read, as BLAS defines it."""
+    scaled = product if alpha == 1 else alpha * product
+    if beta == 0:
+        return scaled
+    return scaled + (bias if beta == 1 else beta * bias)
+
+
+@symbolic_rule(aten.addmm.default)
+def addmm(
+    self: SymbolicTensor, mat1: SymbolicTensor, mat2: SymbolicTensor, *, beta: float = 1, alpha: float = 1
+) -> SymbolicTensor:
+    return _with_bias(self, mat1 @ mat2, beta, alpha)
+
+
+@symbolic_rule(aten.addmv.default)
+def addmv(
+    self: SymbolicTensor, mat: SymbolicTensor, vec: SymbolicTensor, *, beta: float = 1, alpha: float = 1
+) -> SymbolicTensor:
+    return _with_bias(self, mat @ vec, beta, alpha)
+
+
+@symbolic_rule(aten.baddbmm.default)
+def baddbmm(
+    self: SymbolicTensor, batch1: SymbolicTensor, batch2: SymbolicTensor, *, beta: float = 1, alpha: float = 1
+) -> SymbolicTensor:
+    return _with_bias(self, batch1 @ batch2, beta, alpha)
+
+
+@symbolic_rule(aten.addbmm.default)
+def addbmm(
+    self: SymbolicTensor, batch1: SymbolicTensor, batch2: SymbolicTensor, *, beta: float = 1, alpha: float = 1
+) -> SymbolicTensor:
+    return _with_bias(self, (batch1 @ batch2).sum(0), beta, alpha)
+
+
+@symbolic_rule(aten.addr.default)
+def addr(
+    self: SymbolicTensor, vec1: SymbolicTensor, vec2: SymbolicTensor, *, beta: float = 1, alpha: float = 1
+) -> SymbolicTensor:
+    return _with_bias(self, vec1.unsqueeze(1) * vec2, beta, alpha)
+
+
+@symbolic_rule(aten.linear.default)
+def linear(input: SymbolicTensor, weight: SymbolicTensor, bias: SymbolicTensor | None = None) -> SymbolicTensor:
+    product = input @ weight.transpose(0, 1)
+    return product if bias is None else product + bias
+
+
+@symbolic_rule(aten.convolution.default)
+def convolution(
+    input: SymbolicTensor,
+    weight: SymbolicTensor,
+    bias: SymbolicTensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+) -> SymbolicTensor:
+    """Cross-correlation, or its transpose, in any number of spatial dims; each output element is one dot product."""
+    spatial = input.ndim - 2
+    steps, pads, gaps, extra = (_per_dim(option, spatial) for option in (stride, padding, dilation, output_padding))
+    sizes, kernel = input.shape[2:], weight.shape[2:]
+    out_channels = weight.shape[1] * groups if transposed else weight.shape[0]
+    in_group, out_group = input.shape[1] // groups, out_channels // groups
+    if transposed:
+        out_sizes = [
+            (size - 1) * step - 2 * pad + gap * (k - 1) + 1 + more
+            for size, step, pad, gap, k, more in zip(sizes, steps, pads, gaps, kernel, extra, strict=True)
+        ]
+    else:
+        out_sizes = [
+            (size + 2 * pad - gap * (k - 1) - 1) // step + 1
+            for size, step, pad, gap, k in zip(sizes, steps, pads, gaps, kernel, strict=True)
+        ]
+
+    def place(out: int, k: int, dim: int) -> int | None:
+        """Where kernel element k of an output place reads along one dim; None where that is padding."""
+        if transposed:
+            found, rest = divmod(out + pads[dim] - k * gaps[dim], steps[dim])
+            return found if rest == 0 and 0 <= found < sizes[dim] else None
+        found = out * steps[dim] - pads[dim] + k * gaps[dim]
+        return found if 0 <= found < sizes[dim] else None
+
+    def pull(index: Index) -> Scalar:
+        batch, channel, *out = index
+        group, within = divmod(channel, out_group)
+        left, right = [], []
+        for offsets in itertools.product(*map(range, kernel)):
+            places = [place(o, k, dim) for dim, (o, k) in enumerate(zip(out, offsets, strict=True))]
+            here = [found for found in places if found is not None]
+            if len(here) < spatial:
+                continue
+            for c in range(in_group):
+                full = group * in_group + c
+                left.append(input[(batch, full, *here)])
+                right.append(weight[(full, within, *offsets) if transposed else (channel, c, *offsets)])
+        value = sc.dot(left, right)
+        return value if bias is None else sc.total([value, bias[(channel,)]])
+
+    return SymbolicTensor((input.shape[0], out_channels, *out_sizes), pull)
+
+
+def _per_dim(option: Sequence[int], spatial: int) -> list[int]:
+    return list(option) * spatial if len(option) == 1 else list(option)
+
+
+@symbolic_rule(aten._scaled_dot_product_flash_attention_for_cpu.default)
+def attention(
+    query: SymbolicTensor,
+    key: SymbolicTensor,
+    value: SymbolicTensor,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: SymbolicTensor | None = None,
+    scale: float | None = None,
+) -> tuple[SymbolicTensor, None]:
+    """softmax(scale Q Kᵀ + mask) V; with `is_causal` a query sees the keys up to its own place."""
+    if dropout_p:
+        raise NoRule("attention with dropout: its mask is not recorded")
+    size = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = (query @ key.transpose(-2, -1)) * size
+    if attn_mask is not None:
+        scores = scores + attn_mask
+    if not is_causal:
+        return softmax(scores, -1) @ value, None
+    columns = value.shape[-2]
+
+    def pull(index: Index) -> Scalar:
+        *outer, row, column = index
+        seen = min(row + 1, columns)
+        line = SymbolicTensor((seen,), lambda place: scores[(*outer, row, place[0])])
+        weights = softmax(line, 0)
+        return sc.dot([weights[(k,)] for k in range(seen)], [value[(*outer, k, column)] for k in range(seen)])
+
+    return SymbolicTensor((*query.shape[:-1], value.shape[-1]), pull), None

@@ -1,0 +1,116 @@
+"""Rules of layer, group, batch and RMS normalization: (x - mean) / sqrt(variance + eps) * weight + bias."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from gradviz.symbolic.reduction import variance
+from gradviz.symbolic.registry import symbolic_rule
+from gradviz.symbolic.tensor import SymbolicTensor
+
+aten = torch.ops.aten
+Normalized = tuple[SymbolicTensor, None, None]
+
+
+def normalized(x: SymbolicTensor, dims: Sequence[int], eps: float) -> SymbolicTensor:
+    """x with mean 0 and variance 1 over `dims`."""
+    deviation = x - x.mean(dims, keepdim=True)
+    return deviation / (variance(x, dims, correction=0, keepdim=True) + eps).sqrt()
+
+
+def _scaled(x: SymbolicTensor, weight: SymbolicTensor | None, bias: SymbolicTensor | None) -> SymbolicTensor:
+    scaled = x if weight is None else x * weight
+    return scaled if bias is None else scaled + bias
+
+
+def _per_channel(parameter: SymbolicTensor | None, ndim: int) -> SymbolicTensor | None:
+    if parameter is None:
+        return None
+    return parameter.reshape((1, *parameter.shape, *[1] * (ndim - 2)))
+
+
+@symbolic_rule(aten.native_layer_norm.default)
+def native_layer_norm(
+    input: SymbolicTensor,
+    normalized_shape: Sequence[int],
+    weight: SymbolicTensor | None,
+    bias: SymbolicTensor | None,
+    eps: float,
+) -> Normalized:
+    dims = range(input.ndim - len(normalized_shape), input.ndim)
+    return _scaled(normalized(input, dims, eps), weight, bias), None, None
+
+
+@symbolic_rule(aten._fused_rms_norm.default)
+def rms_norm(
+    input: SymbolicTensor, normalized_shape: Sequence[int], weight: SymbolicTensor | None, eps: float | None
+) -> tuple[SymbolicTensor, None]:
+    """x / sqrt(mean(x²) + eps), with float32's own epsilon where none is given."""
+    dims = range(input.ndim - len(normalized_shape), input.ndim)
+    least = torch.finfo(torch.float32).eps if eps is None else eps
+    size = (input.square().mean(dims, keepdim=True) + least).sqrt()
+    return _scaled(input / size, weight, None), None
+
+
+@symbolic_rule(aten.native_group_norm.default)
+def native_group_norm(
+    input: SymbolicTensor,
+    weight: SymbolicTensor | None,
+    bias: SymbolicTensor | None,
+    N: int,
+    C: int,
+    HxW: int,
+    group: int,
+    eps: float,
+) -> Normalized:
+    grouped = normalized(input.reshape((N, group, C // group * HxW)), (2,), eps).reshape(input.shape)
+    return _scaled(grouped, _per_channel(weight, input.ndim), _per_channel(bias, input.ndim)), None, None
+
+
+def batch_norm(
+    x: SymbolicTensor,
+    weight: SymbolicTensor | None,
+    bias: SymbolicTensor | None,
+    mean: SymbolicTensor | None,
+    var: SymbolicTensor | None,
+    training: bool,
+    eps: float,
+) -> SymbolicTensor:
+    """Over all dims but the channels; by the running statistics, taken as given, outside of training."""
+    if training or mean is None or var is None:
+        result = normalized(x, [dim for dim in range(x.ndim) if dim != 1], eps)
+    else:
+        spread = _per_channel(var + eps, x.ndim)
+        centre = _per_channel(mean, x.ndim)
+        assert spread is not None and centre is not None
+        result = (x - centre) / spread.sqrt()
+    return _scaled(result, _per_channel(weight, x.ndim), _per_channel(bias, x.ndim))
+
+
+@symbolic_rule(aten.native_batch_norm.default, aten._native_batch_norm_legit.default)
+def native_batch_norm(
+    input: SymbolicTensor,
+    weight: SymbolicTensor | None,
+    bias: SymbolicTensor | None,
+    running_mean: SymbolicTensor | None,
+    running_var: SymbolicTensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Normalized:
+    """In training the running statistics are only updated; as snapshots from before they do not enter the output."""
+    return batch_norm(input, weight, bias, running_mean, running_var, training, eps), None, None
+
+
+@symbolic_rule(aten._native_batch_norm_legit.no_stats)
+def native_batch_norm_no_stats(
+    input: SymbolicTensor,
+    weight: SymbolicTensor | None,
+    bias: SymbolicTensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Normalized:
+    return batch_norm(input, weight, bias, None, None, True, eps), None, None
