@@ -6,6 +6,8 @@
     rules.py      the table: node class -> aten overload
     recovery.py   the three together, and the cross-examination of every result
     bits.py       equality bit for bit
+
+What cannot be known for certain is left out, with the reason.
 """
 
 from __future__ import annotations

@@ -36,6 +36,18 @@ def _reshape(node: Node, value: Tensor) -> Iterator[tuple[int, Tensor, bool]]:
         yield 0, value.reshape(shape), False
 
 
+def _expanded(node: Node, value: Tensor) -> Iterator[tuple[int, Tensor, bool]]:
+    tail, output = node.next_functions[0]
+    if tail is None:
+        return
+    shape = output_shape(tail, output)
+    for _ in range(value.ndim - len(shape)):
+        value = value.select(0, 0)
+    for dim, size in enumerate(shape):
+        value = value.narrow(dim, 0, 1) if size == 1 else value
+    yield 0, value, True
+
+
 def _transposed_matrix(node: Node, value: Tensor) -> Iterator[tuple[int, Tensor, bool]]:
     yield 0, value.t(), True
 
@@ -79,7 +91,9 @@ _UNDO: dict[str, Callable[[Node, Tensor], Iterator[tuple[int, Tensor, bool]]]] =
     "AliasBackward0": _same,
     "CatBackward0": _concatenated,
     "CloneBackward0": _copied,
+    "ExpandBackward0": _expanded,
     "PermuteBackward0": _permuted,
+    "ReshapeAliasBackward0": _reshape,
     "SqueezeBackward0": _reshape,
     "SqueezeBackward1": _reshape,
     "SqueezeBackward2": _reshape,

@@ -8,10 +8,11 @@ running calls again (`replay`). Three rules keep guesses out:
 - Wherever a call can be run again and its result was kept too, the two must be equal bit for bit. If they are, that
   confirms all that the arguments were computed from. If not, what they were computed from is not shown.
 - A leaf may have been written to since (by an optimizer). autograd notices that only for tensors that an op saved.
-  Where a leaf was ever written to and no op saved it, what is computed from it counts only if a kept value confirms it.
+  Where a leaf was ever written to and no op saved it, it and what is computed from it count only if a kept value
+  confirms them.
 
 One thing leaves no trace: a write that autograd does not see (through `.data`, or under `no_grad` to a tensor that no
-op saved) and that changes no kept value that a call could be compared with.
+op saved) and that changes no kept value that a call could be compared with, as in `relu(x - x)`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ from gradviz.recover.replay import Rebuilt, rebuild, slot_names
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
     """What could be learned about a graph.
+
+    All dictionaries hold consumers before producers: a dictionary lets go of its keys in order, and letting go of
+    autograd nodes producers first makes torch free a long chain by recursion, which ends the process.
 
     Attributes:
         values: the value of each output of each node that is known, detached. It shares memory with what autograd
@@ -101,7 +105,7 @@ class _Examiner:
     """The state of one recovery."""
 
     def __init__(self, nodes: Sequence[Node], known: Mapping[Key, Tensor]) -> None:
-        self._nodes = nodes
+        self._keys = {node: tuple((node, output) for output in range(output_count(node))) for node in nodes}
         self._kept = harvest(nodes)
         self._values = {key: value for key, value in self._kept.values.items() if key[0] not in self._kept.stale}
         self._relaid = set(self._kept.relaid)
@@ -129,7 +133,7 @@ class _Examiner:
             self._notes[node] = outcome
             return
         rebuilt, results = outcome
-        keys = [(node, output) for output in range(output_count(node))]
+        keys = self._keys[node]
         kept = [output for output, key in enumerate(keys) if key in self._values]
         if any(not same_bits(self._values[keys[output]], results[output]) for output in kept):
             self._notes[node] = "running the call again does not give the value that was kept"
@@ -140,9 +144,10 @@ class _Examiner:
             self._confirm(rebuilt.used)
         results = list(results)
         for output, key in enumerate(keys):
-            results[output] = self._values.get(key, results[output])
-            if key not in self._values:
-                self._take(key, results[output], rebuilt)
+            if key in self._values:
+                results[output] = self._values[key]
+            else:
+                results[output] = self._take(key, results[output], rebuilt)
         self._calls[node] = OpCall(
             overload=rebuilt.overload, args=rebuilt.args, kwargs=rebuilt.kwargs, outputs=tuple(results)
         )
@@ -152,24 +157,22 @@ class _Examiner:
     def recovery(self) -> Recovery:
         """What is left when everything has been compared."""
         removed = self._removed()
-        values = {key: value for key, value in self._values.items() if key not in removed}
-        calls = {
-            node: call
-            for node, call in self._calls.items()
-            if not any(key in removed for key in self._used[node])
-            and not any((node, output) in removed for output in range(output_count(node)))
-        }
-        keys = [(node, output) for node in self._nodes for output in range(output_count(node))]
         uses_lost = self._uses_lost()
-        reasons = {
-            key: removed.get(key) or self._reason(key, uses_lost.get(key, "")) for key in keys if key not in values
-        }
-        slots = {node: slots for node, slots in self._slots.items() if node in calls}
-        return Recovery(values=values, reasons=reasons, calls=calls, slots=slots)
+        recovery = Recovery()
+        for node in reversed(self._keys):
+            for key in self._keys[node]:
+                if key in removed or key not in self._values:
+                    recovery.reasons[key] = removed.get(key) or self._reason(key, uses_lost.get(key, ""))
+                else:
+                    recovery.values[key] = self._values[key]
+            if node in self._calls and removed.keys().isdisjoint((*self._keys[node], *self._used[node])):
+                recovery.calls[node] = self._calls[node]
+                recovery.slots[node] = self._slots[node]
+        return recovery
 
     def _read_edges(self) -> None:
         """Saved arguments belong to the edge of that name, and what was moved can be moved back. Consumers first."""
-        for node in reversed(self._nodes):
+        for node in reversed(self._keys):
             record = self._kept.saved.get(node)
             if record is None:
                 continue
@@ -208,7 +211,7 @@ class _Examiner:
         rebuilt = rebuild(node, self._kept, self._values)
         if isinstance(rebuilt, str):
             return rebuilt
-        is_kept = any((node, output) in self._values for output in range(output_count(node)))
+        is_kept = any(key in self._values for key in self._keys[node])
         if rebuilt.needs_proof and not is_kept:
             return "autograd does not record whether the call had all of its optional arguments"
         if self._rounds_relaid(node, rebuilt) and not is_kept:
@@ -220,7 +223,7 @@ class _Examiner:
             results = _flat(rebuilt.overload(*rebuilt.args, **rebuilt.kwargs))
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             return f"running {rebuilt.overload} again failed ({str(error).splitlines()[0]})"
-        count = output_count(node)
+        count = len(self._keys[node])
         if len(results) < count or not all(fits(node, output, results[output]) for output in range(count)):
             return f"running {rebuilt.overload} again gives another shape, dtype or device than the graph noted"
         return rebuilt, results
@@ -230,8 +233,7 @@ class _Examiner:
             return False
         return node in self._kept.repacked or any(key in self._relaid for key in rebuilt.used)
 
-    def _take(self, key: Key, value: Tensor, rebuilt: Rebuilt) -> None:
-        self._values[key] = value
+    def _take(self, key: Key, value: Tensor, rebuilt: Rebuilt) -> Tensor:
         self._sources[key] = rebuilt.used
         if any(source in self._provisional for source in rebuilt.used):
             self._provisional.add(key)
@@ -240,6 +242,9 @@ class _Examiner:
         is_restrided = rebuilt.rule.copies and (value.ndim in (4, 5) or not rebuilt.args[0].is_contiguous())
         if is_relaid or is_restrided:
             self._relaid.add(key)
+        # The likeliest strides, with which a view of the copy works most often.
+        value = self._values[key] = value.contiguous() if is_restrided else value
+        return value
 
     def _confirm(self, keys: Iterable[Key]) -> None:
         pending = [key for key in keys if key in self._provisional]
@@ -261,13 +266,12 @@ class _Examiner:
     def _removed(self) -> dict[Key, str]:
         """Values that the comparisons forbid to show, and all that was computed from them."""
         removed = {}
-        for node in self._nodes:
-            for output in range(output_count(node)):
-                key = (node, output)
+        for node, keys in self._keys.items():
+            for key in keys:
                 if key in self._refuted:
                     removed[key] = _REFUTED_LEAF if is_leaf(node) else _REFUTED
-                elif key in self._sources and key in self._provisional:
-                    removed[key] = _UNCONFIRMED
+                elif key in self._provisional:
+                    removed[key] = _UNCONFIRMED_LEAF if is_leaf(node) else _UNCONFIRMED
                 elif any(source in removed for source in self._sources.get(key, ())):
                     removed[key] = "it can only be computed from values that are not known"
         return removed
@@ -290,6 +294,7 @@ class _Examiner:
 
 _REFUTED = "running the forward pass again from here does not give what was kept: something was changed meanwhile"
 _REFUTED_LEAF = "the leaf no longer holds the value that the results were computed from"
+_UNCONFIRMED_LEAF = "the leaf was once changed in place, and nothing shows that this was before its use"
 _UNCONFIRMED = (
     "it can only be computed from a leaf that was once changed in place, and nothing shows that this was before its use"
 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -23,12 +23,22 @@ from gradviz.recover.harvest import Kept, Key, saved_names, signed
 aten = torch.ops.aten
 
 
+class Parameter(NamedTuple):
+    """One argument of a schema, read from torch once."""
+
+    name: str
+    kwarg_only: bool
+    has_default: bool
+    default: Any
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """How the call of one node class is put together.
 
     Attributes:
         overload: the aten overload.
+        parameters: the arguments of its schema.
         slots: the names of the arguments that the node's edges carry, in order; `tensors*` for a list that takes all.
         given: arguments that nothing needs to have saved, because the output's shape and dtype tell them.
         optional: tensor arguments that may have been absent in the call.
@@ -39,6 +49,7 @@ class Rule:
     """
 
     overload: torch._ops.OpOverload
+    parameters: tuple[Parameter, ...]
     slots: tuple[str, ...] = ("self",)
     given: Mapping[str, Given]
     optional: frozenset[str] = frozenset()
@@ -140,14 +151,14 @@ class Parts:
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         positional_defaults = 0
-        for argument in self.rule.overload._schema.arguments:
-            value = self.named[argument.name] = self._argument(argument.name)
-            is_default = argument.has_default_value() and _same_plain_value(value, argument.default_value)
-            if not argument.kwarg_only:
+        for name, kwarg_only, has_default, default in self.rule.parameters:
+            value = self.named[name] = self._argument(name)
+            is_default = has_default and _same_plain_value(value, default)
+            if not kwarg_only:
                 args.append(value)
                 positional_defaults = positional_defaults + 1 if is_default else 0
             elif not is_default:
-                kwargs[argument.name] = value
+                kwargs[name] = value
         edges, names = self.node.next_functions, slot_names(self.node)
         if len(edges) != len(names):
             raise Unknown(f"{type(self.node).__name__} has {len(edges)} edges where its rule has {len(names)}")
@@ -275,9 +286,19 @@ def rule(
     Raises:
         ValueError: the class has a rule already, or a name is no argument of the overload.
     """
-    names = {argument.name for argument in overload._schema.arguments}
+    parameters = tuple(
+        Parameter(
+            argument.name,
+            argument.kwarg_only,
+            argument.has_default_value(),
+            argument.default_value if argument.has_default_value() else None,
+        )
+        for argument in overload._schema.arguments
+    )
+    names = {parameter.name for parameter in parameters}
     entry = Rule(
         overload=overload,
+        parameters=parameters,
         slots=tuple(slots.split()),
         given=given or {},
         optional=frozenset(optional.split()),

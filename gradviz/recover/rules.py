@@ -120,6 +120,8 @@ def _reduction_rules() -> None:
     rule("VarMeanBackward0", aten.var_mean.correction)
     rule("StdMeanBackward0", aten.std_mean.correction)
     rule("TraceBackward0", aten.trace.default)
+    rule("SortBackward0", aten.sort.default)
+    rule("TopkBackward0", aten.topk.default)
 
 
 # --- products --------------------------------------------------------------------------------------------------------
@@ -152,6 +154,7 @@ def _product_rules() -> None:
     rule("AddrBackward0", aten.addr.default, "self vec1 vec2")
     rule("BaddbmmBackward0", aten.baddbmm.default, "self batch1 batch2")
     rule("AddbmmBackward0", aten.addbmm.default, "self batch1 batch2")
+    rule("LinalgDetBackward0", aten._linalg_det.default, "A")
     rule("ConvolutionBackward0", aten.convolution.default, "input weight bias", given={"bias": _convolution_bias})
     rule(
         "ScaledDotProductFlashAttentionForCpuBackward0",
@@ -206,6 +209,7 @@ def _layer_rules() -> None:
     softmax = {"half_to_float": _half_to_float}
     rule("SoftmaxBackward0", aten._softmax.default, given=softmax)
     rule("LogSoftmaxBackward0", aten._log_softmax.default, given=softmax)
+    rule("SafeSoftmaxBackward0", aten._safe_softmax.default, given={"dtype": Parts.new_dtype})
     rule("GluBackward0", aten.glu.default)
     rule(
         "NativeLayerNormBackward0",
@@ -263,7 +267,11 @@ def _movement_rules() -> None:
     rule("AliasBackward0", aten.alias.default, moves=True)
     rule("ConjBackward0", aten._conj.default, moves=True)
     rule("ViewBackward0", aten.view.default, given=size, moves=True)
+    # What `reshape` makes of a tensor that can be viewed; its strides are those that `view` computes.
+    rule("ReshapeAliasBackward0", aten.view.default, given=size, moves=True)
     rule("UnsafeViewBackward0", aten._unsafe_view.default, given=size, moves=True)
+    rule("ViewAsRealBackward0", aten.view_as_real.default, moves=True)
+    rule("ViewAsComplexBackward0", aten.view_as_complex.default, moves=True)
     rule("ExpandBackward0", aten.expand.default, given={**size, "implicit": _false}, moves=True)
     rule("PermuteBackward0", aten.permute.default, moves=True)
     rule("TBackward0", aten.t.default, moves=True)
@@ -294,6 +302,9 @@ def _movement_rules() -> None:
     rule("TakeBackward0", aten.take.default, moves=True)
     rule("MaskedSelectBackward0", aten.masked_select.default, moves=True)
     rule("ConstantPadNdBackward0", aten.constant_pad_nd.default, moves=True)
+    rule("ScatterBackward0", aten.scatter.src, "self src", moves=True)
+    rule("ScatterBackward1", aten.scatter.value, moves=True)
+    rule("IndexFillBackward0", aten.index_fill.int_Scalar, moves=True)
     rule("CloneBackward0", aten.clone.default, given={"memory_format": _nothing}, moves=True, copies=True)
     rule(
         "ToCopyBackward0",
