@@ -41,6 +41,8 @@ def arguments_of_call(lookup: Lookup, slots: Slots, index: int) -> Arguments:
     """The arguments of a node that was made for call `index`."""
     call = lookup.calls[index]
     named = list(tensors_of(call.overload, call.args, call.kwargs))
+    if len(named) == len(slots) == 1:
+        return Arguments(named=named, positions={0: 0})
     positions: dict[int, int] = {}
     free = dict(enumerate(named))
     edges = {slot: (tail, output) for slot, (tail, output) in enumerate(slots) if tail is not None}

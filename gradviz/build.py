@@ -18,7 +18,7 @@ from gradviz.names import named_tensors, result_names
 from gradviz.naming import Naming, TensorNames, UniqueNames, assigned_in_code
 from gradviz.nodes import output_metadata
 from gradviz.outputs import differentiable_outputs, starting_cotangents
-from gradviz.partials import LocalPartial
+from gradviz.partials import Head, LocalPartial
 from gradviz.record import Recorder, outputs_of
 
 
@@ -88,6 +88,7 @@ class _Writer:
         for key in order:
             head = number[key]
             contributions = self._backward.contributions.get(key, ()) if isinstance(key, Node) else ()
+            shared = self._head(key, names) if contributions else None
             for edge in self._edges_into[key]:
                 graph.add_edge(
                     number[edge.tail],
@@ -95,7 +96,7 @@ class _Writer:
                     key=edge.position,
                     argument=edge.argument,
                     output=edge.output,
-                    partial=self._partial(graph, edge, number),
+                    partial=self._partial(edge, number, shared),
                     contribution=_added(contributions[edge.slot], self._draft.nodes[edge.tail].values[edge.output])
                     if edge.slot is not None and contributions
                     else None,
@@ -151,9 +152,10 @@ class _Writer:
 
     def _own_name(self, key: Key, node: DraftNode) -> str:
         used = sorted(self._used[key]) or [0]
-        found = [self._names.of_tensor(tensor) for tensor in node.tensors if tensor is not None]
-        if len(used) == 1 and any(found):
-            return next(name for name in found if name)
+        if len(used) == 1 and (tensor := node.tensors[used[0]]) is not None:
+            name = self._names.of_tensor(tensor) or (self._names.of_memory(tensor) if node.kind == "constant" else "")
+            if name:
+                return name
         assigned = self._assigned_names(node)
         if assigned:
             if len(assigned) == 1:
@@ -172,9 +174,9 @@ class _Writer:
         node = self._draft.nodes[key]
         used = tuple(sorted(self._used[key])) or node.differentiable[:1] or (0,)
         cotangents = self._cotangents(key, node)
-        metadata = [self._metadata(key, node, place) for place in range(len(node.values))]
         several = len(used) > 1
         first = used[0]
+        metadata = {place: self._metadata(key, node, place) for place in (range(len(node.values)) if several else used)}
         return {
             "kind": node.kind,
             "name": name,
@@ -184,7 +186,7 @@ class _Writer:
             "value": node.values if several else node.values[first],
             "value_missing": node.value_missing if node.values[first] is None else "",
             "cotangent": tuple(map(cotangents.get, range(len(node.values)))) if several else cotangents.get(first),
-            "shape": tuple(shape for shape, _, _ in metadata) if several else metadata[first][0],
+            "shape": tuple(shape for shape, _, _ in metadata.values()) if several else metadata[first][0],
             "dtype": metadata[first][1],
             "device": metadata[first][2],
             "requires_grad": node.requires_grad,
@@ -236,13 +238,27 @@ class _Writer:
             return next((names for names in result_names(node.frames) if len(names) in (1, len(node.values))), ())
         return self._assigned.get(node.call_index, ())
 
-    def _partial(self, graph: GradGraph, edge: DraftEdge, number: Mapping[Key, int]) -> LocalPartial | None:
-        if edge.slot is None or not isinstance(edge.head, Node):
+    def _head(self, key: Key, names: Mapping[Key, str]) -> Head:
+        """What the partials into one node share."""
+        edges = self._edges_into[key]
+        arguments = [""] * (1 + max([edge.position for edge in edges], default=-1))
+        for edge in edges:
+            arguments[edge.position] = self._name_of_output(edge.tail, edge.output, names)
+        name = self._name_of_output(key, min(self._used[key], default=0), names)
+        return Head(self._draft.nodes[key].call, name, tuple(arguments))
+
+    def _name_of_output(self, key: Key, output: int, names: Mapping[Key, str]) -> str:
+        if len(self._used[key]) < 2:
+            return names[key]
+        return self._output_names(self._draft.nodes[key], names[key])[output]
+
+    def _partial(self, edge: DraftEdge, number: Mapping[Key, int], head: Head | None) -> LocalPartial | None:
+        if edge.slot is None or head is None or not isinstance(edge.head, Node):
             return None
         places = self._draft.nodes[edge.head].differentiable
-        used = (output for output, place in enumerate(places) if place in self._used[edge.head])
+        used = [output for output, place in enumerate(places) if place in self._used[edge.head]]
         key = (number[edge.tail], number[edge.head], edge.position)
-        return LocalPartial(graph, key, edge.head, edge.slot, next(used, 0))
+        return LocalPartial(key, edge.head, edge.slot, used[0] if used else 0, head)
 
     def _backward_order(self, autograd: AutogradGraph) -> dict[Key, int]:
         """Key -> its place in the engine's order. A leaf's gradient is settled right after its last contribution."""

@@ -10,7 +10,6 @@ or a leaf that autograd does not reach.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,7 +29,7 @@ from gradviz.arguments import (
 from gradviz.backward import AutogradGraph, Slots
 from gradviz.lookup import Lookup, Write
 from gradviz.names import Frames
-from gradviz.nodes import forward_class, is_custom, is_torchs_own, output_metadata, sequence_number
+from gradviz.nodes import forward_class, is_custom, is_torchs_own, op_of_node, output_metadata, sequence_number
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.record import RecordedCall, Recorder, outputs_of
 from gradviz.recover import Recovery, recover
@@ -235,7 +234,7 @@ class _Drafter:
         self.draft.nodes[node] = DraftNode(
             kind="op",
             priority=(_OP, self._lookup.call_before(node), sequence_number(node)),
-            op=call.op if call is not None else _op_of_node(node.name()),
+            op=call.op if call is not None else op_of_node(node),
             values=tuple(self._recovery.values.get((node, output)) for output in outputs),
             value_missing=next((reason for reason in reasons if reason), ""),
             tensors=tuple(self._lookup.live_tensors(node).get(output) for output in outputs)
@@ -287,7 +286,8 @@ class _Drafter:
                 if write is not None:
                     known[node, 0] = write.after
         for key, drafted in self.draft.nodes.items():
-            if isinstance(key, Node):
+            # Leaves are left to the recovery, which knows how to tell that one was written to.
+            if isinstance(key, Node) and drafted.kind == "op":
                 for output, place in enumerate(drafted.differentiable):
                     if (value := drafted.values[place]) is not None:
                         known[key, output] = value
@@ -307,6 +307,8 @@ class _Drafter:
                 from_output = self.draft.nodes[tail].differentiable[output]
                 self.draft.edges.append(DraftEdge(tail, node, position, name, from_output, slot))
         taken = set(arguments.positions.values())
+        if len(taken) == len(arguments.named):
+            return
         index = len(self._calls) if drafted.call_index is None else drafted.call_index
         for position, (name, tensor) in enumerate(arguments.named):
             if position not in taken and tensor is not None:
@@ -344,9 +346,3 @@ class _Drafter:
 def _custom_name(node: Node) -> str:
     function = forward_class(node)
     return str(function.__name__) if function is not None else node.name().removesuffix("Backward")
-
-
-def _op_of_node(name: str) -> str:
-    """`ReluBackward0` -> `relu`, `CopySlices` -> `copy_slices`."""
-    stem = re.sub(r"Backward\d*$", "", name.rpartition("::")[2])
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()

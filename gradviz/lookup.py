@@ -13,8 +13,8 @@ from torch.autograd.graph import Node
 
 from gradviz.backward import AutogradGraph
 from gradviz.names import Frames
-from gradviz.nodes import forward_code, is_custom, sequence_number
-from gradviz.opcall import tensors_of
+from gradviz.nodes import forward_code, is_custom, op_of_node, sequence_number
+from gradviz.opcall import op_name, tensors_of
 from gradviz.record import Recorder, outputs_of
 
 
@@ -46,15 +46,25 @@ class Lookup:
         the calls made since the node was numbered, the one whose result stands for the node is meant.
         """
         first = self._by_sequence.get(sequence_number(node))
-        if first is None or self._returned_by(first, node):
+        if first is not None and self._returned_by(first, node):
             return first
-        for index in range(first + 1, len(self.calls)):
-            call = self.calls[index]
-            if call.sequence >= 0 or call.visit != self.calls[first].visit:
-                break
-            if self._returned_by(index, node):
-                return index
-        return None if is_custom(node) else first
+        # What an in-place call saves is cloned first and numbered after the call's own node.
+        start = self._call_after(node) if first is None else first
+        same = [] if start is None else self._same_visit(start)
+        found = next((index for index in same if self._returned_by(index, node)), None)
+        if found is None and not is_custom(node):
+            written = (index for index in same if self.calls[index].overload._schema.is_mutable)
+            found = next((index for index in written if op_name(self.calls[index].overload) == op_of_node(node)), first)
+        return found
+
+    def _call_after(self, node: Node) -> int | None:
+        place = bisect.bisect_right(self._sequences, sequence_number(node))
+        return self._by_sequence[self._sequences[place]] if place < len(self._sequences) else None
+
+    def _same_visit(self, first: int) -> list[int]:
+        visit = self.calls[first].visit
+        following = range(first, len(self.calls))
+        return list(itertools.takewhile(lambda index: self.calls[index].visit == visit, following))
 
     def _returned_by(self, index: int, node: Node) -> bool:
         return any(tensor is not None and tensor.grad_fn is node for tensor in outputs_of(self.calls[index].result))
@@ -110,9 +120,7 @@ class Lookup:
         if first < 0 or not node.name().endswith("CopySlices"):
             return None
         # What autograd saves for the write is cloned first, under the same number.
-        visit = self.calls[first].visit
-        same = itertools.takewhile(lambda index: self.calls[index].visit == visit, range(first, len(self.calls)))
-        index = next((index for index in same if self.calls[index].overload._schema.is_mutable), first)
+        index = next((index for index in self._same_visit(first) if self.calls[index].overload._schema.is_mutable), first)
         call = self.calls[index]
         view = next((tensor for _, tensor in tensors_of(call.overload, call.args, {})), None)
         if view is None or view._base is None:

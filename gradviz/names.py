@@ -9,11 +9,11 @@ from __future__ import annotations
 import bisect
 import dis
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import torch
@@ -57,9 +57,17 @@ def result_names(frames: Frames) -> Iterator[tuple[str, ...]]:
             return
 
 
-def input_names(signature: inspect.Signature | None, args: Iterable[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Argument name -> what was handed in for it. `*xs` gives `xs[0]`, `xs[1]`; `**options` gives its own keys."""
-    if signature is None:
+def input_names(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Argument name -> what is handed in for it. `*xs` gives `xs[0]`, `xs[1]`; `**options` gives its own keys.
+
+    Raises:
+        TypeError: the function cannot take these arguments.
+    """
+    if type(function) is FunctionType and not kwargs and len(args) == function.__code__.co_argcount:
+        return dict(zip(function.__code__.co_varnames, args, strict=False))  # the usual case, without inspect's cost
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # many builtins have none
         return {f"input_{place}": value for place, value in enumerate(args)} | dict(kwargs)
     bound = signature.bind(*args, **kwargs)
     named: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import CodeType
 from typing import Any
 
@@ -62,7 +63,6 @@ class TensorNames:
 
     def __init__(self, naming: Naming) -> None:
         self._by_id: dict[int, str] = {}
-        self._by_memory: dict[Any, str] = {}
         self._by_edge: dict[tuple[Node, int], str] = {}
         self._kept: list[Tensor] = []
         self.expressions: dict[int, str] = {}
@@ -75,8 +75,12 @@ class TensorNames:
         self._learn(named_tensors(naming.surroundings))
 
     def of_tensor(self, tensor: Tensor) -> str:
-        """The name of this tensor object, or of one that looks at the same memory in the same way; "" where it has none."""
-        return self._by_id.get(id(tensor)) or self._by_memory.get(_memory(tensor), "")
+        """The name of this tensor object; "" where it has none."""
+        return self._by_id.get(id(tensor), "")
+
+    def of_memory(self, tensor: Tensor) -> str:
+        """The name of a tensor that looks at the same memory in the same way; "" where there is none."""
+        return self._by_memory.get(_memory(tensor), "")
 
     def of_edge(self, node: Node, output: int) -> str:
         """The name of the tensor that an autograd node made; "" where it has none."""
@@ -86,12 +90,14 @@ class TensorNames:
         """The named tensors, in the order in which they were named."""
         return self._kept
 
+    @cached_property
+    def _by_memory(self) -> dict[Any, str]:
+        return {_memory(tensor): self._by_id[id(tensor)] for tensor in reversed(self._kept) if tensor.grad_fn is None}
+
     def _learn(self, pairs: Iterable[tuple[str, Tensor]]) -> None:
         for name, tensor in pairs:
             self._kept.append(tensor)
             self._by_id.setdefault(id(tensor), name)
-            if tensor.grad_fn is None:
-                self._by_memory.setdefault(_memory(tensor), name)
             if tensor.grad_fn is not None:
                 self._by_edge.setdefault((tensor.grad_fn, tensor.output_nr), name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -55,3 +56,9 @@ def contributions(node: Node, cotangents: list[Any]) -> tuple[Any, ...]:
     """What the node adds to the cotangents of its inputs; one entry per slot, or per argument of a custom forward."""
     answer = node.apply(*cotangents) if is_custom(node) else node(*cotangents)  # type: ignore[attr-defined, operator]
     return answer if isinstance(answer, tuple) else (answer,)
+
+
+def op_of_node(node: Node) -> str:
+    """The op that a node's class is named after: `ReluBackward0` -> `relu`, `CopySlices` -> `copy_slices`."""
+    stem = re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()

@@ -8,6 +8,7 @@ buffers live, which `trace` takes care of, and as long as no saved tensor is cha
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,11 +21,21 @@ from gradviz.nodes import contributions, is_custom, needed_arguments, output_met
 if TYPE_CHECKING:
     import sympy
 
-    from gradviz.graph import Edge, GradGraph
+    from gradviz.graph import Edge
+    from gradviz.opcall import OpCall
 
 MAX_JACOBIAN_ELEMENTS = 2**27
 """Above this many elements a dense local Jacobian is refused: 1 GiB in float64."""
 ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the partials into one node share: its call and what it and its arguments are called."""
+
+    call: OpCall | None
+    name: str
+    arguments: tuple[str, ...]
 
 
 class LocalPartial:
@@ -38,21 +49,21 @@ class LocalPartial:
         out_shape: shape of the consumer's value.
     """
 
-    __slots__ = ("_graph", "_node", "_output", "_slot", "edge")
+    __slots__ = ("_head", "_node", "_output", "_slot", "edge")
 
-    def __init__(self, graph: GradGraph, edge: Edge, node: Node, slot: int, output: int = 0) -> None:
+    def __init__(self, edge: Edge, node: Node, slot: int, output: int, head: Head) -> None:
         self.edge = edge
-        self._graph = graph
         self._node = node
         self._slot = slot
         self._output = output
+        self._head = head
 
     def of_output(self, output: int) -> LocalPartial:
         """The partial of another differentiable output of the head, counted as autograd counts them."""
         count = len(output_metadata(self._node))
         if not 0 <= output < count:
             raise PartialError(f"edge {self.edge} has no output {output}: its head has {count} differentiable outputs")
-        return LocalPartial(self._graph, self.edge, self._node, self._slot, output)
+        return LocalPartial(self.edge, self._node, self._slot, output, self._head)
 
     @property
     def in_shape(self) -> tuple[int, ...]:
@@ -128,7 +139,7 @@ class LocalPartial:
         """
         if self.in_shape != self.out_shape:
             raise PartialError(f"edge {self.edge} maps shape {self.in_shape} to {self.out_shape}: no diagonal; use jacobian")
-        call = self._graph.nodes[self.edge[1]]["call"]
+        call = self._head.call
         if call is not None and torch.Tag.pointwise in call.overload.tags:
             head = self._head_metadata()
             return self._ask(torch.ones(self.out_shape, dtype=head.dtype, device=head.device))
@@ -152,11 +163,8 @@ class LocalPartial:
         """The partial as a sympy expression in the names of the intermediate variables; None where there is no rule."""
         from gradviz.symbolic import local_formula
 
-        _, head, key = self.edge
-        call = self._graph.nodes[head]["call"]
-        if call is None:
-            return None
-        return local_formula(call, key, self._graph.argument_names(head), self._graph.output_name(head))
+        head = self._head
+        return None if head.call is None else local_formula(head.call, self.edge[2], head.arguments, head.name)
 
     @property
     def latex(self) -> str:

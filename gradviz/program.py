@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CellType, FunctionType
@@ -87,17 +86,13 @@ def _text_program(expression: Expression, variables: Mapping[str, Any], device: 
 def _function_program(
     function: Callable[..., Any], inputs: Sequence[Any], variables: Mapping[str, Any], loss: Any, device: str
 ) -> Program:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # many builtins have none
-        signature = None
     place = None if device == "auto" else _chosen_device(device)
     mover = _Mover(place, floats_to_leaves=not _holds_tensor((inputs, variables)))
     args, kwargs = mover.moved(tuple(inputs)), mover.moved(dict(variables))
     try:
-        named = input_names(signature, args, kwargs)
+        named = input_names(function, args, kwargs)
     except TypeError as error:
-        raise InputError(f"{_name_of(function)}{signature} cannot take the inputs given: {error}") from error
+        raise InputError(f"{_name_of(function)} cannot take the inputs given: {error}") from error
 
     def run() -> Any:
         result = function(*args, **kwargs)
@@ -123,7 +118,7 @@ def _module_program(
     mover = _Mover(place, replaced={id(module): working})
     args, kwargs = mover.moved(tuple(inputs)), mover.moved(dict(variables))
     try:
-        named = input_names(inspect.signature(module.forward), args, kwargs)
+        named = input_names(module.forward, args, kwargs)
     except TypeError as error:
         raise InputError(f"{type(module).__name__}.forward cannot take the inputs given: {error}") from error
     moved_loss = mover.rebound(loss)

@@ -7,6 +7,7 @@ reader of the recording; what happens per call is one tuple.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -69,6 +70,11 @@ class Recorder(TorchDispatchMode):
         self._handles: list[Any] = []
         self._versioned_calls = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # To keep torch.compile away from dispatched calls torch would wrap each of them, and import all of dynamo for that.
+        return False
+
     def __enter__(self) -> Recorder:
         self._handles = [
             register_module_forward_pre_hook(self._enter_module),
@@ -97,6 +103,8 @@ class Recorder(TorchDispatchMode):
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
         frame = sys._getframe(1)
+        if frame.f_code is _GUARDED_DISPATCH:
+            frame = sys._getframe(2)
         frames = _user_frames(frame)
         if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(frame, frames):
             self._visit += 1
@@ -118,20 +126,19 @@ class Recorder(TorchDispatchMode):
     def op_call(self, index: int) -> OpCall:
         """Call `index` as a value: its arguments as they were before it, its results as they were after it."""
         call = self.calls[index]
-
-        def snapshot(value: Any, time: int) -> Any:
-            if isinstance(value, Tensor):
-                return self.versions.at(value, time)
-            if type(value) in (list, tuple):
-                return type(value)(snapshot(item, time) for item in value)
-            return value
-
         return OpCall(
             overload=call.overload,
-            args=tuple(snapshot(value, index - 1) for value in call.args),
-            kwargs={name: snapshot(value, index - 1) for name, value in call.kwargs.items()},
-            outputs=tuple(snapshot(value, index) for value in outputs_of(call.result)),
+            args=tuple([self._snapshot(value, index - 1) for value in call.args]),
+            kwargs={name: self._snapshot(value, index - 1) for name, value in call.kwargs.items()},
+            outputs=tuple([self._snapshot(value, index) for value in outputs_of(call.result)]),
         )
+
+    def _snapshot(self, value: Any, time: int) -> Any:
+        if isinstance(value, Tensor):
+            return self.versions.at(value, time)
+        if type(value) in (list, tuple):
+            return type(value)([self._snapshot(item, time) for item in value])
+        return value
 
     def _end_versions(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         index = len(self.calls)
@@ -159,6 +166,27 @@ class Recorder(TorchDispatchMode):
     def _leave_module(self, module: torch.nn.Module, args: Any, output: Any) -> None:
         if threading.get_ident() == self._thread and self._modules:
             self._modules.pop()
+
+
+class _GuardedRecorder(Recorder):
+    """A recorder that torch.compile keeps away from."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return True
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+_GUARDED_DISPATCH = inspect.unwrap(_GuardedRecorder.__torch_dispatch__).__code__
+
+
+def new_recorder() -> Recorder:
+    """A recorder, guarded where dynamo is loaded: only then can there be compiled code to be recorded."""
+    return _GuardedRecorder() if "torch._dynamo" in sys.modules else Recorder()
 
 
 def outputs_of(result: Any) -> tuple[Tensor | None, ...]:
