@@ -31,7 +31,7 @@ Several calls as one (a custom autograd.Function's forward, a graph of few leave
 Formulas for people, in intermediate variables:
 
     local_formula(call, position, ["a", "z"], "c")   # sympy: mul(a, z) wrt a -> z; tanh(a) = c -> 1 - c**2
-    formula_text(formula), formula_latex(formula)    # "1 − c²", "1 - c^{2}"
+    formula_text(formula), formula_latex(formula)    # "1 - c²", "1 - c^{2}"
 
 Rules are registered per overload by family: `pointwise.py`, `activation.py`, `binary.py`, `reduction.py`, `linear.py`,
 `softmax.py`, `normalization.py`, `loss.py`, `scatter.py`, `movement.py`. How they are stated is in `registry.py`; how
@@ -53,7 +53,9 @@ from gradviz.symbolic import (
     softmax,
 )
 from gradviz.symbolic.compose import compose
+from gradviz.symbolic.formula import local_formula
 from gradviz.symbolic.full import WideValues
+from gradviz.symbolic.notation import formula_latex, formula_text
 from gradviz.symbolic.reference import Exact, Reference, Row, reference
 from gradviz.symbolic.registry import (
     RULES,
@@ -78,6 +80,9 @@ __all__ = [
     "compose",
     "data_movement",
     "find_rule",
+    "formula_latex",
+    "formula_text",
+    "local_formula",
     "no_gradient",
     "pointwise_rule",
     "reference",

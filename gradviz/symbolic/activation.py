@@ -92,7 +92,13 @@ def mish(self: Expr) -> Expr:
 
 
 @pointwise_rule(
-    aten.softplus.default, kinks={"softplus at its threshold": lambda self, beta, threshold: self * beta - threshold}
+    aten.softplus.default,
+    written={
+        "self": lambda self, beta, threshold, result: sp.Piecewise(
+            (1, self * beta > threshold), (_sigmoid(self * beta), True)
+        )
+    },
+    kinks={"softplus at its threshold": lambda self, beta, threshold: self * beta - threshold},
 )
 def softplus(self: Expr, beta: Expr, threshold: Expr) -> Expr:
     """y = log(1 + exp(beta x)) / beta; the identity above the threshold, as torch does."""

@@ -79,7 +79,9 @@ def pointwise_partial(
     )
     masks = function.kink_masks(bounded, unit_roundoff(dtype))
     kinks = {name: np.broadcast_to(mask, value.shape) for name, mask in masks.items() if np.any(mask)}
-    bound = _bound(value, error, dtype) + pointwise.coarse * np.abs(value).astype(np.float64)
+    bound = _bound(value, error, dtype)
+    if pointwise.coarse:
+        bound = bound + pointwise.coarse * np.abs(value).astype(np.float64)
     return WideValues(value=value, bound=bound, kinks=kinks)
 
 

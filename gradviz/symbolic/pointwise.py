@@ -178,7 +178,7 @@ def _edge(x: Expr, eps: Expr | None) -> Expr:
     return sp.S.One if eps is None else (x - eps) * (x - 1 + eps)
 
 
-@pointwise_rule(aten.log_sigmoid_forward.default)
+@pointwise_rule(aten.log_sigmoid_forward.default, written={"self": lambda self, result: 1 / (1 + sp.exp(self))})
 def log_sigmoid_forward(self: Expr) -> Expr:
     return sp.Piecewise((self - sp_log1p(sp.exp(self)), self < 0), (-sp_log1p(sp.exp(-self)), True))
 

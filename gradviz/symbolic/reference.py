@@ -152,7 +152,8 @@ class Reference:
 
     def _exact(self, value: Any, error: float, coarse: float = 0.0) -> Exact:
         size = abs(float(value))
-        return Exact(value=value, bound=float(absolute_bound(size, error, self.dtype)) + coarse * size)
+        bound = float(absolute_bound(size, error, self.dtype))
+        return Exact(value=value, bound=bound + coarse * size if coarse else bound)
 
 
 def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = None) -> Reference:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -149,7 +150,7 @@ NEVER_DIFFERENTIATED: set[OpOverload] = {torch.ops.aten.detach.default}
 
 @pytest.mark.parametrize("overload", DIFFERENTIABLE, ids=str)
 def test_a_partial_wrong_by_a_thousandth_is_outside_the_bound(overload: OpOverload) -> None:
-    for recorded, truth in cases(overload):
+    for recorded, truth in itertools.islice(cases(overload), 2):
         for (place, position), expected in recorded.jacobians.items():
             output = truth.outputs[place]
             for index in [] if output is None else list(output.indices())[:2]:
