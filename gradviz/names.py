@@ -9,12 +9,12 @@ from __future__ import annotations
 import bisect
 import dis
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
 from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,7 +22,24 @@ from torch import Tensor
 Frames = tuple[tuple[CodeType, int], ...]
 
 
-@lru_cache(maxsize=100_000)
+Result = TypeVar("Result")
+
+
+def once_per_place(function: Callable[[CodeType, int], Result]) -> Callable[[CodeType, int], Result]:
+    """Remembers what a function said of each place in the code. By identity: a code object's own hash reads all of it."""
+    said: dict[tuple[int, int], tuple[CodeType, Result]] = {}
+
+    @wraps(function)
+    def remembered(code: CodeType, offset: int) -> Result:
+        found = said.get((id(code), offset))
+        if found is None:
+            found = said[id(code), offset] = (code, function(code, offset))  # the code is kept, so its id stays its own
+        return found[1]
+
+    return remembered
+
+
+@once_per_place
 def assigned_names(code: CodeType, offset: int) -> tuple[str, ...]:
     """The names that the result of the instruction at `offset` is assigned to, in order; () where it is not assigned.
 
@@ -40,7 +57,7 @@ def assigned_names(code: CodeType, offset: int) -> tuple[str, ...]:
     return tuple(islice(_stored(following), 1))
 
 
-@lru_cache(maxsize=100_000)
+@once_per_place
 def source_line(code: CodeType, offset: int) -> str:
     """`file.py:12` for the instruction at `offset`; a notebook cell gives its own file name."""
     line = next(islice(code.co_positions(), offset // 2, None), (None,))[0] or code.co_firstlineno
@@ -160,15 +177,16 @@ def letters() -> Iterator[str]:
         yield from (f"{letter}{round_number}" for letter in alphabet)
 
 
-@lru_cache(maxsize=10_000)
-def _instructions(code: CodeType) -> tuple[list[dis.Instruction], list[int]]:
+@once_per_place
+def _instructions(code: CodeType, _: int) -> tuple[list[dis.Instruction], list[int]]:
     instructions = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
     return instructions, [step.offset for step in instructions]
 
 
+@once_per_place
 def _following(code: CodeType, offset: int) -> list[dis.Instruction]:
     """The instructions after the one at `offset`; CPython may report an offset inside the caches of an instruction."""
-    instructions, offsets = _instructions(code)
+    instructions, offsets = _instructions(code, 0)
     place = bisect.bisect_right(offsets, offset)
     return instructions[place : place + 40]
 

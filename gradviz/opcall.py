@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -55,20 +56,27 @@ class OpCall:
             yield TensorArgument(position=position, name=name, tensor=tensor)
 
 
+@cache
 def op_name(overload: torch._ops.OpOverload) -> str:
     """`aten.add_.Tensor` -> `add`; `aten._softmax.default` -> `_softmax`."""
     name: str = overload._schema.name.split("::")[-1]
     return name[:-1] if name.endswith("_") and not name.endswith("__") else name
 
 
+@cache
+def argument_names(overload: torch._ops.OpOverload) -> tuple[str, ...]:
+    """The names of an overload's arguments, in the order of its schema."""
+    return tuple(argument.name for argument in overload._schema.arguments)
+
+
 def tensors_of(
     overload: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Iterator[tuple[str, Tensor]]:
     """The (name, tensor) pairs among the arguments of a call, lists flattened, in the order of the schema."""
-    schema = overload._schema.arguments
-    named = [(schema[place].name, value) for place, value in enumerate(args)]
+    names = argument_names(overload)
+    named = list(zip(names, args, strict=False))
     if kwargs:
-        named += [(argument.name, kwargs[argument.name]) for argument in schema[len(args) :] if argument.name in kwargs]
+        named += [(name, kwargs[name]) for name in names[len(args) :] if name in kwargs]
     for name, value in named:
         if isinstance(value, Tensor):
             yield name, value

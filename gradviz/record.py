@@ -220,19 +220,19 @@ def _tensors_in_call(call: RecordedCall) -> Iterator[Tensor]:
 
 
 _USER, _PASSED_OVER, _STOP = range(3)
-_owners: dict[CodeType, int] = {}
+_owners: dict[int, tuple[int, CodeType]] = {}
 
 
 def _user_frame_objects(frame: FrameType | None) -> Iterable[FrameType]:
     """The user's frames, innermost first: torch's are passed over; what called gradviz is not part of the code traced."""
     while frame is not None:
         code = frame.f_code
-        owner = _owners.get(code)
+        owner = _owners.get(id(code))
         if owner is None:
-            owner = _owners[code] = _owner(code.co_filename)
-        if owner == _STOP:
+            owner = _owners[id(code)] = (_owner(code.co_filename), code)  # the code is kept, so its id stays its own
+        if owner[0] == _STOP:
             return
-        if owner == _USER:
+        if owner[0] == _USER:
             yield frame
         frame = frame.f_back
 
