@@ -102,7 +102,7 @@ _EXACT_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "zeta": MP.zeta,
 }
 
-_RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
+RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
     "<": lambda a, b: a < b,
@@ -163,7 +163,7 @@ class ExactArithmetic:
         return values[-1]
 
     def compare(self, payload: str, values: Sequence[Any]) -> Any:
-        return _RELATIONS[payload](values[0], values[1])
+        return RELATIONS[payload](values[0], values[1])
 
     def logic(self, payload: str, values: Sequence[Any]) -> Any:
         return all(values) if payload == "And" else any(values) if payload == "Or" else not values[0]
@@ -255,7 +255,7 @@ class WideArithmetic:
         return chosen
 
     def compare(self, payload: str, values: Sequence[Any]) -> Any:
-        return _RELATIONS[payload](values[0], values[1])
+        return RELATIONS[payload](values[0], values[1])
 
     def logic(self, payload: str, values: Sequence[Any]) -> Any:
         if payload == "Not":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -104,8 +105,9 @@ class _Flow:
             if snapshot is None or result is None or id(snapshot) in self._constants:
                 continue
             if result.numel <= _MADE_AT_ONCE:  # long chains of small values then need no deep recursion
-                for index in result.indices():
-                    result[index]
+                with np.errstate(all="ignore"):
+                    for index in result.indices():
+                        result[index]
             self._known[id(snapshot)] = result
             self._storages.add(_storage(snapshot))
 

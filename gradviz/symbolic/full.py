@@ -15,7 +15,7 @@ from gradviz.symbolic.arithmetic import EXACT, WIDE_UNIT, to_wide
 from gradviz.symbolic.evaluate import Pointwise
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import NoRule
-from gradviz.symbolic.rounding import SAFETY, exactly_held, spread, unit_roundoff
+from gradviz.symbolic.rounding import SAFETY, exactly_held, smallest, spread, unit_roundoff
 from gradviz.symbolic.tensor import exact_array
 
 EXACT_UP_TO = 64
@@ -171,10 +171,9 @@ def _evaluated(arrays: list[Any], exact: Any, wide: Any, elements: Collection[in
 
 
 def _bound(value: NDArray[np.longdouble], error: Any, dtype: torch.dtype) -> NDArray[np.float64]:
-    kind = torch.finfo(dtype)
     with np.errstate(all="ignore"):
         size = np.abs(value).astype(np.float64) + error
-        bound: NDArray[np.float64] = SAFETY * ((unit_roundoff(dtype) + WIDE_UNIT) * size + kind.tiny * kind.eps)
+        bound: NDArray[np.float64] = SAFETY * ((unit_roundoff(dtype) + WIDE_UNIT) * size + smallest(dtype))
     return np.broadcast_to(bound, value.shape)
 
 

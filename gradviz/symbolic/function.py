@@ -19,6 +19,7 @@ import sympy as sp
 from gradviz.symbolic.arithmetic import EXACT, WIDE
 from gradviz.symbolic.rounding import ROUNDING
 from gradviz.symbolic.tape import Arithmetic, Tape
+from gradviz.symbolic.tracked import TRACKED, TrackedNumber
 
 RESULT = sp.Symbol("result", real=True)
 
@@ -91,6 +92,27 @@ class ScalarFunction:
     def shown_partial(self, place: int) -> sp.Expr:
         """The partial as torch computes it and people write it, in the parameters and `RESULT`."""
         return self.written.get(place, self.partial(place))
+
+    def tracked_value(self, arguments: Sequence[TrackedNumber]) -> TrackedNumber:
+        """(value to 50 digits, error in units of u) at arguments that are such pairs themselves."""
+        result: TrackedNumber = self._value_tape.run(TRACKED, arguments)
+        return result
+
+    def tracked_partial(self, place: int, arguments: Sequence[TrackedNumber], result: TrackedNumber) -> TrackedNumber:
+        """(partial to 50 digits, error in units of u): the error is that of the written form, given the result."""
+        shown: TrackedNumber = self._tape("shown", place).run(TRACKED, [*arguments, result])
+        if place not in self.written:
+            return shown
+        return self.exact_partial(place, [value for value, _ in arguments]), shown[1]
+
+    def kinks_at(self, arguments: Sequence[TrackedNumber], unit: float) -> list[str]:
+        """The names of the kinks that the arguments lie on, within the rounding that they carry."""
+        found = []
+        for kink in self.kinks:
+            value, error = self._tape("kink", kink).run(TRACKED, arguments)
+            if value == 0 or abs(float(value)) <= 2 * unit * error:
+                found.append(kink)
+        return found
 
     def exact_value(self, arguments: Sequence[Any]) -> Any:
         """The value at exact numbers, to 50 digits."""

@@ -57,6 +57,10 @@ class Movement:
             ((position, _),) = self.moved.items()
             flat = _flat_of(index, tuple(self._output(output).shape))
             return position, _index_of(flat, self.shapes[position])
+        if self._overload is torch.ops.aten.embedding.default:  # its weight may be large: look one row up
+            rows: Tensor = self._argument("indices")
+            ((position, _),) = self.moved.items()
+            return position, (int(rows[index[:-1]]), index[-1])
         if self._is_view:
             view = self._view(output)
             flat = int(view.storage_offset()) + sum(p * s for p, s in zip(index, view.stride(), strict=True))
@@ -89,6 +93,9 @@ class Movement:
         if self._views is None:
             self._views = self._run(lambda argument, tensor, position: torch.empty(tensor.shape, device="meta"))
         return self._views[output]
+
+    def _argument(self, name: str) -> Any:
+        return next(argument.value for argument in self._arguments if argument.name == name)
 
     def _output(self, output: int) -> Tensor:
         tensor = self._call.outputs[output]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,13 +24,12 @@ from gradviz.symbolic.evaluate import Outputs, evaluate, specialize
 from gradviz.symbolic.full import WideValues, movement_vjp, pointwise_partial, pointwise_value, pointwise_vjp
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule
-from gradviz.symbolic.rounding import absolute_bound, unit_roundoff
+from gradviz.symbolic.rounding import SAFETY, smallest, unit_roundoff
 from gradviz.symbolic.sweep import kinks_of, partials_of
 from gradviz.symbolic.tensor import Index, InputTensor, SymbolicTensor, from_torch, numbers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exact:
+class Exact(NamedTuple):
     """A true number.
 
     Attributes:
@@ -87,10 +86,13 @@ class Reference:
         self.dtype = dtype
         self._call = call
         self._coarse = coarse
+        self._unit = unit_roundoff(dtype)
+        self._smallest = smallest(dtype)
 
     def value(self, index: Index, *, output: int = 0) -> Exact:
         """The true forward value of one output element."""
-        element = self._output(output)[index]
+        with np.errstate(all="ignore"):
+            element = self._output(output)[index]
         return self._exact(element.value, element.error)
 
     def row(self, index: Index, *, output: int = 0) -> Row:
@@ -99,12 +101,16 @@ class Reference:
 
     def vjp(self, cotangent: Mapping[tuple[int, Index], float]) -> Row:
         """The VJP of a cotangent that is zero except for the given (output, index) -> weight."""
-        seeds = [(self._output(output)[index], EXACT.number(weight)) for (output, index), weight in cotangent.items()]
         partials: dict[int, dict[Index, Exact]] = {position: {} for position in self.inputs}
-        for symbol, (value, error) in partials_of(seeds).items():
-            position, index = symbol.key
-            partials[position][index] = self._exact(value, error, self._coarse)
-        return Row(partials=partials, kinks=kinks_of([scalar for scalar, _ in seeds], unit_roundoff(self.dtype)))
+        with np.errstate(all="ignore"):
+            seeds = [
+                (self._output(output)[index], MP.one if weight == 1 else EXACT.number(weight))
+                for (output, index), weight in cotangent.items()
+            ]
+            for symbol, (value, error) in partials_of(seeds).items():
+                position, index = symbol.key
+                partials[position][index] = self._exact(value, error, self._coarse)
+        return Row(partials=partials, kinks=kinks_of([scalar for scalar, _ in seeds], self._unit))
 
     def pointwise_value(self, *, elements: Collection[int] | None = None) -> WideValues:
         """All true forward values of a pointwise call, or (to 50 digits first) those of the given flat elements."""
@@ -152,8 +158,8 @@ class Reference:
 
     def _exact(self, value: Any, error: float, coarse: float = 0.0) -> Exact:
         size = abs(float(value))
-        bound = float(absolute_bound(size, error, self.dtype))
-        return Exact(value=value, bound=bound + coarse * size if coarse else bound)
+        bound = SAFETY * (self._unit * (size + error) + self._smallest)
+        return Exact(value, bound + coarse * size if coarse else bound)
 
 
 def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = None) -> Reference:

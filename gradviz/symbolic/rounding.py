@@ -20,11 +20,11 @@ import numpy as np
 import sympy as sp
 import torch
 
-from gradviz.symbolic.arithmetic import _RELATIONS, EXACT, WIDE
+from gradviz.symbolic.arithmetic import EXACT, RELATIONS, WIDE
 
 SAFETY = 4.0
-_LIBRARY_ROUNDING = 2.0
-_SERIES_ROUNDING = 100.0  # the gamma family: torch sums short series, absolutely accurate only
+LIBRARY_ROUNDING = 2.0
+SERIES_ROUNDING = 100.0  # the gamma family: torch sums short series, absolutely accurate only
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
@@ -36,10 +36,10 @@ def unit_roundoff(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps / 2 if dtype.is_floating_point or dtype.is_complex else 0.0
 
 
-def absolute_bound(value: Any, error: Any, dtype: torch.dtype) -> Any:
-    """The distance that `error` units of u, a last rounding of `value` and subnormals allow in `dtype`."""
+def smallest(dtype: torch.dtype) -> float:
+    """The distance between subnormal numbers of `dtype`."""
     kind = torch.finfo(dtype)
-    return SAFETY * (unit_roundoff(dtype) * (np.abs(value) + error) + kind.tiny * kind.eps)
+    return kind.tiny * kind.eps
 
 
 def spread(terms: int) -> float:
@@ -57,7 +57,7 @@ def _lgamma_slope(x: Any) -> Any:
 
 
 # |f'(x)| of each library function, from x and f(x).
-_SLOPES: dict[str, Callable[[Any, Any], Any]] = {
+SLOPES: dict[str, Callable[[Any, Any], Any]] = {
     "exp": lambda x, y: y,
     "exp2": lambda x, y: y,
     "expm1": lambda x, y: y + 1,
@@ -84,8 +84,8 @@ _SLOPES: dict[str, Callable[[Any, Any], Any]] = {
     "sinc": lambda x, y: 1.0,
     "Abs": lambda x, y: 1.0,
 }
-_SUMMED_SERIES = {"loggamma", "polygamma", "erfinv", "zeta", "besseli"}
-_EXACT_IN_ANY_DTYPE = {"Abs", "sign", "Floor", "Ceil", "Round", "Trunc"}
+SUMMED_SERIES = {"loggamma", "polygamma", "erfinv", "zeta", "besseli"}
+EXACT_IN_ANY_DTYPE = {"Abs", "sign", "Floor", "Ceil", "Round", "Trunc"}
 
 Bounded = tuple[Any, Any]
 
@@ -121,16 +121,16 @@ class RoundingArithmetic:
         if payload is None:
             moved = np.abs(result * np.log(np.abs(base)))
             error = error + np.where(exponent_error == 0, 0.0, moved * exponent_error)
-        return result, error + np.abs(result) * (1.0 if payload in (-1, 2, sp.S.Half) else _LIBRARY_ROUNDING)
+        return result, error + np.abs(result) * (1.0 if payload in (-1, 2, sp.S.Half) else LIBRARY_ROUNDING)
 
     def function(self, payload: str, values: Sequence[Bounded]) -> Bounded:
         result = np.asarray(WIDE.function(payload, [value for value, _ in values]), dtype=np.float64)
-        if payload in _EXACT_IN_ANY_DTYPE:
+        if payload in EXACT_IN_ANY_DTYPE:
             return result, values[0][1] if payload == "Abs" else np.zeros_like(result)
-        error = _LIBRARY_ROUNDING * np.abs(result)
-        if payload in _SUMMED_SERIES:
-            error = _SERIES_ROUNDING * np.maximum(np.abs(result), 1.0)
-        slope = _SLOPES.get(payload)
+        error = LIBRARY_ROUNDING * np.abs(result)
+        if payload in SUMMED_SERIES:
+            error = SERIES_ROUNDING * np.maximum(np.abs(result), 1.0)
+        slope = SLOPES.get(payload)
         if slope is not None:
             x, x_error = values[0]
             error = error + np.where(x_error == 0, 0.0, np.abs(slope(x, result)) * x_error)
@@ -151,7 +151,7 @@ class RoundingArithmetic:
         return value, error
 
     def compare(self, payload: str, values: Sequence[Bounded]) -> Any:
-        return _RELATIONS[payload](values[0][0], values[1][0])
+        return RELATIONS[payload](values[0][0], values[1][0])
 
     def logic(self, payload: str, values: Sequence[Any]) -> Any:
         return WIDE.logic(payload, values)

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import sympy as sp
 
 from gradviz.symbolic.arithmetic import EXACT, MP
@@ -38,8 +36,8 @@ class Scalar:
         self, value: Any, error: float, operation: Operation | None = None, operands: tuple[Scalar, ...] = ()
     ) -> None:
         self.value = value
-        self.approximate = float(value)
-        self.error = 0.0 if math.isinf(self.approximate) else error
+        self.approximate = approximate = float(value)
+        self.error = 0.0 if approximate in _INFINITE else error
         self.operation = operation
         self.operands = operands
 
@@ -57,24 +55,29 @@ class Symbol(Scalar):
 
     Attributes:
         key: what `partials_of` reports it under, (argument position, index).
-        name: its sympy symbol.
+        tensor_name: the name of the tensor that it is an element of.
     """
 
-    __slots__ = ("key", "name")
+    __slots__ = ("key", "tensor_name")
 
-    def __init__(self, value: Any, key: tuple[int, tuple[int, ...]], name: str) -> None:
-        super().__init__(value, 0.0, _SYMBOL)
+    def __init__(self, value: Any, approximate: float, key: tuple[int, tuple[int, ...]], tensor_name: str) -> None:
+        self.value = value
+        self.approximate = approximate
+        self.error = 0.0
+        self.operation = _SYMBOL
+        self.operands = ()
         self.key = key
-        self.name = name
+        self.tensor_name = tensor_name
+
+    @property
+    def name(self) -> str:
+        """The name of its sympy symbol: `x_0_1`."""
+        return "_".join([self.tensor_name, *map(str, self.key[1])])
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
-    """One local partial inside an element: of its value with respect to one of its operands."""
-
-    operand: Scalar
-    value: Any
-    error: float
+# One local partial inside an element: (operand, partial of the element's value with respect to it, error in units of u).
+Local = tuple[Scalar, Any, float]
+_INFINITE = (math.inf, -math.inf)
 
 
 class Operation:
@@ -101,7 +104,7 @@ class _SymbolOperation(Operation):
 
 class _Sum(Operation):
     def locals(self, scalar: Scalar) -> list[Local]:
-        return [Local(operand, MP.one, 0.0) for operand in scalar.operands if operand.operation is not None]
+        return [(operand, MP.one, 0.0) for operand in scalar.operands if operand.operation is not None]
 
     def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
         return sp.Add(*operands)
@@ -115,9 +118,9 @@ class _Dot(Operation):
         pairs = iter(scalar.operands)
         for left, right in zip(pairs, pairs, strict=False):
             if left.operation is not None:
-                found.append(Local(left, right.value, right.error))
+                found.append((left, right.value, right.error))
             if right.operation is not None:
-                found.append(Local(right, left.value, left.error))
+                found.append((right, left.value, left.error))
         return found
 
     def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
@@ -139,7 +142,7 @@ class _Product(Operation):
                 value, error = before[place]
                 rest = value * after[0]
                 size = abs(float(rest))
-                found.append(Local(operand, rest, error * abs(float(after[0])) + abs(float(value)) * after[1] + size))
+                found.append((operand, rest, error * abs(float(after[0])) + abs(float(value)) * after[1] + size))
             after = _times(after, operand)
         return found
 
@@ -157,23 +160,19 @@ class _Applied(Operation):
         self.function = function
 
     def locals(self, scalar: Scalar) -> list[Local]:
-        exact = [operand.value for operand in scalar.operands]
-        bounded = _bounded(scalar.operands)
-        found = []
-        for place, operand in enumerate(scalar.operands):
-            if operand.operation is not None:
-                value = self.function.exact_partial(place, exact)
-                found.append(Local(operand, value, float(self.function.partial_rounding(place, bounded)[1])))
-        return found
+        arguments = [(operand.value, operand.error) for operand in scalar.operands]
+        result = (scalar.value, scalar.error)
+        return [
+            (operand, *self.function.tracked_partial(place, arguments, result))
+            for place, operand in enumerate(scalar.operands)
+            if operand.operation is not None
+        ]
 
     def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
         return self.function.expression.xreplace(dict(zip(self.function.parameters, operands, strict=True)))
 
     def kinks(self, scalar: Scalar, unit: float) -> list[str]:
-        if not self.function.kinks:
-            return []
-        masks = self.function.kink_masks(_bounded(scalar.operands), unit)
-        return [kink for kink, mask in masks.items() if mask]
+        return self.function.kinks_at([(operand.value, operand.error) for operand in scalar.operands], unit)
 
 
 class _Selected(Operation):
@@ -184,7 +183,7 @@ class _Selected(Operation):
 
     def locals(self, scalar: Scalar) -> list[Local]:
         chosen = scalar.operands[0]
-        return [] if chosen.operation is None else [Local(chosen, MP.one, 0.0)]
+        return [] if chosen.operation is None else [(chosen, MP.one, 0.0)]
 
     def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
         return operands[0]
@@ -261,8 +260,7 @@ def product(factors: Sequence[Scalar]) -> Scalar:
 
 def apply(function: ScalarFunction, operands: Sequence[Scalar]) -> Scalar:
     """The function at the operands."""
-    value = function.exact_value([operand.value for operand in operands])
-    error = float(function.value_rounding(_bounded(operands))[1])
+    value, error = function.tracked_value([(operand.value, operand.error) for operand in operands])
     if all(operand.operation is None for operand in operands):
         return Scalar(value, error)
     return Scalar(value, error, _Applied(function), tuple(operands))
@@ -301,7 +299,3 @@ def _sum(values: list[Any]) -> Any:
 
 def _dot(pairs: list[tuple[Any, Any]]) -> Any:
     return MP.fdot(pairs)
-
-
-def _bounded(operands: Sequence[Scalar]) -> list[tuple[Any, Any]]:
-    return [(np.float64(operand.approximate), np.float64(operand.error)) for operand in operands]

@@ -23,8 +23,8 @@ def partials_of(seeds: Sequence[tuple[Scalar, Any]]) -> dict[Symbol, tuple[Any, 
 
     >>> from gradviz.symbolic.scalar import dot
     >>> from gradviz.symbolic.arithmetic import EXACT
-    >>> x = Symbol(EXACT.number(2.0), (0, ()), "x")
-    >>> y = Symbol(EXACT.number(3.0), (1, ()), "y")
+    >>> x = Symbol(EXACT.number(2.0), 2.0, (0, ()), "x")
+    >>> y = Symbol(EXACT.number(3.0), 3.0, (1, ()), "y")
     >>> partials = partials_of([(dot([x, x], [y, x]), EXACT.number(1))])
     >>> {symbol.name: float(value) for symbol, (value, _) in partials.items()}
     {'x': 7.0, 'y': 2.0}
@@ -43,11 +43,13 @@ def partials_of(seeds: Sequence[tuple[Scalar, Any]]) -> dict[Symbol, tuple[Any, 
             continue
         adjoint, error = found
         size = abs(float(adjoint))
-        for local in scalar.operation.locals(scalar):
-            value = adjoint * local.value
-            slope = abs(float(local.value))
-            more = (error * slope if error else 0.0) + (size * local.error if local.error else 0.0)
-            _accumulate(adjoints, local.operand, value, more if slope == 1 else more + abs(float(value)))
+        for operand, partial, partial_error in scalar.operation.locals(scalar):
+            value = partial if adjoint is MP.one else adjoint if partial is MP.one else adjoint * partial
+            more = size * partial_error if partial_error else 0.0
+            if error:
+                more += error * abs(float(partial))
+            rounded = 0.0 if value is partial or value is adjoint else abs(float(value))
+            _accumulate(adjoints, operand, value, more + rounded)
     return {symbol: result[symbol] for symbol in reversed(result)}
 
 

@@ -33,7 +33,6 @@ _POWER = ScalarFunction("power", (_x, _y), _x**_y)
 _SQRT = ScalarFunction("sqrt", (_x,), sp.sqrt(_x), written={0: 1 / (2 * RESULT)}, kinks={"square root at 0": _x})
 _EXP = function_of_one("exp", sp.exp, RESULT)
 _LOG = function_of_one("log", sp.log)
-_SQUARE = function_of_one("square", lambda x: x**2)
 
 
 class SymbolicTensor:
@@ -128,7 +127,7 @@ class SymbolicTensor:
         return self.map(_LOG)
 
     def square(self) -> SymbolicTensor:
-        return self.map(_SQUARE)
+        return self * self
 
     def as_numbers(self) -> SymbolicTensor:
         """The same values without symbols: constants as far as derivatives go."""
@@ -256,10 +255,10 @@ class InputTensor(SymbolicTensor):
         return self._memo.keys()
 
     def _enter(self, index: Index) -> Scalar:
-        value = EXACT.number(self._array.item(index))
+        number = self._array.item(index)
         if self._chosen is not None and index not in self._chosen:
-            return Scalar(value, 0.0)
-        return Symbol(value, (self._position, index), "_".join([self._name, *map(str, index)]))
+            return Scalar(EXACT.number(number), 0.0)
+        return Symbol(EXACT.number(number), number, (self._position, index), self._name)
 
 
 def from_torch(tensor: Tensor, *, position: int, name: str, chosen: Collection[Index] | None = None) -> InputTensor:
@@ -296,12 +295,12 @@ def constant(value: Number, shape: Sequence[int] = ()) -> SymbolicTensor:
 
 
 def exact_array(tensor: Tensor) -> NDArray[Any]:
-    """The values as a numpy array that holds them exactly: float64, or the integer type itself."""
+    """The values as a numpy array that holds them exactly, in their own type (bfloat16 in float32)."""
     plain = tensor.detach().cpu().resolve_conj().resolve_neg()
     if plain.is_complex():
         raise CheckError(f"a complex tensor of shape {tuple(plain.shape)} has no real elements; accepted: real dtypes")
-    if plain.dtype.is_floating_point:
-        plain = plain.to(torch.float64)
+    if plain.dtype.is_floating_point and plain.dtype not in (torch.float16, torch.float32, torch.float64):
+        plain = plain.to(torch.float32)
     array: NDArray[Any] = plain.numpy()
     return array
 
