@@ -43,18 +43,20 @@ def build_graph(traced: Traced, naming: Naming, grad_output: Any = None) -> Grad
     autograd = autograd_graph([root.node for root in roots])
     backward = run_backward(autograd, outputs, cotangents)
     with torch.no_grad():
-        draft = draft_of(autograd, traced.recorder, [tensor for _, tensor in named_tensors(naming.inputs)])
-        writer = _Writer(draft, backward, naming, traced.recorder)
+        names = TensorNames(naming)
+        inputs = [tensor for _, tensor in named_tensors(naming.inputs)]
+        draft = draft_of(autograd, traced.recorder, inputs, alive=[*outputs, *names.tensors()])
+        writer = _Writer(draft, backward, naming, names, traced.recorder)
         return writer.written([(root.node, root.output_nr) for root in roots], autograd)
 
 
 class _Writer:
-    def __init__(self, draft: Draft, backward: Backward, naming: Naming, recorder: Recorder) -> None:
+    def __init__(self, draft: Draft, backward: Backward, naming: Naming, names: TensorNames, recorder: Recorder) -> None:
         self._draft = draft
         self._backward = backward
         self._naming = naming
         self._recorder = recorder
-        self._names = TensorNames(naming)
+        self._names = names
         self._assigned = assigned_in_code(recorder)
         self._object_names = {
             id(output): name
@@ -85,10 +87,12 @@ class _Writer:
             attributes["backward_order"] = backward_order.get(key)
             attributes["is_output"] = key in root_keys
             graph.add_node(number[key], **attributes)
+        autograd_nodes = tuple(key for key in order if isinstance(key, Node))
+        places: dict[Key, int] = {node: place for place, node in enumerate(autograd_nodes)}
         for key in order:
             head = number[key]
             contributions = self._backward.contributions.get(key, ()) if isinstance(key, Node) else ()
-            shared = self._head(key, names) if contributions else None
+            shared = self._head(key, names, autograd_nodes, places) if contributions else None
             for edge in self._edges_into[key]:
                 graph.add_edge(
                     number[edge.tail],
@@ -238,14 +242,14 @@ class _Writer:
             return next((names for names in result_names(node.frames) if len(names) in (1, len(node.values))), ())
         return self._assigned.get(node.call_index, ())
 
-    def _head(self, key: Key, names: Mapping[Key, str]) -> Head:
+    def _head(self, key: Key, names: Mapping[Key, str], nodes: tuple[Node, ...], places: dict[Key, int]) -> Head:
         """What the partials into one node share."""
         edges = self._edges_into[key]
         arguments = [""] * (1 + max([edge.position for edge in edges], default=-1))
         for edge in edges:
             arguments[edge.position] = self._name_of_output(edge.tail, edge.output, names)
         name = self._name_of_output(key, min(self._used[key], default=0), names)
-        return Head(self._draft.nodes[key].call, name, tuple(arguments))
+        return Head(nodes, places[key], self._draft.nodes[key].call, name, tuple(arguments))
 
     def _name_of_output(self, key: Key, output: int, names: Mapping[Key, str]) -> str:
         if len(self._used[key]) < 2:
@@ -258,7 +262,7 @@ class _Writer:
         places = self._draft.nodes[edge.head].differentiable
         used = [output for output, place in enumerate(places) if place in self._used[edge.head]]
         key = (number[edge.tail], number[edge.head], edge.position)
-        return LocalPartial(key, edge.head, edge.slot, used[0] if used else 0, head)
+        return LocalPartial(key, edge.slot, used[0] if used else 0, head)
 
     def _backward_order(self, autograd: AutogradGraph) -> dict[Key, int]:
         """Key -> its place in the engine's order. A leaf's gradient is settled right after its last contribution."""

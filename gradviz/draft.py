@@ -78,9 +78,16 @@ class Draft:
     edges: list[DraftEdge] = field(default_factory=list)
 
 
-def draft_of(graph: AutogradGraph, recorder: Recorder, inputs: Sequence[Tensor]) -> Draft:
-    """The draft of everything that feeds the roots of `graph`; `inputs` that require grad are there even where unused."""
-    drafter = _Drafter(Lookup(graph, recorder))
+def draft_of(graph: AutogradGraph, recorder: Recorder, inputs: Sequence[Tensor], alive: Sequence[Tensor]) -> Draft:
+    """The draft of everything that feeds the roots of `graph`.
+
+    Args:
+        graph: the autograd nodes.
+        recorder: the calls that made them, as far as they were recorded.
+        inputs: tensors that become leaves even where they are not used, if they require grad.
+        alive: tensors that the caller still holds: they tell the values of nodes that were not recorded.
+    """
+    drafter = _Drafter(Lookup(graph, recorder), alive)
     drafter.add_autograd_nodes()
     drafter.add_calls_without_gradient()
     for tensor in inputs:
@@ -90,9 +97,10 @@ def draft_of(graph: AutogradGraph, recorder: Recorder, inputs: Sequence[Tensor])
 
 
 class _Drafter:
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, alive: Sequence[Tensor]) -> None:
         self.draft = Draft()
         self._lookup = lookup
+        self._alive = alive
         self._graph = lookup.graph
         self._recorder = lookup.recorder
         self._calls = lookup.calls
@@ -278,6 +286,9 @@ class _Drafter:
     def _known_values(self) -> dict[tuple[Node, int], Tensor]:
         """Values of graph nodes that the recording holds: of explained nodes, of tensors still alive, of written bases."""
         known: dict[tuple[Node, int], Tensor] = {}
+        for tensor in self._alive:
+            if tensor.grad_fn is not None and tensor.grad_fn in self._graph.slots:
+                known[tensor.grad_fn, tensor.output_nr] = self._recorder.versions.at(tensor, len(self._calls))
         if self._calls:
             for node in self._graph.slots:
                 for output, tensor in self._lookup.live_tensors(node).items():

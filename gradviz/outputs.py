@@ -43,7 +43,10 @@ def starting_cotangents(outputs: list[Tensor], grad_output: Any) -> list[Tensor]
     if grad_output is None:
         given: list[Any] = [None] * len(outputs)
     else:
-        given = list(grad_output) if isinstance(grad_output, (list, tuple)) else [grad_output]
+        several = isinstance(grad_output, (list, tuple)) and (
+            len(outputs) > 1 or any(isinstance(cotangent, Tensor) for cotangent in grad_output)
+        )
+        given = list(grad_output) if several else [grad_output]
     if len(given) != len(outputs):
         raise InputError(f"grad_output has {len(given)} tensors; the traced code has {len(outputs)} differentiable outputs")
     return [_cotangent(output, cotangent) for output, cotangent in zip(outputs, given, strict=True)]

@@ -31,8 +31,14 @@ ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the partials into one node share: its call and what it and its arguments are called."""
+    """What the partials into one node share: its call, what it and its arguments are called, and its autograd node.
 
+    The autograd nodes of a graph are kept in one tuple, consumers last, which is freed from its end: torch frees a long
+    chain by recursion, and overflows the stack, where Python lets go of producers first.
+    """
+
+    nodes: tuple[Node, ...]
+    place: int
     call: OpCall | None
     name: str
     arguments: tuple[str, ...]
@@ -49,11 +55,10 @@ class LocalPartial:
         out_shape: shape of the consumer's value.
     """
 
-    __slots__ = ("_head", "_node", "_output", "_slot", "edge")
+    __slots__ = ("_head", "_output", "_slot", "edge")
 
-    def __init__(self, edge: Edge, node: Node, slot: int, output: int, head: Head) -> None:
+    def __init__(self, edge: Edge, slot: int, output: int, head: Head) -> None:
         self.edge = edge
-        self._node = node
         self._slot = slot
         self._output = output
         self._head = head
@@ -63,7 +68,7 @@ class LocalPartial:
         count = len(output_metadata(self._node))
         if not 0 <= output < count:
             raise PartialError(f"edge {self.edge} has no output {output}: its head has {count} differentiable outputs")
-        return LocalPartial(self.edge, self._node, self._slot, output, self._head)
+        return LocalPartial(self.edge, self._slot, output, self._head)
 
     @property
     def in_shape(self) -> tuple[int, ...]:
@@ -176,6 +181,10 @@ class LocalPartial:
 
     def __repr__(self) -> str:
         return f"<LocalPartial of edge {self.edge}: {self.out_shape} x {self.in_shape}>"
+
+    @property
+    def _node(self) -> Node:
+        return self._head.nodes[self._head.place]
 
     def _head_metadata(self) -> Any:
         return output_metadata(self._node)[self._output]

@@ -12,6 +12,10 @@ import torch
 from torch import Tensor
 
 
+MAX_COPIED_BYTES = 2**20
+"""Leaves up to this size are copied, so that the graph keeps their values through an optimizer step; larger ones are not."""
+
+
 class Versions:
     """The versions of recorded tensors. "Time" is the index of a call; a write at time t ends the versions before it."""
 
@@ -42,7 +46,7 @@ class Versions:
         key = (id(tensor), place)
         snapshot = self._snapshots.get(key)
         if snapshot is None:
-            snapshot = self._snapshots[key] = versions[place][1] if place < len(versions) else tensor.detach()
+            snapshot = self._snapshots[key] = versions[place][1] if place < len(versions) else _held(tensor)
         return snapshot
 
     def last_write(self, tensor: Tensor, before: int) -> int | None:
@@ -50,6 +54,13 @@ class Versions:
         if not self._writes:
             return None
         return max((time for time in self._writes.get(_storage_key(tensor), ()) if time < before), default=None)
+
+
+def _held(tensor: Tensor) -> Tensor:
+    """What a tensor holds now. A leaf that an optimizer may step is copied, as long as that costs little memory."""
+    held = tensor.detach()
+    steps = tensor.requires_grad and tensor.is_leaf
+    return held.clone() if steps and held.layout is torch.strided and held.nbytes <= MAX_COPIED_BYTES else held
 
 
 def _storage_key(tensor: Tensor) -> int:
