@@ -10,13 +10,14 @@ which. Functions that numpy lacks go element by element through `EXACT`; erf and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import mpmath
 import numpy as np
 import sympy as sp
-from mpmath.libmp import from_float
+from mpmath.libmp import MPZ
 
 from gradviz.symbolic.wide import erf_wide, erfc_wide
 
@@ -117,7 +118,13 @@ class ExactArithmetic:
 
     def number(self, value: float | int) -> Any:
         """The float or int as it is: every float is a binary fraction and is taken without rounding."""
-        return MP.make_mpf(from_float(value)) if type(value) is float else MP.mpf(value)
+        if type(value) is not float or not math.isfinite(value):
+            return MP.mpf(value)
+        numerator, denominator = value.as_integer_ratio()
+        if denominator == 1:
+            return MP.mpf(numerator)
+        mantissa = MPZ(abs(numerator))  # odd, so this is mpmath's normal form
+        return MP.make_mpf((int(numerator < 0), mantissa, 1 - denominator.bit_length(), mantissa.bit_length()))
 
     def constant(self, number: sp.Expr) -> Any:
         if number.is_Rational:

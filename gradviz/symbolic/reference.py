@@ -25,7 +25,7 @@ from gradviz.symbolic.full import WideValues, movement_vjp, pointwise_partial, p
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule
 from gradviz.symbolic.rounding import SAFETY, smallest, unit_roundoff
-from gradviz.symbolic.sweep import kinks_of, partials_of
+from gradviz.symbolic.sweep import in_order, kinks_of, partials_of
 from gradviz.symbolic.tensor import Index, InputTensor, SymbolicTensor, from_torch, numbers
 
 
@@ -107,10 +107,11 @@ class Reference:
                 (self._output(output)[index], MP.one if weight == 1 else EXACT.number(weight))
                 for (output, index), weight in cotangent.items()
             ]
-            for symbol, (value, error) in partials_of(seeds).items():
+            order = in_order([scalar for scalar, _ in seeds])
+            for symbol, (value, error) in partials_of(seeds, order=order).items():
                 position, index = symbol.key
                 partials[position][index] = self._exact(value, error, self._coarse)
-        return Row(partials=partials, kinks=kinks_of([scalar for scalar, _ in seeds], self._unit))
+        return Row(partials=partials, kinks=kinks_of(order, self._unit))
 
     def pointwise_value(self, *, elements: Collection[int] | None = None) -> WideValues:
         """All true forward values of a pointwise call, or (to 50 digits first) those of the given flat elements."""

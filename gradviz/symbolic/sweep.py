@@ -12,11 +12,14 @@ from gradviz.symbolic.arithmetic import MP
 from gradviz.symbolic.scalar import Scalar, Symbol
 
 
-def partials_of(seeds: Sequence[tuple[Scalar, Any]]) -> dict[Symbol, tuple[Any, float]]:
+def partials_of(
+    seeds: Sequence[tuple[Scalar, Any]], *, order: Sequence[Scalar] | None = None
+) -> dict[Symbol, tuple[Any, float]]:
     """The partials of sum(weight * scalar) with respect to every symbol in it, by one sweep from the results back.
 
     Args:
         seeds: (scalar, weight) pairs; a weight is an exact number.
+        order: `in_order` of the scalars, where the caller has it.
 
     Returns:
         symbol -> (partial to 50 digits, its rounding error in units of u).
@@ -33,7 +36,7 @@ def partials_of(seeds: Sequence[tuple[Scalar, Any]]) -> dict[Symbol, tuple[Any, 
     for scalar, weight in seeds:
         _accumulate(adjoints, scalar, weight, 0.0)
     result = {}
-    for scalar in reversed(_in_order([scalar for scalar, _ in seeds])):
+    for scalar in reversed(in_order([scalar for scalar, _ in seeds]) if order is None else order):
         if isinstance(scalar, Symbol):
             if scalar in adjoints:
                 result[scalar] = (adjoints[scalar][0], adjoints[scalar][1])
@@ -53,10 +56,10 @@ def partials_of(seeds: Sequence[tuple[Scalar, Any]]) -> dict[Symbol, tuple[Any, 
     return {symbol: result[symbol] for symbol in reversed(result)}
 
 
-def kinks_of(scalars: Sequence[Scalar], unit: float) -> tuple[str, ...]:
-    """The names of all kinks that the inner values of these elements lie on, within rounding of `unit`."""
+def kinks_of(order: Sequence[Scalar], unit: float) -> tuple[str, ...]:
+    """The names of all kinks that these elements lie on, within rounding of `unit`; see `in_order`."""
     found: dict[str, None] = {}
-    for scalar in _in_order(scalars):
+    for scalar in order:
         if scalar.operation is not None:
             found.update(dict.fromkeys(scalar.operation.kinks(scalar, unit)))
     return tuple(found)
@@ -65,7 +68,7 @@ def kinks_of(scalars: Sequence[Scalar], unit: float) -> tuple[str, ...]:
 def expression(scalar: Scalar) -> sp.Expr:
     """The element as a sympy expression in its symbols; short numbers are exact rationals, others have 50 digits."""
     made: dict[Scalar, sp.Expr] = {}
-    for inner in _in_order([scalar]):
+    for inner in in_order([scalar]):
         assert inner.operation is not None
         operands = [made[operand] if operand in made else as_sympy(operand.value) for operand in inner.operands]
         made[inner] = inner.operation.expression(inner, operands)
@@ -92,7 +95,7 @@ def _accumulate(adjoints: dict[Scalar, list[Any]], scalar: Scalar, value: Any, e
     known[1] = known[1] + error + (size if math.isfinite(size) else 0.0)
 
 
-def _in_order(roots: Sequence[Scalar]) -> list[Scalar]:
+def in_order(roots: Sequence[Scalar]) -> list[Scalar]:
     """All symbol-carrying scalars that the roots are made of, operands first; iterative, since chains may be long."""
     done: set[Scalar] = set()
     order: list[Scalar] = []
@@ -101,7 +104,7 @@ def _in_order(roots: Sequence[Scalar]) -> list[Scalar]:
         scalar, expanded = stack.pop()
         if scalar in done or scalar.operation is None:
             continue
-        if expanded:
+        if expanded or not scalar.operands:
             done.add(scalar)
             order.append(scalar)
         else:
