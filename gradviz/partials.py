@@ -206,7 +206,8 @@ class LocalPartial:
             return torch.zeros(tuple(tail.shape), dtype=tail.dtype, device=tail.device)
         # As the engine does: a node may answer before broadcasting is summed away, or in another dtype.
         tail = self._tail_metadata()
-        return contribution.sum_to_size(tuple(tail.shape)).to(tail.dtype)
+        shape = tuple(tail.shape)
+        return (contribution if contribution.shape == shape else contribution.sum_to_size(shape)).to(tail.dtype)
 
     def _ask_rows(self, cotangents: Tensor) -> Tensor:
         """`_ask` for a stack of cotangents: all at once where torch can, one by one where it cannot."""

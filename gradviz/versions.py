@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-
 MAX_COPIED_BYTES = 2**20
 """Leaves up to this size are copied, so that the graph keeps their values through an optimizer step; larger ones are not."""
 

@@ -435,7 +435,7 @@ def test_freed_graph_says_what_to_do() -> None:
     x = torch.tensor(2.0, requires_grad=True)
     y = x**3
     y.backward()
-    with pytest.raises(TraceError, match="freed by an earlier backward.*retain_graph=True"):
+    with pytest.raises(TraceError, match=r"freed by an earlier backward.*retain_graph=True"):
         trace(y)
 
 
