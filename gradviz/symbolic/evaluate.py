@@ -8,7 +8,6 @@ from typing import Any
 
 import sympy as sp
 from torch import Tensor
-from torch._ops import OpOverload
 
 from gradviz.opcall import OpCall
 from gradviz.symbolic import scalar as sc
@@ -168,11 +167,3 @@ def _run(rule: TensorRule, call: OpCall, lookup: Lookup) -> Outputs:
 
 def _items(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
-
-
-def overload_has_gradient(overload: OpOverload) -> bool:
-    """False only where "no gradient" is a registered fact; an op without rule may well have one."""
-    try:
-        return not isinstance(find_rule(overload), NoGradient)
-    except NoRule:
-        return True

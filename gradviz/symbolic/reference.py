@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.errors import CheckError
@@ -198,8 +197,3 @@ def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = 
 
 def _present(outputs: Outputs) -> list[int]:
     return [place for place, tensor in enumerate(outputs) if tensor is not None]
-
-
-def as_array(values: Sequence[Exact]) -> NDArray[np.float64]:
-    """The exact numbers rounded to float64."""
-    return np.array([float(value) for value in values], dtype=np.float64)

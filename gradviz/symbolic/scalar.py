@@ -285,12 +285,6 @@ def as_number(scalar: Scalar) -> Scalar:
     return scalar if scalar.operation is None else Scalar(scalar.value, scalar.error)
 
 
-def with_rounding(scalar: Scalar, units: float = 1.0) -> Scalar:
-    """The same element after one more rounding to a dtype."""
-    error = scalar.error + units * abs(scalar.approximate)
-    return Scalar(scalar.value, error, None if scalar.operation is None else _SUM, (scalar,))
-
-
 def _sum(values: list[Any]) -> Any:
     if len(values) == 2:
         return values[0] + values[1]
