@@ -21,18 +21,30 @@ PACKAGE = Path(__file__).parent.parent / "gradviz"
 # Data flows down this list: a module imports from its own line or from a line above it. A package counts as one module.
 LAYERS = [
     ["errors"],
-    ["opcall", "versions"],
+    ["nodes", "opcall", "versions"],
     ["expression", "recover", "symbolic"],
-    ["backward", "names", "partials", "program", "record"],
+    ["backward", "names", "outputs"],
+    ["program", "record"],
+    ["naming"],
     ["graph"],
-    ["check", "diagnose", "explain", "paths"],
+    ["partials"],
+    ["lookup"],
+    ["arguments"],
+    ["draft"],
+    ["build"],
+    ["trace"],
+    ["check"],
     ["view"],
     ["render"],
     ["app", "cli"],
 ]
 
 # Imports inside a function that point back, each with its reason.
-LAZY: dict[tuple[str, str], str] = {}
+LAZY: dict[tuple[str, str], str] = {
+    ("graph", "check"): "graph.check() is the public way to the check, which reads graphs",
+    ("graph", "view"): "graph.view() and graph.render() are the public ways to pictures, which read graphs",
+    ("graph", "render"): "graph.view() and graph.render() are the public ways to pictures, which read graphs",
+}
 
 LAYER_OF = {module: place for place, layer in enumerate(LAYERS) for module in layer}
 FRONT_DOOR = "__init__"
