@@ -18,6 +18,7 @@ from torch import Tensor
 from gradviz.errors import InputError
 
 if TYPE_CHECKING:
+    from gradviz.check import CheckReport
     from gradviz.partials import LocalPartial
 
 Edge = tuple[int, int, int]
@@ -109,6 +110,31 @@ class GradGraph(nx.MultiDiGraph):
         """The edges along which a gradient can flow, in forward order of their heads."""
         for head in self:
             yield from (use.edge for use in self.arguments_of(head) if use.partial is not None)
+
+    def check(
+        self,
+        *,
+        edges: Iterable[Edge] | None = None,
+        samples: int = 8,
+        seed: int = 0,
+        time_limit_s: float | None = None,
+        progress: bool = False,
+    ) -> CheckReport:
+        """Every edge, forward value and (for up to 12 scalar leaves) whole gradient against sympy.
+
+        Args:
+            edges: (tail, head, key) of the edges to check, with the forward values of their heads; None for all.
+            samples: how many rows of a large Jacobian, and elements of a large value, are looked at one by one.
+            seed: random rows and cotangents are drawn from it; the same seed gives the same report.
+            time_limit_s: after this many seconds the rest is unverified, "out of time".
+            progress: whether to show on stderr what is being checked.
+
+        Raises:
+            CheckError: `edges` names an edge that does not exist or carries no gradient, or an option is out of range.
+        """
+        from gradviz.check import check
+
+        return check(self, edges=edges, samples=samples, seed=seed, time_limit_s=time_limit_s, progress=progress)
 
     def __str__(self) -> str:
         return repr(self)

@@ -1,0 +1,25 @@
+"""Every edge, value and gradient of a graph against sympy: `graph.check()` -> `CheckReport`.
+
+How the parts go together:
+
+    run.py           goes through the nodes, asks the others, writes the report
+    heads.py         one node, its used outputs, and autograd's side of each edge into it
+    local.py         edges into one recorded call: elementwise, data movement, rows of a Jacobian
+    custom.py        edges into a custom autograd.Function: forward's own calls, composed
+    differences.py   central differences: beside samples, and where there is no symbolic rule
+    replay.py        recorded calls run again in float64, with rounding bounded by trial
+    kinks.py         one-sided derivatives, between which torch may choose
+    values.py, sums.py, leaves.py    forward values; contributions; whole gradients of small graphs
+    judge.py         a number of torch's beside the true one: ULP, bound, verdict
+    report.py, table.py, formulas.py    what is handed back, and how it reads
+
+    >>> import gradviz
+    >>> report = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu").check()
+    >>> report.ok, report.summary
+    (True, '6 edges: 6 match (symbolic). 4 values match. 2 gradients match. 5 sums match.')
+"""
+
+from gradviz.check.report import Checked, CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
+from gradviz.check.run import check
+
+__all__ = ["CheckReport", "Checked", "EdgeCheck", "LeafCheck", "NodeCheck", "SumCheck", "check"]

@@ -1,0 +1,241 @@
+"""The edges into a function of several recorded calls: a custom `autograd.Function`, or a write through a view.
+
+What its forward really ran is differentiated twice: symbolically on sampled rows, and by torch's own formulas in float64 on
+every element. The hand-written backward is judged against both, so that a slip in one element of many is found.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
+from gradviz.check.judge import Comparison, Index, as_array
+from gradviz.check.local import COLUMNS, DENSE_UP_TO, LONG_ROW, Plan
+from gradviz.check.replay import Replay
+from gradviz.symbolic import NoRule, Reference, compose
+
+_RANDOM_COTANGENTS = 2
+_KINK_SLACK = 2.0**-20
+_LOOSE = 2.0**-6
+_CALLS_TO_COMPOSE = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """The edges that carry one and the same value into the function; what they do can only be judged together."""
+
+    position: int
+    snapshot: Tensor
+    edges: list[EdgeUnderCheck]
+
+    @property
+    def comparison(self) -> Comparison:
+        return self.edges[0].comparison
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        return self.edges[0].in_shape
+
+    def vjp(self, place: int, cotangent: Tensor) -> NDArray[np.float64]:
+        total: NDArray[np.float64] = sum(as_array(edge.partials[place].vjp(cotangent)) for edge in self.edges)  # type: ignore[assignment]
+        return total
+
+
+def check_composed(head: HeadUnderCheck, plan: Plan) -> None:
+    """Compares every edge of a head that has `inner_calls` with what these calls compute.
+
+    Raises:
+        NoRule: neither a symbolic nor a float64 reference can be had.
+        PartialError: the autograd node can no longer be asked.
+    """
+    outputs = {place: value for place, value in head.outputs.items() if value is not None}
+    if not outputs:
+        raise NoRule(head.attributes["value_missing"] or "the value is not known")
+    groups = _groups(head)
+    if not groups:
+        return
+    symbolic = _compare_samples(head, groups, outputs, plan)
+    try:
+        for group in groups:
+            _compare_all(head, group, outputs, plan)
+    except NoRule as missing:
+        if symbolic:
+            raise
+        for group in groups:
+            group.comparison.note(f"sampled rows only: {missing.reason}")
+    for group in groups:
+        _share(group)
+
+
+def _groups(head: HeadUnderCheck) -> list[_Group]:
+    """The edges by the value that they carry; an edge whose value forward did not read is settled here."""
+    snapshots = head.attributes["inner_inputs"]
+    by_value: dict[tuple[int, int], list[EdgeUnderCheck]] = {}
+    for edge in head.edges:
+        by_value.setdefault((edge.edge[0], edge.use.output), []).append(edge)
+    groups = []
+    for edges in by_value.values():
+        read = [edge for edge in edges if edge.position < len(snapshots) and snapshots[edge.position] is not None]
+        if read:
+            first = read[0].position
+            groups.append(
+                _Group(position=first, snapshot=snapshots[first], edges=[read[0], *(e for e in edges if e is not read[0])])
+            )
+            continue
+        for edge in edges:
+            _check_unread(head, edge)
+    return groups
+
+
+def _check_unread(head: HeadUnderCheck, edge: EdgeUnderCheck) -> None:
+    """An argument that no recorded call read has derivative 0, unless forward read it in a way that is not recorded."""
+    comparison = edge.comparison
+    for place in head.outputs:
+        if place not in edge.partials:
+            continue
+        ones = torch.ones(edge.partials[place].out_shape, dtype=torch.float64)
+        if np.any(as_array(edge.partials[place].vjp(ones))):
+            comparison.doubt("no recorded op of forward() read this argument, yet backward() gives it a gradient")
+    comparison.method = "numeric"
+    comparison.checked = comparison.total = edge.in_numel
+    comparison.note("forward() does not read this argument, and backward() gives it no gradient")
+
+
+def _compare_samples(head: HeadUnderCheck, groups: list[_Group], outputs: dict[int, Tensor], plan: Plan) -> str:
+    """Sampled rows against the symbolic composition. Returns why there is none, or ""."""
+    if len(head.inner_calls) > _CALLS_TO_COMPOSE:
+        return f"forward() ran {len(head.inner_calls)} ops, more than {_CALLS_TO_COMPOSE}"
+    places = list(outputs)
+    try:
+        for number, place in enumerate(places):
+            shape = tuple(outputs[place].shape)
+            for flat in plan.choose(plan.samples, math.prod(shape)):
+                index = tuple(int(item) for item in np.unravel_index(flat, shape))
+                _compare_row(head, groups, outputs, places, number, index, plan)
+    except NoRule as missing:
+        return missing.reason
+    for group in groups:
+        group.comparison.method = "symbolic"
+    return ""
+
+
+def _compare_row(
+    head: HeadUnderCheck,
+    groups: list[_Group],
+    outputs: dict[int, Tensor],
+    places: list[int],
+    number: int,
+    index: Index,
+    plan: Plan,
+) -> None:
+    """One row of every group's Jacobian. A row on a kink is left to the comparison of all elements."""
+    basis = torch.zeros(tuple(outputs[places[number]].shape), dtype=torch.float64)
+    basis[index] = 1
+    got = {group.position: group.vjp(places[number], basis) for group in groups}
+    columns = {group.position: _columns(got[group.position], plan) for group in groups}
+    truth = _composition(head, groups, [outputs[place] for place in places], columns)
+    if truth.outputs[number] is None:
+        raise NoRule(f"output {places[number]} of forward() is not differentiable")
+    row = truth.row(index, output=number)
+    for slot, group in enumerate(groups):
+        comparison, numbers = group.comparison, got[group.position]
+        comparison.kinks |= dict.fromkeys(row.kinks)
+        for column in np.ndindex(*numbers.shape) if columns[group.position] is None else columns[group.position] or ():
+            exact = row.partial(slot, column)
+            number_got = float(numbers[column])
+            if row.kinks and not abs(number_got - float(exact.value)) <= exact.bound:
+                comparison.note(f"on a kink ({', '.join(row.kinks)}): backward() takes {number_got:g}")
+                continue
+            place = (*index, *column)
+            comparison.element(place or None, number_got, exact.value, exact.bound, what="backward()")
+
+
+def _columns(row: NDArray[np.float64], plan: Plan) -> frozenset[Index] | None:
+    """Which elements of a long row to look at: those that are not zero (some of them, if many), and some others."""
+    if row.size <= LONG_ROW:
+        return None
+    filled = np.flatnonzero(row)
+    flats = {*filled[plan.choose(4 * COLUMNS, len(filled))].tolist(), *plan.choose(COLUMNS, row.size)}
+    return frozenset(tuple(int(item) for item in np.unravel_index(flat, row.shape)) for flat in flats)
+
+
+def _composition(
+    head: HeadUnderCheck, groups: list[_Group], outputs: list[Tensor], columns: dict[int, frozenset[Index] | None]
+) -> Reference:
+    chosen = None
+    if any(picked is not None for picked in columns.values()):
+        chosen = {}
+        for slot, group in enumerate(groups):
+            picked = columns[group.position]
+            chosen[slot] = frozenset(np.ndindex(*group.in_shape)) if picked is None else picked
+    return compose(head.inner_calls, [group.snapshot for group in groups], outputs, chosen=chosen)
+
+
+def _compare_all(head: HeadUnderCheck, group: _Group, outputs: dict[int, Tensor], plan: Plan) -> None:
+    """Every element of the VJP of the real and of random cotangents, and of the whole Jacobian where it is small."""
+    comparison = group.comparison
+    in_numel = math.prod(group.in_shape)
+    comparison.checked, comparison.total = in_numel, in_numel
+    dtype = _coarsest([group.snapshot, *outputs.values()])
+    seed = int(torch.randint(2**31, (), generator=plan.random))
+    replay = Replay(head.inner_calls, {group.position: group.snapshot}, outputs, dtype, seed)
+    for place, value in outputs.items():
+        if not all(place in edge.partials for edge in group.edges):
+            comparison.doubt(f"autograd does not say which of its outputs output {place} is")
+            continue
+        real = head.cotangent(place)
+        drawn = [plan.cotangent(value.shape, value.dtype) for _ in range(_RANDOM_COTANGENTS)]
+        for cotangent in drawn if real is None else [real, *drawn]:
+            _compare_vjp(replay, group, place, cotangent, None)
+        if value.numel() > 1 and value.numel() * in_numel <= DENSE_UP_TO and value.numel() <= 64:
+            for index in np.ndindex(*value.shape):
+                basis = torch.zeros(value.shape, dtype=torch.float64)
+                basis[index] = 1
+                _compare_vjp(replay, group, place, basis, index)
+    comparison.method = comparison.method or "numeric"
+    comparison.note("all elements against torch's own formulas in float64")
+
+
+def _compare_vjp(replay: Replay, group: _Group, place: int, cotangent: Tensor, row: Index | None) -> None:
+    """One VJP, elementwise. Where it differs, the inputs may lie on a kink: then what torch has beside it is right too."""
+    comparison = group.comparison
+    got = group.vjp(place, cotangent)
+    gradient, bounds = replay.bounded_vjp({place: cotangent}, trials=6 if row is None else 2)[group.position]
+    true, bound = as_array(gradient).astype(np.longdouble), as_array(bounds)
+    # What is zero or far below its neighbours carries their rounding.
+    bound = np.maximum(bound, 8 * float(torch.finfo(comparison.dtype).tiny))
+    if row is not None:
+        bound = bound * 8
+    with np.errstate(all="ignore"):
+        doubtful = ~(np.abs(true - got) <= bound) & np.isfinite(got)
+    if doubtful.any():
+        low, high = (as_array(side) for side in replay.range_beside({place: cotangent})[group.position])
+        slack = _KINK_SLACK * np.maximum(np.abs(low), np.abs(high))
+        wide = high - low > 64 * slack
+        allowed = doubtful & wide & (got >= low - slack) & (got <= high + slack)
+        if allowed.any():
+            names = f" ({', '.join(comparison.kinks)})" if comparison.kinks else ""
+            comparison.note(f"on a kink{names}: backward() takes one of the one-sided derivatives")
+            true = np.where(allowed, got.astype(np.longdouble), true)
+    what = "backward()" if row is not None else "for a whole cotangent backward()"
+    comparison.elements(got, true, bound, what=what, place=None if row is None else lambda column: (*row, *column))
+
+
+def _share(group: _Group) -> None:
+    """Edges that carry the same value share the verdict on their sum."""
+    if len(group.edges) == 1:
+        return
+    group.comparison.note("the value is passed several times: the sum over its uses was compared")
+    for edge in group.edges[1:]:
+        edge.comparison = group.comparison
+
+
+def _coarsest(tensors: list[Tensor]) -> torch.dtype:
+    floating = [tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point or tensor.dtype.is_complex]
+    return max(floating, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float64)

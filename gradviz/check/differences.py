@@ -1,0 +1,145 @@
+"""Derivatives by central differences of the op itself in float64: beside sampled rows, and where there is no symbolic rule.
+
+Two step widths and Richardson's extrapolation give the derivative and an estimate of its error; where the estimate is not
+tight nothing is claimed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradviz.check.heads import EdgeUnderCheck
+from gradviz.check.judge import Index, as_array
+from gradviz.check.replay import run_call, widened
+from gradviz.opcall import OpCall
+from gradviz.symbolic import NoRule, unit_roundoff
+
+if TYPE_CHECKING:
+    from gradviz.check.local import Plan
+
+STEP = 2.0**-10
+TIGHT = 1e-5
+COLUMNS_UP_TO = 64
+DIRECTIONS = 4
+_RANDOM_STEPS = 64
+
+
+def probe_whole_map(edge: EdgeUnderCheck, call: OpCall, place: int, cotangent: Tensor, random: torch.Generator) -> None:
+    """Compares the number cotangent · J · tangent, in which every entry of J has a part, with differences of the op."""
+    partial, comparison = edge.partials[place], edge.comparison
+    tangent = torch.rand(partial.in_shape, generator=random, dtype=torch.float64) * 2 - 1
+    try:
+        slope, error = _slopes(call, edge.position, place, tangent)
+    except NoRule as missing:
+        comparison.note(f"the whole map was not probed: {missing.reason}")
+        return
+    weights = as_array(cotangent)
+    true = float((weights * slope).sum())
+    doubt = float((np.abs(weights) * error).sum())
+    got_map = as_array(partial.vjp(cotangent))
+    got = float((got_map * as_array(tangent)).sum())
+    size = float(np.linalg.norm(got_map) * np.linalg.norm(as_array(tangent))) + float(np.abs(weights * slope).sum())
+    allowed = doubt + size * max(1e-9, 256 * unit_roundoff(comparison.dtype))
+    if not math.isfinite(true) or doubt > TIGHT * size:
+        comparison.note("the whole map was not probed: differences are not accurate at these inputs")
+    elif abs(got - true) > allowed:
+        comparison.method = comparison.method or "numeric"
+        comparison.element(None, got, true, allowed, what="along a random direction torch")
+    else:
+        comparison.method = comparison.method or "numeric"
+        comparison.note("whole map probed by differences")
+
+
+def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan) -> None:
+    """Compares autograd's Jacobian with differences: every column of a small one, else some random directions.
+
+    Raises:
+        NoRule: the op cannot be run again in float64, or differences are not accurate at these inputs.
+    """
+    partial, comparison = edge.partials[place], edge.comparison
+    count = math.prod(partial.out_shape)
+    if any(argument.tensor.dtype.is_complex for argument in call.tensor_arguments()):
+        raise NoRule("differences of a function of complex numbers are not taken")
+    if edge.in_numel > COLUMNS_UP_TO or count * edge.in_numel > 4096:
+        _check_directions(edge, call, place, plan)
+        return
+    comparison.total += count * edge.in_numel
+    jacobian = as_array(partial.jacobian())
+    for column in np.ndindex(*partial.in_shape):
+        tangent = torch.zeros(partial.in_shape, dtype=torch.float64)
+        tangent[column] = 1
+        slope, error = _slopes(call, edge.position, place, tangent)
+        _require_tight(slope, error)
+        got = jacobian[(..., *column)]
+        size = np.abs(slope).max(initial=0.0)
+        bound = 4 * error + _RANDOM_STEPS * unit_roundoff(comparison.dtype) * (np.abs(slope) + size) + 1e-9 * size
+        comparison.method = "numeric"
+        comparison.elements(got, slope.astype(np.longdouble), bound, place=_appended(column))
+        comparison.checked += count
+    comparison.method = "numeric"
+    comparison.note("by central differences in float64")
+
+
+def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan) -> None:
+    partial, comparison = edge.partials[place], edge.comparison
+    comparison.total += math.prod(partial.out_shape) * edge.in_numel
+    for _ in range(DIRECTIONS):
+        tangent = plan.cotangent(partial.in_shape, torch.float64)
+        slope, error = _slopes(call, edge.position, place, tangent)
+        _require_tight(slope, error)
+        weights = plan.cotangent(partial.out_shape, comparison.dtype)
+        got_map = as_array(partial.vjp(weights))
+        got, true = float((got_map * as_array(tangent)).sum()), float((as_array(weights) * slope).sum())
+        size = float(np.linalg.norm(got_map) * np.linalg.norm(as_array(tangent))) + float(np.abs(slope).sum())
+        bound = float(error.sum()) * 4 + size * max(1e-8, 256 * unit_roundoff(comparison.dtype))
+        comparison.method = "numeric"
+        comparison.element(None, got, true, bound, what="along a random direction torch")
+    comparison.note(f"by central differences in float64 along {DIRECTIONS} random directions")
+
+
+def _slopes(call: OpCall, position: int, place: int, tangent: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The derivative of one output along `tangent`, and an estimate of its error, elementwise."""
+    tensors = [widened(argument.tensor).cpu() for argument in call.tensor_arguments()]
+    start = tensors[position]
+    size = float(start.abs().max()) if start.numel() else 1.0
+    step = STEP * max(size if math.isfinite(size) else 1.0, 2.0**-20)
+
+    def quotient(width: float) -> Tensor:
+        sides = []
+        for sign in (1, -1):
+            tensors[position] = start + sign * width * tangent
+            result = run_call(call, tensors)[place]
+            if result is None:
+                raise NoRule(f"{call.overload} gives no output {place}")
+            sides.append(result)
+        return (sides[0] - sides[1]) / (2 * width)
+
+    with torch.no_grad():
+        widths = [step / 2**halving for halving in range(4)]
+        first = [quotient(width) for width in widths]
+        second = [(4 * fine - coarse) / 3 for coarse, fine in pairwise(first)]
+        third = [(16 * fine - coarse) / 15 for coarse, fine in pairwise(second)]
+        tensors[position] = start
+        value = run_call(call, tensors)[place]
+    assert value is not None
+    error = (third[1] - third[0]).abs() + 2.0**-50 * value.abs() / widths[-1]
+    return as_array(third[1]), as_array(error)
+
+
+def _require_tight(slope: NDArray[np.float64], error: NDArray[np.float64]) -> None:
+    size = float(np.abs(slope).max(initial=0.0))
+    worst = float(error.max(initial=0.0))
+    if not math.isfinite(size) or not worst <= TIGHT * size + 1e-12:
+        raise NoRule("differences are not accurate at these inputs")
+
+
+def _appended(column: Index) -> Callable[[Index], Index]:
+    return lambda index: (*index, *column)

@@ -1,0 +1,148 @@
+"""One node with the edges into it, as the check reads them: calls, used outputs, partials of each output.
+
+Autograd's side of every comparison is asked for here, of the autograd node itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradviz.check.judge import Comparison, Index
+from gradviz.errors import PartialError
+from gradviz.graph import Edge, GradGraph, Use
+from gradviz.opcall import OpCall
+from gradviz.partials import LocalPartial
+
+
+@dataclass(slots=True, kw_only=True)
+class EdgeUnderCheck:
+    """One differentiable edge.
+
+    Attributes:
+        use: what the edge carries.
+        partials: place of an output of the head -> the partial of that output.
+        comparison: what was found so far.
+    """
+
+    use: Use
+    partials: dict[int, LocalPartial]
+    comparison: Comparison
+
+    @property
+    def edge(self) -> Edge:
+        return self.use.edge
+
+    @property
+    def position(self) -> int:
+        return self.use.edge[2]
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        return next(iter(self.partials.values())).in_shape
+
+    @property
+    def in_numel(self) -> int:
+        return math.prod(self.in_shape)
+
+    def row(self, place: int, index: Index) -> Tensor:
+        """One row of autograd's local Jacobian, shaped like the tail."""
+        partial = self.partials[place]
+        basis = torch.zeros(partial.out_shape, dtype=torch.float64)
+        basis[index] = 1
+        return partial.vjp(basis)
+
+
+@dataclass(slots=True, kw_only=True)
+class HeadUnderCheck:
+    """One op node and the differentiable edges into it that are to be checked.
+
+    Attributes:
+        node: its number.
+        attributes: of the graph's node.
+        outputs: place of each used floating output -> its recorded value (None where it is not known).
+        edges: in order of their keys.
+    """
+
+    node: int
+    attributes: dict[str, Any]
+    outputs: dict[int, Tensor | None]
+    edges: list[EdgeUnderCheck] = field(default_factory=list)
+
+    @property
+    def call(self) -> OpCall | None:
+        return self.attributes["call"]  # type: ignore[no-any-return]
+
+    @property
+    def inner_calls(self) -> tuple[OpCall, ...]:
+        return self.attributes["inner_calls"]  # type: ignore[no-any-return]
+
+    def shape(self, place: int) -> tuple[int, ...]:
+        value = self.outputs[place]
+        if value is not None:
+            return tuple(value.shape)
+        return self.edges[0].partials[place].out_shape
+
+    def cotangent(self, place: int) -> Tensor | None:
+        """The cotangent that reached this output."""
+        found = self.attributes["cotangent"]
+        if not isinstance(found, tuple):
+            return found  # type: ignore[no-any-return]
+        return found[place]  # type: ignore[no-any-return]
+
+
+def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None) -> HeadUnderCheck:
+    """The node with its differentiable edges, those of `wanted` only when given."""
+    attributes = graph.nodes[node]
+    values = attributes["value"]
+    several = isinstance(values, tuple)
+    call = attributes["call"]
+    tensors = values if several else call.outputs if call is not None else ()
+    used = [place for place in attributes["outputs"] if _is_floating(attributes, place)]
+    outputs = {place: values[place] if several else values for place in used}
+    head = HeadUnderCheck(node=node, attributes=attributes, outputs=outputs)
+    for use in graph.arguments_of(node):
+        if use.partial is None or (wanted is not None and use.edge not in wanted):
+            continue
+        partials = _partials_by_place(use.partial, tensors, attributes["outputs"])
+        dtype = graph.value(use.edge[0], use.output)
+        comparison = Comparison(attributes["dtype"] if dtype is None else dtype.dtype)
+        head.edges.append(EdgeUnderCheck(use=use, partials=partials, comparison=comparison))
+    return head
+
+
+def _is_floating(attributes: dict[str, Any], place: int) -> bool:
+    values = attributes["value"]
+    value = values[place] if isinstance(values, tuple) else values
+    dtype: torch.dtype = attributes["dtype"] if value is None else value.dtype
+    return dtype.is_floating_point or dtype.is_complex
+
+
+def _partials_by_place(partial: LocalPartial, tensors: tuple[Tensor | None, ...], used: tuple[int, ...]) -> dict[int, Any]:
+    """Autograd counts a call's differentiable outputs only; in order, each belongs to the next output of its shape."""
+    if len(tensors) < 2:
+        return {used[0]: partial}
+    partials = _of_all_outputs(partial)
+    floating = [
+        (place, tensor) for place, tensor in enumerate(tensors) if tensor is not None and tensor.dtype.is_floating_point
+    ]
+    found: dict[int, LocalPartial] = {}
+    places = iter(floating)
+    for one in partials:
+        place = next((place for place, tensor in places if tuple(tensor.shape) == one.out_shape), None)
+        if place is not None:
+            found[place] = one
+    return {place: found[place] for place in used if place in found} or {used[0]: partial}
+
+
+def _of_all_outputs(partial: LocalPartial) -> list[LocalPartial]:
+    partials: list[LocalPartial] = []
+    while True:
+        try:
+            partials.append(partial.of_output(len(partials)))
+        except PartialError:
+            return partials

@@ -1,0 +1,97 @@
+"""Kinks: where a derivative does not exist, torch may take any number between the one-sided ones.
+
+The one-sided derivatives are the true derivatives a little to the left and to the right of the input element in question.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradviz.check.judge import Comparison, Index
+from gradviz.opcall import OpCall
+from gradviz.symbolic import NoRule, Reference, WideValues, reference
+
+STEP = 2.0**-40
+SLACK = 2.0**-20
+
+
+def kinked_elements(
+    call: OpCall,
+    position: int,
+    got: NDArray[np.float64],
+    true: WideValues,
+    truth: Reference,
+    comparison: Comparison,
+) -> tuple[NDArray[np.longdouble], NDArray[np.float64]]:
+    """The true partials of an elementwise call and their bounds; on kinks torch's own number where it is allowed."""
+    kink = true.kink
+    if not true.kinks:
+        return true.value, true.bound
+    comparison.kinks |= dict.fromkeys(true.kinks)
+    names = ", ".join(true.kinks)
+    taken = np.unique(got[kink])
+    comparison.note(f"on a kink ({names}) at {int(kink.sum())} of {kink.size}: torch takes {_listed(taken)}")
+    with np.errstate(all="ignore"):
+        doubtful = kink & ~(np.abs(true.value - got) <= true.bound)
+    if not doubtful.any():
+        return true.value, true.bound
+    left, right = (_shifted(call, position, sign).pointwise_partial(position).value for sign in (-1, 1))
+    low, high = np.fmin(left, right), np.fmax(left, right)
+    slack = SLACK * np.maximum(np.abs(low), np.abs(high))
+    allowed = doubtful & (got >= low - slack) & (got <= high + slack)
+    return np.where(allowed, got.astype(np.longdouble), true.value), true.bound
+
+
+def element_between(call: OpCall, position: int, element: Index, place: int, index: Index) -> tuple[float, float]:
+    """The smallest and largest one-sided derivative of an output element with respect to one element on a kink."""
+    sides = []
+    for sign in (-1, 1):
+        try:
+            shifted = _shifted(call, position, sign, element)
+            sides.append(float(shifted.row(index, output=place).partial(position, element).value))
+        except NoRule:
+            return np.nan, np.nan
+    low, high = min(sides), max(sides)
+    slack = SLACK * max(abs(low), abs(high))
+    return low - slack, high + slack
+
+
+def _shifted(call: OpCall, position: int, sign: int, element: Index | None = None) -> Reference:
+    """The truth about the call a little beside its input, at one element or at all of them."""
+    tensors = [argument.tensor for argument in call.tensor_arguments()]
+    moved = tensors[position].detach().to(torch.float64).clone(memory_format=torch.contiguous_format)
+    step = sign * STEP * torch.clamp(moved.abs(), min=STEP)
+    if element is None:
+        moved += step
+    else:
+        moved[element] += step[element]
+    return reference(with_tensors(call, {position: moved}))
+
+
+def with_tensors(call: OpCall, replaced: dict[int, Tensor]) -> OpCall:
+    """The call with some of its tensor arguments, by position, replaced."""
+    names = [argument.name for argument in call.overload._schema.arguments]
+    position = -1
+
+    def enter(value: Any) -> Any:
+        nonlocal position
+        if isinstance(value, Tensor):
+            position += 1
+            return replaced.get(position, value)
+        if isinstance(value, (list, tuple)):
+            return type(value)(enter(item) for item in value)
+        return value
+
+    args = tuple(enter(value) for value in call.args)
+    ordered = {name: enter(call.kwargs[name]) for name in names if name in call.kwargs}
+    return OpCall(overload=call.overload, args=args, kwargs=ordered, outputs=call.outputs)
+
+
+def _listed(numbers: NDArray[np.float64]) -> str:
+    shown = ", ".join(f"{number:g}" for number in numbers[:3])
+    return f"{shown}, ..." if len(numbers) > 3 else shown

@@ -1,0 +1,217 @@
+"""Whole gradients of small graphs: the output as one symbolic expression of the leaves, differentiated by sympy.
+
+The composition follows the graph's edges, not autograd: a gradient that is cut, doubled or lost on the way is seen here
+even where every single edge is right.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import sympy as sp
+from torch import Tensor
+
+from gradviz.check.judge import Comparison, Index, as_array
+from gradviz.check.kinks import with_tensors
+from gradviz.graph import GradGraph
+from gradviz.opcall import OpCall
+from gradviz.symbolic import NoRule, Reference, compose, formula_text
+from gradviz.symbolic.formula import shown_number
+
+MAX_LEAF_ELEMENTS = 12
+_CALLS_UP_TO = 2000
+_ELEMENTS_UP_TO = 20_000
+_CALLS_WITH_FORMULA = 60
+_FORMULA_LENGTH = 400
+_LARGEST_DENOMINATOR = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeafOutcome:
+    """What was found about one leaf: the comparison and the gradient's closed form."""
+
+    node: int
+    comparison: Comparison
+    formula: str
+
+
+def is_small(graph: GradGraph) -> bool:
+    """Whether the leaves have at most `MAX_LEAF_ELEMENTS` elements together."""
+    sizes: list[int] = [math.prod(graph.nodes[node]["shape"]) for node in graph.leaves.values()]
+    return sum(sizes) <= MAX_LEAF_ELEMENTS
+
+
+def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
+    """Compares the gradient of every leaf with that of the composed expression."""
+    names = list(graph.leaves)
+    comparisons = {name: Comparison(graph.nodes[graph.leaves[name]]["dtype"]) for name in names}
+    formulas = dict.fromkeys(names, "")
+    try:
+        composed = _composed(graph, names)
+        row = composed.truth.vjp(composed.weights)
+        for slot, name in enumerate(names):
+            gradient = graph.nodes[graph.leaves[name]]["cotangent"]
+            shape = graph.nodes[graph.leaves[name]]["shape"]
+            comparison = comparisons[name]
+            got = np.zeros(shape) if gradient is None else as_array(gradient)
+            for index in np.ndindex(*shape):
+                exact = row.partial(slot, index)
+                number = float(got[index])
+                if row.kinks and not abs(number - float(exact.value)) <= exact.bound:
+                    comparison.doubt(f"the inputs lie on a kink ({', '.join(row.kinks)}); torch takes {number:g}")
+                comparison.method = "symbolic"
+                if not row.kinks or abs(number - float(exact.value)) <= exact.bound:
+                    comparison.element(index or None, number, exact.value, exact.bound)
+            comparison.checked = comparison.total = got.size
+            formulas[name] = _formula(composed, name, comparison.index or (0,) * len(shape))
+    except NoRule as missing:
+        for comparison in comparisons.values():
+            comparison.doubt(missing.reason)
+    return [LeafOutcome(node=graph.leaves[name], comparison=comparisons[name], formula=formulas[name]) for name in names]
+
+
+def starting_cotangents(graph: GradGraph) -> dict[tuple[int, int], Tensor]:
+    """(node, output) -> the cotangent that the backward pass started from: what no edge contributed to."""
+    found = {}
+    for node, place in dict.fromkeys(zip(graph.outputs, graph.graph["output_places"], strict=True)):
+        cotangent = graph.cotangent(node, place)
+        if cotangent is None:
+            continue
+        for use in graph.uses_of(node):
+            if use.output == place and use.contribution is not None:
+                cotangent = cotangent - use.contribution
+        found[node, place] = cotangent
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Composed:
+    truth: Reference
+    weights: dict[tuple[int, Index], float]
+    calls: int
+
+
+def _composed(graph: GradGraph, names: list[str]) -> _Composed:
+    flow = _Flow(graph)
+    starting = starting_cotangents(graph)
+    inputs = [flow.value(graph.leaves[name], 0) for name in names]
+    outputs = [flow.value(node, place) for node, place in starting]
+    weights = {
+        (slot, index): float(cotangent[index])
+        for slot, cotangent in enumerate(starting.values())
+        for index in np.ndindex(*cotangent.shape)
+        if cotangent[index] != 0
+    }
+    truth = compose(flow.calls, inputs, outputs, names=names, constants=flow.constants)
+    for slot, output in enumerate(truth.outputs):
+        if output is None:
+            raise NoRule(f"output {slot} of the graph is not differentiable")
+    return _Composed(truth=truth, weights=weights, calls=len(flow.calls))
+
+
+class _Flow:
+    """The calls of a graph with one snapshot object per value, as `compose` wants them, and where no gradient flows."""
+
+    def __init__(self, graph: GradGraph) -> None:
+        self._graph = graph
+        self.calls: list[OpCall] = []
+        self.constants: list[Tensor] = []
+        elements = 0
+        for node, attributes in graph.nodes(data=True):
+            if attributes["kind"] != "op" or not attributes["requires_grad"]:
+                continue
+            if attributes["call"] is not None:
+                self.calls.append(self._connected(node, attributes["call"]))
+            elif attributes["inner_calls"]:
+                self.calls += self._connected_inside(node)
+            else:
+                raise NoRule(f"what {attributes['op']} ran is not known")
+            elements += sum(tensor.numel() for tensor in self.calls[-1].outputs if tensor is not None)
+            if len(self.calls) > _CALLS_UP_TO or elements > _ELEMENTS_UP_TO:
+                raise NoRule("the graph is too large to be composed into one expression")
+
+    def value(self, node: int, place: int) -> Tensor:
+        found = self._graph.value(node, place)
+        if found is None:
+            raise NoRule(f"the value of {self._graph.nodes[node]['name']} is not known")
+        return found
+
+    def _connected(self, node: int, call: OpCall) -> OpCall:
+        """The call with the very snapshots that its tails have as values, and fresh ones where no gradient flows."""
+        made = self._arguments(node)
+        changed = {
+            argument.position: made[argument.position]
+            for argument in call.tensor_arguments()
+            if argument.position in made and made[argument.position] is not argument.tensor
+        }
+        return self._with_values(node, with_tensors(call, changed) if changed else call)
+
+    def _connected_inside(self, node: int) -> list[OpCall]:
+        made = self._arguments(node)
+        snapshots = self._graph.nodes[node]["inner_inputs"]
+        replaced = {
+            id(snapshot): made[position]
+            for position, snapshot in enumerate(snapshots)
+            if snapshot is not None and position in made
+        }
+        calls = []
+        for call in self._graph.nodes[node]["inner_calls"]:
+            changed = {
+                argument.position: replaced[id(argument.tensor)]
+                for argument in call.tensor_arguments()
+                if id(argument.tensor) in replaced
+            }
+            calls.append(with_tensors(call, changed) if changed else call)
+        return calls
+
+    def _arguments(self, node: int) -> dict[int, Tensor]:
+        """Position -> the tail's value, or a constant of the same numbers where the gradient is cut."""
+        made = {}
+        for use in self._graph.arguments_of(node):
+            value = self.value(use.edge[0], use.output)
+            if use.partial is None:
+                value = value.detach().clone()
+                self.constants.append(value)
+            made[use.edge[2]] = value
+        return made
+
+    def _with_values(self, node: int, call: OpCall) -> OpCall:
+        """The call with the node's values as outputs: a recovered call may hold copies of them."""
+        values = self._graph.nodes[node]["value"]
+        outputs = list(call.outputs)
+        used = self._graph.nodes[node]["outputs"]
+        for place in used:
+            value = values[place] if isinstance(values, tuple) else values
+            if place < len(outputs) and value is not None:
+                outputs[place] = value
+        if all(new is old for new, old in zip(outputs, call.outputs, strict=True)):
+            return call
+        return OpCall(overload=call.overload, args=call.args, kwargs=call.kwargs, outputs=tuple(outputs))
+
+
+def _formula(composed: _Composed, name: str, index: Index) -> str:
+    """The closed form of d(output)/d(leaf element); "" where it would be too long to read."""
+    if composed.calls > _CALLS_WITH_FORMULA or len(composed.weights) > 1:
+        return ""
+    for (slot, place), weight in composed.weights.items():
+        output = composed.truth.outputs[slot]
+        if weight != 1 or output is None:
+            return ""
+        symbol = "_".join([name, *map(str, index)])
+        return _derivative_text(output.expression(place), symbol)
+    return "0"
+
+
+@lru_cache(maxsize=512)
+def _derivative_text(expression: sp.Expr, symbol: str) -> str:
+    if sp.count_ops(expression) > _CALLS_WITH_FORMULA:
+        return ""
+    derivative = sp.diff(expression, sp.Symbol(symbol, real=True))
+    shown = derivative.replace(
+        lambda node: node.is_Rational and node.q > _LARGEST_DENOMINATOR, lambda number: shown_number(float(number))
+    )
+    text = formula_text(shown)
+    return text if len(text) <= _FORMULA_LENGTH else ""

@@ -1,0 +1,234 @@
+"""The edges into a recorded aten call, against the call's symbolic truth.
+
+- Elementwise calls and data movements of many elements: all of them at once, and the whole VJP of a random cotangent, in
+  which an entry that should be zero would show.
+- Every other call: row by row of its Jacobian, all rows where it is small, else a sample of rows (and of columns where a row
+  is long) with the differences of the whole map beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradviz.check.differences import probe_whole_map
+from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
+from gradviz.check.judge import Comparison, Index, as_array
+from gradviz.check.kinks import element_between, kinked_elements
+from gradviz.opcall import OpCall
+from gradviz.symbolic import NoRule, Reference, Row, reference
+
+DENSE_UP_TO = 4096
+"""Jacobians of at most this many elements are checked in full."""
+ROWS_UP_TO = 4
+"""Elementwise calls of at most this many elements go row by row: less work than arrays."""
+LONG_ROW = 4096
+"""Of longer rows, columns are sampled: those where autograd's row is not zero, and some others."""
+COLUMNS = 64
+TOO_LONG = 200_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much to look at, and the random numbers to choose with.
+
+    Attributes:
+        samples: rows per output of a large Jacobian.
+        random: drawn from in a fixed order.
+    """
+
+    samples: int
+    random: torch.Generator
+
+    def cotangent(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Random numbers of size 1/2 to 1 and either sign, exact in `dtype`."""
+        drawn = torch.rand(tuple(shape), generator=self.random, dtype=torch.float64)
+        return ((drawn * 0.5 + 0.5) * torch.where(drawn * 1024 % 1 < 0.5, -1.0, 1.0)).to(dtype)
+
+    def choose(self, count: int, size: int) -> list[int]:
+        """`count` different numbers below `size`, in order."""
+        if count >= size:
+            return list(range(size))
+        drawn = torch.randint(size, (4 * count + 16,), generator=self.random).tolist()
+        return sorted(list(dict.fromkeys(drawn))[:count])
+
+
+def check_call(head: HeadUnderCheck, call: OpCall, plan: Plan) -> None:
+    """Compares every edge of `head` with the truth about `call`.
+
+    Raises:
+        NoRule: there is no symbolic truth about this call.
+        PartialError: the autograd node can no longer be asked.
+    """
+    for place in head.outputs:
+        edges = [edge for edge in head.edges if place in edge.partials]
+        for edge in head.edges:
+            if place not in edge.partials:
+                edge.comparison.doubt(f"autograd does not say which of its outputs output {place} is")
+        if edges:
+            _check_output(head, call, place, edges, plan)
+
+
+def _check_output(head: HeadUnderCheck, call: OpCall, place: int, edges: list[EdgeUnderCheck], plan: Plan) -> None:
+    truth = reference(call)
+    if truth.outputs[place] is None:
+        raise NoRule(f"the rule for {call.overload} says that output {place} is not differentiable")
+    numel = math.prod(head.shape(place))
+    if truth.method == "pointwise" and numel > ROWS_UP_TO:
+        for edge in edges:
+            _check_elementwise(head, truth, call, place, edge, plan)
+        return
+    dense = [edge for edge in edges if edge.in_numel * numel <= DENSE_UP_TO]
+    if dense:
+        _check_rows(head, truth, call, place, dense, None)
+    sampled = [edge for edge in edges if edge.in_numel * numel > DENSE_UP_TO]
+    if truth.method == "movement":
+        for edge in sampled:
+            _check_whole_vjp(head, truth, place, edge, plan, counts=True)
+    elif sampled:
+        _check_sampled(head, truth, call, place, sampled, plan)
+
+
+def _check_elementwise(
+    head: HeadUnderCheck, truth: Reference, call: OpCall, place: int, edge: EdgeUnderCheck, plan: Plan
+) -> None:
+    """The diagonal in full where shapes agree; else the Jacobian where it is small; always the whole VJP."""
+    comparison, partial = edge.comparison, edge.partials[place]
+    numel = math.prod(partial.out_shape)
+    comparison.method = "symbolic"
+    comparison.total += numel
+    true = truth.pointwise_partial(edge.position)
+    got: NDArray[np.float64] | None = None
+    if partial.in_shape == partial.out_shape:
+        ones = torch.ones(partial.out_shape, dtype=torch.float64)
+        got = as_array(partial.vjp(ones))
+    elif edge.in_numel * numel <= DENSE_UP_TO:
+        got = _broadcast_diagonal(as_array(partial.jacobian()), partial.in_shape, partial.out_shape, comparison)
+    if got is not None:
+        value, bound = kinked_elements(call, edge.position, got, true, truth, comparison)
+        comparison.elements(got, value, bound)
+        comparison.checked += numel
+    if not (true.kinks and got is not None):
+        _check_whole_vjp(head, truth, place, edge, plan, counts=got is None)
+
+
+def _broadcast_diagonal(
+    dense: NDArray[np.float64], in_shape: tuple[int, ...], out_shape: tuple[int, ...], comparison: Comparison
+) -> NDArray[np.float64]:
+    """The elements of a broadcast argument's Jacobian that may differ from zero, in the shape of the output."""
+    columns = np.broadcast_to(np.arange(math.prod(in_shape)).reshape(in_shape), out_shape).reshape(-1)
+    rows = np.arange(math.prod(out_shape))
+    matrix = dense.reshape(len(rows), -1)
+    picked = matrix[rows, columns]
+    if np.count_nonzero(matrix) != np.count_nonzero(picked):
+        comparison.wrong("torch's Jacobian is not zero where an output element does not depend on an input element")
+    return np.asarray(picked.reshape(out_shape))
+
+
+def _check_whole_vjp(
+    head: HeadUnderCheck, truth: Reference, place: int, edge: EdgeUnderCheck, plan: Plan, *, counts: bool
+) -> None:
+    """The VJP of a random cotangent, all elements; every entry of the Jacobian has a part in it."""
+    comparison, partial = edge.comparison, edge.partials[place]
+    comparison.method = "symbolic"
+    value = head.outputs[place]
+    dtype = comparison.dtype if value is None else value.dtype
+    cotangent = plan.cotangent(partial.out_shape, dtype)
+    cotangents: list[Tensor | None] = [None] * len(truth.outputs)
+    cotangents[place] = cotangent
+    true = truth.full_vjp(edge.position, cotangents)
+    if true.kinks:
+        comparison.kinks |= dict.fromkeys(true.kinks)
+        comparison.note(f"on a kink: {', '.join(true.kinks)}")
+    got = as_array(partial.vjp(cotangent))
+    bound = np.where(true.kink, np.abs(got) + 1, true.bound) if true.kinks else true.bound
+    comparison.elements(got, true.value, bound, what="for a random cotangent torch")
+    if counts:
+        comparison.checked += edge.in_numel
+        comparison.total += edge.in_numel
+
+
+def _check_rows(
+    head: HeadUnderCheck,
+    truth: Reference,
+    call: OpCall,
+    place: int,
+    edges: list[EdgeUnderCheck],
+    chosen: Sequence[Index] | None,
+) -> None:
+    """Rows of the local Jacobian, all or the chosen ones, for several edges in one sweep each."""
+    shape = head.shape(place)
+    indices = list(np.ndindex(*shape)) if chosen is None else list(chosen)
+    rows = [(index, truth.row(index, output=place)) for index in indices]
+    for edge in edges:
+        jacobian = as_array(edge.partials[place].jacobian()) if chosen is None and len(indices) > 1 else None
+        edge.comparison.method = "symbolic"
+        edge.comparison.total += edge.in_numel * math.prod(shape)
+        for index, row in rows:
+            got = as_array(edge.row(place, index)) if jacobian is None else jacobian[index]
+            compare_row(edge, call, place, index, got, row)
+            edge.comparison.checked += edge.in_numel
+
+
+def compare_row(
+    edge: EdgeUnderCheck,
+    call: OpCall | None,
+    place: int,
+    index: Index,
+    got: NDArray[np.float64],
+    row: Row,
+    columns: Sequence[Index] | None = None,
+) -> None:
+    """One row of autograd's Jacobian with a true one; on a kink any number between the one-sided derivatives is right."""
+    comparison = edge.comparison
+    comparison.kinks |= dict.fromkeys(row.kinks)
+    single = got.ndim == 0 and not index
+    for column in np.ndindex(*got.shape) if columns is None else columns:
+        exact = row.partial(edge.position, column)
+        number = float(got[column])
+        if row.kinks and call is not None and abs(number - float(exact.value)) > exact.bound:
+            low, high = element_between(call, edge.position, column, place, index)
+            if low <= number <= high:
+                comparison.note(f"on a kink ({', '.join(row.kinks)}): torch takes {number:g}, between {low:g} and {high:g}")
+                continue
+        if row.kinks:
+            comparison.note(f"on a kink ({', '.join(row.kinks)}): torch takes {number:g}")
+        comparison.element(None if single else (*index, *column), number, exact.value, exact.bound)
+
+
+def _check_sampled(
+    head: HeadUnderCheck, truth: Reference, call: OpCall, place: int, edges: list[EdgeUnderCheck], plan: Plan
+) -> None:
+    """Some rows of large Jacobians, and of long rows some columns; beside them differences of the whole map."""
+    shape = head.shape(place)
+    numel = math.prod(shape)
+    flats = plan.choose(plan.samples, numel)
+    indices = [tuple(int(item) for item in np.unravel_index(flat, shape)) for flat in flats]
+    short = [edge for edge in edges if edge.in_numel <= LONG_ROW]
+    if short:
+        _check_rows(head, truth, call, place, short, indices)
+    for edge in edges:
+        if edge not in short:
+            edge.comparison.total += numel * edge.in_numel
+            for index in indices if edge.in_numel // numel <= TOO_LONG else ():
+                _check_long_row(edge, call, place, index, plan)
+        probe_whole_map(edge, call, place, plan.cotangent(shape, torch.float64), plan.random)
+
+
+def _check_long_row(edge: EdgeUnderCheck, call: OpCall, place: int, index: Index, plan: Plan) -> None:
+    """The columns where autograd's row is not zero (some of them, if many) and some others."""
+    got = as_array(edge.row(place, index))
+    filled = np.flatnonzero(got)
+    picked = filled[plan.choose(4 * COLUMNS, len(filled))]
+    flats = sorted({*picked.tolist(), *plan.choose(COLUMNS, edge.in_numel)})
+    columns = [tuple(int(item) for item in np.unravel_index(flat, got.shape)) for flat in flats]
+    truth = reference(call, chosen={edge.position: frozenset(columns)})
+    compare_row(edge, call, place, index, got, truth.row(index, output=place), columns)
+    edge.comparison.method = "symbolic"
+    edge.comparison.checked += len(columns)

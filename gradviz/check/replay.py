@@ -1,0 +1,185 @@
+"""Recorded calls run again in float64 with torch's own formulas: the reference for every element of a composed function.
+
+Rounding is bounded by trial: the same calls are run with every value and every cotangent on the way moved by random
+relative errors of the size that the working dtype makes (stochastic arithmetic, after Vignes' CESTAC method). How far the
+result moves then says how far a result computed in that dtype may be from the true one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradviz.opcall import OpCall
+from gradviz.symbolic import NoRule, unit_roundoff
+from gradviz.symbolic.registry import functional_overload
+
+aten = torch.ops.aten
+_THROUGH = {aten.detach.default, aten.lift_fresh.default, aten.detach_.default}
+_SMALLEST_MOVE = 2.0**-40
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """The tensor in float64 or complex128; integers and masks as they are."""
+    tensor = tensor.detach()
+    if tensor.dtype.is_complex:
+        return tensor.to(torch.complex128)
+    return tensor.to(torch.float64) if tensor.dtype.is_floating_point else tensor
+
+
+def run_call(call: OpCall, tensors: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """The call with other tensors, by position; what it would write to is copied first.
+
+    Raises:
+        NoRule: it draws random numbers, or torch refuses to run it in float64.
+    """
+    overload = call.overload
+    if torch.Tag.nondeterministic_seeded in overload.tags:
+        raise NoRule(f"{overload} draws random numbers, so it cannot be run again")
+    if overload in _THROUGH:
+        return (tensors[0].clone(),)
+    items = list(tensors)
+    if overload._schema.is_mutable:
+        functional = functional_overload(overload)
+        if functional is not None and not any(argument.is_out for argument in overload._schema.arguments):
+            overload = functional
+        else:
+            items = [item.clone() for item in items]
+    position = -1
+
+    def enter(value: Any) -> Any:
+        nonlocal position
+        if isinstance(value, Tensor):
+            position += 1
+            return items[position]
+        if isinstance(value, (list, tuple)):
+            return [enter(item) for item in value]
+        if isinstance(value, torch.dtype):
+            return torch.float64 if value.is_floating_point else torch.complex128 if value.is_complex else value
+        return value
+
+    args = [enter(value) for value in call.args]
+    names = [argument.name for argument in call.overload._schema.arguments]
+    kwargs = {name: enter(call.kwargs[name]) for name in names if name in call.kwargs}
+    try:
+        result = overload(*args, **kwargs)
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise NoRule(f"{overload} cannot be run in float64: {str(error).splitlines()[0]}") from error
+    return tuple(result) if isinstance(result, (list, tuple)) else (result,)
+
+
+class Replay:
+    """`outputs` as functions of `inputs`, by torch's own formulas in float64.
+
+    Args:
+        calls: what ran, in order; data flow is identity of the snapshots.
+        inputs: position -> snapshot to differentiate for.
+        outputs: place -> snapshot among the calls' outputs.
+        dtype: the working dtype, which rounding is bounded for.
+        seed: of the random moves.
+
+    Raises:
+        NoRule: an output was not made by these calls, or (from the methods) a call cannot be run again.
+    """
+
+    def __init__(
+        self,
+        calls: Sequence[OpCall],
+        inputs: Mapping[int, Tensor],
+        outputs: Mapping[int, Tensor],
+        dtype: torch.dtype,
+        seed: int = 0,
+    ) -> None:
+        self._calls = calls
+        self._inputs = dict(inputs)
+        self._outputs = dict(outputs)
+        self._unit = unit_roundoff(dtype)
+        self._random = torch.Generator().manual_seed(seed)
+        known = {id(tensor) for call in calls for tensor in call.outputs} | {id(tensor) for tensor in inputs.values()}
+        for tensor in outputs.values():
+            if id(tensor) not in known:
+                raise NoRule("what forward() returned was not made by its recorded calls")
+
+    def run(self, *, move: float = 0.0, shift: float = 0.0) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """(inputs, outputs) of one run in float64, connected by autograd.
+
+        Args:
+            move: relative size of the random errors made on the way.
+            shift: size of one random step of every input, beside a possible kink.
+        """
+        leaves: dict[int, Tensor] = {}
+        known: dict[int, Tensor] = {}
+        with torch.enable_grad():
+            for position, snapshot in self._inputs.items():
+                start = widened(snapshot).cpu()
+                if shift:
+                    size = start.abs().mean() if start.numel() else start.new_tensor(0.0)
+                    start = start + shift * (start.abs() + size + _SMALLEST_MOVE) * self._noise(start).sign()
+                leaves[position] = start.clone().requires_grad_()
+                known[id(snapshot)] = self._moved(leaves[position], move)
+            for call in self._calls:
+                arguments = [argument.tensor for argument in call.tensor_arguments()]
+                if not any(id(tensor) in known for tensor in arguments):
+                    continue
+                items = [known[id(tensor)] if id(tensor) in known else widened(tensor).cpu() for tensor in arguments]
+                for made, result in zip(call.outputs, run_call(call, items), strict=False):
+                    if made is not None and result is not None:
+                        known[id(made)] = self._moved(result, move)
+        outputs = {place: known.get(id(snapshot), widened(snapshot).cpu()) for place, snapshot in self._outputs.items()}
+        return leaves, outputs
+
+    def vjp(self, cotangents: Mapping[int, Tensor], *, move: float = 0.0, shift: float = 0.0) -> dict[int, Tensor]:
+        """The VJP with respect to each input, for cotangents by place of output."""
+        leaves, outputs = self.run(move=move, shift=shift)
+        pairs = [(outputs[place], cotangent) for place, cotangent in cotangents.items() if outputs[place].requires_grad]
+        if not pairs:
+            return {position: torch.zeros_like(leaf) for position, leaf in leaves.items()}
+        roots, weights = zip(*pairs, strict=True)
+        found = torch.autograd.grad(
+            roots, list(leaves.values()), [widened(weight).cpu() for weight in weights], allow_unused=True
+        )
+        return {
+            position: torch.zeros_like(leaf) if gradient is None else gradient.detach()
+            for (position, leaf), gradient in zip(leaves.items(), found, strict=True)
+        }
+
+    def bounded_vjp(self, cotangents: Mapping[int, Tensor], *, trials: int = 6) -> dict[int, tuple[Tensor, Tensor]]:
+        """The VJP and, for each of its elements, how far rounding in the working dtype may move it."""
+        true = self.vjp(cotangents)
+        move = max(self._unit, _SMALLEST_MOVE)
+        spread = {position: torch.zeros_like(gradient) for position, gradient in true.items()}
+        for _ in range(trials):
+            for position, gradient in self.vjp(cotangents, move=move).items():
+                spread[position] += (gradient - true[position]) ** 2
+        scale = 32 * self._unit / move
+        return {
+            position: (gradient, scale * (spread[position] / trials).sqrt() + 8 * self._unit * gradient.abs())
+            for position, gradient in true.items()
+        }
+
+    def range_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 6) -> dict[int, tuple[Tensor, Tensor]]:
+        """The smallest and largest VJP a little beside the inputs: they differ on a kink."""
+        found = [self.vjp(cotangents, shift=2.0**-36) for _ in range(trials)]
+        return {
+            position: (
+                torch.stack([one[position] for one in found]).amin(0),
+                torch.stack([one[position] for one in found]).amax(0),
+            )
+            for position in self._inputs
+        }
+
+    def _moved(self, tensor: Tensor, move: float) -> Tensor:
+        """The tensor with random relative errors in its value and in the cotangent that comes back to it."""
+        if not move or not tensor.dtype.is_floating_point:
+            return tensor
+        forward, backward = 1 + move * self._noise(tensor), 1 + move * self._noise(tensor)
+        moved = tensor * forward
+        if moved.requires_grad:
+            moved.register_hook(lambda cotangent: cotangent * backward)
+        return moved
+
+    def _noise(self, tensor: Tensor) -> Tensor:
+        return torch.rand(tensor.shape, generator=self._random, dtype=torch.float64) * 2 - 1

@@ -1,0 +1,216 @@
+"""`check`: every edge, forward value, gradient and sum of a graph against its true value -> CheckReport."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradviz.check.custom import check_composed
+from gradviz.check.differences import check_by_differences
+from gradviz.check.formulas import edge_formula, edge_name
+from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check
+from gradviz.check.judge import Comparison
+from gradviz.check.leaves import check_leaves, is_small, starting_cotangents
+from gradviz.check.local import Plan, check_call
+from gradviz.check.progress import Progress
+from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
+from gradviz.check.sums import check_contribution, check_sum
+from gradviz.check.values import check_value, unknown_call
+from gradviz.errors import CheckError, PartialError
+from gradviz.graph import Edge, GradGraph
+from gradviz.symbolic import NoRule
+
+SAMPLES = 8
+OUT_OF_TIME = "out of time"
+
+
+def check(
+    graph: GradGraph,
+    *,
+    edges: Iterable[Edge] | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    time_limit_s: float | None = None,
+    progress: bool = False,
+) -> CheckReport:
+    """Checks a graph against sympy.
+
+    Args:
+        graph: the traced graph.
+        edges: (tail, head, key) of the edges to check, with the forward values of their heads; None for the whole graph.
+        samples: how many rows of a large Jacobian, and elements of a large value, are looked at one by one.
+        seed: random rows and cotangents are drawn from it; the same seed gives the same report.
+        time_limit_s: after this many seconds the rest is unverified, "out of time".
+        progress: whether to show on stderr what is being checked.
+
+    Raises:
+        CheckError: `edges` names an edge that the graph does not have or along which no gradient flows, or an option is
+            out of range.
+    """
+    if samples < 1:
+        raise CheckError(f"samples={samples}: at least 1 row must be looked at")
+    wanted = None if edges is None else _wanted(graph, edges)
+    deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+    with torch.random.fork_rng(devices=[]), Progress(graph.number_of_nodes(), shown=progress) as shown:
+        return _Run(graph, wanted, samples, seed, deadline, shown).report()
+
+
+def _wanted(graph: GradGraph, edges: Iterable[Edge]) -> frozenset[Edge]:
+    wanted = frozenset((tail, head, key) for tail, head, key in edges)
+    for edge in sorted(wanted):
+        if not graph.has_edge(*edge):
+            raise CheckError(f"the graph has no edge {edge}; an edge is (tail, head, argument position)")
+        if graph.edges[edge]["partial"] is None:
+            reason = graph.edges[edge]["cut"] or "not differentiable"
+            raise CheckError(f"no gradient flows along edge {edge} ({reason}): there is no partial to check")
+    return wanted
+
+
+@dataclass(slots=True)
+class _Run:
+    """One check under way."""
+
+    graph: GradGraph
+    wanted: frozenset[Edge] | None
+    samples: int
+    seed: int
+    deadline: float | None
+    shown: Progress
+
+    def report(self) -> CheckReport:
+        edges: list[EdgeCheck] = []
+        nodes: list[NodeCheck] = []
+        heads = None if self.wanted is None else {head for _, head, _ in self.wanted}
+        for node, attributes in self.graph.nodes(data=True):
+            if attributes["kind"] != "op" or (heads is not None and node not in heads):
+                continue
+            self.shown.at(node, f"{attributes['name']} = {attributes['op']}")
+            head = head_under_check(self.graph, node, self.wanted)
+            plan = self._plan(node)
+            self._check_edges(head, plan)
+            edges += [self._edge_check(head, edge) for edge in head.edges]
+            if attributes["requires_grad"]:
+                nodes.append(self._node_check(head, plan))
+        whole = self.wanted is None
+        return CheckReport(
+            edges=tuple(edges),
+            nodes=tuple(nodes),
+            leaves=tuple(self._leaf_checks()) if whole else (),
+            sums=tuple(self._sum_checks()) if whole else (),
+            seed=self.seed,
+        )
+
+    def _plan(self, node: int) -> Plan:
+        """Random numbers of its own for each node, so that a choice of edges does not change what is drawn."""
+        return Plan(samples=self.samples, random=torch.Generator().manual_seed(self.seed * 1_000_003 + node))
+
+    @property
+    def _is_late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _check_edges(self, head: HeadUnderCheck, plan: Plan) -> None:
+        if not head.edges:
+            return
+        if self._is_late:
+            _doubt(head.edges, OUT_OF_TIME)
+            return
+        try:
+            if head.call is not None:
+                _check_recorded_call(head, plan)
+            elif head.inner_calls:
+                check_composed(head, plan)
+            else:
+                _doubt(head.edges, unknown_call(head))
+            for edge in head.edges:
+                check_contribution(head, edge)
+        except (NoRule, PartialError) as missing:
+            _doubt(head.edges, str(missing))
+
+    def _edge_check(self, head: HeadUnderCheck, edge: EdgeUnderCheck) -> EdgeCheck:
+        return EdgeCheck(
+            edge=edge.edge,
+            name=edge_name(self.graph, edge.edge),
+            source=head.attributes["source"],
+            formula=edge_formula(head, edge, self.graph),
+            **_fields(edge.comparison),
+        )
+
+    def _node_check(self, head: HeadUnderCheck, plan: Plan) -> NodeCheck:
+        comparison = Comparison(head.attributes["dtype"])
+        if self._is_late:
+            comparison.doubt(OUT_OF_TIME)
+        else:
+            check_value(head, comparison, plan)
+        return NodeCheck(
+            node=head.node,
+            name=head.attributes["name"],
+            formula=head.attributes["expression"],
+            **_fields(comparison),
+        )
+
+    def _leaf_checks(self) -> Iterable[LeafCheck]:
+        if not is_small(self.graph):
+            return
+        if self._is_late:
+            for name, node in self.graph.leaves.items():
+                yield LeafCheck(node=node, name=name, verdict="unverified", reason=OUT_OF_TIME)
+            return
+        for found in check_leaves(self.graph):
+            name = self.graph.nodes[found.node]["name"]
+            yield LeafCheck(node=found.node, name=name, formula=found.formula, **_fields(found.comparison))
+
+    def _sum_checks(self) -> Iterable[SumCheck]:
+        starting: dict[tuple[int, int], Tensor] = starting_cotangents(self.graph)
+        for node, attributes in self.graph.nodes(data=True):
+            if not attributes["requires_grad"]:
+                continue
+            comparison = Comparison(attributes["dtype"])
+            places: Collection[int] = attributes["outputs"]
+            count = sum(check_sum(self.graph, node, place, starting.get((node, place)), comparison) for place in places)
+            if count:
+                yield SumCheck(node=node, name=attributes["name"], contributions=count, **_fields(comparison))
+
+
+def _check_recorded_call(head: HeadUnderCheck, plan: Plan) -> None:
+    """Symbolically, and where there is no rule, by differences of the op itself."""
+    call = head.call
+    assert call is not None
+    try:
+        check_call(head, call, plan)
+        return
+    except NoRule as missing:
+        reason = missing.reason
+    for edge in head.edges:
+        edge.comparison = Comparison(edge.comparison.dtype)
+        try:
+            for place in edge.partials:
+                check_by_differences(edge, call, place, plan)
+            edge.comparison.note(reason)
+        except NoRule as also:
+            edge.comparison.doubt(f"{reason}; {also.reason}")
+
+
+def _doubt(edges: list[EdgeUnderCheck], reason: str) -> None:
+    for edge in edges:
+        edge.comparison.doubt(reason)
+
+
+def _fields(comparison: Comparison) -> dict[str, Any]:
+    """What a report entry takes from a comparison."""
+    return {
+        "verdict": comparison.verdict,
+        "method": comparison.method,
+        "autograd": comparison.autograd,
+        "reference": comparison.reference,
+        "index": comparison.index,
+        "error_ulp": comparison.error_ulp,
+        "checked": comparison.checked,
+        "total": comparison.total,
+        "dtype": comparison.dtype,
+        "reason": comparison.reason,
+    }

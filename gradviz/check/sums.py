@@ -1,0 +1,64 @@
+"""Contributions: each edge's against the VJP of its head's cotangent, and their sum against the tail's cotangent."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
+from gradviz.check.judge import Comparison, as_array
+from gradviz.graph import GradGraph
+from gradviz.symbolic import unit_roundoff
+
+_ROUNDINGS = 8
+
+
+def check_contribution(head: HeadUnderCheck, edge: EdgeUnderCheck) -> None:
+    """The recorded contribution is what the autograd node answers to the cotangents of the head."""
+    recorded = edge.use.contribution
+    if recorded is None:
+        return
+    cotangents = {place: head.cotangent(place) for place in edge.partials}
+    asked = [as_array(edge.partials[place].vjp(given)) for place, given in cotangents.items() if given is not None]
+    if not asked or len(asked) < _arrived(head):
+        return
+    size = np.sum([np.abs(one) for one in asked], axis=0)
+    bound = _ROUNDINGS * unit_roundoff(recorded.dtype) * size + float(torch.finfo(recorded.dtype).tiny)
+    total = np.sum(np.array(asked, dtype=np.longdouble), axis=0)
+    got = as_array(recorded)
+    with np.errstate(all="ignore"):
+        wrong = ~((np.abs(got - total) <= bound) | (np.isnan(got) & np.isnan(total)) | (got == total))
+    if wrong.any():
+        where = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+        edge.comparison.wrong(
+            f"the backward pass recorded a contribution of {got[where]:.9g}, but asked again the autograd node gives "
+            f"{float(total[where]):.9g} for the same cotangent"
+        )
+
+
+def check_sum(graph: GradGraph, node: int, output: int, starting: Tensor | None, comparison: Comparison) -> int:
+    """The contributions into one output of a node add up to its cotangent. Returns how many there are."""
+    cotangent = graph.cotangent(node, output)
+    terms = [use.contribution for use in graph.uses_of(node) if use.output == output and use.contribution is not None]
+    if cotangent is None or cotangent.dtype.is_complex or not terms:
+        return 0
+    arrays = [as_array(term) for term in terms]
+    if starting is not None:
+        arrays.append(as_array(starting))
+    total: NDArray[np.longdouble] = np.sum(np.array(arrays, dtype=np.longdouble), axis=0)
+    with np.errstate(all="ignore"):
+        size = np.sum(np.abs(arrays), axis=0)
+        bound = len(arrays) * unit_roundoff(cotangent.dtype) * size + float(torch.finfo(cotangent.dtype).tiny)
+    comparison.method = "numeric"
+    comparison.checked += cotangent.numel()
+    comparison.total += cotangent.numel()
+    comparison.elements(as_array(cotangent), np.asarray(total), np.asarray(bound), what="the sum of contributions: torch")
+    return len(terms)
+
+
+def _arrived(head: HeadUnderCheck) -> int:
+    """How many outputs of the head a cotangent reached."""
+    found = head.attributes["cotangent"]
+    return sum(one is not None for one in found) if isinstance(found, tuple) else int(found is not None)

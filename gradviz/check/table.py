@@ -1,0 +1,155 @@
+"""A report as text for the terminal: one table of edges, one each of values and gradients, what to know, a summary line."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from gradviz.check.report import Checked, CheckReport
+
+_MARKS = {"match": "✓ match", "mismatch": "✗ MISMATCH", "unverified": "? unverified"}
+_FORMULA_WIDTH = 40
+_ROWS = 200
+
+
+def report_text(report: CheckReport) -> str:
+    """The whole report; entries without anything to tell are left out of the tables of values and sums."""
+    parts = [_table("edge", "formula", report.edges)]
+    values = [entry for entry in report.nodes if entry.verdict != "match"]
+    parts += [_table("value", "formula", values)] if values else []
+    parts += [_table("gradient", "formula", [*report.leaves])] if report.leaves else []
+    sums = [entry for entry in report.sums if entry.verdict != "match"]
+    parts += [_table("sum into", "", sums)] if sums else []
+    notes = _notes(report)
+    return "\n\n".join([*(part for part in parts if part), *([notes] if notes else []), summary_text(report)])
+
+
+def summary_text(report: CheckReport) -> str:
+    """`9 edges: 9 match (symbolic). 7 values match. 3 gradients match. 8 sums match.`, and why what is unverified."""
+    parts = [f"{_count(len(report.edges), 'edge')}: {_verdicts(report.edges, methods=True)}."]
+    for entries, what in ((report.nodes, "value"), (report.leaves, "gradient"), (report.sums, "sum")):
+        if not entries:
+            continue
+        if all(entry.verdict == "match" for entry in entries):
+            parts.append(f"{_count(len(entries), what)} {'matches' if len(entries) == 1 else 'match'}.")
+        else:
+            parts.append(f"{_count(len(entries), what)}: {_verdicts(entries, methods=False)}.")
+    reasons = Counter(entry.reason for entry in report.unverified)
+    if reasons:
+        why = "; ".join(f"{reason} ({times})" for reason, times in reasons.most_common(5))
+        more = f"; {len(reasons) - 5} more reasons" if len(reasons) > 5 else ""
+        parts.append(f"Unverified: {why}{more}.")
+    return " ".join(parts)
+
+
+def _verdicts(entries: Sequence[Checked], *, methods: bool) -> str:
+    if not entries:
+        return "none to check"
+    parts = []
+    matches = Counter(entry.method for entry in entries if entry.verdict == "match")
+    if methods:
+        parts += [f"{times} match ({method})" for method, times in sorted(matches.items(), reverse=True)]
+    elif matches:
+        parts.append(f"{matches.total()} match")
+    for verdict in ("mismatch", "unverified"):
+        times = sum(entry.verdict == verdict for entry in entries)
+        parts += [f"{times} {verdict.upper() if verdict == 'mismatch' else verdict}"] if times else []
+    return ", ".join(parts)
+
+
+def _table(what: str, formula: str, entries: Sequence[Checked]) -> str:
+    if not entries:
+        return ""
+    shown = _most_telling(entries)
+    rows: list[tuple[str, ...]] = [(what, formula, "autograd", "sympy", "error in ULP", "checked", "verdict")]
+    rows += [_row(entry) for entry in shown]
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    if len(shown) < len(entries):
+        lines.append(f"... and {len(entries) - len(shown)} more that match")
+    return "\n".join(lines)
+
+
+def _most_telling(entries: Sequence[Checked]) -> list[Checked]:
+    """All entries, or, of very many, those that do not match and the first of the others, in their order."""
+    if len(entries) <= _ROWS:
+        return list(entries)
+    kept = {id(entry) for entry in entries if entry.verdict != "match"}
+    for entry in entries:
+        if len(kept) >= _ROWS:
+            break
+        kept.add(id(entry))
+    return [entry for entry in entries if id(entry) in kept]
+
+
+def _row(entry: Checked) -> tuple[str, ...]:
+    formula = entry.formula
+    if _width(formula) > _FORMULA_WIDTH:
+        formula = formula[: _FORMULA_WIDTH - 1] + "…"
+    place = "" if not entry.index else f" at {list(entry.index)}"
+    return (
+        entry.name,
+        formula,
+        _number(entry.autograd, entry.dtype) + place,
+        _number(entry.reference, entry.dtype),
+        _ulps(entry),
+        "" if not entry.total else "all" if entry.checked >= entry.total else f"{entry.checked} of {entry.total}",
+        _MARKS[entry.verdict],
+    )
+
+
+def _notes(report: CheckReport) -> str:
+    """Why entries do not match, and what to know about those that do, each text once."""
+    told: dict[str, list[str]] = {}
+    for entry in report.entries:
+        if entry.reason:
+            told.setdefault(f"{entry.verdict}: {entry.reason}", []).append(_where(entry))
+    lines = []
+    for text, names in told.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        lines.append(f"{', '.join(names[:3])}{more}: {text}")
+    return "\n".join(lines)
+
+
+def _where(entry: Checked) -> str:
+    source = getattr(entry, "source", "")
+    return f"{entry.name} ({source})" if source else entry.name
+
+
+def _ulps(entry: Checked) -> str:
+    if entry.autograd is None:
+        return ""
+    if entry.error_ulp >= 1000:
+        return f"{entry.error_ulp:.1e}"
+    return f"{entry.error_ulp:.2f}".rstrip("0").rstrip(".")
+
+
+def _number(number: float | None, dtype: torch.dtype) -> str:
+    """The shortest decimal that tells the number from its neighbours in `dtype`."""
+    if number is None:
+        return ""
+    if not math.isfinite(number):
+        return str(number)
+    if dtype == torch.float64:
+        return f"{number!r}".removesuffix(".0")
+    if dtype == torch.float32:
+        return str(np.float32(number)).removesuffix(".0")
+    return f"{number:.4g}"
+
+
+def _count(times: int, what: str) -> str:
+    return f"{times} {what}" if times == 1 else f"{times} {what}s"
+
+
+def _width(text: str) -> int:
+    return sum(not unicodedata.combining(letter) for letter in text)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))

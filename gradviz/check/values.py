@@ -1,0 +1,81 @@
+"""The forward value of each op node against its symbolic forward at the exact inputs that the call had."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradviz.check.heads import HeadUnderCheck
+from gradviz.check.judge import Comparison, as_array
+from gradviz.check.local import ROWS_UP_TO, TOO_LONG, Plan
+from gradviz.symbolic import NoRule, Reference, compose, reference
+
+_ALL_UP_TO = 64
+_CALLS_TO_COMPOSE = 400
+
+
+def check_value(head: HeadUnderCheck, comparison: Comparison, plan: Plan) -> None:
+    """Compares the value of `head`: all elements of an elementwise call, else of a small value, else a sample."""
+    outputs = {place: value for place, value in head.outputs.items() if value is not None}
+    if not outputs:
+        comparison.doubt(head.attributes["value_missing"] or "its value is not a floating-point number")
+        return
+    try:
+        truth, numbers = _truth(head, outputs)
+        for place, value in outputs.items():
+            comparison.total += value.numel()
+            if value.dtype.is_complex:
+                raise NoRule("its value is complex")
+            if truth.outputs[numbers[place]] is None:
+                comparison.doubt(f"output {place} has no gradient: its value is not computed symbolically")
+            elif truth.method == "pointwise" and value.numel() > ROWS_UP_TO:
+                wide = truth.pointwise_value()
+                comparison.elements(as_array(value), wide.value, wide.bound)
+                comparison.checked += value.numel()
+            else:
+                _compare_samples(truth, numbers[place], value, comparison, plan)
+            comparison.method = "symbolic"
+    except NoRule as missing:
+        comparison.doubt(missing.reason)
+
+
+def _truth(head: HeadUnderCheck, outputs: dict[int, Tensor]) -> tuple[Reference, dict[int, int]]:
+    """The truth about the values and, for each place, which of its outputs that is."""
+    if head.call is not None:
+        largest = max((argument.tensor.numel() for argument in head.call.tensor_arguments()), default=0)
+        if largest > TOO_LONG * max(max(value.numel() for value in outputs.values()), 1):
+            raise NoRule(f"one element is made of {largest} numbers, more than are added up at 50 digits")
+        return reference(head.call), {place: place for place in outputs}
+    if not head.inner_calls:
+        raise NoRule(unknown_call(head))
+    if len(head.inner_calls) > _CALLS_TO_COMPOSE:
+        raise NoRule(f"forward() ran {len(head.inner_calls)} ops, more than {_CALLS_TO_COMPOSE}")
+    snapshots = [snapshot for snapshot in head.attributes["inner_inputs"] if snapshot is not None]
+    made = {id(tensor) for call in head.inner_calls for tensor in call.outputs}
+    for value in outputs.values():
+        if id(value) not in made:
+            raise NoRule("what forward() returned was not made by its recorded calls")
+    truth = compose(head.inner_calls, snapshots, list(outputs.values()))
+    return truth, {place: number for number, place in enumerate(outputs)}
+
+
+def _compare_samples(truth: Reference, output: int, value: Tensor, comparison: Comparison, plan: Plan) -> None:
+    shape = tuple(value.shape)
+    numel = math.prod(shape)
+    flats = plan.choose(numel if numel <= _ALL_UP_TO else plan.samples, numel)
+    got = value.detach().to(device="cpu", dtype=torch.float64)
+    for flat in flats:
+        index = tuple(int(item) for item in np.unravel_index(flat, shape))
+        exact = truth.value(index, output=output)
+        comparison.element(index or None, float(got[index]), exact.value, exact.bound)
+    comparison.checked += len(flats)
+
+
+def unknown_call(head: HeadUnderCheck) -> str:
+    """Why it is not known what made the value of this node."""
+    if head.attributes["value_missing"]:
+        return str(head.attributes["value_missing"])
+    return f"what {head.attributes['op'] or 'this function'} ran was not recorded; trace the code that computes it"
