@@ -1,0 +1,9 @@
+"""What gradviz costs, with other tools beside it on the same models in one run: `make bench`, or `python -m benchmarks`.
+
+    cases.py     what is run: a scalar expression, a small network, four models from transformers, a chain of ops
+    peers/       one adapter per tool, with what the tool sees and what it does not
+    timing.py    ratios to plain PyTorch, all tools in turn within one process
+    memory.py    peak memory, each tool in a process of its own
+    parts.py     text to checked SVG with its parts; what `import gradviz` costs
+    report.py    results -> plain text or JSON
+"""
