@@ -1,0 +1,77 @@
+"""A large graph -> the part of it that fits on one picture.
+
+Graphviz needs seconds for a thousand nodes and a reader gives up before that, so a picture has a budget. What stays is
+what lies nearest to the output, counted in edges: gradients start there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import networkx as nx
+
+REPEAT_OVER = 8
+"""A leaf, or an op without gradient, with more users than this is drawn once per user."""
+
+
+def output_nodes(graph: nx.MultiDiGraph) -> list[int]:
+    """The outputs in forward order; the nodes that nothing uses where none is marked."""
+    marked = [node for node, is_output in graph.nodes(data="is_output") if is_output]
+    return marked or [node for node in graph if not graph.out_degree(node)]
+
+
+def nearest_nodes(graph: nx.MultiDiGraph, max_nodes: int) -> list[int]:
+    """At most `max_nodes` nodes, in forward order: those with the fewest edges between them and an output.
+
+    Of two equally near, the later one stays. Nodes that lead to no output come last.
+
+    >>> graph = nx.MultiDiGraph([(0, 2), (1, 2), (2, 4), (3, 4)])
+    >>> nearest_nodes(graph, 3)
+    [2, 3, 4]
+    """
+    if len(graph) <= max_nodes:
+        return sorted(graph)
+    distance = dict.fromkeys(output_nodes(graph), 0)
+    waiting = deque(distance)
+    while waiting:
+        head = waiting.popleft()
+        for tail in graph.predecessors(head):
+            if tail not in distance:
+                distance[tail] = distance[head] + 1
+                waiting.append(tail)
+    far = len(graph)
+    ranked = sorted(graph, key=lambda node: (distance.get(node, far), -node))
+    return sorted(ranked[:max_nodes])
+
+
+def depth(graph: nx.MultiDiGraph, shown: set[int]) -> int:
+    """The number of edges on the longest path through the shown nodes.
+
+    >>> depth(nx.MultiDiGraph([(0, 1), (1, 2), (0, 2)]), {0, 1, 2})
+    2
+    """
+    deepest: dict[int, int] = {}
+    for node in sorted(shown):
+        deepest[node] = max((deepest[tail] + 1 for tail in graph.predecessors(node) if tail in deepest), default=0)
+    return max(deepest.values(), default=0)
+
+
+def repeated_nodes(graph: nx.MultiDiGraph, shown: set[int]) -> set[int]:
+    """The shown nodes that are drawn once per user.
+
+    A value that feeds every block of a network (a mask, a shared weight) ties all ranks of the layout together: arrows
+    cross the whole picture, and Graphviz takes minutes. A constant has no gradient to follow, so two users are enough.
+    """
+    repeated = set()
+    for node in shown:
+        users = sum(head in shown for head in graph.successors(node))
+        attributes = graph.nodes[node]
+        if attributes["kind"] == "constant":
+            limit = 1
+        elif attributes["kind"] == "leaf" or not attributes["requires_grad"]:
+            limit = REPEAT_OVER
+        else:
+            continue
+        if users > limit:
+            repeated.add(node)
+    return repeated

@@ -1,0 +1,110 @@
+"""What is on a picture, as values: nodes, edges and notes, before anything is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gradviz.view.summary import HeatMap
+
+Role = Literal["leaf", "op", "constant", "output"]
+Verdict = Literal["match", "mismatch", "unverified"]
+Direction = Literal["LR", "BT"]
+ThemeName = Literal["light", "dark", "slides"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewNode:
+    """One shape on the picture.
+
+    Attributes:
+        id: unique on the picture, safe in SVG and CSS; a constant that is drawn once per use has several.
+        node: the node of the graph.
+        role: leaf, op, constant or output; each has its own shape.
+        differentiable: False where no gradient can flow (constants, ops under `no_grad`).
+        name: the node's name, shortened.
+        call: what its function does, for instance `x × y`; "" for leaves and constants.
+        value: the lines that describe the value.
+        cotangent: one line, for instance `∂d/∂c = 1`; "" where it is not shown.
+        heat: the values of a small tensor, or None.
+        hidden_inputs: how many of its inputs are left out of the picture.
+        verdict: of the whole gradient, at a leaf that was checked.
+    """
+
+    id: str
+    node: int
+    role: Role
+    name: str
+    differentiable: bool = True
+    call: str = ""
+    value: tuple[str, ...] = ()
+    cotangent: str = ""
+    heat: HeatMap | None = None
+    hidden_inputs: int = 0
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewEdge:
+    """One arrow on the picture, from a value to a function that used it.
+
+    Attributes:
+        id: unique on the picture, safe in SVG and CSS.
+        tail, head: ids of view nodes.
+        edge: (tail, head, key) in the graph.
+        derivative: the sign of the local partial, for instance `∂c/∂a`; "" where the edge has no label.
+        formula: in the intermediate variables; "" where none is known.
+        number: where tail and head have one element each, else "".
+        jacobian: the shapes of head and tail, where they have more than one element.
+        contribution: what the edge adds to its tail's cotangent; "" unless asked for.
+        verdict: of the check, or None.
+        cut: why no gradient flows, or "".
+    """
+
+    id: str
+    tail: str
+    head: str
+    edge: tuple[int, int, int]
+    derivative: str = ""
+    formula: str = ""
+    number: str = ""
+    jacobian: str = ""
+    contribution: str = ""
+    verdict: Verdict | None = None
+    cut: str = ""
+
+    @property
+    def text(self) -> str:
+        """The label on one line, without the verdict's mark; what is equal is printed once.
+
+        >>> ViewEdge(id="e", tail="a", head="c", edge=(0, 2, 0), derivative="∂c/∂a", formula="z", number="3").text
+        '∂c/∂a = z = 3'
+        >>> ViewEdge(id="e", tail="a", head="c", edge=(0, 2, 0), derivative="∂c/∂a", formula="1", number="1").text
+        '∂c/∂a = 1'
+        >>> ViewEdge(id="e", tail="a", head="c", edge=(0, 2, 0), derivative="∂c/∂a", jacobian="[3]×[2]").text
+        '∂c/∂a: [3]×[2]'
+        """
+        number = "" if self.number == self.formula else self.number
+        known = [part for part in (self.formula, number) if part]
+        equation = " = ".join([self.derivative, *known]) if known or self.jacobian else ""
+        return f"{equation}: {self.jacobian}" if self.jacobian else equation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One picture.
+
+    Attributes:
+        title: one line for screen readers.
+        nodes, edges: in forward order.
+        direction: "LR" from left to right, "BT" from the bottom to the top.
+        theme: the name of the theme.
+        notes: what is left out and how to read what is there; printed on the picture.
+    """
+
+    title: str
+    nodes: tuple[ViewNode, ...]
+    edges: tuple[ViewEdge, ...]
+    direction: Direction = "LR"
+    theme: ThemeName = "light"
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,165 @@
+"""A tensor -> the few lines and the small heat map that stand for it on a picture.
+
+Numbers are reduced on the tensor's own device, so that of a large tensor on an accelerator only a few numbers travel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradviz.view.notation import number_text, shape_text
+
+HEAT_SIDE = 32
+"""A tensor with at most this many rows and columns gets a heat map."""
+SHOWN_ELEMENTS = 4
+"""A vector with at most this many elements is written out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMap:
+    """The values of a small tensor, laid out as on the picture.
+
+    Attributes:
+        values: the rows, of equal length; NaN and infinities included.
+        limit: the largest finite magnitude, where the colours end; 0 when there is none.
+    """
+
+    values: tuple[tuple[float, ...], ...]
+    limit: float
+
+    @property
+    def rows(self) -> int:
+        return len(self.values)
+
+    @property
+    def columns(self) -> int:
+        return len(self.values[0])
+
+
+def value_lines(value: Tensor) -> tuple[str, ...]:
+    """The lines that describe a value; one number for a scalar.
+
+    >>> value_lines(torch.tensor(6.0)), value_lines(torch.tensor([[6.0]]))
+    (('6',), ('[[6]]',))
+    >>> value_lines(torch.tensor([1.0, 2.5, -4.0]))
+    ('float32 [3]', '[1, 2.5, −4]', 'mean −0.1667  min −4  max 2.5')
+    """
+    if _is_opaque(value):
+        return (head_line(value),)
+    if value.numel() == 1:
+        return (_brackets(number_text(value.item()), value.ndim),)
+    if value.numel() == 0:
+        return (head_line(value), "empty")
+    written = (_written_out(value),) if value.ndim == 1 and value.numel() <= SHOWN_ELEMENTS else ()
+    return (head_line(value), *written, statistics_line(value))
+
+
+def cotangent_text(cotangent: Tensor, sign: str) -> str:
+    """A cotangent on one line: itself where it is short, else its norm.
+
+    Args:
+        cotangent: any shape.
+        sign: what it is called, for instance `∂d/∂c`.
+
+    >>> cotangent_text(torch.tensor(1.5), "∂d/∂c"), cotangent_text(torch.ones(100), "∂d/∂h")
+    ('∂d/∂c = 1.5', '‖∂d/∂h‖ = 10')
+    """
+    if _is_opaque(cotangent) or cotangent.numel() == 0:
+        return f"{sign}: {head_line(cotangent)}"
+    if cotangent.numel() == 1:
+        return f"{sign} = {_brackets(number_text(cotangent.item()), cotangent.ndim)}"
+    if cotangent.ndim == 1 and cotangent.numel() <= SHOWN_ELEMENTS:
+        return f"{sign} = {_written_out(cotangent)}"
+    return f"‖{sign}‖ = {number_text(norm(cotangent))}"
+
+
+def head_line(value: Tensor) -> str:
+    """The dtype and the shape, and what is unusual about where the tensor lives.
+
+    >>> head_line(torch.zeros(2, 50, dtype=torch.bfloat16))
+    'bfloat16 [2, 50]'
+    """
+    place = "" if value.layout == torch.strided else f" {str(value.layout).removeprefix('torch.')}"
+    place += " meta" if value.device.type == "meta" else ""
+    return f"{str(value.dtype).removeprefix('torch.')} {shape_text(value.shape)}{place}"
+
+
+def statistics_line(value: Tensor) -> str:
+    """Mean, least and greatest element of the finite ones, and how many are not finite.
+
+    >>> statistics_line(torch.tensor([[1.0, float("nan")], [float("inf"), 3.0]]))
+    'mean 2  min 1  max 3  (1 NaN, 1 ∞)'
+    >>> statistics_line(torch.tensor([True, False, True, True]))
+    '3 of 4 True'
+    """
+    if value.dtype == torch.bool:
+        return f"{int(value.sum())} of {value.numel()} True"
+    numbers = _as_reals(value)
+    finite = torch.isfinite(numbers)
+    odd = ""
+    if not bool(finite.all()):
+        nan = int(torch.isnan(numbers).sum())
+        infinite = numbers.numel() - int(finite.sum()) - nan
+        odd = ", ".join(f"{count} {name}" for count, name in ((nan, "NaN"), (infinite, "∞")) if count)
+        numbers = numbers[finite]
+    if not numbers.numel():
+        return f"nothing finite  ({odd})"
+    least, greatest = (_exact(extreme, value) for extreme in torch.aminmax(numbers))
+    of = "modulus: " if value.is_complex() else ""
+    text = f"{of}mean {number_text(numbers.mean().item())}  min {number_text(least)}  max {number_text(greatest)}"
+    return f"{text}  ({odd})" if odd else text
+
+
+def norm(value: Tensor) -> float:
+    """The Euclidean norm of all elements."""
+    return float(torch.linalg.vector_norm(_as_reals(value)))
+
+
+def heat_map(value: Tensor) -> HeatMap | None:
+    """The values of a tensor of 2 to 32 x 32 elements; None for any other.
+
+    Axes of length 1 do not count. A vector becomes one row. A complex number is shown by its modulus.
+
+    >>> heat_map(torch.tensor([1.0, -3.0]))
+    HeatMap(values=((1.0, -3.0),), limit=3.0)
+    >>> heat_map(torch.zeros(33, 2)) is None
+    True
+    """
+    shape = [size for size in value.shape if size != 1]
+    if _is_opaque(value) or not 1 <= len(shape) <= 2 or not all(1 < size <= HEAT_SIDE for size in shape):
+        return None
+    numbers = _as_reals(value).reshape(shape if len(shape) == 2 else (1, *shape))
+    finite = numbers[torch.isfinite(numbers)]
+    limit = float(finite.abs().max()) if finite.numel() else 0.0
+    return HeatMap(values=tuple(tuple(row) for row in numbers.tolist()), limit=limit)
+
+
+def _is_opaque(value: Tensor) -> bool:
+    """Whether the elements cannot be read by ordinary operations."""
+    return value.layout != torch.strided or value.device.type == "meta" or value.is_quantized or value.is_nested
+
+
+def _as_reals(value: Tensor) -> Tensor:
+    """Real floating-point numbers, in float64 unless the tensor is large or its device has none."""
+    numbers = value.detach()
+    if numbers.is_complex():
+        numbers = numbers.abs()
+    wide = numbers.numel() <= 1 << 20 and numbers.device.type != "mps"
+    return numbers.to(torch.float64 if wide else torch.float32)
+
+
+def _exact(extreme: Tensor, value: Tensor) -> float | int:
+    """An extreme element as a number of the tensor's own kind: ints print in full."""
+    number: float = extreme.item()
+    return number if value.dtype.is_floating_point or value.is_complex() else int(number)
+
+
+def _written_out(value: Tensor) -> str:
+    return f"[{', '.join(number_text(element) for element in value.tolist())}]"
+
+
+def _brackets(text: str, ndim: int) -> str:
+    return "[" * ndim + text + "]" * ndim
