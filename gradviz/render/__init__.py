@@ -1,0 +1,34 @@
+"""View -> DOT -> SVG, PNG, PDF.
+
+    theme      colours, fonts and distances by name
+    heat       a small matrix as coloured cells
+    dot        View -> DOT text; no process, no measuring
+    worker     the drawing process: Graphviz and nothing else
+    layout     DOT text -> picture, in that process, under a time limit
+    svg        Graphviz's SVG made fit for files and pages
+    picture    View -> file, bytes or notebook output
+
+Everything here reads a `View` and never a graph.
+"""
+
+from gradviz.render.dot import dot_source
+from gradviz.render.layout import DPI, TIME_LIMIT_S, OutOfTimeError, draw, start, stop
+from gradviz.render.picture import FORMATS, mimebundle, render, svg_text
+from gradviz.render.theme import THEMES, Theme, theme_named
+
+__all__ = [
+    "DPI",
+    "FORMATS",
+    "THEMES",
+    "TIME_LIMIT_S",
+    "OutOfTimeError",
+    "Theme",
+    "dot_source",
+    "draw",
+    "mimebundle",
+    "render",
+    "start",
+    "stop",
+    "svg_text",
+    "theme_named",
+]

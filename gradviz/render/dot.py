@@ -1,0 +1,175 @@
+"""View -> DOT text. Text only: no process is started and nothing is measured.
+
+Labels are written in Graphviz's HTML-like language, for bold names, coloured marks and heat maps. Every name that a
+user chose goes through `escaped`, so none can end a label, start a tag or be taken for one of Graphviz's own escapes.
+Each node and edge has an `id` and a `class`, by which a page can find it; there are no links and no tooltips, which
+would wrap shapes in `<a>`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+import graphviz
+
+from gradviz.render.heat import cell_side, heat_frame, heat_png, heat_table
+from gradviz.render.theme import FONTS, MARKS, SHAPES, Theme, theme_named
+from gradviz.view import HeatMap, Verdict, View, ViewEdge, ViewNode
+
+SMALL = 0.85
+"""The size of a tensor's description, relative to its name."""
+STRONG = 2.2
+"""The width of a mismatch's arrow, relative to others."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def dot_source(view: View) -> str:
+    """DOT text that stands alone: any Graphviz draws it.
+
+    >>> from gradviz.view import ViewNode
+    >>> node = ViewNode(id="node_0", node=0, role="leaf", name="x", value=("2",))
+    >>> "<B>x</B> = 2" in dot_source(View(title="x", nodes=(node,), edges=()))
+    True
+    """
+    theme = theme_named(view.theme)
+    return _source(view, theme, {node.id: _table(node.heat, theme) for node in view.nodes if node.heat})
+
+
+def dot_with_images(view: View) -> tuple[str, dict[str, bytes]]:
+    """DOT text whose heat maps are images, and those images: file name -> PNG."""
+    theme = theme_named(view.theme)
+    heats = {node.id: node.heat for node in view.nodes if node.heat}
+    images = {f"{node_id}.png": heat_png(heat) for node_id, heat in heats.items()}
+    return _source(view, theme, {node_id: _image(heat, f"{node_id}.png", theme) for node_id, heat in heats.items()}), images
+
+
+def escaped(text: str) -> str:
+    """Text for an HTML-like label that shows exactly as it is.
+
+    Control characters and lone surrogates, which no XML may hold, show as a replacement sign, line breaks as a space.
+
+    >>> escaped('a<b> & "c"'), escaped(r"\\N"), escaped("x\\ny\\0")
+    ('a&lt;b&gt; &amp; &quot;c&quot;', '\\\\\\\\N', 'x y\ufffd')
+    """
+    plain = _CONTROL.sub("\ufffd", re.sub(r"\s*[\r\n\t]+\s*", " ", text))
+    return html.escape(plain.replace("\\", "\\\\"))
+
+
+def _source(view: View, theme: Theme, heats: dict[str, str]) -> str:
+    graph = graphviz.Digraph(
+        name=graphviz.escape(_CONTROL.sub("\ufffd", view.title)),
+        graph_attr=_graph_attributes(view, theme),
+        node_attr={"fontname": FONTS, "fontsize": f"{theme.node_size:g}", "fontcolor": theme.text, "style": "filled"}
+        | {"margin": f"{0.009 * theme.node_size:.2f},{0.004 * theme.node_size:.2f}"}
+        | {"penwidth": f"{theme.line_width:g}", "height": "0", "width": "0"},
+        edge_attr={"fontname": FONTS, "fontsize": f"{theme.edge_size:g}", "fontcolor": theme.text, "color": theme.arrow}
+        | {"penwidth": f"{theme.line_width:g}", "arrowsize": "0.8"},
+    )
+    for node in view.nodes:
+        graph.node(node.id, label=_node_label(node, theme, heats), **_node_attributes(node, theme))
+    for edge in view.edges:
+        graph.edge(edge.tail, edge.head, label=_edge_label(edge, theme), **_edge_attributes(edge, theme))
+    source: str = graph.source
+    return source
+
+
+def _graph_attributes(view: View, theme: Theme) -> dict[str, str]:
+    attributes = {
+        "rankdir": view.direction,
+        "bgcolor": theme.background,
+        "fontname": FONTS,
+        "fontsize": f"{theme.note_size:g}",
+        "fontcolor": theme.faint,
+        "ranksep": f"{theme.rank_gap:g}",
+        "nodesep": f"{theme.node_gap:g}",
+        "pad": "0.15",
+        "outputorder": "edgesfirst",
+    }
+    if view.notes:
+        lines = "".join(f'{escaped(note)}<BR ALIGN="LEFT"/>' for note in view.notes)
+        attributes |= {"label": f"<{lines}>", "labelloc": "b", "labeljust": "l"}
+    return attributes
+
+
+def _node_attributes(node: ViewNode, theme: Theme) -> dict[str, str]:
+    paint = theme.paints[node.role if node.differentiable or node.role != "op" else "constant"]
+    classes = [node.role, *([] if node.differentiable else ["no-gradient"]), *([node.verdict] if node.verdict else [])]
+    return {
+        "id": node.id,
+        "class": " ".join(classes),
+        "fillcolor": paint.fill,
+        "color": theme.verdicts[node.verdict] if node.verdict else paint.border,
+        **SHAPES[node.role],
+    }
+
+
+def _node_label(node: ViewNode, theme: Theme, heats: dict[str, str]) -> str:
+    """The name and its function, the value, the heat map and the cotangent, one below the other."""
+    scalar = len(node.value) == 1
+    heading = f"<B>{escaped(node.name)}</B>"
+    rows = []
+    if node.call:
+        heading += f" = {escaped(node.call)}"
+        rows = [_text(f"= {line}" if scalar else line, theme, small=not scalar) for line in node.value]
+    elif scalar:
+        heading += f" = {escaped(node.value[0])}"
+    else:
+        rows = [_text(line, theme, small=True) for line in node.value]
+    if node.verdict:
+        heading += f" {_mark(node.verdict, theme)}"
+    rows.insert(0, heading)
+    if node.id in heats:
+        rows.append(heats[node.id])
+    if node.cotangent:
+        rows.append(f'<FONT COLOR="{theme.backward}">{escaped(node.cotangent)}</FONT>')
+    if node.hidden_inputs:
+        inputs = "input" if node.hidden_inputs == 1 else "inputs"
+        rows.append(_text(f"⋯ {node.hidden_inputs} {inputs} not shown", theme, small=True))
+    cells = "".join(row if row.startswith("<TR>") else f"<TR><TD>{row}</TD></TR>" for row in rows)
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{cells}</TABLE>>'
+
+
+def _edge_attributes(edge: ViewEdge, theme: Theme) -> dict[str, str]:
+    colour = theme.verdicts[edge.verdict] if edge.verdict else theme.arrow
+    width = theme.line_width * (STRONG if edge.verdict == "mismatch" else 1)
+    attributes = {"id": edge.id, "class": " ".join(part for part in (edge.verdict, "cut" if edge.cut else "") if part)}
+    if edge.verdict:
+        attributes |= {"color": colour, "penwidth": f"{width:g}"}
+    if edge.cut:
+        attributes |= {"style": "dashed", "color": theme.faint}
+    return attributes
+
+
+def _edge_label(edge: ViewEdge, theme: Theme) -> str | None:
+    """The derivative with its mark; below it the contribution, or why there is none."""
+    first = escaped(edge.text)
+    if edge.verdict and (edge.text or edge.verdict == "mismatch"):
+        first = f"{first} {_mark(edge.verdict, theme)}".strip()
+    reason = f"cut: {edge.cut}" if edge.cut not in ("", "constant") else ""
+    lines = [first, escaped(edge.contribution), _text(reason, theme, small=False) if reason else ""]
+    text = "<BR/>".join(f"  {line}  " for line in lines if line)
+    return f"<{text}>" if text else None
+
+
+def _mark(verdict: Verdict, theme: Theme) -> str:
+    return f'<FONT COLOR="{theme.verdicts[verdict]}"><B>{MARKS[verdict]}</B></FONT>'
+
+
+def _text(line: str, theme: Theme, *, small: bool) -> str:
+    """A line of less weight than the name: smaller and fainter where `small`."""
+    if not small:
+        return escaped(line)
+    return f'<FONT COLOR="{theme.faint}" POINT-SIZE="{theme.node_size * SMALL:.1f}">{escaped(line)}</FONT>'
+
+
+def _table(heat: HeatMap, theme: Theme) -> str:
+    return heat_table(heat, cell_side(heat, theme.heat_side))
+
+
+def _image(heat: HeatMap, name: str, theme: Theme) -> str:
+    """A row that holds the image `name` at the size that the table would have."""
+    side = cell_side(heat, theme.heat_side)
+    size = f'FIXEDSIZE="TRUE" WIDTH="{heat.columns * side}" HEIGHT="{heat.rows * side}"'
+    return heat_frame(heat, side, f'<TR><TD {size}><IMG SRC="{name}" SCALE="BOTH"/></TD></TR>')
