@@ -1,0 +1,144 @@
+"""Local partials against Jacobians that torch computes by another way, and their refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import gradviz
+from gradviz import LocalPartial, PartialError, trace
+
+
+def only_partial(graph: gradviz.GradGraph, op: str, position: int = 0) -> LocalPartial:
+    (head,) = [node for node, attributes in graph.nodes(data=True) if attributes["op"] == op]
+    return {use.edge[2]: use.partial for use in graph.arguments_of(head)}[position]
+
+
+MATRIX = torch.arange(6, dtype=torch.float64).reshape(2, 3) / 7
+FUNCTIONS: list[tuple[str, Callable[[Tensor], Tensor], Tensor]] = [
+    ("tanh", torch.tanh, MATRIX),
+    ("mm", lambda x: x @ MATRIX.T, MATRIX),
+    ("sum", lambda x: x.sum(1), MATRIX),
+    ("_softmax", lambda x: torch.softmax(x, 1), MATRIX),
+    ("t", lambda x: x.t(), MATRIX),
+    ("add", lambda x: x + torch.zeros(4, 3, dtype=torch.float64), MATRIX[:1]),
+    ("cumsum", lambda x: x.cumsum(0), MATRIX),
+]
+
+
+@pytest.mark.parametrize("op, function, at", FUNCTIONS, ids=[op for op, _, _ in FUNCTIONS])
+def test_jacobian_vjp_and_jvp_equal_torchs_own(op: str, function: Callable[[Tensor], Tensor], at: Tensor) -> None:
+    x = at.clone().requires_grad_()
+    output = function(x)
+    partial = only_partial(trace(function, x, grad_output=torch.ones_like(output)), op)
+    expected = torch.autograd.functional.jacobian(function, at)
+    assert partial.in_shape == tuple(at.shape) and partial.out_shape == tuple(output.shape)
+    torch.testing.assert_close(partial.jacobian(), expected)
+    cotangent, tangent = torch.randn_like(output), torch.randn_like(at)
+    torch.testing.assert_close(partial.vjp(cotangent), torch.tensordot(cotangent, expected, dims=output.ndim))
+    torch.testing.assert_close(partial.jvp(tangent), torch.tensordot(expected, tangent, dims=at.ndim))
+
+
+def test_jvp_of_a_large_tensor_transposes_the_nodes_own_map() -> None:
+    x = torch.randn(100, 100, dtype=torch.float64, requires_grad=True)
+    partial = only_partial(trace(lambda v: torch.sin(v).sum(), x), "sin")
+    tangent = torch.randn_like(x)
+    torch.testing.assert_close(partial.jvp(tangent), torch.cos(x.detach()) * tangent)
+
+
+def test_diagonal_of_an_elementwise_function_is_its_derivative() -> None:
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    partial = only_partial(trace(lambda v: torch.exp(v).sum(), x), "exp")
+    torch.testing.assert_close(partial.diagonal(), torch.exp(x.detach()))
+
+
+def test_number_formula_and_latex_of_a_scalar_partial() -> None:
+    graph = trace("a*z + sin(z)", a=2.0, z=3.0, device="cpu")
+    partial = only_partial(graph, "mul")
+    assert float(partial) == 3.0 and str(partial.formula) == "z" and partial.latex == "z"
+    assert "cos" in only_partial(graph, "sin").latex
+
+
+def test_two_uses_of_one_tensor_have_their_own_partials() -> None:
+    graph = trace(lambda x, y: x * y, torch.tensor(2.0, requires_grad=True), torch.tensor(5.0, requires_grad=True))
+    assert (float(only_partial(graph, "mul", 0)), float(only_partial(graph, "mul", 1))) == (5.0, 2.0)
+
+
+def test_partial_shows_a_wrong_backward_as_it_is() -> None:
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor):
+            return x * factor
+
+        @staticmethod
+        def backward(ctx, cotangent):
+            return cotangent * 100, None
+
+    graph = trace(lambda x: Wrong.apply(x, 2.0), 1.0)
+    assert float(only_partial(graph, "Wrong")) == 100.0
+
+
+def test_outputs_of_one_call_have_their_own_partials() -> None:
+    x = torch.arange(4.0, requires_grad=True)
+    graph = trace(lambda v: (v.split(2)[0] * v.split(2)[1]).sum(), x)
+    head = next(node for node, attributes in graph.nodes(data=True) if attributes["op"] == "split")
+    partial = graph.arguments_of(head)[0].partial
+    assert partial.of_output(1).jacobian().tolist() == [[0, 0, 1, 0], [0, 0, 0, 1]]
+    with pytest.raises(PartialError, match="has no output 2: its head has 2"):
+        partial.of_output(2)
+
+
+def test_partial_of_a_float64_chain_multiplies_to_the_gradient() -> None:
+    graph = trace("tanh(ln(1 + z*2x/sin y))", x=1.0, y=2.0, z=3.0, device="cpu")
+    node, product = graph.leaves["z"], 1.0
+    while node != graph.output:
+        (use,) = graph.uses_of(node)
+        product *= float(use.partial)
+        node = use.edge[1]
+    assert product == pytest.approx(float(graph.gradients()["z"]), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    "ask, message",
+    [
+        (lambda partial: partial.vjp(torch.ones(3)), r"the cotangent has shape \(3,\).*needs \(2,\)"),
+        (lambda partial: partial.jvp(torch.ones(3)), r"the tangent has shape \(3,\).*needs \(2, 2\)"),
+        (lambda partial: partial.diagonal(), "no diagonal; use jacobian"),
+        (lambda partial: float(partial), "not one number; use jacobian"),
+    ],
+)
+def test_what_a_partial_cannot_say_it_refuses(ask: Callable[[LocalPartial], object], message: str) -> None:
+    x = torch.ones(2, 2, requires_grad=True)
+    partial = only_partial(trace(lambda v: v.sum(1), x, grad_output=torch.ones(2)), "sum")
+    with pytest.raises(PartialError, match=message):
+        ask(partial)
+
+
+def test_buffers_freed_after_the_trace_are_named() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+    y = torch.sin(x)
+    partial = only_partial(trace(y), "sin")
+    y.backward()
+    with pytest.raises(PartialError, match="freed by a backward pass after the trace; trace again"):
+        float(partial)
+
+
+def test_saved_value_changed_after_the_trace_is_named() -> None:
+    weight = torch.tensor([2.0, 3.0], requires_grad=True)
+    partial = only_partial(trace(lambda: (weight * torch.ones(2) * weight).sum()), "sum")
+    product = only_partial(trace(lambda: torch.sin(weight).sum()), "sin")
+    with torch.no_grad():
+        weight.add_(1)
+    assert partial.vjp(torch.tensor(1.0)).tolist() == [1.0, 1.0]
+    with pytest.raises(PartialError, match="changed in place after the trace; trace again"):
+        product.diagonal()
+
+
+def test_dense_jacobian_above_the_limit_is_refused() -> None:
+    x = torch.ones(20_000, requires_grad=True)
+    partial = only_partial(trace(lambda v: torch.sin(v).sum(), x), "sin")
+    with pytest.raises(PartialError, match="20000 x 20000 elements.*use vjp or jvp"):
+        partial.jacobian()
