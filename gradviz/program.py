@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CellType, FunctionType
@@ -26,6 +27,9 @@ class Note(NamedTuple):
     tensor: Tensor
     text: str
     name: str
+
+
+_DEVICE_CLASHES = ("same device", "not on the expected device")  # torch's wordings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +128,19 @@ def _module_program(
     moved_loss = mover.rebound(loss)
 
     def run() -> Any:
-        result = working(*args, **kwargs)
-        return result if moved_loss is None else moved_loss(result)
+        try:
+            result = working(*args, **kwargs)
+            return result if moved_loss is None else moved_loss(result)
+        except RuntimeError as error:
+            if working is module or not any(text in str(error) for text in _DEVICE_CLASHES):
+                raise
+            raise InputError(
+                f"the model was moved to {place} (device={device!r}), but it or its loss uses a tensor elsewhere that gradviz "
+                f"cannot see; pass device={str(home)!r}, or move that tensor: {error}"
+            ) from error
 
     def finish() -> None:
-        if working is not module:
+        if working is not module and place != torch.device("meta"):  # meta tensors have shapes and no values
             with torch.no_grad():
                 for theirs, ours in zip(module.buffers(), working.buffers(), strict=True):
                     theirs.copy_(ours)
@@ -167,7 +179,10 @@ class _Mover:
         return value
 
     def rebound(self, function: Any) -> Any:
-        """A plain function whose closure and globals hold the moved tensors; anything else as it is."""
+        """A function (or partial of one) whose closure, globals and bound arguments hold the moved tensors."""
+        if isinstance(function, functools.partial):
+            moved = self.moved(function.args), self.moved(function.keywords)
+            return functools.partial(self.rebound(function.func), *moved[0], **moved[1])
         if self._device is None or not isinstance(function, FunctionType):
             return function
         named = closure_names(function)
