@@ -54,9 +54,7 @@ def check_composed(head: HeadUnderCheck, plan: Plan) -> None:
         NoRule: neither a symbolic nor a float64 reference can be had.
         PartialError: the autograd node can no longer be asked.
     """
-    outputs = {place: value for place, value in head.outputs.items() if value is not None}
-    if not outputs:
-        raise NoRule(head.attributes["value_missing"] or "the value is not known")
+    outputs = head.made_inside()
     groups = _groups(head)
     if not groups:
         return
@@ -68,7 +66,7 @@ def check_composed(head: HeadUnderCheck, plan: Plan) -> None:
         if symbolic:
             raise
         for group in groups:
-            group.comparison.note(f"sampled rows only: {missing.reason}")
+            group.comparison.step(f"sampled rows only: {missing.reason}")
     for group in groups:
         _share(group)
 
@@ -104,7 +102,7 @@ def _check_unread(head: HeadUnderCheck, edge: EdgeUnderCheck) -> None:
             comparison.doubt("no recorded op of forward() read this argument, yet backward() gives it a gradient")
     comparison.method = "numeric"
     comparison.checked = comparison.total = edge.in_numel
-    comparison.note("forward() does not read this argument, and backward() gives it no gradient")
+    comparison.step("forward() does not read this argument, and backward() gives it no gradient")
 
 
 def _compare_samples(head: HeadUnderCheck, groups: list[_Group], outputs: dict[int, Tensor], plan: Plan) -> str:
@@ -199,7 +197,7 @@ def _compare_all(head: HeadUnderCheck, group: _Group, outputs: dict[int, Tensor]
                 basis[index] = 1
                 _compare_vjp(replay, group, place, basis, index)
     comparison.method = comparison.method or "numeric"
-    comparison.note("all elements against torch's own formulas in float64")
+    comparison.step("all elements against torch's own formulas in float64")
 
 
 def _compare_vjp(replay: Replay, group: _Group, place: int, cotangent: Tensor, row: Index | None) -> None:
@@ -231,7 +229,7 @@ def _share(group: _Group) -> None:
     """Edges that carry the same value share the verdict on their sum."""
     if len(group.edges) == 1:
         return
-    group.comparison.note("the value is passed several times: the sum over its uses was compared")
+    group.comparison.step("the value is passed several times: the sum over its uses was compared")
     for edge in group.edges[1:]:
         edge.comparison = group.comparison
 

@@ -17,6 +17,7 @@ from gradviz.errors import PartialError
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.opcall import OpCall
 from gradviz.partials import LocalPartial
+from gradviz.symbolic import NoRule, Reference, reference
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,6 +73,7 @@ class HeadUnderCheck:
     attributes: dict[str, Any]
     outputs: dict[int, Tensor | None]
     edges: list[EdgeUnderCheck] = field(default_factory=list)
+    _truth: Reference | None = None
 
     @property
     def call(self) -> OpCall | None:
@@ -80,6 +82,45 @@ class HeadUnderCheck:
     @property
     def inner_calls(self) -> tuple[OpCall, ...]:
         return self.attributes["inner_calls"]  # type: ignore[no-any-return]
+
+    def truth(self) -> Reference:
+        """What is true of the recorded call; made once for its edges and its value.
+
+        Raises:
+            NoRule: there is no symbolic rule, or the call is not known.
+        """
+        if self._truth is None:
+            if self.call is None:
+                raise NoRule(self.unknown_call)
+            self._truth = reference(self.call)
+        return self._truth
+
+    def made_inside(self) -> dict[int, Tensor]:
+        """Place -> the snapshot among `inner_calls`' outputs, or inputs, that is this output.
+
+        It is the recorded value itself, or, where the value was read again later, the one that equals it.
+
+        Raises:
+            NoRule: an output was not made by the recorded calls.
+        """
+        inside = [tensor for call in reversed(self.inner_calls) for tensor in call.outputs if tensor is not None]
+        inside += [tensor for tensor in self.attributes["inner_inputs"] if tensor is not None]
+        made: dict[int, Tensor] = {}
+        for place, value in self.outputs.items():
+            if value is None:
+                raise NoRule(self.attributes["value_missing"] or "the value is not known")
+            same = [tensor for tensor in inside if tensor is value] or [t for t in inside if _equal(t, value)]
+            if not same:
+                raise NoRule("what forward() returned was not made by its recorded calls")
+            made[place] = same[0]
+        return made
+
+    @property
+    def unknown_call(self) -> str:
+        """Why it is not known what made the value of this node."""
+        if self.attributes["value_missing"]:
+            return str(self.attributes["value_missing"])
+        return f"what {self.attributes['op'] or 'this function'} ran was not recorded; trace the code that computes it"
 
     def shape(self, place: int) -> tuple[int, ...]:
         value = self.outputs[place]
@@ -113,6 +154,10 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
         comparison = Comparison(attributes["dtype"] if dtype is None else dtype.dtype)
         head.edges.append(EdgeUnderCheck(use=use, partials=partials, comparison=comparison))
     return head
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
 
 
 def _is_floating(attributes: dict[str, Any], place: int) -> bool:

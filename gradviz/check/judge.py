@@ -34,8 +34,16 @@ def ulp(value: float, dtype: torch.dtype) -> float:
 
 
 def as_array(tensor: Tensor) -> NDArray[np.float64]:
-    """The tensor's numbers as float64, exactly; float64 holds those of every narrower type."""
-    array: NDArray[np.float64] = tensor.detach().to(device="cpu", dtype=torch.float64).numpy()
+    """The tensor's numbers as float64, exactly; float64 holds those of every narrower type.
+
+    A complex tensor gets a last dimension of two: real and imaginary parts.
+    """
+    dense = tensor.detach()
+    if dense.layout is not torch.strided:
+        dense = dense.to_dense()
+    if dense.is_complex():
+        dense = torch.view_as_real(dense.resolve_conj())
+    array: NDArray[np.float64] = dense.to(device="cpu", dtype=torch.float64).numpy(force=True)
     return array
 
 
@@ -61,6 +69,7 @@ class Comparison:
         self._wrong_text = ""
         self._doubt = ""
         self._notes: dict[str, None] = {}
+        self._steps: dict[str, None] = {}
 
     @property
     def verdict(self) -> Verdict:
@@ -84,6 +93,14 @@ class Comparison:
     def note(self, text: str) -> None:
         """Something to know about a match."""
         self._notes[text] = None
+
+    def step(self, text: str) -> None:
+        """What was done, where not every element was compared with a symbolic derivative."""
+        self._steps[text] = None
+
+    @property
+    def how(self) -> str:
+        return "; ".join(self._steps)
 
     def wrong(self, text: str) -> None:
         """A mismatch that is not about one number."""

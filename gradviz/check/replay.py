@@ -15,7 +15,6 @@ from torch import Tensor
 
 from gradviz.opcall import OpCall
 from gradviz.symbolic import NoRule, unit_roundoff
-from gradviz.symbolic.registry import functional_overload
 
 aten = torch.ops.aten
 _THROUGH = {aten.detach.default, aten.lift_fresh.default, aten.detach_.default}
@@ -41,13 +40,9 @@ def run_call(call: OpCall, tensors: Sequence[Tensor]) -> tuple[Tensor | None, ..
         raise NoRule(f"{overload} draws random numbers, so it cannot be run again")
     if overload in _THROUGH:
         return (tensors[0].clone(),)
-    items = list(tensors)
-    if overload._schema.is_mutable:
-        functional = functional_overload(overload)
-        if functional is not None and not any(argument.is_out for argument in overload._schema.arguments):
-            overload = functional
-        else:
-            items = [item.clone() for item in items]
+    if any(argument.is_out for argument in overload._schema.arguments):
+        raise NoRule(f"{overload} writes into a given tensor, which autograd does not follow")
+    items = [tensor.clone() for tensor in tensors] if overload._schema.is_mutable else list(tensors)
     position = -1
 
     def enter(value: Any) -> Any:
@@ -138,9 +133,11 @@ class Replay:
         if not pairs:
             return {position: torch.zeros_like(leaf) for position, leaf in leaves.items()}
         roots, weights = zip(*pairs, strict=True)
-        found = torch.autograd.grad(
-            roots, list(leaves.values()), [widened(weight).cpu() for weight in weights], allow_unused=True
-        )
+        started = [widened(weight).cpu() for weight in weights]
+        try:
+            found = torch.autograd.grad(roots, list(leaves.values()), started, allow_unused=True)
+        except RuntimeError as error:
+            raise NoRule(f"torch cannot differentiate what forward() ran: {str(error).splitlines()[0]}") from error
         return {
             position: torch.zeros_like(leaf) if gradient is None else gradient.detach()
             for (position, leaf), gradient in zip(leaves.items(), found, strict=True)

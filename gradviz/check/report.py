@@ -36,6 +36,7 @@ class Checked:
         checked: how many elements were compared one by one.
         total: of how many. Elements of a Jacobian's diagonal for an elementwise function, else of the whole Jacobian.
         dtype: of torch's number.
+        how: what was done, where not every element was compared with sympy's.
         reason: why not verified, what is wrong, or what to know about a match (a kink); "" otherwise.
     """
 
@@ -50,6 +51,7 @@ class Checked:
     checked: int = 0
     total: int = 0
     dtype: torch.dtype = torch.float64
+    how: str = ""
     reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,6 +68,7 @@ class Checked:
             "checked": self.checked,
             "total": self.total,
             "dtype": str(self.dtype).removeprefix("torch."),
+            "how": self.how,
             "reason": self.reason,
         }
 
@@ -200,8 +203,8 @@ class CheckReport:
 
         Keys: `ok`, `verified`, `summary`, `seed`, and the lists `edges`, `nodes`, `leaves`, `sums`, whose items have the
         attributes of `EdgeCheck`, `NodeCheck`, `LeafCheck` and `SumCheck`: `name`, `verdict`, `method`, `formula`,
-        `autograd`, `reference`, `index`, `error_ulp`, `checked`, `total`, `dtype`, `reason`; edges also `edge` ([tail,
-        head, key]) and `source`, the others `node`, sums also `contributions`.
+        `autograd`, `reference`, `index`, `error_ulp`, `checked`, `total`, `dtype`, `how`, `reason`; edges also `edge`
+        ([tail, head, key]) and `source`, the others `node`, sums also `contributions`.
         """
         return {
             "ok": self.ok,

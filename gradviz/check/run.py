@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gradviz.check.custom import check_composed
 from gradviz.check.differences import check_by_differences
+from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.formulas import edge_formula, edge_name
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check
 from gradviz.check.judge import Comparison
@@ -20,7 +21,7 @@ from gradviz.check.local import Plan, check_call
 from gradviz.check.progress import Progress
 from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.check.sums import check_contribution, check_sum
-from gradviz.check.values import check_value, unknown_call
+from gradviz.check.values import check_value
 from gradviz.errors import CheckError, PartialError
 from gradviz.graph import Edge, GradGraph
 from gradviz.symbolic import NoRule
@@ -125,10 +126,14 @@ class _Run:
             elif head.inner_calls:
                 check_composed(head, plan)
             else:
-                _doubt(head.edges, unknown_call(head))
+                _doubt(head.edges, head.unknown_call)
+        except FAILURES as error:
+            _doubt(head.edges, failure_reason(error))
+
+        try:
             for edge in head.edges:
                 check_contribution(head, edge)
-        except (NoRule, PartialError) as missing:
+        except PartialError as missing:
             _doubt(head.edges, str(missing))
 
     def _edge_check(self, head: HeadUnderCheck, edge: EdgeUnderCheck) -> EdgeCheck:
@@ -145,7 +150,10 @@ class _Run:
         if self._is_late:
             comparison.doubt(OUT_OF_TIME)
         else:
-            check_value(head, comparison, plan)
+            try:
+                check_value(head, comparison, plan)
+            except FAILURES as error:
+                comparison.doubt(failure_reason(error))
         return NodeCheck(
             node=head.node,
             name=head.attributes["name"],
@@ -190,7 +198,7 @@ def _check_recorded_call(head: HeadUnderCheck, plan: Plan) -> None:
         try:
             for place in edge.partials:
                 check_by_differences(edge, call, place, plan)
-            edge.comparison.note(reason)
+            edge.comparison.step(reason)
         except NoRule as also:
             edge.comparison.doubt(f"{reason}; {also.reason}")
 
@@ -212,5 +220,6 @@ def _fields(comparison: Comparison) -> dict[str, Any]:
         "checked": comparison.checked,
         "total": comparison.total,
         "dtype": comparison.dtype,
+        "how": comparison.how,
         "reason": comparison.reason,
     }

@@ -11,7 +11,7 @@ from torch import Tensor
 from gradviz.check.heads import HeadUnderCheck
 from gradviz.check.judge import Comparison, as_array
 from gradviz.check.local import ROWS_UP_TO, TOO_LONG, Plan
-from gradviz.symbolic import NoRule, Reference, compose, reference
+from gradviz.symbolic import NoRule, Reference, compose
 
 _ALL_UP_TO = 64
 _CALLS_TO_COMPOSE = 400
@@ -48,17 +48,14 @@ def _truth(head: HeadUnderCheck, outputs: dict[int, Tensor]) -> tuple[Reference,
         largest = max((argument.tensor.numel() for argument in head.call.tensor_arguments()), default=0)
         if largest > TOO_LONG * max(max(value.numel() for value in outputs.values()), 1):
             raise NoRule(f"one element is made of {largest} numbers, more than are added up at 50 digits")
-        return reference(head.call), {place: place for place in outputs}
+        return head.truth(), {place: place for place in outputs}
     if not head.inner_calls:
-        raise NoRule(unknown_call(head))
+        raise NoRule(head.unknown_call)
     if len(head.inner_calls) > _CALLS_TO_COMPOSE:
         raise NoRule(f"forward() ran {len(head.inner_calls)} ops, more than {_CALLS_TO_COMPOSE}")
     snapshots = [snapshot for snapshot in head.attributes["inner_inputs"] if snapshot is not None]
-    made = {id(tensor) for call in head.inner_calls for tensor in call.outputs}
-    for value in outputs.values():
-        if id(value) not in made:
-            raise NoRule("what forward() returned was not made by its recorded calls")
-    truth = compose(head.inner_calls, snapshots, list(outputs.values()))
+    made = head.made_inside()
+    truth = compose(head.inner_calls, snapshots, [made[place] for place in outputs])
     return truth, {place: number for number, place in enumerate(outputs)}
 
 
@@ -72,10 +69,3 @@ def _compare_samples(truth: Reference, output: int, value: Tensor, comparison: C
         exact = truth.value(index, output=output)
         comparison.element(index or None, float(got[index]), exact.value, exact.bound)
     comparison.checked += len(flats)
-
-
-def unknown_call(head: HeadUnderCheck) -> str:
-    """Why it is not known what made the value of this node."""
-    if head.attributes["value_missing"]:
-        return str(head.attributes["value_missing"])
-    return f"what {head.attributes['op'] or 'this function'} ran was not recorded; trace the code that computes it"
