@@ -100,7 +100,7 @@ def _node_attributes(node: ViewNode, theme: Theme) -> dict[str, str]:
         "id": node.id,
         "class": " ".join(classes),
         "fillcolor": paint.fill,
-        "color": theme.verdicts[node.verdict] if node.verdict else paint.border,
+        "color": theme.verdicts["mismatch"] if node.verdict == "mismatch" else paint.border,
         **SHAPES[node.role],
     }
 
@@ -149,8 +149,8 @@ def _edge_label(edge: ViewEdge, theme: Theme) -> str | None:
         first = f"{first} {_mark(edge.verdict, theme)}".strip()
     reason = f"cut: {edge.cut}" if edge.cut not in ("", "constant") else ""
     lines = [first, escaped(edge.contribution), _text(reason, theme, small=False) if reason else ""]
-    text = "<BR/>".join(f"  {line}  " for line in lines if line)
-    return f"<{text}>" if text else None
+    rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines if line)
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">{rows}</TABLE>>' if rows else None
 
 
 def _mark(verdict: Verdict, theme: Theme) -> str:

@@ -53,6 +53,7 @@ def font_configuration(folder: Path, system: str) -> str:
     return (
         '<?xml version="1.0"?>\n<!DOCTYPE fontconfig SYSTEM "fonts.dtd">\n<fontconfig>\n'
         f'<include ignore_missing="yes">{_xml(system)}</include>\n<dir>{_xml(str(fonts))}</dir>\n'
+        '<match target="font"><edit name="hinting" mode="assign"><bool>false</bool></edit></match>\n'
         f"<cachedir>{_xml(str(folder))}</cachedir>\n</fontconfig>\n"
     )
 

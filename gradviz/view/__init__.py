@@ -1,8 +1,9 @@
 """GradGraph and choices -> View: what is on the picture, decided before anything is drawn.
 
-    notation   numbers, names, calls and formulas as short text
+    notation   numbers, names and calls as short text
     summary    a tensor as a few lines and a small heat map
     choose     which nodes stay when a graph is too large for one picture
+    labels     what is written on one node or edge
     model      View, ViewNode, ViewEdge: the result
     build      view_of: puts the others together
 
@@ -11,7 +12,7 @@ Renderers read a `View` and never the graph.
 
 from gradviz.view.build import DEFAULT_PARTS, MAX_EDGE_LABELS, MAX_NODES, PARTS, Part, view_of
 from gradviz.view.model import Direction, Role, ThemeName, Verdict, View, ViewEdge, ViewNode
-from gradviz.view.notation import formula_text, number_text
+from gradviz.view.notation import number_text
 from gradviz.view.summary import HeatMap
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "View",
     "ViewEdge",
     "ViewNode",
-    "formula_text",
     "number_text",
     "view_of",
 ]

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Protocol, get_args
 
 import networkx as nx
 from torch import Tensor
 
-from gradviz.errors import InputError, PartialError
+from gradviz.errors import InputError
 from gradviz.view.choose import depth, nearest_nodes, output_nodes, repeated_nodes
-from gradviz.view.model import Direction, Role, ThemeName, Verdict, View, ViewEdge, ViewNode
-from gradviz.view.notation import (
-    FORMULA_LENGTH,
-    NAME_LENGTH,
-    call_text,
-    derivative_text,
-    formula_text,
-    number_text,
-    shape_text,
-    shorten,
+from gradviz.view.labels import (
+    Attributes,
+    call_line,
+    cotangent_line,
+    derivative_of,
+    output_name,
+    partial_formula,
+    partial_number,
+    partial_shapes,
+    role_of,
+    short_formula,
+    value_text,
 )
-from gradviz.view.summary import cotangent_text, head_line, heat_map, value_lines
+from gradviz.view.model import Direction, ThemeName, Verdict, View, ViewEdge, ViewNode
+from gradviz.view.notation import NAME_LENGTH, shorten
+from gradviz.view.summary import cotangent_text, heat_map
 
 Part = Literal["call", "value", "cotangent", "heat", "formula", "number", "contribution", "verdict"]
 
@@ -34,11 +38,24 @@ DEEP = 15
 HEAT_NOTE = "squares: vermilion > 0, white = 0, blue < 0, each tensor to its own scale; black NaN, yellow ∞"
 
 
-class Checked(Protocol):
-    """What a view reads of one line of a check report."""
+class CheckedEdge(Protocol):
+    """What a view reads of the entry of one edge."""
 
     @property
     def edge(self) -> tuple[int, int, int]: ...
+
+    @property
+    def verdict(self) -> Verdict: ...
+
+    @property
+    def formula(self) -> str: ...
+
+
+class CheckedNode(Protocol):
+    """What a view reads of the entry of a forward value, a whole gradient or a sum of contributions."""
+
+    @property
+    def node(self) -> int: ...
 
     @property
     def verdict(self) -> Verdict: ...
@@ -48,7 +65,16 @@ class Report(Protocol):
     """What a view reads of a `CheckReport`."""
 
     @property
-    def edges(self) -> Iterable[Checked]: ...
+    def edges(self) -> Iterable[CheckedEdge]: ...
+
+    @property
+    def nodes(self) -> Iterable[CheckedNode]: ...
+
+    @property
+    def leaves(self) -> Iterable[CheckedNode]: ...
+
+    @property
+    def sums(self) -> Iterable[CheckedNode]: ...
 
 
 def view_of(
@@ -65,7 +91,7 @@ def view_of(
 
     Args:
         graph: a `GradGraph`.
-        report: its `CheckReport`; puts a verdict on each edge.
+        report: its `CheckReport`; puts a verdict on each edge and leaf, and on each node with a mismatch.
         show: what is written on nodes and edges; the names are those of `PARTS`.
         max_nodes: the budget; over it, the nodes nearest to the output stay and a note says so.
         max_edge_labels: with more edges than this, only mismatches and cuts are labelled, and a note says so.
@@ -105,7 +131,8 @@ class _Builder:
     ) -> None:
         self.graph = graph
         self.show = show
-        self.verdicts = {} if report is None else {checked.edge: checked.verdict for checked in report.edges}
+        self.checked = {} if report is None else {entry.edge: entry for entry in report.edges}
+        self.verdicts = {} if report is None or "verdict" not in show else _node_verdicts(report)
         self.order = nearest_nodes(graph, max_nodes)
         self.shown = set(self.order)
         self.users = {node: self._users(node) for node in sorted(repeated_nodes(graph, self.shown))}
@@ -171,44 +198,26 @@ class _Builder:
     def _node(self, node: int, view_id: str) -> ViewNode:
         attributes = self._attributes(node)
         value = attributes["value"]
-        heat = value if "heat" in self.show and isinstance(value, Tensor) else None
-        lines = tuple(_value_text(attributes)) if "value" in self.show else ()
         return ViewNode(
             id=view_id,
             node=node,
-            role=_role(attributes),
+            role=role_of(attributes),
             differentiable=attributes["requires_grad"],
             name=shorten(attributes["name"], NAME_LENGTH),
-            call=self._call(node, attributes) if "call" in self.show else "",
-            value=() if _says_the_same(attributes["name"], lines) else lines,
-            cotangent=self._cotangent(attributes) if "cotangent" in self.show else "",
-            heat=None if heat is None else heat_map(heat),
+            call=call_line(attributes, self._operands(node)) if "call" in self.show else "",
+            value=value_text(attributes) if "value" in self.show else (),
+            cotangent=cotangent_line(attributes, self.cotangent_name) if "cotangent" in self.show else "",
+            heat=heat_map(value) if "heat" in self.show and isinstance(value, Tensor) else None,
             hidden_inputs=sum(tail not in self.shown for tail, _ in self.graph.in_edges(node)),
+            verdict=self.verdicts.get(node),
         )
 
-    def _call(self, node: int, attributes: Mapping[str, Any]) -> str:
-        """`x × y` in the names of the inputs; "" where there is no function or the name is already the expression."""
-        if attributes["kind"] != "op" or attributes["name"] == attributes["expression"]:
-            return ""
-        operands = {
-            key: shorten(_used_name(self._attributes(tail), data["output"]), NAME_LENGTH)
+    def _operands(self, node: int) -> dict[int, str]:
+        """Edge key -> name of the value that comes in there."""
+        return {
+            key: shorten(output_name(self._attributes(tail), data["output"]), NAME_LENGTH)
             for tail, _, key, data in self.graph.in_edges(node, keys=True, data=True)
         }
-        if not operands and attributes["expression"]:
-            return shorten(attributes["expression"], NAME_LENGTH)
-        return call_text(attributes["op"], operands, attributes["call"])
-
-    def _cotangent(self, attributes: Mapping[str, Any]) -> str:
-        if not attributes["requires_grad"]:
-            return ""
-        cotangent, name = attributes["cotangent"], attributes["name"]
-        sign = derivative_text(self.cotangent_name, name) if self.cotangent_name else "cotangent"
-        if isinstance(cotangent, Tensor):
-            return cotangent_text(cotangent, sign)
-        several = [(place, one) for place, one in enumerate(cotangent or ()) if one is not None]
-        if not several:
-            return "no gradient"
-        return "; ".join(cotangent_text(one, f"{sign}[{place}]") for place, one in several[:3])
 
     def _edges_into(self, head: int) -> Iterator[ViewEdge]:
         edges = self.graph.in_edges(head, keys=True, data=True)
@@ -216,74 +225,44 @@ class _Builder:
             if tail in self.shown:
                 yield self._edge(tail, head, key, data)
 
-    def _edge(self, tail: int, head: int, key: int, data: Mapping[str, Any]) -> ViewEdge:
-        verdict = self.verdicts.get((tail, head, key)) if "verdict" in self.show else None
-        partial = data["partial"] if self.label_all or verdict == "mismatch" else None
-        formula = _formula(partial) if partial is not None and "formula" in self.show else ""
-        number, jacobian = _number_or_shapes(partial) if partial is not None and "number" in self.show else ("", "")
-        contribution = data["contribution"] if self.label_all and "contribution" in self.show else None
-        tail_name = _used_name(self._attributes(tail), data["output"])
-        return ViewEdge(
+    def _edge(self, tail: int, head: int, key: int, data: Attributes) -> ViewEdge:
+        checked = self.checked.get((tail, head, key))
+        verdict = checked.verdict if checked is not None and "verdict" in self.show else None
+        bare = ViewEdge(
             id=f"edge_{tail}_{head}_{key}",
             tail=self._view_id(tail, head),
             head=f"node_{head}",
             edge=(tail, head, key),
-            derivative=derivative_text(self._attributes(head)["name"], tail_name) if partial is not None else "",
-            formula=formula,
-            number=number,
-            jacobian=jacobian,
-            contribution="" if contribution is None else cotangent_text(contribution, "contribution"),
             verdict=verdict,
             cut=data["cut"],
         )
+        return self._labelled(bare, data, checked) if self.label_all or verdict == "mismatch" else bare
+
+    def _labelled(self, edge: ViewEdge, data: Attributes, checked: CheckedEdge | None) -> ViewEdge:
+        """The edge with its derivative, formula, number and contribution, as far as they are asked for and known."""
+        partial, contribution = data["partial"], data["contribution"]
+        if partial is None:
+            return edge
+        formula = ""
+        if "formula" in self.show:
+            formula = short_formula(checked.formula) if checked and checked.formula else partial_formula(partial)
+        with_number = "number" in self.show
+        tail, head, _ = edge.edge
+        return replace(
+            edge,
+            derivative=derivative_of(self._attributes(head), self._attributes(tail), data["output"]),
+            formula=formula,
+            number=partial_number(partial) if with_number else "",
+            jacobian=partial_shapes(partial) if with_number and not formula else "",
+            contribution=cotangent_text(contribution, "contribution")
+            if contribution is not None and "contribution" in self.show
+            else "",
+        )
 
 
-def _role(attributes: Mapping[str, Any]) -> Role:
-    if attributes["is_output"]:
-        return "output"
-    role: Role = attributes["kind"]
-    return role
-
-
-def _value_text(attributes: Mapping[str, Any]) -> Iterator[str]:
-    value = attributes["value"]
-    if isinstance(value, Tensor):
-        yield from value_lines(value)
-    elif value is None:
-        yield f"value unknown: {shorten(attributes['value_missing'], FORMULA_LENGTH)}"
-    else:
-        for place, one in enumerate(value):
-            if one is not None:
-                yield f"[{place}]  {number_text(one.item()) if one.numel() == 1 and one.ndim == 0 else head_line(one)}"
-
-
-def _says_the_same(name: str, lines: tuple[str, ...]) -> bool:
-    """Whether a constant's name is its value, as in a node called `2`."""
-    try:
-        return lines == (number_text(float(name)),)
-    except ValueError:
-        return lines == (name,)
-
-
-def _used_name(attributes: Mapping[str, Any], output: int) -> str:
-    """The name of the value that runs along an edge: `h`, or `h[1]` for the second result of a call with several."""
-    return f"{attributes['name']}[{output}]" if isinstance(attributes["value"], tuple) else str(attributes["name"])
-
-
-def _formula(partial: Any) -> str:
-    """The formula of a local partial; "" where there is none."""
-    try:
-        formula = partial.formula
-    except PartialError:
-        return ""
-    return "" if formula is None else shorten(formula_text(formula), FORMULA_LENGTH)
-
-
-def _number_or_shapes(partial: Any) -> tuple[str, str]:
-    """The number of a scalar partial, or the shapes of a Jacobian; a dense Jacobian is never made for a label."""
-    if math.prod(partial.in_shape) == 1 and math.prod(partial.out_shape) == 1:
-        try:
-            return number_text(float(partial)), ""
-        except PartialError:
-            return "", ""
-    return "", f"{shape_text(partial.out_shape)}×{shape_text(partial.in_shape)}"
+def _node_verdicts(report: Report) -> dict[int, Verdict]:
+    """Node -> verdict: of a leaf's whole gradient, and a mismatch wherever a forward value or a sum has one."""
+    verdicts = {entry.node: entry.verdict for entry in report.leaves}
+    for entries in (report.nodes, report.sums):
+        verdicts |= {entry.node: entry.verdict for entry in entries if entry.verdict == "mismatch"}
+    return verdicts

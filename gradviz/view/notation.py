@@ -1,16 +1,14 @@
-"""Numbers, names, calls and formulas -> the short text that stands on a picture.
+"""Numbers, names and calls -> the short text that stands on a picture.
 
-A picture has room for about four digits and one line. Everything that prints a number or a formula for a person goes
-through here, so that the same value never looks different in two places.
+A picture has room for about four digits and one line. Everything that prints a number on a picture goes through
+here, so that the same value never looks different in two places. Formulas come from `gradviz.symbolic`.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from gradviz.opcall import OpCall
 
@@ -49,9 +47,8 @@ CALL_LENGTH = 30
 NAME_LENGTH = 28
 FORMULA_LENGTH = 44
 
+_CONSTANTS: dict[complex, str] = {math.pi: "π", math.e: "e"}
 _ATOM = re.compile(r"[\w.]+(\[\d+\])?")
-_MARK, _FIRST_NAME = "\ue000", 0xE100  # private code points, which stand for a symbol's name while signs are rewritten
-_POWER = re.compile(r"\*\*(?:(\d+)|\((-\d+)\))")
 
 
 def number_text(value: bool | int | float | complex, digits: int = 4) -> str:
@@ -72,21 +69,13 @@ def number_text(value: bool | int | float | complex, digits: int = 4) -> str:
     return _real_text(value, digits)
 
 
-def formula_text(formula: object) -> str:
-    """A sympy expression on one line, as written by hand; symbols keep their names, whatever they contain.
+def with_minus_signs(formula: str) -> str:
+    """A formula's hyphens as minus signs, as `number_text` has them; a hyphen inside a name stays.
 
-    >>> import sympy
-    >>> a, b = sympy.symbols("a b")
-    >>> formula_text(3 * a**2 * sympy.cos(sympy.pi * b) - sympy.sqrt(a) / b)
-    '−√(a)/b + 3·a²·cos(π·b)'
-    >>> formula_text(sympy.Symbol("0.weight") * sympy.Symbol("x*y"))
-    '0.weight·(x*y)'
+    >>> with_minus_signs("-b/c² - exp(-a)·my-name")
+    '−b/c² − exp(−a)·my-name'
     """
-    printer = _printer_class()()
-    text = printer.doprint(formula)
-    text = _POWER.sub(lambda match: (match[1] or match[2]).translate(SUPERSCRIPT), text)
-    text = text.replace("**", "^").replace("*", "·").replace("sqrt(", "√(").replace("-", MINUS)
-    return re.sub(f"{_MARK}(.)", lambda match: printer.names[ord(match[1]) - _FIRST_NAME], text, flags=re.DOTALL)
+    return re.sub(r"(?<![\w.])-", MINUS, formula)
 
 
 def derivative_text(head: str, tail: str) -> str:
@@ -156,7 +145,7 @@ def op_symbol(op: str) -> str:
     >>> op_symbol("mul"), op_symbol("tanh"), op_symbol("_softmax"), op_symbol("sum")
     ('×', 'tanh', 'softmax', 'Σ')
     """
-    return INFIX.get(op) or FUNCTION.get(op) or op.lstrip("_").removeprefix("native_")
+    return INFIX.get(op) or FUNCTION.get(op) or op.lstrip("_").removeprefix("native_").removeprefix("linalg_")
 
 
 def _applied(op: str, words: Sequence[str], extra: bool) -> str:
@@ -189,34 +178,11 @@ def _argument_texts(operands: Mapping[int, str], call: OpCall) -> tuple[list[str
         elif isinstance(argument, bool):
             continue
         elif isinstance(argument, (int, float, complex)):
-            words.append(number_text(argument))
+            words.append(_CONSTANTS.get(argument) or number_text(argument))
         elif isinstance(argument, (list, tuple)) and all(isinstance(item, int) for item in argument):
             words.append(shape_text(argument))
     extra = any(value not in (None, 1, False) for value in call.kwargs.values() if not isinstance(value, torch.Tensor))
     return words, extra
-
-
-@functools.cache
-def _printer_class() -> Any:
-    """A printer that puts each symbol's name aside; made on first use, since sympy takes long to load."""
-    from sympy.printing.str import StrPrinter
-
-    class Printer(StrPrinter):  # type: ignore[misc]  # sympy has no types
-        def __init__(self) -> None:
-            super().__init__()
-            self.names: list[str] = []
-
-        def _print_Symbol(self, symbol: Any) -> str:
-            self.names.append(atom_text(symbol.name))
-            return f"{_MARK}{chr(_FIRST_NAME + len(self.names) - 1)}"
-
-        def _print_Pi(self, _: Any) -> str:
-            return "π"
-
-        def _print_Exp1(self, _: Any) -> str:
-            return "e"
-
-    return Printer
 
 
 def _as_float(value: int) -> float:
