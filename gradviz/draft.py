@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -32,7 +33,9 @@ from gradviz.names import Frames
 from gradviz.nodes import forward_class, is_custom, is_torchs_own, op_of_node, output_metadata, sequence_number
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.record import RecordedCall, Recorder, outputs_of
-from gradviz.recover import Recovery, recover
+
+if TYPE_CHECKING:
+    from gradviz.recover import Recovery
 
 Key = Hashable
 _LEAF, _CONSTANT, _OP = 0, 1, 2
@@ -107,7 +110,7 @@ class _Drafter:
         self._node_of_call: dict[int, Node] = {}
         self._inner: dict[Node, dict[int, OpCall]] = {}
         self._writes: dict[Node, Write] = {}
-        self._recovery = Recovery()
+        self._recovery: Recovery | None = None
         self._pending: list[int] = []
 
     def add_autograd_nodes(self) -> None:
@@ -125,9 +128,11 @@ class _Drafter:
             else:
                 unexplained.append(node)
         if unexplained:
+            from gradviz.recover import recover  # not needed where all was recorded: `import gradviz` stays cheap
+
             self._recovery = recover(self._with_neighbours(unexplained), self._known_values())
             for node in unexplained:
-                self._add_recovered(node)
+                self._add_recovered(node, self._recovery)
         for node, slots in self._graph.slots.items():
             if slots:
                 self._connect(node, slots)
@@ -234,16 +239,16 @@ class _Drafter:
         self._inner[node] = inner
         self._node_of_call |= dict.fromkeys(inner, node)
 
-    def _add_recovered(self, node: Node) -> None:
+    def _add_recovered(self, node: Node, recovery: Recovery) -> None:
         outputs = range(len(output_metadata(node)))
         write = self._lookup.write_of(node)
-        call = self._recovery.calls.get(node)
-        reasons = (self._recovery.reasons.get((node, output), "") for output in outputs)
+        call = recovery.calls.get(node)
+        reasons = (recovery.reasons.get((node, output), "") for output in outputs)
         self.draft.nodes[node] = DraftNode(
             kind="op",
             priority=(_OP, self._lookup.call_before(node), sequence_number(node)),
             op=call.op if call is not None else op_of_node(node),
-            values=tuple(self._recovery.values.get((node, output)) for output in outputs),
+            values=tuple(recovery.values.get((node, output)) for output in outputs),
             value_missing=next((reason for reason in reasons if reason), ""),
             tensors=tuple(self._lookup.live_tensors(node).get(output) for output in outputs)
             if write is None
@@ -337,7 +342,9 @@ class _Drafter:
             return arguments_of_write(
                 slots, self._writes[node].before, self._recorder.op_call(self._writes[node].call_index)
             )
-        return arguments_of_recovered(slots, drafted.call, self._recovery.slots.get(node))
+        return arguments_of_recovered(
+            slots, drafted.call, None if self._recovery is None else self._recovery.slots.get(node)
+        )
 
     def _cut_reason(self, tail: Key, call: RecordedCall) -> str:
         if not self.draft.nodes[tail].requires_grad:

@@ -1,4 +1,7 @@
-"""Turns whatever the user hands in into one `Program`: a callable without arguments, its named inputs, a device."""
+"""Turns whatever the user hands in into one `Program`: a callable without arguments, its named inputs, a device.
+
+The parser of math text is imported when the first text comes: `import gradviz` stays cheap.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CellType, FunctionType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gradviz.errors import InputError
-from gradviz.expression import Expression, evaluate, from_sympy, parse, to_tensor
 from gradviz.names import closure_names, input_names
+
+if TYPE_CHECKING:
+    from gradviz.expression import Expression
 
 ACCEPTED = (
     "a tensor already computed, math text, a sympy expression, a callable with its inputs, or an nn.Module with its inputs"
@@ -61,9 +66,13 @@ def program_of(
     """
     if isinstance(target, str):
         _refuse_for_text(inputs, loss, "math text")
+        from gradviz.expression import parse
+
         return _text_program(parse(target, variables=tuple(variables) or None), variables, device)
     if _is_sympy(target):
         _refuse_for_text(inputs, loss, "a sympy expression")
+        from gradviz.expression import from_sympy
+
         return _text_program(from_sympy(target), variables, device)
     if isinstance(target, torch.nn.Module):
         return _module_program(target, inputs, variables, loss, device)
@@ -73,6 +82,8 @@ def program_of(
 
 
 def _text_program(expression: Expression, variables: Mapping[str, Any], device: str) -> Program:
+    from gradviz.expression import evaluate, to_tensor
+
     missing = [name for name in expression.variables if name not in variables]
     surplus = [name for name in variables if name not in expression.variables]
     if missing or surplus:
@@ -135,8 +146,8 @@ def _module_program(
             if working is module or not any(text in str(error) for text in _DEVICE_CLASHES):
                 raise
             raise InputError(
-                f"the model was moved to {place} (device={device!r}), but it or its loss uses a tensor elsewhere that gradviz "
-                f"cannot see; pass device={str(home)!r}, or move that tensor: {error}"
+                f"the model was moved to {place} (device={device!r}), but it or its loss uses a tensor elsewhere that "
+                f"gradviz cannot see; pass device={str(home)!r}, or move that tensor: {error}"
             ) from error
 
     def finish() -> None:
