@@ -1,0 +1,210 @@
+"""Name tokens -> variables, constants, functions and products: what `wx`, `πx`, `alpha` and `foo(` mean.
+
+The rule, applied to each name of the text in this order:
+
+1. A name that the text defines, or one of `variables`, is that variable, whole. `α` and `alpha` are one name.
+2. `pi`, `Pi`, `PI`, `π` and `e` are constants. The names in `functions.py` are functions; `σ` and `sigma` only
+   before a parenthesis.
+3. Before a parenthesis a longer name must be a function: `foo(y)` is an error. One letter, a letter with an index
+   (`x1`, `x_1`) and the name of a Greek letter are factors there: `z(2x)` is a product.
+4. With `variables` given, a name that is made of known names and constants, side by side, is their product: `wx` is
+   `w*x`.
+5. Otherwise a Greek letter never joins the letter after it (`πx` is `π*x`); the names of Greek letters and names
+   with digits or underscores are one variable; names of two or three Latin letters are products of single letters
+   (`wx`, `xyz`, and `pix` is `pi*x`); longer names (`weight`) are one variable.
+
+The product is read exactly as if it were written with `*`: `wx^2` is `w*x^2`, and `1/wx` is `(1/w)*x`. Reading a
+text again with `variables=` the variables found in it gives the same tree.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from gradviz.errors import ExpressionError
+from gradviz.expression.functions import FUNCTIONS, SPELLINGS
+from gradviz.expression.limits import MAX_NAME_CHARACTERS
+from gradviz.expression.tokens import GREEK, Token
+
+_LOWER_CASE: Final = dict(
+    zip(
+        "αβγδεζηθικλμνξοπρστυφχψω",
+        (
+            *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu"),
+            *("nu", "xi", "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+        ),
+        strict=True,
+    )
+)
+_GREEK_NAMES: Final = _LOWER_CASE | {letter.upper(): name.capitalize() for letter, name in _LOWER_CASE.items()}
+_GREEK_LETTERS: Final = {name: letter for letter, name in _GREEK_NAMES.items()}
+_CONSTANTS: Final = {"pi": "pi", "Pi": "pi", "PI": "pi", "π": "pi", "e": "e"}
+_SPLIT_UP_TO: Final = 3
+_PIECE: Final = re.compile(rf"[{GREEK}](?:[0-9]+|(?:_[A-Za-z0-9{GREEK}]*)+)?|[A-Za-z_](?:[A-Za-z0-9]|_[{GREEK}]?)*")
+_NAME: Final = re.compile(rf"[A-Za-z_{GREEK}][A-Za-z0-9_{GREEK}]*")
+_FACTOR: Final = re.compile(rf"[A-Za-z{GREEK}](?:_?[0-9]*|_[A-Za-z{GREEK}])")
+
+
+def resolve_names(tokens: list[Token], text: str, variables: Iterable[str] | None) -> list[Token]:
+    """The tokens with each "name" replaced by tokens of kind "variable", "constant" or "function", by the rule of
+    this module.
+
+    `^T` becomes one token of kind "transpose", unless `T` is given or defined as a variable.
+    """
+    names = _Names(tokens, text, variables)
+    resolved: list[Token] = []
+    for token, following in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
+        if token.kind != "name":
+            resolved.append(token)
+        elif token.text == "T" and resolved and resolved[-1].kind == "^" and "T" not in names.known:
+            resolved[-1] = Token("transpose", "^T", resolved[-1].start, token.end)
+        else:
+            resolved.extend(names.resolve(token, following.kind))
+    names.refuse_double_meanings(resolved)
+    return resolved
+
+
+def is_definition(tokens: list[Token], place: int) -> bool:
+    """Whether a statement that defines a name starts at this token."""
+    return (
+        tokens[place].kind in ("name", "variable")
+        and tokens[place + 1].kind == "="
+        and (place == 0 or tokens[place - 1].kind == ";")
+    )
+
+
+def is_one_name(name: str) -> bool:
+    """Whether math text can have a variable of this name when it is told so."""
+    return (
+        _NAME.fullmatch(name) is not None
+        and len(name) <= MAX_NAME_CHARACTERS
+        and (name in ("σ", "sigma") or name not in SPELLINGS)
+    )
+
+
+def unknown_function(name: str, start: int, text: str) -> ExpressionError:
+    """The error for a name before a parenthesis that is no function."""
+    close = difflib.get_close_matches(name.lower(), SPELLINGS, n=1, cutoff=0.6)
+    tail = next((name[place:] for place in range(1, len(name) - 1) if name[place:] in SPELLINGS), None)
+    hint = f"write {name[: -len(tail)]}*{tail}(...)? " if tail else f"did you mean '{close[0]}'? " if close else ""
+    known = ", ".join(sorted([*FUNCTIONS, "pow"]))
+    return ExpressionError(
+        f"unknown function '{name}' at column {start + 1}; {hint}known functions: {known};"
+        f" a product is written {name}*(...)",
+        text,
+        start + 1,
+    )
+
+
+class _Names:
+    """What is known about the names of one text."""
+
+    def __init__(self, tokens: list[Token], text: str, variables: Iterable[str] | None) -> None:
+        self.text = text
+        self.defined = [
+            token.text for place, token in enumerate(tokens) if token.kind == "name" and is_definition(tokens, place)
+        ]
+        self.given = None if variables is None else list(variables)
+        self.known: dict[str, str] = {}
+        for name in [*(self.given or ()), *self.defined]:
+            self.known.setdefault(name, name)
+        for name in list(self.known):
+            other = _GREEK_NAMES.get(name) or _GREEK_LETTERS.get(name)
+            if other:
+                self.known.setdefault(other, name)
+        self.spelled: dict[str, str] = {}
+
+    def resolve(self, token: Token, following: str) -> Iterator[Token]:
+        name = token.text
+        if name in SPELLINGS and not (name in ("σ", "sigma") and (following != "(" or name in self.known)):
+            yield token._replace(kind="function", text=SPELLINGS[name])
+            return
+        if name in self.known or name in _CONSTANTS:
+            yield self._one(name, token.start)
+            return
+        last = _PIECE.findall(name)[-1]
+        if following == "(" and last not in self.known and last not in _GREEK_LETTERS and not _FACTOR.fullmatch(last):
+            raise unknown_function(last, token.end - len(last), self.text)
+        start = token.start
+        for piece in self._pieces(token):
+            yield self._one(piece, start)
+            start += len(piece)
+
+    def refuse_double_meanings(self, tokens: list[Token]) -> None:
+        """`σ(x) + σ` and `A^T + T`: one letter cannot be an operation here and a variable there."""
+        variables = {token.text: token for token in tokens if token.kind == "variable"}
+        for token in tokens:
+            if token.kind == "transpose" and token.text == "^T" and "T" in variables:
+                raise self._double(
+                    variables["T"], "the mark of a transpose", "A.T for a transpose or x^(T) for a power", token
+                )
+            if token.text == "sigmoid" and token.kind == "function" and token.end - token.start < len("sigmoid"):
+                double = variables.get("σ") or variables.get("sigma")
+                if double:
+                    raise self._double(double, "the sigmoid function", "sigmoid(...) for the function", token)
+
+    def _double(self, token: Token, meaning: str, instead: str, elsewhere: Token) -> ExpressionError:
+        return ExpressionError(
+            f"'{token.text}' at column {token.start + 1} is a variable, but at column {elsewhere.start + 1}"
+            f" it is {meaning}; write {instead}, or rename the variable",
+            self.text,
+            token.start + 1,
+        )
+
+    def _one(self, name: str, start: int) -> Token:
+        end = start + len(name)
+        if name in self.known:
+            return Token("variable", self.known[name], start, end)
+        if name in _CONSTANTS:
+            return Token("constant", _CONSTANTS[name], start, end)
+        return Token("variable", self.spelled.setdefault(_GREEK_NAMES.get(name, name), name), start, end)
+
+    def _pieces(self, token: Token) -> list[str]:
+        name = token.text
+        if self.given is not None:
+            pieces = _fewest(name, lambda piece: piece in self.known or piece in _CONSTANTS)
+            if pieces:
+                return pieces
+        parts = _PIECE.findall(name)
+        if self.given is None:
+            parts = [piece for part in parts for piece in self._letters(part)]
+        for part in parts:
+            function = _glued_function(part)
+            if function and part not in self.known:
+                argument = part[len(function) :]
+                raise ExpressionError(
+                    f"unknown name '{part}' at column {token.start + 1}; for the function {function} write"
+                    f" {function}({argument}), for a variable choose a name that does not start with a function",
+                    self.text,
+                    token.start + 1,
+                )
+        return parts
+
+    def _letters(self, part: str) -> list[str]:
+        """The letters, Greek names, constants and known names in a short name; any other part as it is."""
+        short = len(part) <= _SPLIT_UP_TO and part.isascii() and part.isalpha()
+        if not short or part in _GREEK_LETTERS or _glued_function(part):
+            return [part]
+        return _fewest(part, self._is_piece) or [part]
+
+    def _is_piece(self, piece: str) -> bool:
+        return len(piece) == 1 or piece in self.known or piece in _CONSTANTS or piece in _GREEK_LETTERS
+
+
+def _glued_function(part: str) -> str | None:
+    """`sin` for `sinx`; `sinxy` and longer are left to be names."""
+    return part[:-1] if part[:-1] in SPELLINGS and part[-1].isalpha() and len(part) > 2 else None
+
+
+def _fewest(name: str, is_piece: Callable[[str], bool]) -> list[str] | None:
+    """The fewest pieces that spell `name` side by side, the longest first where several do; None where none do."""
+    best: list[list[str] | None] = [None] * len(name) + [[]]
+    for start in range(len(name) - 1, -1, -1):
+        for end in range(len(name), start, -1):
+            rest, here = best[end], best[start]
+            if rest is not None and (here is None or len(rest) + 1 < len(here)) and is_piece(name[start:end]):
+                best[start] = [name[start:end], *rest]
+    return best[0]

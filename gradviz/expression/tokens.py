@@ -1,0 +1,120 @@
+"""Math text -> tokens, by one regular expression; Unicode operators become plain ones, every token keeps its place."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final, NamedTuple
+
+from gradviz.errors import ExpressionError
+from gradviz.expression.limits import MAX_NAME_CHARACTERS, MAX_NUMBER_CHARACTERS
+
+GREEK: Final = "Α-ΡΣ-Ωα-ω"
+"""Greek letters, for a character class."""
+
+_VARIANTS: Final = "µϐϑϕϖϰϱϵ"
+"""Letters that NFKC (what Python does to identifiers) turns into plain Greek ones."""
+
+_TOKEN: Final = re.compile(
+    rf"""
+    (?P<space>[ \t\r\f\v\u00a0\u2009\u202f\u2062]+)
+  | (?P<newline>\n)
+  | (?P<transpose>\.T(?![A-Za-z0-9_{GREEK}])|ᵀ)
+  | (?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
+  | (?P<name>[A-Za-z_{GREEK}{_VARIANTS}][A-Za-z0-9_{GREEK}{_VARIANTS}₀-₉]*)
+  | (?P<superscript>[⁺⁻]?[⁰¹²³⁴-⁹]+)
+  | (?P<operator>\*\*|<=|>=|==|!=|[-+*/^@(),;=<>|‖·×∙⋅∗−–÷∕≤≥≠])
+    """,
+    re.VERBOSE,
+)
+_PLAIN: Final = {
+    **dict.fromkeys("·×∙⋅∗", "*"),
+    **dict.fromkeys("−–", "-"),
+    **dict.fromkeys("÷∕", "/"),
+    "**": "^",
+    "≤": "<=",
+    "≥": ">=",
+    "≠": "!=",
+}
+_SUPERSCRIPT_DIGITS: Final = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
+_CONTINUES: Final = frozenset("+-*/^@=,") | {"<", "<=", ">", ">=", "==", "!="}
+_HINTS: Final = {
+    "!": "factorials are not supported",
+    "'": "write A.T or transpose(A) for a transpose",
+    "′": "write A.T or transpose(A) for a transpose",
+    "[": "use parentheses ( ) to group",
+    "]": "use parentheses ( ) to group",
+    "{": "use parentheses ( ) to group",
+    "}": "use parentheses ( ) to group",
+    "√": "write sqrt(x)",
+    "&": "for two conditions write one where inside another",
+}
+_ACCEPTED: Final = "accepted are numbers, Latin and Greek letters, and + - * / ^ @ ( ) , = ; | < <= > >= == !="
+
+
+class Token(NamedTuple):
+    """One token.
+
+    Attributes:
+        kind: "number", "name", "superscript", "transpose", "end", or the operator itself in its plain spelling;
+            both `;` and a newline that ends a statement are ";". The parser's names module turns "name" into
+            "variable", "constant" or "function".
+        text: the plain spelling.
+        start, end: its place in the text, 0-based, end excluded.
+    """
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+def tokenize(text: str) -> list[Token]:
+    """The tokens of `text`, closed by one of kind "end".
+
+    A newline ends a statement, except inside parentheses and after an operator.
+
+    >>> [token.text for token in tokenize("2πx² − 1")]
+    ['2', 'πx', '2', '-', '1', '']
+    """
+    tokens: list[Token] = []
+    place, depth = 0, 0
+    while place < len(text):
+        match = _TOKEN.match(text, place)
+        if match is None:
+            raise _unexpected_character(text, place)
+        kind, spelling, start, place = match.lastgroup or "", match.group(), place, match.end()
+        if kind == "space":
+            continue
+        if kind == "newline":
+            if depth == 0 and tokens and tokens[-1].kind not in _CONTINUES:
+                tokens.append(Token(";", ";", start, place))
+            continue
+        if kind == "operator":
+            kind = spelling = _PLAIN.get(spelling, spelling)
+            depth = max(0, depth + (kind == "(") - (kind == ")"))
+        elif kind == "superscript":
+            spelling = spelling.translate(_SUPERSCRIPT_DIGITS)
+        elif kind == "name" and not spelling.isascii():
+            spelling = unicodedata.normalize("NFKC", spelling)  # one character stays one character for all accepted ones
+        longest = MAX_NAME_CHARACTERS if kind == "name" else MAX_NUMBER_CHARACTERS
+        if len(spelling) > longest:
+            raise ExpressionError(
+                f"the {kind} at column {start + 1} has {len(spelling)} characters; at most {longest} are accepted",
+                readable(text),
+                start + 1,
+            )
+        tokens.append(Token(kind, spelling, start, place))
+    tokens.append(Token("end", "", len(text), len(text)))
+    return tokens
+
+
+def readable(text: str) -> str:
+    """`text` with a mark in place of each character that no terminal should get: lone surrogates, control characters."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+
+
+def _unexpected_character(text: str, place: int) -> ExpressionError:
+    character = text[place]
+    hint = _HINTS.get(character, _ACCEPTED)
+    return ExpressionError(f"unexpected character {character!r} at column {place + 1}; {hint}", readable(text), place + 1)
