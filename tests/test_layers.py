@@ -36,6 +36,7 @@ LAYERS = [
     ["check"],
     ["view"],
     ["render"],
+    ["listing", "schema", "target"],
     ["app", "cli"],
 ]
 

@@ -1,0 +1,161 @@
+"""The command line: `gradviz trace TARGET` and `gradviz check TARGET`.
+
+Exit codes: 0 fine, 1 a check found a mismatch, 2 bad input. What is asked for goes to standard output, all else to standard
+error. `--json` prints one object: of `trace` as `gradviz.schema` describes it; of `check` the keys `schema`, `gradviz` and
+`target` of that schema and `check`, which is `CheckReport.to_dict()`. `trace --check --json` has the keys of both.
+
+What a command needs is imported when it runs, so that `--help` does not wait for sympy and Graphviz.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gradviz.errors import GradvizError
+
+if TYPE_CHECKING:
+    from gradviz.check import CheckReport
+    from gradviz.graph import GradGraph
+
+MISMATCH = 1
+INTERRUPTED = 130
+
+
+class Refusal(click.ClickException):
+    """A `GradvizError` as a sentence on standard error, without a traceback; exit code 2."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """The group that turns what gradviz refuses into a sentence and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GradvizError as refusal:
+            raise Refusal(str(refusal)) from refusal
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+def target_options(command: Any) -> Any:
+    """The argument and the options that every command has."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object (its schema: gradviz/schema.py)."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."),
+        click.option(
+            "--at", multiple=True, metavar="NAME=VALUE", help="Value of a variable: --at x=2, --at 'A=[[1,2],[3,4]]'."
+        ),
+        click.argument("target"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gradviz-explorer", prog_name="gradviz")
+def main() -> None:
+    """See, explain and check the gradients of PyTorch code.
+
+    TARGET is math text such as "x*y + sin(pi*x)", with a value for each variable given by --at, or file.py:name, a function
+    without arguments that returns a scalar loss tensor or a triple (model, inputs, loss).
+
+    Exit codes: 0 fine, 1 a check found a mismatch, 2 bad input.
+    """
+
+
+@main.command("trace")
+@target_options
+@click.option(
+    "-o", "--output", multiple=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write a picture: .svg, .png, .pdf or .dot; may be repeated.",
+)  # fmt: skip
+@click.option("--theme", default="light", show_default=True, type=click.Choice(["light", "dark", "slides"]))
+@click.option("--direction", type=click.Choice(["LR", "BT"]), help="From left to right, or from the bottom to the top.")
+@click.option("--max-nodes", type=click.IntRange(min=1), help="Draw at most so many nodes, those nearest to the output.")
+@click.option("--dpi", type=click.FloatRange(min=10, max=1200), help="Pixels per inch of a PNG.")
+@click.option("--check", "checked", is_flag=True, help="Check against sympy; verdicts go onto the picture.")
+def trace_command(
+    target: str,
+    at: tuple[str, ...],
+    device: str,
+    as_json: bool,
+    output: tuple[Path, ...],
+    theme: str,
+    direction: str | None,
+    max_nodes: int | None,
+    dpi: float | None,
+    checked: bool,
+) -> None:
+    """Show every value, every local partial and every gradient of TARGET."""
+    from gradviz.target import graph_of_target
+
+    graph = graph_of_target(target, at=at, device=device)
+    report = graph.check() if checked else None
+    drawing = {"theme": theme, "direction": direction, "max_nodes": max_nodes}
+    for path in output:
+        draw(graph, report, path, dpi, {name: value for name, value in drawing.items() if value is not None})
+    if as_json:
+        from gradviz.schema import graph_document
+
+        print_json(graph_document(graph, target) | ({} if report is None else {"check": report.to_dict()}))
+    else:
+        from gradviz.listing import listing
+
+        click.echo(listing(graph) + ("" if report is None else f"\n\n{report}"))
+    exit_with(report)
+
+
+@main.command("check")
+@target_options
+@click.option("--samples", default=8, show_default=True, help="Rows of a large Jacobian that are looked at one by one.")
+@click.option("--seed", default=0, show_default=True, help="What those rows are drawn from.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="What is not checked by then is unverified.")
+def check_command(
+    target: str,
+    at: tuple[str, ...],
+    device: str,
+    as_json: bool,
+    samples: int,
+    seed: int,
+    time_limit: float | None,
+) -> None:
+    """Check every local partial, value and gradient of TARGET against sympy."""
+    from gradviz.target import graph_of_target
+
+    graph = graph_of_target(target, at=at, device=device)
+    progress = not as_json and sys.stderr.isatty()
+    report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit, progress=progress)
+    if as_json:
+        from gradviz.schema import header
+
+        print_json(header(target) | {"check": report.to_dict()})
+    else:
+        click.echo(str(report))
+    exit_with(report)
+
+
+def draw(graph: GradGraph, report: CheckReport | None, path: Path, dpi: float | None, choices: dict[str, Any]) -> None:
+    """Writes one picture and says so."""
+    from gradviz.render import DPI, render
+    from gradviz.view import view_of
+
+    render(view_of(graph, report=report, **choices), path, dpi=dpi or DPI)
+    click.echo(f"wrote {path}", err=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One object; the numbers in it are finite, so that any JSON reader takes it."""
+    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def exit_with(report: CheckReport | None) -> None:
+    """Ends the command with 1 where a check found a mismatch."""
+    if report is not None and not report.ok:
+        click.get_current_context().exit(MISMATCH)

@@ -1,0 +1,127 @@
+"""GradGraph -> text for the terminal: the values, the local partials and the gradients, a table each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from gradviz.check.formulas import edge_name
+from gradviz.errors import PartialError
+from gradviz.graph import GradGraph, Use
+from gradviz.partials import LocalPartial
+from gradviz.symbolic import formula_text
+from gradviz.view.notation import call_text, number_text, shorten
+from gradviz.view.summary import value_lines
+
+ROWS = 60
+FORMULA_LENGTH = 40
+
+
+def listing(graph: GradGraph) -> str:
+    """What was traced, as text. Long graphs are cut in the middle of each table; what is left out is counted.
+
+    >>> import torch
+    >>> from gradviz.trace import trace
+    >>> x, y = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    >>> print(listing(trace(lambda: x * y)))  # doctest: +ELLIPSIS
+    value  call   forward  cotangent  line
+    ─────  ─────  ───────  ─────────  ...
+    x             2        3
+    y             3        2
+    a      x × y  6        1          ...
+    <BLANKLINE>
+    partial  formula  number  contribution
+    ───────  ───────  ──────  ────────────
+    ∂a/∂x    y        3       3
+    ∂a/∂y    x        2       2
+    <BLANKLINE>
+    gradient
+    ────────  ─
+    ∂a/∂x     3
+    ∂a/∂y     2
+    """
+    values = [_value_row(graph, node) for node in graph]
+    uses = [use for node in graph for use in graph.arguments_of(node) if use.partial is not None or use.cut]
+    output = graph.nodes[graph.output]["name"]
+    gradients = [
+        (f"∂{output}/∂{shorten(name, 30)}", "none reached it" if gradient is None else _text(gradient))
+        for name, gradient in graph.gradients().items()
+    ]
+    tables = [
+        table(("value", "call", "forward", "cotangent", "line"), values),
+        table(("partial", "formula", "number", "contribution"), [_edge_row(graph, use) for use in _ends(uses)], len(uses)),
+        table(("gradient", ""), gradients),
+    ]
+    return "\n\n".join(tables)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], total: int | None = None) -> str:
+    """Columns under a header; a column without anything in it is left out.
+
+    Args:
+        header: one title per column.
+        rows: all rows, or the two ends of a longer list.
+        total: how many rows there are in all, where `rows` holds only the ends.
+    """
+    shown = list(_ends(rows))
+    kept = [place for place in range(len(header)) if place == 0 or any(row[place] for row in shown)]
+    lines = [[row[place] for place in kept] for row in (header, *shown)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["─" * width for width in widths])
+    missing = (len(rows) if total is None else total) - len(shown)
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    if missing:
+        texts.insert(2 + len(shown) // 2, f"... {missing} more; --json has all")
+    return "\n".join(texts)
+
+
+def _ends(rows: Sequence[Any]) -> Iterator[Any]:
+    """All rows, or the first and last of very many."""
+    yield from rows if len(rows) <= ROWS else (*rows[: ROWS // 2], *rows[-ROWS // 2 :])
+
+
+def _value_row(graph: GradGraph, node: int) -> tuple[str, ...]:
+    attributes = graph.nodes[node]
+    value, cotangent = graph.value(node), graph.cotangent(node)
+    return (
+        shorten(attributes["name"], 30),
+        _call(graph, node),
+        attributes["value_missing"] if value is None else _text(value),
+        "" if cotangent is None else _text(cotangent),
+        attributes["source"],
+    )
+
+
+def _call(graph: GradGraph, node: int) -> str:
+    attributes = graph.nodes[node]
+    if attributes["kind"] != "op":
+        return ""
+    operands = {use.edge[2]: graph.output_name(use.edge[0], use.output) for use in graph.arguments_of(node)}
+    return call_text(attributes["op"], operands, attributes["call"])
+
+
+def _edge_row(graph: GradGraph, use: Use) -> tuple[str, ...]:
+    name = edge_name(graph, use.edge)
+    if use.partial is None:
+        return (name, f"cut: {use.cut}", "", "")
+    formula = use.partial.formula
+    written = "" if formula is None else shorten(formula_text(formula), FORMULA_LENGTH)
+    return (name, written, _number(use.partial), "" if use.contribution is None else _text(use.contribution))
+
+
+def _number(partial: LocalPartial) -> str:
+    """The partial itself where it is one number, else its shape."""
+    try:
+        if partial.out_shape == partial.in_shape == ():
+            return number_text(float(partial))
+        return f"{list(partial.out_shape)} x {list(partial.in_shape)}"
+    except PartialError as refusal:
+        return str(refusal)
+
+
+def _text(value: Tensor) -> str:
+    """The number, the elements, or dtype, shape and statistics, on one line."""
+    lines = value_lines(value.detach())
+    return lines[1] if len(lines) == 3 else "  ".join(lines)

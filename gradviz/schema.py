@@ -1,0 +1,153 @@
+"""GradGraph -> plain values for JSON: what `gradviz trace --json` prints, schema version 1.
+
+    schema      1; it grows when a key changes its meaning or goes, not when one is added
+    gradviz     version of gradviz
+    target      as given on the command line
+    outputs     ids of the output nodes
+    nodes       one object per node, in forward order:
+        id, name, kind ("leaf", "op", "constant"), op, expression, shape, dtype, device, requires_grad, module, source,
+        value_missing, backward_order, is_output: the node attributes of `GradGraph`
+        value, cotangent: a tensor object; null where there is none; a list of them where a call has several outputs
+    edges       one object per use of a value:
+        tail, head, key (argument position), argument (the name in torch's schema), output (which of the tail's)
+        name ("∂c/∂a"), cut ("" or why no gradient flows)
+        contribution: a tensor object or null
+        partial: null, or an object
+            in_shape, out_shape
+            formula: text, or null where none is known
+            jacobian: a tensor object of shape out_shape + in_shape; null above 1,000 elements, or where `error` says why
+            error: "" or why autograd's node cannot be asked
+    gradients   leaf name -> tensor object, or null where no gradient reached the leaf
+
+A tensor object has `shape`, `dtype` and `values`: a number or nested lists. Above 1,000 elements `values` is null, and
+`mean`, `min` and `max` stand in (of the finite elements, or of their moduli; null without any). Numbers that are not finite
+are the texts "nan", "inf" and "-inf"; a complex number is the list [real, imaginary].
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradviz.check.formulas import edge_name
+from gradviz.errors import PartialError
+from gradviz.graph import GradGraph, Use
+from gradviz.partials import LocalPartial
+from gradviz.symbolic import formula_text
+
+SCHEMA = 1
+MAX_ELEMENTS = 1000
+AS_THEY_ARE = (
+    *("name", "kind", "op", "expression", "requires_grad"),
+    *("module", "source", "value_missing", "backward_order", "is_output"),
+)
+
+
+def graph_document(graph: GradGraph, target: str) -> dict[str, Any]:
+    """The whole graph, as the module describes it."""
+    return {
+        **header(target),
+        "outputs": graph.outputs,
+        "nodes": [_node(node, graph.nodes[node]) for node in graph],
+        "edges": [_edge(graph, use) for node in graph for use in graph.arguments_of(node)],
+        "gradients": {name: _tensor(gradient) for name, gradient in graph.gradients().items()},
+    }
+
+
+def header(target: str) -> dict[str, Any]:
+    """The keys that every document begins with."""
+    return {"schema": SCHEMA, "gradviz": _version(), "target": target}
+
+
+def _node(node: int, attributes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": node,
+        **{key: attributes[key] for key in AS_THEY_ARE},
+        "shape": _shape(attributes["shape"]),
+        "dtype": _dtype(attributes["dtype"]),
+        "device": str(attributes["device"]),
+        "value": _one_or_several(attributes["value"]),
+        "cotangent": _one_or_several(attributes["cotangent"]),
+    }
+
+
+def _edge(graph: GradGraph, use: Use) -> dict[str, Any]:
+    tail, head, key = use.edge
+    return {
+        "tail": tail,
+        "head": head,
+        "key": key,
+        "argument": use.argument,
+        "output": use.output,
+        "name": edge_name(graph, use.edge),
+        "cut": use.cut,
+        "contribution": _tensor(use.contribution),
+        "partial": None if use.partial is None else _partial(use.partial),
+    }
+
+
+def _partial(partial: LocalPartial) -> dict[str, Any]:
+    jacobian, error = None, ""
+    try:
+        if math.prod((*partial.out_shape, *partial.in_shape)) <= MAX_ELEMENTS:
+            jacobian = _tensor(partial.jacobian())
+    except PartialError as refusal:
+        error = str(refusal)
+    formula = partial.formula
+    return {
+        "in_shape": list(partial.in_shape),
+        "out_shape": list(partial.out_shape),
+        "formula": None if formula is None else formula_text(formula),
+        "jacobian": jacobian,
+        "error": error,
+    }
+
+
+def _one_or_several(value: Any) -> Any:
+    return [_tensor(item) for item in value] if isinstance(value, tuple) else _tensor(value)
+
+
+def _tensor(value: Tensor | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    described: dict[str, Any] = {"shape": list(value.shape), "dtype": _dtype(value.dtype)}
+    dense = value.detach().to_dense() if value.layout != torch.strided else value.detach()
+    if dense.numel() <= MAX_ELEMENTS:
+        return described | {"values": _numbers(dense.cpu().tolist())}
+    return described | {"values": None} | _statistics(dense)
+
+
+def _statistics(value: Tensor) -> dict[str, Any]:
+    numbers = value.abs() if value.is_complex() else value
+    numbers = numbers.to(torch.float64)
+    finite = numbers[torch.isfinite(numbers)]
+    if not finite.numel():
+        return {"mean": None, "min": None, "max": None}
+    return {"mean": finite.mean().item(), "min": finite.min().item(), "max": finite.max().item()}
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    if isinstance(value, complex):
+        return [_numbers(value.real), _numbers(value.imag)]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _shape(shape: tuple[Any, ...]) -> list[Any]:
+    return [list(item) if isinstance(item, tuple) else item for item in shape]
+
+
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("gradviz-explorer")
+    except importlib.metadata.PackageNotFoundError:  # run from its folder, not installed
+        return ""

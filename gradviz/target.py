@@ -1,0 +1,215 @@
+"""What is named on the command line -> a traced graph: math text, or `file.py:name` for a function in a file.
+
+The function takes no arguments and returns a scalar loss, or a triple `(model, inputs, loss)` as `trace` takes them:
+`inputs` is a tensor, a tuple of positional inputs or a dict of keyword inputs; `loss` maps the model's output to the scalar
+loss, or is None where that output is the loss. It runs once. The file is loaded only because the user named it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import inspect
+import json
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from gradviz.errors import GradvizError, InputError
+from gradviz.expression import parse
+from gradviz.graph import GradGraph
+from gradviz.trace import record, trace
+
+_FILE_AND_NAME = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
+_RETURNS = "a target function returns a scalar loss tensor or a triple (model, inputs, loss)"
+
+
+def graph_of_target(target: str, *, at: Iterable[str] = (), device: str = "auto") -> GradGraph:
+    """Traces a target of the command line.
+
+    Args:
+        target: math text, or `file.py:name`.
+        at: values for the variables of math text, each as `name=value`.
+        device: "auto" or a torch device. A function runs with it as torch's default device, so tensors that it makes
+            without saying where are made there.
+
+    Raises:
+        GradvizError: the target, a value or the device is not accepted, or the code in the file fails.
+
+    >>> graph_of_target("x * y", at=["x=2", "y=3"], device="cpu").gradients()["x"].item()
+    3.0
+    """
+    found = _FILE_AND_NAME.fullmatch(target)
+    if found is None:
+        return _graph_of_text(target, values_of(at), device)
+    given = list(at)
+    if given:
+        raise InputError(f"--at {given[0]}: values go with math text; {target} names a function, which takes no arguments")
+    return _graph_of_function(Path(found["file"]), found["name"], device)
+
+
+def values_of(assignments: Iterable[str]) -> dict[str, Any]:
+    """`["x=2", "A=[[1, 2], [3, 4]]"]` -> numbers and nested lists by name.
+
+    Raises:
+        InputError: an assignment is not `name=value`, or a name is given twice.
+
+    >>> values_of(["x=.5", "A=[[1, 0.5], [3, 4]]"])
+    {'x': 0.5, 'A': [[1, 0.5], [3, 4]]}
+    """
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        name, separator, text = (part.strip() for part in assignment.partition("="))
+        if not separator or not name:
+            raise InputError(f"--at {assignment}: accepted is name=value, as in --at x=2 or --at 'A=[[1, 2], [3, 4]]'")
+        if name in values:
+            raise InputError(f"--at {assignment}: {name} has a value already")
+        values[name] = _value(text, assignment)
+    return values
+
+
+def _graph_of_text(text: str, values: Mapping[str, Any], device: str) -> GradGraph:
+    expression = parse(text, variables=tuple(values) or None)
+    missing = [name for name in expression.variables if name not in values]
+    if missing:
+        example = " ".join(f"--at {name}=2" for name in missing)
+        raise InputError(f'no value for {", ".join(missing)} in "{expression}"; give one to each variable, as in {example}')
+    return trace(text, at=values, device=device)
+
+
+def _value(text: str, assignment: str) -> Any:
+    with contextlib.suppress(ValueError):
+        return float(text)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"--at {assignment}: the value is neither a number nor a nested list of numbers such as [[1, 2], [3, 0.5]]"
+        ) from error
+
+
+def _graph_of_function(path: Path, name: str, device: str) -> GradGraph:
+    with _folder_on_path(path):
+        function = _function(_loaded(path), path, name)
+        with _default_device(device), record() as tape:
+            result = _called(function, path, name)
+        if isinstance(result, Tensor):
+            return tape.trace(result)
+        model, inputs, loss = _triple(result, path, name)
+        del tape
+        args, kwargs = _arguments(inputs)
+        try:
+            return trace(model, *args, loss=loss, device=device, at=kwargs)
+        except GradvizError:
+            raise
+        except Exception as error:
+            _refuse(error, path, name)
+
+
+@contextlib.contextmanager
+def _folder_on_path(path: Path) -> Iterator[None]:
+    """The file's imports find what lies beside it, as when Python runs the file."""
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
+
+
+def _loaded(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} cannot be loaded as Python code")
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(path.stem)
+    sys.modules[path.stem] = module  # dataclasses and pickle look their module up by name
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        if before is None:
+            del sys.modules[path.stem]
+        else:
+            sys.modules[path.stem] = before
+        _refuse(error, path, "")
+    return module
+
+
+def _function(module: ModuleType, path: Path, name: str) -> Callable[[], Any]:
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = [
+            key
+            for key, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
+        ]
+        what = "no function" if function is None else f"a {type(function).__name__}, not a function,"
+        raise InputError(f"{path} has {what} called {name}; its functions are: {', '.join(known) or 'none'}")
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise InputError(f"{path}:{name} needs arguments ({error}); accepted is a function without any") from error
+    except ValueError:  # a builtin without a signature: calling it will tell
+        pass
+    return function  # type: ignore[no-any-return]
+
+
+def _default_device(device: str) -> contextlib.AbstractContextManager[Any]:
+    if device == "auto":
+        return contextlib.nullcontext()
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0]
+        raise InputError(
+            f"device {device!r} cannot be used here ({why}); accepted: auto, cpu, cuda where there is one"
+        ) from error
+    return chosen
+
+
+def _called(function: Callable[[], Any], path: Path, name: str) -> Any:
+    try:
+        return function()
+    except GradvizError:
+        raise
+    except (Exception, SystemExit) as error:
+        _refuse(error, path, name)
+
+
+def _triple(result: Any, path: Path, name: str) -> tuple[nn.Module, Any, Callable[[Any], Any] | None]:
+    if isinstance(result, tuple) and len(result) == 3:
+        model, inputs, loss = result
+        if isinstance(model, nn.Module) and (loss is None or callable(loss)):
+            return model, inputs, loss
+    what = type(result).__name__
+    if isinstance(result, tuple):
+        what = f"({', '.join(type(item).__name__ for item in result)})"
+    raise InputError(f"{path}:{name} returned {what}; {_RETURNS}")
+
+
+def _arguments(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    if isinstance(inputs, (tuple, list)):
+        return tuple(inputs), {}
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    return (inputs,), {}
+
+
+def _refuse(error: BaseException, path: Path, name: str) -> NoReturn:
+    """Whatever the user's code raised, as one sentence with the deepest of the file's own lines."""
+    own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name == path.name]
+    line = error.lineno if isinstance(error, SyntaxError) else own[-1] if own else None
+    where = f"{path}:{line}" if line else str(path)
+    doing = f"{name} failed" if name else "the file cannot be loaded"
+    raise InputError(f"{where}: {doing}: {type(error).__name__}: {error}") from error

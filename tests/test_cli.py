@@ -1,0 +1,126 @@
+"""The command line: what it prints, what it writes, how it exits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gradviz.cli import main
+
+TEXT = ["x*y + sin(pi*x)", "--at", "x=2", "--at", "y=3", "--device", "cpu"]
+
+WRONG = '''
+import torch
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        (x,) = ctx.saved_tensors
+        return cotangent * 2.002 * x
+
+def loss():
+    x = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    return torch.tanh(Square.apply(x) / 10)
+'''
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+def test_trace_prints_values_partials_and_gradients() -> None:
+    result = run("trace", *TEXT)
+    assert result.exit_code == 0
+    assert "x × y" in result.stdout
+    assert "∂c/∂b" in result.stdout
+    assert "6.142" in result.stdout.partition("gradient")[2]
+
+
+def test_trace_writes_every_picture_that_is_asked_for(tmp_path: Path) -> None:
+    svg, dot = tmp_path / "graph.svg", tmp_path / "graph.dot"
+    result = run("trace", *TEXT, "-o", str(svg), "-o", str(dot), "--theme", "slides", "--direction", "BT")
+    assert result.exit_code == 0
+    assert svg.read_text().startswith(("<svg", "<?xml"))
+    assert "digraph" in dot.read_text()
+    assert result.stderr == f"wrote {svg}\nwrote {dot}\n"
+
+
+def test_json_of_trace_is_one_object_of_schema_1() -> None:
+    document = json.loads(run("trace", *TEXT, "--json").stdout)
+    assert document["schema"] == 1
+    assert document["target"] == TEXT[0]
+    assert document["gradients"]["y"] == {"shape": [], "dtype": "float64", "values": 2.0}
+    assert {edge["partial"]["formula"] for edge in document["edges"]} == {"y", "x", "π", "cos(b)", "1"}
+
+
+def test_check_of_a_right_expression_exits_with_0() -> None:
+    result = run("check", *TEXT)
+    assert result.exit_code == 0
+    assert "6 edges: 6 match (symbolic)." in result.stdout
+
+
+def test_check_of_a_wrong_backward_exits_with_1(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text(WRONG)
+    result = run("check", f"{path}:loss")
+    assert result.exit_code == 1
+    assert "MISMATCH" in result.stdout
+    assert run("trace", f"{path}:loss", "--check").exit_code == 1
+
+
+def test_json_of_a_wrong_backward_names_the_edge(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text(WRONG)
+    result = run("check", f"{path}:loss", "--json")
+    assert result.exit_code == 1
+    check = json.loads(result.stdout)["check"]
+    assert check["ok"] is False
+    assert [edge["verdict"] for edge in check["edges"]].count("mismatch") == 1
+
+
+def test_trace_with_check_has_the_keys_of_both_in_json() -> None:
+    document = json.loads(run("trace", *TEXT, "--check", "--json").stdout)
+    assert document["check"]["ok"] is True
+    assert document["nodes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trace", "x*y", "--at", "x=2"], 'no value for y in "x*y"; give one to each variable, as in --at y=2'),
+        (["trace", "x * foo(y)"], "column 5"),
+        (["trace", "x", "--at", "x=two"], "--at x=two: the value is neither a number nor a nested list"),
+        (["trace", "x", "--at", "x"], "accepted is name=value"),
+        (["trace", "x", "--at", "x=1", "--at", "x=2"], "x has a value already"),
+        (["trace", "x", "--at", "x=1", "--device", "abacus"], "device 'abacus' cannot be used here"),
+        (["trace", "x", "--at", "x=1", "-o", "graph.gif"], "unknown picture format"),
+        (["check", "missing.py:loss"], "there is no file missing.py"),
+        (["check", "x", "--at", "x=1", "--samples", "-1"], "samples"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["trace"], ["trace", "x", "--them", "dark"], ["draw", "x"]])
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["trace", "-h"], ["check", "--help"]])
+def test_help_is_printed(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 0
+    assert "TARGET" in result.stdout
