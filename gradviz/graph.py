@@ -9,8 +9,9 @@ per output of the call; `outputs` lists the places that are used, and an edge's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+import os
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import networkx as nx
 from torch import Tensor
@@ -20,6 +21,7 @@ from gradviz.errors import InputError
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
     from gradviz.partials import LocalPartial
+    from gradviz.view import Direction, Part, ThemeName, View
 
 Edge = tuple[int, int, int]
 """(tail, head, argument position)"""
@@ -135,6 +137,115 @@ class GradGraph(nx.MultiDiGraph):
         from gradviz.check import check
 
         return check(self, edges=edges, samples=samples, seed=seed, time_limit_s=time_limit_s, progress=progress)
+
+    def view(
+        self,
+        *,
+        report: CheckReport | None = None,
+        show: Collection[Part] | None = None,
+        max_nodes: int = 200,
+        max_edge_labels: int = 150,
+        direction: Direction | None = None,
+        theme: ThemeName = "light",
+    ) -> View:
+        """What is on the picture of this graph, decided before anything is drawn.
+
+        Args:
+            report: what `check()` found; puts a verdict on each edge and leaf, and on each node with a mismatch.
+            show: what is written on nodes and edges: any of "call", "value", "cotangent", "heat", "formula", "number",
+                "contribution", "verdict"; None for all but the contribution.
+            max_nodes: the budget; over it, the nodes nearest to the output stay and a note on the picture says so.
+            max_edge_labels: with more edges than this, only mismatches and cuts are labelled, and a note says so.
+            direction: "LR" from left to right, "BT" from the bottom to the top; None for "LR" unless the graph is deep.
+            theme: "light", "dark" or "slides".
+
+        Raises:
+            InputError: an option has a value that is not accepted.
+        """
+        from gradviz.view import DEFAULT_PARTS, view_of
+
+        return view_of(
+            self,
+            report=report,
+            show=DEFAULT_PARTS if show is None else show,
+            max_nodes=max_nodes,
+            max_edge_labels=max_edge_labels,
+            direction=direction,
+            theme=theme,
+        )
+
+    def to_dot(
+        self,
+        *,
+        report: CheckReport | None = None,
+        show: Collection[Part] | None = None,
+        max_nodes: int = 200,
+        max_edge_labels: int = 150,
+        direction: Direction | None = None,
+        theme: ThemeName = "light",
+    ) -> str:
+        """The picture as DOT text, which any Graphviz draws. The options are those of `view`; no process is started."""
+        from gradviz.render import dot_source
+
+        return dot_source(
+            self.view(
+                report=report,
+                show=show,
+                max_nodes=max_nodes,
+                max_edge_labels=max_edge_labels,
+                direction=direction,
+                theme=theme,
+            )
+        )
+
+    def render(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        format: Literal["svg", "png", "pdf", "dot", "gv"] | None = None,
+        report: CheckReport | None = None,
+        show: Collection[Part] | None = None,
+        max_nodes: int = 200,
+        max_edge_labels: int = 150,
+        direction: Direction | None = None,
+        theme: ThemeName = "light",
+        dpi: float = 144.0,
+        time_limit_s: float = 20.0,
+    ) -> bytes:
+        """Draws the picture, and writes it to `path` when one is given.
+
+        Args:
+            path: a file; its suffix decides the format unless `format` is given.
+            format: "svg", "png", "pdf" or "dot" (also "gv").
+            report, show, max_nodes, max_edge_labels, direction, theme: as for `view`.
+            dpi: pixels per inch of a PNG.
+            time_limit_s: seconds until drawing is given up. A picture that is not ready after most of them is tried
+                again without edge labels, and says so.
+
+        Returns:
+            the bytes of the file; for SVG, one `<svg>` element in UTF-8.
+
+        Raises:
+            InputError: an option of the view has a value that is not accepted.
+            RenderError: the format is unknown, the time is over, or the file cannot be written.
+        """
+        from gradviz.render import render
+
+        view = self.view(
+            report=report,
+            show=show,
+            max_nodes=max_nodes,
+            max_edge_labels=max_edge_labels,
+            direction=direction,
+            theme=theme,
+        )
+        return render(view, path, format=format, dpi=dpi, time_limit_s=time_limit_s)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: the picture; where it cannot be drawn, the line that says why."""
+        from gradviz.render import mimebundle
+
+        return mimebundle(self.view(), text=repr(self))
 
     def __str__(self) -> str:
         return repr(self)
