@@ -40,6 +40,8 @@ def run_call(call: OpCall, tensors: Sequence[Tensor]) -> tuple[Tensor | None, ..
         raise NoRule(f"{overload} draws random numbers, so it cannot be run again")
     if overload in _THROUGH:
         return (tensors[0].clone(),)
+    if overload is aten.as_strided_scatter.default:
+        return (_scattered(call, tensors[0], tensors[1]),)
     if any(argument.is_out for argument in overload._schema.arguments):
         raise NoRule(f"{overload} writes into a given tensor, which autograd does not follow")
     items = [tensor.clone() for tensor in tensors] if overload._schema.is_mutable else list(tensors)
@@ -64,6 +66,15 @@ def run_call(call: OpCall, tensors: Sequence[Tensor]) -> tuple[Tensor | None, ..
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise NoRule(f"{overload} cannot be run in float64: {str(error).splitlines()[0]}") from error
     return tuple(result) if isinstance(result, (list, tuple)) else (result,)
+
+
+def _scattered(call: OpCall, base: Tensor, source: Tensor) -> Tensor:
+    """as_strided_scatter by positions: torch's own derivative of it is wrong (seen on 2.13: gradcheck fails)."""
+    recorded = next(call.tensor_arguments()).tensor
+    layout = torch.empty_strided(recorded.shape, recorded.stride(), dtype=torch.int64)
+    positions = layout.copy_(torch.arange(base.numel()).view(base.shape)).as_strided(*call.args[2:])
+    flat = base.reshape(-1).index_put((positions.reshape(-1),), source.reshape(-1))
+    return flat.reshape(base.shape)
 
 
 class Replay:
