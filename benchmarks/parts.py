@@ -12,6 +12,7 @@ import gradviz
 from benchmarks.cases import SCALAR_AT, SCALAR_TEXT, chain
 from benchmarks.peers.gradviz_tool import run as trace_job
 from benchmarks.timing import median_ms
+from gradviz.check import check
 from gradviz.render import dot_source, svg_text
 from gradviz.view import view_of
 
@@ -56,8 +57,6 @@ class Imports:
 
 def text_to_svg(rounds: int) -> list[Part]:
     """The median time of every step from text to checked SVG, warm; each step starts from what the one before made."""
-
-    from gradviz.check import check
 
     def traced() -> gradviz.GradGraph:
         return gradviz.trace(SCALAR_TEXT, at=SCALAR_AT, device="cpu")
