@@ -24,7 +24,9 @@ help:
 	@echo "make clean  remove all that the other targets made"
 
 app: $(VENV)/ready
-	$(BIN)/streamlit run app.py --server.port $(PORT) --server.showEmailPrompt false --browser.gatherUsageStats false
+	$(BIN)/streamlit run app.py --server.address 127.0.0.1 --server.port $(PORT) \
+	    --server.allowedHosts localhost --server.allowedHosts 127.0.0.1 --server.fileWatcherType none \
+	    --server.showEmailPrompt false --browser.gatherUsageStats false
 
 test: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_ARGS)  # small tensors run faster on one thread
