@@ -185,11 +185,12 @@ def cut_product() -> nx.MultiDiGraph:
 
 def chain(length: int, *, fan: int = 0) -> nx.MultiDiGraph:
     """`length` nodes in a row; with `fan`, every `fan`-th of them also reads the leaf."""
+    slope = sympy.cos(sympy.Symbol("u"))
     sketch = Sketch()
     leaf = last = sketch.leaf("x", 1.0)
     for place in range(1, length):
         extra = [(leaf, (1, 1.0))] if fan and place % fan == 0 else []
-        last = sketch.op(f"v{place}", "add" if extra else "sin", 1.0, (last, ("cos(u)", 0.5)), *extra)
+        last = sketch.op(f"v{place}", "add" if extra else "sin", 1.0, (last, (slope, 0.5)), *extra)
     return sketch.finished(last)
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import struct
 import sys
@@ -43,16 +44,17 @@ def write_message(stream: io.RawIOBase, data: bytes) -> None:
 
 
 def font_configuration(folder: Path, system: str) -> str:
-    """A fontconfig file that adds the fonts in gradviz to those of the system, which may have none.
+    """A fontconfig file that adds the fonts in `folder` to those of the system, which may have none.
+
+    Without hinting, which rounds the width of each letter to whole pixels and sets small text unevenly.
 
     Args:
-        folder: a folder that may be written, for the cache.
+        folder: holds the fonts; fontconfig also puts its cache and notes there, so it must be open to writing.
         system: the system's own configuration file; need not exist.
     """
-    fonts = Path(__file__).parent / "fonts"
     return (
         '<?xml version="1.0"?>\n<!DOCTYPE fontconfig SYSTEM "fonts.dtd">\n<fontconfig>\n'
-        f'<include ignore_missing="yes">{_xml(system)}</include>\n<dir>{_xml(str(fonts))}</dir>\n'
+        f'<include ignore_missing="yes">{_xml(system)}</include>\n<dir>{_xml(str(folder))}</dir>\n'
         '<match target="font"><edit name="hinting" mode="assign"><bool>false</bool></edit></match>\n'
         f"<cachedir>{_xml(str(folder))}</cachedir>\n</fontconfig>\n"
     )
@@ -65,8 +67,12 @@ def serve(folder: Path) -> None:
         folder: where images, the font configuration and Graphviz's messages are put; the caller removes it.
     """
     requests, answers = _claim_streams(folder / "messages")
+    fonts = folder / "fonts"
+    fonts.mkdir()
+    for font in (Path(__file__).parent / "fonts").glob("*.ttf"):
+        shutil.copy(font, fonts)
     configuration = folder / "fonts.conf"
-    configuration.write_text(font_configuration(folder, os.environ.get("FONTCONFIG_FILE", "/etc/fonts/fonts.conf")))
+    configuration.write_text(font_configuration(fonts, os.environ.get("FONTCONFIG_FILE", "/etc/fonts/fonts.conf")))
     os.environ["FONTCONFIG_FILE"] = str(configuration)
     while (message := read_message(requests)) is not None:
         request = json.loads(message)

@@ -1,0 +1,115 @@
+"""Pictures measured: labels stay inside their shapes and off each other, by the metrics of the shipped font."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+
+import networkx as nx
+import pytest
+import sample_graphs as samples
+from PIL import ImageFont
+
+from gradviz import render
+from gradviz.render import svg_text
+from gradviz.view import view_of
+
+FONTS = Path(render.__file__).parent / "fonts"
+GRAPHS = {
+    "product": samples.product_plus_sine,
+    "tanh": samples.tanh_of_log,
+    "net": samples.two_layer_net,
+    "cut": samples.cut_product,
+    "sixty": lambda: samples.layered(12),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def contains(self, other: Box, slack: float) -> bool:
+        return (
+            self.left - slack <= other.left
+            and other.right <= self.right + slack
+            and self.top - slack <= other.top
+            and other.bottom <= self.bottom + slack
+        )
+
+    def overlaps(self, other: Box) -> bool:
+        return self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+
+
+@cache
+def font(bold: bool) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(FONTS / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"), 1000)
+
+
+def text_box(text: ElementTree.Element) -> Box:
+    """Where the letters of one text element are, from baseline to the height of capitals."""
+    size = float(text.get("font-size", "0"))
+    words = "".join(text.itertext()).replace("\xa0", " ").rstrip()
+    width = font(text.get("font-weight") == "bold").getlength(words) * size / 1000
+    x, y = float(text.get("x", "0")), float(text.get("y", "0"))
+    left = x - {"start": 0.0, "middle": width / 2, "end": width}[text.get("text-anchor", "start")]
+    return Box(left=left, top=y - 0.73 * size, right=left + width, bottom=y)
+
+
+def shape_box(group: ElementTree.Element) -> Box:
+    """The outline of a node."""
+    ellipse = group.find("{*}ellipse")
+    if ellipse is not None:
+        cx, cy, rx, ry = (float(ellipse.get(name, "0")) for name in ("cx", "cy", "rx", "ry"))
+        return Box(left=cx - rx, top=cy - ry, right=cx + rx, bottom=cy + ry)
+    path, polygon = group.find("{*}path"), group.find("{*}polygon")  # rounded or with corners; a heat map has a frame too
+    if path is not None:
+        points = path.get("d", "").replace("M", " ").replace("C", " ").replace("L", " ")
+    else:
+        points = "" if polygon is None else polygon.get("points", "")
+    pairs = [tuple(map(float, pair.split(","))) for pair in points.split()]
+    across, down = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return Box(left=min(across), top=min(down), right=max(across), bottom=max(down))
+
+
+def boxes(graph: nx.MultiDiGraph, **choices: object) -> tuple[dict[str, tuple[Box, list[Box]]], list[Box], list[Box]]:
+    """Node id -> outline and text; the labels of edges; the caption."""
+    view = view_of(graph, report=samples.report_with(graph), **choices)  # type: ignore[arg-type]
+    root = ElementTree.fromstring(svg_text(view))
+    nodes: dict[str, tuple[Box, list[Box]]] = {}
+    labels: list[Box] = []
+    for group in root.findall(".//{*}g[@class]"):
+        texts = [text_box(text) for text in group.findall("{*}text") if "".join(text.itertext()).strip()]
+        if str(group.get("class")).startswith("node"):
+            nodes[str(group.get("id"))] = shape_box(group), texts
+        elif str(group.get("class")).startswith("edge"):
+            labels += texts
+        else:
+            caption = texts
+    return nodes, labels, caption
+
+
+@pytest.mark.parametrize("direction", ["LR", "BT"])
+@pytest.mark.parametrize("theme", ["light", "dark", "slides"])
+@pytest.mark.parametrize("name", list(GRAPHS))
+def test_no_text_leaves_its_node_and_no_label_covers_another(name: str, theme: str, direction: str) -> None:
+    nodes, labels, caption = boxes(GRAPHS[name](), theme=theme, direction=direction)
+    assert labels
+    for outline, texts in nodes.values():
+        assert texts
+        assert all(outline.contains(text, slack=0.0) for text in texts)
+    everything = [*(outline for outline, _ in nodes.values()), *labels, *caption]
+    assert [pair for pair in combinations(everything, 2) if pair[0].overlaps(pair[1])] == []
+
+
+def test_a_text_that_is_too_wide_would_be_found() -> None:
+    nodes, _, _ = boxes(samples.cut_product())
+    outline, texts = nodes["node_0"]
+    wide = Box(left=texts[0].left, top=texts[0].top, right=outline.right + 1, bottom=texts[0].bottom)
+    assert not outline.contains(wide, slack=0.0)
+    assert texts[0].overlaps(wide)
