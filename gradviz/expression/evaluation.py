@@ -120,7 +120,8 @@ def _call(node: Node, parts: Sequence[_Value], text: str, given: Iterable[_Value
         raise _loose_row()
     match node:
         case UnaryOp():
-            return operator.neg(parts[0])  # type: ignore[arg-type]
+            negated: Tensor = operator.neg(parts[0])  # type: ignore[arg-type, assignment]  # no row gets here
+            return negated
         case Comparison():
             truth: Tensor = COMPARE[node.operator](parts[0], parts[1])
             return truth
