@@ -130,6 +130,8 @@ def _call(node: Node, parts: Sequence[_Value], text: str, given: Iterable[_Value
                 check_exponent(node, parts[1], text)
             elif node.implicit:
                 _check_implicit_product(parts)
+            if node.operator == "/" and isinstance(parts[1], Tensor) and not isinstance(parts[0], Tensor) and parts[0] == 1:
+                return torch.reciprocal(parts[1])  # torch runs `c/x` as reciprocal(x)*c; of 1/x that leaves one call
             return _ARITHMETIC[node.operator](parts[0], parts[1])
         case Call(function="where"):
             return _where(parts, given)
@@ -169,12 +171,11 @@ def _where(parts: Sequence[_Value], given: Iterable[_Value]) -> _Value:
     condition, then, otherwise = parts
     if not isinstance(condition, Tensor):
         return then if condition else otherwise
-    if not isinstance(then, Tensor) and not isinstance(
-        otherwise, Tensor
-    ):  # of two numbers torch would make float32 or int64
+    if not isinstance(then, Tensor) and not isinstance(otherwise, Tensor):
+        # of two numbers torch would make float32 or int64
         like = next((value for value in given if isinstance(value, Tensor) and value.is_floating_point()), None)
         dtype = torch.float64 if like is None else like.dtype
-        then = torch.full((), then, dtype=dtype, device=condition.device)  # type: ignore[arg-type]  # no row gets here
+        then = torch.tensor(then, dtype=dtype, device=condition.device)
     return torch.where(condition, then, otherwise)  # type: ignore[arg-type]
 
 
@@ -202,8 +203,8 @@ def _refused(node: Node, parts: Sequence[_Value], text: str, problem: Exception)
 
 
 def _accepted(node: Node, problem: Exception) -> str:
-    if isinstance(problem, ValueError):  # ours; it says what is accepted
-        return ""
+    if isinstance(problem, ValueError) or not any(word in str(problem) for word in ("size", "shape")):
+        return ""  # ours says what is accepted itself; others are about dtypes or dimensions
     if isinstance(node, BinaryOp) and node.operator == "@":
         return "; accepted are shapes where the left operand has as many columns as the right one has rows"
     if isinstance(node, (BinaryOp, Comparison)):

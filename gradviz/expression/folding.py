@@ -54,9 +54,12 @@ def check_constants(expression: Expression) -> None:
             if isinstance(node, Variable):
                 stack.append(values.get(node.name))
                 continue
+            if all_known(parts):
+                stack[first:] = [fold(node, parts, expression.text)]
+                continue
             if isinstance(node, BinaryOp) and node.operator == "^":
                 check_exponent(node, parts[1], expression.text)
-            stack[first:] = [fold(node, parts, expression.text) if all_known(parts) else None]
+            stack[first:] = [None]
         if isinstance(root, Comparison):
             raise _misplaced(root, expression.text)
         if name:
@@ -74,10 +77,19 @@ def fold(node: Node, parts: Sequence[Folded], text: str) -> Folded:
     Raises:
         ExpressionError: it is not a real finite number (`1/0`, `log(-1)`), or the function is none of numbers.
     """
+    if isinstance(node, BinaryOp) and node.operator == "^":
+        check_exponent(node, parts[1], text)
+    if _needs_variable(node, parts):
+        raise ExpressionError(
+            f"{_short(node)} at column {node.column} is made of constants only; accepted are vectors or matrices that"
+            " have a variable in them",
+            text,
+            node.column,
+        )
     try:
         value = _compute(node, parts)
     except (ValueError, ZeroDivisionError) as problem:
-        raise _no_number(node, text, "is not a real number" if _is_domain(problem) else str(problem)) from problem
+        raise _no_number(node, text, "is not a real number") from problem
     except OverflowError as problem:
         raise _no_number(node, text, "is too large") from problem
     if isinstance(value, complex):
@@ -113,7 +125,7 @@ def _compute(node: Node, parts: Sequence[Folded]) -> Folded | complex:
         case Call():
             scalar = FUNCTIONS[node.function].scalar
             if scalar is None:
-                raise ValueError(f"is {node.function} of a constant, but it needs a variable")
+                raise TypeError(f"{node.function} is not defined for numbers")
             return _bounded(scalar(*parts))
         case BinaryOp():
             return _bounded(_arithmetic(node.operator, parts[0], parts[1]))
@@ -135,23 +147,25 @@ def _arithmetic(sign: str, left: Folded, right: Folded) -> Folded | complex:
         case "^":
             result: Folded | complex = left**right
             return result
-    raise ValueError("is a matrix product of constants, but it needs vectors or matrices")
+    raise TypeError(f"{sign} is not defined for numbers")
 
 
 def _bounded(value: Folded | complex) -> Folded | complex:
     return float(value) if isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER else value
 
 
-def _is_domain(problem: Exception) -> bool:
-    """Whether it is Python's own complaint about a value outside the domain; ours start with a verb."""
-    return not str(problem).startswith(("is ", "of "))
+def _needs_variable(node: Node, parts: Sequence[Folded]) -> bool:
+    """Whether a node means something for vectors and matrices only: sums, `@`, and the largest element of one."""
+    if isinstance(node, BinaryOp):
+        return node.operator == "@"
+    if not isinstance(node, Call) or node.function == "where":
+        return False
+    return FUNCTIONS[node.function].scalar is None or (node.function in ("min", "max") and len(parts) == 1)
 
 
 def _no_number(node: Node, text: str, reason: str) -> ExpressionError:
-    shown = pretty(node)
-    shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
     return ExpressionError(
-        f"the constant {shown} at column {node.column} {reason}; accepted are constants with a real, finite value",
+        f"the constant {_short(node)} at column {node.column} {reason}; accepted are constants with a real, finite value",
         text,
         node.column,
     )
@@ -179,3 +193,8 @@ def _misplaced(node: Comparison, text: str) -> ExpressionError:
         text,
         node.column,
     )
+
+
+def _short(node: Node) -> str:
+    shown = pretty(node)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"

@@ -53,10 +53,6 @@ def _cbrt(x: Tensor) -> Tensor:
     return torch.sign(x) * torch.abs(x) ** (1 / 3)
 
 
-def _scalar_cbrt(x: Scalar) -> float:
-    return math.copysign(abs(x) ** (1 / 3), x)
-
-
 def _scalar_sigmoid(x: Scalar) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
@@ -104,7 +100,8 @@ def as_tensor_like(value: Value, other: Value) -> Tensor:
     """`value`; a number becomes a constant of the dtype and device of `other`. One of the two is a tensor."""
     if isinstance(value, Tensor):
         return value
-    return torch.full((), value, dtype=_main(other, "the other").dtype, device=_main(other, "the other").device)
+    like = _main(other, "one argument")
+    return torch.tensor(value, dtype=like.dtype, device=like.device)
 
 
 def _smaller(left: Value, right: Value) -> Value:
@@ -135,15 +132,6 @@ def _max(*values: Value) -> Tensor:
     for value in values[1:]:
         largest = _larger(largest, value)
     return _main(largest, "one argument")
-
-
-def _scalar_extreme(choose: Callable[..., Scalar]) -> Callable[..., Scalar]:
-    def extreme(*values: Scalar) -> Scalar:
-        if len(values) == 1:
-            raise ValueError("of one argument it needs a vector or matrix")
-        return choose(values)
-
-    return extreme
 
 
 def _clamp(x: Value, low: Value, high: Value) -> Tensor:
@@ -218,7 +206,7 @@ _TABLE: Final = (
     pointwise("log10", torch.log10, math.log10),
     pointwise("log1p", torch.log1p, math.log1p),
     pointwise("sqrt", torch.sqrt, math.sqrt),
-    pointwise("cbrt", _cbrt, _scalar_cbrt),
+    pointwise("cbrt", _cbrt, math.cbrt),
     pointwise("abs", torch.abs, abs),
     pointwise("sign", torch.sign, lambda x: (x > 0) - (x < 0), "sgn"),
     pointwise("erf", torch.erf, math.erf),
@@ -235,8 +223,8 @@ _TABLE: Final = (
     pointwise("gelu", F.gelu, lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2),
     pointwise("silu", F.silu, lambda x: x * _scalar_sigmoid(x), "swish"),
     Function(name="softplus", signature="softplus(x, beta=1)", most=2, tensor=_softplus, scalar=_scalar_softplus),
-    Function(name="min", signature="min(a, b, ...) or min(x)", most=None, tensor=_min, scalar=_scalar_extreme(min)),
-    Function(name="max", signature="max(a, b, ...) or max(x)", most=None, tensor=_max, scalar=_scalar_extreme(max)),
+    Function(name="min", signature="min(a, b, ...) or min(x)", most=None, tensor=_min, scalar=min),
+    Function(name="max", signature="max(a, b, ...) or max(x)", most=None, tensor=_max, scalar=max),
     Function(
         name="clamp", aliases=("clip",), signature="clamp(x, low, high)", least=3, most=3, tensor=_clamp,
         scalar=_scalar_clamp,

@@ -168,7 +168,7 @@ class _Parser(Cursor):
                 left = self.binary(cast(ArithmeticOperator, token.kind), left, right)
 
     def binary(self, operator: ArithmeticOperator, left: Node, right: Node, *, implicit: bool = False) -> Node:
-        self.count(left)
+        self.count(right)
         return BinaryOp(operator=operator, left=left, right=right, implicit=implicit, start=left.start, end=right.end)
 
     def starts_factor(self, token: Token) -> bool:

@@ -34,6 +34,10 @@ _CALLS: Final = {
     "sin": "sin", "cos": "cos", "tan": "tan", "asin": "asin", "acos": "acos", "atan": "atan", "atan2": "atan2",
     "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "asinh": "asinh", "acosh": "acosh", "atanh": "atanh",
     "exp": "exp", "log": "log", "Abs": "abs", "sign": "sign", "erf": "erf", "Max": "max", "Min": "min",
+    "expm1": "expm1", "log1p": "log1p", "log2": "log2", "log10": "log10",  # of sympy.codegen.cfunctions
+}  # fmt: skip
+_INVERSE_RECIPROCALS: Final = {
+    "acot": "atan", "asec": "acos", "acsc": "asin", "acoth": "atanh", "asech": "acosh", "acsch": "asinh",
 }  # fmt: skip
 _RECIPROCALS: Final = {"cot": "tan", "sec": "cos", "csc": "sin", "coth": "tanh", "sech": "cosh", "csch": "sinh"}
 _COMPARISONS: Final[dict[str, ComparisonOperator]] = {
@@ -47,7 +51,7 @@ _COMPARISONS: Final[dict[str, ComparisonOperator]] = {
 _CONSTANTS: Final = {"Pi": Constant(name="pi"), "Exp1": Constant(name="e")}
 _ACCEPTED: Final = (
     "accepted are real numbers, pi, E, symbols, +, *, powers, Piecewise with single comparisons, "
-    + ", ".join(sorted([*_CALLS, *_RECIPROCALS, "sqrt"]))
+    + ", ".join(sorted([*_CALLS, *_RECIPROCALS, *_INVERSE_RECIPROCALS, "sqrt"]))
 )
 
 
@@ -84,7 +88,7 @@ class _Reader:
     def read(self, value: Any, depth: int) -> Node:
         """The node of one sympy (sub-)expression."""
         self.nodes += 1
-        if self.nodes > MAX_NODES or depth > MAX_NESTING:
+        if self.nodes + len(value.args) > MAX_NODES or depth > MAX_NESTING:
             raise InputError(f"the sympy expression is too large; accepted are {MAX_NODES} parts nested {MAX_NESTING} deep")
         kind = type(value).__name__
         if value.is_Symbol:
@@ -106,6 +110,9 @@ class _Reader:
         if kind in _RECIPROCALS:
             denominator = Call(function=_RECIPROCALS[kind], arguments=(self.read(value.args[0], depth + 1),))
             return BinaryOp(operator="/", left=Number(value=1), right=denominator)
+        if kind in _INVERSE_RECIPROCALS:
+            reciprocal = BinaryOp(operator="/", left=Number(value=1), right=self.read(value.args[0], depth + 1))
+            return Call(function=_INVERSE_RECIPROCALS[kind], arguments=(reciprocal,))
         raise InputError(f"cannot read {kind} in the sympy expression {_short(value)}; {_ACCEPTED}")
 
     def symbol(self, value: Any) -> Node:
@@ -233,6 +240,8 @@ def _float(value: Any) -> Number:
         number = math.inf
     if number == math.inf:
         raise InputError("a number of the sympy expression is too large for a float; accepted are sizes up to 1.8e308")
+    if number == 0 and value != 0:
+        raise InputError("a number of the sympy expression is too small for a float; accepted are 0 and sizes from 5e-324")
     return Number(value=number)
 
 

@@ -36,6 +36,7 @@ _PLAIN: Final = {
     "≥": ">=",
     "≠": "!=",
 }
+_PROGRAMMERS_NUMBER: Final = re.compile(r"[0-9]+_[0-9]|0[xXbBoO][0-9]")  # 1_000 and 0x10 would read as products
 _SUPERSCRIPT_DIGITS: Final = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 _CONTINUES: Final = frozenset("+-*/^@=,") | {"<", "<=", ">", ">=", "==", "!="}
 _HINTS: Final = {
@@ -97,6 +98,13 @@ def tokenize(text: str) -> list[Token]:
             spelling = spelling.translate(_SUPERSCRIPT_DIGITS)
         elif kind == "name" and not spelling.isascii():
             spelling = unicodedata.normalize("NFKC", spelling)  # one character stays one character for all accepted ones
+        elif kind == "number" and _PROGRAMMERS_NUMBER.match(text, start):
+            raise ExpressionError(
+                f"the number at column {start + 1} is in a programming language's spelling; accepted are digits with a"
+                " point or an exponent: 1000, 1.5, 1e3",
+                readable(text),
+                start + 1,
+            )
         longest = MAX_NAME_CHARACTERS if kind == "name" else MAX_NUMBER_CHARACTERS
         if len(spelling) > longest:
             raise ExpressionError(
