@@ -34,6 +34,8 @@ class SketchChecked:
     edge: tuple[int, int, int]
     verdict: str
     formula: str = ""
+    autograd: float | None = None
+    reference: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

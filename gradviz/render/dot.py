@@ -148,7 +148,8 @@ def _edge_label(edge: ViewEdge, theme: Theme) -> str | None:
     if edge.verdict and (edge.text or edge.verdict == "mismatch"):
         first = f"{first} {_mark(edge.verdict, theme)}".strip()
     reason = f"cut: {edge.cut}" if edge.cut not in ("", "constant") else ""
-    lines = [first, escaped(edge.contribution), _text(reason, theme, small=False) if reason else ""]
+    correction = f'<FONT COLOR="{theme.verdicts["mismatch"]}">{escaped(edge.correction)}</FONT>' if edge.correction else ""
+    lines = [first, correction, escaped(edge.contribution), _text(reason, theme, small=False) if reason else ""]
     rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines if line)
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">{rows}</TABLE>>' if rows else None
 

@@ -1,6 +1,7 @@
 """GradGraph and choices -> View: what is on the picture, decided before anything is drawn.
 
-    notation   numbers, names and calls as short text
+    notation   numbers, names and shapes as short text
+    calls      what a function does, in the names of its inputs
     summary    a tensor as a few lines and a small heat map
     choose     which nodes stay when a graph is too large for one picture
     labels     what is written on one node or edge

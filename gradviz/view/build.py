@@ -14,6 +14,7 @@ from gradviz.view.choose import depth, nearest_nodes, output_nodes, repeated_nod
 from gradviz.view.labels import (
     Attributes,
     call_line,
+    correction_text,
     cotangent_line,
     derivative_of,
     output_name,
@@ -33,7 +34,7 @@ Part = Literal["call", "value", "cotangent", "heat", "formula", "number", "contr
 PARTS: frozenset[Part] = frozenset(get_args(Part))
 DEFAULT_PARTS: frozenset[Part] = PARTS - {"contribution"}
 MAX_NODES = 200
-MAX_EDGE_LABELS = 150
+MAX_EDGE_LABELS = 250
 DEEP = 15
 HEAT_NOTE = "squares: vermilion > 0, white = 0, blue < 0, each tensor to its own scale; black NaN, yellow ∞"
 
@@ -49,6 +50,12 @@ class CheckedEdge(Protocol):
 
     @property
     def formula(self) -> str: ...
+
+    @property
+    def autograd(self) -> float | None: ...
+
+    @property
+    def reference(self) -> float | None: ...
 
 
 class CheckedNode(Protocol):
@@ -234,6 +241,7 @@ class _Builder:
             head=f"node_{head}",
             edge=(tail, head, key),
             verdict=verdict,
+            correction=correction_text(checked.autograd, checked.reference) if checked and verdict == "mismatch" else "",
             cut=data["cut"],
         )
         return self._labelled(bare, data, checked) if self.label_all or verdict == "mismatch" else bare

@@ -9,11 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from gradviz.errors import PartialError
+from gradviz.view.calls import call_text
 from gradviz.view.model import Role
 from gradviz.view.notation import (
     FORMULA_LENGTH,
     NAME_LENGTH,
-    call_text,
     derivative_text,
     number_text,
     shape_text,
@@ -121,6 +121,21 @@ def partial_shapes(partial: Any) -> str:
     if math.prod(partial.in_shape) == 1 and math.prod(partial.out_shape) == 1:
         return ""
     return f"{shape_text(partial.out_shape)}×{shape_text(partial.in_shape)}"
+
+
+def correction_text(autograd: float | None, reference: float | None) -> str:
+    """Autograd's number and the true one, with as many digits as it takes to tell them apart.
+
+    >>> correction_text(12.012, 12.0), correction_text(1.0000001, 1.0)
+    ('autograd 12.01, true 12', 'autograd 1.0000001, true 1')
+    """
+    if autograd is None or reference is None:
+        return ""
+    for digits in range(4, 18):
+        found, true = number_text(autograd, digits), number_text(reference, digits)
+        if found != true:
+            return f"autograd {found}, true {true}"
+    return ""
 
 
 def _has_several(attributes: Attributes) -> bool:

@@ -58,6 +58,7 @@ class ViewEdge:
         jacobian: the shapes of head and tail, where they have more than one element.
         contribution: what the edge adds to its tail's cotangent; "" unless asked for.
         verdict: of the check, or None.
+        correction: at a mismatch, autograd's number and the true one; "" otherwise.
         cut: why no gradient flows, or "".
     """
 
@@ -70,6 +71,7 @@ class ViewEdge:
     number: str = ""
     jacobian: str = ""
     contribution: str = ""
+    correction: str = ""
     verdict: Verdict | None = None
     cut: str = ""
 

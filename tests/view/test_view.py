@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import networkx as nx
 import pytest
@@ -57,6 +58,26 @@ def test_a_mismatch_of_a_forward_value_marks_the_node() -> None:
     right = (samples.SketchCheckedNode(node=0, verdict="match"),)
     view = view_of(graph, report=replace(samples.report_with(graph), nodes=wrong, leaves=right))
     assert {node.name: node.verdict for node in view.nodes if node.verdict} == {"a": "mismatch", "x": "match"}
+
+
+class WrongCube(torch.autograd.Function):
+    """x**3 whose derivative is 0.01 % too large."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: torch.Tensor) -> torch.Tensor:
+        return cotangent * 3.0003 * ctx.saved_tensors[0] ** 2
+
+
+def test_a_mismatch_says_the_true_number_with_enough_digits() -> None:
+    x = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    graph = trace(lambda x: WrongCube.apply(x).sin(), x)
+    wrong = edge_between(view_of(graph, report=graph.check()), "x", "a")
+    assert (wrong.verdict, wrong.correction) == ("mismatch", "autograd 12.001, true 12")
 
 
 def test_a_cut_edge_says_why_and_its_node_has_no_gradient() -> None:
