@@ -140,5 +140,5 @@ def test_saved_value_changed_after_the_trace_is_named() -> None:
 def test_dense_jacobian_above_the_limit_is_refused() -> None:
     x = torch.ones(20_000, requires_grad=True)
     partial = only_partial(trace(lambda v: torch.sin(v).sum(), x), "sin")
-    with pytest.raises(PartialError, match="20000 x 20000 elements.*use vjp or jvp"):
+    with pytest.raises(PartialError, match=r"20000 x 20000 elements.*use vjp or jvp"):
         partial.jacobian()

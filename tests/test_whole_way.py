@@ -84,7 +84,10 @@ def test_one_wrong_backward_inside_any_expression_is_found_and_nothing_else(
             return cotangent * torch.cos(value) * slip
 
     inner = parse(text, variables=VARIABLES)
-    values = {name: torch.tensor(value, dtype=torch.float64, requires_grad=True) for name, value in zip(VARIABLES, point)}
+    values = {
+        name: torch.tensor(value, dtype=torch.float64, requires_grad=True)
+        for name, value in zip(VARIABLES, point, strict=True)
+    }
 
     def function(x, y, z):
         value = gradviz.expression.evaluate(inner, {name: {"x": x, "y": y, "z": z}[name] for name in inner.variables})

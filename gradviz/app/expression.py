@@ -9,6 +9,7 @@ import streamlit as st
 
 import gradviz
 from gradviz.expression import parse
+from gradviz.view import Direction, ThemeName
 
 EXAMPLES = {
     "x·y + sin(πx)": ("x*y + sin(pi*x)", {"x": "2", "y": "3"}),
@@ -17,8 +18,9 @@ EXAMPLES = {
     "log(z) + exp(z), z = xy": ("z = x*y; log(z) + exp(z)", {"x": "5", "y": "3"}),
     "‖σ(Ax + b)‖": ("norm(sigmoid(A @ x + b))", {"A": "[[1, -2], [0.5, 0.25]]", "x": "[0.5, -1]", "b": "[0.1, 0.2]"}),
 }
+THEMES: list[ThemeName] = ["light", "dark", "slides"]
+DIRECTIONS: dict[Direction, str] = {"LR": "left to right", "BT": "bottom up"}
 TIME_LIMIT_S = 5.0
-MAX_NODES = 60
 
 
 def expression_page() -> None:
@@ -30,8 +32,8 @@ def expression_page() -> None:
         text, defaults = EXAMPLES[chosen]
         text = st.text_input("Expression", value=text, key=f"text of {chosen}", max_chars=2_000)
         values = _values(text, defaults)
-        theme = st.selectbox("Theme", ["light", "dark", "slides"])
-        direction = st.radio("Direction", ["LR", "BT"], format_func={"LR": "left to right", "BT": "bottom up"}.get)
+        theme = st.selectbox("Theme", THEMES)
+        direction = st.radio("Direction", list(DIRECTIONS), format_func=DIRECTIONS.__getitem__)
     if values is None:
         return
     try:
