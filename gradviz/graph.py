@@ -144,7 +144,7 @@ class GradGraph(nx.MultiDiGraph):
         report: CheckReport | None = None,
         show: Collection[Part] | None = None,
         max_nodes: int = 200,
-        max_edge_labels: int = 150,
+        max_edge_labels: int = 250,
         direction: Direction | None = None,
         theme: ThemeName = "light",
     ) -> View:
@@ -180,7 +180,7 @@ class GradGraph(nx.MultiDiGraph):
         report: CheckReport | None = None,
         show: Collection[Part] | None = None,
         max_nodes: int = 200,
-        max_edge_labels: int = 150,
+        max_edge_labels: int = 250,
         direction: Direction | None = None,
         theme: ThemeName = "light",
     ) -> str:
@@ -206,7 +206,7 @@ class GradGraph(nx.MultiDiGraph):
         report: CheckReport | None = None,
         show: Collection[Part] | None = None,
         max_nodes: int = 200,
-        max_edge_labels: int = 150,
+        max_edge_labels: int = 250,
         direction: Direction | None = None,
         theme: ThemeName = "light",
         dpi: float = 144.0,

@@ -12,7 +12,8 @@ from gradviz.errors import PartialError
 from gradviz.graph import GradGraph, Use
 from gradviz.partials import LocalPartial
 from gradviz.symbolic import formula_text
-from gradviz.view.notation import call_text, number_text, shorten
+from gradviz.view.calls import call_text
+from gradviz.view.notation import number_text, shorten
 from gradviz.view.summary import value_lines
 
 ROWS = 60
@@ -26,11 +27,11 @@ def listing(graph: GradGraph) -> str:
     >>> from gradviz.trace import trace
     >>> x, y = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
     >>> print(listing(trace(lambda: x * y)))  # doctest: +ELLIPSIS
-    value  call   forward  cotangent  line
-    ─────  ─────  ───────  ─────────  ...
-    x             2        3
-    y             3        2
-    a      x × y  6        1          ...
+    value  call  forward  cotangent  line
+    ─────  ────  ───────  ─────────  ...
+    x            2        3
+    y            3        2
+    a      x·y   6        1          ...
     <BLANKLINE>
     partial  formula  number  contribution
     ───────  ───────  ──────  ────────────

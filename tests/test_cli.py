@@ -39,7 +39,7 @@ def run(*arguments: str) -> Result:
 def test_trace_prints_values_partials_and_gradients() -> None:
     result = run("trace", *TEXT)
     assert result.exit_code == 0
-    assert "x × y" in result.stdout
+    assert "x·y" in result.stdout
     assert "∂c/∂b" in result.stdout
     assert "6.142" in result.stdout.partition("gradient")[2]
 

@@ -69,10 +69,11 @@ def call_text(op: str, operands: Mapping[int, str], call: OpCall | None) -> str:
     >>> call_text("addmm", {0: "bias", 1: "x", 2: "w"}, None), call_text("t", {0: "fc.weight"}, None)
     ('bias + x @ w', 'fc.weightᵀ')
     """
-    special = _SPECIAL.get(op)
-    text = special(operands, call) if special else ""
-    if text and len(text) <= CALL_LENGTH:
-        return text
+    if special := _SPECIAL.get(op):
+        for names in (operands, {place: shorten(name, OPERAND_LENGTH) for place, name in operands.items()}):
+            text = special(names, call)
+            if text and len(text) <= CALL_LENGTH:
+                return text
     tensors = [atom_text(operands[position]) for position in sorted(operands)]
     arguments, extra = (tensors, False) if call is None else _argument_texts(operands, call)
     short = [shorten(name, OPERAND_LENGTH) for name in tensors]
@@ -107,7 +108,7 @@ def _applied(op: str, words: Sequence[str], extra: bool) -> str:
     plain = [_without_parentheses(word) for word in words]
     if op == "abs" and len(words) == 1:
         return f"|{plain[0]}|"
-    name = op.removesuffix("_") if op in INFIX else op_symbol(op)
+    name = op if op in INFIX else op_symbol(op)
     return f"{name}({', '.join(plain)})"
 
 
@@ -168,8 +169,9 @@ def _slice(operands: Mapping[int, str], call: OpCall | None) -> str:
     """`x[:, 1:3]`"""
     if call is None:
         return ""
-    _, axis, start, end, step = (*call.args, *(None, 0, None, None, 1)[len(call.args) :])
-    size = call.args[0].shape[axis or 0]
+    given: list[Any] = list(call.args[1:])
+    axis, start, end, step = given + [0, None, None, 1][len(given) :]
+    size = call.args[0].shape[axis]
     first = str(start) if start else ""
     last = str(end) if end is not None and end < size else ""
     return _indexed(operands, call, f"{first}:{last}" + (f":{step}" if step != 1 else ""))
@@ -199,9 +201,9 @@ def _to_copy(operands: Mapping[int, str], call: OpCall | None) -> str:
 
 def _copy_slices(operands: Mapping[int, str], call: OpCall | None) -> str:
     """A write into a part of `base`: what was written may itself come from several values."""
-    written = ", ".join(operands[position] for position in sorted(operands) if position)
+    written = ", ".join(operands[position] for position in sorted(operands) if position) or "…"
     base = atom_text(operands[0]) if 0 in operands else ""
-    return f"{base}[…] ← {written}" if written else f"{base}[…] ← …"
+    return f"{base}[…] ← {written}"
 
 
 _SPECIAL: dict[str, Callable[[Mapping[int, str], OpCall | None], str]] = {

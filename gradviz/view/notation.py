@@ -15,7 +15,7 @@ SUPERSCRIPT = str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹
 NAME_LENGTH = 28
 FORMULA_LENGTH = 44
 
-_ATOM = re.compile(r"[\w.]+(\[\d+\])?")
+_ATOM = re.compile(r"[\w.…]+(\[\d+\])?")
 
 
 def number_text(value: bool | int | float | complex, digits: int = 4) -> str:

@@ -29,7 +29,7 @@ def test_a_node_says_name_function_value_and_cotangent() -> None:
     view = view_of(samples.product_plus_sine())
     assert (node_named(view, "x").value, node_named(view, "x").cotangent) == (("2",), "∂d/∂x = 6.142")
     a = node_named(view, "a")
-    assert (a.call, a.value, a.cotangent) == ("x × y", ("6",), "∂d/∂a = 1")
+    assert (a.call, a.value, a.cotangent) == ("x·y", ("6",), "∂d/∂a = 1")
 
 
 def test_an_edge_says_formula_and_number() -> None:
