@@ -5,6 +5,7 @@ How the parts go together:
     run.py           goes through the nodes, asks the others, writes the report
     heads.py         one node, its used outputs, and autograd's side of each edge into it
     local.py         edges into one recorded call: elementwise, data movement, rows of a Jacobian
+    rows.py          one row of a Jacobian beside the true one
     custom.py        edges into a custom autograd.Function: forward's own calls, composed
     differences.py   central differences: beside samples, and where there is no symbolic rule
     replay.py        recorded calls run again in float64, with rounding bounded by trial

@@ -18,6 +18,7 @@ from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import Comparison, Index, as_array
 from gradviz.check.local import COLUMNS, DENSE_UP_TO, LONG_ROW, Plan
 from gradviz.check.replay import Replay
+from gradviz.check.rows import columns_to_look_at, compare_row
 from gradviz.symbolic import NoRule, Reference, compose
 
 _RANDOM_COTANGENTS = 2
@@ -72,14 +73,14 @@ def check_composed(head: HeadUnderCheck, plan: Plan) -> None:
 
 
 def _groups(head: HeadUnderCheck) -> list[_Group]:
-    """The edges by the value that they carry; an edge whose value forward did not read is settled here."""
+    """The edges by the value that they carry; an edge whose value forward did not use is settled here."""
     snapshots = head.attributes["inner_inputs"]
     by_value: dict[tuple[int, int], list[EdgeUnderCheck]] = {}
     for edge in head.edges:
         by_value.setdefault((edge.edge[0], edge.use.output), []).append(edge)
     groups = []
     for edges in by_value.values():
-        read = [edge for edge in edges if edge.position < len(snapshots) and snapshots[edge.position] is not None]
+        read = [edge for edge in edges if edge.position < len(snapshots) and head.leads_on(snapshots[edge.position])]
         if read:
             first = read[0].position
             groups.append(
@@ -92,17 +93,19 @@ def _groups(head: HeadUnderCheck) -> list[_Group]:
 
 
 def _check_unread(head: HeadUnderCheck, edge: EdgeUnderCheck) -> None:
-    """An argument that no recorded call read has derivative 0, unless forward read it in a way that is not recorded."""
+    """An argument that no recorded call used has derivative 0, unless forward used it in a way that is not recorded."""
     comparison = edge.comparison
     for place in head.outputs:
         if place not in edge.partials:
             continue
         ones = torch.ones(edge.partials[place].out_shape, dtype=torch.float64)
         if np.any(as_array(edge.partials[place].vjp(ones))):
-            comparison.doubt("no recorded op of forward() read this argument, yet backward() gives it a gradient")
+            comparison.doubt(
+                "no recorded op of forward() leads from this argument to the result, yet backward() gives it a gradient"
+            )
     comparison.method = "numeric"
     comparison.checked = comparison.total = edge.in_numel
-    comparison.step("forward() does not read this argument, and backward() gives it no gradient")
+    comparison.step("forward() does not use this argument, and backward() gives it no gradient")
 
 
 def _compare_samples(head: HeadUnderCheck, groups: list[_Group], outputs: dict[int, Tensor], plan: Plan) -> str:
@@ -136,42 +139,29 @@ def _compare_row(
     basis = torch.zeros(tuple(outputs[places[number]].shape), dtype=torch.float64)
     basis[index] = 1
     got = {group.position: group.vjp(places[number], basis) for group in groups}
-    columns = {group.position: _columns(got[group.position], plan) for group in groups}
+    columns = {
+        position: columns_to_look_at(numbers, plan.choose, COLUMNS) if numbers.size > LONG_ROW else None
+        for position, numbers in got.items()
+    }
     truth = _composition(head, groups, [outputs[place] for place in places], columns)
     if truth.outputs[number] is None:
         raise NoRule(f"output {places[number]} of forward() is not differentiable")
     row = truth.row(index, output=number)
     for slot, group in enumerate(groups):
-        comparison, numbers = group.comparison, got[group.position]
-        comparison.kinks |= dict.fromkeys(row.kinks)
-        for column in np.ndindex(*numbers.shape) if columns[group.position] is None else columns[group.position] or ():
-            exact = row.partial(slot, column)
-            number_got = float(numbers[column])
-            if row.kinks and not abs(number_got - float(exact.value)) <= exact.bound:
-                comparison.note(f"on a kink ({', '.join(row.kinks)}): backward() takes {number_got:g}")
-                continue
-            place = (*index, *column)
-            comparison.element(place or None, number_got, exact.value, exact.bound, what="backward()")
-
-
-def _columns(row: NDArray[np.float64], plan: Plan) -> frozenset[Index] | None:
-    """Which elements of a long row to look at: those that are not zero (some of them, if many), and some others."""
-    if row.size <= LONG_ROW:
-        return None
-    filled = np.flatnonzero(row)
-    flats = {*filled[plan.choose(4 * COLUMNS, len(filled))].tolist(), *plan.choose(COLUMNS, row.size)}
-    return frozenset(tuple(int(item) for item in np.unravel_index(flat, row.shape)) for flat in flats)
+        picked = columns[group.position]
+        numbers = got[group.position]
+        compare_row(group.comparison, index, numbers, row, slot, on_kink=None, columns=picked, what="backward()")
 
 
 def _composition(
-    head: HeadUnderCheck, groups: list[_Group], outputs: list[Tensor], columns: dict[int, frozenset[Index] | None]
+    head: HeadUnderCheck, groups: list[_Group], outputs: list[Tensor], columns: dict[int, list[Index] | None]
 ) -> Reference:
     chosen = None
     if any(picked is not None for picked in columns.values()):
         chosen = {}
         for slot, group in enumerate(groups):
             picked = columns[group.position]
-            chosen[slot] = frozenset(np.ndindex(*group.in_shape)) if picked is None else picked
+            chosen[slot] = frozenset(np.ndindex(*group.in_shape) if picked is None else picked)
     return compose(head.inner_calls, [group.snapshot for group in groups], outputs, chosen=chosen)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 STEP = 2.0**-10
 TIGHT = 1e-5
+_NOTHING = 1e-10
 COLUMNS_UP_TO = 64
 DIRECTIONS = 4
 _ROUNDINGS = 1024  # units of u, of the largest element: what an op without a rule costs is not known
@@ -88,12 +89,12 @@ def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: P
         return
     comparison.total += count * edge.in_numel
     jacobian = as_array(partial.jacobian())
-    size = np.abs(jacobian).max(initial=0.0, where=np.isfinite(jacobian))
+    size = float(np.abs(jacobian).max(initial=0.0, where=np.isfinite(jacobian)))
     for column in np.ndindex(*partial.in_shape):
         tangent = torch.zeros(partial.in_shape, dtype=torch.float64)
         tangent[column] = 1
         slope, error = _slopes(call, edge.position, place, tangent)
-        _require_tight(slope, error)
+        _require_tight(slope, error, size)
         got = jacobian[(..., *column)]
         bound = 4 * error + (_rounding(comparison.dtype) + 1e-9) * size
         comparison.method = "numeric"
@@ -114,7 +115,7 @@ def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan
                 raise NoRule(f"{call.op} is a function of symmetric matrices, and its argument is not symmetric")
             tangent = tangent + tangent.mT
         slope, error = _slopes(call, edge.position, place, tangent)
-        _require_tight(slope, error)
+        _require_tight(slope, error, 0.0)
         weights = plan.cotangent(partial.out_shape, comparison.dtype)
         got_map = as_array(partial.vjp(weights))
         got, true = float((got_map * as_array(tangent)).sum()), float((as_array(weights) * slope).sum())
@@ -169,10 +170,11 @@ def _slopes(call: OpCall, position: int, place: int, tangent: Tensor) -> tuple[N
     return as_array(third[1]), as_array(error)
 
 
-def _require_tight(slope: NDArray[np.float64], error: NDArray[np.float64]) -> None:
-    size = float(np.abs(slope).max(initial=0.0))
+def _require_tight(slope: NDArray[np.float64], error: NDArray[np.float64], size: float) -> None:
+    """Refuses where the estimated error is not small beside the largest derivative, or nothing at all."""
+    largest = max(float(np.abs(slope).max(initial=0.0)), size)
     worst = float(error.max(initial=0.0))
-    if not math.isfinite(size) or not worst <= TIGHT * size + 1e-12:
+    if not math.isfinite(largest) or not worst <= TIGHT * largest + _NOTHING:
         raise NoRule("differences are not accurate at these inputs")
 
 

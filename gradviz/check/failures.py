@@ -20,7 +20,7 @@ FAILURES = (
 def failure_reason(error: Exception) -> str:
     """The reason for the report; gradviz's own refusals speak for themselves.
 
-    >>> failure_reason(CheckError("no symbolic rule for aten.foo"))
+    >>> failure_reason(GradvizError("no symbolic rule for aten.foo"))
     'no symbolic rule for aten.foo'
     >>> failure_reason(ZeroDivisionError("division by zero"))
     'the check itself failed here: ZeroDivisionError: division by zero'

@@ -118,6 +118,16 @@ class HeadUnderCheck:
             made[place] = same[0]
         return made
 
+    def leads_on(self, snapshot: Tensor | None) -> bool:
+        """Whether recorded calls of a composed function lead from this argument to one of its outputs."""
+        if snapshot is None:
+            return False
+        reached = {id(snapshot)}
+        for call in self.inner_calls:
+            if any(id(argument.tensor) in reached for argument in call.tensor_arguments()):
+                reached |= {id(output) for output in call.outputs if output is not None}
+        return any(id(output) in reached for output in self.made_inside().values())
+
     @property
     def unknown_call(self) -> str:
         """Why it is not known what made the value of this node."""

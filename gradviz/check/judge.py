@@ -158,7 +158,8 @@ class Comparison:
         if math.isnan(true):
             self.doubt(f"undefined at these inputs (NaN); torch gives {got:g}")
             return True
-        if math.isinf(got) and (abs(true) > torch.finfo(self.dtype).max or not math.isfinite(bound)):
+        beyond = abs(true) > torch.finfo(self.dtype).max or not math.isfinite(bound)
+        if math.isinf(got) and math.isfinite(true) and beyond and (got > 0) == (true > 0):
             self.note(f"overflow of {_name(self.dtype)}: torch gives {got:g}")
             return True
         if not math.isfinite(bound) and math.isfinite(true):

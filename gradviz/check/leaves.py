@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from gradviz.check.failures import FAILURES, failure_reason
+from gradviz.check.heads import head_under_check
 from gradviz.check.judge import Comparison, Index, as_array
 from gradviz.check.kinks import SLACK, STEP, with_tensors
 from gradviz.graph import GradGraph
@@ -66,6 +67,8 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
                 if row.kinks and not abs(number - float(exact.value)) <= exact.bound:
                     _judge_on_kink(graph, names, slot, index, number, row.kinks, comparison)
                 else:
+                    if row.kinks:
+                        comparison.note(f"on a kink ({', '.join(row.kinks)}): torch takes {number:g}")
                     bound = exact.bound + composed.coarse * abs(float(exact.value))
                     comparison.element(index or None, number, exact.value, bound)
             comparison.checked = comparison.total = got.size
@@ -184,6 +187,11 @@ class _Flow:
     def _connected_inside(self, node: int) -> list[OpCall]:
         made = self._arguments(node)
         snapshots = self._graph.nodes[node]["inner_inputs"]
+        head = head_under_check(self._graph, node, None)
+        reads = {edge.edge[0] for edge in head.edges if head.leads_on(snapshots[edge.position])}
+        for edge in head.edges:
+            if edge.use.contribution is not None and edge.edge[0] not in reads:
+                raise NoRule(f"how {edge.use.argument or 'an argument'} enters {head.attributes['op']} is not recorded")
         replaced = {
             id(snapshot): made[position]
             for position, snapshot in enumerate(snapshots)

@@ -21,6 +21,7 @@ from gradviz.check.differences import probe_whole_map
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import Comparison, Index, as_array
 from gradviz.check.kinks import element_between, kinked_elements
+from gradviz.check.rows import columns_to_look_at, compare_row
 from gradviz.opcall import OpCall
 from gradviz.symbolic import Reference, Row, reference
 
@@ -174,37 +175,23 @@ def _check_rows(
         edge.comparison.total += edge.in_numel * math.prod(shape)
         for index, row in rows:
             got = as_array(edge.row(place, index)) if jacobian is None else jacobian[index]
-            compare_row(edge, call, place, index, got, row)
+            _compare_row(edge, call, place, index, got, row)
             edge.comparison.checked += edge.in_numel
 
 
-def compare_row(
+def _compare_row(
     edge: EdgeUnderCheck,
-    call: OpCall | None,
+    call: OpCall,
     place: int,
     index: Index,
     got: NDArray[np.float64],
     row: Row,
     columns: Sequence[Index] | None = None,
 ) -> None:
-    """One row of autograd's Jacobian with a true one; on a kink any number between the one-sided derivatives is right."""
-    comparison = edge.comparison
-    comparison.kinks |= dict.fromkeys(row.kinks)
-    single = got.ndim == 0 and not index
-    for column in np.ndindex(*got.shape) if columns is None else columns:
-        exact = row.partial(edge.position, column)
-        number = float(got[column])
-        if row.kinks and call is not None and abs(number - float(exact.value)) > exact.bound:
-            low, high = element_between(call, edge.position, column, place, index)
-            if low <= number <= high:
-                comparison.note(f"on a kink ({', '.join(row.kinks)}): torch takes {number:g}, between {low:g} and {high:g}")
-                continue
-        if row.kinks:
-            comparison.note(f"on a kink ({', '.join(row.kinks)}): torch takes {number:g}")
-        if math.isnan(number) and column not in row.partials.get(edge.position, {}):
-            comparison.doubt("torch gives NaN for a derivative of 0: another element is undefined, and 0 times NaN is NaN")
-            continue
-        comparison.element(None if single else (*index, *column), number, exact.value, exact.bound)
+    def on_kink(column: Index) -> tuple[float, float]:
+        return element_between(call, edge.position, column, place, index)
+
+    compare_row(edge.comparison, index, got, row, edge.position, on_kink=on_kink, columns=columns)
 
 
 def _check_sampled(
@@ -229,11 +216,8 @@ def _check_sampled(
 def _check_long_row(edge: EdgeUnderCheck, call: OpCall, place: int, index: Index, plan: Plan) -> None:
     """The columns where autograd's row is not zero (some of them, if many) and some others."""
     got = as_array(edge.row(place, index))
-    filled = np.flatnonzero(got)
-    picked = filled[plan.choose(4 * COLUMNS, len(filled))]
-    flats = sorted({*picked.tolist(), *plan.choose(COLUMNS, edge.in_numel)})
-    columns = [tuple(int(item) for item in np.unravel_index(flat, got.shape)) for flat in flats]
+    columns = columns_to_look_at(got, plan.choose, COLUMNS)
     truth = reference(call, chosen={edge.position: frozenset(columns)})
-    compare_row(edge, call, place, index, got, truth.row(index, output=place), columns)
+    _compare_row(edge, call, place, index, got, truth.row(index, output=place), columns)
     edge.comparison.method = "symbolic"
     edge.comparison.checked += len(columns)

@@ -19,6 +19,7 @@ from gradviz.symbolic import NoRule, unit_roundoff
 aten = torch.ops.aten
 _THROUGH = {aten.detach.default, aten.lift_fresh.default, aten.detach_.default}
 _SMALLEST_MOVE = 2.0**-40
+_BESIDE = 2.0**-36
 
 
 def widened(tensor: Tensor) -> Tensor:
@@ -109,22 +110,21 @@ class Replay:
             if id(tensor) not in known:
                 raise NoRule("what forward() returned was not made by its recorded calls")
 
-    def run(self, *, move: float = 0.0, shift: float = 0.0) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    def run(
+        self, *, move: float = 0.0, shift: Mapping[int, Tensor] | None = None
+    ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """(inputs, outputs) of one run in float64, connected by autograd.
 
         Args:
             move: relative size of the random errors made on the way.
-            shift: size of one random step of every input, beside a possible kink.
+            shift: position -> what is added to that input.
         """
         leaves: dict[int, Tensor] = {}
         known: dict[int, Tensor] = {}
         with torch.enable_grad():
             for position, snapshot in self._inputs.items():
                 start = widened(snapshot).cpu()
-                if shift:
-                    size = start.abs().mean() if start.numel() else start.new_tensor(0.0)
-                    start = start + shift * (start.abs() + size + _SMALLEST_MOVE) * self._noise(start).sign()
-                leaves[position] = start.clone().requires_grad_()
+                leaves[position] = (start if shift is None else start + shift[position]).clone().requires_grad_()
                 known[id(snapshot)] = self._moved(leaves[position], move)
             for call in self._calls:
                 arguments = [argument.tensor for argument in call.tensor_arguments()]
@@ -137,7 +137,9 @@ class Replay:
         outputs = {place: known.get(id(snapshot), widened(snapshot).cpu()) for place, snapshot in self._outputs.items()}
         return leaves, outputs
 
-    def vjp(self, cotangents: Mapping[int, Tensor], *, move: float = 0.0, shift: float = 0.0) -> dict[int, Tensor]:
+    def vjp(
+        self, cotangents: Mapping[int, Tensor], *, move: float = 0.0, shift: Mapping[int, Tensor] | None = None
+    ) -> dict[int, Tensor]:
         """The VJP with respect to each input, for cotangents by place of output."""
         leaves, outputs = self.run(move=move, shift=shift)
         pairs = [(outputs[place], cotangent) for place, cotangent in cotangents.items() if outputs[place].requires_grad]
@@ -168,9 +170,13 @@ class Replay:
             for position, gradient in true.items()
         }
 
-    def range_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 6) -> dict[int, tuple[Tensor, Tensor]]:
+    def range_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 4) -> dict[int, tuple[Tensor, Tensor]]:
         """The smallest and largest VJP a little beside the inputs: they differ on a kink."""
-        found = [self.vjp(cotangents, shift=2.0**-36) for _ in range(trials)]
+        found = []
+        for _ in range(trials):
+            step = {position: self._step_beside(tensor) for position, tensor in self._inputs.items()}
+            for sign in (1, -1):  # so that every element is seen from both of its sides
+                found.append(self.vjp(cotangents, shift={position: sign * moved for position, moved in step.items()}))
         return {
             position: (
                 torch.stack([one[position] for one in found]).amin(0),
@@ -178,6 +184,11 @@ class Replay:
             )
             for position in self._inputs
         }
+
+    def _step_beside(self, tensor: Tensor) -> Tensor:
+        start = widened(tensor).cpu().abs()
+        size = start.mean() if start.numel() else start.new_tensor(0.0)
+        return _BESIDE * (start + size + _BESIDE) * self._noise(start).sign()
 
     def _moved(self, tensor: Tensor, move: float) -> Tensor:
         """The tensor with random relative errors in its value and in the cotangent that comes back to it."""

@@ -1,0 +1,89 @@
+"""On a kink torch may take any number between the one-sided derivatives: a match that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import gradviz
+from gradviz.check import CheckReport, EdgeCheck
+
+ON_KINKS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "relu": (torch.relu, "relu at 0"),
+    "abs": (torch.abs, "|x| at 0"),
+    "max": (torch.amax, "tie in"),
+    "maximum": (lambda x: torch.maximum(x, x * 2), "tie in maximum"),
+    "clamp": (lambda x: torch.clamp(x, 0, 1), ""),
+    "leaky relu": (lambda x: torch.nn.functional.leaky_relu(x, 0.2), ""),
+    "max of one dim": (lambda x: x.max(0).values, "tie in"),
+}
+
+
+def entry_of(report: CheckReport, op: str, graph: gradviz.GradGraph) -> EdgeCheck:
+    return next(entry for entry in report.edges if graph.nodes[entry.edge[1]]["op"] == op)
+
+
+@pytest.mark.parametrize("size", [(), (3,), (7,)], ids=str)
+@pytest.mark.parametrize("name", ON_KINKS)
+def test_what_torch_takes_on_a_kink_is_a_match(name: str, size: tuple[int, ...]) -> None:
+    function, kink = ON_KINKS[name]
+    x = torch.zeros(size, dtype=torch.float64, requires_grad=True)
+    report = gradviz.trace(lambda x: function(x).sum(), x).check()
+    assert report.ok, report
+    assert all(entry.verdict == "match" for entry in report.edges), report
+    if kink and size:
+        assert any(kink in entry.reason for entry in report.edges)
+
+
+def test_the_reason_says_which_number_torch_takes() -> None:
+    x = torch.zeros(7, requires_grad=True)
+    graph = gradviz.trace(lambda x: torch.relu(x).sum(), x)
+    entry = entry_of(graph.check(), "relu", graph)
+    assert entry.verdict == "match"
+    assert "on a kink (relu at 0) at 7 of 7: torch takes 0" in entry.reason
+
+
+@pytest.mark.parametrize(
+    ("taken", "verdict"), [(0.0, "match"), (0.5, "match"), (1.0, "match"), (1.5, "mismatch"), (-0.1, "mismatch")]
+)
+@pytest.mark.parametrize("count", [2, 40])
+def test_a_custom_backward_may_take_what_lies_between_the_sides(taken: float, verdict: str, count: int) -> None:
+    class Relu(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)  # type: ignore[attr-defined]
+            return x.clamp(min=0)
+
+        @staticmethod
+        def backward(ctx: object, cotangent: Tensor) -> Tensor:
+            (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
+            return cotangent * torch.where(x == 0, taken, (x > 0).to(x.dtype))
+
+    x = torch.linspace(0, 1, count, dtype=torch.float64).requires_grad_()
+    graph = gradviz.trace(lambda x: Relu.apply(x).sum(), x)
+    assert entry_of(graph.check(), "Relu", graph).verdict == verdict
+
+
+def test_the_gradient_of_a_leaf_on_a_kink_is_a_match_between_the_sides() -> None:
+    report = gradviz.trace("abs(x) + relu(x)", x=0.0, device="cpu").check()
+    (leaf,) = report.leaves
+    assert leaf.verdict == "match"
+    assert "kink" in leaf.reason
+
+
+def test_square_root_at_zero_is_infinite_on_both_sides() -> None:
+    x = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    report = gradviz.trace(lambda x: torch.sqrt(x), x).check()
+    assert report.ok
+    assert "infinite" in report.edges[0].reason or "kink" in report.edges[0].reason
+
+
+def test_where_the_true_derivative_is_undefined_nothing_is_claimed() -> None:
+    x = torch.tensor(-1.0, dtype=torch.float64, requires_grad=True)
+    report = gradviz.trace(lambda x: torch.sqrt(x), x).check()
+    (edge,) = report.edges
+    assert edge.verdict != "mismatch"
+    assert "undefined" in edge.reason

@@ -1,0 +1,122 @@
+"""What cannot be verified says why, is counted by itself, and never counts as passed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+import gradviz
+from gradviz.errors import CheckError
+from gradviz.symbolic import RULES
+
+aten = torch.ops.aten
+
+
+def test_an_op_without_rule_is_verified_by_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(RULES, aten.tanh.default)
+    graph = gradviz.trace("tanh(x) * x", x=0.5, device="cpu")
+    report = graph.check()
+    assert report.ok and not report.verified
+    tanh = next(entry for entry in report.edges if graph.nodes[entry.edge[1]]["op"] == "tanh")
+    assert (tanh.verdict, tanh.method) == ("match", "numeric")
+    assert "no symbolic rule for aten.tanh.default" in tanh.how
+    assert tanh.reference == pytest.approx(1 - torch.tanh(torch.tensor(0.5)).item() ** 2, rel=1e-7)
+
+
+def test_a_forward_value_without_rule_is_unverified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(RULES, aten.tanh.default)
+    report = gradviz.trace("tanh(x) * x", x=0.5, device="cpu").check()
+    assert [entry.verdict for entry in report.nodes] == ["unverified", "match"]
+    assert report.nodes[0].reason == "no symbolic rule for aten.tanh.default"
+    assert "2 values: 1 match, 1 unverified." in report.summary
+    assert "Unverified: no symbolic rule for aten.tanh.default (1)" in report.summary
+
+
+def test_without_rule_and_without_accurate_differences_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(RULES, aten.round.default)
+    x = torch.tensor([0.2, 0.4999, 3.7], dtype=torch.float64, requires_grad=True)
+    report = gradviz.trace(lambda x: torch.round(x).sum(), x).check()
+    entry = report.edges[0]
+    assert entry.verdict == "unverified"
+    assert "differences are not accurate" in entry.reason
+
+
+def test_a_function_that_leaves_torch_is_unverified() -> None:
+    class ThroughNumpy(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return torch.from_numpy(x.detach().numpy() * 2)
+
+        @staticmethod
+        def backward(ctx: object, cotangent: Tensor) -> Tensor:
+            return cotangent * 2
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    report = gradviz.trace(lambda x: ThroughNumpy.apply(x).sum(), x).check()
+    assert report.ok and not report.verified
+    assert report.edges[0].verdict == "unverified"
+    assert report.edges[0].reason
+
+
+def test_a_function_traced_after_it_ran_is_unverified() -> None:
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: object, cotangent: Tensor) -> Tensor:
+            return cotangent * 2
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    report = gradviz.trace(Double.apply(x).sum()).check()
+    entry = report.edges[0]
+    assert entry.verdict == "unverified"
+    assert "not recorded" in entry.reason
+
+
+def test_when_time_is_up_the_rest_is_unverified() -> None:
+    report = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu").check(time_limit_s=0.0)
+    assert {entry.verdict for entry in (*report.edges, *report.nodes, *report.leaves)} == {"unverified"}
+    assert {entry.reason for entry in report.edges} == {"out of time"}
+    assert report.ok and not report.verified
+    assert "6 unverified" in report.summary
+
+
+def test_a_freed_graph_is_unverified() -> None:
+    x = torch.tensor(0.5, requires_grad=True)
+    out = torch.tanh(x) * x
+    graph = gradviz.trace(out)
+    out.backward()
+    report = graph.check()
+    assert report.ok and not report.verified
+    assert any("freed" in entry.reason for entry in report.edges)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"edges": [(0, 99, 0)]}, r"no edge \(0, 99, 0\)"),
+        ({"samples": 0}, "samples=0"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, object], message: str) -> None:
+    graph = gradviz.trace("x*y", x=2.0, y=3.0, device="cpu")
+    with pytest.raises(CheckError, match=message):
+        graph.check(**options)
+
+
+def test_an_edge_along_which_no_gradient_flows_is_refused() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+    graph = gradviz.trace(lambda x: x * x.detach(), x)
+    cut = next(edge for edge in graph.edges(keys=True) if graph.edges[edge]["partial"] is None)
+    with pytest.raises(CheckError, match="no gradient flows along edge"):
+        graph.check(edges=[cut])
+
+
+def test_a_cut_path_is_no_mismatch_of_the_whole_gradient() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+    report = gradviz.trace(lambda x: x * (x * x).detach(), x).check()
+    assert report.verified, report
+    assert report.leaves[0].reference == 4.0
