@@ -125,4 +125,4 @@ def _number(partial: LocalPartial) -> str:
 def _text(value: Tensor) -> str:
     """The number, the elements, or dtype, shape and statistics, on one line."""
     lines = value_lines(value.detach())
-    return lines[1] if len(lines) == 3 else "  ".join(lines)
+    return lines[1] if len(lines) > 1 and lines[1].startswith("[") else "  ".join(lines)

@@ -15,12 +15,14 @@ import graphviz
 
 from gradviz.render.heat import cell_side, heat_frame, heat_png, heat_table
 from gradviz.render.theme import FONTS, MARKS, SHAPES, Theme, theme_named
-from gradviz.view import HeatMap, Verdict, View, ViewEdge, ViewNode
+from gradviz.view import Direction, HeatMap, Verdict, View, ViewEdge, ViewNode
 
 SMALL = 0.85
 """The size of a tensor's description, relative to its name."""
 STRONG = 2.2
 """The width of a mismatch's arrow, relative to others."""
+LABEL_GAPS: dict[Direction, int] = {"LR": 2, "BT": 5}
+"""Points around an edge's label, which stands above its arrow or, on a picture from the bottom to the top, right of it."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -70,7 +72,7 @@ def _source(view: View, theme: Theme, heats: dict[str, str]) -> str:
     for node in view.nodes:
         graph.node(node.id, label=_node_label(node, theme, heats), **_node_attributes(node, theme))
     for edge in view.edges:
-        graph.edge(edge.tail, edge.head, label=_edge_label(edge, theme), **_edge_attributes(edge, theme))
+        graph.edge(edge.tail, edge.head, label=_edge_label(edge, theme, view.direction), **_edge_attributes(edge, theme))
     source: str = graph.source
     return source
 
@@ -142,7 +144,7 @@ def _edge_attributes(edge: ViewEdge, theme: Theme) -> dict[str, str]:
     return attributes
 
 
-def _edge_label(edge: ViewEdge, theme: Theme) -> str | None:
+def _edge_label(edge: ViewEdge, theme: Theme, direction: Direction) -> str | None:
     """The derivative with its mark; below it the contribution, or why there is none."""
     first = escaped(edge.text)
     if edge.verdict and (edge.text or edge.verdict == "mismatch"):
@@ -151,7 +153,8 @@ def _edge_label(edge: ViewEdge, theme: Theme) -> str | None:
     correction = f'<FONT COLOR="{theme.verdicts["mismatch"]}">{escaped(edge.correction)}</FONT>' if edge.correction else ""
     lines = [first, correction, escaped(edge.contribution), _text(reason, theme, small=False) if reason else ""]
     rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines if line)
-    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">{rows}</TABLE>>' if rows else None
+    padding = LABEL_GAPS[direction]
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">{rows}</TABLE>>' if rows else None
 
 
 def _mark(verdict: Verdict, theme: Theme) -> str:

@@ -20,7 +20,7 @@ BLUE, VERMILION, PURPLE, BLACK = "#0072b2", "#d55e00", "#cc79a7", "#000000"
 FONTS: Final = "DejaVu Sans,Verdana,Arial,Helvetica,sans-serif"
 
 SHAPES: Final[dict[Role, dict[str, str]]] = {
-    "leaf": {"shape": "ellipse"},
+    "leaf": {"shape": "ellipse", "margin": "0.06,0.02"},  # an ellipse around a rectangle has room to spare
     "op": {"shape": "box", "style": "rounded,filled"},
     "constant": {"shape": "note"},
     "output": {"shape": "box", "peripheries": "2"},

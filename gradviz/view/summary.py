@@ -45,7 +45,7 @@ def value_lines(value: Tensor) -> tuple[str, ...]:
     >>> value_lines(torch.tensor(6.0)), value_lines(torch.tensor([[6.0]]))
     (('6',), ('[[6]]',))
     >>> value_lines(torch.tensor([1.0, 2.5, -4.0]))
-    ('float32 [3]', '[1, 2.5, −4]', 'mean −0.1667  min −4  max 2.5')
+    ('float32 [3]', '[1, 2.5, −4]', 'mean −0.1667', 'min −4  max 2.5')
     """
     if _is_opaque(value):
         return (head_line(value),)
@@ -54,7 +54,7 @@ def value_lines(value: Tensor) -> tuple[str, ...]:
     if value.numel() == 0:
         return (head_line(value), "empty")
     written = (_written_out(value),) if value.ndim == 1 and value.numel() <= SHOWN_ELEMENTS else ()
-    return (head_line(value), *written, statistics_line(value))
+    return (head_line(value), *written, *statistics_lines(value))
 
 
 def cotangent_text(cotangent: Tensor, sign: str) -> str:
@@ -87,16 +87,16 @@ def head_line(value: Tensor) -> str:
     return f"{str(value.dtype).removeprefix('torch.')} {shape_text(value.shape)}{place}"
 
 
-def statistics_line(value: Tensor) -> str:
-    """Mean, least and greatest element of the finite ones, and how many are not finite.
+def statistics_lines(value: Tensor) -> tuple[str, ...]:
+    """Mean, least and greatest element of the finite ones, and how many are not finite; short lines keep a node narrow.
 
-    >>> statistics_line(torch.tensor([[1.0, float("nan")], [float("inf"), 3.0]]))
-    'mean 2  min 1  max 3  (1 NaN, 1 ∞)'
-    >>> statistics_line(torch.tensor([True, False, True, True]))
-    '3 of 4 True'
+    >>> statistics_lines(torch.tensor([[1.0, float("nan")], [float("inf"), 3.0]]))
+    ('mean 2', 'min 1  max 3', '1 NaN, 1 ∞')
+    >>> statistics_lines(torch.tensor([True, False, True, True]))
+    ('3 of 4 True',)
     """
     if value.dtype == torch.bool:
-        return f"{int(value.sum())} of {value.numel()} True"
+        return (f"{int(value.sum())} of {value.numel()} True",)
     numbers = _as_reals(value)
     finite = torch.isfinite(numbers)
     odd = ""
@@ -106,11 +106,12 @@ def statistics_line(value: Tensor) -> str:
         odd = ", ".join(f"{count} {name}" for count, name in ((nan, "NaN"), (infinite, "∞")) if count)
         numbers = numbers[finite]
     if not numbers.numel():
-        return f"nothing finite  ({odd})"
+        return ("nothing finite", odd)
     least, greatest = (_exact(extreme, value) for extreme in torch.aminmax(numbers))
     of = "modulus: " if value.is_complex() else ""
-    text = f"{of}mean {number_text(numbers.mean().item())}  min {number_text(least)}  max {number_text(greatest)}"
-    return f"{text}  ({odd})" if odd else text
+    mean = f"{of}mean {number_text(numbers.mean().item())}"
+    ends = f"min {number_text(least)}  max {number_text(greatest)}"
+    return (mean, ends, odd) if odd else (mean, ends)
 
 
 def norm(value: Tensor) -> float:

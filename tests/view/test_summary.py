@@ -7,28 +7,28 @@ import math
 import pytest
 import torch
 
-from gradviz.view.summary import cotangent_text, heat_map, statistics_line, value_lines
+from gradviz.view.summary import cotangent_text, heat_map, statistics_lines, value_lines
 
 
 def test_statistics_are_those_of_the_tensor() -> None:
     value = torch.randn(7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    expected = f"mean {value.mean():.4g}  min {value.min():.4g}  max {value.max():.4g}".replace("-", "−")
-    assert value_lines(value) == ("float64 [7, 5]", expected)
+    mean, ends = f"mean {value.mean():.4g}", f"min {value.min():.4g}  max {value.max():.4g}"
+    assert value_lines(value) == ("float64 [7, 5]", mean.replace("-", "−"), ends.replace("-", "−"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.int8, torch.int64])
 def test_every_real_dtype_has_statistics(dtype: torch.dtype) -> None:
-    assert statistics_line(torch.arange(6.0).to(dtype)) == "mean 2.5  min 0  max 5"
+    assert statistics_lines(torch.arange(6.0).to(dtype)) == ("mean 2.5", "min 0  max 5")
 
 
 def test_what_is_not_finite_is_counted_and_does_not_spoil_the_mean() -> None:
     value = torch.tensor([1.0, math.nan, math.inf, -math.inf, 3.0])
-    assert statistics_line(value) == "mean 2  min 1  max 3  (1 NaN, 2 ∞)"
-    assert statistics_line(torch.full((3,), math.nan)) == "nothing finite  (3 NaN)"
+    assert statistics_lines(value) == ("mean 2", "min 1  max 3", "1 NaN, 2 ∞")
+    assert statistics_lines(torch.full((3,), math.nan)) == ("nothing finite", "3 NaN")
 
 
 def test_complex_numbers_are_summed_up_by_modulus() -> None:
-    assert statistics_line(torch.tensor([3 + 4j, 0j])) == "modulus: mean 2.5  min 0  max 5"
+    assert statistics_lines(torch.tensor([3 + 4j, 0j])) == ("modulus: mean 2.5", "min 0  max 5")
 
 
 @pytest.mark.parametrize(
