@@ -9,9 +9,9 @@ The rule, applied to each name of the text in this order:
    (`x1`, `x_1`) and the name of a Greek letter are factors there: `z(2x)` is a product.
 4. With `variables` given, a name that is made of known names and constants, side by side, is their product: `wx` is
    `w*x`.
-5. Otherwise a Greek letter never joins the letter after it (`πx` is `π*x`); the names of Greek letters and names
-   with digits or underscores are one variable; names of two or three Latin letters are products of single letters
-   (`wx`, `xyz`, and `pix` is `pi*x`); longer names (`weight`) are one variable.
+5. Otherwise a Greek letter never joins the Latin letters beside it (`πx` is `π*x`, and `sinθ` is `sin(θ)`); the names
+   of Greek letters and names with digits or underscores are one variable; names of two or three Latin letters are
+   products of single letters (`wx`, `xyz`, and `pix` is `pi*x`); longer names (`weight`) are one variable.
 
 The product is read exactly as if it were written with `*`: `wx^2` is `w*x^2`, and `1/wx` is `(1/w)*x`. Reading a
 text again with `variables=` the variables found in it gives the same tree.
@@ -119,19 +119,17 @@ class _Names:
 
     def resolve(self, token: Token, following: str) -> Iterator[Token]:
         name = token.text
-        if name in SPELLINGS and not (name in ("σ", "sigma") and (following != "(" or name in self.known)):
-            yield token._replace(kind="function", text=SPELLINGS[name])
-            return
-        if name in self.known or name in _CONSTANTS:
-            yield self._one(name, token.start)
-            return
-        last = _PIECE.findall(name)[-1]
-        if following == "(" and last not in self.known and last not in _GREEK_LETTERS and not _FACTOR.fullmatch(last):
-            raise unknown_function(last, token.end - len(last), self.text)
+        pieces = [name]
+        if name not in self.known and name not in _CONSTANTS and name not in SPELLINGS:
+            last = _PIECE.findall(name)[-1]
+            if following == "(" and not self._before_parenthesis(last):
+                raise unknown_function(last, token.end - len(last), self.text)
+            pieces = self._pieces(token)
         start = token.start
-        for piece in self._pieces(token):
-            yield self._one(piece, start)
-            start += len(piece)
+        for piece in pieces:
+            end = start + len(piece)
+            yield self._one(piece, start, end, following if end == token.end else "")
+            start = end
 
     def refuse_double_meanings(self, tokens: list[Token]) -> None:
         """`σ(x) + σ` and `A^T + T`: one letter cannot be an operation here and a variable there."""
@@ -154,8 +152,12 @@ class _Names:
             token.start + 1,
         )
 
-    def _one(self, name: str, start: int) -> Token:
-        end = start + len(name)
+    def _before_parenthesis(self, name: str) -> bool:
+        return name in self.known or name in _GREEK_LETTERS or name in SPELLINGS or _FACTOR.fullmatch(name) is not None
+
+    def _one(self, name: str, start: int, end: int, following: str) -> Token:
+        if name in SPELLINGS and (name not in ("σ", "sigma") or (following == "(" and name not in self.known)):
+            return Token("function", SPELLINGS[name], start, end)
         if name in self.known:
             return Token("variable", self.known[name], start, end)
         if name in _CONSTANTS:
@@ -171,22 +173,24 @@ class _Names:
         parts = _PIECE.findall(name)
         if self.given is None:
             parts = [piece for part in parts for piece in self._letters(part)]
+        column = token.start + 1
         for part in parts:
             function = _glued_function(part)
             if function and part not in self.known:
                 argument = part[len(function) :]
                 raise ExpressionError(
-                    f"unknown name '{part}' at column {token.start + 1}; for the function {function} write"
+                    f"unknown name '{part}' at column {column}; for the function {function} write"
                     f" {function}({argument}), for a variable choose a name that does not start with a function",
                     self.text,
-                    token.start + 1,
+                    column,
                 )
+            column += len(part)
         return parts
 
     def _letters(self, part: str) -> list[str]:
         """The letters, Greek names, constants and known names in a short name; any other part as it is."""
         short = len(part) <= _SPLIT_UP_TO and part.isascii() and part.isalpha()
-        if not short or part in _GREEK_LETTERS or _glued_function(part):
+        if not short or part in _GREEK_LETTERS or part in SPELLINGS or _glued_function(part):
             return [part]
         return _fewest(part, self._is_piece) or [part]
 

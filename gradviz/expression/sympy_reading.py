@@ -139,8 +139,11 @@ class _Reader:
         if kind in _CONSTANTS:
             name = _CONSTANTS[kind].name
             self.constants.add(name)
-            if name in self.symbols or (name == "pi" and "π" in self.symbols):
-                raise self.clash(name)
+            clashing = next(
+                (symbol for symbol in (name, "π") if symbol in self.symbols and (symbol != "π" or name == "pi")), None
+            )
+            if clashing:
+                raise self.clash(clashing)
             return _CONSTANTS[kind]
         if not (value.is_real and value.is_finite):
             raise InputError(f"the sympy expression has the number {value}, which is not real and finite; {_ACCEPTED}")
