@@ -19,11 +19,13 @@ from gradviz.check.judge import Comparison, Index, as_array
 from gradviz.check.local import COLUMNS, DENSE_UP_TO, LONG_ROW, Plan
 from gradviz.check.replay import Replay
 from gradviz.check.rows import columns_to_look_at, compare_row
-from gradviz.symbolic import NoRule, Reference, compose
+from gradviz.symbolic import NoRule, Reference, compose, unit_roundoff
 
 _RANDOM_COTANGENTS = 2
 _KINK_SLACK = 2.0**-20
-_LOOSE = 2.0**-6
+_CANCELLED = 64  # units of u, of the output
+_TRIALS, _TRIALS_PER_ROW = 6, 2
+_ROWS_UP_TO = 64
 _CALLS_TO_COMPOSE = 400
 
 
@@ -61,8 +63,7 @@ def check_composed(head: HeadUnderCheck, plan: Plan) -> None:
         return
     symbolic = _compare_samples(head, groups, outputs, plan)
     try:
-        for group in groups:
-            _compare_all(head, group, outputs, plan)
+        _compare_all(head, groups, outputs, plan)
     except NoRule as missing:
         if symbolic:
             raise
@@ -148,9 +149,11 @@ def _compare_row(
         raise NoRule(f"output {places[number]} of forward() is not differentiable")
     row = truth.row(index, output=number)
     for slot, group in enumerate(groups):
-        picked = columns[group.position]
-        numbers = got[group.position]
-        compare_row(group.comparison, index, numbers, row, slot, on_kink=None, columns=picked, what="backward()")
+        picked, numbers = columns[group.position], got[group.position]
+        loose = loose_bound(outputs[places[number]], basis, group.in_shape, group.comparison.dtype).max(initial=0.0)
+        compare_row(
+            group.comparison, index, numbers, row, slot, on_kink=None, columns=picked, loose=float(loose), what="backward()"
+        )
 
 
 def _composition(
@@ -165,54 +168,86 @@ def _composition(
     return compose(head.inner_calls, [group.snapshot for group in groups], outputs, chosen=chosen)
 
 
-def _compare_all(head: HeadUnderCheck, group: _Group, outputs: dict[int, Tensor], plan: Plan) -> None:
-    """Every element of the VJP of the real and of random cotangents, and of the whole Jacobian where it is small."""
-    comparison = group.comparison
-    in_numel = math.prod(group.in_shape)
-    comparison.checked, comparison.total = in_numel, in_numel
-    dtype = _coarsest([group.snapshot, *outputs.values()])
+def _compare_all(head: HeadUnderCheck, groups: list[_Group], outputs: dict[int, Tensor], plan: Plan) -> None:
+    """Every element of the VJPs of the real and of random cotangents, and of the whole Jacobian where it is small."""
+    snapshots = {group.position: group.snapshot for group in groups}
     seed = int(torch.randint(2**31, (), generator=plan.random))
-    replay = Replay(head.inner_calls, {group.position: group.snapshot}, outputs, dtype, seed)
+    replay = Replay(head.inner_calls, snapshots, outputs, _coarsest([*snapshots.values(), *outputs.values()]), seed)
+    for group in groups:
+        group.comparison.checked = group.comparison.total = math.prod(group.in_shape)
     for place, value in outputs.items():
-        if not all(place in edge.partials for edge in group.edges):
-            comparison.doubt(f"autograd does not say which of its outputs output {place} is")
-            continue
+        ready = [group for group in groups if all(place in edge.partials for edge in group.edges)]
+        for group in groups:
+            if group not in ready:
+                group.comparison.doubt(f"autograd does not say which of its outputs output {place} is")
         real = head.cotangent(place)
         drawn = [plan.cotangent(value.shape, value.dtype) for _ in range(_RANDOM_COTANGENTS)]
         for cotangent in drawn if real is None else [real, *drawn]:
-            _compare_vjp(replay, group, place, cotangent, None)
-        if value.numel() > 1 and value.numel() * in_numel <= DENSE_UP_TO and value.numel() <= 64:
+            _compare_vjps(replay, ready, place, value, cotangent, None)
+        small = [group for group in ready if value.numel() * math.prod(group.in_shape) <= DENSE_UP_TO]
+        if small and 1 < value.numel() <= _ROWS_UP_TO:
             for index in np.ndindex(*value.shape):
                 basis = torch.zeros(value.shape, dtype=torch.float64)
                 basis[index] = 1
-                _compare_vjp(replay, group, place, basis, index)
-    comparison.method = comparison.method or "numeric"
-    comparison.step("all elements against torch's own formulas in float64")
+                _compare_vjps(replay, small, place, value, basis, index)
+    for group in groups:
+        group.comparison.method = group.comparison.method or "numeric"
+        group.comparison.step("all elements against torch's own formulas in float64")
 
 
-def _compare_vjp(replay: Replay, group: _Group, place: int, cotangent: Tensor, row: Index | None) -> None:
-    """One VJP, elementwise. Where it differs, the inputs may lie on a kink: then what torch has beside it is right too."""
-    comparison = group.comparison
-    got = group.vjp(place, cotangent)
-    gradient, bounds = replay.bounded_vjp({place: cotangent}, trials=6 if row is None else 2)[group.position]
-    true, bound = as_array(gradient).astype(np.longdouble), as_array(bounds)
-    # What is zero or far below its neighbours carries their rounding.
-    bound = np.maximum(bound, 8 * float(torch.finfo(comparison.dtype).tiny))
-    if row is not None:
-        bound = bound * 8
-    with np.errstate(all="ignore"):
-        doubtful = ~(np.abs(true - got) <= bound) & np.isfinite(got)
-    if doubtful.any():
-        low, high = (as_array(side) for side in replay.range_beside({place: cotangent})[group.position])
-        slack = _KINK_SLACK * np.maximum(np.abs(low), np.abs(high))
-        wide = high - low > 64 * slack
-        allowed = doubtful & wide & (got >= low - slack) & (got <= high + slack)
-        if allowed.any():
-            names = f" ({', '.join(comparison.kinks)})" if comparison.kinks else ""
-            comparison.note(f"on a kink{names}: backward() takes one of the one-sided derivatives")
-            true = np.where(allowed, got.astype(np.longdouble), true)
-    what = "backward()" if row is not None else "for a whole cotangent backward()"
-    comparison.elements(got, true, bound, what=what, place=None if row is None else lambda column: (*row, *column))
+def _compare_vjps(
+    replay: Replay, groups: list[_Group], place: int, value: Tensor, cotangent: Tensor, row: Index | None
+) -> None:
+    """One VJP of every group, elementwise; `row` says which row of the Jacobian it is, None for a whole cotangent."""
+    bounded = replay.bounded_vjp({place: cotangent}, trials=_TRIALS if row is None else _TRIALS_PER_ROW)
+    beside: dict[int, tuple[Tensor, Tensor]] = {}
+    for group in groups:
+        gradient, bounds = bounded[group.position]
+        got, true = group.vjp(place, cotangent), as_array(gradient).astype(np.longdouble)
+        bound = as_array(bounds) * (1 if row is None else 8) + 8 * torch.finfo(group.comparison.dtype).tiny
+        with np.errstate(all="ignore"):
+            doubtful = ~(np.abs(true - got) <= bound) & np.isfinite(got)
+        if doubtful.any():
+            beside = beside or replay.range_beside({place: cotangent})
+            low, high = (as_array(side) for side in beside[group.position])
+            true = _settled_beside(group.comparison, got, true, doubtful, low, high)
+        group.comparison.elements(
+            got,
+            true,
+            bound,
+            loose=loose_bound(value, cotangent, group.in_shape, group.comparison.dtype),
+            what="for a whole cotangent backward()" if row is None else "backward()",
+            place=None if row is None else lambda column: (*row, *column),
+        )
+
+
+def loose_bound(value: Tensor, cotangent: Tensor, in_shape: tuple[int, ...], dtype: torch.dtype) -> NDArray[np.float64]:
+    """How far a right formula may be off when it cancels: some roundings of numbers of the size of the output.
+
+    y (1 - y) for the derivative of a sigmoid that is nearly 1 is right, and yet has no right digit left.
+    """
+    size = np.abs(as_array(value)) * np.abs(as_array(cotangent))
+    largest = size.max(initial=0.0, where=np.isfinite(size))
+    spread = size if size.shape == in_shape else np.full(in_shape, largest)
+    return np.asarray(_CANCELLED * unit_roundoff(dtype) * spread)
+
+
+def _settled_beside(
+    comparison: Comparison,
+    got: NDArray[np.float64],
+    true: NDArray[np.longdouble],
+    doubtful: NDArray[np.bool_],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+) -> NDArray[np.longdouble]:
+    """The true numbers, and on a kink backward()'s where it is one that torch has a little beside the inputs."""
+    slack = _KINK_SLACK * np.maximum(np.abs(low), np.abs(high))
+    allowed = doubtful & (high - low > 64 * slack) & (got >= low - slack) & (got <= high + slack)
+    if not allowed.any():
+        return true
+    names = f" ({', '.join(comparison.kinks)})" if comparison.kinks else ""
+    comparison.note(f"on a kink{names}: backward() takes what lies between the one-sided derivatives")
+    return np.where(allowed, got.astype(np.longdouble), true)
 
 
 def _share(group: _Group) -> None:

@@ -106,25 +106,37 @@ class Comparison:
         """A mismatch that is not about one number."""
         self._wrong_text = self._wrong_text or text
 
-    def element(self, index: Index | None, got: float, true: Any, bound: float, *, what: str = "") -> bool:
-        """Compares one number; `what` says of which step, for a mismatch. Returns whether it is right."""
+    def element(
+        self, index: Index | None, got: float, true: Any, bound: float, *, loose: float = 0.0, what: str = ""
+    ) -> None:
+        """Compares one number.
+
+        Args:
+            index: where it is.
+            got: torch's number.
+            true: the true one.
+            bound: how far apart they may be by rounding.
+            loose: up to this far they may be by cancellation: then nothing is claimed.
+            what: who gives the number, for a mismatch.
+        """
         value = float(true)
         if got == value and math.isinf(got):
             self.note(f"infinite on both sides: {got}")
             self._keep(index, got, value, 0.0)
-            return True
+            return
         if math.isnan(value) or math.isnan(got) or math.isinf(value) or math.isinf(got):
-            return self._undefined(index, got, value, bound)
+            self._undefined(index, got, value, bound)
+            return
         error = abs(float(true - got))
         error_ulp = error / ulp(max(abs(value), abs(got)), self.dtype) if error else 0.0
         if error <= bound:
             self._keep(index, got, value, error_ulp)
-            return True
-        if not math.isfinite(bound):
+        elif not math.isfinite(bound):
             self.doubt(f"rounding in {_name(self.dtype)} leaves nothing to compare at these inputs")
-            return True
-        self._fail(index, got, value, error_ulp, error / bound if bound else math.inf, what)
-        return False
+        elif error <= loose:
+            self.doubt(f"cancellation in {_name(self.dtype)} leaves too few digits to compare")
+        else:
+            self._fail(index, got, value, error_ulp, error / bound if bound else math.inf, what)
 
     def elements(
         self,
@@ -132,10 +144,11 @@ class Comparison:
         true: NDArray[np.longdouble],
         bound: NDArray[np.float64],
         *,
+        loose: NDArray[np.float64] | float = 0.0,
         what: str = "",
         place: Callable[[Index], Index] | None = None,
     ) -> None:
-        """Compares arrays of one shape; `place` maps their indices to those that are reported."""
+        """Compares arrays of one shape, as `element` does; `place` maps their indices to those that are reported."""
         with np.errstate(all="ignore"):
             error = np.abs(true - got).astype(np.float64)
         good = error <= bound
@@ -148,25 +161,23 @@ class Comparison:
             self._keep(_placed(worst, place), float(got[worst]), float(true[worst]), float(errors[worst]))
         if not good.all():
             for where in _worst_first(error, bound, good):
-                self.element(_placed(where, place), float(got[where]), true[where], float(bound[where]), what=what)
+                cancelled = float(np.broadcast_to(loose, good.shape)[where])
+                numbers = (float(got[where]), true[where], float(bound[where]))
+                self.element(_placed(where, place), *numbers, loose=cancelled, what=what)
 
-    def _undefined(self, index: Index | None, got: float, true: float, bound: float) -> bool:
+    def _undefined(self, index: Index | None, got: float, true: float, bound: float) -> None:
+        beyond = abs(true) > torch.finfo(self.dtype).max or not math.isfinite(bound)
         if math.isnan(true) and math.isnan(got):
             self.note("undefined at these inputs: NaN on both sides")
             self._keep(index, got, true, 0.0)
-            return True
-        if math.isnan(true):
+        elif math.isnan(true):
             self.doubt(f"undefined at these inputs (NaN); torch gives {got:g}")
-            return True
-        beyond = abs(true) > torch.finfo(self.dtype).max or not math.isfinite(bound)
-        if math.isinf(got) and math.isfinite(true) and beyond and (got > 0) == (true > 0):
+        elif math.isinf(got) and math.isfinite(true) and beyond and (got > 0) == (true > 0):
             self.note(f"overflow of {_name(self.dtype)}: torch gives {got:g}")
-            return True
-        if not math.isfinite(bound) and math.isfinite(true):
+        elif not math.isfinite(bound) and math.isfinite(true):
             self.doubt(f"torch gives {got:g}: overflow or cancellation in {_name(self.dtype)} on the way to {true:g}")
-            return True
-        self._fail(index, got, true, math.inf, math.inf, "")
-        return False
+        else:
+            self._fail(index, got, true, math.inf, math.inf, "")
 
     def _keep(self, index: Index | None, got: float, true: float, error_ulp: float) -> None:
         if not self._wrong_text and (self.autograd is None or error_ulp > self.error_ulp):

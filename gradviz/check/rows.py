@@ -26,6 +26,7 @@ def compare_row(
     *,
     on_kink: OnKink | None,
     columns: Sequence[Index] | None = None,
+    loose: float = 0.0,
     what: str = "",
 ) -> None:
     """Compares a row.
@@ -38,12 +39,13 @@ def compare_row(
         position: the edge key in `row`.
         on_kink: the range that is right where the inputs lie on a kink; None leaves elements there to another comparison.
         columns: the only elements to compare; None for all.
+        loose: errors of up to this size are put down to cancellation: unverified, but no mismatch.
         what: who gives the number, for a mismatch.
     """
     comparison.kinks |= dict.fromkeys(row.kinks)
     if got.ndim == 0 and not row.kinks and position in row.partials and () in row.partials[position]:
         exact = row.partials[position][()]
-        comparison.element(index or None, float(got), exact.value, exact.bound, what=what)
+        comparison.element(index or None, float(got), exact.value, exact.bound, loose=loose, what=what)
         return
     true, bound = _as_arrays(row, position, got.shape)
     unrelated = np.isnan(got) & (true == 0)
@@ -53,11 +55,11 @@ def compare_row(
     if row.kinks:
         true = _settled_on_kinks(comparison, got, true, bound, row.kinks, on_kink)
     if columns is None:
-        comparison.elements(got, true, bound, what=what, place=lambda column: (*index, *column))
+        comparison.elements(got, true, bound, loose=loose, what=what, place=lambda column: (*index, *column))
         return
     places = tuple(np.array(columns, dtype=np.int64).reshape(len(columns), got.ndim).T)
     picked = (got[places], true[places], bound[places])
-    comparison.elements(*picked, what=what, place=lambda place: (*index, *columns[place[0]]))
+    comparison.elements(*picked, loose=loose, what=what, place=lambda place: (*index, *columns[place[0]]))
 
 
 def columns_to_look_at(row: NDArray[np.float64], choose: Callable[[int, int], list[int]], count: int) -> list[Index]:
