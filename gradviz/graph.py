@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import networkx as nx
 from torch import Tensor
 
-from gradviz.errors import InputError
+from gradviz.errors import InputError, RenderError
 
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
@@ -242,10 +242,13 @@ class GradGraph(nx.MultiDiGraph):
         return render(view, path, format=format, dpi=dpi, time_limit_s=time_limit_s)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """What a notebook shows: the picture; where it cannot be drawn, the line that says why."""
+        """What a notebook shows: the picture, or a line that says why there is none."""
         from gradviz.render import mimebundle
 
-        return mimebundle(self.view(), text=repr(self))
+        try:
+            return mimebundle(self.view(), text=repr(self))
+        except RenderError as failure:
+            return {"text/plain": f"{self!r}; no picture: {failure}"}
 
     def __str__(self) -> str:
         return repr(self)

@@ -15,7 +15,8 @@ from gradviz.view.notation import number_text, shape_text
 HEAT_SIDE = 32
 """A tensor with at most this many rows and columns gets a heat map."""
 SHOWN_ELEMENTS = 4
-"""A vector with at most this many elements is written out."""
+WRITTEN_LENGTH = 32
+"""A vector with at most this many elements, in at most this many characters, is written out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,8 @@ def value_lines(value: Tensor) -> tuple[str, ...]:
         return (_brackets(number_text(value.item()), value.ndim),)
     if value.numel() == 0:
         return (head_line(value), "empty")
-    written = (_written_out(value),) if value.ndim == 1 and value.numel() <= SHOWN_ELEMENTS else ()
-    return (head_line(value), *written, *statistics_lines(value))
+    written = _written_out(value)
+    return (head_line(value), *([written] if written else []), *statistics_lines(value))
 
 
 def cotangent_text(cotangent: Tensor, sign: str) -> str:
@@ -71,8 +72,8 @@ def cotangent_text(cotangent: Tensor, sign: str) -> str:
         return f"{sign}: {head_line(cotangent)}"
     if cotangent.numel() == 1:
         return f"{sign} = {_brackets(number_text(cotangent.item()), cotangent.ndim)}"
-    if cotangent.ndim == 1 and cotangent.numel() <= SHOWN_ELEMENTS:
-        return f"{sign} = {_written_out(cotangent)}"
+    if written := _written_out(cotangent):
+        return f"{sign} = {written}"
     return f"‖{sign}‖ = {number_text(norm(cotangent))}"
 
 
@@ -159,7 +160,11 @@ def _exact(extreme: Tensor, value: Tensor) -> float | int:
 
 
 def _written_out(value: Tensor) -> str:
-    return f"[{', '.join(number_text(element) for element in value.tolist())}]"
+    """The elements of a short vector; "" for any other tensor and where they take too much room."""
+    if value.ndim != 1 or value.numel() > SHOWN_ELEMENTS:
+        return ""
+    text = f"[{', '.join(number_text(element) for element in value.tolist())}]"
+    return text if len(text) <= WRITTEN_LENGTH else ""
 
 
 def _brackets(text: str, ndim: int) -> str:

@@ -33,14 +33,24 @@ class Box:
     top: float
     right: float
     bottom: float
+    is_ellipse: bool = False
 
     def contains(self, other: Box, slack: float) -> bool:
+        if self.is_ellipse and not all(
+            self._surrounds(x, y) for x in (other.left, other.right) for y in (other.top, other.bottom)
+        ):
+            return False
         return (
             self.left - slack <= other.left
             and other.right <= self.right + slack
             and self.top - slack <= other.top
             and other.bottom <= self.bottom + slack
         )
+
+    def _surrounds(self, x: float, y: float) -> bool:
+        across = (2 * x - self.left - self.right) / (self.right - self.left)
+        down = (2 * y - self.top - self.bottom) / (self.bottom - self.top)
+        return across**2 + down**2 <= 1
 
     def overlaps(self, other: Box) -> bool:
         return self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
@@ -66,7 +76,7 @@ def shape_box(group: ElementTree.Element) -> Box:
     ellipse = group.find("{*}ellipse")
     if ellipse is not None:
         cx, cy, rx, ry = (float(ellipse.get(name, "0")) for name in ("cx", "cy", "rx", "ry"))
-        return Box(left=cx - rx, top=cy - ry, right=cx + rx, bottom=cy + ry)
+        return Box(left=cx - rx, top=cy - ry, right=cx + rx, bottom=cy + ry, is_ellipse=True)
     path, polygon = group.find("{*}path"), group.find("{*}polygon")  # rounded or with corners; a heat map has a frame too
     if path is not None:
         points = path.get("d", "").replace("M", " ").replace("C", " ").replace("L", " ")
@@ -113,3 +123,6 @@ def test_a_text_that_is_too_wide_would_be_found() -> None:
     wide = Box(left=texts[0].left, top=texts[0].top, right=outline.right + 1, bottom=texts[0].bottom)
     assert not outline.contains(wide, slack=0.0)
     assert texts[0].overlaps(wide)
+    corner = Box(left=outline.left + 1, top=outline.top + 1, right=texts[0].right, bottom=texts[0].bottom)
+    assert outline.is_ellipse
+    assert not outline.contains(corner, slack=0.0)

@@ -52,6 +52,13 @@ def test_a_large_cotangent_is_its_norm() -> None:
     assert cotangent_text(torch.tensor([[math.nan, 0.0]]), "∂L/∂b") == "‖∂L/∂b‖ = NaN"
 
 
+def test_a_vector_whose_elements_take_too_much_room_is_not_written_out() -> None:
+    value = torch.tensor([-1.234e-05, 1.234e-05, -1.234e-05], dtype=torch.float64)
+    assert value_lines(value)[1] == "mean −4.113e−06"
+    assert cotangent_text(value, "∂L/∂b") == "‖∂L/∂b‖ = 2.137e−05"
+    assert value_lines(value[:2])[1] == "[−1.234e−05, 1.234e−05]"
+
+
 @pytest.mark.parametrize(
     ("shape", "rows", "columns"),
     [((32, 32), 32, 32), ((2, 32), 2, 32), ((5,), 1, 5), ((1, 4, 1, 6), 4, 6), ((16, 1), 1, 16)],
