@@ -50,21 +50,25 @@ class Lookup:
             return first
         # What an in-place call saves is cloned first and numbered after the call's own node.
         start = self._call_after(node) if first is None else first
-        same = [] if start is None else self._same_visit(start)
+        same = [] if start is None else self._calls_of_one_kernel(start)
         found = next((index for index in same if self._returned_by(index, node)), None)
-        if found is None and not is_custom(node):
-            written = (index for index in same if self.calls[index].overload._schema.is_mutable)
-            found = next((index for index in written if op_name(self.calls[index].overload) == op_of_node(node)), first)
+        if found is None and not is_custom(node):  # what the call returned was written to since
+            named = (index for index in same if op_name(self.calls[index].overload) == op_of_node(node))
+            found = next(named, first)
         return found
 
     def _call_after(self, node: Node) -> int | None:
         place = bisect.bisect_right(self._sequences, sequence_number(node))
         return self._by_sequence[self._sequences[place]] if place < len(self._sequences) else None
 
-    def _same_visit(self, first: int) -> list[int]:
+    def _calls_of_one_kernel(self, first: int) -> list[int]:
+        """Call `first` and those that followed it, from the same place in the code, without a node of their own."""
         visit = self.calls[first].visit
-        following = range(first, len(self.calls))
-        return list(itertools.takewhile(lambda index: self.calls[index].visit == visit, following))
+        following = range(first + 1, len(self.calls))
+        without_node = itertools.takewhile(
+            lambda index: self.calls[index].visit == visit and self.calls[index].sequence < 0, following
+        )
+        return [first, *without_node]
 
     def _returned_by(self, index: int, node: Node) -> bool:
         return any(tensor is not None and tensor.grad_fn is node for tensor in outputs_of(self.calls[index].result))
@@ -120,7 +124,9 @@ class Lookup:
         if first < 0 or not node.name().endswith("CopySlices"):
             return None
         # What autograd saves for the write is cloned first, under the same number.
-        index = next((index for index in self._same_visit(first) if self.calls[index].overload._schema.is_mutable), first)
+        index = next(
+            (index for index in self._calls_of_one_kernel(first) if self.calls[index].overload._schema.is_mutable), first
+        )
         call = self.calls[index]
         view = next((tensor for _, tensor in tensors_of(call.overload, call.args, {})), None)
         if view is None or view._base is None:

@@ -179,6 +179,12 @@ class LocalPartial:
         formula = self.formula
         return "" if formula is None else formula_latex(formula)
 
+    def __copy__(self) -> LocalPartial:
+        return self
+
+    def __deepcopy__(self, memo: object) -> LocalPartial:
+        return self  # it changes nothing and stands for a live autograd node, which cannot be copied
+
     def __repr__(self) -> str:
         return f"<LocalPartial of edge {self.edge}: {self.out_shape} x {self.in_shape}>"
 
