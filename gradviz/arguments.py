@@ -82,6 +82,8 @@ def arguments_of_custom(lookup: Lookup, node: Node, slots: Slots, inner: Mapping
     empty = [slot for slot in range(len(slots)) if slot not in edges]
     for tensor, snapshot in _read_from_outside(lookup, inner):
         own = next((slot for slot, (tail, output) in edges.items() if lookup.carries(tensor, tail, output)), None)
+        if own is None and tensor.grad_fn is node:  # written to by the forward, it stands for the result now
+            own = next((slot for slot in edges if snapshots[slot] is None), None)
         if own is not None:
             snapshots[own] = snapshot
         elif empty:

@@ -50,16 +50,18 @@ class GradGraph(nx.MultiDiGraph):
 
     @property
     def outputs(self) -> list[int]:
-        return list(self.graph["outputs"])
+        return [node for node in self.graph.get("outputs", ()) if node in self]
 
     @property
     def output(self) -> int:
         """The node of the (first) output."""
+        if not self.outputs:
+            raise InputError("this part of the graph does not hold an output; ask the whole graph")
         return self.outputs[0]
 
     @property
     def leaves(self) -> dict[str, int]:
-        return {name: node for name, node in self.graph["leaves"].items() if node in self}
+        return {name: node for name, node in self.graph.get("leaves", {}).items() if node in self}
 
     def gradients(self) -> dict[str, Tensor | None]:
         """Name of each leaf -> its gradient, shaped like the leaf; None where none reached it.
@@ -254,11 +256,9 @@ class GradGraph(nx.MultiDiGraph):
         return repr(self)
 
     def __repr__(self) -> str:
-        if "outputs" not in self.graph:
-            return f"<{type(self).__name__} without outputs>"
-        output = self.nodes[self.output]
+        of_what = f"of {self.nodes[self.output]['name']!r}" if self.outputs else "without outputs"
         return (
-            f"<{type(self).__name__} of {output['name']!r}: {self.number_of_nodes()} nodes, "
+            f"<{type(self).__name__} {of_what}: {self.number_of_nodes()} nodes, "
             f"{self.number_of_edges()} edges, {len(self.leaves)} leaves>"
         )
 

@@ -81,7 +81,11 @@ class Lookup:
             return
         for index in range(first, len(self.calls)):
             call = self.calls[index]
-            if (index > first and call.sequence >= 0) or not any(code is forward for code, _ in call.frames):
+            if index > first and call.sequence >= 0:
+                return
+            if not any(code is forward for code, _ in call.frames):
+                if self._returned_by(index, node):  # a forward that returns its argument: torch makes an alias of it
+                    yield index
                 return
             yield index
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ def differentiable_outputs(result: Any) -> list[Tensor]:
     Raises:
         TraceError: there is none; says why.
     """
-    loss = result.get("loss") if isinstance(result, Mapping) else None
+    loss = _entries(result).get("loss")
     if isinstance(loss, Tensor):
         result = loss
     tensors = list(_tensors(result))
@@ -78,10 +79,19 @@ def _tensors(result: Any) -> Iterator[Tensor]:
         value = pending.pop()
         if isinstance(value, Tensor):
             yield value
-        elif isinstance(value, (Mapping, list, tuple)) and id(value) not in seen:
+        elif id(value) not in seen:
             seen.add(id(value))
-            items = value.values() if isinstance(value, Mapping) else value
+            items = value if isinstance(value, (list, tuple)) else _entries(value).values()
             pending.extend(reversed(list(items)))
+
+
+def _entries(value: Any) -> Mapping[str, Any]:
+    """The named entries of a mapping or a dataclass instance."""
+    if isinstance(value, Mapping):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {}
 
 
 def _refuse_untraceable(tensor: Tensor) -> None:

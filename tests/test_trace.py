@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 
 import networkx as nx
@@ -157,6 +158,15 @@ def test_output_with_a_loss_entry_is_its_loss() -> None:
     assert graph.gradients()["v"].tolist() == [2.0, 4.0]
 
 
+def test_tensors_in_a_dataclass_are_outputs() -> None:
+    @dataclasses.dataclass
+    class Result:
+        loss: Tensor
+        extra: int = 0
+
+    assert float(trace(lambda x: Result(loss=x * x), 3.0).gradients()["x"]) == 6.0
+
+
 def test_several_outputs_start_one_backward_pass_together() -> None:
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     graph = trace(lambda v: (v.sum(), {"product": v.prod()}), x)
@@ -185,6 +195,16 @@ def test_every_networkx_algorithm_runs_on_it() -> None:
     assert list(graph) == sorted(graph), "nodes are numbered in forward order"
     assert nx.descendants(graph, graph.leaves["y"]) < set(graph)
     assert graph.subgraph([0, 1]).leaves.keys() <= graph.leaves.keys()
+
+
+def test_copies_and_parts_of_a_graph_are_graphs() -> None:
+    graph = trace("x*y + sin(x)", x=1.0, y=2.0, device="cpu")
+    for copied in (graph.copy(), graph.reverse(), copy.deepcopy(graph)):
+        assert len(copied) == len(graph) and copied.leaves == graph.leaves
+    part = graph.subgraph([graph.leaves["x"]])
+    assert part.outputs == [] and "without outputs" in repr(part)
+    with pytest.raises(InputError, match="does not hold an output"):
+        _ = part.output
 
 
 def test_shared_parameter_gets_the_sum_over_its_uses() -> None:
@@ -325,6 +345,51 @@ def test_custom_function_is_one_node_named_after_its_class() -> None:
     assert [use.argument for use in arguments] == ["x", ""] and arguments[1].cut == "constant"
     assert float(arguments[0].partial) == pytest.approx(3 * 1.5**2 * 6)
     assert node["inner_inputs"][0] is not None and float(node["inner_inputs"][1]) == 2.0
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        x.mul_(2)
+        ctx.mark_dirty(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        return cotangent * 2
+
+
+class Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        return -cotangent
+
+
+def test_custom_function_that_writes_to_its_argument_keeps_what_it_read() -> None:
+    graph = trace(lambda x: Doubled.apply(x * 3) * 5, torch.tensor(2.0, requires_grad=True))
+    (head,) = [node for node, attributes in graph.nodes(data=True) if attributes["op"] == "Doubled"]
+    (use,) = graph.arguments_of(head)
+    assert float(graph.value(use.edge[0])) == 6.0 and float(graph.value(head)) == 12.0
+    assert float(graph.nodes[head]["inner_inputs"][0]) == 6.0
+
+
+def test_custom_function_that_returns_its_argument_is_an_identity_with_its_own_backward() -> None:
+    graph = trace(lambda x: Reversed.apply(x * 2) * 3, torch.tensor(2.0, requires_grad=True))
+    (head,) = [node for node, attributes in graph.nodes(data=True) if attributes["op"] == "Reversed"]
+    assert float(graph.value(head)) == 4.0 and float(graph.arguments_of(head)[0].partial) == -1.0
+    assert len(graph.nodes[head]["inner_calls"]) == 1
+
+
+def test_recurrent_cell_that_works_in_place_joins_each_call_with_its_node() -> None:
+    graph = trace(nn.GRU(3, 2), torch.randn(2, 1, 3), loss=lambda out: out[0].sum(), device="cpu")
+    for tail, head, position, edge in graph.edges(keys=True, data=True):
+        held = {argument.position: argument.tensor for argument in graph.nodes[head]["call"].tensor_arguments()}
+        assert torch.equal(held[position], graph.value(tail, edge["output"]))
+    assert_contributions_add_up(graph)
 
 
 def test_checkpoint_runs_as_plain_ops() -> None:
