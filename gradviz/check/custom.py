@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
-from gradviz.check.judge import Comparison, Index, as_array
+from gradviz.check.judge import CANCELLED, Comparison, Index, as_array
 from gradviz.check.local import COLUMNS, DENSE_UP_TO, LONG_ROW, Plan
 from gradviz.check.replay import Replay
 from gradviz.check.rows import columns_to_look_at, compare_row
@@ -23,7 +23,6 @@ from gradviz.symbolic import NoRule, Reference, compose, unit_roundoff
 
 _RANDOM_COTANGENTS = 2
 _KINK_SLACK = 2.0**-20
-_CANCELLED = 64  # units of u, of the output
 _TRIALS, _TRIALS_PER_ROW = 6, 2
 _ROWS_UP_TO = 64
 _CALLS_TO_COMPOSE = 400
@@ -229,7 +228,7 @@ def loose_bound(value: Tensor, cotangent: Tensor, in_shape: tuple[int, ...], dty
     size = np.abs(as_array(value)) * np.abs(as_array(cotangent))
     largest = size.max(initial=0.0, where=np.isfinite(size))
     spread = size if size.shape == in_shape else np.full(in_shape, largest)
-    return np.asarray(_CANCELLED * unit_roundoff(dtype) * spread)
+    return np.asarray(CANCELLED * unit_roundoff(dtype) * spread)
 
 
 def _settled_beside(

@@ -19,6 +19,8 @@ from gradviz.check.report import Method, Verdict
 
 Index = tuple[int, ...]
 _LOOKED_AT = 32
+CANCELLED = 64
+"""Up to so many units of u, of the size of the output, a right formula may be off where it cancels."""
 
 
 def ulp(value: float, dtype: torch.dtype) -> float:

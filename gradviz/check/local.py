@@ -23,7 +23,7 @@ from gradviz.check.judge import Comparison, Index, as_array
 from gradviz.check.kinks import element_between, kinked_elements
 from gradviz.check.rows import columns_to_look_at, compare_row
 from gradviz.opcall import OpCall
-from gradviz.symbolic import Reference, Row, reference
+from gradviz.symbolic import Reference, Row, WideValues, reference, unit_roundoff
 
 DENSE_UP_TO = 4096
 """Jacobians of at most this many elements are checked in full."""
@@ -117,8 +117,23 @@ def _check_elementwise(
         value, bound = kinked_elements(call, edge.position, got, true, truth, comparison)
         comparison.elements(got, value, bound)
         comparison.checked += numel
-    if not (true.kinks and got is not None):
-        _check_whole_vjp(head, truth, place, edge, plan, counts=got is None)
+    if got is None:
+        _check_whole_vjp(head, truth, place, edge, plan, counts=True)
+    elif not true.kinks and partial.in_shape == partial.out_shape:
+        _compare_off_diagonal(edge, place, true, plan)
+    elif not true.kinks:
+        _check_whole_vjp(head, truth, place, edge, plan, counts=False)
+
+
+def _compare_off_diagonal(edge: EdgeUnderCheck, place: int, true: WideValues, plan: Plan) -> None:
+    """The VJP of a random cotangent: an entry beside the diagonal, if torch had one, would show in it."""
+    partial = edge.partials[place]
+    cotangent = plan.cotangent(partial.out_shape, edge.comparison.dtype)
+    weight = as_array(cotangent)
+    with np.errstate(all="ignore"):
+        value = true.value * weight
+        bound = true.bound * np.abs(weight) + 4 * unit_roundoff(edge.comparison.dtype) * np.abs(value).astype(np.float64)
+    edge.comparison.elements(as_array(partial.vjp(cotangent)), value, bound, what="for a random cotangent torch")
 
 
 def _broadcast_diagonal(

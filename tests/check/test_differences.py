@@ -1,0 +1,82 @@
+"""Central differences: as accurate as they claim to be, and silent where they are not accurate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import gradviz
+from gradviz.symbolic import RULES
+
+aten = torch.ops.aten
+
+SMOOTH: dict[str, Callable[[Tensor], Tensor]] = {
+    "inverse": lambda x: torch.linalg.inv(x + 3 * torch.eye(3, dtype=x.dtype)),
+    "determinant": lambda x: torch.linalg.det(x),
+    "cholesky": lambda x: torch.linalg.cholesky(x @ x.T + torch.eye(3, dtype=x.dtype)),
+    "eigenvalues": lambda x: torch.linalg.eigvalsh(x + x.T),
+    "singular values": lambda x: torch.linalg.svdvals(x),
+    "bicubic": lambda x: torch.nn.functional.interpolate(x[None, None], scale_factor=2, mode="bicubic"),
+}
+
+
+def matrix() -> Tensor:
+    return torch.rand(3, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64).requires_grad_()
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_ops_without_closed_form_match(name: str) -> None:
+    report = gradviz.trace(lambda x: SMOOTH[name](x).sum(), matrix()).check()
+    assert report.ok, report
+    assert {entry.verdict for entry in report.edges} == {"match"}, report
+
+
+class WrongInverse(torch.autograd.Function):
+    """A kernel without symbolic rule inside a hand-written backward that is wrong by 0.1 %."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        inverse = torch.linalg.inv(x)
+        ctx.save_for_backward(inverse)
+        return inverse
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        (inverse,) = ctx.saved_tensors
+        return -1.001 * inverse.T @ cotangent @ inverse.T
+
+
+def test_a_wrong_backward_around_an_op_without_rule_is_found_in_float64() -> None:
+    graph = gradviz.trace(lambda x: WrongInverse.apply(x).sin().sum(), matrix())
+    report = graph.check()
+    edge = report.edges[0]
+    assert (edge.verdict, edge.method) == ("mismatch", "numeric")
+    assert sum(entry.verdict == "mismatch" for entry in report.edges) == 1
+
+
+@pytest.mark.parametrize("op", ["relu", "abs"])
+def test_a_kink_is_not_called_wrong(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(RULES, getattr(aten, op).default)
+    x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    edge = gradviz.trace(lambda x: getattr(torch, op)(x).sum(), x).check().edges[0]
+    assert edge.verdict == "unverified"
+    assert "not accurate" in edge.reason
+
+
+def test_a_staircase_is_not_called_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(RULES, aten.round.default)
+    x = torch.linspace(100.0, 104.0, 9, dtype=torch.float64).requires_grad_()
+    edge = gradviz.trace(lambda x: torch.round(x * 1000).sum(), x).check().edges[1]
+    assert edge.verdict == "unverified"
+
+
+def test_a_function_of_symmetric_matrices_is_changed_symmetrically() -> None:
+    x = matrix().detach()
+    x = (x @ x.T + torch.eye(3, dtype=x.dtype)).requires_grad_()
+    edge = gradviz.trace(lambda x: torch.linalg.cholesky(x).sum(), x).check().edges[0]
+    assert (edge.verdict, edge.method) == ("match", "numeric")
+    assert "random directions" in edge.how
