@@ -91,7 +91,7 @@ def _shape(nested: object) -> tuple[int, ...]:
 def _from_numpy(value: Any, name: str) -> Tensor:
     import numpy as np
 
-    array = np.array(value)  # a copy: later changes of the user's array do not reach the graph
+    array = np.asarray(value)
     if array.dtype.kind in "iu":
         array = array.astype(np.float64)
     if array.dtype.kind not in "fc":
@@ -100,8 +100,9 @@ def _from_numpy(value: Any, name: str) -> Tensor:
         )
     if array.size == 0:
         raise InputError(f"the value of {name} is an empty array of shape {array.shape}; accepted is at least one element")
+    copied = array.astype(array.dtype.newbyteorder("="), order="C")  # later changes of the user's array do not get here
     try:
-        return torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).reshape(array.shape))
+        return torch.from_numpy(copied)
     except TypeError as problem:
         raise InputError(
             f"the value of {name} is an array of dtype {array.dtype}, which torch does not have; convert it to float64"

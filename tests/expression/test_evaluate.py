@@ -163,6 +163,7 @@ SEVERAL: dict[str, list[tuple[str, Any]]] = {
         ("softmax(A, 0)", _columns([_softmax(column) for column in _columns(MATRIX)])),
     ],
     "log_softmax": [
+        ("log_softmax(A)", [[math.log(value) for value in _softmax(row)] for row in MATRIX]),
         ("log_softmax(v)", [math.log(value) for value in _softmax(VECTOR)]),
         ("log_softmax(A, 0)", _columns([[math.log(value) for value in _softmax(column)] for column in _columns(MATRIX)])),
     ],

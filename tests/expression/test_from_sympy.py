@@ -25,6 +25,7 @@ TENSORS = {symbol.name: torch.tensor(value, dtype=torch.float64) for symbol, val
         (x - y, "x - y"),
         (-x - y, "-x - y"),
         (x / y, "x/y"),
+        (x / 2, "x/2"),
         (-2 * x / (3 * y), "-(2*x/(3*y))"),
         (sp.sqrt(x) / y - x * sp.Rational(2, 3), "sqrt(x)/y - 2*x/3"),
         (1 / sp.sqrt(x), "1/sqrt(x)"),

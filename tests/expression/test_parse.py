@@ -194,6 +194,9 @@ def test_a_last_definition_is_the_result() -> None:
         ("(x^2)^3 - x^-1", "(x²)³ - x⁻¹"),
         ("norm(abs(x) - 1)", "norm(|x| - 1)"),
         ("z = x y; z", "z = x·y; z"),
+        ("x*(y*z)", "x·(y·z)"),
+        ("x/(y*z)", "x/(y·z)"),
+        ("x - -y*-z", "x - (-y·(-z))"),
         ("where(x <= y, x, 0)", "where(x ≤ y, x, 0)"),
     ],
 )
@@ -220,6 +223,7 @@ def _calls(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
 NAMES = ["x", "y", "T", "wx", "alpha", "β", "x1", "weight", "pix", "σ"]
 LEAVES: st.SearchStrategy[Node] = st.one_of(
     st.sampled_from(NAMES).map(lambda name: Variable(name=name)),
+    st.sampled_from(NAMES).map(lambda name: Variable(name=name)),  # again, because most constants are refused somewhere
     st.sampled_from(["pi", "e"]).map(lambda name: Constant(name=name)),  # type: ignore[arg-type]
     st.integers(0, 2**53).map(lambda value: Number(value=value)),
     st.floats(0, allow_nan=False, allow_infinity=False).map(lambda value: Number(value=abs(value))),
@@ -229,6 +233,7 @@ TREES: st.SearchStrategy[Node] = st.recursive(
     lambda inner: st.one_of(
         st.builds(UnaryOp, operand=inner),
         st.builds(BinaryOp, operator=st.sampled_from("+-*/@^"), left=inner, right=inner),
+        st.builds(BinaryOp, operator=st.sampled_from("+-*/"), left=inner, right=inner),
         _calls(inner),
     ),
     max_leaves=20,
