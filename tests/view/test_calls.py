@@ -52,6 +52,7 @@ OPEN = 2**63 - 1
         ("select", call(aten.select.int, MATRIX, -1, 1), "a[..., 1]"),
         ("slice", call(aten.slice.Tensor, MATRIX, 1, 1, OPEN), "a[:, 1:]"),
         ("slice", call(aten.slice.Tensor, MATRIX, 0, 0, 3, 2), "a[:3:2]"),
+        ("slice", call(aten.slice.Tensor, MATRIX, 0, 1, 4), "a[1:]"),
         ("_to_copy", call(aten._to_copy.default, A, dtype=torch.float64), "float64(a)"),
         ("_to_copy", call(aten._to_copy.default, A, device=torch.device("cuda:0")), "a on cuda:0"),
     ],
