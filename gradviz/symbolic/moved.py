@@ -58,9 +58,11 @@ class Movement:
             flat = _flat_of(index, tuple(self._output(output).shape))
             return position, _index_of(flat, self.shapes[position])
         if self._overload is torch.ops.aten.embedding.default:  # its weight may be large: look one row up
-            rows: Tensor = self._argument("indices")
             ((position, _),) = self.moved.items()
-            return position, (int(rows[index[:-1]]), index[-1])
+            row = int(self._argument("indices")[index[:-1]])
+            if row == self._padding:
+                return float(self._argument("weight")[row, index[-1]])
+            return position, (row, index[-1])
         if self._is_view:
             view = self._view(output)
             flat = int(view.storage_offset()) + sum(p * s for p, s in zip(index, view.stride(), strict=True))
@@ -76,10 +78,20 @@ class Movement:
         """The codes of all elements of this output."""
         if output not in self._codes:
             results = self._run(self._coded)
+            if self._padding is not None:
+                results[0][self._argument("indices") == self._padding] = 0
             self._codes.update(
                 {place: result.to(torch.int64).numpy() for place, result in enumerate(results) if result is not None}
             )
         return self._codes[output]
+
+    @property
+    def _padding(self) -> int | None:
+        """The row of an embedding that torch documents to get no gradient: its `padding_idx`."""
+        if self._overload is not torch.ops.aten.embedding.default:
+            return None
+        given = next((argument.value for argument in self._arguments if argument.name == "padding_idx"), -1)
+        return int(given) if given is not None and int(given) >= 0 else None
 
     @property
     def _is_view(self) -> bool:

@@ -340,6 +340,7 @@ add(aten.stack.default, [tensor(2), tensor(2, seed=1)], 1)
 add(aten.constant_pad_nd.default, tensor(2, 2), [1, 0, 0, 1], 0.75)
 add(aten.constant_pad_nd.default, tensor(2), [1, 1])
 add(aten.embedding.default, tensor(4, 2), integers([0, 3], [3, 1]))
+add(aten.embedding.default, tensor(4, 2), integers([0, 3], [3, 1]), 3)  # padding_idx: its row gets no gradient
 add(aten.copy.default, tensor(2, 2), tensor(2, seed=1))
 add(aten.slice_scatter.default, tensor(4), tensor(2, seed=1), 0, 1, 3)
 add(aten.select_scatter.default, tensor(2, 2), tensor(2, seed=1), 0, 1)
