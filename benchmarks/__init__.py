@@ -1,4 +1,4 @@
-"""What gradviz costs, with other tools beside it on the same models in one run: `make bench`, or `python -m benchmarks`.
+"""What gradviz costs, with other tools beside it on the same models in one run: `make bench`, `python -m benchmarks`.
 
     cases.py     what is run: a scalar expression, a small network, four models from transformers, a chain of ops
     peers/       one adapter per tool, with what the tool sees and what it does not

@@ -9,8 +9,8 @@ import sys
 import warnings
 from pathlib import Path
 
-# glibc gives large blocks back to the system on free by default, and getting them again costs page faults: the same plain
-# pass then varies tenfold. The settings are read when a process starts, hence the restart.
+# glibc gives large blocks back to the system on free by default, and getting them again costs page faults: the same
+# plain pass then varies tenfold. The settings are read when a process starts, hence the restart.
 STEADY_ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(64 << 30)}
 SECTIONS = ("time", "memory", "svg", "chain", "import")
 

@@ -120,12 +120,13 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """What the numbers depend on. With other work running (a load above 0.5 or so) no ratio is worth much."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
+        "load before": round(os.getloadavg()[0], 1),
     }
 
 

@@ -65,7 +65,7 @@ def time_in_turn(job: Job, tools: Sequence[Tool], budget_s: float, least: int = 
 
 
 def one_turn_ms(run: Callable[[], object]) -> float:
-    """The time of one call: after an untimed one, the median of a batch that takes about `TURN_MS`, or of a single call.
+    """The time of one call: after an untimed one, the median of a batch of about `TURN_MS`, or a single call.
 
     The untimed call takes the page faults: memory that lay idle during the turns of the others may have to be fetched
     again, which made the plain pass of GPT-2 six times slower.
