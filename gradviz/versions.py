@@ -58,8 +58,10 @@ class Versions:
 def _held(tensor: Tensor) -> Tensor:
     """What a tensor holds now. A leaf that an optimizer may step is copied, as long as that costs little memory."""
     held = tensor.detach()
-    steps = tensor.requires_grad and tensor.is_leaf
-    return held.clone() if steps and held.layout is torch.strided and held.nbytes <= MAX_COPIED_BYTES else held
+    if not (tensor.requires_grad and tensor.is_leaf and held.layout is torch.strided and held.nbytes <= MAX_COPIED_BYTES):
+        return held
+    # A part of a larger storage stays where it is: as_strided may reach beyond the part.
+    return held.clone() if held.untyped_storage().nbytes() == held.nbytes else held
 
 
 def _storage_key(tensor: Tensor) -> int:

@@ -3,19 +3,18 @@
 What the check uses:
 
     truth = reference(call)                      # raises NoRule with a .reason where there is no rule or no gradient
-    truth.method                                 # "pointwise" | "movement" | "tensor"
+    truth.method                                 # "pointwise" | "movement" | "tensor" | "composed"
     truth.dtype                                  # the coarsest dtype involved: rounding is bounded in it
     truth.value((0, 1), output=0)                # Exact: .value (mpmath, 50 digits), .bound (absolute), float(...)
     truth.row((0, 1), output=0)                  # Row: one row of the local Jacobian, for all arguments in one sweep
     row.partial(position, index)                 # Exact; exactly 0 where the output does not depend on it
     row.partials[position]                       # {index: Exact}, only what is reached
-    row.kinks                                    # ("relu at 0",) where the inputs lie on a kink: any subgradient is
-    right truth.vjp({(output, index): weight, ...})    # Row of sum(weight * out[index]): several output elements in
-    one sweep truth.pointwise_value()                      # all elements of a pointwise call: WideValues
-    truth.pointwise_partial(position)            # d out[i] / d in[i] for all i: WideValues in the broadcast output's
-    shape truth.pointwise_partial(position, elements=[7, 9])  # those flat elements again, to 50 digits first
-    (doubtful cases) truth.full_vjp(position, cotangents)         # pointwise and movement: the whole VJP, in the
-    argument's shape
+    row.kinks                                    # ("relu at 0",): the inputs lie on a kink, any subgradient is right
+    truth.vjp({(output, index): weight, ...})    # Row of sum(weight * out[index]): several elements in one sweep
+    truth.pointwise_value()                      # all elements of a pointwise call: WideValues
+    truth.pointwise_partial(position)            # d out[i] / d in[i] for all i: WideValues, shaped like the output
+    truth.pointwise_partial(position, elements=[7, 9])  # those flat elements again, to 50 digits first
+    truth.full_vjp(position, cotangents)         # pointwise and movement: the whole VJP, shaped like the argument
 
 `WideValues`: `.value` (numpy longdouble), `.bound` (float64, absolute), `.kinks` {name: mask}, `.kink` (any of them).
 `position` is the edge key: `TensorArgument.position`. A number of torch's, `got`, is right where

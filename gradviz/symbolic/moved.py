@@ -121,7 +121,8 @@ class Movement:
         codes = torch.arange(first, first + tensor.numel()).view(tensor.shape)
         if self._overload is not torch.ops.aten.as_strided.default:
             return codes
-        if tensor.numel() and (0 in tensor.stride() or tensor.storage_offset()):
+        is_part = tensor.untyped_storage().nbytes() > tensor.nbytes
+        if tensor.numel() and (0 in tensor.stride() or is_part):
             raise NoRule("as_strided of an expanded tensor or of a part of a larger one")
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=torch.int64).copy_(codes)
 

@@ -82,6 +82,8 @@ def scatter_add(self: SymbolicTensor, dim: int, index: SymbolicTensor, src: Symb
 def index_add(
     self: SymbolicTensor, dim: int, index: SymbolicTensor, source: SymbolicTensor, *, alpha: float = 1
 ) -> SymbolicTensor:
+    if not self.ndim:
+        raise NoRule("index_add on a tensor without dimensions")
     axis = dim % self.ndim
     whole = np.broadcast_to(
         integers(index).reshape([-1 if place == axis else 1 for place in range(self.ndim)]), source.shape
