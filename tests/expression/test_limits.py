@@ -124,7 +124,8 @@ def test_a_tree_that_was_built_by_hand_cannot_hang_either() -> None:
 
 GOOD = [
     *SPELLINGS, *"xyzAT_0123456789.+-*/^@(),;=<>|‖·×÷−≤≥≠²³⁻ᵀ \n\t\u2062\u00a0", "wx", "e", "pi", "π", "α",
-    "alpha", "z=", "foo", "x1", "if", "lambda", "ϑ", "µ", "ς", "**", "<=", ">=", "==", "!=", ".T", "1e9", "1e308", "1e-320", "9^9", "where(x>0,", "max(",
+    "alpha", "z=", "foo", "x1", "if", "lambda", "ϑ", "µ", "ς", "**", "<=", ">=", "==", "!=", ".T", "1e9", "1e308",
+    "1e-320", "9^9", "where(x>0,", "max(",
 ]  # fmt: skip
 ODD = [*"√!'\"[]{}&\\#$%~`?:\x00\ud800\u0301\u200b\U0001d465٣½", "0x1", "1_0", "__import__", "x\u0338"]
 LIKELY = [
