@@ -81,8 +81,8 @@ def fold(node: Node, parts: Sequence[Folded], text: str) -> Folded:
         check_exponent(node, parts[1], text)
     if _needs_variable(node, parts):
         raise ExpressionError(
-            f"{_short(node)} at column {node.column} is made of constants only; accepted are vectors or matrices that"
-            " have a variable in them",
+            f"{_short(node)} at column {node.column} needs a variable: constants are single numbers, and it needs vectors"
+            " or matrices",
             text,
             node.column,
         )
@@ -180,7 +180,7 @@ def _check_comparisons(node: Node, text: str) -> None:
     if is_where and not isinstance(node.children[0], Comparison):
         condition = node.children[0]
         raise ExpressionError(
-            f"where at column {node.column} has no condition; accepted is {FUNCTIONS['where'].signature}",
+            f"where has no condition at column {condition.column}; accepted is {FUNCTIONS['where'].signature}",
             text,
             condition.column,
         )
