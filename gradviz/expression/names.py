@@ -165,14 +165,10 @@ class _Names:
         return Token("variable", self.spelled.setdefault(_GREEK_NAMES.get(name, name), name), start, end)
 
     def _pieces(self, token: Token) -> list[str]:
-        name = token.text
-        if self.given is not None:
-            pieces = _fewest(name, lambda piece: piece in self.known or piece in _CONSTANTS)
-            if pieces:
-                return pieces
-        parts = _PIECE.findall(name)
-        if self.given is None:
-            parts = [piece for part in parts for piece in self._letters(part)]
+        whole = self._known_pieces(token.text)
+        if whole:
+            return whole
+        parts = [piece for part in _PIECE.findall(token.text) for piece in self._letters(part)]
         column = token.start + 1
         for part in parts:
             function = _glued_function(part)
@@ -187,8 +183,16 @@ class _Names:
             column += len(part)
         return parts
 
+    def _known_pieces(self, name: str) -> list[str] | None:
+        """The names and constants that spell `name` side by side, where it was said which names have values."""
+        if self.given is None or name in SPELLINGS:
+            return None
+        return _fewest(name, lambda piece: piece in self.known or piece in _CONSTANTS)
+
     def _letters(self, part: str) -> list[str]:
         """The letters, Greek names, constants and known names in a short name; any other part as it is."""
+        if self.given is not None:
+            return self._known_pieces(part) or [part]
         short = len(part) <= _SPLIT_UP_TO and part.isascii() and part.isalpha()
         if not short or part in _GREEK_LETTERS or part in SPELLINGS or _glued_function(part):
             return [part]
