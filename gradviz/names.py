@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from itertools import islice
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any, TypeVar
 
 import torch
@@ -80,8 +80,9 @@ def input_names(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     Raises:
         TypeError: the function cannot take these arguments.
     """
-    if type(function) is FunctionType and not kwargs and len(args) == function.__code__.co_argcount:
-        return dict(zip(function.__code__.co_varnames, args, strict=False))  # the usual case, without inspect's cost
+    plain, own = (function.__func__, 1) if type(function) is MethodType else (function, 0)
+    if type(plain) is FunctionType and not kwargs and len(args) + own == plain.__code__.co_argcount:
+        return dict(zip(plain.__code__.co_varnames[own:], args, strict=False))  # the usual case, without inspect's cost
     try:
         signature = inspect.signature(function)
     except ValueError:  # many builtins have none

@@ -75,6 +75,7 @@ def program_of(
 
         return _text_program(from_sympy(target), variables, device)
     if isinstance(target, torch.nn.Module):
+        target = getattr(target, "_orig_mod", target)  # what torch.compile wraps: ops are recorded one by one anyway
         return _module_program(target, inputs, variables, loss, device)
     if callable(target):
         return _function_program(target, inputs, variables, loss, device)

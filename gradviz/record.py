@@ -7,7 +7,6 @@ reader of the recording; what happens per call is one tuple.
 
 from __future__ import annotations
 
-import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +23,10 @@ from gradviz.names import Frames, assigned_names
 from gradviz.opcall import OpCall, tensors_of
 from gradviz.versions import Versions
 
+# torch.compile must not look into the recorder. By default torch wraps each dispatched call for that, and imports all of
+# dynamo; where it can be told once, about the code itself, a call costs a fifth less.
+_eval_frame: Any = getattr(torch._C, "_dynamo", None) and torch._C._dynamo.eval_frame
+_CAN_SKIP = all(hasattr(_eval_frame, name) for name in ("set_code_exec_strategy", "_FrameExecStrategy", "_FrameAction"))
 _sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
 _TORCH = (str(Path(torch.__file__).parent), "<frozen")
 _GRADVIZ = str(Path(__file__).parent)
@@ -72,8 +75,7 @@ class Recorder(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # To keep torch.compile away from dispatched calls torch would wrap each of them, and import all of dynamo for that.
-        return False
+        return not _CAN_SKIP
 
     def __enter__(self) -> Recorder:
         self._handles = [
@@ -103,8 +105,6 @@ class Recorder(TorchDispatchMode):
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
         frame = sys._getframe(1)
-        if frame.f_code is _GUARDED_DISPATCH:
-            frame = sys._getframe(2)
         frames = _user_frames(frame)
         if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(frame, frames):
             self._visit += 1
@@ -166,27 +166,6 @@ class Recorder(TorchDispatchMode):
     def _leave_module(self, module: torch.nn.Module, args: Any, output: Any) -> None:
         if threading.get_ident() == self._thread and self._modules:
             self._modules.pop()
-
-
-class _GuardedRecorder(Recorder):
-    """A recorder that torch.compile keeps away from."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return True
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        return super().__torch_dispatch__(func, types, args, kwargs)
-
-
-_GUARDED_DISPATCH = inspect.unwrap(_GuardedRecorder.__torch_dispatch__).__code__
-
-
-def new_recorder() -> Recorder:
-    """A recorder, guarded where dynamo is loaded: only then can there be compiled code to be recorded."""
-    return _GuardedRecorder() if "torch._dynamo" in sys.modules else Recorder()
 
 
 def outputs_of(result: Any) -> tuple[Tensor | None, ...]:
@@ -251,3 +230,10 @@ def _user_frames(frame: FrameType | None) -> Frames:
         if len(frames) == MAX_FRAMES:
             break
     return tuple(frames)
+
+
+if _CAN_SKIP:
+    _eval_frame.set_code_exec_strategy(
+        Recorder.__torch_dispatch__.__code__,
+        _eval_frame._FrameExecStrategy(_eval_frame._FrameAction.SKIP, _eval_frame._FrameAction.SKIP),
+    )

@@ -16,7 +16,7 @@ from gradviz.graph import GradGraph
 from gradviz.names import frame_names
 from gradviz.naming import Naming
 from gradviz.program import program_of
-from gradviz.record import Recorder, new_recorder
+from gradviz.record import Recorder
 
 
 def trace(
@@ -63,9 +63,9 @@ def trace(
         if inputs or variables or at or loss is not None:
             raise InputError("a tensor already computed takes no inputs, variables or loss; pass names= or grad_output=")
         naming = Naming(explicit=names or {}, surroundings=frame_names(caller))
-        return build_graph(Traced(recorder=new_recorder(), result=target), naming, grad_output)
+        return build_graph(Traced(recorder=Recorder(), result=target), naming, grad_output)
     program = program_of(target, inputs, _merged(variables, at), loss, device)
-    recorder = new_recorder()
+    recorder = Recorder()
     try:
         with torch.enable_grad(), recorder:
             result = program.run()
@@ -114,7 +114,7 @@ class record:
     """
 
     def __init__(self) -> None:
-        self._recorder = new_recorder()
+        self._recorder = Recorder()
 
     def __enter__(self) -> Tape:
         _refuse_transforms()

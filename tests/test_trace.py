@@ -549,3 +549,18 @@ def test_inference_mode_is_refused() -> None:
         output = torch.ones(2) * 2
     with pytest.raises(TraceError, match="inference_mode"):
         trace(output)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.compile warns of what it would do without a dispatch mode
+def test_compiled_code_is_traced_op_by_op_and_its_result_alone_is_refused() -> None:
+    def function(x: Tensor) -> Tensor:
+        return (torch.sin(x) * x).sum()
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    compiled = torch.compile(function, backend="aot_eager")
+    with pytest.raises(TraceError, match="computed by torch.compile'd code.*trace the function itself"):
+        trace(compiled(x))
+    graph = trace(compiled, x)
+    assert [attributes["op"] for _, attributes in graph.nodes(data=True)] == ["", "sin", "mul", "sum"]
+    model = torch.compile(nn.Linear(2, 1), backend="aot_eager")
+    assert set(trace(model, torch.randn(3, 2), loss=lambda out: out.sum(), device="cpu").leaves) == {"weight", "bias"}
