@@ -558,7 +558,7 @@ def test_compiled_code_is_traced_op_by_op_and_its_result_alone_is_refused() -> N
 
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     compiled = torch.compile(function, backend="aot_eager")
-    with pytest.raises(TraceError, match="computed by torch.compile'd code.*trace the function itself"):
+    with pytest.raises(TraceError, match=r"computed by torch.compile'd code.*trace the function itself"):
         trace(compiled(x))
     graph = trace(compiled, x)
     assert [attributes["op"] for _, attributes in graph.nodes(data=True)] == ["", "sin", "mul", "sum"]
