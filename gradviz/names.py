@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import dis
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from itertools import islice
 from pathlib import Path
@@ -135,6 +135,12 @@ def root_modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
         if is_new and next(value.parameters(), None) is not None:
             roots[name] = value
     return roots
+
+
+def with_root_modules(named: Mapping[str, Any], called: Iterable[torch.nn.Module]) -> dict[str, Any]:
+    """`named`, and those of the `called` modules that no named module holds, under their class's name in small letters."""
+    known = {id(module) for root in root_modules(named).values() for module in root.modules()}
+    return dict(named) | {type(module).__name__.lower(): module for module in called if id(module) not in known}
 
 
 def closure_names(function: Any) -> dict[str, Any]:

@@ -60,12 +60,14 @@ class Recorder(TorchDispatchMode):
     Attributes:
         calls: the calls in order.
         versions: what their tensors held when.
+        root_modules: the modules that were called from outside any module, in order.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[RecordedCall] = []
         self.versions = Versions()
+        self.root_modules: list[torch.nn.Module] = []
         self._thread = threading.get_ident()
         self._last_sequence = 0
         self._visit = 0
@@ -161,6 +163,8 @@ class Recorder(TorchDispatchMode):
 
     def _enter_module(self, module: torch.nn.Module, args: Any) -> None:
         if threading.get_ident() == self._thread:
+            if not self._modules and all(module is not known for known in self.root_modules):
+                self.root_modules.append(module)
             self._modules.append(module)
 
     def _leave_module(self, module: torch.nn.Module, args: Any, output: Any) -> None:
@@ -214,6 +218,11 @@ def _user_frame_objects(frame: FrameType | None) -> Iterable[FrameType]:
         if owner[0] == _USER:
             yield frame
         frame = frame.f_back
+
+
+def is_our_own(frame: FrameType) -> bool:
+    """Whether a frame belongs to gradviz: the command line and the app are no user's code."""
+    return _owner(frame.f_code.co_filename) == _STOP
 
 
 def _owner(file: str) -> int:

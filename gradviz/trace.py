@@ -13,10 +13,10 @@ from torch import Tensor
 from gradviz.build import Traced, build_graph
 from gradviz.errors import InputError, TraceError
 from gradviz.graph import GradGraph
-from gradviz.names import frame_names
+from gradviz.names import frame_names, with_root_modules
 from gradviz.naming import Naming
 from gradviz.program import program_of
-from gradviz.record import Recorder
+from gradviz.record import Recorder, is_our_own
 
 
 def trace(
@@ -74,9 +74,9 @@ def trace(
     naming = Naming(
         explicit=names or {},
         inputs=program.inputs,
-        surroundings=program.surroundings,
+        surroundings=with_root_modules(program.surroundings, recorder.root_modules),
         notes=program.notes,
-        source_frame=(caller.f_code, caller.f_lasti),
+        source_frame=None if is_our_own(caller) else (caller.f_code, caller.f_lasti),
     )
     return build_graph(Traced(recorder=recorder, result=result), naming, grad_output)
 
@@ -99,7 +99,8 @@ class Tape:
         Raises:
             TraceError: no gradient leads to `output`, or its graph was freed.
         """
-        naming = Naming(explicit=names or {}, surroundings=frame_names(self._frame))
+        surroundings = with_root_modules(frame_names(self._frame), self._recorder.root_modules)
+        naming = Naming(explicit=names or {}, surroundings=surroundings)
         return build_graph(Traced(recorder=self._recorder, result=output), naming, grad_output)
 
 

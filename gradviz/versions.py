@@ -48,6 +48,11 @@ class Versions:
             snapshot = self._snapshots[key] = versions[place][1] if place < len(versions) else _held(tensor)
         return snapshot
 
+    @property
+    def any_write(self) -> bool:
+        """Whether anything was written to at all."""
+        return bool(self._writes)
+
     def last_write(self, tensor: Tensor, before: int) -> int | None:
         """The last call before call `before` that wrote to the storage of `tensor`; None where none did."""
         if not self._writes:

@@ -90,6 +90,21 @@ def test_two_modules_are_told_apart_by_their_variables() -> None:
     assert set(graph.leaves) == {"encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"}
 
 
+def test_module_that_only_the_traced_function_holds_names_its_parameters() -> None:
+    def function() -> Tensor:
+        model = nn.Sequential(nn.Linear(2, 3), nn.Tanh())
+        return model(torch.ones(1, 2)).sum()
+
+    graph = trace(function)
+    assert set(graph.leaves) == {"0.weight", "0.bias"}
+
+
+def test_part_of_a_module_that_is_called_alone_keeps_the_modules_paths() -> None:
+    model, inputs = nn.Sequential(nn.Linear(2, 3), nn.Tanh()), torch.ones(1, 2)
+    graph = trace(lambda: model[0](inputs).sum())
+    assert set(graph.leaves) == {"0.weight", "0.bias"}
+
+
 def test_source_is_the_users_own_line() -> None:
     def function(x: Tensor) -> Tensor:
         y = torch.sin(x)

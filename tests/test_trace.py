@@ -312,6 +312,16 @@ def test_in_place_op_that_saves_its_input_is_joined_to_its_own_call() -> None:
     assert torch.equal(next(node["call"].tensor_arguments()).tensor, torch.tensor([1.0, 2.0]))
 
 
+def test_leaf_filled_while_recording_shows_what_was_used() -> None:
+    with record() as tape:
+        weight = torch.zeros(3, requires_grad=True)
+        with torch.no_grad():
+            weight.fill_(2.0)
+        loss = (weight * weight).sum()
+    graph = tape.trace(loss)
+    assert graph.value(graph.leaves["weight"]).tolist() == [2.0, 2.0, 2.0]
+
+
 # Special code
 
 

@@ -44,7 +44,7 @@ def central_difference(text: str, values: dict[str, float], name: str) -> float:
         graph = gradviz.trace(text, at=values | {name: values[name] + shift}, device="cpu")
         return float(graph.value(graph.output))
 
-    wide, narrow = ((value(step) - value(-step)) / (2 * step) for step in (2e-3, 1e-3))
+    wide, narrow = ((value(step) - value(-step)) / (2 * step) for step in (2e-4, 1e-4))
     return (4 * narrow - wide) / 3
 
 
