@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.graph import Node, get_gradient_edge
 
 from gradviz.backward import AutogradGraph, Backward, autograd_graph, run_backward
+from gradviz.collector import collector_paused
 from gradviz.draft import Draft, DraftEdge, DraftNode, Key, draft_of
 from gradviz.graph import GradGraph
 from gradviz.names import named_tensors, result_names
@@ -37,6 +38,11 @@ def build_graph(traced: Traced, naming: Naming, grad_output: Any = None) -> Grad
         TraceError: no gradient leads to the result, or its graph cannot be traced.
         InputError: `grad_output` is missing or does not fit.
     """
+    with collector_paused():
+        return _built(traced, naming, grad_output)
+
+
+def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
     outputs = differentiable_outputs(traced.result)
     cotangents = starting_cotangents(outputs, grad_output)
     roots = [get_gradient_edge(output) for output in outputs]

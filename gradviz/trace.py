@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gradviz.build import Traced, build_graph
+from gradviz.collector import collector_paused
 from gradviz.errors import InputError, TraceError
 from gradviz.graph import GradGraph
 from gradviz.names import frame_names, with_root_modules
@@ -67,7 +68,7 @@ def trace(
     program = program_of(target, inputs, _merged(variables, at), loss, device)
     recorder = Recorder()
     try:
-        with torch.enable_grad(), recorder:
+        with torch.enable_grad(), collector_paused(), recorder:
             result = program.run()
     finally:
         program.finish()

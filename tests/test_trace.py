@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
 import math
 
 import networkx as nx
@@ -485,6 +486,15 @@ def test_random_numbers_and_batch_norm_statistics_are_as_after_one_forward_pass(
     assert torch.equal(torch.get_rng_state(), expected)
     assert int(model[1].num_batches_tracked) == 1
     assert torch.equal(model[1].running_mean, twin[1].running_mean)
+
+
+def test_garbage_collection_goes_on_as_it_was() -> None:
+    assert gc.isenabled()
+    trace(lambda x: x * 2, 1.0)
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        trace(lambda x: x * (1 // 0), 1.0)
+    assert gc.isenabled()
 
 
 def test_traced_tensor_can_still_be_differentiated() -> None:
