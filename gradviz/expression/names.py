@@ -185,7 +185,8 @@ class _Names:
 
     def _known_pieces(self, name: str) -> list[str] | None:
         """The names and constants that spell `name` side by side, where it was said which names have values."""
-        if self.given is None or name in SPELLINGS:
+        holds_function = any(part in SPELLINGS and part not in self.known for part in _PIECE.findall(name))
+        if self.given is None or holds_function:
             return None
         return _fewest(name, lambda piece: piece in self.known or piece in _CONSTANTS)
 

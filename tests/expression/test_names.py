@@ -20,6 +20,7 @@ TEXTS = st.lists(st.sampled_from(LETTERS + WORDS + SIGNS), min_size=1, max_size=
     [
         ("(y - tanh(wx+b))^2", "(y - tanh(w*x + b))^2"),
         ("xyσ(z)", "x*y*sigmoid(z)"),
+        ("lnαxln", "log(α*x*l*n)"),
         ("sinαxy", "sin(α*x*y)"),
         ("exp π x mux", "exp(pi*x*mu*x)"),
         ("ab = 3x; 2abc", "ab = 3*x; 2*ab*c"),
