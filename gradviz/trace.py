@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradviz.build import Traced, build_graph
 from gradviz.collector import collector_paused
 from gradviz.errors import InputError, TraceError
 from gradviz.graph import GradGraph
@@ -58,6 +57,8 @@ def trace(
     >>> {name: round(float(gradient), 4) for name, gradient in graph.gradients().items()}
     {'x': 6.1416, 'y': 2.0}
     """
+    from gradviz.build import Traced, build_graph  # imported with the first trace: `import gradviz` stays cheap
+
     caller = sys._getframe(1)
     _refuse_transforms()
     if isinstance(target, Tensor):
@@ -100,6 +101,8 @@ class Tape:
         Raises:
             TraceError: no gradient leads to `output`, or its graph was freed.
         """
+        from gradviz.build import Traced, build_graph
+
         surroundings = with_root_modules(frame_names(self._frame), self._recorder.root_modules)
         naming = Naming(explicit=names or {}, surroundings=surroundings)
         return build_graph(Traced(recorder=self._recorder, result=output), naming, grad_output)
