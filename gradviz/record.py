@@ -100,7 +100,7 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if _written_arguments(func):
+        if _written_arguments(func) and not (func in _WRITE_IN_TRAINING and not args[5]):
             self._end_versions(func, args, kwargs)
         result = func(*args, **kwargs)
         sequence = _sequence_number()
@@ -181,7 +181,9 @@ def outputs_of(result: Any) -> tuple[Tensor | None, ...]:
     return (None,)
 
 
-_written: dict[Any, tuple[str, ...]] = {}
+# torch's schemas do not say that these write to their running statistics, when `training`, their sixth argument, is set.
+_WRITE_IN_TRAINING = frozenset({torch.ops.aten.native_batch_norm.default, torch.ops.aten.cudnn_batch_norm.default})
+_written: dict[Any, tuple[str, ...]] = dict.fromkeys(_WRITE_IN_TRAINING, ("running_mean", "running_var"))
 
 
 def _written_arguments(overload: Any) -> tuple[str, ...]:

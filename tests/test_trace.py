@@ -313,6 +313,13 @@ def test_in_place_op_that_saves_its_input_is_joined_to_its_own_call() -> None:
     assert torch.equal(next(node["call"].tensor_arguments()).tensor, torch.tensor([1.0, 2.0]))
 
 
+def test_batch_norm_shows_the_statistics_that_it_read() -> None:
+    model = nn.BatchNorm1d(2)
+    graph = trace(model, torch.randn(4, 2), loss=lambda out: out.square().sum(), device="cpu")
+    assert graph.value(graph.node("running_mean")).tolist() == [0.0, 0.0]
+    assert model.running_mean.tolist() != [0.0, 0.0]
+
+
 def test_leaf_filled_while_recording_shows_what_was_used() -> None:
     with record() as tape:
         weight = torch.zeros(3, requires_grad=True)
