@@ -53,7 +53,7 @@ def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
         inputs = [tensor for _, tensor in named_tensors(naming.inputs)]
         draft = draft_of(autograd, traced.recorder, inputs, alive=[*outputs, *names.tensors()])
         writer = _Writer(draft, backward, naming, names, traced.recorder)
-        return writer.written([(root.node, root.output_nr) for root in roots], autograd)
+        return writer.written([(root.node, root.output_nr) for root in roots], cotangents, autograd)
 
 
 class _Writer:
@@ -76,7 +76,9 @@ class _Writer:
             self._used[edge.tail].add(edge.output)
             self._edges_into[edge.head].append(edge)
 
-    def written(self, roots: list[tuple[Node, int]], autograd: AutogradGraph) -> GradGraph:
+    def written(
+        self, roots: list[tuple[Node, int]], cotangents: list[Tensor], autograd: AutogradGraph
+    ) -> GradGraph:
         graph = GradGraph()
         root_outputs: list[tuple[Key, int]] = [
             (node, self._draft.nodes[node].differentiable[output]) for node, output in roots
@@ -113,7 +115,9 @@ class _Writer:
                     cut=edge.cut,
                 )
         graph.graph["outputs"] = [number[key] for key, _ in root_outputs]
-        graph.graph["output_places"] = [output for _, output in root_outputs]
+        graph.graph["starting_cotangents"] = _starting(
+            [(number[key], output) for key, output in root_outputs], cotangents
+        )
         graph.graph["leaves"] = {names[key]: number[key] for key in order if self._draft.nodes[key].kind == "leaf"}
         graph.graph["names"] = {name: number[key] for key, name in names.items()}
         return graph
@@ -201,6 +205,7 @@ class _Writer:
             "device": metadata[first][2],
             "requires_grad": node.requires_grad,
             "outputs": used,
+            "differentiable": node.differentiable,
             "module": self._module(node),
             "source": self._source(node),
             "call": node.call,
@@ -286,6 +291,14 @@ class _Writer:
                     if waiting[tail] == 0:
                         order.append(tail)
         return {node: place for place, node in enumerate(order)}
+
+
+def _starting(places: list[tuple[int, int]], cotangents: list[Tensor]) -> dict[tuple[int, int], Tensor]:
+    """(node, output) -> the cotangent that starts there; a tensor that was returned twice gets both."""
+    found: dict[tuple[int, int], Tensor] = {}
+    for place, cotangent in zip(places, cotangents, strict=True):
+        found[place] = found[place] + cotangent if place in found else cotangent
+    return found
 
 
 def _added(contribution: Tensor | None, value: Tensor | None) -> Tensor | None:

@@ -1,10 +1,11 @@
 """`GradGraph`: the traced graph as a `networkx.MultiDiGraph`, on which every networkx algorithm runs.
 
 Node attributes: `kind` ("leaf", "op", "constant"), `name`, `output_names`, `op`, `expression`, `value`, `value_missing`,
-`cotangent`, `shape`, `dtype`, `device`, `requires_grad`, `outputs`, `module`, `source`, `call`, `inner_calls`,
-`backward_order`, `is_output`. Edge key: argument position. Edge attributes: `argument`, `output`, `partial`,
-`contribution`, `cut`. A call of which several outputs are used has tuples for `value`, `cotangent` and `shape`, one place
-per output of the call; `outputs` lists the places that are used, and an edge's `output` says which one it carries.
+`cotangent`, `shape`, `dtype`, `device`, `requires_grad`, `outputs`, `differentiable`, `module`, `source`, `call`,
+`inner_calls`, `backward_order`, `is_output`. Edge key: argument position. Edge attributes: `argument`, `output`,
+`partial`, `contribution`, `cut`. A call of which several outputs are used has tuples for `value`, `cotangent` and `shape`,
+one place per output of the call; `outputs` lists the places that are used, and an edge's `output` says which one it
+carries; `differentiable` lists the places that autograd counts as outputs of its node, in its order.
 """
 
 from __future__ import annotations
@@ -70,6 +71,11 @@ class GradGraph(nx.MultiDiGraph):
         """
         return {name: self.nodes[node]["cotangent"] for name, node in self.leaves.items()}
 
+    def starting_cotangents(self) -> dict[tuple[int, int], Tensor]:
+        """(node, output) -> the cotangent with which the backward pass started there: 1, or what `grad_output` says."""
+        given: dict[tuple[int, int], Tensor] = self.graph.get("starting_cotangents", {})
+        return {(node, place): cotangent for (node, place), cotangent in given.items() if node in self}
+
     def node(self, name: str) -> int:
         """The node called `name`.
 
@@ -104,6 +110,18 @@ class GradGraph(nx.MultiDiGraph):
     def arguments_of(self, node: int) -> list[Use]:
         """The edges into a node, by argument position."""
         return sorted((_use(*edge) for edge in self.in_edges(node, keys=True, data=True)), key=lambda use: use.edge[2])
+
+    def partials_of(self, edge: Edge) -> dict[int, LocalPartial]:
+        """Used output of the head -> the local partial of that output; empty where the edge carries no gradient."""
+        partial: LocalPartial | None = self.edges[edge]["partial"]
+        attributes = self.nodes[edge[1]]
+        if partial is None:
+            return {}
+        return {
+            place: partial.of_output(output)
+            for output, place in enumerate(attributes["differentiable"])
+            if place in attributes["outputs"]
+        }
 
     def argument_names(self, node: int) -> list[str]:
         """The names of a call's tensor arguments, one per argument position."""

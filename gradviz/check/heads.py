@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from itertools import combinations, islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gradviz.check.judge import Comparison, Index
-from gradviz.errors import PartialError
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.opcall import OpCall
 from gradviz.partials import LocalPartial
 from gradviz.symbolic import NoRule, Reference, reference
-
-_COMBINATIONS = 1000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -154,15 +150,13 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
     attributes = graph.nodes[node]
     values = attributes["value"]
     several = isinstance(values, tuple)
-    call = attributes["call"]
-    tensors = values if several else call.outputs if call is not None else ()
     used = [place for place in attributes["outputs"] if _is_floating(attributes, place)]
     outputs = {place: values[place] if several else values for place in used}
     head = HeadUnderCheck(node=node, attributes=attributes, outputs=outputs)
     for use in graph.arguments_of(node):
         if use.partial is None or (wanted is not None and use.edge not in wanted):
             continue
-        partials = _partials_by_place(use.partial, tensors, used, attributes["cotangent"])
+        partials = {place: one for place, one in graph.partials_of(use.edge).items() if place in used}
         dtype = graph.value(use.edge[0], use.output)
         comparison = Comparison(attributes["dtype"] if dtype is None else dtype.dtype)
         head.edges.append(EdgeUnderCheck(use=use, partials=partials, comparison=comparison))
@@ -178,35 +172,3 @@ def _is_floating(attributes: dict[str, Any], place: int) -> bool:
     value = values[place] if isinstance(values, tuple) else values
     dtype: torch.dtype = attributes["dtype"] if value is None else value.dtype
     return dtype.is_floating_point or dtype.is_complex
-
-
-def _partials_by_place(
-    partial: LocalPartial, tensors: tuple[Tensor | None, ...], used: list[int], cotangents: Any
-) -> dict[int, LocalPartial]:
-    """Autograd counts a call's differentiable outputs only, in order.
-
-    Which ones these are is told by their shapes, and by cotangents: an output that one reached is differentiable.
-    """
-    if len(used) < 2:
-        return {used[0] if used else 0: partial}
-    partials = _of_all_outputs(partial)
-    floating = [place for place, tensor in enumerate(tensors) if tensor is not None and tensor.dtype.is_floating_point]
-    reached = [place for place in floating if isinstance(cotangents, tuple) and cotangents[place] is not None]
-    shapes = [one.out_shape for one in partials]
-    for candidates in islice(combinations(floating, len(partials)), _COMBINATIONS):
-        if set(reached) <= set(candidates) and [_shape(tensors[place]) for place in candidates] == shapes:
-            return {place: one for place, one in zip(candidates, partials, strict=True) if place in used}
-    return {used[0]: partial}
-
-
-def _shape(tensor: Tensor | None) -> tuple[int, ...]:
-    return () if tensor is None else tuple(tensor.shape)
-
-
-def _of_all_outputs(partial: LocalPartial) -> list[LocalPartial]:
-    partials: list[LocalPartial] = []
-    while True:
-        try:
-            partials.append(partial.of_output(len(partials)))
-        except PartialError:
-            return partials

@@ -99,20 +99,6 @@ def _judge_on_kink(
         )
 
 
-def starting_cotangents(graph: GradGraph) -> dict[tuple[int, int], Tensor]:
-    """(node, output) -> the cotangent that the backward pass started from: what no edge contributed to."""
-    found = {}
-    for node, place in dict.fromkeys(zip(graph.outputs, graph.graph["output_places"], strict=True)):
-        cotangent = graph.cotangent(node, place)
-        if cotangent is None:
-            continue
-        for use in graph.uses_of(node):
-            if use.output == place and use.contribution is not None:
-                cotangent = cotangent - use.contribution
-        found[node, place] = cotangent
-    return found
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Composed:
     truth: Reference
@@ -124,7 +110,7 @@ class _Composed:
 def _composed(graph: GradGraph, names: list[str], moved: dict[int, Tensor]) -> _Composed:
     """The output as a function of the leaves, `moved` ones (node -> value) being elsewhere than they were."""
     flow = _Flow(graph, moved)
-    starting = starting_cotangents(graph)
+    starting = graph.starting_cotangents()
     inputs = [flow.value(graph.leaves[name], 0) for name in names]
     outputs = [flow.value(node, place) for node, place in starting]
     if any(tensor.is_complex() or tensor.layout is not torch.strided for tensor in (*inputs, *outputs)):

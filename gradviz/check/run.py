@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gradviz.check.custom import check_composed
 from gradviz.check.differences import check_by_differences
@@ -16,7 +15,7 @@ from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.formulas import edge_formula, edge_name
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check
 from gradviz.check.judge import Comparison
-from gradviz.check.leaves import check_leaves, is_small, starting_cotangents
+from gradviz.check.leaves import check_leaves, is_small
 from gradviz.check.local import Plan, check_call
 from gradviz.check.progress import Progress
 from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
@@ -173,7 +172,7 @@ class _Run:
             yield LeafCheck(node=found.node, name=name, formula=found.formula, **_fields(found.comparison))
 
     def _sum_checks(self) -> Iterable[SumCheck]:
-        starting: dict[tuple[int, int], Tensor] = starting_cotangents(self.graph)
+        starting = self.graph.starting_cotangents()
         for node, attributes in self.graph.nodes(data=True):
             if not attributes["requires_grad"]:
                 continue
