@@ -36,13 +36,15 @@ def differentiable_outputs(result: Any) -> list[Tensor]:
 
 
 def starting_cotangents(outputs: list[Tensor], grad_output: Any) -> list[Tensor]:
-    """The cotangents of the outputs: those given, or 1 for an output with one element.
+    """The cotangents of the outputs: those given, what a given function makes of each, or 1 where there is one element.
 
     Raises:
         InputError: an output has several elements and no cotangent is given, or shapes differ.
     """
     if grad_output is None:
         given: list[Any] = [None] * len(outputs)
+    elif callable(grad_output):
+        given = [grad_output(output.detach()) for output in outputs]
     else:
         several = isinstance(grad_output, (list, tuple)) and (
             len(outputs) > 1 or any(isinstance(cotangent, Tensor) for cotangent in grad_output)

@@ -40,7 +40,7 @@ def trace(
             carried back) and leaves functions where their tensors are; or a torch device.
         names: name -> tensor, for values that the user's code does not name itself.
         grad_output: d(result)/d(output), shaped like the output; needed unless the output has one element. A sequence of
-            them where there are several outputs.
+            them where there are several outputs; or a function that makes one for an output, as `torch.randn_like` does.
         at: the same as `variables`, for names that clash with an option.
         **variables: values of text and sympy variables (numbers or nested lists), or keyword inputs of a callable.
 

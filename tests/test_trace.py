@@ -175,6 +175,12 @@ def test_several_outputs_start_one_backward_pass_together() -> None:
     assert graph.gradients()["v"].tolist() == [3.0, 2.0]
 
 
+def test_grad_output_can_be_a_function_of_each_output() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    graph = trace(lambda v: (v.exp(), 3 * v), x, grad_output=torch.ones_like)
+    assert torch.equal(graph.gradients()["v"], torch.exp(x.detach()) + 3)
+
+
 def test_grad_output_starts_from_a_tensor() -> None:
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     graph = trace(lambda v: torch.exp(v), x, grad_output=torch.tensor([1.0, 10.0]))

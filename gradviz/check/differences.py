@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch._ops import OpOverload
 
 from gradviz.check.heads import EdgeUnderCheck
 from gradviz.check.judge import CANCELLED, Index, as_array
-from gradviz.check.replay import run_call, widened
-from gradviz.opcall import OpCall
+from gradviz.check.replay import run_call, why_not_again, widened
+from gradviz.opcall import OpCall, op_name
 from gradviz.symbolic import NoRule, unit_roundoff
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: P
         raise NoRule("differences of complex numbers are not taken")
     if any(tensor is not None and tensor.layout is not torch.strided for tensor in tensors):
         raise NoRule("differences of sparse tensors are not taken")
-    if call.op in _CONVENTIONS:
-        raise NoRule(_CONVENTIONS[call.op])
+    refusal = why_no_differences(call.overload)
+    if refusal:
+        raise NoRule(refusal)
     if edge.in_numel > COLUMNS_UP_TO or count * edge.in_numel > 4096 or _is_of_symmetric(call):
         _check_directions(edge, call, place, plan)
         return
@@ -103,6 +105,11 @@ def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: P
         comparison.checked += count
     comparison.method = "numeric"
     comparison.step("by central differences in float64")
+
+
+def why_no_differences(overload: OpOverload) -> str:
+    """Why differences of no call of the overload are taken; "" where they are, if they turn out to be accurate."""
+    return _CONVENTIONS.get(op_name(overload), "") or why_not_again(overload)
 
 
 def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan) -> None:

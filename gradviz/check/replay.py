@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 
 from gradviz.opcall import OpCall
 from gradviz.symbolic import NoRule, unit_roundoff
@@ -37,14 +38,13 @@ def run_call(call: OpCall, tensors: Sequence[Tensor]) -> tuple[Tensor | None, ..
         NoRule: it draws random numbers, or torch refuses to run it in float64.
     """
     overload = call.overload
-    if torch.Tag.nondeterministic_seeded in overload.tags:
-        raise NoRule(f"{overload} draws random numbers, so it cannot be run again")
+    refusal = why_not_again(overload)
+    if refusal:
+        raise NoRule(refusal)
     if overload in _THROUGH:
         return (tensors[0].clone(),)
     if overload is aten.as_strided_scatter.default:
         return (_scattered(call, tensors[0], tensors[1]),)
-    if any(argument.is_out for argument in overload._schema.arguments):
-        raise NoRule(f"{overload} writes into a given tensor, which autograd does not follow")
     items = [tensor.clone() for tensor in tensors] if overload._schema.is_mutable else list(tensors)
     position = -1
 
@@ -67,6 +67,17 @@ def run_call(call: OpCall, tensors: Sequence[Tensor]) -> tuple[Tensor | None, ..
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise NoRule(f"{overload} cannot be run in float64: {str(error).splitlines()[0]}") from error
     return tuple(result) if isinstance(result, (list, tuple)) else (result,)
+
+
+def why_not_again(overload: OpOverload) -> str:
+    """Why no call of the overload can be run again; "" where it can be tried."""
+    if torch.Tag.nondeterministic_seeded in overload.tags:
+        return f"{overload} draws random numbers, so it cannot be run again"
+    if any(argument.is_out for argument in overload._schema.arguments):
+        return f"{overload} writes into a given tensor, which autograd does not follow"
+    if not torch._C._dispatch_has_computed_kernel_for_dispatch_key(overload.name(), "CPU"):
+        return f"{overload} does not run on the CPU, so it is not run again in float64"
+    return ""
 
 
 def _scattered(call: OpCall, base: Tensor, source: Tensor) -> Tensor:

@@ -22,6 +22,10 @@ What the check uses:
 nan says that rounding (cancellation, overflow) leaves nothing to compare. Sample columns with `reference(call,
 chosen=...)`.
 
+How an overload is covered, for lists of them:
+
+    method_of(overload)                          # "pointwise" | "tensor" | "movement" | "no gradient" | "none"
+
 Several calls as one (a custom autograd.Function's forward, a graph of few leaves):
 
     truth = compose(calls, inputs, outputs)      # a Reference whose edge keys are places in `inputs`; raises NoRule
@@ -61,6 +65,7 @@ from gradviz.symbolic.registry import (
     NoRule,
     data_movement,
     find_rule,
+    method_of,
     no_gradient,
     pointwise_rule,
     symbolic_rule,
@@ -82,6 +87,7 @@ __all__ = [
     "formula_latex",
     "formula_text",
     "local_formula",
+    "method_of",
     "no_gradient",
     "pointwise_rule",
     "reference",

@@ -22,7 +22,7 @@ from gradviz.symbolic.binding import working_dtype
 from gradviz.symbolic.evaluate import Outputs, evaluate, specialize
 from gradviz.symbolic.full import WideValues, movement_vjp, pointwise_partial, pointwise_value, pointwise_vjp
 from gradviz.symbolic.moved import Movement
-from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule
+from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule, method_of
 from gradviz.symbolic.rounding import SAFETY, smallest, unit_roundoff
 from gradviz.symbolic.sweep import in_order, kinks_of, partials_of
 from gradviz.symbolic.tensor import Index, InputTensor, SymbolicTensor, from_torch, numbers
@@ -190,9 +190,9 @@ def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = 
             inputs[argument.position] = from_torch(argument.tensor, position=argument.position, name=name, chosen=picked)
     outputs = evaluate(call, lambda tensor, position: inputs[position] if position in inputs else numbers(tensor))
     tensors = [argument.tensor for argument in call.tensor_arguments()]
-    method = "pointwise" if isinstance(rule, PointwiseRule) else "movement" if isinstance(rule, MovementRule) else "tensor"
     coarse = rule.coarse if isinstance(rule, PointwiseRule) else 0.0
-    return Reference(method, inputs, outputs, working_dtype([*tensors, *call.outputs]), call, coarse)
+    dtype = working_dtype([*tensors, *call.outputs])
+    return Reference(method_of(call.overload), inputs, outputs, dtype, call, coarse)
 
 
 def _present(outputs: Outputs) -> list[int]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import gradviz
+from gradviz.check.differences import why_no_differences
 from gradviz.symbolic import RULES
 
 aten = torch.ops.aten
@@ -80,3 +81,19 @@ def test_a_function_of_symmetric_matrices_is_changed_symmetrically() -> None:
     edge = gradviz.trace(lambda x: torch.linalg.cholesky(x).sum(), x).check().edges[0]
     assert (edge.verdict, edge.method) == ("match", "numeric")
     assert "random directions" in edge.how
+
+
+@pytest.mark.parametrize(
+    ("overload", "reason"),
+    [
+        (aten._cdist_forward.default, ""),
+        (aten.native_dropout.default, "draws random numbers"),
+        (aten._ctc_loss.default, "normalized log-probabilities only"),
+        (aten.mul.out, "writes into a given tensor"),
+        (aten.miopen_batch_norm.default, "does not run on the CPU"),
+    ],
+    ids=str,
+)
+def test_an_overload_tells_why_its_differences_are_not_taken(overload: torch._ops.OpOverload, reason: str) -> None:
+    told = why_no_differences(overload)
+    assert reason in told and bool(told) == bool(reason)

@@ -13,6 +13,7 @@ from gradviz.symbolic import (
     SymbolicTensor,
     data_movement,
     find_rule,
+    method_of,
     no_gradient,
     pointwise_rule,
     reference,
@@ -72,6 +73,22 @@ def test_in_place_and_out_forms_use_the_functional_rule(
     variant: torch._ops.OpOverload, functional: torch._ops.OpOverload
 ) -> None:
     assert find_rule(variant) is RULES[functional]
+
+
+@pytest.mark.parametrize(
+    ("overload", "method"),
+    [
+        (aten.tanh.default, "pointwise"),
+        (aten.mul_.Tensor, "pointwise"),
+        (aten.mm.default, "tensor"),
+        (aten.t.default, "movement"),
+        (aten.argmax.default, "no gradient"),
+        (aten._cdist_forward.default, "none"),
+    ],
+    ids=str,
+)
+def test_an_overload_tells_how_it_is_differentiated(overload: torch._ops.OpOverload, method: str) -> None:
+    assert method_of(overload) == method
 
 
 def test_an_in_place_call_is_differentiated_by_its_snapshots() -> None:
