@@ -36,7 +36,7 @@ LAYERS = [
     ["check"],
     ["view"],
     ["render"],
-    ["listing", "schema", "target"],
+    ["listing", "schema", "target", "testing"],
     ["app", "cli"],
 ]
 
