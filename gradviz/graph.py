@@ -21,7 +21,9 @@ from gradviz.errors import InputError, RenderError
 
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
+    from gradviz.explain import Explanation, Level
     from gradviz.partials import LocalPartial
+    from gradviz.paths import Paths
     from gradviz.view import Direction, Part, ThemeName, View
 
 Edge = tuple[int, int, int]
@@ -157,6 +159,41 @@ class GradGraph(nx.MultiDiGraph):
         from gradviz.check import check
 
         return check(self, edges=edges, samples=samples, seed=seed, time_limit_s=time_limit_s, progress=progress)
+
+    def paths(self, name: str, *, top: int = 5) -> Paths:
+        """The paths along which the gradient of a value arrives, and what each contributes.
+
+        Args:
+            name: of a leaf, or of any other value that a gradient reaches.
+            top: how many of the largest are returned one by one; the others are in `.rest`, as one sum.
+
+        Raises:
+            InputError: no node has that name, or `top` is negative.
+        """
+        from gradviz.paths import paths_from
+
+        return paths_from(self, name, top=top)
+
+    def explain(
+        self, name: str, *, level: Level = "full", index: tuple[int, ...] | None = None, top: int = 5
+    ) -> Explanation:
+        """The chain rule written out for one value: why its gradient is what it is, why it is zero, or why there is none.
+
+        Args:
+            name: of a leaf, or of any other value.
+            level: "short" for one line, "full", or "quiz" with blanks to fill in and their key at the end.
+            index: one element of a tensor, which is then written out as scalars too.
+            top: how many paths are written one by one.
+
+        Returns:
+            `str()` of it is plain text; `.markdown`, `.latex` and `.html` are for slides, papers and pages.
+
+        Raises:
+            InputError: no node has that name, or an option is not accepted.
+        """
+        from gradviz.explain import explain
+
+        return explain(self, name, level=level, index=index, top=top)
 
     def view(
         self,

@@ -28,6 +28,7 @@ LAYERS = [
     ["naming"],
     ["graph"],
     ["partials"],
+    ["paths"],
     ["lookup"],
     ["arguments"],
     ["draft"],
@@ -35,7 +36,7 @@ LAYERS = [
     ["trace"],
     ["check"],
     ["view"],
-    ["render"],
+    ["explain", "render"],
     ["listing", "schema", "target", "testing"],
     ["app", "cli"],
 ]
@@ -43,6 +44,8 @@ LAYERS = [
 # Imports inside a function that point back, each with its reason.
 LAZY: dict[tuple[str, str], str] = {
     ("graph", "check"): "graph.check() is the public way to the check, which reads graphs",
+    ("graph", "paths"): "graph.paths() is the public way to them, and they read graphs",
+    ("graph", "explain"): "graph.explain() is the public way to explanations, which read graphs",
     ("graph", "view"): "graph.view() and graph.render() are the public ways to pictures, which read graphs",
     ("graph", "render"): "graph.view() and graph.render() are the public ways to pictures, which read graphs",
 }

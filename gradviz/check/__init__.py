@@ -20,7 +20,19 @@ How the parts go together:
     (True, '6 edges: 6 match (symbolic). 4 values match. 2 gradients match. 5 sums match.')
 """
 
+from gradviz.check.failures import FAILURES
+from gradviz.check.leaves import closed_form
 from gradviz.check.report import Checked, CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.check.run import check
 
-__all__ = ["CheckReport", "Checked", "EdgeCheck", "LeafCheck", "NodeCheck", "SumCheck", "check"]
+__all__ = [
+    "FAILURES",
+    "CheckReport",
+    "Checked",
+    "EdgeCheck",
+    "LeafCheck",
+    "NodeCheck",
+    "SumCheck",
+    "check",
+    "closed_form",
+]

@@ -79,6 +79,27 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
     return [LeafOutcome(node=graph.leaves[name], comparison=comparisons[name], formula=formulas[name]) for name in names]
 
 
+def closed_form(graph: GradGraph, leaf: str, index: Index) -> sp.Expr:
+    """sympy's derivative of the output with respect to one element of a leaf, in elements named `x`, `W_0_1`.
+
+    Raises:
+        NoRule: the graph is too large, starts from weights or has a call without rule; the reason says which.
+    """
+    if not is_small(graph):
+        raise NoRule(f"the leaves have more than {MAX_LEAF_ELEMENTS} elements together")
+    try:
+        composed = _composed(graph, list(graph.leaves), {})
+    except FAILURES as error:
+        raise NoRule(failure_reason(error)) from error
+    expression = _single_output(composed)
+    if expression is None:
+        raise NoRule("the graph has several outputs, or weights, or is too long for one formula")
+    shown = _derivative(expression, "_".join([leaf, *map(str, index)]))
+    if shown is None:
+        raise NoRule("the formula would be too long to read")
+    return shown
+
+
 def _judge_on_kink(
     graph: GradGraph, names: list[str], slot: int, index: Index, got: float, kinks: tuple[str, ...], comparison: Comparison
 ) -> None:
@@ -228,24 +249,28 @@ def _coarse(call: OpCall) -> float:
 
 def _formula(composed: _Composed, name: str, index: Index) -> str:
     """The closed form of d(output)/d(leaf element); "" where it would be too long to read."""
-    if composed.calls > _CALLS_WITH_FORMULA or len(composed.weights) > 1:
-        return ""
-    for (slot, place), weight in composed.weights.items():
-        output = composed.truth.outputs[slot]
-        if weight != 1 or output is None:
-            return ""
-        symbol = "_".join([name, *map(str, index)])
-        return _derivative_text(output.expression(place), symbol)
-    return "0"
+    if composed.calls <= _CALLS_WITH_FORMULA and not composed.weights:
+        return "0"
+    expression = _single_output(composed)
+    shown = None if expression is None else _derivative(expression, "_".join([name, *map(str, index)]))
+    text = "" if shown is None else formula_text(shown)
+    return text if len(text) <= _FORMULA_LENGTH else ""
+
+
+def _single_output(composed: _Composed) -> sp.Expr | None:
+    """The one output that the backward pass starts from with 1; None where there is no such, or it is too long."""
+    if composed.calls > _CALLS_WITH_FORMULA or list(composed.weights.values()) != [1]:
+        return None
+    slot, place = next(iter(composed.weights))
+    output = composed.truth.outputs[slot]
+    return None if output is None else output.expression(place)
 
 
 @lru_cache(maxsize=512)
-def _derivative_text(expression: sp.Expr, symbol: str) -> str:
+def _derivative(expression: sp.Expr, symbol: str) -> sp.Expr | None:
     if sp.count_ops(expression) > _CALLS_WITH_FORMULA:
-        return ""
+        return None
     derivative = sp.diff(expression, sp.Symbol(symbol, real=True))
-    shown = derivative.replace(
+    return derivative.replace(
         lambda node: node.is_Rational and node.q > _LARGEST_DENOMINATOR, lambda number: shown_number(float(number))
     )
-    text = formula_text(shown)
-    return text if len(text) <= _FORMULA_LENGTH else ""

@@ -12,9 +12,10 @@ Renderers read a `View` and never the graph.
 """
 
 from gradviz.view.build import DEFAULT_PARTS, MAX_EDGE_LABELS, MAX_NODES, PARTS, Part, view_of
+from gradviz.view.labels import node_call
 from gradviz.view.model import Direction, Role, ThemeName, Verdict, View, ViewEdge, ViewNode
 from gradviz.view.notation import number_text
-from gradviz.view.summary import HeatMap
+from gradviz.view.summary import HeatMap, value_lines
 
 __all__ = [
     "DEFAULT_PARTS",
@@ -30,6 +31,8 @@ __all__ = [
     "View",
     "ViewEdge",
     "ViewNode",
+    "node_call",
     "number_text",
+    "value_lines",
     "view_of",
 ]

@@ -17,7 +17,7 @@ from gradviz.view.labels import (
     correction_text,
     cotangent_line,
     derivative_of,
-    output_name,
+    operands_of,
     partial_formula,
     partial_number,
     partial_shapes,
@@ -211,20 +211,13 @@ class _Builder:
             role=role_of(attributes),
             differentiable=attributes["requires_grad"],
             name=shorten(attributes["name"], NAME_LENGTH),
-            call=call_line(attributes, self._operands(node)) if "call" in self.show else "",
+            call=call_line(attributes, operands_of(self.graph, node)) if "call" in self.show else "",
             value=value_text(attributes) if "value" in self.show else (),
             cotangent=cotangent_line(attributes, self.cotangent_name) if "cotangent" in self.show else "",
             heat=heat_map(value) if "heat" in self.show and isinstance(value, Tensor) else None,
             hidden_inputs=sum(tail not in self.shown for tail, _ in self.graph.in_edges(node)),
             verdict=self.verdicts.get(node),
         )
-
-    def _operands(self, node: int) -> dict[int, str]:
-        """Edge key -> name of the value that comes in there."""
-        return {
-            key: shorten(output_name(self._attributes(tail), data["output"]), NAME_LENGTH)
-            for tail, _, key, data in self.graph.in_edges(node, keys=True, data=True)
-        }
 
     def _edges_into(self, head: int) -> Iterator[ViewEdge]:
         edges = self.graph.in_edges(head, keys=True, data=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import networkx as nx
 from torch import Tensor
 
 from gradviz.errors import PartialError
@@ -80,6 +81,19 @@ def call_line(attributes: Attributes, operands: Mapping[int, str]) -> str:
     if not operands and attributes["expression"]:
         return shorten(attributes["expression"], NAME_LENGTH)
     return call_text(attributes["op"], operands, attributes["call"])
+
+
+def operands_of(graph: nx.MultiDiGraph, node: int) -> dict[int, str]:
+    """Edge key -> name of the value that comes in there."""
+    return {
+        key: shorten(output_name(graph.nodes[tail], data["output"]), NAME_LENGTH)
+        for tail, _, key, data in graph.in_edges(node, keys=True, data=True)
+    }
+
+
+def node_call(graph: nx.MultiDiGraph, node: int) -> str:
+    """What a node's function does, in the names of its inputs; "" for leaves and constants."""
+    return call_line(graph.nodes[node], operands_of(graph, node))
 
 
 def derivative_of(head: Attributes, tail: Attributes, output: int) -> str:

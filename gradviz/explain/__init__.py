@@ -1,0 +1,17 @@
+"""A gradient in words: the chain rule written out, from the graph.
+
+terms        mathematics and sentences as values
+sentences    every English sentence
+wanted       the value that is explained, with its paths
+forward, chain, backward, elements, result, missing
+             one section each: GradGraph -> lines
+vjp          one edge's vector-Jacobian product, written with names or with shapes
+quiz         numbers -> blanks and their key
+explanation  explain: puts the sections together
+text, latex, markdown, html
+             Derivation -> str
+"""
+
+from gradviz.explain.explanation import Explanation, Format, Level, explain
+
+__all__ = ["Explanation", "Format", "Level", "explain"]

@@ -1,0 +1,68 @@
+"""Between tensors: the backward pass written out, one vector-Jacobian product after the other, with shapes."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gradviz.explain import sentences as say
+from gradviz.explain.terms import Applied, Derivative, Equation, Line, Name, Section, Term, total
+from gradviz.explain.vjp import Written, contribution
+from gradviz.explain.wanted import Wanted, amount, amount_of, limited, shape_word, without_repeats
+
+
+def backward_section(wanted: Wanted) -> Section:
+    """The cotangents on the way, the output's first, each as the sum of what its users add."""
+    lines: list[Line] = []
+    for node in reversed(wanted.between):
+        lines += _step(wanted, node)
+    return Section(heading=say.BACKWARD, lines=limited(lines, "step"))
+
+
+def _step(wanted: Wanted, node: int) -> list[Line]:
+    """The equations of the cotangents of a node: one for each output that is used on the way."""
+    found: list[Line] = []
+    for place in wanted.graph.nodes[node]["outputs"]:
+        written = [*_started(wanted, node, place), *_received(wanted, node, place)]
+        cotangent = wanted.graph.cotangent(node, place)
+        if not written or cotangent is None:
+            continue
+        sign = Derivative(Name(wanted.loss), Name(wanted.graph.output_name(node, place)))
+        sides: list[Term] = [sign, total([one.term for one in written])]
+        shapes = [one.shapes for one in written]
+        is_short = amount_of(sign, cotangent)[0] == sign
+        if is_short:
+            sides.append(amount(cotangent))
+        kept = without_repeats(sides)
+        if len(kept) > 1:
+            found.append(Equation(kept, shapes=_shapes(tuple(cotangent.shape), shapes)))
+    return found
+
+
+def _started(wanted: Wanted, node: int, place: int) -> list[Written]:
+    """What the backward pass starts with here."""
+    cotangent: Tensor | None = wanted.graph.starting_cotangents().get((node, place))
+    if cotangent is None:
+        return []
+    name = Name(wanted.graph.output_name(node, place))
+    term = amount(cotangent) if cotangent.numel() == 1 else Applied("grad_output", (name,))
+    return [Written(term=term, shapes=shape_word(tuple(cotangent.shape)))]
+
+
+def _received(wanted: Wanted, node: int, place: int) -> list[Written]:
+    """What the users of this output on the way add."""
+    graph = wanted.graph
+    found = []
+    for use in graph.uses_of(node):
+        if use.output != place or use.partial is None or use.edge[1] not in wanted.between:
+            continue
+        for output in graph.partials_of(use.edge):
+            if graph.cotangent(use.edge[1], output) is not None:
+                head = Derivative(Name(wanted.loss), Name(graph.output_name(use.edge[1], output)))
+                found.append(contribution(graph, use, output, head))
+    return found
+
+
+def _shapes(shape: tuple[int, ...], terms: list[Term]) -> tuple[Term, ...]:
+    """`[3, 2] = [3] [2]ᵀ`; () where both sides have the same shape and nothing is multiplied."""
+    own, written = shape_word(shape), total(terms)
+    return () if written == own else (own, written)

@@ -1,0 +1,97 @@
+"""Between single numbers: the local partials, and for each path their product, as on the blackboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sympy as sp
+
+from gradviz.explain import sentences as say
+from gradviz.explain.terms import Equation, Formula, Line, Number, Product, Section, Term, Way, product
+from gradviz.explain.wanted import Wanted, amount, amount_of, limited, without_repeats
+from gradviz.graph import Use
+from gradviz.paths import Path
+
+MAX_WAY = 12
+"""How many nodes of a path are named, and how many of its factors written out."""
+CANCELLING = 100
+
+
+def local_partials_section(wanted: Wanted) -> Section:
+    """∂head/∂tail of every edge on a path, as formula and number."""
+    lines: list[Line] = []
+    for head in wanted.between:
+        lines += [_partial_line(wanted, use) for use in wanted.uses_into(head)]
+    return Section(heading=say.LOCAL, lines=limited(lines, "local partial"))
+
+
+def product_paths_section(wanted: Wanted) -> Section:
+    """Each of the largest paths with the product of its local partials, then all others together."""
+    lines: list[Line] = []
+    for path in wanted.paths.top:
+        lines += _product_lines(wanted, path)
+    return Section(heading=say.PATHS, lines=(*lines, *other_paths(wanted)))
+
+
+def compared_paths_section(wanted: Wanted) -> Section:
+    """Each of the largest paths by the size of what it contributes, then all others together."""
+    lines: list[Line] = [
+        say.path_gives(_way(wanted, path), *amount_of(say.CONTRIBUTION, path.contribution)) for path in wanted.paths.top
+    ]
+    return Section(heading=say.PATHS, lines=(*lines, *other_paths(wanted)))
+
+
+def other_paths(wanted: Wanted) -> Iterator[Line]:
+    """What is not written path by path, and what to know about the sum."""
+    paths = wanted.paths
+    if paths.rest is not None:
+        yield say.other_paths(paths.count - len(paths.top), *amount_of(say.CONTRIBUTION, paths.rest))
+    if not paths.is_largest:
+        yield say.not_proven_largest(paths.count)
+    if paths.cancellation > CANCELLING:
+        yield say.cancelling(amount(paths.top[0].contribution), amount(paths.total))
+
+
+def _partial_line(wanted: Wanted, use: Use) -> Equation:
+    formula, number = _factor(use)
+    return Equation(without_repeats([wanted.derivative(use), formula, number]))
+
+
+def _product_lines(wanted: Wanted, path: Path) -> Iterator[Line]:
+    yield say.along(_way(wanted, path))
+    result = amount(path.contribution)
+    if len(path.edges) > MAX_WAY:
+        yield say.many_factors(len(path.edges), result)
+        return
+    uses = [wanted.use(edge) for edge in reversed(path.edges)]
+    start = amount(wanted.graph.starting_cotangents()[_end(wanted, path)])
+    factors = [factor for factor in ((start, start), *map(_factor, uses)) if factor[0] != Number(1.0)]
+    sides = [
+        product([start, *(wanted.derivative(use) for use in uses)]),
+        product([formula for formula, _ in factors]),
+        Product(tuple(number for _, number in factors)) if len(factors) > 1 else result,
+        result,
+    ]
+    kept = without_repeats(sides)
+    yield Equation(kept) if len(kept) > 1 else (kept[0],)
+
+
+def _end(wanted: Wanted, path: Path) -> tuple[int, int]:
+    """The place where the backward pass started for this path."""
+    return next(place for place in wanted.graph.starting_cotangents() if place[0] == path.nodes[-1])
+
+
+def _factor(use: Use) -> tuple[Term, Number]:
+    """The local partial as formula, where there is one, and as number. A formula that is a number stands for itself."""
+    assert use.partial is not None
+    number = Number(float(use.partial))
+    formula = use.partial.formula
+    if not isinstance(formula, sp.Expr) or formula.is_Matrix or (formula.is_Rational and float(formula) == number.value):
+        return number, number
+    return Formula(formula), number
+
+
+def _way(wanted: Wanted, path: Path) -> Way:
+    names: list[str | None] = [wanted.value_name(node) for node in path.nodes]
+    half = MAX_WAY // 2
+    return Way(tuple(names if len(names) <= MAX_WAY else [*names[:half], None, *names[-half:]]))

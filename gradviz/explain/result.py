@@ -1,0 +1,65 @@
+"""The end of an explanation: the sum over the paths, beside autograd's gradient and sympy's closed form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from gradviz.check import closed_form
+from gradviz.errors import GradvizError
+from gradviz.explain import sentences as say
+from gradviz.explain.terms import Derivative, Equation, Formula, Line, Name, Section, Term, total
+from gradviz.explain.wanted import Wanted, amount, amount_of, without_repeats
+
+ROUNDINGS = 64
+"""How many rounding errors per node on the way are allowed between two ways to add the same numbers."""
+
+
+def sum_section(wanted: Wanted) -> Section:
+    """The gradient three times: from the paths, from autograd, from sympy."""
+    heading = say.SUM if wanted.paths.count > 1 else say.CHECKED
+    return Section(heading=heading, lines=(sum_equation(wanted), _autograd(wanted), *_closed_form(wanted)))
+
+
+def sum_equation(wanted: Wanted) -> Equation:
+    """∂L/∂x = the contributions of the paths, added, = their sum; of larger tensors the norm."""
+    paths = wanted.paths
+    sign, number = amount_of(wanted.sign, paths.total)
+    terms = [amount(path.contribution) for path in paths.top] + ([] if paths.rest is None else [amount(paths.rest)])
+    added: list[Term] = [total(terms)] if paths.total.numel() == 1 else []
+    return Equation(without_repeats([sign, *added, number]))
+
+
+def _autograd(wanted: Wanted) -> Line:
+    """Whether the gradient that autograd found is this sum."""
+    gradient, paths = wanted.paths.gradient, wanted.paths
+    if gradient is None:
+        return say.autograd_has_none()
+    sign, number = amount_of(wanted.sign, gradient)
+    if not gradient.numel():
+        return say.same_as_autograd(sign, number)
+    difference = float((paths.total - gradient).abs().max())
+    largest = max([float(gradient.abs().max()), *(path.size for path in paths.top)])
+    allowed = ROUNDINGS * torch.finfo(gradient.dtype).eps * len(wanted.between) * largest
+    if difference <= allowed or math.isnan(difference):
+        return say.same_as_autograd(sign, number)
+    return say.not_as_autograd(sign, number, difference)
+
+
+def _closed_form(wanted: Wanted) -> Iterator[Line]:
+    """sympy's own derivative of the output, for a leaf of a graph that is small enough; of a tensor, one element."""
+    if wanted.graph.nodes[wanted.node]["kind"] != "leaf" or wanted.paths.gradient is None:
+        return
+    gradient = wanted.paths.gradient
+    index = (0,) * gradient.ndim
+    if not gradient.numel():
+        return
+    try:
+        found = closed_form(wanted.graph, wanted.name, index)
+    except GradvizError as error:
+        yield say.not_composed(str(error))
+        return
+    sign = Derivative(wanted.sign.head, Name(wanted.name, index))
+    yield Equation(without_repeats([sign, Formula(found), amount(gradient[index])]))

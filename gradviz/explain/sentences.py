@@ -1,0 +1,146 @@
+"""Every sentence of an explanation, in English. Whoever translates them writes this file anew.
+
+A sentence is words with terms between them, so that names and numbers are set as mathematics where there is some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gradviz.explain.terms import Derivative, Equation, Name, Norm, Number, Sentence, Term, Way, Words
+from gradviz.view.notation import shape_text
+
+FORWARD = "Forward pass"
+LOCAL = "Local partial derivatives"
+BACKWARD = "Backward pass"
+PATHS = "Paths"
+SUM = "Sum over the paths"
+ELEMENT = "Written out for one element"
+CHECKED = "Checked"
+WHY = "Why"
+ANSWERS = "Answers"
+CONTRIBUTION = Words("contribution")
+
+
+def title(wanted: Derivative, paths: int) -> Sentence:
+    return ("How ", wanted, f" comes about: {_count(paths, 'path')}")
+
+
+def left_out(count: int, what: str) -> Sentence:
+    return (f"… and {_count(count, what)} more, not shown",)
+
+
+def starts_from(name: str, shape: Sequence[int]) -> Sentence:
+    return (
+        "L stands for the sum of ",
+        Name(name),
+        f" {shape_text(shape)} weighted with grad_output: the backward pass starts from those weights",
+    )
+
+
+def starts_from_several(count: int) -> Sentence:
+    return (f"L stands for the sum of the {count} outputs weighted with grad_output (1 unless given)",)
+
+
+def constant_value(name: str, described: str) -> Sentence:
+    return (Name(name), f": {described}")
+
+
+def along(way: Way) -> Sentence:
+    return ("along ", way)
+
+
+def many_factors(count: int, result: Term) -> Sentence:
+    return (f"the product of its {count} local partials is ", result)
+
+
+def path_gives(way: Way, sign: Term, number: Term) -> Sentence:
+    return ("along ", way, ": ", sign, " = ", number)
+
+
+def other_paths(count: int, sign: Term, number: Term) -> Sentence:
+    who = "the one other path gives" if count == 1 else f"the other {count:,} paths together give"
+    return (f"{who} ", sign, " = ", number) if isinstance(sign, Norm) else (f"{who} ", number)
+
+
+def not_proven_largest(count: int) -> Sentence:
+    return (
+        f"of the {count:,} paths these are the largest that were followed to the end; a larger one may be among the others",
+    )
+
+
+def cancelling(largest: Term, total: Term) -> Sentence:
+    return ("the paths cancel: single ones reach ", largest, ", their sum is ", total, ", so digits are lost in the sum")
+
+
+def same_as_autograd(sign: Term, number: Term) -> Sentence:
+    return ("autograd: ", sign, " = ", number, ", the same to rounding")
+
+
+def not_as_autograd(sign: Term, number: Term, difference: float) -> Sentence:
+    return (
+        "autograd: ",
+        sign,
+        " = ",
+        number,
+        "; the sum over the paths differs by up to ",
+        Number(difference),
+        ": rounding, or a hook that changes a cotangent on the way",
+    )
+
+
+def autograd_has_none() -> Sentence:
+    return ("autograd has no gradient here, although the local partials lead here",)
+
+
+def not_composed(reason: str) -> Sentence:
+    return (f"sympy's closed form is not given: {reason}",)
+
+
+def needs_no_gradient(name: str) -> Sentence:
+    return (Name(name), " does not require grad: it is a constant, or was made without gradient, so none reaches it")
+
+
+def no_gradient(name: str) -> Sentence:
+    return ("No gradient reaches ", Name(name), ": every way from it to the output is cut")
+
+
+def unused(name: str) -> Sentence:
+    return ("No gradient reaches ", Name(name), ": the traced code does not use it")
+
+
+def cut_at(head: str, tail: str, reason: str) -> Sentence:
+    return ("the way from ", Name(tail), " to ", Name(head), f" is cut: {reason}")
+
+
+def zero_because(derivative: Derivative, name: str) -> Sentence:
+    return ("The gradient of ", Name(name), " is zero: ", derivative, " passes on nothing but zeros, and no path avoids it")
+
+
+def zero_by_cancelling(name: str) -> Sentence:
+    return ("The gradient of ", Name(name), " is zero because the contributions of its paths cancel")
+
+
+def not_finite(derivative: Derivative) -> Sentence:
+    return ("The gradient is not finite: going back, ", derivative, " turns finite numbers into NaN or infinity")
+
+
+def short(equation: Equation, paths: int) -> Equation:
+    return replace(equation, remark=f"({_count(paths, 'path')})")
+
+
+def answer(place: int, number: Number) -> Sentence:
+    return (f"({place}) ", number)
+
+
+def other_terms(count: int) -> str:
+    return f"{_count(count, 'other term')}"
+
+
+def not_followed(count: int) -> Sentence:
+    return (f"… {_count(count, 'more element')} on the way to the output, not written out",)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,137 @@
+"""What all sections of one explanation share: the graph, the value that is explained, and its paths."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradviz.explain import sentences as say
+from gradviz.explain.terms import Derivative, Line, Name, Norm, Number, Numbers, Sentence, Term, Words
+from gradviz.graph import Edge, GradGraph, Use
+from gradviz.paths import Paths, paths_from
+from gradviz.view.notation import shape_text
+
+MAX_LINES = 40
+"""How many values, partials or steps one section lists; the others are counted."""
+WRITTEN_OUT = 4
+LOSS = "L"
+"""What the explained quantity is called where it is not simply the output."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One value of a graph, whose gradient is explained.
+
+    Attributes:
+        node: the value.
+        paths: from it to the outputs.
+        between: the nodes on them, in forward order.
+        loss: what is differentiated: the output's name, or `LOSS` where it is weighted with `grad_output`.
+    """
+
+    graph: GradGraph
+    node: int
+    paths: Paths
+    between: tuple[int, ...]
+    loss: str
+
+    @property
+    def name(self) -> str:
+        return self.paths.name
+
+    @property
+    def sign(self) -> Derivative:
+        """∂loss/∂value"""
+        return Derivative(Name(self.loss), Name(self.name))
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether every value on the way is a single number."""
+        return all(math.prod(self.shape(node)) == 1 for node in self.between)
+
+    def shape(self, node: int) -> tuple[int, ...]:
+        """The shape of the (first used) output of a node."""
+        shape: tuple[int, ...] = self.graph.nodes[node]["shape"]
+        several = len(self.graph.nodes[node]["outputs"]) > 1
+        return shape[self.graph.nodes[node]["outputs"][0]] if several else shape
+
+    def value_name(self, node: int) -> str:
+        return str(self.graph.nodes[node]["name"])
+
+    def uses_into(self, head: int) -> list[Use]:
+        """The edges into a node that lie on a path."""
+        return [use for use in self.graph.arguments_of(head) if use.partial is not None and use.edge[0] in self.between]
+
+    def use(self, edge: Edge) -> Use:
+        return next(use for use in self.graph.arguments_of(edge[1]) if use.edge == edge)
+
+    def derivative(self, use: Use) -> Derivative:
+        """∂head/∂tail"""
+        tail, head, _ = use.edge
+        return Derivative(Name(self.value_name(head)), Name(self.graph.output_name(tail, use.output)))
+
+
+def wanted_value(graph: GradGraph, name: str, top: int) -> Wanted:
+    """Looks up a value and its paths.
+
+    Raises:
+        InputError: no node has that name, or `top` is negative.
+    """
+    paths = paths_from(graph, name, top=top)
+    return Wanted(
+        graph=graph,
+        node=graph.node(name),
+        paths=paths,
+        between=tuple(sorted(paths.between)),
+        loss=_loss_name(graph),
+    )
+
+
+def amount(tensor: Tensor) -> Term:
+    """A single number, or a short vector written out; a larger tensor's norm stands for it, see `amount_of`."""
+    if tensor.numel() == 1:
+        return Number(tensor.item())
+    if tensor.ndim == 1 and tensor.numel() <= WRITTEN_OUT:
+        return Numbers(tuple(Number(value) for value in tensor.tolist()))
+    return Number(float(torch.linalg.vector_norm(tensor)))
+
+
+def amount_of(sign: Term, tensor: Tensor) -> tuple[Term, Term]:
+    """(what is equal, its number): the sign itself where the tensor is written out, else its norm."""
+    written = amount(tensor)
+    is_norm = isinstance(written, Number) and tensor.numel() != 1
+    return (Norm(sign) if is_norm else sign), written
+
+
+def shape_word(shape: tuple[int, ...]) -> Term:
+    return Words(shape_text(shape))
+
+
+def without_repeats(sides: list[Term]) -> tuple[Term, ...]:
+    """The sides of an equation without those that say again what stands before them."""
+    kept: list[Term] = []
+    for side in sides:
+        if not kept or side != kept[-1]:
+            kept.append(side)
+    return tuple(kept)
+
+
+def limited(lines: list[Line], what: str) -> tuple[Line, ...]:
+    """The first lines, and how many are left out."""
+    if len(lines) <= MAX_LINES:
+        return tuple(lines)
+    rest: Sentence = say.left_out(len(lines) - MAX_LINES, what)
+    return (*lines[:MAX_LINES], rest)
+
+
+def _loss_name(graph: GradGraph) -> str:
+    """The name of the output where the backward pass starts from 1 at a single number."""
+    starting = graph.starting_cotangents()
+    if len(starting) == 1:
+        ((node, place), cotangent) = next(iter(starting.items()))
+        if cotangent.numel() == 1 and cotangent.item() == 1:
+            return graph.output_name(node, place)
+    return LOSS

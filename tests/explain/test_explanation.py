@@ -1,0 +1,222 @@
+"""Explanations as readers get them: every number is autograd's, and each format can be read by its own readers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+from explained_graphs import ALL, lecture, neuron
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from random_expressions import VARIABLES, expressions, points
+
+import gradviz
+from gradviz import GradGraph
+from gradviz.explain import sentences as say
+from gradviz.expression import parse
+
+Golden = Callable[[str, str], None]
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-").replace("∞", "inf"))
+
+
+def stated(explanation: str, sign: str) -> float:
+    """The last number of the equation of `sign` in the last section."""
+    line = next(line for line in reversed(explanation.splitlines()) if line.strip().startswith(f"{sign} = "))
+    return number(line.split("=")[-1])
+
+
+@pytest.mark.parametrize("name", ["lecture", "shared", "neuron"])
+def test_the_text_is_the_one_that_was_looked_at(name: str, golden: Golden) -> None:
+    graph = ALL[name]()
+    leaf = next(iter(graph.leaves))
+    golden(f"{name}.txt", f"{graph.explain(leaf)}\n")
+
+
+def test_markdown_latex_and_quiz_are_those_that_were_looked_at(golden: Golden) -> None:
+    explanation = lecture().explain("x")
+    golden("lecture.md", explanation.markdown)
+    golden("lecture.tex", explanation.latex)
+    golden("lecture.html", explanation.html)
+    golden("lecture-quiz.txt", f"{lecture().explain('x', level='quiz')}\n")
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(text=expressions(), point=st.tuples(points(), points(), points()))
+def test_the_numbers_of_any_expression_are_those_of_autograd(text: str, point: tuple[float, ...]) -> None:
+    try:
+        names = parse(text, variables=VARIABLES).variables
+    except gradviz.ExpressionError:
+        assume(False)
+    assume(names)
+    values = {name: value for name, value in zip(VARIABLES, point, strict=True) if name in names}
+    graph = gradviz.trace(text, at=values, device="cpu")
+    output = graph.nodes[graph.output]["name"]
+    for name, gradient in graph.gradients().items():
+        assert gradient is not None
+        assume(1e-6 < abs(float(gradient)) < 1e6)
+        explained = str(graph.explain(name))
+        if graph.paths(name).cancellation < 10:
+            assert stated(explained, f"∂{output}/∂{name}") == pytest.approx(float(gradient), rel=1e-3)
+        for edge, use in ((use.edge, use) for node in graph for use in graph.arguments_of(node) if use.partial):
+            line = re.search(rf"^  ∂{graph.nodes[edge[1]]['name']}/∂{graph.nodes[edge[0]]['name']} = .*$", explained, re.M)
+            if line and graph.number_of_edges(*edge[:2]) == 1:
+                assert number(line[0].split("=")[-1]) == pytest.approx(float(use.partial or 0), rel=1e-3, abs=1e-300)
+
+
+def test_a_short_explanation_is_one_line() -> None:
+    assert str(lecture().explain("x", level="short")) == "∂d/∂x = 3.142 + 3 = 6.142    (2 paths)"
+
+
+def test_a_quiz_gives_no_answer_away_before_the_key() -> None:
+    questions, _, answers = str(lecture().explain("x", level="quiz")).partition(say.ANSWERS)
+    for answer in ("6.283", "3.142", "6.142"):
+        assert answer not in questions
+        assert answer in answers
+    assert questions.count("____") == len(answers.strip().splitlines())
+
+
+def test_an_element_is_written_out_as_scalars() -> None:
+    graph = neuron()
+    gradient = graph.gradients()["W"]
+    assert gradient is not None
+    text = str(graph.explain("W", index=(0, 1)))
+    assert "∂g/∂W[0, 1] = ∂g/∂a[0] · ∂a[0]/∂W[0, 1] = ∂g/∂a[0] · x[1]" in text
+    line = next(line for line in text.splitlines() if line.strip().startswith("∂g/∂W[0, 1]"))
+    assert number(line.split("=")[-1]) == pytest.approx(float(gradient[0, 1]), rel=1e-3)
+
+
+def test_a_negative_index_counts_from_the_end() -> None:
+    assert "∂g/∂W[1, 1] =" in str(neuron().explain("W", index=(-1, -1)))
+
+
+@pytest.mark.parametrize("index", [(0,), (0, 2), (0, 0, 0)])
+def test_an_index_that_does_not_fit_is_refused(index: tuple[int, ...]) -> None:
+    with pytest.raises(gradviz.InputError, match=r"does not fit 'W', which has shape \(2, 2\)"):
+        neuron().explain("W", index=index)
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(gradviz.InputError, match="unknown level 'long'; accepted: short, full, quiz"):
+        lecture().explain("x", level="long")  # type: ignore[arg-type]
+
+
+def test_the_weights_of_a_vector_output_are_named() -> None:
+    text = str(ALL["weighted"]().explain("x"))
+    assert "L stands for the sum of a [3] weighted with grad_output" in text
+    assert "∂L/∂x = grad_output(a) ⊙ a" not in text
+    assert "∂L/∂a = grad_output(a) = [1, 0.5, 2]" in text
+
+
+def test_a_gradient_that_is_cut_names_the_cut() -> None:
+    x, w = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    graph = gradviz.trace(lambda x, w: x * w.detach(), x, w)
+    text = str(graph.explain("w"))
+    assert "No gradient reaches w" in text
+    assert "is cut: detach" in text
+
+
+def test_an_unused_parameter_is_said_to_be_unused() -> None:
+    x, w = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    assert "does not use it" in str(gradviz.trace(lambda x, w: x * 2, x, w).explain("w"))
+
+
+def test_a_constant_is_said_to_need_no_gradient() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+    graph = gradviz.trace(lambda x, c: x * c, x, torch.tensor(5.0))
+    assert "does not require grad" in str(graph.explain("c"))
+
+
+def test_a_zero_gradient_names_the_edge_that_made_it_zero() -> None:
+    x = torch.tensor([-1.0, -2.0], requires_grad=True)
+    text = str(gradviz.trace(lambda x: (3 * x).relu().sum(), x).explain("x"))
+    assert "∂b/∂a passes on nothing but zeros, and no path avoids it" in text
+
+
+def test_a_zero_gradient_by_cancelling_paths_is_said_to_be_that() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+    assert "cancel" in str(gradviz.trace(lambda x: 3 * x - 3 * x, x).explain("x"))
+
+
+def test_a_gradient_of_nan_names_the_first_edge_that_made_it() -> None:
+    x = torch.tensor([0.0, 4.0], requires_grad=True)
+    text = str(gradviz.trace(lambda x: torch.where(x > 0, x.sqrt(), 0 * x).sum(), x).explain("x"))
+    assert "turns finite numbers into NaN or infinity" in text
+
+
+def test_a_hook_that_changes_the_gradient_is_noticed() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+    y = x * 3
+    y.register_hook(lambda cotangent: 2 * cotangent)
+    text = str(gradviz.trace(y * y).explain("x"))
+    assert "differs by up to" in text
+    assert "hook" in text
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_format_says_the_same_for_every_leaf(name: str) -> None:
+    graph = ALL[name]()
+    for leaf in graph.leaves:
+        explanation = graph.explain(leaf)
+        assert Html().balanced(explanation.html)
+        assert explanation.latex.count(r"\begin{align*}") == explanation.latex.count(r"\end{align*}")
+        assert _braces_match(explanation.latex)
+        assert explanation.markdown.count("$$") % 2 == 0
+        assert explanation.latex.isascii() or name == "shared", set(re.sub(r"[\x00-\x7f]", "", explanation.latex))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX here: braces and ASCII were checked instead")
+@pytest.mark.parametrize("name", ALL)
+def test_the_latex_compiles_as_it_is(name: str, tmp_path: Path) -> None:
+    graph = ALL[name]()
+    leaf = next(iter(graph.leaves))
+    index = (0,) * len(graph.nodes[graph.leaves[leaf]]["shape"])
+    (tmp_path / "explained.tex").write_text(graph.explain(leaf, index=index).latex, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "explained.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "explained.pdf").stat().st_size > 1000
+
+
+def _braces_match(latex: str) -> bool:
+    depth = 0
+    for sign in re.sub(r"\\[{}]", "", latex):
+        depth += (sign == "{") - (sign == "}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+class Html(HTMLParser):
+    """Whether every element that is opened is closed in turn."""
+
+    def balanced(self, text: str) -> bool:
+        self.open: list[str] = []
+        self.right = True
+        self.feed(text)
+        return self.right and not self.open
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        """`<mspace/>` opens nothing."""
+
+    def handle_endtag(self, tag: str) -> None:
+        self.right = self.right and bool(self.open) and self.open.pop() == tag
+
+
+def test_a_name_that_looks_like_markup_stays_text() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+    graph: GradGraph = gradviz.trace(x * x, names={"<script>alert(1)</script>": x})
+    name = next(iter(graph.leaves))
+    assert "<script>" not in graph.explain(name).html
+    assert Html().balanced(graph.explain(name).html)

@@ -1,0 +1,29 @@
+"""Math texts that Hypothesis makes, and points at which they are finite for the most part."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+VARIABLES = ("x", "y", "z")
+SMOOTH = ("sin", "cos", "tanh", "exp", "sigmoid", "atan", "softplus", "erf", "silu", "asinh")
+POSITIVE = ("log", "sqrt")
+
+
+def expressions() -> st.SearchStrategy[str]:
+    """Texts whose value and derivatives are finite at the points below, for the most part."""
+    atoms = st.sampled_from([*VARIABLES, "2", "0.5", "pi"])
+
+    def grown(smaller: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        return st.one_of(
+            st.builds("{}({})".format, st.sampled_from(SMOOTH), smaller),
+            st.builds("{}(1 + ({})^2)".format, st.sampled_from(POSITIVE), smaller),
+            st.builds("({}) {} ({})".format, smaller, st.sampled_from(["+", "-", "*"]), smaller),
+            st.builds("({}) / (2 + cos({}))".format, smaller, smaller),
+            st.builds("({})^{}".format, smaller, st.sampled_from(["2", "3"])),
+        )
+
+    return st.recursive(atoms, grown, max_leaves=8)
+
+
+def points() -> st.SearchStrategy[float]:
+    return st.floats(-1.5, 1.5).map(lambda value: round(value, 3)).filter(lambda value: abs(value) > 1e-2)
