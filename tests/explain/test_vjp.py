@@ -125,7 +125,7 @@ def functions() -> GradGraph:
     p = functional.softmax(h, dim=0) * functional.log_softmax(h, dim=1)
     q = torch.bmm(p.reshape(1, 3, 2), torch.randn(1, 2, 3, dtype=torch.float64, requires_grad=True)).reshape(9)
     s = torch.dot(q, q.exp()) + q.norm() + torch.logsumexp(q, 0) + functional.mse_loss(q, q.detach() + 1)
-    return gradviz.trace(s - x.mean() / (2 - w.square().sum()))
+    return gradviz.trace(s - x.mean() / (w.square().sum() + 2))
 
 
 @pytest.mark.parametrize("make", [*ALL.values(), functions], ids=lambda make: make.__name__)
