@@ -118,14 +118,17 @@ def _matrix_product(left: Tensor, right: Tensor) -> Tensor:
 
 def functions() -> GradGraph:
     torch.manual_seed(1)
-    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
-    w = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
-    b = torch.randn(4, dtype=torch.float64, requires_grad=True)
-    h = torch.addmm(torch.randn(2, dtype=torch.float64, requires_grad=True), x + b, w, beta=0.5, alpha=2.0)
-    p = functional.softmax(h, dim=0) * functional.log_softmax(h, dim=1)
-    q = torch.bmm(p.reshape(1, 3, 2), torch.randn(1, 2, 3, dtype=torch.float64, requires_grad=True)).reshape(9)
-    s = torch.dot(q, q.exp()) + q.norm() + torch.logsumexp(q, 0) + functional.mse_loss(q, q.detach() + 1)
-    return gradviz.trace(s - x.mean() / (w.square().sum() + 2))
+    shapes = {"x": (3, 4), "w": (4, 2), "b": (4,), "c": (2,), "d": (1, 2, 3)}
+    leaves = {name: torch.randn(shape, dtype=torch.float64, requires_grad=True) for name, shape in shapes.items()}
+
+    def computed(x: Tensor, w: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+        h = torch.addmm(c, x + b, w, beta=0.5, alpha=2.0)
+        p = functional.softmax(h, dim=0) * functional.log_softmax(h, dim=1)
+        q = torch.bmm(p.reshape(1, 3, 2), d).reshape(9)
+        s = torch.dot(q, q.exp()) + q.norm() + torch.logsumexp(q, 0) + functional.mse_loss(q, q.detach() + 1)
+        return s - x.mean() / (2 - w.square().sum())
+
+    return gradviz.trace(computed, **leaves)
 
 
 @pytest.mark.parametrize("make", [*ALL.values(), functions], ids=lambda make: make.__name__)
