@@ -14,7 +14,7 @@ How data flows, each step taking values and returning new ones:
                              check/       autograd against sympy, edge by edge -> CheckReport
       -> view                view/        GradGraph + choices -> View: what is on the picture
       -> renderers           render/      View -> DOT -> SVG, PNG, PDF
-      -> front ends          cli.py, app/
+      -> front ends          cli.py, app/, testing.py (for test suites), ops.py (which overloads are verified how)
 
     >>> import gradviz
     >>> graph = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu")

@@ -2,7 +2,8 @@
 
 Exit codes: 0 fine, 1 a check found a mismatch, 2 bad input. What is asked for goes to standard output, all else to standard
 error. `--json` prints one object: of `trace` as `gradviz.schema` describes it; of `check` the keys `schema`, `gradviz` and
-`target` of that schema and `check`, which is `CheckReport.to_dict()`. `trace --check --json` has the keys of both.
+`target` of that schema and `check`, which is `CheckReport.to_dict()`. `trace --check --json` has the keys of both. The
+command that takes no target, `gradviz ops`, stands in `ops_command.py`.
 
 What a command needs is imported when it runs, so that `--help` does not wait for sympy and Graphviz.
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradviz.errors import GradvizError
+from gradviz.ops_command import ops_command
 
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
@@ -68,6 +70,9 @@ def main() -> None:
 
     Exit codes: 0 fine, 1 a check found a mismatch, 2 bad input.
     """
+
+
+main.add_command(ops_command)
 
 
 @main.command("trace")

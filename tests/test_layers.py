@@ -37,7 +37,8 @@ LAYERS = [
     ["check"],
     ["view"],
     ["explain", "render"],
-    ["listing", "schema", "target", "testing"],
+    ["listing", "ops", "schema", "target", "testing"],
+    ["ops_command"],
     ["app", "cli"],
 ]
 

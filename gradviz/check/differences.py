@@ -7,6 +7,7 @@ tight nothing is claimed.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -42,6 +43,24 @@ _CONVENTIONS = {
     "max_unpool2d": "where indices repeat, max_unpool writes only one of the values, and does not say which",
     "max_unpool3d": "where indices repeat, max_unpool writes only one of the values, and does not say which",
 }
+_COMPLEX = "differences of complex numbers are not taken"
+_ALWAYS_COMPLEX = {
+    "_conj",
+    "_conj_copy",
+    "_conj_physical",
+    "_fft_c2c",
+    "_fft_c2r",
+    "_fft_r2c",
+    "complex",
+    "linalg_eig",
+    "polar",
+    "view_as_complex",
+    "view_as_complex_copy",
+    "view_as_real",
+    "view_as_real_copy",
+}
+_SPARSE = "differences of sparse and nested tensors are not taken"
+_ALWAYS_SPARSE = re.compile("sparse|nested|^values|^to_mkldnn")
 _OF_SYMMETRIC = {"cholesky", "linalg_cholesky_ex", "_linalg_eigh", "linalg_ldl_factor_ex"}
 
 
@@ -81,9 +100,9 @@ def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: P
     count = math.prod(partial.out_shape)
     tensors = [*(argument.tensor for argument in call.tensor_arguments()), *call.outputs]
     if any(tensor is not None and tensor.is_complex() for tensor in tensors):
-        raise NoRule("differences of complex numbers are not taken")
+        raise NoRule(_COMPLEX)
     if any(tensor is not None and tensor.layout is not torch.strided for tensor in tensors):
-        raise NoRule("differences of sparse tensors are not taken")
+        raise NoRule(_SPARSE)
     refusal = why_no_differences(call.overload)
     if refusal:
         raise NoRule(refusal)
@@ -109,7 +128,12 @@ def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: P
 
 def why_no_differences(overload: OpOverload) -> str:
     """Why differences of no call of the overload are taken; "" where they are, if they turn out to be accurate."""
-    return _CONVENTIONS.get(op_name(overload), "") or why_not_again(overload)
+    op = op_name(overload)
+    if op in _CONVENTIONS:
+        return _CONVENTIONS[op]
+    if op in _ALWAYS_COMPLEX:
+        return _COMPLEX
+    return _SPARSE if _ALWAYS_SPARSE.search(op) else why_not_again(overload)
 
 
 def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan) -> None:

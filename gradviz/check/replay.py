@@ -76,7 +76,7 @@ def why_not_again(overload: OpOverload) -> str:
     if any(argument.is_out for argument in overload._schema.arguments):
         return f"{overload} writes into a given tensor, which autograd does not follow"
     if not torch._C._dispatch_has_computed_kernel_for_dispatch_key(overload.name(), "CPU"):
-        return f"{overload} does not run on the CPU, so it is not run again in float64"
+        return f"{overload} has no kernel for dense tensors of the CPU, where it would be run again"
     return ""
 
 

@@ -62,9 +62,11 @@ from gradviz.symbolic.notation import formula_latex, formula_text
 from gradviz.symbolic.reference import Exact, Reference, Row, reference
 from gradviz.symbolic.registry import (
     RULES,
+    NoGradient,
     NoRule,
     data_movement,
     find_rule,
+    functional_overload,
     method_of,
     no_gradient,
     pointwise_rule,
@@ -76,6 +78,7 @@ from gradviz.symbolic.tensor import SymbolicTensor
 __all__ = [
     "RULES",
     "Exact",
+    "NoGradient",
     "NoRule",
     "Reference",
     "Row",
@@ -86,6 +89,7 @@ __all__ = [
     "find_rule",
     "formula_latex",
     "formula_text",
+    "functional_overload",
     "local_formula",
     "method_of",
     "no_gradient",

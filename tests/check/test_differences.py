@@ -90,7 +90,9 @@ def test_a_function_of_symmetric_matrices_is_changed_symmetrically() -> None:
         (aten.native_dropout.default, "draws random numbers"),
         (aten._ctc_loss.default, "normalized log-probabilities only"),
         (aten.mul.out, "writes into a given tensor"),
-        (aten.miopen_batch_norm.default, "does not run on the CPU"),
+        (aten.miopen_batch_norm.default, "no kernel for dense tensors of the CPU"),
+        (aten.view_as_real.default, "complex"),
+        (aten._to_sparse.default, "sparse"),
     ],
     ids=str,
 )
