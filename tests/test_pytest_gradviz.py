@@ -40,11 +40,13 @@ def test_wrong(assert_gradients):
 """
 
 
-def run_pytest(folder: Path, test: str, *options: str, path: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Runs pytest on one test file in a folder of its own, with `path` alone as PYTHONPATH."""
+def run_pytest(folder: Path, test: str, *options: str, installed: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs pytest on one test file in a folder of its own: with the plugins installed there, else with none but options'."""
     (folder / "test_it.py").write_text(test)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "test_it.py"]
-    environment = os.environ | {"PYTHONPATH": str(path)}
+    environment = os.environ | {"PYTHONPATH": str(installed or ROOT)}
+    if installed is None:
+        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # pytest refuses a plugin that comes under two names
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -71,5 +73,5 @@ def test_an_installed_gradviz_is_found_by_pytest(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "gradviz", source / "gradviz", ignore=shutil.ignore_patterns("__pycache__"))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
     subprocess.run([*pip, "--no-build-isolation", "--target", str(installed), str(source)], check=True, timeout=300)
-    done = run_pytest(tmp_path, USES_THE_FIXTURE, path=installed)
+    done = run_pytest(tmp_path, USES_THE_FIXTURE, installed=installed)
     assert "1 failed, 1 passed" in done.stdout
