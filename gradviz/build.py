@@ -13,7 +13,7 @@ from torch.autograd.graph import Node, get_gradient_edge
 
 from gradviz.backward import AutogradGraph, Backward, autograd_graph, run_backward
 from gradviz.collector import collector_paused
-from gradviz.draft import Draft, DraftEdge, DraftNode, Key, draft_of
+from gradviz.draft import Draft, DraftEdge, DraftNode, Key, draft_of, is_autograd_node
 from gradviz.graph import GradGraph
 from gradviz.names import named_tensors, result_names
 from gradviz.naming import Naming, TensorNames, UniqueNames, assigned_in_code
@@ -95,11 +95,11 @@ class _Writer:
             attributes["backward_order"] = backward_order.get(key)
             attributes["is_output"] = key in root_keys
             graph.add_node(number[key], **attributes)
-        autograd_nodes = tuple(key for key in order if isinstance(key, Node))
+        autograd_nodes = tuple(key for key in order if is_autograd_node(key))
         places: dict[Key, int] = {node: place for place, node in enumerate(autograd_nodes)}
         for key in order:
             head = number[key]
-            contributions = self._backward.contributions.get(key, ()) if isinstance(key, Node) else ()
+            contributions = self._backward.contributions.get(key, ()) if is_autograd_node(key) else ()
             shared = self._head(key, names, autograd_nodes, places) if contributions else None
             for edge in self._edges_into[key]:
                 graph.add_edge(
@@ -178,7 +178,7 @@ class _Writer:
         for tensor in node.tensors:
             if id(tensor) in self._object_names:
                 return self._object_names[id(tensor)]
-        if isinstance(key, Node) and node.kind == "op":
+        if is_autograd_node(key) and node.kind == "op":
             return next(
                 (name for output in range(len(node.differentiable)) if (name := self._names.of_edge(key, output))), ""
             )
@@ -216,7 +216,7 @@ class _Writer:
     def _metadata(self, key: Key, node: DraftNode, place: int) -> tuple[tuple[int, ...], torch.dtype, torch.device]:
         """Shape, dtype and device of one output; autograd knows them where the value is not known."""
         value = node.values[place]
-        if value is None and isinstance(key, Node) and place in node.differentiable:
+        if value is None and is_autograd_node(key) and place in node.differentiable:
             value = output_metadata(key)[node.differentiable.index(place)]
         if value is None:
             return (), torch.float32, torch.device("cpu")
@@ -224,7 +224,7 @@ class _Writer:
 
     def _cotangents(self, key: Key, node: DraftNode) -> dict[int, Tensor | None]:
         """Output of the call -> the cotangent that reached it."""
-        if not isinstance(key, Node):
+        if not is_autograd_node(key):
             return {}
         if node.kind == "leaf":
             return {0: self._backward.gradients.get(key)}
@@ -268,7 +268,7 @@ class _Writer:
         return self._output_names(self._draft.nodes[key], names[key])[output]
 
     def _partial(self, edge: DraftEdge, number: Mapping[Key, int], head: Head | None) -> LocalPartial | None:
-        if edge.slot is None or head is None or not isinstance(edge.head, Node):
+        if edge.slot is None or head is None or not is_autograd_node(edge.head):
             return None
         places = self._draft.nodes[edge.head].differentiable
         used = [output for output, place in enumerate(places) if place in self._used[edge.head]]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import Tensor
@@ -316,7 +316,7 @@ class _Drafter:
                     known[node, 0] = write.after
         for key, drafted in self.draft.nodes.items():
             # Leaves are left to the recovery, which knows how to tell that one was written to.
-            if isinstance(key, Node) and drafted.kind == "op":
+            if is_autograd_node(key) and drafted.kind == "op":
                 for output, place in enumerate(drafted.differentiable):
                     if (value := drafted.values[place]) is not None:
                         known[key, output] = value
@@ -372,6 +372,11 @@ class _Drafter:
         if outputs and not any(map(can_carry_gradient, outputs)):
             return "integer"
         return "not differentiable"
+
+
+def is_autograd_node(key: Key) -> TypeGuard[Node]:
+    """Whether a key is an autograd node; torch's class `Node` does not own all of them (those of `_foreach` functions)."""
+    return not isinstance(key, tuple)
 
 
 def _custom_name(node: Node) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ import gradviz
 from gradviz.cli import main
 from gradviz.ops import CARRYING, COMMAND, MEANINGS, Overload, is_differentiable, overloads, overloads_page
 from gradviz.symbolic import method_of
+from gradviz.testing import assert_gradients
 
 aten = torch.ops.aten
 PAGE = Path(__file__).parent.parent / "docs" / "ops.md"
@@ -104,20 +105,26 @@ def maps_over_lists() -> Iterator[OpOverload]:
 def filled(overload: OpOverload) -> list[Any]:
     """Arguments that a map over lists takes; `addcmul` and `addcdiv` want their numbers packed into a vector."""
     packed = (1,) if "_addc" in overload.name() else ()
-    values = {
-        "List[Tensor]": [torch.tensor([0.5, 0.25], requires_grad=True)],
-        "Tensor": torch.full(packed, 0.5),
-        "number": 0.5,
-        "List[number]": [0.5],
+    lists = iter(([0.3, 0.25], [0.375, 0.75], [0.625, 0.125]))  # neither ties nor jumps
+    makers: dict[str, Callable[[], Any]] = {
+        "List[Tensor]": lambda: [torch.tensor(next(lists), dtype=torch.float64, requires_grad=True)],
+        "Tensor": lambda: torch.full(packed, 0.4, dtype=torch.float64),
+        "number": lambda: 0.4,
+        "List[number]": lambda: [0.4],
     }
-    return [values[str(argument.type)] for argument in overload._schema.arguments if not argument.has_default_value()]
+    return [makers[str(argument.type)]() for argument in overload._schema.arguments if not argument.has_default_value()]
 
 
 @pytest.mark.parametrize("overload", list(maps_over_lists()), ids=str)
-def test_a_map_over_lists_is_differentiable_where_torch_makes_a_node_of_its_own(overload: OpOverload) -> None:
-    (result,) = overload(*filled(overload))
+def test_a_map_over_lists_is_verified_where_torch_makes_a_node_of_its_own(overload: OpOverload) -> None:
+    arguments = filled(overload)
+    (result,) = overload(*arguments)
     made = result.grad_fn is not None and not result.grad_fn.name().endswith("::NotImplemented")
     assert is_differentiable(overload) == made
+    if made:
+        lists = sum(isinstance(argument, list) and isinstance(argument[0], Tensor) for argument in arguments)
+        report = assert_gradients(lambda: overload(*arguments))
+        assert [edge.method for edge in report.edges] == ["numeric"] * lists
 
 
 @pytest.mark.filterwarnings("ignore")  # torch warns about its own prototypes

@@ -168,6 +168,14 @@ def test_tensors_in_a_dataclass_are_outputs() -> None:
     assert float(trace(lambda x: Result(loss=x * x), 3.0).gradients()["x"]) == 6.0
 
 
+def test_a_function_of_lists_of_tensors_has_an_edge_from_each() -> None:
+    x, y = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0], requires_grad=True)
+    graph = trace(lambda x, y: [one * one for one in torch._foreach_exp([x, y])], x, y, grad_output=torch.ones_like)
+    edges = [use for node in graph.leaves.values() for use in graph.uses_of(node)]
+    assert torch.equal(edges[0].partial.jacobian(), torch.diag(x.detach().exp()))
+    assert torch.equal(edges[1].contribution, 2 * (2 * y.detach()).exp())
+
+
 def test_several_outputs_start_one_backward_pass_together() -> None:
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     graph = trace(lambda v: (v.sum(), {"product": v.prod()}), x)
