@@ -149,7 +149,7 @@ def _counts(everything: Sequence[Overload]) -> list[str]:
         lines.append(f"{len(those)} {method}{f' ({told})' if told else ''}: {meaning}.")
     carrying = sum(one.method in CARRYING for one in everything)
     return [
-        f"{len(everything)} aten overloads, of which {carrying} can carry a gradient and are recorded as they are.",
+        f"{len(everything)} aten overloads, of which {carrying} can carry a gradient.",
         *lines,
     ]
 
