@@ -12,8 +12,12 @@ How data flows, each step taking values and returning new ones:
                              partials.py  the local Jacobian of an edge, as its autograd node computes it, on demand
       -> analyses            symbolic/    one rule per aten overload: exact reference derivatives and formulas
                              check/       autograd against sympy, edge by edge -> CheckReport
+                             paths.py     the paths of a gradient, and what each contributes
+                             compare.py   two graphs of the same code -> where their numbers part
+                             saved/       GradGraph <-> a file without code in it
       -> view                view/        GradGraph + choices -> View: what is on the picture
       -> renderers           render/      View -> DOT -> SVG, PNG, PDF
+                             explain/     a gradient in words: text, Markdown, LaTeX, HTML
       -> front ends          cli.py, app/, testing.py (for test suites), ops.py (which overloads are verified how)
 
     >>> import gradviz
@@ -33,6 +37,7 @@ from gradviz.errors import (
 )
 from gradviz.graph import GradGraph
 from gradviz.partials import LocalPartial
+from gradviz.saved import load
 from gradviz.trace import Tape, record, trace
 
 __all__ = [
@@ -46,6 +51,7 @@ __all__ = [
     "RenderError",
     "Tape",
     "TraceError",
+    "load",
     "record",
     "trace",
 ]

@@ -10,6 +10,7 @@ carries; `differentiable` lists the places that autograd counts as outputs of it
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import networkx as nx
 from torch import Tensor
 
-from gradviz.errors import InputError, RenderError
+from gradviz.errors import CheckError, InputError, RenderError
 
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
+    from gradviz.compare import Comparison
     from gradviz.explain import Explanation, Level
     from gradviz.partials import LocalPartial
     from gradviz.paths import Paths
@@ -158,6 +160,8 @@ class GradGraph(nx.MultiDiGraph):
         """
         from gradviz.check import check
 
+        if "loaded_from" in self.graph:
+            raise CheckError("a loaded graph has no autograd nodes to check; check it where it is traced")
         return check(self, edges=edges, samples=samples, seed=seed, time_limit_s=time_limit_s, progress=progress)
 
     def paths(self, name: str, *, top: int = 5) -> Paths:
@@ -194,6 +198,35 @@ class GradGraph(nx.MultiDiGraph):
         from gradviz.explain import explain
 
         return explain(self, name, level=level, index=index, top=top)
+
+    def save(self, path: str | os.PathLike[str], *, max_bytes: int = 2**30) -> None:
+        """Writes the graph to a file that `gradviz.load` reads, on any machine: numbers, names, formulas; no code.
+
+        Args:
+            path: by custom it ends in `.gradviz`.
+            max_bytes: the budget for tensors; those that do not fit are left out, and the loaded graph says so.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        from gradviz.saved import save
+
+        save(self, path, max_bytes=max_bytes)
+
+    def compare(self, other: GradGraph, *, rtol: float | None = None) -> Comparison:
+        """Where the numbers of another trace of the same code part from these: two steps, two dtypes, CPU and CUDA.
+
+        Args:
+            other: a graph of the same structure, traced here or loaded.
+            rtol: the largest difference over the largest magnitude that counts as none; None for a thousand roundings
+                of the coarser dtype.
+
+        Raises:
+            InputError: `rtol` is negative.
+        """
+        from gradviz.compare import compare
+
+        return compare(self, other, rtol=rtol)
 
     def view(
         self,
@@ -306,6 +339,17 @@ class GradGraph(nx.MultiDiGraph):
             return mimebundle(self.view(), text=repr(self))
         except RenderError as failure:
             return {"text/plain": f"{self!r}; no picture: {failure}"}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> GradGraph:
+        copied = type(self)()
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        raise InputError(
+            "a graph holds live autograd nodes and cannot be pickled; graph.save(path) keeps its numbers and "
+            "gradviz.load(path) reads them"
+        )
 
     def __str__(self) -> str:
         return repr(self)

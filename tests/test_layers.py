@@ -28,7 +28,7 @@ LAYERS = [
     ["naming"],
     ["graph"],
     ["partials"],
-    ["paths"],
+    ["compare", "paths", "saved"],
     ["lookup"],
     ["arguments"],
     ["draft"],
@@ -45,6 +45,8 @@ LAYERS = [
 # Imports inside a function that point back, each with its reason.
 LAZY: dict[tuple[str, str], str] = {
     ("graph", "check"): "graph.check() is the public way to the check, which reads graphs",
+    ("graph", "compare"): "graph.compare() is the public way to the comparison, which reads graphs",
+    ("graph", "saved"): "graph.save() is the public way to files, which hold graphs",
     ("graph", "paths"): "graph.paths() is the public way to them, and they read graphs",
     ("graph", "explain"): "graph.explain() is the public way to explanations, which read graphs",
     ("graph", "view"): "graph.view() and graph.render() are the public ways to pictures, which read graphs",

@@ -1,0 +1,177 @@
+"""Two graphs of the same code -> where their numbers part: the first value, and going back the first cotangent.
+
+The same model traced at two steps, in two dtypes, or on CPU and CUDA has the same nodes in the same order. Where the
+structure differs, the comparison ends at the first node that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gradviz.errors import InputError
+from gradviz.graph import GradGraph
+
+What = Literal["value", "cotangent", "structure"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One place where two graphs differ.
+
+    Attributes:
+        what: "value", "cotangent" or "structure".
+        node: in the first graph; None where only the second has one.
+        name: of the node.
+        source: the user's line.
+        relative: the largest difference over the largest magnitude; infinite where only one is finite.
+        message: what differs, in a sentence.
+    """
+
+    what: What
+    node: int | None
+    name: str
+    source: str
+    relative: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What two graphs have in common and where they part.
+
+    Attributes:
+        differences: those above the tolerance: values in forward order, then cotangents in the engine's order.
+        compared: how many tensors were compared.
+        skipped: how many were not, because one side does not hold them.
+        rtol: the tolerance.
+    """
+
+    differences: tuple[Difference, ...]
+    compared: int
+    skipped: int
+    rtol: float
+
+    @property
+    def first_value(self) -> Difference | None:
+        """The first value, in forward order, that differs."""
+        return next((found for found in self.differences if found.what == "value"), None)
+
+    @property
+    def first_cotangent(self) -> Difference | None:
+        """The first cotangent, in the backward pass's order, that differs."""
+        return next((found for found in self.differences if found.what == "cotangent"), None)
+
+    def __str__(self) -> str:
+        skipped = f", {self.skipped} not compared: one side does not hold them" if self.skipped else ""
+        head = f"{self.compared} tensors compared to a relative {self.rtol:.3g}{skipped}"
+        if not self.differences:
+            return f"{head}: no difference"
+        shown = [found.message for found in (self.first_value, self.first_cotangent) if found is not None]
+        shown += [found.message for found in self.differences if found.what == "structure"]
+        return "\n".join([f"{head}: {len(self.differences)} differ", *shown])
+
+
+def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -> Comparison:
+    """Values and cotangents of two graphs of the same code, node by node; see `GradGraph.compare`."""
+    if rtol is not None and not rtol >= 0:
+        raise InputError(f"rtol is {rtol}; accepted: 0 or more")
+    tolerance = _tolerance(first, second) if rtol is None else rtol
+    pairs = list(zip(first, second, strict=False))
+    structure = _first_structural(first, second, pairs)
+    if structure is not None and structure.node is not None:
+        pairs = pairs[: [one for one, _ in pairs].index(structure.node)]
+    found: list[Difference] = []
+    compared = skipped = 0
+    backward = sorted(pairs, key=lambda pair: -1 if (place := first.nodes[pair[0]]["backward_order"]) is None else place)
+    tensors = list(_tensors("value", first, second, pairs))
+    if structure is None:  # else what comes back to the common part has gone other ways
+        tensors += _tensors("cotangent", first, second, backward)
+    for what, node, name, one, other in tensors:
+        if one is None or other is None:
+            skipped += (one is None) != (other is None)
+            continue
+        compared += 1
+        relative = _relative(one, other)
+        if not relative <= tolerance:
+            found.append(_difference(first, what, node, name, relative))
+    if structure is not None:
+        found.append(structure)
+    return Comparison(differences=tuple(found), compared=compared, skipped=skipped, rtol=tolerance)
+
+
+def _tolerance(first: GradGraph, second: GradGraph) -> float:
+    """A thousand roundings of the coarser dtype: what two orders of summation may differ by in a deep network."""
+    dtypes = {data["dtype"] for graph in (first, second) for _, data in graph.nodes(data=True) if data["requires_grad"]}
+    return 1000 * max((torch.finfo(dtype).eps for dtype in dtypes), default=0.0)
+
+
+def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]) -> Difference | None:
+    for one, other in pairs:
+        left, right = first.nodes[one], second.nodes[other]
+        for attribute in ("kind", "op", "shape"):
+            if left[attribute] != right[attribute]:
+                message = (
+                    f"the graphs part at {left['name']} ({left['source'] or 'no source line'}): its {attribute} is "
+                    f"{left[attribute] or 'none'} here and {right[attribute] or 'none'} in the other; "
+                    "what follows is not compared"
+                )
+                return Difference(
+                    what="structure",
+                    node=one,
+                    name=left["name"],
+                    source=left["source"],
+                    relative=float("inf"),
+                    message=message,
+                )
+    if len(first) != len(second):
+        message = f"one graph has {len(first)} nodes, the other {len(second)}"
+        return Difference(what="structure", node=None, name="", source="", relative=float("inf"), message=message)
+    return None
+
+
+def _tensors(
+    what: What, first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]
+) -> Iterator[tuple[What, int, str, Tensor | None, Tensor | None]]:
+    for one, other in pairs:
+        for place in first.nodes[one]["outputs"]:
+            if place in second.nodes[other]["outputs"]:
+                name = first.output_name(one, place)
+                if what == "value":
+                    yield what, one, name, first.value(one, place), second.value(other, place)
+                else:
+                    yield what, one, name, first.cotangent(one, place), second.cotangent(other, place)
+
+
+def _relative(one: Tensor, other: Tensor) -> float:
+    """The largest difference over the largest magnitude of either; NaN equals NaN."""
+    if one.shape != other.shape:
+        return float("inf")
+    left, right = _wide(one), _wide(other)
+    if not left.numel():
+        return 0.0
+    same = (left == right) | (torch.isnan(left) & torch.isnan(right))
+    if bool(same.all()):
+        return 0.0
+    differs, scale = (left - right).abs()[~same], torch.maximum(left.abs(), right.abs())
+    if not bool(torch.isfinite(differs).all()):
+        return float("inf")
+    return float(differs.max() / scale[torch.isfinite(scale)].max())
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    dense = tensor.detach().to_dense() if tensor.layout is not torch.strided else tensor.detach()
+    numbers = torch.view_as_real(dense.resolve_conj()) if dense.is_complex() else dense
+    return numbers.cpu().to(torch.float64)
+
+
+def _difference(graph: GradGraph, what: What, node: int, name: str, relative: float) -> Difference:
+    source = str(graph.nodes[node]["source"])
+    where = f" ({source})" if source else ""
+    kind = "value" if what == "value" else "cotangent"
+    message = f"the {kind} of {name}{where} differs by a relative {relative:.3g}"
+    return Difference(what=what, node=node, name=name, source=source, relative=relative, message=message)

@@ -1,0 +1,102 @@
+"""Two traces of the same code: where their numbers part, and where their structure does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gradviz
+
+
+def model() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+
+def traced(network: nn.Module, dtype: torch.dtype = torch.float64) -> gradviz.GradGraph:
+    batch = torch.linspace(-1, 1, 6, dtype=dtype).reshape(2, 3)
+    return gradviz.trace(network.to(dtype), batch, loss=lambda out: out.square().sum(), device="cpu")
+
+
+def test_the_same_trace_has_no_difference() -> None:
+    found = traced(model()).compare(traced(model()))
+    assert found.differences == ()
+    assert found.compared > 20
+    assert str(found).endswith("no difference")
+
+
+def test_a_changed_weight_is_the_first_value_that_differs() -> None:
+    changed = model()
+    with torch.no_grad():
+        changed[2].weight[0, 1] += 0.01
+    found = traced(model()).compare(traced(changed))
+    assert found.first_value is not None
+    assert found.first_value.name == "2.weight"
+    assert found.first_cotangent is not None
+
+
+def test_two_dtypes_agree_to_rounding_of_the_coarser() -> None:
+    found = traced(model()).compare(traced(model(), torch.float32))
+    assert found.differences == ()
+    assert traced(model()).compare(traced(model(), torch.float32), rtol=0.0).differences
+
+
+def test_a_wrong_backward_is_the_first_cotangent_that_differs() -> None:
+    class Square(torch.autograd.Function):
+        factor = 2.0
+
+        @staticmethod
+        def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx: torch.autograd.function.FunctionCtx, *cotangents: Tensor) -> Tensor:
+            (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
+            return Square.factor * x * cotangents[0]
+
+    def computed(x: Tensor) -> Tensor:
+        h = x.sin()
+        y: Tensor = Square.apply(h)
+        return y.exp()
+
+    x = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    right = gradviz.trace(computed, x)
+    Square.factor = 2.01
+    found = right.compare(gradviz.trace(computed, x))
+    assert found.first_value is None
+    assert found.first_cotangent is not None
+    assert found.first_cotangent.name == "h"
+    assert found.first_cotangent.relative == pytest.approx(0.005, rel=0.01)
+
+
+def test_graphs_of_other_code_part_where_the_op_differs() -> None:
+    x = torch.tensor(1.0, requires_grad=True)
+    found = gradviz.trace(lambda x: x.sin().exp(), x).compare(gradviz.trace(lambda x: x.cos().exp(), x))
+    assert [one.what for one in found.differences] == ["structure"]
+    assert "its op is sin here and cos in the other" in str(found)
+
+
+def test_nan_equals_nan_and_differs_from_a_number() -> None:
+    def logarithm(x: Tensor) -> Tensor:
+        return x.log()
+
+    nan = gradviz.trace(logarithm, torch.tensor(-1.0, requires_grad=True))
+    assert nan.compare(nan).differences == ()
+    number = gradviz.trace(logarithm, torch.tensor(1.0, requires_grad=True))
+    first = nan.compare(number).first_value
+    assert first is not None
+    assert first.relative > 1
+
+
+def test_a_saved_trace_is_compared_with_a_live_one(tmp_path: Path) -> None:
+    traced(model()).save(tmp_path / "run.gradviz")
+    assert traced(model()).compare(gradviz.load(tmp_path / "run.gradviz")).differences == ()
+
+
+def test_a_negative_tolerance_is_refused() -> None:
+    with pytest.raises(gradviz.InputError, match="rtol is -1"):
+        traced(model()).compare(traced(model()), rtol=-1)
