@@ -44,6 +44,12 @@ _NODE: dict[str, tuple[type, ...]] = {
     "backward_order": (int, type(None)),
     "is_output": (bool,),
 }
+_ITEMS: dict[str, tuple[type, ...]] = {
+    "output_names": (str,),
+    "differentiable": (int,),
+    "inner_calls": (OpCall,),
+    "inner_inputs": (Tensor, type(None)),
+}
 _EDGE: dict[str, tuple[type, ...]] = {
     "argument": (str,),
     "output": (int,),
@@ -184,17 +190,37 @@ def _check(found: Any, kinds: dict[str, tuple[type, ...]], where: str) -> None:
 
 
 def _check_references(graph: GradGraph) -> None:
-    """The graph's own attributes speak of nodes that are there."""
-    ends = [node for node, _ in graph.graph["starting_cotangents"]]
-    named = [*graph.graph["leaves"].values(), *graph.graph["names"].values()]
-    for node in (*graph.graph["outputs"], *ends, *named):
-        if node not in graph:
-            raise InputError(f"the graph names node {str(node)[:40]}, which is not there")
+    """The graph's own attributes speak of nodes that are there, and of their values' shapes."""
+    outputs, starting = graph.graph["outputs"], graph.graph["starting_cotangents"]
+    for names in (graph.graph["leaves"], graph.graph["names"]):
+        if not all(isinstance(name, str) and _is_node(graph, node) for name, node in names.items()):
+            raise InputError("a name does not stand for a node")
+    if not outputs or not all(_is_node(graph, node) for node in outputs):
+        raise InputError("the graph has no output that is there")
+    for place, cotangent in starting.items():
+        if not isinstance(place, tuple) or not all(map(_is_number, place)) or len(place) != 2 or place[0] not in graph:
+            raise InputError("the backward pass starts where no node is")
+        attributes = graph.nodes[place[0]]
+        several = len(attributes["outputs"]) > 1
+        if place[1] not in attributes["outputs"] or not isinstance(cotangent, Tensor):
+            raise InputError("the backward pass starts where no output is")
+        if tuple(cotangent.shape) != (attributes["shape"][place[1]] if several else attributes["shape"]):
+            raise InputError("the backward pass starts with another shape than that of the output")
+
+
+def _is_node(graph: GradGraph, number: Any) -> bool:
+    return _is_number(number) and number in graph
 
 
 def _check_node(attributes: dict[str, Any], where: str) -> None:
     """What readers of a graph rely on: several outputs have tuples, one output has a tensor of the stated shape."""
     outputs, names = attributes["outputs"], attributes["output_names"]
+    attributes["inner_calls"] = () if None in attributes["inner_calls"] else attributes["inner_calls"]
+    for which, kinds in _ITEMS.items():
+        if not all(isinstance(item, kinds) for item in attributes[which]):
+            raise InputError(f"{where}: its {which} are not of their kind")
+    if attributes["kind"] not in ("leaf", "op", "constant"):
+        raise InputError(f"{where} is of no known kind")
     if not outputs or not all(map(_is_number, outputs)):
         raise InputError(f"{where} has no outputs")
     several = len(outputs) > 1

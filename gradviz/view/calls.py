@@ -69,7 +69,7 @@ def call_text(op: str, operands: Mapping[int, str], call: OpCall | None) -> str:
     >>> call_text("addmm", {0: "bias", 1: "x", 2: "w"}, None), call_text("t", {0: "fc.weight"}, None)
     ('bias + x @ w', 'fc.weightᵀ')
     """
-    if special := _SPECIAL.get(op):
+    if (special := _SPECIAL.get(op)) and (0 in operands or op == "copy_slices"):  # part of a graph may lack an argument
         for names in (operands, {place: shorten(name, OPERAND_LENGTH) for place, name in operands.items()}):
             text = special(names, call)
             if text and len(text) <= CALL_LENGTH:
