@@ -244,7 +244,8 @@ class GradGraph(nx.MultiDiGraph):
             report: what `check()` found; puts a verdict on each edge and leaf, and on each node with a mismatch.
             show: what is written on nodes and edges: any of "call", "value", "cotangent", "heat", "formula", "number",
                 "contribution", "verdict"; None for all but the contribution.
-            max_nodes: the budget; over it, the nodes nearest to the output stay and a note on the picture says so.
+            max_nodes: the budget; over it, the nodes nearest to the output and the first ones stay, and the picture says
+                where others are left out.
             max_edge_labels: with more edges than this, only mismatches and cuts are labelled, and a note says so.
             direction: "LR" from left to right, "BT" from the bottom to the top; None for "LR" unless the graph is deep.
             theme: "light", "dark" or "slides".

@@ -124,8 +124,8 @@ def test_a_copy_and_a_subgraph_are_drawn_like_the_graph() -> None:
 
 
 def test_unusual_values_have_a_picture() -> None:
-    x = torch.tensor([1.0, float("nan"), float("inf")], requires_grad=True)
-    z = torch.tensor([1 + 2j, 3 - 1j], requires_grad=True)
+    x = torch.tensor([1.0, float("nan"), float("inf"), 0.0, 0.0], requires_grad=True)
+    z = torch.tensor([1 + 2j, 3 - 1j] * 3, requires_grad=True)
     empty = torch.zeros(0, 3, requires_grad=True)
     graph = trace(lambda: (x * 2).sum() + (z * z.conj()).real.sum() + empty.sum())
     text = shown_text(graph.render(format="svg"))

@@ -73,6 +73,12 @@ def _source(view: View, theme: Theme, heats: dict[str, str]) -> str:
         graph.node(node.id, label=_node_label(node, theme, heats), **_node_attributes(node, theme))
     for edge in view.edges:
         graph.edge(edge.tail, edge.head, label=_edge_label(edge, theme, view.direction), **_edge_attributes(edge, theme))
+    for gap in view.gaps:
+        graph.node(gap.id, label=gap.text, id=gap.id, **_gap_attributes(theme))
+        for tail in gap.tails:
+            graph.edge(tail, gap.id, **_gap_edge_attributes(theme))
+        for head in gap.heads:
+            graph.edge(gap.id, head, **_gap_edge_attributes(theme))
     source: str = graph.source
     return source
 
@@ -105,6 +111,14 @@ def _node_attributes(node: ViewNode, theme: Theme) -> dict[str, str]:
         "color": theme.verdicts["mismatch"] if node.verdict == "mismatch" else paint.border,
         **SHAPES[node.role],
     }
+
+
+def _gap_attributes(theme: Theme) -> dict[str, str]:
+    return {"shape": "plaintext", "style": "", "fontcolor": theme.faint, "class": "gap"}
+
+
+def _gap_edge_attributes(theme: Theme) -> dict[str, str]:
+    return {"style": "dotted", "color": theme.faint, "class": "gap"}
 
 
 def _node_label(node: ViewNode, theme: Theme, heats: dict[str, str]) -> str:

@@ -201,7 +201,7 @@ class _TextPrinter(StrPrinter):  # type: ignore[misc]
         return "I"
 
     def _print_OneMatrix(self, expr: Any) -> str:
-        return "1"
+        return "ones"
 
 
 class _LatexPrinter(LatexPrinter):  # type: ignore[misc]

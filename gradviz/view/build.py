@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import networkx as nx
 from torch import Tensor
 
 from gradviz.errors import InputError
-from gradviz.view.choose import depth, nearest_nodes, output_nodes, repeated_nodes
+from gradviz.view.choose import chosen_nodes, depth, output_nodes, repeated_nodes
+from gradviz.view.fold import fold
+from gradviz.view.gaps import gaps_in
 from gradviz.view.labels import (
     Attributes,
     call_line,
     correction_text,
     cotangent_line,
     derivative_of,
+    moved_as,
     operands_of,
     partial_formula,
     partial_number,
@@ -25,9 +28,10 @@ from gradviz.view.labels import (
     short_formula,
     value_text,
 )
-from gradviz.view.model import Direction, ThemeName, Verdict, View, ViewEdge, ViewNode
+from gradviz.view.model import Direction, Gap, Role, ThemeName, View, ViewEdge, ViewNode
 from gradviz.view.notation import NAME_LENGTH, shorten
-from gradviz.view.summary import cotangent_text, heat_map
+from gradviz.view.summary import HeatMap, cotangent_text, head_line, heat_map, written_out
+from gradviz.view.verdicts import CheckedEdge, Report, node_verdicts
 
 Part = Literal["call", "value", "cotangent", "heat", "formula", "number", "contribution", "verdict"]
 
@@ -37,51 +41,6 @@ MAX_NODES = 200
 MAX_EDGE_LABELS = 250
 DEEP = 15
 HEAT_NOTE = "squares: vermilion > 0, white = 0, blue < 0, each tensor to its own scale; black NaN, yellow ∞"
-
-
-class CheckedEdge(Protocol):
-    """What a view reads of the entry of one edge."""
-
-    @property
-    def edge(self) -> tuple[int, int, int]: ...
-
-    @property
-    def verdict(self) -> Verdict: ...
-
-    @property
-    def formula(self) -> str: ...
-
-    @property
-    def autograd(self) -> float | None: ...
-
-    @property
-    def reference(self) -> float | None: ...
-
-
-class CheckedNode(Protocol):
-    """What a view reads of the entry of a forward value, a whole gradient or a sum of contributions."""
-
-    @property
-    def node(self) -> int: ...
-
-    @property
-    def verdict(self) -> Verdict: ...
-
-
-class Report(Protocol):
-    """What a view reads of a `CheckReport`."""
-
-    @property
-    def edges(self) -> Iterable[CheckedEdge]: ...
-
-    @property
-    def nodes(self) -> Iterable[CheckedNode]: ...
-
-    @property
-    def leaves(self) -> Iterable[CheckedNode]: ...
-
-    @property
-    def sums(self) -> Iterable[CheckedNode]: ...
 
 
 def view_of(
@@ -100,7 +59,8 @@ def view_of(
         graph: a `GradGraph`.
         report: its `CheckReport`; puts a verdict on each edge and leaf, and on each node with a mismatch.
         show: what is written on nodes and edges; the names are those of `PARTS`.
-        max_nodes: the budget; over it, the nodes nearest to the output stay and a note says so.
+        max_nodes: the budget; over it, the nodes nearest to the output and the first ones stay. The picture says where
+            others are left out, and how many.
         max_edge_labels: with more edges than this, only mismatches and cuts are labelled, and a note says so.
         direction: "LR" from left to right, "BT" from the bottom to the top; None takes "LR" for graphs that are not
             deep, since the labels of `DEEP` edges in a row are wider than a screen can show.
@@ -111,7 +71,7 @@ def view_of(
     """
     _check_choices(show, max_nodes, max_edge_labels, direction, theme)
     builder = _Builder(graph, report, frozenset(show), max_nodes, max_edge_labels)
-    return builder.view(direction or ("LR" if depth(graph, builder.shown) < DEEP else "BT"), theme)
+    return builder.view(direction or ("LR" if depth(builder.graph, builder.shown) < DEEP else "BT"), theme)
 
 
 def _check_choices(show: Collection[str], max_nodes: int, max_edge_labels: int, direction: str | None, theme: str) -> None:
@@ -136,14 +96,17 @@ class _Builder:
     def __init__(
         self, graph: nx.MultiDiGraph, report: Report | None, show: frozenset[str], max_nodes: int, max_edge_labels: int
     ) -> None:
-        self.graph = graph
         self.show = show
         self.checked = {} if report is None else {entry.edge: entry for entry in report.edges}
-        self.verdicts = {} if report is None or "verdict" not in show else _node_verdicts(report)
-        self.order = nearest_nodes(graph, max_nodes)
+        self.verdicts = {} if report is None or "verdict" not in show else node_verdicts(report)
+        self.folded = fold(graph, keep=[node for node, verdict in self.verdicts.items() if verdict == "mismatch"])
+        self.graph = self.folded.graph
+        self.order, self.first_nodes = chosen_nodes(self.graph, max_nodes)
         self.shown = set(self.order)
-        self.users = {node: self._users(node) for node in sorted(repeated_nodes(graph, self.shown))}
-        self.edges = sum(head in self.shown and tail in self.shown for tail, head in graph.edges())
+        self.users = {node: self._users(node) for node in sorted(repeated_nodes(self.graph, self.shown))}
+        self.gaps = gaps_in(self.graph, self.shown)
+        self.in_gaps = {node for part in self.gaps for node in part}
+        self.edges = sum(head in self.shown and tail in self.shown for tail, head in self.graph.edges())
         self.label_all = self.edges <= max_edge_labels
         self.cotangent_name = self._cotangent_name()
 
@@ -155,6 +118,7 @@ class _Builder:
             title=f"computational graph of {', '.join(names[:3])}: {len(nodes)} nodes, {len(edges)} edges",
             nodes=nodes,
             edges=edges,
+            gaps=tuple(self._gap(part) for part in self.gaps),
             direction=direction,
             theme=theme,
             notes=tuple(self._notes(nodes)),
@@ -163,7 +127,8 @@ class _Builder:
     def _notes(self, nodes: tuple[ViewNode, ...]) -> Iterator[str]:
         total = len(self.graph)
         if len(self.order) < total:
-            yield f"showing {len(self.order):,} of {total:,} nodes: those nearest to the output"
+            first = f" and the first {self.first_nodes}" if self.first_nodes else ""
+            yield f"showing {len(self.order):,} of {total:,} nodes: those nearest to the output{first}"
         if not self.label_all:
             yield f"edge labels left out: there are {self.edges:,} edges"
         repeated = [self._attributes(node) for node in self.users]
@@ -204,19 +169,56 @@ class _Builder:
 
     def _node(self, node: int, view_id: str) -> ViewNode:
         attributes = self._attributes(node)
-        value = attributes["value"]
         return ViewNode(
             id=view_id,
             node=node,
-            role=role_of(attributes),
+            role=self._role(node),
             differentiable=attributes["requires_grad"],
             name=shorten(attributes["name"], NAME_LENGTH),
-            call=call_line(attributes, operands_of(self.graph, node)) if "call" in self.show else "",
-            value=value_text(attributes) if "value" in self.show else (),
+            call=self._call(node),
+            value=self._value(node),
             cotangent=cotangent_line(attributes, self.cotangent_name) if "cotangent" in self.show else "",
-            heat=heat_map(value) if "heat" in self.show and isinstance(value, Tensor) else None,
-            hidden_inputs=sum(tail not in self.shown for tail, _ in self.graph.in_edges(node)),
+            heat=self._heat(node),
+            hidden_inputs=sum(tail not in self.shown and tail not in self.in_gaps for tail, _ in self.graph.in_edges(node)),
             verdict=self.verdicts.get(node),
+        )
+
+    def _call(self, node: int) -> str:
+        if "call" not in self.show:
+            return ""
+        if node in self.folded.calls:
+            return self.folded.calls[node]
+        return call_line(self._attributes(node), operands_of(self.graph, node))
+
+    def _role(self, node: int) -> Role:
+        role = role_of(self._attributes(node))
+        return "constant" if node in self.folded.constants and role == "op" else role
+
+    def _value(self, node: int) -> tuple[str, ...]:
+        value = self._attributes(node)["value"]
+        if "value" not in self.show:
+            return ()
+        if node in self.folded.uninitialised and isinstance(value, Tensor):
+            return (head_line(value), "uninitialised")
+        return value_text(self._attributes(node))
+
+    def _heat(self, node: int) -> HeatMap | None:
+        """A heat map, unless the same elements are written out."""
+        value = self._attributes(node)["value"]
+        if "heat" not in self.show or not isinstance(value, Tensor) or node in self.folded.uninitialised:
+            return None
+        return None if "value" in self.show and written_out(value) else heat_map(value)
+
+    def _gap(self, part: list[int]) -> Gap:
+        members = set(part)
+        tails = {tail for tail, _ in self.graph.in_edges(part)} - members - set(self.users)
+        heads = {head for _, head in self.graph.out_edges(part)} - members
+        return Gap(
+            id=f"gap_{part[0]}",
+            nodes=len(part),
+            leaves=sum(self._attributes(node)["kind"] == "leaf" for node in part),
+            tails=tuple(f"node_{tail}" for tail in sorted(tails)),
+            heads=tuple(f"node_{head}" for head in sorted(heads)),
         )
 
     def _edges_into(self, head: int) -> Iterator[ViewEdge]:
@@ -249,21 +251,15 @@ class _Builder:
             formula = short_formula(checked.formula) if checked and checked.formula else partial_formula(partial)
         with_number = "number" in self.show
         tail, head, _ = edge.edge
+        shapes = partial_shapes(partial)
+        moved = moved_as(self._attributes(head)["op"]) if "formula" in self.show and shapes and formula in ("", "1") else ""
         return replace(
             edge,
             derivative=derivative_of(self._attributes(head), self._attributes(tail), data["output"]),
-            formula=formula,
+            formula="" if moved else formula,
             number=partial_number(partial) if with_number else "",
-            jacobian=partial_shapes(partial) if with_number and not formula else "",
+            jacobian=moved or (shapes if with_number and not formula else ""),
             contribution=cotangent_text(contribution, "contribution")
             if contribution is not None and "contribution" in self.show
             else "",
         )
-
-
-def _node_verdicts(report: Report) -> dict[int, Verdict]:
-    """Node -> verdict: of a leaf's whole gradient, and a mismatch wherever a forward value or a sum has one."""
-    verdicts = {entry.node: entry.verdict for entry in report.leaves}
-    for entries in (report.nodes, report.sums):
-        verdicts |= {entry.node: entry.verdict for entry in entries if entry.verdict == "mismatch"}
-    return verdicts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gradviz.opcall import OpCall
@@ -75,13 +75,29 @@ def call_text(op: str, operands: Mapping[int, str], call: OpCall | None) -> str:
             if text and len(text) <= CALL_LENGTH:
                 return text
     tensors = [atom_text(operands[position]) for position in sorted(operands)]
-    arguments, extra = (tensors, False) if call is None else _argument_texts(operands, call)
+    arguments, extra = (tensors, False) if call is None else _argument_texts(operands, _without_defaults(call), call)
     short = [shorten(name, OPERAND_LENGTH) for name in tensors]
     for words in (arguments, tensors, short):
         text = _applied(op, words, extra)
         if len(text) <= CALL_LENGTH:
             return text
     return f"{op_symbol(op)}({short[0]}, …)" if short else f"{op_symbol(op)}(…)"
+
+
+def filling_text(op: str, operands: Mapping[int, str], call: OpCall) -> str:
+    """What a call writes into its first argument, which it does not read: `normal(0, 1)`, `copy(x)`.
+
+    Numbers are written even where they are the schema's defaults, which the dispatcher leaves out of a call.
+
+    >>> import torch
+    >>> call = OpCall(overload=torch.ops.aten.bernoulli_.float, args=(torch.ones(2),))
+    >>> filling_text("bernoulli", {0: "a"}, call)
+    'bernoulli(0.5)'
+    """
+    declared = call.overload._schema.arguments[len(call.args) :]
+    defaults = [argument.default_value for argument in declared if not argument.kwarg_only]
+    words, extra = _argument_texts(operands, [*call.args, *defaults], call)
+    return _applied(op, words[1:], extra)
 
 
 def op_symbol(op: str) -> str:
@@ -112,13 +128,13 @@ def _applied(op: str, words: Sequence[str], extra: bool) -> str:
     return f"{name}({', '.join(plain)})"
 
 
-def _argument_texts(operands: Mapping[int, str], call: OpCall) -> tuple[list[str], bool]:
-    """The positional arguments as text (tensors by name, numbers, lists of ints), and whether options are left out."""
+def _argument_texts(operands: Mapping[int, str], arguments: Iterable[Any], call: OpCall) -> tuple[list[str], bool]:
+    """These arguments as text (tensors by name, numbers, lists of ints), and whether options are left out."""
     import torch
 
     position = 0
     words: list[str] = []
-    for argument in call.args:
+    for argument in arguments:
         items = argument if isinstance(argument, (list, tuple)) else (argument,)
         if any(isinstance(item, torch.Tensor) for item in items):
             for item in items:
@@ -128,11 +144,31 @@ def _argument_texts(operands: Mapping[int, str], call: OpCall) -> tuple[list[str
         elif isinstance(argument, bool):
             continue
         elif isinstance(argument, (int, float, complex)):
-            words.append(_CONSTANTS.get(argument) or number_text(argument))
+            words.append(_CONSTANTS.get(argument) or _scalar_text(argument))
         elif isinstance(argument, (list, tuple)) and all(isinstance(item, int) for item in argument):
             words.append(shape_text(argument))
     extra = any(value not in (None, 1, False) for value in call.kwargs.values() if not isinstance(value, torch.Tensor))
     return words, extra
+
+
+def _without_defaults(call: OpCall) -> Sequence[Any]:
+    """The positional arguments; numbers at the end that are what the schema has anyway are not worth their room."""
+    import torch
+
+    arguments = list(zip(call.args, call.overload._schema.arguments, strict=False))
+    while arguments:
+        given, declared = arguments[-1]
+        if isinstance(given, torch.Tensor) or not declared.has_default_value() or given != declared.default_value:
+            break
+        arguments.pop()
+    return [given for given, _ in arguments]
+
+
+def _scalar_text(value: float | complex) -> str:
+    """A number as one factor: `2`, `1j`, `(1 + 2j)`."""
+    if not isinstance(value, complex):
+        return number_text(value)
+    return f"({number_text(value)})" if value.real else f"{number_text(value.imag)}j"
 
 
 def _without_parentheses(word: str) -> str:
@@ -186,7 +222,7 @@ def _indexed(operands: Mapping[int, str], call: OpCall, index: str) -> str:
 
 def _rsub(operands: Mapping[int, str], call: OpCall | None) -> str:
     """`rsub(x, 1)` is 1 − x."""
-    words, extra = ([], True) if call is None else _argument_texts(operands, call)
+    words, extra = ([], True) if call is None else _argument_texts(operands, call.args, call)
     return "" if extra or len(words) != 2 else f"{words[1]} {MINUS} {words[0]}"
 
 

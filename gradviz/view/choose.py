@@ -1,7 +1,8 @@
 """A large graph -> the part of it that fits on one picture.
 
 Graphviz needs seconds for a thousand nodes and a reader gives up before that, so a picture has a budget. What stays is
-what lies nearest to the output, counted in edges: gradients start there.
+what lies nearest to the output, counted in edges, since gradients start there, and the first calls with their inputs, since
+they end there.
 """
 
 from __future__ import annotations
@@ -20,17 +21,31 @@ def output_nodes(graph: nx.MultiDiGraph) -> list[int]:
     return marked or [node for node in graph if not graph.out_degree(node)]
 
 
-def nearest_nodes(graph: nx.MultiDiGraph, max_nodes: int) -> list[int]:
-    """At most `max_nodes` nodes, in forward order: those with the fewest edges between them and an output.
+def chosen_nodes(graph: nx.MultiDiGraph, max_nodes: int) -> tuple[list[int], int]:
+    """At most `max_nodes` nodes in forward order, and how many of them stay for being the first ones.
 
-    Of two equally near, the later one stays. Nodes that lead to no output come last.
+    Most have the fewest edges between them and an output; of two equally near, the later one stays. A quarter is for the
+    first calls that lead to the output, with their inputs. Nodes that lead to no output come last.
 
     >>> graph = nx.MultiDiGraph([(0, 2), (1, 2), (2, 4), (3, 4)])
-    >>> nearest_nodes(graph, 3)
-    [2, 3, 4]
+    >>> chosen_nodes(graph, 3)
+    ([2, 3, 4], 0)
+    >>> chosen_nodes(nx.path_graph(100, create_using=nx.MultiDiGraph), 8)
+    ([0, 1, 94, 95, 96, 97, 98, 99], 2)
     """
     if len(graph) <= max_nodes:
-        return sorted(graph)
+        return sorted(graph), 0
+    distance = _distances(graph)
+    far = len(graph)
+    ranked = sorted(graph, key=lambda node: (distance.get(node, far), -node))
+    near = ranked[: max_nodes - max_nodes // 4]
+    first = _first_calls(graph, set(distance) - set(near), max_nodes - len(near))
+    rest = [node for node in ranked[len(near) :] if node not in first]
+    return sorted([*near, *first, *rest[: max_nodes - len(near) - len(first)]]), len(first)
+
+
+def _distances(graph: nx.MultiDiGraph) -> dict[int, int]:
+    """The fewest edges between each node and an output that it leads to."""
     distance = dict.fromkeys(output_nodes(graph), 0)
     waiting = deque(distance)
     while waiting:
@@ -39,9 +54,20 @@ def nearest_nodes(graph: nx.MultiDiGraph, max_nodes: int) -> list[int]:
             if tail not in distance:
                 distance[tail] = distance[head] + 1
                 waiting.append(tail)
-    far = len(graph)
-    ranked = sorted(graph, key=lambda node: (distance.get(node, far), -node))
-    return sorted(ranked[:max_nodes])
+    return distance
+
+
+def _first_calls(graph: nx.MultiDiGraph, candidates: set[int], budget: int) -> set[int]:
+    """The first calls among the candidates, as many as fit together with the leaves and constants that they read."""
+    first: set[int] = set()
+    for node in sorted(candidates):
+        if not graph.in_degree(node):
+            continue
+        group = {node, *(tail for tail in graph.predecessors(node) if tail in candidates and not graph.in_degree(tail))}
+        if len(first | group) > budget:
+            break
+        first |= group
+    return first
 
 
 def depth(graph: nx.MultiDiGraph, shown: set[int]) -> int:

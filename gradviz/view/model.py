@@ -27,7 +27,7 @@ class ViewNode:
         value: the lines that describe the value.
         cotangent: one line, for instance `∂d/∂c = 1`; "" where it is not shown.
         heat: the values of a small tensor, or None.
-        hidden_inputs: how many of its inputs are left out of the picture.
+        hidden_inputs: how many of its inputs are left out of the picture and belong to no gap.
         verdict: of the whole gradient, at a leaf that was checked.
     """
 
@@ -55,7 +55,8 @@ class ViewEdge:
         derivative: the sign of the local partial, for instance `∂c/∂a`; "" where the edge has no label.
         formula: in the intermediate variables; "" where none is known.
         number: where tail and head have one element each, else "".
-        jacobian: the shapes of head and tail, where they have more than one element.
+        jacobian: where head or tail has more than one element, how elements are moved, else the shapes of both, unless
+            there is a formula.
         contribution: what the edge adds to its tail's cotangent; "" unless asked for.
         verdict: of the check, or None.
         correction: at a mismatch, autograd's number and the true one; "" otherwise.
@@ -93,12 +94,40 @@ class ViewEdge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A connected part of the graph that is left out of the picture.
+
+    Attributes:
+        id: unique on the picture, safe in SVG and CSS.
+        nodes: how many nodes there are in it.
+        leaves: how many of them are leaves.
+        tails, heads: ids of the view nodes that it reads, and of those that read it.
+    """
+
+    id: str
+    nodes: int
+    leaves: int
+    tails: tuple[str, ...]
+    heads: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """
+        >>> Gap(id="gap_1", nodes=402, leaves=12, tails=(), heads=()).text
+        '⋯ 402 nodes not shown, 12 of them leaves'
+        """
+        of_them = f", {self.leaves:,} of them {'a leaf' if self.leaves == 1 else 'leaves'}" if self.leaves else ""
+        return f"⋯ {self.nodes:,} {'node' if self.nodes == 1 else 'nodes'} not shown{of_them}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """One picture.
 
     Attributes:
         title: one line for screen readers.
         nodes, edges: in forward order.
+        gaps: where parts of the graph are left out.
         direction: "LR" from left to right, "BT" from the bottom to the top.
         theme: the name of the theme.
         notes: what is left out and how to read what is there; printed on the picture.
@@ -107,6 +136,7 @@ class View:
     title: str
     nodes: tuple[ViewNode, ...]
     edges: tuple[ViewEdge, ...]
+    gaps: tuple[Gap, ...] = ()
     direction: Direction = "LR"
     theme: ThemeName = "light"
     notes: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ SUPERSCRIPT = str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹
 NAME_LENGTH = 28
 FORMULA_LENGTH = 44
 
-_ATOM = re.compile(r"[\w.…]+(\[\d+\])?")
+_ATOM = re.compile(r"[\w.…]+(\[\d+\]|\([^()]*\))?")
 
 
 def number_text(value: bool | int | float | complex, digits: int = 4) -> str:
@@ -55,10 +55,10 @@ def derivative_text(head: str, tail: str) -> str:
 
 
 def atom_text(name: str) -> str:
-    """A name that can stand inside a formula: in parentheses unless it is one word.
+    """A name that can stand inside a formula: in parentheses unless it is one word or one call.
 
-    >>> atom_text("fc.bias"), atom_text("x + y")
-    ('fc.bias', '(x + y)')
+    >>> atom_text("fc.bias"), atom_text("x + y"), atom_text("sin(x)")
+    ('fc.bias', '(x + y)', 'sin(x)')
     """
     return name if _ATOM.fullmatch(name) else f"({name})"
 
@@ -97,4 +97,4 @@ def _real_text(value: float, digits: int) -> str:
         return "NaN"
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
-    return f"{value:.{digits}g}".replace("-", MINUS)
+    return f"{value or 0.0:.{digits}g}".replace("-", MINUS)  # −0 shows as 0

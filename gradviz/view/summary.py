@@ -6,6 +6,7 @@ Numbers are reduced on the tensor's own device, so that of a large tensor on an 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ HEAT_SIDE = 32
 """A tensor with at most this many rows and columns gets a heat map."""
 SHOWN_ELEMENTS = 4
 WRITTEN_LENGTH = 32
-"""A vector with at most this many elements, in at most this many characters, is written out."""
+"""A vector or matrix with at most this many elements, in at most this many characters, is written out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +42,14 @@ class HeatMap:
 
 
 def value_lines(value: Tensor) -> tuple[str, ...]:
-    """The lines that describe a value; one number for a scalar.
+    """The lines that describe a value; one number for a scalar, the elements where they are few, else what sums them up.
 
     >>> value_lines(torch.tensor(6.0)), value_lines(torch.tensor([[6.0]]))
     (('6',), ('[[6]]',))
     >>> value_lines(torch.tensor([1.0, 2.5, -4.0]))
-    ('float32 [3]', '[1, 2.5, −4]', 'mean −0.1667', 'min −4  max 2.5')
+    ('float32 [3]', '[1, 2.5, −4]')
+    >>> value_lines(torch.arange(6.0))
+    ('float32 [6]', 'mean 2.5', 'min 0  max 5')
     """
     if _is_opaque(value):
         return (head_line(value),)
@@ -54,8 +57,8 @@ def value_lines(value: Tensor) -> tuple[str, ...]:
         return (_brackets(number_text(value.item()), value.ndim),)
     if value.numel() == 0:
         return (head_line(value), "empty")
-    written = _written_out(value)
-    return (head_line(value), *([written] if written else []), *statistics_lines(value))
+    written = written_out(value)
+    return (head_line(value), *([written] if written else statistics_lines(value)))
 
 
 def cotangent_text(cotangent: Tensor, sign: str) -> str:
@@ -72,9 +75,21 @@ def cotangent_text(cotangent: Tensor, sign: str) -> str:
         return f"{sign}: {head_line(cotangent)}"
     if cotangent.numel() == 1:
         return f"{sign} = {_brackets(number_text(cotangent.item()), cotangent.ndim)}"
-    if written := _written_out(cotangent):
+    if written := written_out(cotangent):
         return f"{sign} = {written}"
     return f"‖{sign}‖ = {number_text(norm(cotangent))}"
+
+
+def written_out(value: Tensor) -> str:
+    """The elements of a short vector or a small matrix; "" for any other tensor and where they take too much room.
+
+    >>> written_out(torch.tensor([[0.5, -1.0], [2.0, 0.25]])), written_out(torch.zeros(5)), written_out(torch.tensor(1.0))
+    ('[[0.5, −1], [2, 0.25]]', '', '')
+    """
+    if _is_opaque(value) or value.ndim not in (1, 2) or not 0 < value.numel() <= SHOWN_ELEMENTS:
+        return ""
+    text = _nested(value.tolist())
+    return text if len(text) <= WRITTEN_LENGTH else ""
 
 
 def head_line(value: Tensor) -> str:
@@ -159,12 +174,10 @@ def _exact(extreme: Tensor, value: Tensor) -> float | int:
     return number if value.dtype.is_floating_point or value.is_complex() else int(number)
 
 
-def _written_out(value: Tensor) -> str:
-    """The elements of a short vector; "" for any other tensor and where they take too much room."""
-    if value.ndim != 1 or value.numel() > SHOWN_ELEMENTS:
-        return ""
-    text = f"[{', '.join(number_text(element) for element in value.tolist())}]"
-    return text if len(text) <= WRITTEN_LENGTH else ""
+def _nested(elements: Any) -> str:
+    if not isinstance(elements, list):
+        return number_text(elements)
+    return f"[{', '.join(_nested(element) for element in elements)}]"
 
 
 def _brackets(text: str, ndim: int) -> str:

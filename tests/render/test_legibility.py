@@ -63,9 +63,12 @@ def font(bold: bool) -> ImageFont.FreeTypeFont:
 
 def text_box(text: ElementTree.Element) -> Box:
     """Where the letters of one text element are, from baseline to the height of capitals."""
-    size = float(text.get("font-size", "0"))
-    words = "".join(text.itertext()).replace("\xa0", " ").rstrip()
-    width = font(text.get("font-weight") == "bold").getlength(words) * size / 1000
+    pieces = text.findall("{*}tspan") or [text]
+    size = max(float(piece.get("font-size", "0")) for piece in pieces)
+    words = ["".join(piece.itertext()).replace("\xa0", " ") for piece in pieces]
+    words[-1] = words[-1].rstrip()
+    fonts = [font(piece.get("font-weight") == "bold") for piece in pieces]
+    width = sum(face.getlength(piece) for face, piece in zip(fonts, words, strict=True)) * size / 1000
     x, y = float(text.get("x", "0")), float(text.get("y", "0"))
     left = x - {"start": 0.0, "middle": width / 2, "end": width}[text.get("text-anchor", "start")]
     return Box(left=left, top=y - 0.73 * size, right=left + width, bottom=y)

@@ -85,7 +85,18 @@ def test_every_node_and_edge_of_the_view_is_in_the_svg() -> None:
 
 def test_what_is_left_out_is_said_on_the_picture() -> None:
     view = view_of(samples.chain(500), max_nodes=12)
-    assert "showing 12 of 500 nodes: those nearest to the output" in svg_text(view).replace("&#160;", " ")
+    svg = svg_text(view).replace("&#160;", " ")
+    assert "showing 12 of 500 nodes: those nearest to the output and the first 3" in svg
+    gap = next(group for group in ElementTree.fromstring(svg).findall(".//{*}g") if group.get("id") == "gap_3")
+    assert "".join(gap.itertext()).strip() == "⋯ 488 nodes not shown"
+
+
+def test_pieces_of_a_line_follow_each_other_in_any_font() -> None:
+    view = view_of(samples.product_plus_sine(), report=samples.report_with(samples.product_plus_sine()), theme="slides")
+    texts = ElementTree.fromstring(svg_text(view)).findall(".//{*}text")
+    lines = [[(piece.text or "").replace("\xa0", " ") for piece in text.findall("{*}tspan")] for text in texts]
+    assert ["∂a/∂x = y = 3 ", "✓"] in lines
+    assert not any("".join(text.itertext()) == "✓" for text in texts)
 
 
 def test_a_picture_that_takes_too_long_is_drawn_without_edge_labels_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

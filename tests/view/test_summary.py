@@ -49,7 +49,13 @@ def test_unusual_tensors_have_lines(value: torch.Tensor, lines: tuple[str, ...])
 def test_a_large_cotangent_is_its_norm() -> None:
     assert cotangent_text(torch.full((4, 4), 0.5), "∂L/∂w") == "‖∂L/∂w‖ = 2"
     assert cotangent_text(torch.tensor([0.0, 1.0]), "∂L/∂b") == "∂L/∂b = [0, 1]"
-    assert cotangent_text(torch.tensor([[math.nan, 0.0]]), "∂L/∂b") == "‖∂L/∂b‖ = NaN"
+    assert cotangent_text(torch.tensor([[math.nan] * 5]), "∂L/∂b") == "‖∂L/∂b‖ = NaN"
+
+
+def test_a_small_matrix_is_written_out() -> None:
+    assert value_lines(torch.tensor([[1.0, -2.0], [0.5, 0.25]])) == ("float32 [2, 2]", "[[1, −2], [0.5, 0.25]]")
+    assert cotangent_text(torch.tensor([[math.nan, 0.0]]), "∂L/∂b") == "∂L/∂b = [[NaN, 0]]"
+    assert value_lines(torch.ones(1, 2, 2))[1] == "mean 1"
 
 
 def test_a_vector_whose_elements_take_too_much_room_is_not_written_out() -> None:

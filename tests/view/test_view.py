@@ -20,6 +20,10 @@ def node_named(view: View, name: str) -> ViewNode:
     return next(node for node in view.nodes if node.name == name)
 
 
+def names(view: View) -> set[str]:
+    return {node.name for node in view.nodes}
+
+
 def edge_between(view: View, tail: str, head: str) -> ViewEdge:
     names = {node.id: node.name for node in view.nodes}
     return next(edge for edge in view.edges if (names[edge.tail], names[edge.head]) == (tail, head))
@@ -99,6 +103,30 @@ def test_a_tensor_edge_says_the_shape_of_its_jacobian() -> None:
     assert node_named(view, "h").heat is not None
 
 
+def test_an_edge_that_moves_elements_says_how_instead_of_the_derivative_of_one() -> None:
+    def moved(matrix: torch.Tensor) -> torch.Tensor:
+        turned = matrix.t()
+        row = turned[0]
+        return row.reshape(1, 3).sum()
+
+    view = view_of(trace(moved, torch.ones(3, 2, requires_grad=True)))
+    assert edge_between(view, "matrix", "turned").text == "∂turned/∂matrix: transpose"
+    assert edge_between(view, "turned", "row").text == "∂row/∂turned: selection"
+    assert [edge.text for edge in view.edges][2:] == ["∂a/∂row: reshape", "∂b/∂a = 1"]
+
+
+def test_a_single_number_that_is_moved_has_a_derivative() -> None:
+    view = view_of(trace(lambda x: x.reshape(1), torch.tensor(2.0, requires_grad=True)))
+    assert [edge.text for edge in view.edges] == ["∂a/∂x = 1"]
+
+
+def test_elements_that_are_written_out_need_no_heat_map() -> None:
+    graph = trace(lambda x: (x * 2).sum(), torch.tensor([1.0, 2.0, 3.0], requires_grad=True))
+    written, bare = view_of(graph), view_of(graph, show=["heat"])
+    assert node_named(written, "x").value == ("float32 [3]", "[1, 2, 3]") and node_named(written, "x").heat is None
+    assert node_named(bare, "x").heat is not None
+
+
 def test_a_freed_partial_leaves_the_formula() -> None:
     sketch = samples.Sketch()
     x = sketch.leaf("x", 1.0)
@@ -130,12 +158,42 @@ def test_cotangents_of_a_seed_other_than_one_are_no_derivatives() -> None:
     assert node_named(view_of(graph), "d").cotangent == "cotangent = 2"
 
 
-@pytest.mark.parametrize("budget", [1, 7, 40])
-def test_over_the_budget_the_nodes_nearest_to_the_output_stay_and_a_note_says_so(budget: int) -> None:
+@pytest.mark.parametrize(("budget", "first"), [(1, 0), (7, 0), (40, 10)])
+def test_over_the_budget_the_nodes_nearest_to_the_output_and_the_first_ones_stay(budget: int, first: int) -> None:
     view = view_of(samples.chain(1240), max_nodes=budget)
-    assert [node.node for node in view.nodes] == list(range(1240 - budget, 1240))
-    assert view.notes[0] == f"showing {budget} of 1,240 nodes: those nearest to the output"
-    assert view.nodes[0].hidden_inputs == 1
+    near = budget - first
+    assert [node.node for node in view.nodes] == [*range(first), *range(1240 - near, 1240)]
+    said = f" and the first {first}" if first else ""
+    assert view.notes[0] == f"showing {budget} of 1,240 nodes: those nearest to the output{said}"
+
+
+def test_a_gap_says_how_many_nodes_are_left_out_between_which() -> None:
+    view = view_of(samples.chain(602))
+    assert len(view.nodes) == 200 and node_named(view, "x").role == "leaf"
+    (gap,) = view.gaps
+    assert (gap.text, gap.tails, gap.heads) == ("⋯ 402 nodes not shown", ("node_49",), ("node_452",))
+    assert view_of(samples.chain(20)).gaps == ()
+
+
+def test_a_gap_counts_the_leaves_in_it() -> None:
+    graph = samples.layered(40)
+    view = view_of(graph, max_nodes=50)
+    alone = sum(node.hidden_inputs for node in view.nodes)
+    assert sum(gap.nodes for gap in view.gaps) + alone == len(graph) - 50
+    assert sum(gap.leaves for gap in view.gaps) + alone == sum(
+        f"block{block}.weight" not in names(view) for block in range(40)
+    )
+    assert all({*gap.tails, *gap.heads} <= {node.id for node in view.nodes} for gap in view.gaps)
+    assert view.gaps[0].text.endswith("of them leaves")
+
+
+def test_a_leaf_that_is_left_out_alone_is_counted_where_it_is_read() -> None:
+    sketch = samples.Sketch()
+    leaves = [sketch.leaf(f"x{place}", 1.0) for place in range(6)]
+    total = sketch.op("total", "stack", 6.0, *((leaf, (1, 1.0)) for leaf in leaves))
+    view = view_of(sketch.finished(total), max_nodes=4)
+    assert view.gaps == ()
+    assert node_named(view, "total").hidden_inputs == 3
 
 
 def test_edge_labels_go_when_there_are_too_many_but_a_mismatch_keeps_its_own() -> None:

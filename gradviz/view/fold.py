@@ -1,0 +1,112 @@
+"""What only makes a constant -> one constant: no `detach` of what a factory made, no memory before it is written.
+
+Inside a traced function `torch.randn(3)` runs as a factory and a `detach`, and dropout as `empty_like`, `bernoulli_` and
+`div_`: three shapes for one mask. The graph keeps every call; on a picture the last one stands for all of them and says
+what they did, `mask = bernoulli(0.5) / 0.5`. Only calls without gradient fold, on one line of the user's code, each read by
+the next and by nothing else, so no value and no path is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx as nx
+
+from gradviz.view.calls import call_text, filling_text
+from gradviz.view.labels import operands_of
+
+_SAME_VALUE = {"alias", "detach", "lift_fresh"}
+_OVERWRITING = {
+    *("bernoulli", "cauchy", "copy", "exponential", "fill", "geometric", "log_normal", "normal", "random", "uniform"),
+    "zero",
+}
+"""Calls that write every element of their first argument without reading it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What a picture leaves out of a graph because another node stands for it.
+
+    Attributes:
+        graph: the graph without the nodes and edges that are folded away.
+        calls: node -> what it does, where that is not what its own call says.
+        constants: ops that are drawn as the constants that they make.
+        uninitialised: nodes whose memory nobody has written yet.
+    """
+
+    graph: nx.MultiDiGraph
+    calls: Mapping[int, str] = field(default_factory=dict)
+    constants: frozenset[int] = frozenset()
+    uninitialised: frozenset[int] = frozenset()
+
+
+def fold(graph: nx.MultiDiGraph, *, keep: Collection[int] = ()) -> Folded:
+    """Folds the calls that make one constant into the last of them.
+
+    Args:
+        graph: a `GradGraph`; stays as it is.
+        keep: nodes that are not folded away, for instance those with a mismatch.
+    """
+    did: dict[int, str] = {}  # node -> what its calls and those folded into it did
+    made: set[int] = set()  # constants, and ops that only make one
+    raw: set[int] = set()
+    hidden: set[int] = set()
+    for node, attributes in graph.nodes(data=True):
+        tail = _first_argument(graph, node)
+        if attributes["kind"] == "constant" and attributes["source"]:
+            did[node] = ""
+            made.add(node)
+        elif _reads_only_a_shape(attributes):
+            did[node] = call_text(attributes["op"], operands_of(graph, node), attributes["call"])
+            made.add(node)
+            raw |= {node} if "empty" in attributes["op"] else set()
+        elif tail in made and tail not in keep and _is_next(graph, tail, node):
+            text = _continued(attributes, did[tail], operands_of(graph, node), is_raw=tail in raw)
+            if text is not None:
+                did[node] = text
+                hidden.add(tail)
+                made |= set() if attributes["requires_grad"] else {node}
+                raw |= {node} if tail in raw and attributes["op"] in _SAME_VALUE else set()
+    calls = {node: text for node, text in did.items() if graph.nodes[node]["kind"] == "op" and node not in hidden}
+    if not calls:
+        return Folded(graph=graph)
+    constants = frozenset(made & set(calls))
+    return Folded(
+        graph=nx.restricted_view(graph, hidden, list(graph.in_edges(constants, keys=True))),
+        calls=calls,
+        constants=constants,
+        uninitialised=frozenset(raw - hidden),
+    )
+
+
+def _reads_only_a_shape(attributes: Mapping[str, Any]) -> bool:
+    """Whether a call takes nothing from its tensor but shape, dtype and device: `zeros_like(x)`, `x.new_empty(3)`."""
+    op: str = attributes["op"]
+    return attributes["kind"] == "op" and not attributes["requires_grad"] and (op.endswith("_like") or op.startswith("new_"))
+
+
+def _first_argument(graph: nx.MultiDiGraph, node: int) -> int | None:
+    return next((tail for tail, _, key in graph.in_edges(node, keys=True) if key == 0), None)
+
+
+def _is_next(graph: nx.MultiDiGraph, tail: int, node: int) -> bool:
+    """Whether `node`, on the same line of code, is all that ever reads `tail`."""
+    before, after = graph.nodes[tail], graph.nodes[node]
+    return bool(graph.out_degree(tail) == 1 and before["source"] == after["source"] and not before["is_output"])
+
+
+def _continued(attributes: Mapping[str, Any], before: str, operands: Mapping[int, str], *, is_raw: bool) -> str | None:
+    """What was done up to this call, which goes on with a constant that `before` made; None where it does not fold."""
+    op, call = attributes["op"], attributes["call"]
+    if op in _SAME_VALUE and not attributes["requires_grad"]:
+        return before
+    in_place = call is not None and call.overload._schema.name.endswith("_")
+    if not in_place:
+        return None
+    if op in _OVERWRITING and (is_raw or len(operands) == 1):
+        return filling_text(op, operands, call)
+    if len(operands) != 1 or not before or attributes["requires_grad"]:
+        return None
+    return call_text(op, {0: before}, call)
