@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.graph import Edge, GradGraph
+from gradviz.moves import moved_as
 from gradviz.symbolic import formula_text, local_formula
 
 _KNOWN: dict[Hashable, str] = {}
@@ -38,6 +39,8 @@ def edge_formula(head: HeadUnderCheck, edge: EdgeUnderCheck, graph: GradGraph) -
     if known is None:
         formula = local_formula(call, edge.position, names, output)
         known = "" if formula is None else formula_text(formula)
+        if known == "1" and edge.in_numel > 1:  # said of one element, it would be read as the whole
+            known = moved_as(call.op) or known
         if len(_KNOWN) >= _KNOWN_UP_TO:
             _KNOWN.clear()
         _KNOWN[key] = known

@@ -7,7 +7,7 @@ probe of the whole map), and keeps the element that tells most: the first mismat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from gradviz.check.report import Method, Verdict
 
 Index = tuple[int, ...]
 _LOOKED_AT = 32
+LOST_ULP = 2.0**10
+"""From so many units in the last place on, an error that rounding explains is told: three decimal digits are gone."""
 CANCELLED = 64
 """Up to so many units of u, of the size of the output, a right formula may be off where it cancels."""
 
@@ -86,7 +88,19 @@ class Comparison:
     @property
     def reason(self) -> str:
         """What is wrong, else why unverified, else what to know about a match."""
-        return self._wrong_text or self._doubt or "; ".join(self._notes)
+        return self._wrong_text or self._doubt or "; ".join([*self._cancelled(), *self._notes])
+
+    def _cancelled(self) -> list[str]:
+        """What to say of a number that is as right as its dtype allows, and yet far from the true one."""
+        got, true = self.autograd, self.reference
+        if self.error_ulp < LOST_ULP or got is None or true is None or not math.isfinite(self.error_ulp):
+            return []
+        digits = math.log10(1 / torch.finfo(self.dtype).eps)
+        kept = max(0.0, -math.log10(abs(got - true) / max(abs(got), abs(true))))
+        return [
+            f"cancellation in {_name(self.dtype)}: {kept:.0f} of {digits:.0f} digits are left; torch gives {got:.4g}, "
+            f"the true value is {true:.4g}"
+        ]
 
     def doubt(self, reason: str) -> None:
         """Leaves this unverified, unless something is found to be wrong."""
@@ -103,6 +117,16 @@ class Comparison:
     @property
     def how(self) -> str:
         return "; ".join(self._steps)
+
+    def on_kink(
+        self, index: Index | None, got: float, kinks: Sequence[str], sides: tuple[float, float] | None = None
+    ) -> None:
+        """A number of torch's where the derivative does not exist; `sides`: the one-sided ones, between which it lies."""
+        names = ", ".join(kinks)
+        between = "" if sides is None else f", between the one-sided derivatives {sides[0]:.4g} and {sides[1]:.4g}"
+        self.note(f"on a kink ({names}), where torch takes {got:.4g}{between}")
+        if self.autograd is None:
+            self.index, self.autograd = index, got
 
     def wrong(self, text: str) -> None:
         """A mismatch that is not about one number."""

@@ -56,9 +56,13 @@ def element_between(call: OpCall, position: int, element: Index, place: int, ind
             sides.append(float(shifted.row(index, output=place).partial(position, element).value))
         except NoRule:
             return np.nan, np.nan
-    low, high = min(sides), max(sides)
-    slack = SLACK * max(abs(low), abs(high))
-    return low - slack, high + slack
+    return min(sides), max(sides)
+
+
+def is_between(got: float, sides: tuple[float, float]) -> bool:
+    """Whether torch may take this number: it lies between the one-sided derivatives, which were taken a little aside."""
+    slack = SLACK * max(map(abs, sides))
+    return sides[0] - slack <= got <= sides[1] + slack
 
 
 def _shifted(call: OpCall, position: int, sign: int, element: Index | None = None) -> Reference:

@@ -144,6 +144,7 @@ class CheckReport:
         leaves: one per leaf, for graphs of up to `MAX_LEAF_ELEMENTS` scalar leaves; else empty.
         sums: one per node that contributions flow into.
         seed: what random rows and cotangents were drawn from.
+        remarks: what the check did not look at as a whole, a sentence each.
     """
 
     edges: tuple[EdgeCheck, ...]
@@ -151,6 +152,7 @@ class CheckReport:
     leaves: tuple[LeafCheck, ...] = ()
     sums: tuple[SumCheck, ...] = ()
     seed: int = 0
+    remarks: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -201,8 +203,8 @@ class CheckReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON knows it.
 
-        Keys: `ok`, `verified`, `summary`, `seed`, and the lists `edges`, `nodes`, `leaves`, `sums`, whose items have the
-        attributes of `EdgeCheck`, `NodeCheck`, `LeafCheck` and `SumCheck`: `name`, `verdict`, `method`, `formula`,
+        Keys: `ok`, `verified`, `summary`, `seed`, `remarks`, and the lists `edges`, `nodes`, `leaves`, `sums`, whose items
+        have the attributes of `EdgeCheck`, `NodeCheck`, `LeafCheck` and `SumCheck`: `name`, `verdict`, `method`, `formula`,
         `autograd`, `reference`, `index`, `error_ulp`, `checked`, `total`, `dtype`, `how`, `reason`; edges also `edge`
         ([tail, head, key]) and `source`, the others `node`, sums also `contributions`.
         """
@@ -211,6 +213,7 @@ class CheckReport:
             "verified": self.verified,
             "summary": self.summary,
             "seed": self.seed,
+            "remarks": list(self.remarks),
             "edges": _dicts(self.edges),
             "nodes": _dicts(self.nodes),
             "leaves": _dicts(self.leaves),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradviz.check.judge import Comparison, Index
+from gradviz.check.kinks import is_between
 from gradviz.symbolic import Row
 from gradviz.symbolic.arithmetic import to_wide
 
@@ -89,14 +89,13 @@ def _settled_on_kinks(
     with np.errstate(all="ignore"):
         doubtful = ~(np.abs(got - true) <= bound) & np.isfinite(got)
     if not doubtful.any():
-        comparison.note(f"on a kink ({names})")
+        comparison.note(f"on a kink ({names}), where torch takes what sympy takes")
         return true
     settled = true.copy()
     for flat in np.flatnonzero(doubtful)[:_KINKED_ELEMENTS]:
         column = tuple(int(item) for item in np.unravel_index(int(flat), got.shape))
-        low, high = (-math.inf, math.inf) if on_kink is None else on_kink(column)
-        if low <= got[column] <= high:
+        sides = None if on_kink is None else on_kink(column)
+        if sides is None or is_between(float(got[column]), sides):
             settled[column] = got[column]
-            between = "" if on_kink is None else f", between {low:.3g} and {high:.3g}"
-            comparison.note(f"on a kink ({names}): torch takes {got[column]:g}{between}")
+            comparison.on_kink(None, float(got[column]), kinks, sides)
     return settled

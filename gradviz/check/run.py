@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+from gradviz.check.composed import MAX_LEAF_ELEMENTS, is_small, leaf_elements
 from gradviz.check.custom import check_composed
 from gradviz.check.differences import check_by_differences
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.formulas import edge_formula, edge_name
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check
 from gradviz.check.judge import Comparison
-from gradviz.check.leaves import check_leaves, is_small
+from gradviz.check.leaves import check_leaves
 from gradviz.check.local import Plan, check_call
 from gradviz.check.progress import Progress
 from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
@@ -103,7 +104,16 @@ class _Run:
             leaves=tuple(self._leaf_checks()) if whole else (),
             sums=tuple(self._sum_checks()) if whole else (),
             seed=self.seed,
+            remarks=tuple(self._remarks()) if whole else (),
         )
+
+    def _remarks(self) -> Iterable[str]:
+        elements = leaf_elements(self.graph)
+        if elements > MAX_LEAF_ELEMENTS:
+            yield (
+                f"Gradients are not composed as a whole: the leaves have {elements:,} elements, more than "
+                f"{MAX_LEAF_ELEMENTS}; each edge and each sum is checked instead."
+            )
 
     def _plan(self, node: int) -> Plan:
         """Random numbers of its own for each node, so that a choice of edges does not change what is drawn."""

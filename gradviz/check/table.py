@@ -44,7 +44,7 @@ def summary_text(report: CheckReport) -> str:
         why = "; ".join(f"{reason} ({times})" for reason, times in reasons.most_common(5))
         more = f"; {len(reasons) - 5} more reasons" if len(reasons) > 5 else ""
         parts.append(f"Unverified: {why}{more}.")
-    return " ".join(parts)
+    return " ".join([*parts, *report.remarks])
 
 
 def _verdicts(entries: Sequence[Checked], *, methods: bool) -> str:

@@ -60,7 +60,13 @@ def _root(x: Expr, exponent: Expr) -> Expr:
     return x if 0 < exponent < 1 else sp.S.One
 
 
-@pointwise_rule(aten.pow.Tensor_Tensor)
+@pointwise_rule(
+    aten.pow.Tensor_Tensor,
+    written={
+        "self": lambda self, exponent, result: exponent * self ** (exponent - 1),
+        "exponent": lambda self, exponent, result: result * sp.log(self),
+    },
+)
 def pow_tensor(self: Expr, exponent: Expr) -> Expr:
     return self**exponent
 
@@ -74,13 +80,44 @@ def _difference(self: Expr, other: Expr) -> Expr:
     return self - other
 
 
-@pointwise_rule(aten.maximum.default, aten.fmax.default, kinks={"tie in maximum": _difference})
+def _shared(wins: Expr, self: Expr, other: Expr) -> Expr:
+    """[wins] + [self = other]/2: at a tie torch hands half of the cotangent to each."""
+    return sp.Piecewise((1, wins), (0, True)) + sp.Piecewise((1, sp.Eq(self, other)), (0, True)) / 2
+
+
+@pointwise_rule(
+    aten.maximum.default,
+    written={
+        "self": lambda self, other, result: _shared(self > other, self, other),
+        "other": lambda self, other, result: _shared(self < other, self, other),
+    },
+    kinks={"tie in maximum": _difference},
+)
 def maximum(self: Expr, other: Expr) -> Expr:
     return sp.Piecewise((self, self >= other), (other, True))
 
 
-@pointwise_rule(aten.minimum.default, aten.fmin.default, kinks={"tie in minimum": _difference})
+@pointwise_rule(
+    aten.minimum.default,
+    written={
+        "self": lambda self, other, result: _shared(self < other, self, other),
+        "other": lambda self, other, result: _shared(self > other, self, other),
+    },
+    kinks={"tie in minimum": _difference},
+)
 def minimum(self: Expr, other: Expr) -> Expr:
+    return sp.Piecewise((self, self <= other), (other, True))
+
+
+@pointwise_rule(aten.fmax.default, kinks={"tie in maximum": _difference})
+def fmax(self: Expr, other: Expr) -> Expr:
+    """At a tie the first argument gets the whole cotangent."""
+    return sp.Piecewise((self, self >= other), (other, True))
+
+
+@pointwise_rule(aten.fmin.default, kinks={"tie in minimum": _difference})
+def fmin(self: Expr, other: Expr) -> Expr:
+    """At a tie the first argument gets the whole cotangent."""
     return sp.Piecewise((self, self <= other), (other, True))
 
 

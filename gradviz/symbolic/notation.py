@@ -200,6 +200,12 @@ class _TextPrinter(StrPrinter):  # type: ignore[misc]
     def _print_Identity(self, expr: Any) -> str:
         return "I"
 
+    def _print_Max(self, expr: Any) -> str:
+        return f"max({', '.join(self._print(argument) for argument in expr.args)})"
+
+    def _print_Min(self, expr: Any) -> str:
+        return f"min({', '.join(self._print(argument) for argument in expr.args)})"
+
     def _print_OneMatrix(self, expr: Any) -> str:
         return "ones"
 

@@ -10,6 +10,7 @@ import networkx as nx
 from torch import Tensor
 
 from gradviz.errors import InputError
+from gradviz.moves import moved_as
 from gradviz.view.choose import chosen_nodes, depth, output_nodes, repeated_nodes
 from gradviz.view.fold import fold
 from gradviz.view.gaps import gaps_in
@@ -19,7 +20,6 @@ from gradviz.view.labels import (
     correction_text,
     cotangent_line,
     derivative_of,
-    moved_as,
     operands_of,
     partial_formula,
     partial_number,

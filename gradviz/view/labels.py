@@ -25,23 +25,6 @@ from gradviz.view.summary import cotangent_text, head_line, value_lines
 
 Attributes = Mapping[str, Any]
 
-_MOVES = {
-    "selection": {
-        *("as_strided", "diagonal", "embedding", "gather", "index", "index_select", "masked_select", "narrow", "select"),
-        *("slice", "split", "split_with_sizes", "take", "unbind", "unsafe_split", "_unsafe_index", "tril", "triu"),
-    },
-    "transpose": {"t", "transpose", "permute", "numpy_T", "matrix_H", "mT", "movedim", "swapaxes"},
-    "reshape": {"view", "reshape", "_unsafe_view", "_reshape_alias", "squeeze", "unsqueeze", "flatten", "unflatten"},
-    "copies": {"expand", "repeat", "repeat_interleave", "unfold"},
-    "reordering": {"flip", "roll", "rot90", "pixel_shuffle", "pixel_unshuffle"},
-    "placement": {
-        *("cat", "stack", "constant_pad_nd", "diag_embed", "reflection_pad1d", "reflection_pad2d", "replication_pad1d"),
-        *("replication_pad2d", "slice_scatter", "select_scatter", "diagonal_scatter", "scatter", "masked_scatter"),
-        *("index_fill", "copy_slices"),
-    },
-}
-"""What an edge into a call that only moves elements says instead of the derivative of one of them."""
-
 
 def role_of(attributes: Attributes) -> Role:
     """What a node is on the picture: an output first, then its kind."""
@@ -111,17 +94,6 @@ def operands_of(graph: nx.MultiDiGraph, node: int) -> dict[int, str]:
 def node_call(graph: nx.MultiDiGraph, node: int) -> str:
     """What a node's function does, in the names of its inputs; "" for leaves and constants."""
     return call_line(graph.nodes[node], operands_of(graph, node))
-
-
-def moved_as(op: str) -> str:
-    """How a call that only moves elements does so; "" for any other.
-
-    A derivative of 1 would be said of one element and read as one of the whole tensor.
-
-    >>> moved_as("select"), moved_as("t"), moved_as("mul")
-    ('selection', 'transpose', '')
-    """
-    return next((word for word, ops in _MOVES.items() if op in ops), "")
 
 
 def derivative_of(head: Attributes, tail: Attributes, output: int) -> str:

@@ -64,7 +64,7 @@ def test_a_choice_of_edges_gives_the_entries_of_the_whole_check() -> None:
 def test_to_dict_is_json_with_the_documented_keys() -> None:
     report = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu").check()
     read = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-    assert list(read) == ["ok", "verified", "summary", "seed", "edges", "nodes", "leaves", "sums"]
+    assert list(read) == ["ok", "verified", "summary", "seed", "remarks", "edges", "nodes", "leaves", "sums"]
     assert read["edges"][0]["edge"] == list(report.edges[0].edge)
     assert read["leaves"][1]["formula"] == "x"
     documented = CheckReport.to_dict.__doc__

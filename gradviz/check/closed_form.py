@@ -1,0 +1,114 @@
+"""d(output)/d(leaf element) of a composed graph as one formula that people can read."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import sympy as sp
+
+from gradviz.check.composed import MAX_LEAF_ELEMENTS, Composed, composed_graph, is_small
+from gradviz.check.failures import FAILURES, failure_reason
+from gradviz.check.judge import Index
+from gradviz.graph import GradGraph
+from gradviz.symbolic import NoRule, formula_text
+from gradviz.symbolic.formula import shown_number
+
+_OPERATIONS = 60
+_LENGTH = 400
+_LARGEST_DENOMINATOR = 1000
+
+
+def closed_form(graph: GradGraph, leaf: str, index: Index) -> sp.Expr:
+    """sympy's derivative of the output with respect to one element of a leaf, in elements named `x`, `W_0_1`.
+
+    Raises:
+        NoRule: the graph is too large, starts from weights or has a call without rule; the reason says which.
+    """
+    if not is_small(graph):
+        raise NoRule(f"the leaves have more than {MAX_LEAF_ELEMENTS} elements together")
+    try:
+        composed = composed_graph(graph, list(graph.leaves), {})
+    except FAILURES as error:
+        raise NoRule(failure_reason(error)) from error
+    expression = _single_output(composed)
+    if expression is None:
+        raise NoRule("the graph has several outputs, or weights, or is too long for one formula")
+    shown = _derivative(expression, _element_name(leaf, index))
+    if shown is None:
+        raise NoRule("the formula would be too long to read")
+    return shown
+
+
+def closed_form_text(composed: Composed, leaf: str, index: Index) -> str:
+    """The same as text; "" where there is none, or it would be too long to read."""
+    if composed.calls <= _OPERATIONS and not composed.weights:
+        return "0"
+    expression = _single_output(composed)
+    shown = None if expression is None else _derivative(expression, _element_name(leaf, index))
+    text = "" if shown is None else formula_text(shown)
+    return text if len(text) <= _LENGTH else ""
+
+
+def _element_name(leaf: str, index: Index) -> str:
+    return "_".join([leaf, *map(str, index)])
+
+
+def _single_output(composed: Composed) -> sp.Expr | None:
+    """The one output that the backward pass starts from with 1; None where there is no such, or it is too long."""
+    if composed.calls > _OPERATIONS or list(composed.weights.values()) != [1]:
+        return None
+    slot, place = next(iter(composed.weights))
+    output = composed.truth.outputs[slot]
+    return None if output is None else output.expression(place)
+
+
+@lru_cache(maxsize=512)
+def _derivative(expression: sp.Expr, symbol: str) -> sp.Expr | None:
+    if sp.count_ops(expression) > _OPERATIONS:
+        return None
+    plain = expression.replace(_is_joined, _joined).replace(_is_extreme, _extreme)
+    derivative = sp.diff(plain, sp.Symbol(symbol, real=True)).replace(sp.Heaviside, _bracket)
+    if derivative.has(sp.ITE):  # conditions within conditions: nobody could read them
+        return None
+    return derivative.replace(
+        lambda node: node.is_Rational and node.q > _LARGEST_DENOMINATOR, lambda number: shown_number(float(number))
+    )
+
+
+def _is_joined(node: Any) -> bool:
+    """`a <= z if c else b <= z`, which sympy makes of a comparison with a piecewise function."""
+    if not isinstance(node, sp.ITE):
+        return False
+    _, first, second = node.args
+    return isinstance(first, (sp.Ge, sp.Le)) and type(first) is type(second) and first.rhs == second.rhs
+
+
+def _joined(node: sp.ITE) -> Any:
+    """The comparison with the piecewise function, where that is a maximum or minimum."""
+    condition, first, second = node.args
+    inner = sp.Piecewise((first.lhs, condition), (second.lhs, True))
+    return type(first)(_extreme(inner), first.rhs) if _is_extreme(inner) else node
+
+
+def _is_extreme(node: Any) -> bool:
+    """`a if a >= b else b`, or with `<=`."""
+    if not isinstance(node, sp.Piecewise) or len(node.args) != 2:
+        return False
+    (first, condition), (second, last) = node.args
+    sides = {first, second}
+    return last == sp.true and isinstance(condition, (sp.Ge, sp.Le)) and {condition.lhs, condition.rhs} == sides
+
+
+def _extreme(node: sp.Piecewise) -> sp.Expr:
+    """The same as sympy's Max or Min, whose derivative has no nested conditions."""
+    (first, condition), (second, _) = node.args
+    is_maximum = isinstance(condition, sp.Ge) == (condition.lhs == first)
+    return (sp.Max if is_maximum else sp.Min)(first, second)
+
+
+def _bracket(argument: sp.Expr, *at_zero: sp.Expr) -> sp.Expr:
+    """Heaviside(y - x) as [x ≤ y]."""
+    negative = [term for term in sp.Add.make_args(argument) if term.could_extract_minus_sign()]
+    left, right = -sp.Add(*negative), argument - sp.Add(*negative)
+    return sp.Piecewise((1, sp.Le(left, right)), (0, True))

@@ -1,0 +1,175 @@
+"""A whole graph of few leaves as one function: its calls, composed along its edges.
+
+The composition follows the graph's edges, not autograd: a gradient that is cut, doubled or lost on the way is seen here
+even where every single edge is right.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradviz.check.heads import head_under_check
+from gradviz.check.judge import Index
+from gradviz.check.kinks import with_tensors
+from gradviz.graph import GradGraph
+from gradviz.opcall import OpCall
+from gradviz.symbolic import NoRule, Reference, compose, find_rule
+
+MAX_LEAF_ELEMENTS = 12
+_CALLS_UP_TO = 2000
+_ELEMENTS_UP_TO = 20_000
+
+
+def leaf_elements(graph: GradGraph) -> int:
+    """How many elements the leaves have together."""
+    return sum(math.prod(graph.nodes[node]["shape"]) for node in graph.leaves.values())
+
+
+def is_small(graph: GradGraph) -> bool:
+    """Whether the leaves have at most `MAX_LEAF_ELEMENTS` elements together."""
+    return leaf_elements(graph) <= MAX_LEAF_ELEMENTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composed:
+    """The outputs of a graph as functions of its leaves.
+
+    Attributes:
+        truth: the function; its edge keys are places in the list of leaves.
+        weights: (output, index) -> the cotangent that the backward pass starts from there, where it is not zero.
+        calls: how many calls were composed.
+        coarse: relative error of torch's derivatives, for kernels that hold a constant in float32.
+    """
+
+    truth: Reference
+    weights: dict[tuple[int, Index], float]
+    calls: int
+    coarse: float
+
+
+def composed_graph(graph: GradGraph, names: list[str], moved: dict[int, Tensor]) -> Composed:
+    """The outputs as functions of the leaves, `moved` ones (node -> value) being elsewhere than they were.
+
+    Raises:
+        NoRule: the graph is too large, or has a call without rule; the reason says which.
+    """
+    flow = _Flow(graph, moved)
+    starting = graph.starting_cotangents()
+    inputs = [flow.value(graph.leaves[name], 0) for name in names]
+    outputs = [flow.value(node, place) for node, place in starting]
+    if any(tensor.is_complex() or tensor.layout is not torch.strided for tensor in (*inputs, *outputs)):
+        raise NoRule("the gradient of complex or sparse tensors is not composed")
+    weights = {
+        (slot, index): float(cotangent[index])
+        for slot, cotangent in enumerate(starting.values())
+        for index in np.ndindex(*cotangent.shape)
+        if cotangent[index] != 0
+    }
+    truth = compose(flow.calls, inputs, outputs, names=names, constants=flow.constants)
+    for slot, output in enumerate(truth.outputs):
+        if output is None:
+            raise NoRule(f"output {slot} of the graph is not differentiable")
+    for slot, index in () if moved else weights:
+        recorded, exact = float(outputs[slot][index]), truth.value(index, output=slot)
+        if not abs(recorded - float(exact.value)) <= exact.bound and math.isfinite(recorded):
+            raise NoRule("the composed expression does not give the output's value: some step is not what was recorded")
+    return Composed(truth=truth, weights=weights, calls=len(flow.calls), coarse=sum(map(_coarse, flow.calls)))
+
+
+class _Flow:
+    """The calls of a graph with one snapshot object per value, as `compose` wants them, and where no gradient flows."""
+
+    def __init__(self, graph: GradGraph, moved: dict[int, Tensor]) -> None:
+        self._graph = graph
+        self._values = dict(moved)
+        self.calls: list[OpCall] = []
+        self.constants: list[Tensor] = []
+        elements = 0
+        for node, attributes in graph.nodes(data=True):
+            if attributes["kind"] != "op" or not attributes["requires_grad"]:
+                continue
+            if attributes["call"] is not None:
+                self.calls.append(self._connected(node, attributes["call"]))
+            elif attributes["inner_calls"]:
+                self.calls += self._connected_inside(node)
+            else:
+                raise NoRule(f"what {attributes['op']} ran is not known")
+            elements += sum(tensor.numel() for tensor in self.calls[-1].outputs if tensor is not None)
+            if len(self.calls) > _CALLS_UP_TO or elements > _ELEMENTS_UP_TO:
+                raise NoRule("the graph is too large to be composed into one expression")
+
+    def value(self, node: int, place: int) -> Tensor:
+        found = self._values[node] if node in self._values else self._graph.value(node, place)
+        if found is None:
+            raise NoRule(f"the value of {self._graph.nodes[node]['name']} is not known")
+        return found
+
+    def _connected(self, node: int, call: OpCall) -> OpCall:
+        """The call with the very snapshots that its tails have as values, and fresh ones where no gradient flows."""
+        made = self._arguments(node)
+        changed = {
+            argument.position: made[argument.position]
+            for argument in call.tensor_arguments()
+            if argument.position in made and made[argument.position] is not argument.tensor
+        }
+        return self._with_values(node, with_tensors(call, changed) if changed else call)
+
+    def _connected_inside(self, node: int) -> list[OpCall]:
+        made = self._arguments(node)
+        snapshots = self._graph.nodes[node]["inner_inputs"]
+        head = head_under_check(self._graph, node, None)
+        reads = {edge.edge[0] for edge in head.edges if head.leads_on(snapshots[edge.position])}
+        for edge in head.edges:
+            if edge.use.contribution is not None and edge.edge[0] not in reads:
+                raise NoRule(f"how {edge.use.argument or 'an argument'} enters {head.attributes['op']} is not recorded")
+        replaced = {
+            id(snapshot): made[position]
+            for position, snapshot in enumerate(snapshots)
+            if snapshot is not None and position in made
+        }
+        calls = []
+        for call in self._graph.nodes[node]["inner_calls"]:
+            changed = {
+                argument.position: replaced[id(argument.tensor)]
+                for argument in call.tensor_arguments()
+                if id(argument.tensor) in replaced
+            }
+            calls.append(with_tensors(call, changed) if changed else call)
+        return calls
+
+    def _arguments(self, node: int) -> dict[int, Tensor]:
+        """Position -> the tail's value, or a constant of the same numbers where the gradient is cut."""
+        made = {}
+        for use in self._graph.arguments_of(node):
+            value = self.value(use.edge[0], use.output)
+            if use.partial is None:
+                value = value.detach().clone()
+                self.constants.append(value)
+            made[use.edge[2]] = value
+        return made
+
+    def _with_values(self, node: int, call: OpCall) -> OpCall:
+        """The call with the node's values as outputs: a recovered call may hold copies of them."""
+        values = self._graph.nodes[node]["value"]
+        outputs = list(call.outputs)
+        used = self._graph.nodes[node]["outputs"]
+        for place in used:
+            value = values[place] if isinstance(values, tuple) else values
+            if place < len(outputs) and value is not None:
+                outputs[place] = value
+        if all(new is old for new, old in zip(outputs, call.outputs, strict=True)):
+            return call
+        return OpCall(overload=call.overload, args=call.args, kwargs=call.kwargs, outputs=tuple(outputs))
+
+
+def _coarse(call: OpCall) -> float:
+    """Relative error of torch's own derivative, for kernels that hold a constant in float32."""
+    try:
+        return float(getattr(find_rule(call.overload), "coarse", 0.0))
+    except NoRule:
+        return 0.0

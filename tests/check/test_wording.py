@@ -1,0 +1,82 @@
+"""What a report says of kinks, ties, cancellation and what it did not look at."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import gradviz
+from gradviz.check import CheckReport, LeafCheck
+
+
+def checked(text: str, **at: object) -> CheckReport:
+    return gradviz.trace(text, at=at, device="cpu").check()
+
+
+def leaf(report: CheckReport, name: str) -> LeafCheck:
+    return next(entry for entry in report.leaves if entry.name == name)
+
+
+def test_the_formula_of_a_maximum_gives_torchs_number_at_a_tie() -> None:
+    report = checked("max(x, y)", x=2.0, y=2.0)
+    assert [edge.formula for edge in report.edges] == ["[x = y]/2 + [x > y]", "[x = y]/2 + [x < y]"]
+    assert [edge.autograd for edge in report.edges] == [0.5, 0.5]
+    assert all("between the one-sided derivatives 0 and 1" in edge.reason for edge in report.edges)
+    assert leaf(report, "x").autograd == 0.5
+    assert leaf(report, "x").reference is None
+
+
+@pytest.mark.parametrize(
+    ("text", "formula"),
+    [("min(x, y, z)", "[x ≤ min(y, z)]"), ("2max(x, y, z)", "2·[x ≥ max(y, z)]"), ("min(x, max(y, z))", "")],
+)
+def test_extremes_of_three_have_a_formula_without_nested_conditions_or_none(text: str, formula: str) -> None:
+    report = checked(text, x=1.0, y=2.0, z=3.0)
+    assert leaf(report, "x").formula == formula
+    assert "ITE" not in str(report)
+
+
+def test_an_infinite_derivative_is_the_same_on_both_sides() -> None:
+    report = checked("sqrt(x)", x=0.0)
+    assert report.verified
+    assert "infinite on both sides" in leaf(report, "x").reason
+
+
+def test_a_kink_where_sympy_agrees_says_what_torch_takes() -> None:
+    report = checked("relu(x)", x=0.0)
+    assert "on a kink (relu at 0)" in report.edges[0].reason
+    assert (leaf(report, "x").autograd, leaf(report, "x").reference) == (0.0, 0.0)
+
+
+def test_digits_lost_by_cancellation_are_counted() -> None:
+    report = checked("tanh(x)", x=20.0)
+    assert report.verified
+    assert "cancellation in float64: 0 of 16 digits are left; torch gives 0, the true value is 1.699e-17" in str(report)
+
+
+def test_a_rounded_number_says_nothing_of_cancellation() -> None:
+    assert "cancellation" not in str(checked("tanh(x)", x=1.0))
+
+
+def test_a_leaf_without_elements_is_nothing_to_worry_about() -> None:
+    report = gradviz.trace(torch.zeros(0, 3, requires_grad=True).sum()).check()
+    assert report.verified
+    assert report.leaves[0].reason == "it has no elements"
+
+
+def test_the_summary_says_that_gradients_of_many_elements_are_not_composed() -> None:
+    weight = torch.ones(5, 3, requires_grad=True)
+    report = gradviz.trace((weight * 2).sum()).check()
+    assert report.leaves == ()
+    assert "not composed as a whole: the leaves have 15 elements, more than 12" in report.summary
+    assert "not composed" not in checked("2x", x=1.0).summary
+
+
+def test_moved_elements_are_called_by_what_moved_them() -> None:
+    report = checked("sum(transpose(A) @ x)", A=[[1.0, 2.0], [3.0, 4.0]], x=[1.0, 2.0])
+    assert report.edges[0].formula == "transpose"
+
+
+def test_a_power_is_differentiated_as_people_write_it() -> None:
+    report = checked("x^y", x=2.0, y=3.0)
+    assert [edge.formula for edge in report.edges] == ["y·x^(y - 1)", "a·log(x)"]
