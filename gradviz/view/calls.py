@@ -76,6 +76,8 @@ def call_text(op: str, operands: Mapping[int, str], call: OpCall | None) -> str:
                 return text
     tensors = [atom_text(operands[position]) for position in sorted(operands)]
     arguments, extra = (tensors, False) if call is None else _argument_texts(operands, _without_defaults(call), call)
+    if op == "mul" and call is not None and len(arguments) == 2 and isinstance(call.args[1], (int, float, complex)):
+        arguments.reverse()  # torch puts the number last, however it was written; the blackboard puts it first
     short = [shorten(name, OPERAND_LENGTH) for name in tensors]
     for words in (arguments, tensors, short):
         text = _applied(op, words, extra)

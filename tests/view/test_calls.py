@@ -26,7 +26,8 @@ OPEN = 2**63 - 1
     ("op", "recorded", "text"),
     [
         ("mul", call(aten.mul.Tensor, A, B), "a·b"),
-        ("mul", call(aten.mul.Tensor, A, math.pi), "a·π"),
+        ("mul", call(aten.mul.Tensor, A, math.pi), "π·a"),
+        ("mul", call(aten.mul.Tensor, A, -2), "−2·a"),
         ("pow", call(aten.pow.Tensor_Scalar, A, 2), "a²"),
         ("pow", call(aten.pow.Tensor_Scalar, A, -3), "a⁻³"),
         ("pow", call(aten.pow.Tensor_Scalar, A, 0.5), "a^0.5"),

@@ -116,7 +116,7 @@ def test_memory_that_nobody_wrote_has_no_value_worth_showing() -> None:
 
 def test_memory_that_is_written_over_is_not_shown() -> None:
     view = drawn(copied_over)
-    assert [node.call for node in view.nodes] == ["", "copy(x)", "memory_2·2", "Σ(b)"]
+    assert [node.call for node in view.nodes] == ["", "copy(x)", "2·memory_2", "Σ(b)"]
     assert not any("uninitialised" in node.value for node in view.nodes)
 
 
