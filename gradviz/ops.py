@@ -21,17 +21,18 @@ from gradviz.check.differences import why_no_differences
 from gradviz.opcall import op_name
 from gradviz.symbolic import NoGradient, find_rule, functional_overload, method_of
 
-Verification = Literal["symbolic", "numeric", "unverified", "no gradient", "composite", "not differentiable"]
+Verification = Literal["symbolic", "lowered", "numeric", "unverified", "no gradient", "composite", "not differentiable"]
 
 MEANINGS: dict[Verification, str] = {
     "symbolic": "a rule states the function to sympy: derivatives are exact, compared to 50 digits",
+    "lowered": "no rule, but torch's own decomposition: where it ends in overloads with rules, as symbolic; else as numeric",
     "numeric": "no rule: central differences of the op itself in float64, where they are accurate; else unverified",
     "unverified": "no rule, and no differences: edges into it are listed as unverified, never as passed",
     "no gradient": "registered as having no derivative; where torch gives zeros for one, differences verify them",
     "composite": "torch runs it as other overloads, which are recorded and verified instead",
     "not differentiable": "torch has no derivative of it: no gradient flows through it",
 }
-CARRYING: tuple[Verification, ...] = ("symbolic", "numeric", "unverified")
+CARRYING: tuple[Verification, ...] = ("symbolic", "lowered", "numeric", "unverified")
 COMMAND = "gradviz ops --markdown > docs/ops.md"
 
 
@@ -130,9 +131,11 @@ def _described(name: str) -> Overload:
         found = find_rule(overload)
         assert isinstance(found, NoGradient)
         return Overload(name=name, method="no gradient", detail=found.reason)
-    if rule != "none":
+    if rule not in ("none", "lowered"):
         return Overload(name=name, method="symbolic", detail=rule)
     if is_differentiable(overload):
+        if rule == "lowered":
+            return Overload(name=name, method="lowered")
         reason = why_no_differences(overload)
         return Overload(name=name, method="unverified" if reason else "numeric", detail=reason)
     composite = torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{name}", "CompositeImplicitAutograd")

@@ -3,7 +3,7 @@
 What the check uses:
 
     truth = reference(call)                      # raises NoRule with a .reason where there is no rule or no gradient
-    truth.method                                 # "pointwise" | "movement" | "tensor" | "composed"
+    truth.method                                 # "pointwise" | "movement" | "tensor" | "lowered" | "composed"
     truth.dtype                                  # the coarsest dtype involved: rounding is bounded in it
     truth.value((0, 1), output=0)                # Exact: .value (mpmath, 50 digits), .bound (absolute), float(...)
     truth.row((0, 1), output=0)                  # Row: one row of the local Jacobian, for all arguments in one sweep
@@ -24,7 +24,7 @@ chosen=...)`.
 
 How an overload is covered, for lists of them:
 
-    method_of(overload)                          # "pointwise" | "tensor" | "movement" | "no gradient" | "none"
+    method_of(overload)                          # "pointwise" | "tensor" | "movement" | "lowered" | "no gradient" | "none"
 
 Several calls as one (a custom autograd.Function's forward, a graph of few leaves):
 
@@ -37,8 +37,9 @@ Formulas for people, in intermediate variables:
     formula_text(formula), formula_latex(formula)    # "1 - c²", "1 - c^{2}"
 
 Rules are registered per overload by family: `pointwise.py`, `activation.py`, `binary.py`, `reduction.py`, `linear.py`,
-`softmax.py`, `normalization.py`, `loss.py`, `scatter.py`, `movement.py`. How they are stated is in `registry.py`; how
-elements are computed in `tensor.py` and `scalar.py`; why a number may be trusted in `arithmetic.py` and `rounding.py`.
+`softmax.py`, `normalization.py`, `loss.py`, `scatter.py`, `movement.py`. How they are stated is in `registry.py`; how a
+call without rule is put down to others in `lowering.py`; how elements are computed in `tensor.py` and `scalar.py`; why a
+number may be trusted in `arithmetic.py` and `rounding.py`.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ from gradviz.symbolic import (
 from gradviz.symbolic.compose import compose
 from gradviz.symbolic.formula import local_formula
 from gradviz.symbolic.full import WideValues
+from gradviz.symbolic.method import method_of
 from gradviz.symbolic.notation import formula_latex, formula_text
 from gradviz.symbolic.reference import Exact, Reference, Row, reference
 from gradviz.symbolic.registry import (
@@ -67,7 +69,6 @@ from gradviz.symbolic.registry import (
     data_movement,
     find_rule,
     functional_overload,
-    method_of,
     no_gradient,
     pointwise_rule,
     symbolic_rule,

@@ -16,7 +16,7 @@ from gradviz.opcall import OpCall
 from gradviz.symbolic.binding import working_dtype
 from gradviz.symbolic.evaluate import Outputs, evaluate
 from gradviz.symbolic.reference import Reference
-from gradviz.symbolic.registry import NoGradient, NoRule, find_rule
+from gradviz.symbolic.registry import NoGradient, NoRule, find_rule, has_rule
 from gradviz.symbolic.tensor import Index, InputTensor, SymbolicTensor, from_torch, numbers
 
 _MADE_AT_ONCE = 16
@@ -95,7 +95,7 @@ class _Flow:
                 self._refuse_alias(tensor, call)
             return
         try:
-            if isinstance(find_rule(call.overload), NoGradient):
+            if has_rule(call.overload) and isinstance(find_rule(call.overload), NoGradient):
                 return
             results = evaluate(call, lambda tensor, position: self._lookup(tensor, call))
         except NoRule as missing:

@@ -14,8 +14,9 @@ from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.arithmetic import EXACT
 from gradviz.symbolic.binding import Argument, bind, call_with
 from gradviz.symbolic.function import RESULT, ScalarFunction
+from gradviz.symbolic.lowering import lowered
 from gradviz.symbolic.moved import Movement
-from gradviz.symbolic.registry import MovementRule, NoGradient, NoRule, PointwiseRule, TensorRule, find_rule
+from gradviz.symbolic.registry import MovementRule, NoGradient, NoRule, PointwiseRule, TensorRule, find_rule, has_rule
 from gradviz.symbolic.rounding import exactly_held
 from gradviz.symbolic.scalar import Scalar
 from gradviz.symbolic.tensor import Index, SymbolicTensor, elementwise, numbers
@@ -54,11 +55,13 @@ def evaluate(call: OpCall, lookup: Lookup) -> Outputs:
     Raises:
         NoRule: no rule, or the op has no gradient.
     """
+    if any(tensor is not None and tensor.dtype.is_complex for tensor in call.outputs):
+        raise NoRule(f"{call.overload} on complex tensors")
+    if not has_rule(call.overload):
+        return _lower(call, lookup)
     rule = find_rule(call.overload)
     if isinstance(rule, NoGradient):
         raise NoRule(f"{call.overload} has no gradient: {rule.reason}")
-    if any(tensor is not None and tensor.dtype.is_complex for tensor in call.outputs):
-        raise NoRule(f"{call.overload} on complex tensors")
     if isinstance(rule, PointwiseRule):
         pointwise = specialize(rule, call)
         operands = [
@@ -157,6 +160,22 @@ def _move(rule: MovementRule, call: OpCall, lookup: Lookup) -> Outputs:
         output(place, tuple(tensor.shape)) if tensor is not None and tensor.dtype.is_floating_point else None
         for place, tensor in enumerate(call.outputs)
     )
+
+
+def _lower(call: OpCall, lookup: Lookup) -> Outputs:
+    """By torch's own decomposition into calls that have rules."""
+    found = lowered(call)
+    known = {
+        id(tensor): lookup(tensor, position)
+        for position, tensor in found.arguments.items()
+        if tensor.dtype.is_floating_point
+    }
+    for inner in found.calls:
+        results = evaluate(inner, lambda tensor, position: known[id(tensor)] if id(tensor) in known else numbers(tensor))
+        for made, result in zip(inner.outputs, results, strict=False):
+            if made is not None and result is not None:
+                known[id(made)] = result
+    return tuple(None if result is None else known.get(id(result)) for result in found.results)
 
 
 def _run(rule: TensorRule, call: OpCall, lookup: Lookup) -> Outputs:

@@ -21,8 +21,9 @@ from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.binding import working_dtype
 from gradviz.symbolic.evaluate import Outputs, evaluate, specialize
 from gradviz.symbolic.full import WideValues, movement_vjp, pointwise_partial, pointwise_value, pointwise_vjp
+from gradviz.symbolic.method import method_of
 from gradviz.symbolic.moved import Movement
-from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule, method_of
+from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule, has_rule
 from gradviz.symbolic.rounding import SAFETY, smallest, unit_roundoff
 from gradviz.symbolic.sweep import in_order, kinks_of, partials_of
 from gradviz.symbolic.tensor import Index, InputTensor, SymbolicTensor, from_torch, numbers
@@ -64,7 +65,7 @@ class Reference:
     """What is true of one recorded call, or of several composed.
 
     Attributes:
-        method: "pointwise", "movement", "tensor" or "composed".
+        method: "pointwise", "movement", "tensor", "lowered" or "composed".
         inputs: edge key -> the input as entered; integer tensors are absent.
         outputs: the symbolic outputs, None for those that are not differentiable.
         dtype: the coarsest dtype involved, which the bounds are for.
@@ -179,7 +180,7 @@ def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = 
     >>> float(truth.value((1,))), float(truth.row((1,)).partial(0, (1,))), float(truth.row((1,)).partial(0, (0,)))
     (10.0, 5.0, 0.0)
     """
-    rule = find_rule(call.overload)
+    rule = find_rule(call.overload) if has_rule(call.overload) else None
     inputs: dict[int, InputTensor] = {}
     for argument in call.tensor_arguments():
         if argument.tensor.dtype.is_complex:

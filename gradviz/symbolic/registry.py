@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import sympy as sp
 import torch
@@ -101,13 +101,6 @@ class NoGradient:
 
 
 Rule = PointwiseRule | TensorRule | MovementRule | NoGradient
-Method = Literal["pointwise", "tensor", "movement", "no gradient", "none"]
-_METHODS: Mapping[type, Method] = {
-    PointwiseRule: "pointwise",
-    TensorRule: "tensor",
-    MovementRule: "movement",
-    NoGradient: "no gradient",
-}
 RULES: dict[OpOverload, Rule] = {}
 
 
@@ -204,16 +197,9 @@ def find_rule(overload: OpOverload) -> Rule:
     return rule
 
 
-def method_of(overload: OpOverload) -> Method:
-    """How the derivative of an overload is known: by which kind of rule, or "none".
-
-    >>> method_of(torch.ops.aten.tanh_.default), method_of(torch.ops.aten.argmax.default)
-    ('pointwise', 'no gradient')
-    """
-    try:
-        return _METHODS[type(find_rule(overload))]
-    except NoRule:
-        return "none"
+def has_rule(overload: OpOverload) -> bool:
+    """Whether `find_rule` finds one."""
+    return overload in RULES or functional_overload(overload) in RULES
 
 
 @cache

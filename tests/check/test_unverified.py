@@ -28,7 +28,7 @@ def test_a_forward_value_without_rule_is_unverified(monkeypatch: pytest.MonkeyPa
     monkeypatch.delitem(RULES, aten.tanh.default)
     report = gradviz.trace("tanh(x) * x", x=0.5, device="cpu").check()
     assert [entry.verdict for entry in report.nodes] == ["unverified", "match"]
-    assert report.nodes[0].reason == "no symbolic rule for aten.tanh.default"
+    assert report.nodes[0].reason.startswith("no symbolic rule for aten.tanh.default")
     assert "2 values: 1 match, 1 unverified." in report.summary
     assert "Unverified: no symbolic rule for aten.tanh.default (1)" in report.summary
 

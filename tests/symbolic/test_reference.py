@@ -196,7 +196,7 @@ def test_a_long_chain_composes_without_recursion() -> None:
 def test_a_composition_names_the_call_without_rule_and_refuses_changed_views() -> None:
     x = torch.tensor([1.0, 2.0])
     strange = call_of(aten.special_i0.default, x)
-    with pytest.raises(NoRule, match=r"special_i0\.default, needed for a composition"):
+    with pytest.raises(NoRule, match=r"special_i0\.default.* needed for a composition"):
         compose([strange], [x], [strange.outputs[0]])
     other = call_of(aten.exp.default, x.view(2))
     with pytest.raises(NoRule, match="shares memory"):

@@ -1,0 +1,96 @@
+"""Calls without a rule, through torch's own decompositions: exact derivatives, and refusal where they do not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import gradviz
+from gradviz.opcall import OpCall
+from gradviz.symbolic import NoRule, method_of, reference
+from gradviz.symbolic.lowering import is_lowered, lowered
+
+aten = torch.ops.aten
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "bilinear interpolation": lambda x: functional.interpolate(x.reshape(1, 1, 3, 4), scale_factor=2, mode="bilinear"),
+    "bicubic interpolation": lambda x: functional.interpolate(x.reshape(1, 1, 3, 4), size=(5, 5), mode="bicubic"),
+    "rotation": lambda x: x.rot90(),
+    "folding": lambda x: functional.fold(x.reshape(1, 4, 3), (2, 4), (2, 2)),
+    "grid sample": lambda x: functional.grid_sample(
+        x.reshape(1, 1, 3, 4), torch.tensor([[[[0.1, 0.2], [-0.3, 0.7]]]], dtype=x.dtype), align_corners=False
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_what_torch_decomposes_is_verified_symbolically(name: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, dtype=dtype, requires_grad=True)
+    report = gradviz.trace(lambda x: FUNCTIONS[name](x).square().sum(), x).check()
+    assert {edge.method for edge in report.edges} == {"symbolic"}, str(report)
+    assert report.ok
+    assert all(edge.verdict == "match" for edge in report.edges), str(report)
+
+
+def test_some_of_them_have_no_rule_of_their_own() -> None:
+    assert method_of(aten.upsample_bilinear2d.vec) == "lowered" or method_of(aten.upsample_bilinear2d.default) == "lowered"
+    assert not is_lowered(aten.linalg_qr.default)
+
+
+def test_the_same_tensor_twice_keeps_its_two_places_apart() -> None:
+    x = torch.tensor([2.0, 3.0], dtype=torch.float64)
+    call = OpCall(overload=aten.addcmul.default, args=(x, x, x), outputs=(torch.addcmul(x, x, x),))
+    found = lowered(call)
+    assert len({id(tensor) for tensor in found.arguments.values()}) == 3
+
+
+def test_a_decomposition_that_gives_other_numbers_is_not_believed() -> None:
+    x = torch.tensor([0.3, 0.4], dtype=torch.float64)
+    call = OpCall(overload=aten.addcmul.default, args=(x, x, x), outputs=(torch.addcmul(x, x, x) * 1.001,))
+    with pytest.raises(NoRule, match="does not give the recorded value"):
+        lowered(call)
+
+
+def test_what_draws_random_numbers_is_not_run_again() -> None:
+    state = torch.get_rng_state()
+    x = torch.ones(3)
+    call = OpCall(overload=aten.rrelu_with_noise.default, args=(x, torch.ones(3)), outputs=(x,))
+    with pytest.raises(NoRule, match="no symbolic rule"):
+        reference(call)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_indices_that_repeat_are_left_open() -> None:
+    values, indices = torch.ones(1, 1, 2, 2), torch.tensor([[[[0, 0], [5, 7]]]])
+    out = functional.max_unpool2d(values, indices, 2)
+    call = OpCall(overload=aten.max_unpool2d.default, args=(values, indices, [4, 4]), outputs=(out,))
+    with pytest.raises(NoRule, match="indices that repeat"):
+        reference(call)
+    distinct = torch.tensor([[[[0, 2], [5, 7]]]])
+    out = functional.max_unpool2d(values, distinct, 2)
+    truth = reference(OpCall(overload=aten.max_unpool2d.default, args=(values, distinct, [4, 4]), outputs=(out,)))
+    assert float(truth.row((0, 0, 0, 2)).partial(0, (0, 0, 0, 1))) == 1.0
+
+
+def test_a_slip_of_a_thousandth_in_a_lowered_call_is_a_mismatch() -> None:
+    class Enlarged(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+            return functional.interpolate(x, scale_factor=2, mode="bilinear")
+
+        @staticmethod
+        def backward(ctx: torch.autograd.function.FunctionCtx, *cotangents: Tensor) -> Tensor:
+            with torch.enable_grad():
+                x = torch.zeros(1, 1, 2, 2, dtype=torch.float64, requires_grad=True)
+                y = functional.interpolate(x, scale_factor=2, mode="bilinear")
+            return 1.001 * torch.autograd.grad(y, x, cotangents[0])[0]
+
+    x = torch.randn(1, 1, 2, 2, dtype=torch.float64, requires_grad=True)
+    report = gradviz.trace(lambda x: Enlarged.apply(x).square().sum(), x).check()
+    assert [edge.verdict for edge in report.edges] == ["mismatch", "match", "match"]
