@@ -1,14 +1,22 @@
-"""Every Python block of the README runs as it stands."""
+"""Every Python block and every command of the README runs as it stands, and its lists are those of the code."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from click.testing import CliRunner
+
+from gradviz.check.composed import MAX_LEAF_ELEMENTS
+from gradviz.cli import main
+from gradviz.expression.functions import FUNCTIONS
+from gradviz.view import Direction, Part, ThemeName
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -32,6 +40,32 @@ def test_table_in_the_readme_is_what_the_check_prints() -> None:
     printed = str(gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu").check())
     quoted = "\n".join(line.removeprefix("    ") for line in README.splitlines())
     assert printed.strip() in quoted
+
+
+COMMANDS = [shlex.split(line) for line in re.findall(r"^    (gradviz .*)$", README, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[1:3]))
+def test_command_runs(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text("import torch\n\ndef step():\n    return torch.ones(2, requires_grad=True).exp().sum()\n")
+    done = CliRunner().invoke(main, command[1:])
+    assert done.exit_code == 0, done.output
+
+
+def test_functions_of_math_text_are_all_listed() -> None:
+    listed = re.search(r"the functions (.*?)\. `ln`", README, re.DOTALL)
+    assert listed and set(listed[1].split()) == {*FUNCTIONS, "pow"}
+
+
+@pytest.mark.parametrize("choices", [Part, ThemeName, Direction])
+def test_accepted_choices_of_a_picture_are_all_named(choices: Any) -> None:
+    table = README[README.index("| option ") : README.index("A tensor shows")]
+    assert all(f'"{choice}"' in table for choice in get_args(choices))
+
+
+def test_limit_of_composed_gradients_is_the_one_of_the_check() -> None:
+    assert f"up to {MAX_LEAF_ELEMENTS} elements together" in README
 
 
 def test_pictures_in_the_readme_exist() -> None:

@@ -71,7 +71,8 @@ def view_of(
     """
     _check_choices(show, max_nodes, max_edge_labels, direction, theme)
     builder = _Builder(graph, report, frozenset(show), max_nodes, max_edge_labels)
-    return builder.view(direction or ("LR" if depth(builder.graph, builder.shown) < DEEP else "BT"), theme)
+    is_deep = builder.gaps or depth(builder.graph, builder.shown) >= DEEP
+    return builder.view(direction or ("BT" if is_deep else "LR"), theme)
 
 
 def _check_choices(show: Collection[str], max_nodes: int, max_edge_labels: int, direction: str | None, theme: str) -> None:
@@ -101,6 +102,7 @@ class _Builder:
         self.verdicts = {} if report is None or "verdict" not in show else node_verdicts(report)
         self.folded = fold(graph, keep=[node for node, verdict in self.verdicts.items() if verdict == "mismatch"])
         self.graph = self.folded.graph
+        self.total = len(graph)
         self.order, self.first_nodes = chosen_nodes(self.graph, max_nodes)
         self.shown = set(self.order)
         self.users = {node: self._users(node) for node in sorted(repeated_nodes(self.graph, self.shown))}
@@ -125,10 +127,9 @@ class _Builder:
         )
 
     def _notes(self, nodes: tuple[ViewNode, ...]) -> Iterator[str]:
-        total = len(self.graph)
-        if len(self.order) < total:
+        if len(self.order) < len(self.graph):
             first = f" and the first {self.first_nodes}" if self.first_nodes else ""
-            yield f"showing {len(self.order):,} of {total:,} nodes: those nearest to the output{first}"
+            yield f"showing {len(self.order):,} of {self.total:,} nodes: those nearest to the output{first}"
         if not self.label_all:
             yield f"edge labels left out: there are {self.edges:,} edges"
         repeated = [self._attributes(node) for node in self.users]
@@ -252,7 +253,8 @@ class _Builder:
         with_number = "number" in self.show
         tail, head, _ = edge.edge
         shapes = partial_shapes(partial)
-        moved = moved_as(self._attributes(head)["op"]) if "formula" in self.show and shapes and formula in ("", "1") else ""
+        moved = moved_as(self._attributes(head)["op"]) if "formula" in self.show and shapes else ""
+        moved = moved if formula in ("", "1", moved) else ""  # a report has the word for a formula
         return replace(
             edge,
             derivative=derivative_of(self._attributes(head), self._attributes(tail), data["output"]),

@@ -247,6 +247,7 @@ def _copy_slices(operands: Mapping[int, str], call: OpCall | None) -> str:
 _SPECIAL: dict[str, Callable[[Mapping[int, str], OpCall | None], str]] = {
     "_to_copy": _to_copy,
     "copy_slices": _copy_slices,
+    "nll_loss_forward": lambda operands, call: f"nll_loss({', '.join(operands[place] for place in sorted(operands))})",
     "numpy_T": _matrix_transpose,
     "permute": _permute,
     "reciprocal": lambda operands, call: f"1 / {atom_text(operands[0])}",

@@ -27,6 +27,11 @@ OPEN = 2**63 - 1
     [
         ("mul", call(aten.mul.Tensor, A, B), "a·b"),
         ("mul", call(aten.mul.Tensor, A, math.pi), "π·a"),
+        ("mul", call(aten.mul.Tensor, A, 1j), "1j·a"),
+        ("mul", call(aten.mul.Tensor, A, 1 + 2j), "(1 + 2j)·a"),
+        ("leaky_relu", call(aten.leaky_relu.default, A, 0.01), "leaky_relu(a)"),
+        ("leaky_relu", call(aten.leaky_relu.default, A, 0.2), "leaky_relu(a, 0.2)"),
+        ("nll_loss_forward", call(aten.nll_loss_forward.default, MATRIX, A, None, 1, -100), "nll_loss(a, b)"),
         ("mul", call(aten.mul.Tensor, A, -2), "−2·a"),
         ("pow", call(aten.pow.Tensor_Scalar, A, 2), "a²"),
         ("pow", call(aten.pow.Tensor_Scalar, A, -3), "a⁻³"),

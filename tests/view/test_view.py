@@ -109,10 +109,12 @@ def test_an_edge_that_moves_elements_says_how_instead_of_the_derivative_of_one()
         row = turned[0]
         return row.reshape(1, 3).sum()
 
-    view = view_of(trace(moved, torch.ones(3, 2, requires_grad=True)))
-    assert edge_between(view, "matrix", "turned").text == "∂turned/∂matrix: transpose"
-    assert edge_between(view, "turned", "row").text == "∂row/∂turned: selection"
-    assert [edge.text for edge in view.edges][2:] == ["∂a/∂row: reshape", "∂b/∂a = 1"]
+    graph = trace(moved, torch.ones(3, 2, requires_grad=True))
+    for report in (None, graph.check()):
+        view = view_of(graph, report=report)
+        assert edge_between(view, "matrix", "turned").text == "∂turned/∂matrix: transpose"
+        assert edge_between(view, "turned", "row").text == "∂row/∂turned: selection"
+        assert [edge.text for edge in view.edges][2:] == ["∂a/∂row: reshape", "∂b/∂a = 1"]
 
 
 def test_a_single_number_that_is_moved_has_a_derivative() -> None:
@@ -228,6 +230,7 @@ def test_a_deep_graph_stands_upright_unless_told_otherwise() -> None:
     assert view_of(samples.tanh_of_log()).direction == "LR"
     assert view_of(samples.chain(40)).direction == "BT"
     assert view_of(samples.chain(40), direction="LR").direction == "LR"
+    assert view_of(samples.chain(40), max_nodes=8).direction == "BT"
 
 
 def test_a_long_chain_needs_no_recursion() -> None:
