@@ -3,6 +3,7 @@
 GradvizError
 ├── ExpressionError       math text that cannot be read; carries the column and draws a caret
 ├── InputError            a target, an option or a value that `trace` does not accept
+│   └── NotScalarError    an output of several numbers, where a gradient starts from one
 ├── TraceError            code that ran but whose graph cannot be traced (freed, cut, compiled, transformed)
 ├── PartialError          a local partial that cannot be evaluated (buffers freed, value changed in place)
 ├── CheckError            a check that was asked for something that it cannot do
@@ -32,6 +33,18 @@ class ExpressionError(GradvizError):
 
 class InputError(GradvizError):
     """A target, an option or a value that is not accepted."""
+
+
+class NotScalarError(InputError):
+    """An output of several numbers, where a gradient starts from one.
+
+    Attributes:
+        shape: the output's.
+    """
+
+    def __init__(self, shape: tuple[int, ...], accepted: str) -> None:
+        self.shape = shape
+        super().__init__(f"the output has shape {shape}: a gradient needs a single number; {accepted}")
 
 
 class TraceError(GradvizError):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradviz.errors import InputError, TraceError
+from gradviz.errors import InputError, NotScalarError, TraceError
 
 
 def differentiable_outputs(result: Any) -> list[Tensor]:
@@ -39,7 +39,8 @@ def starting_cotangents(outputs: list[Tensor], grad_output: Any) -> list[Tensor]
     """The cotangents of the outputs: those given, what a given function makes of each, or 1 where there is one element.
 
     Raises:
-        InputError: an output has several elements and no cotangent is given, or shapes differ.
+        NotScalarError: an output has several elements and no cotangent is given.
+        InputError: shapes differ.
     """
     if grad_output is None:
         given: list[Any] = [None] * len(outputs)
@@ -59,9 +60,8 @@ def _cotangent(output: Tensor, given: Any) -> Tensor:
     shape = tuple(output.shape)
     if given is None:
         if output.numel() != 1:
-            raise InputError(
-                f"the output has shape {shape}: a gradient needs a single number; pass grad_output= with that shape, or "
-                "loss=lambda out: ... that maps it to one number"
+            raise NotScalarError(
+                shape, "pass grad_output= with that shape, or loss=lambda out: ... that maps it to one number"
             )
         if output.is_complex():
             raise InputError(

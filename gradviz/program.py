@@ -46,6 +46,7 @@ class Program:
         inputs: argument name -> what was handed in, moved to the device.
         surroundings: name -> what the code reaches besides: closure, globals.
         notes: filled by `run` for math text: what its sub-expressions are called.
+        scalar_advice: how to get a single number out of the program; "" where the general advice holds.
         finish: to be called after `run`, whatever happened: carries buffers back to the user's own module.
     """
 
@@ -53,6 +54,7 @@ class Program:
     inputs: dict[str, Any]
     surroundings: dict[str, Any] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    scalar_advice: str = ""
     finish: Callable[[], None] = lambda: None
 
 
@@ -68,12 +70,13 @@ def program_of(
         _refuse_for_text(inputs, loss, "math text")
         from gradviz.expression import parse
 
-        return _text_program(parse(target, variables=tuple(variables) or None), variables, device)
+        expression = parse(target, variables=tuple(variables) or None)
+        return _text_program(expression, variables, device, "write sum(...), mean(...) or norm(...) around the expression")
     if _is_sympy(target):
         _refuse_for_text(inputs, loss, "a sympy expression")
         from gradviz.expression import from_sympy
 
-        return _text_program(from_sympy(target), variables, device)
+        return _text_program(from_sympy(target), variables, device, "give each symbol a single number")
     if isinstance(target, torch.nn.Module):
         target = getattr(target, "_orig_mod", target)  # what torch.compile wraps: ops are recorded one by one anyway
         return _module_program(target, inputs, variables, loss, device)
@@ -82,21 +85,29 @@ def program_of(
     raise InputError(f"cannot trace a {type(target).__name__}; trace takes {ACCEPTED}")
 
 
-def _text_program(expression: Expression, variables: Mapping[str, Any], device: str) -> Program:
+def _text_program(expression: Expression, variables: Mapping[str, Any], device: str, scalar_advice: str) -> Program:
     from gradviz.expression import evaluate, to_tensor
 
     missing = [name for name in expression.variables if name not in variables]
     surplus = [name for name in variables if name not in expression.variables]
     if missing or surplus:
         raise InputError(_variables_message(expression, missing, surplus))
+    if not expression.variables:
+        raise InputError(f'the expression "{expression}" has no variable, so it has no gradient; write for example x*y')
     place = _chosen_device(device, automatic=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     leaves = {name: _leaf(to_tensor(variables[name], name), place) for name in expression.variables}
     notes: list[Note] = []
 
     def run() -> Tensor:
-        return evaluate(expression, leaves, on_value=lambda text, name, tensor: notes.append(Note(tensor, text, name or "")))
+        result = evaluate(
+            expression, leaves, on_value=lambda text, name, tensor: notes.append(Note(tensor, text, name or ""))
+        )
+        if not result.requires_grad:
+            names = ", ".join(expression.variables)
+            raise InputError(f'the value of "{expression}" does not depend on {names}, so it has no gradient')
+        return result
 
-    return Program(run=run, inputs=dict(leaves), notes=notes)
+    return Program(run=run, inputs=dict(leaves), notes=notes, scalar_advice=scalar_advice)
 
 
 def _function_program(

@@ -7,10 +7,10 @@ loss, or is None where that output is the loss. It runs once. The file is loaded
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.util
 import inspect
-import json
 import re
 import sys
 import traceback
@@ -22,13 +22,15 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from gradviz.errors import GradvizError, InputError
-from gradviz.expression import parse
+from gradviz.errors import GradvizError, InputError, NotScalarError
+from gradviz.expression import parse, typed_value
 from gradviz.graph import GradGraph
 from gradviz.trace import record, trace
 
 _FILE_AND_NAME = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
+_FILE_ALONE = re.compile(r"(?P<file>[^:]*\.py)\b.*|(?P<module>[\w./\\-]+):+\w*")
 _RETURNS = "a target function returns a scalar loss tensor or a triple (model, inputs, loss)"
+_ACCEPTED = "a target is a function without arguments that returns a scalar loss tensor or a triple (model, inputs, loss)"
 
 
 def graph_of_target(target: str, *, at: Iterable[str] = (), device: str = "auto") -> GradGraph:
@@ -48,6 +50,7 @@ def graph_of_target(target: str, *, at: Iterable[str] = (), device: str = "auto"
     """
     found = _FILE_AND_NAME.fullmatch(target)
     if found is None:
+        _refuse_file_alone(target)
         return _graph_of_text(target, values_of(at), device)
     given = list(at)
     if given:
@@ -56,13 +59,13 @@ def graph_of_target(target: str, *, at: Iterable[str] = (), device: str = "auto"
 
 
 def values_of(assignments: Iterable[str]) -> dict[str, Any]:
-    """`["x=2", "A=[[1, 2], [3, 4]]"]` -> numbers and nested lists by name.
+    """`["x=1/2", "A=[[1, 2], [3, 4]]"]` -> numbers and nested lists by name.
 
     Raises:
         InputError: an assignment is not `name=value`, or a name is given twice.
 
-    >>> values_of(["x=.5", "A=[[1, 0.5], [3, 4]]"])
-    {'x': 0.5, 'A': [[1, 0.5], [3, 4]]}
+    >>> values_of(["x=1/2", "A=[[1, 0.5], [3, 4]]"])
+    {'x': 0.5, 'A': [[1.0, 0.5], [3.0, 4.0]]}
     """
     values: dict[str, Any] = {}
     for assignment in assignments:
@@ -71,7 +74,12 @@ def values_of(assignments: Iterable[str]) -> dict[str, Any]:
             raise InputError(f"--at {assignment}: accepted is name=value, as in --at x=2 or --at 'A=[[1, 2], [3, 4]]'")
         if name in values:
             raise InputError(f"--at {assignment}: {name} has a value already")
-        values[name] = _value(text, assignment)
+        if "=" in text:
+            raise InputError(f"--at {assignment}: one variable each; repeat the option, as in --at x=2 --at y=3")
+        try:
+            values[name] = typed_value(text)
+        except InputError as error:
+            raise InputError(f"--at {name}: {error}") from error
     return values
 
 
@@ -84,15 +92,36 @@ def _graph_of_text(text: str, values: Mapping[str, Any], device: str) -> GradGra
     return trace(text, at=values, device=device)
 
 
-def _value(text: str, assignment: str) -> Any:
-    with contextlib.suppress(ValueError):
-        return float(text)
+def _refuse_file_alone(target: str) -> None:
+    """`train.py`, `train.py:` and `train:step` are no math text."""
+    found = _FILE_ALONE.fullmatch(target.strip())
+    if found is None:
+        return
+    path = Path(found["file"] or f"{found['module']}.py")
+    if not path.is_file():
+        if found["file"]:
+            raise InputError(f"there is no file {path}; {_ACCEPTED}, written file.py:name")
+        return
+    functions = _candidates(path)
+    example = f"{path}:{functions[0] if functions else 'NAME'}"
+    known = f"its functions without arguments are: {', '.join(functions) or 'none'}"
+    raise InputError(f"{target} names no function; write {example} for a function in the file; {known}")
+
+
+def _candidates(path: Path) -> list[str]:
+    """The functions without arguments that the file defines, read without running it."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"--at {assignment}: the value is neither a number nor a nested list of numbers such as [[1, 2], [3, 0.5]]"
-        ) from error
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):  # loading it, when it is named with a function, says what is wrong
+        return []
+    return [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and not node.name.startswith("_")
+        and len(node.args.posonlyargs + node.args.args) == len(node.args.defaults)
+        and all(default is not None for default in node.args.kw_defaults)
+    ]
 
 
 def _graph_of_function(path: Path, name: str, device: str) -> GradGraph:
@@ -101,16 +130,27 @@ def _graph_of_function(path: Path, name: str, device: str) -> GradGraph:
         with _default_device(device), record() as tape:
             result = _called(function, path, name)
         if isinstance(result, Tensor):
-            return tape.trace(result)
+            with _scalar_output(f"{path}:{name}", "return a scalar loss, such as .mean() or .sum() of it"):
+                return tape.trace(result)
         model, inputs, loss = _triple(result, path, name)
         del tape
         args, kwargs = _arguments(inputs)
+        advice = "give a loss that returns one number as third" if loss is None else "let the loss return one number"
         try:
-            return trace(model, *args, loss=loss, device=device, at=kwargs)
+            with _scalar_output(f"{path}:{name}", advice):
+                return trace(model, *args, loss=loss, device=device, at=kwargs)
         except GradvizError:
             raise
         except Exception as error:
             _refuse(error, path, name)
+
+
+@contextlib.contextmanager
+def _scalar_output(target: str, advice: str) -> Iterator[None]:
+    try:
+        yield
+    except NotScalarError as error:
+        raise NotScalarError(error.shape, f"{advice} in {target}") from error
 
 
 @contextlib.contextmanager
@@ -146,19 +186,20 @@ def _loaded(path: Path) -> ModuleType:
 
 
 def _function(module: ModuleType, path: Path, name: str) -> Callable[[], Any]:
-    function = getattr(module, name, None)
-    if not callable(function):
+    if not hasattr(module, name):
         known = [
             key
             for key, value in vars(module).items()
             if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
         ]
-        what = "no function" if function is None else f"a {type(function).__name__}, not a function,"
-        raise InputError(f"{path} has {what} called {name}; its functions are: {', '.join(known) or 'none'}")
+        raise InputError(f"{path} has no function called {name}; its functions are: {', '.join(known) or 'none'}")
+    function = getattr(module, name)
+    if not callable(function) or isinstance(function, nn.Module):
+        raise InputError(f"{path}:{name} is {_described(function)}, not a function; {_ACCEPTED}")
     try:
         inspect.signature(function).bind()
     except TypeError as error:
-        raise InputError(f"{path}:{name} needs arguments ({error}); accepted is a function without any") from error
+        raise InputError(f"{path}:{name} needs arguments ({error}); {_ACCEPTED}") from error
     except ValueError:  # a builtin without a signature: calling it will tell
         pass
     return function  # type: ignore[no-any-return]
@@ -192,10 +233,20 @@ def _triple(result: Any, path: Path, name: str) -> tuple[nn.Module, Any, Callabl
         model, inputs, loss = result
         if isinstance(model, nn.Module) and (loss is None or callable(loss)):
             return model, inputs, loss
-    what = type(result).__name__
+    what = _described(result)
     if isinstance(result, tuple):
         what = f"({', '.join(type(item).__name__ for item in result)})"
     raise InputError(f"{path}:{name} returned {what}; {_RETURNS}")
+
+
+def _described(value: Any) -> str:
+    """`the module MSELoss alone`, `the class Net`, `an int`."""
+    if isinstance(value, nn.Module):
+        return f"the module {type(value).__name__} alone"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    what = "tensor" if isinstance(value, Tensor) else type(value).__name__
+    return "None" if value is None else f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
 
 
 def _arguments(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gradviz.collector import collector_paused
-from gradviz.errors import InputError, TraceError
+from gradviz.errors import InputError, NotScalarError, TraceError
 from gradviz.graph import GradGraph
 from gradviz.names import frame_names, with_root_modules
 from gradviz.naming import Naming
@@ -80,7 +80,12 @@ def trace(
         notes=program.notes,
         source_frame=None if is_our_own(caller) else (caller.f_code, caller.f_lasti),
     )
-    return build_graph(Traced(recorder=recorder, result=result), naming, grad_output)
+    try:
+        return build_graph(Traced(recorder=recorder, result=result), naming, grad_output)
+    except NotScalarError as error:
+        if not program.scalar_advice:
+            raise
+        raise NotScalarError(error.shape, program.scalar_advice) from error
 
 
 class Tape:

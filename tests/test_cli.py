@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,12 +99,14 @@ def test_trace_with_check_has_the_keys_of_both_in_json() -> None:
     [
         (["trace", "x*y", "--at", "x=2"], 'no value for y in "x*y"; give one to each variable, as in --at y=2'),
         (["trace", "x * foo(y)"], "column 5"),
-        (["trace", "x", "--at", "x=two"], "--at x=two: the value is neither a number nor a nested list"),
+        (["trace", "x", "--at", "x=two"], "--at x: 'two' is neither a number such as 2, 1/2 or 2pi nor a nested list"),
         (["trace", "x", "--at", "x"], "accepted is name=value"),
         (["trace", "x", "--at", "x=1", "--at", "x=2"], "x has a value already"),
         (["trace", "x", "--at", "x=1", "--device", "abacus"], "device 'abacus' cannot be used here"),
         (["trace", "x", "--at", "x=1", "-o", "graph.gif"], "unknown picture format"),
         (["check", "missing.py:loss"], "there is no file missing.py"),
+        (["trace", "missing.py"], "there is no file missing.py"),
+        (["trace", "2x", "--at", "x=[1,2]"], "write sum(...), mean(...) or norm(...)"),
         (["check", "x", "--at", "x=1", "--samples", "-1"], "samples"),
     ],
 )
@@ -117,6 +121,12 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments: list[str], message
 @pytest.mark.parametrize("arguments", [["trace"], ["trace", "x", "--them", "dark"], ["draw", "x"]])
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+def test_python_runs_the_package_as_the_command() -> None:
+    answer = subprocess.run([sys.executable, "-m", "gradviz", "check", *TEXT], capture_output=True, text=True, check=True)
+    assert answer.stdout == run("check", *TEXT).stdout
+    assert subprocess.run([sys.executable, "-m", "gradviz", "trace", "x*"], capture_output=True, check=False).returncode == 2
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["trace", "-h"], ["check", "--help"]])

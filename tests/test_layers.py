@@ -39,7 +39,7 @@ LAYERS = [
     ["explain", "render"],
     ["listing", "ops", "schema", "target", "testing"],
     ["ops_command"],
-    ["app", "cli"],
+    ["__main__", "app", "cli"],
 ]
 
 # Imports inside a function that point back, each with its reason.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -50,7 +51,24 @@ def late():
 def needs(x):
     return x
 
+def vector():
+    return torch.tensor([1.0, 2.0], requires_grad=True) * 2
+
+def vectors():
+    return nn.Linear(2, 2), torch.ones(1, 2), None
+
+def module():
+    return nn.MSELoss()
+
+def nothing():
+    pass
+
+def deep():
+    return nn.Sequential(nn.Linear(2, 3), nn.Tanh()), torch.ones(4, 2), lambda output: output.square().mean()
+
 CONSTANT = 3
+criterion = nn.MSELoss()
+Net = nn.Linear
 '''
 
 
@@ -93,9 +111,15 @@ def test_imports_inside_the_function_find_what_lies_beside_the_file(file: Path) 
         ("pair", r"returned \(Linear, Tensor\); a target function returns a scalar loss tensor or a triple"),
         ("fails", r"targets\.py:28: fails failed: ZeroDivisionError: division by zero"),
         ("leaves", r"targets\.py:31: leaves failed: SystemExit: 3"),
-        ("needs", r"needs arguments .*; accepted is a function without any"),
+        ("needs", r"needs arguments .*; a target is a function without arguments"),
         ("missing", r"has no function called missing; its functions are: loss, triple, keywords"),
-        ("CONSTANT", r"has a int, not a function, called CONSTANT"),
+        ("CONSTANT", r"targets\.py:CONSTANT is an int, not a function; a target is a function without arguments that"),
+        ("criterion", r"criterion is the module MSELoss alone, not a function; a target is a function without arguments"),
+        ("module", r"returned the module MSELoss alone; a target function returns a scalar loss tensor or a triple"),
+        ("nothing", r"returned None; a target function returns"),
+        ("Net", r"Net needs arguments .*; a target is a function without arguments"),
+        ("vector", r"shape \(2,\): a gradient needs a single number; return a scalar loss, .* in .*targets\.py:vector"),
+        ("vectors", r"shape \(1, 2\): a gradient needs a single number; give a loss that returns one number"),
     ],
 )
 def test_what_cannot_be_traced_is_named_with_its_line(file: Path, name: str, message: str) -> None:
@@ -131,13 +155,62 @@ def test_a_function_makes_its_tensors_on_the_device_that_is_asked_for(file: Path
         graph_of_target(f"{file}:loss", device="nowhere")
 
 
+@pytest.mark.parametrize("name", ["loss", "triple", "loss_itself", "deep"])
+def test_no_line_of_gradviz_is_the_source_of_a_node(file: Path, name: str) -> None:
+    graph = graph_of_target(f"{file}:{name}", device="cpu")
+    assert {source.partition(":")[0] for _, source in graph.nodes(data="source")} <= {"", "targets.py"}
+
+
+def test_math_text_has_no_source() -> None:
+    assert {source for _, source in graph_of_target("x*y + sin(x)", at=["x=1", "y=2"]).nodes(data="source")} == {""}
+
+
+@pytest.mark.parametrize("tail", ["", ":", "::loss", ":loss.call"])
+def test_a_file_without_a_function_is_told_its_functions(file: Path, tail: str) -> None:
+    message = r"write .*targets\.py:loss .*without arguments are: loss, triple, .*, deep$"
+    with pytest.raises(InputError, match=message) as caught:
+        graph_of_target(f"{file}{tail}")
+    assert "needs" not in str(caught.value)
+    assert "targets" not in sys.modules
+
+
+def test_a_module_without_py_is_told_its_functions(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)
+    with pytest.raises(InputError, match=r"targets:loss names no function; write targets\.py:loss"):
+        graph_of_target("targets:loss")
+
+
+def test_a_file_that_is_not_there_or_has_no_function_is_said_to(tmp_path: Path) -> None:
+    path = tmp_path / "empty.py"
+    with pytest.raises(InputError, match=r"there is no file .*empty\.py; a target is a function"):
+        graph_of_target(str(path))
+    path.write_text("def f(:")
+    with pytest.raises(InputError, match=r"write .*empty\.py:NAME .* are: none"):
+        graph_of_target(str(path))
+
+
+@pytest.mark.parametrize(
+    ("target", "at", "message"),
+    [
+        ("2*x", ["x=[1, 2]"], r"shape \(2,\): .* a single number; write sum\(...\), mean\(...\) or norm\(...\)"),
+        ("2 + 3", [], 'the expression "2 \\+ 3" has no variable, so it has no gradient'),
+        ("z = x; 3", ["x=1"], "does not depend on x, so it has no gradient"),
+        ("x", ["x=1, y=2"], "one variable each; repeat the option, as in --at x=2 --at y=3"),
+    ],
+)
+def test_text_without_a_gradient_is_told_what_to_write(target: str, at: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        graph_of_target(target, at=at)
+    assert "grad_output" not in str(caught.value)
+
+
 def test_values_are_numbers_or_nested_lists() -> None:
-    assert values_of(["x=-1e-3", " A = [[1, 2], [3, 4]] "]) == {"x": -0.001, "A": [[1, 2], [3, 4]]}
+    assert values_of(["x=-1e-3", " A = [[1, 2], [3, pi]] "]) == {"x": -0.001, "A": [[1, 2], [3, math.pi]]}
 
 
-@pytest.mark.parametrize("text", ["x=", "x=__import__('os')", "x=[1,", "x=" + "[" * 100_000, "x=1+1"])
+@pytest.mark.parametrize("text", ["x=", "x=__import__('os')", "x=[1,", "x=" + "[" * 100_000, "x=exit()"])
 def test_a_value_is_never_evaluated_as_code(text: str) -> None:
-    with pytest.raises(InputError, match="neither a number nor a nested list"):
+    with pytest.raises(InputError, match=r"is neither a number .* nor a nested list"):
         values_of([text])
 
 

@@ -14,6 +14,7 @@ Python.
 - `evaluation`  tree and tensors -> tensor, one natural torch call per node
 - `printing`    tree -> canonical text, which reads back the same, or pretty text for labels
 - `sympy_reading`  sympy expression -> tree; imports sympy when called
+- `typed_values`  what a person types as a variable's value -> number or nested lists
 - `values`      what a user gives as a variable's value -> tensor
 
 >>> import torch
@@ -43,6 +44,7 @@ from gradviz.expression.nodes import (
 from gradviz.expression.parser import parse
 from gradviz.expression.printing import canonical, pretty
 from gradviz.expression.sympy_reading import from_sympy
+from gradviz.expression.typed_values import typed_value
 from gradviz.expression.values import to_tensor
 
 __all__ = [
@@ -64,4 +66,5 @@ __all__ = [
     "postorder",
     "pretty",
     "to_tensor",
+    "typed_value",
 ]
