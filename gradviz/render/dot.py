@@ -166,9 +166,10 @@ def _edge_label(edge: ViewEdge, theme: Theme, direction: Direction) -> str | Non
     reason = f"cut: {edge.cut}" if edge.cut not in ("", "constant") else ""
     correction = f'<FONT COLOR="{theme.verdicts["mismatch"]}">{escaped(edge.correction)}</FONT>' if edge.correction else ""
     lines = [first, correction, escaped(edge.contribution), _text(reason, theme, small=False) if reason else ""]
-    rows = "".join(f"<TR><TD>{line}</TD></TR>" for line in lines if line)
-    padding = LABEL_GAPS[direction]
-    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">{rows}</TABLE>>' if rows else None
+    ground = f'BGCOLOR="{theme.background}"'  # an arrow of another edge may pass behind
+    rows = "".join(f"<TR><TD {ground}>{line}</TD></TR>" for line in lines if line)
+    gap = f'CELLSPACING="{LABEL_GAPS[direction]}" CELLPADDING="0"'
+    return f'<<TABLE BORDER="0" CELLBORDER="0" {gap}>{rows}</TABLE>>' if rows else None
 
 
 def _mark(verdict: Verdict, theme: Theme) -> str:

@@ -89,9 +89,17 @@ def test_any_name_leaves_the_text_well_formed(name: str) -> None:
 def test_heat_maps_are_tables_in_text_that_stands_alone_and_images_where_it_is_drawn() -> None:
     view = view_of(samples.two_layer_net())
     alone, (drawn, images) = dot_source(view), dot_with_images(view)
-    assert "BGCOLOR" in alone and "IMG" not in alone
-    assert "BGCOLOR" not in drawn
+    cells = re.compile(r'<TD BGCOLOR="#\w+" FIXEDSIZE')
+    assert cells.search(alone) and "IMG" not in alone
+    assert not cells.search(drawn)
     assert set(re.findall(r'IMG SRC="([^"]+)"', drawn)) == set(images)
+
+
+@pytest.mark.parametrize("theme", list(THEMES))
+def test_a_label_has_the_ground_of_the_page_so_that_no_arrow_strikes_it_out(theme: str) -> None:
+    source = dot_source(view_of(samples.product_plus_sine(), theme=theme))  # type: ignore[arg-type]
+    labels = [line for line in source.splitlines() if "->" in line and "∂" in line]
+    assert labels and all(f'<TD BGCOLOR="{THEMES[theme].background}">∂' in line for line in labels)
 
 
 def test_roles_differ_in_shape_as_well_as_colour() -> None:
