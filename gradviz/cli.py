@@ -11,6 +11,8 @@ What a command needs is imported when it runs, so that `--help` does not wait fo
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,13 +48,39 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
 
 
+class TargetCommand(click.Command):
+    """A command with a target: its help ends with what that may be."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from gradviz.expression.functions import functions_text
+
+        sections = {
+            "A target is": (
+                'Math text, such as "x*y + sin(pi*x)" or "z = x*y; log(z) + exp(z)", with a value for each variable given '
+                "by --at: a constant (2, 1/2, 2pi, sqrt(2)) or a nested list of them.",
+                "Or FILE.py:NAME, a function without arguments in a file. It returns a scalar loss tensor, or a triple "
+                "(model, inputs, loss): inputs is a tensor, a tuple or a dict; loss maps the model's output to one number, "
+                "and is None where that output is the loss.",
+            ),
+            "In math text": (
+                "Operators + - * / ^ @ (a matrix product), |x|, ||x||, A.T; 2x and wx are products; constants pi and e.",
+                f"Functions: {functions_text()}.",
+            ),
+            "Exit codes": ("0 fine, 1 a check found a mismatch, 2 bad input.",),
+        }
+        for title, paragraphs in sections.items():
+            with formatter.section(title):
+                for paragraph in paragraphs:
+                    formatter.write_text(paragraph)
+
+
 def target_options(command: Any) -> Any:
     """The argument and the options that every command has."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object (its schema: gradviz/schema.py)."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."),
         click.option(
-            "--at", multiple=True, metavar="NAME=VALUE", help="Value of a variable: --at x=2, --at 'A=[[1,2],[3,4]]'."
+            "--at", multiple=True, metavar="NAME=VALUE", help="Value of a variable: --at x=pi/2, --at 'A=[[1,2],[3,4]]'."
         ),
         click.argument("target"),
     ):
@@ -66,7 +94,7 @@ def main() -> None:
     """See, explain and check the gradients of PyTorch code.
 
     TARGET is math text such as "x*y + sin(pi*x)", with a value for each variable given by --at, or file.py:name, a function
-    without arguments that returns a scalar loss tensor or a triple (model, inputs, loss).
+    without arguments that returns a scalar loss tensor or a triple (model, inputs, loss). "gradviz trace --help" tells more.
 
     Exit codes: 0 fine, 1 a check found a mismatch, 2 bad input.
     """
@@ -75,13 +103,19 @@ def main() -> None:
 main.add_command(ops_command)
 
 
-@main.command("trace")
+@main.command("trace", cls=TargetCommand)
 @target_options
 @click.option(
     "-o", "--output", multiple=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-    help="Write a picture: .svg, .png, .pdf or .dot; may be repeated.",
+    help="Write a picture, in the format of the ending: .svg, .png, .pdf, .dot or .gv; may be repeated.",
 )  # fmt: skip
-@click.option("--theme", default="light", show_default=True, type=click.Choice(["light", "dark", "slides"]))
+@click.option(
+    "--theme",
+    default="light",
+    show_default=True,
+    type=click.Choice(["light", "dark", "slides"]),
+    help="Colours of the picture: for a light page, a dark page, or large for slides.",
+)
 @click.option("--direction", type=click.Choice(["LR", "BT"]), help="From left to right, or from the bottom to the top.")
 @click.option("--max-nodes", type=click.IntRange(min=1), help="Draw at most so many nodes, those nearest to the output.")
 @click.option("--dpi", type=click.FloatRange(min=10, max=1200), help="Pixels per inch of a PNG.")
@@ -113,11 +147,13 @@ def trace_command(
     else:
         from gradviz.listing import listing
 
-        click.echo(listing(graph) + ("" if report is None else f"\n\n{report}"))
+        click.echo(listing(graph, columns()))
+        if report is not None:
+            click.echo(f"\n{report_of(report)}")
     exit_with(report)
 
 
-@main.command("check")
+@main.command("check", cls=TargetCommand)
 @target_options
 @click.option("--samples", default=8, show_default=True, help="Rows of a large Jacobian that are looked at one by one.")
 @click.option("--seed", default=0, show_default=True, help="What those rows are drawn from.")
@@ -142,7 +178,7 @@ def check_command(
 
         print_json(header(target) | {"check": report.to_dict()})
     else:
-        click.echo(str(report))
+        click.echo(report_of(report))
     exit_with(report)
 
 
@@ -153,6 +189,18 @@ def draw(graph: GradGraph, report: CheckReport | None, path: Path, dpi: float | 
 
     render(view_of(graph, report=report, **choices), path, dpi=dpi or DPI)
     click.echo(f"wrote {path}", err=True)
+
+
+def report_of(report: CheckReport) -> str:
+    """The report as text."""
+    from gradviz.check.table import report_text
+
+    return report_text(report, columns())
+
+
+def columns() -> float:
+    """How wide a table may become: as the terminal; what goes into a file or a pipe is never cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
 
 
 def print_json(document: dict[str, Any]) -> None:

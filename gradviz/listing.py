@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,11 +18,15 @@ from gradviz.view.notation import number_text, shorten
 from gradviz.view.summary import value_lines
 
 ROWS = 60
-FORMULA_LENGTH = 40
+PARTIALS = ("partial", "formula", "number", "contribution")
+LEAST_FORMULA_LENGTH = 20
+CUT = "cut: "
 
 
-def listing(graph: GradGraph) -> str:
+def listing(graph: GradGraph, columns: float = math.inf) -> str:
     """What was traced, as text. Long graphs are cut in the middle of each table; what is left out is counted.
+
+    Formulas are cut where the table of partials would get wider than `columns`.
 
     >>> import torch
     >>> from gradviz.trace import trace
@@ -50,9 +55,10 @@ def listing(graph: GradGraph) -> str:
         (f"∂{output}/∂{shorten(name, 30)}", "none reached it" if gradient is None else _text(gradient))
         for name, gradient in graph.gradients().items()
     ]
+    partials = _fitting([_edge_row(graph, use) for use in _ends(uses)], columns)
     tables = [
         table(("value", "call", "forward", "cotangent", "line"), values),
-        table(("partial", "formula", "number", "contribution"), [_edge_row(graph, use) for use in _ends(uses)], len(uses)),
+        table(PARTIALS, partials, len(uses)),
         table(("gradient", ""), gradients),
     ]
     return "\n\n".join(tables)
@@ -103,12 +109,21 @@ def _call(graph: GradGraph, node: int) -> str:
     return call_text(attributes["op"], operands, attributes["call"])
 
 
+def _fitting(rows: list[tuple[str, ...]], columns: float) -> list[tuple[str, ...]]:
+    """Rows of partials whose formulas leave room for the other columns; why there is none is told in full."""
+    widths = [max(map(len, column)) for column in zip(PARTIALS, *rows, strict=True)]
+    room = max(LEAST_FORMULA_LENGTH, min(columns - (sum(widths) - widths[1] + 2 * (len(widths) - 1)), widths[1]))
+    return [
+        (name, formula if formula.startswith(CUT) else shorten(formula, int(room)), *rest) for name, formula, *rest in rows
+    ]
+
+
 def _edge_row(graph: GradGraph, use: Use) -> tuple[str, ...]:
     name = edge_name(graph, use.edge)
     if use.partial is None:
-        return (name, f"cut: {use.cut}", "", "")
+        return (name, f"{CUT}{use.cut}", "", "")
     formula = use.partial.formula
-    written = "" if formula is None else shorten(formula_text(formula), FORMULA_LENGTH)
+    written = "" if formula is None else formula_text(formula)
     return (name, written, _number(use.partial), "" if use.contribution is None else _text(use.contribution))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gradviz.cli import main
+from gradviz.cli import columns, main
+from gradviz.expression.functions import SPELLINGS
+from gradviz.render import FORMATS, THEMES
 
 TEXT = ["x*y + sin(pi*x)", "--at", "x=2", "--at", "y=3", "--device", "cpu"]
 
@@ -123,6 +126,30 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
 
 
+LONG = ["pi*x*sin(x*y)^2 + exp(x*y)*log(x)*cos(x + y)", "--at", "x=2", "--at", "y=3", "--device", "cpu"]
+
+
+def test_what_goes_into_a_pipe_is_never_cut() -> None:
+    for command in (["check"], ["trace", "--check"]):
+        gradients = run(*command, *LONG).stdout.partition("gradient  formula")[2]
+        assert "…" not in gradients
+        assert "cos(x + y)" in gradients
+
+
+@pytest.mark.parametrize("width", [100, 140])
+def test_formulas_take_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setattr("gradviz.cli.columns", lambda: width)
+    table = run("check", *LONG).stdout.partition("gradient  formula")[2].splitlines()[1:4]
+    assert max(map(len, table)) == width
+    assert any("…" in row for row in table)
+
+
+def test_a_terminal_has_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "91")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert columns() == 91
+
+
 def test_python_runs_the_package_as_the_command() -> None:
     answer = subprocess.run([sys.executable, "-m", "gradviz", "check", *TEXT], capture_output=True, text=True, check=True)
     assert answer.stdout == run("check", *TEXT).stdout
@@ -134,3 +161,17 @@ def test_help_is_printed(arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.exit_code == 0
     assert "TARGET" in result.stdout
+    assert "Exit codes: 0 fine, 1 a check found a mismatch, 2 bad input." in result.stdout.replace(":\n ", ":")
+
+
+@pytest.mark.parametrize("command", ["trace", "check"])
+def test_help_tells_what_a_target_is_and_every_function_of_math_text(command: str) -> None:
+    told = " ".join(run(command, "--help").stdout.split())
+    assert "FILE.py:NAME, a function without arguments in a file. It returns a scalar loss tensor, or a triple" in told
+    assert set(SPELLINGS) <= set(re.findall(r"\w+", told))
+
+
+def test_help_of_trace_names_formats_and_themes() -> None:
+    told = run("trace", "--help").stdout
+    assert all(f".{ending}" in told for ending in FORMATS)
+    assert all(name in told for name in THEMES)

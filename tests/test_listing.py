@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 import gradviz
@@ -48,3 +50,12 @@ def test_a_column_without_anything_in_it_is_left_out() -> None:
 
 def test_a_table_without_rows_is_its_header() -> None:
     assert table(("a", "b"), []) == "a\n─"
+
+
+def test_formulas_are_cut_only_where_there_is_no_room() -> None:
+    names = [f"a_variable_with_a_long_name_{letter}" for letter in "xy"]
+    graph = gradviz.trace(f"exp({names[0]})/{names[1]}", at=dict.fromkeys(names, 1.0), device="cpu")
+    partials = [listing(graph, columns).split("\n\n")[1] for columns in (math.inf, 80)]
+    assert "…" not in partials[0].partition("formula")[2]
+    assert "…" in partials[1]
+    assert max(map(len, partials[1].splitlines())) < max(map(len, partials[0].splitlines()))

@@ -14,17 +14,24 @@ from gradviz.check.report import Checked, CheckReport
 
 _MARKS = {"match": "✓ match", "mismatch": "✗ MISMATCH", "unverified": "? unverified"}
 _FORMULA_WIDTH = 40
+_LEAST_FORMULA_WIDTH = 20
 _ROWS = 200
 
 
-def report_text(report: CheckReport) -> str:
-    """The whole report; entries without anything to tell are left out of the tables of values and sums."""
-    parts = [_table("edge", "formula", report.edges)]
+def report_text(report: CheckReport, columns: float | None = None) -> str:
+    """The whole report; entries without anything to tell are left out of the tables of values and sums.
+
+    Args:
+        report: the report.
+        columns: how wide a table may become before its formulas are cut, infinity for never. None: they are cut where it
+            suits most places.
+    """
+    parts = [_table("edge", "formula", report.edges, columns)]
     values = [entry for entry in report.nodes if entry.verdict != "match"]
-    parts += [_table("value", "formula", values)] if values else []
-    parts += [_table("gradient", "formula", [*report.leaves])] if report.leaves else []
+    parts += [_table("value", "formula", values, columns)] if values else []
+    parts += [_table("gradient", "formula", [*report.leaves], columns)] if report.leaves else []
     sums = [entry for entry in report.sums if entry.verdict != "match"]
-    parts += [_table("sum into", "", sums)] if sums else []
+    parts += [_table("sum into", "", sums, columns)] if sums else []
     notes = _notes(report)
     return "\n\n".join([*(part for part in parts if part), *([notes] if notes else []), summary_text(report)])
 
@@ -62,13 +69,19 @@ def _verdicts(entries: Sequence[Checked], *, methods: bool) -> str:
     return ", ".join(parts)
 
 
-def _table(what: str, formula: str, entries: Sequence[Checked]) -> str:
+def _table(what: str, formula: str, entries: Sequence[Checked], columns: float | None) -> str:
     if not entries:
         return ""
     shown = _most_telling(entries)
     rows: list[tuple[str, ...]] = [(what, formula, "autograd", "sympy", "error in ULP", "checked", "verdict")]
     rows += [_row(entry) for entry in shown]
     widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    room = _FORMULA_WIDTH
+    if columns is not None:
+        others = sum(widths) - widths[1] + 2 * (len(widths) - 1)
+        room = int(max(_LEAST_FORMULA_WIDTH, min(columns - others, widths[1])))
+    rows = [(row[0], _cut(row[1], room), *row[2:]) for row in rows]
+    widths[1] = max(_width(row[1]) for row in rows)
     lines = ["  ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("─" * width for width in widths))
     if len(shown) < len(entries):
@@ -89,19 +102,20 @@ def _most_telling(entries: Sequence[Checked]) -> list[Checked]:
 
 
 def _row(entry: Checked) -> tuple[str, ...]:
-    formula = entry.formula
-    if _width(formula) > _FORMULA_WIDTH:
-        formula = formula[: _FORMULA_WIDTH - 1] + "…"
     place = "" if not entry.index else f" at {list(entry.index)}"
     return (
         entry.name,
-        formula,
+        entry.formula,
         _number(entry.autograd, entry.dtype) + place,
         _number(entry.reference, entry.dtype),
         _ulps(entry),
         "" if not entry.total else "all" if entry.checked >= entry.total else f"{entry.checked} of {entry.total}",
         _MARKS[entry.verdict],
     )
+
+
+def _cut(formula: str, room: int) -> str:
+    return formula if _width(formula) <= room else f"{formula[: room - 1]}…"
 
 
 def _notes(report: CheckReport) -> str:

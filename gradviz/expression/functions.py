@@ -246,3 +246,17 @@ SPELLINGS: Final[dict[str, str]] = {
     spelling: function.name for function in _TABLE for spelling in (function.name, *function.aliases)
 } | {"pow": "pow"}
 """Every accepted name -> the first name of its function."""
+
+
+def functions_text() -> str:
+    """All functions on one line: names of those of one value, signatures of the others; further names in parentheses.
+
+    >>> functions_text()  # doctest: +ELLIPSIS
+    'sin, cos, tan, asin (arcsin), ... clamp(x, low, high) (clip), ... transpose(A), pow(x, n)'
+    """
+    written = []
+    for function in _TABLE:
+        plain = function.signature == f"{function.name}(x)"
+        also = f" ({', '.join(function.aliases)})" if function.aliases else ""
+        written.append((function.name if plain else function.signature) + also)
+    return ", ".join([*written, "pow(x, n)"])
