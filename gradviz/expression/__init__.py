@@ -8,6 +8,7 @@ Python.
 - `nodes`       the tree: frozen values with their columns
 - `functions`   the table of functions: names, arguments, torch call
 - `tokens`      text -> tokens; Unicode spellings of operators made plain
+- `foreign`     what people write that math text does not have, and what to write instead
 - `names`       what `wx`, `πx`, `alpha` and `foo(` mean
 - `parser`      tokens -> tree, by precedence
 - `folding`     constant parts -> Python numbers, checked when the text is read

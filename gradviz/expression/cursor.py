@@ -36,7 +36,8 @@ class Cursor:
         if self.token.kind == kind:
             return self.advance()
         if self.token.kind in ("end", ";"):
-            raise self.error(f"'{opened.text}' is never closed", opened, f"a closing '{kind}' is missing")
+            commas = "; a comma is between arguments" if self.token.text == ";" else ""
+            raise self.error(f"'{opened.text}' is never closed", opened, f"a closing '{kind}' is missing{commas}")
         raise self.unexpected(f"an operator or '{kind}' to close column {opened.start + 1}")
 
     def deeper(self, token: Token) -> None:

@@ -15,6 +15,7 @@ from typing import Final, cast
 from gradviz.errors import ExpressionError, InputError
 from gradviz.expression.cursor import Cursor
 from gradviz.expression.folding import check_constants
+from gradviz.expression.foreign import INVERSES, OTHER_ARGUMENTS
 from gradviz.expression.functions import FUNCTIONS
 from gradviz.expression.limits import MAX_EXACT_INTEGER, MAX_EXPONENT, MAX_TEXT_CHARACTERS
 from gradviz.expression.names import is_definition, resolve_names
@@ -40,7 +41,7 @@ _PRECEDENCE: Final = {
     **dict.fromkeys("+-", _SUM),
     **dict.fromkeys("*/@", _PRODUCT),
 }
-_STARTS_FACTOR: Final = frozenset({"variable", "constant", "function", "(", "|", "‖"})
+_STARTS_FACTOR: Final = frozenset({"variable", "constant", "function", "root", "(", "|", "‖"})
 _OPERAND: Final = "a number, a variable, a function or '('"
 
 
@@ -220,6 +221,8 @@ class _Parser(Cursor):
                 return Constant(name="pi" if token.text == "pi" else "e", start=token.start, end=token.end)
             case "function":
                 return self.function()
+            case "root":
+                return self.root()
             case "(":
                 (inside,) = self.arguments(single=True)
                 return replace(inside, start=token.start, end=self.tokens[self.place - 1].end)
@@ -269,11 +272,23 @@ class _Parser(Cursor):
 
     # Functions
 
+    def root(self) -> Node:
+        """`√x`, `√2` and `√(x + 1)`; how far a root without parentheses reaches is left to no guess."""
+        sign = self.advance()
+        self.deeper(sign)
+        opened = self.token.kind == "("
+        inside = self.primary()
+        self.depth -= 1
+        if not opened and (self.token.kind in ("^", "superscript", "transpose") or self.starts_factor(self.token)):
+            accepted = f"write {sign.text}(...) around what is under it"
+            raise self.error("a root that may end here or later", self.token, accepted)
+        return self.call(sign, [inside], inside.end)
+
     def function(self) -> Node:
         """A function, its power (`sin^2 x`) and its arguments, in parentheses or not."""
         name = self.advance()
         power = self.function_power(name)
-        if self.token.kind == "(":
+        if self.token.kind == "(" and self.tokens[self.place + 1].kind != ")":
             values = self.arguments(single=False)
         else:
             self.deeper(name)
@@ -295,7 +310,7 @@ class _Parser(Cursor):
             raise self.error(
                 f"a power of the function name {name.text}",
                 sign,
-                f"accepted are {name.text}^2(x), {name.text}^3(x), ...; write a reciprocal as 1/{name.text}(x)",
+                f"accepted are {name.text}^2(x), {name.text}^3(x), ...; {self.reciprocal_or_inverse(name)}",
             )
         if sign.kind == "^":
             self.advance()
@@ -303,10 +318,18 @@ class _Parser(Cursor):
         self.count(number)
         return Number(value=int(number.text), start=number.start, end=number.end)
 
+    def reciprocal_or_inverse(self, name: Token) -> str:
+        inverse = INVERSES.get(name.text)
+        reciprocal = f"write 1/{name.text}(x) for the reciprocal"
+        return f"{reciprocal}, {inverse}(x) for the inverse function" if inverse else reciprocal
+
     def bare_argument(self, name: Token) -> Node:
         """The signless product after a function name without parentheses."""
         token = self.token
-        if token.kind not in ("number", "-") and not self.starts_factor(token):
+        following = [later.text for later in self.tokens[self.place + 1 : self.place + 3]]
+        if token.kind == "-" and following == ["1", "("]:
+            raise self.error(f"-1 after the function name {name.text}", token, self.reciprocal_or_inverse(name))
+        if token.kind not in ("number", "-") and (token.kind == "(" or not self.starts_factor(token)):
             accepted = f"write {FUNCTIONS[name.text].signature if name.text in FUNCTIONS else 'pow(x, n)'}"
             raise self.error(f"the function {name.text} has no argument", name, f"{accepted}; a variable needs another name")
         negative = self.advance() if token.kind == "-" else None
@@ -327,5 +350,6 @@ class _Parser(Cursor):
         function = FUNCTIONS[name.text]
         if len(values) < function.least or (function.most is not None and len(values) > function.most):
             given = f"{len(values)} argument{'s' * (len(values) != 1)}"
-            raise self.error(f"{function.name} with {given}", name, f"accepted is {function.signature}")
+            accepted = OTHER_ARGUMENTS.get(function.name, function.signature)
+            raise self.error(f"{function.name} with {given}", name, f"accepted is {accepted}")
         return Call(function=function.name, arguments=tuple(values), start=name.start, end=end)

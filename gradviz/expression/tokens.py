@@ -7,6 +7,7 @@ import unicodedata
 from typing import Final, NamedTuple
 
 from gradviz.errors import ExpressionError
+from gradviz.expression.foreign import ROOTS, instead_of_sign
 from gradviz.expression.limits import MAX_NAME_CHARACTERS, MAX_NUMBER_CHARACTERS
 
 GREEK: Final = "Α-ΡΣ-Ωα-ω"
@@ -22,6 +23,7 @@ _TOKEN: Final = re.compile(
   | (?P<transpose>\.T(?![A-Za-z0-9_{GREEK}])|ᵀ)
   | (?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
   | (?P<name>[A-Za-z_{GREEK}{_VARIANTS}][A-Za-z0-9_{GREEK}{_VARIANTS}₀-₉]*)
+  | (?P<root>[√∛])
   | (?P<superscript>[⁺⁻]?[⁰¹²³⁴-⁹]+)
   | (?P<operator>\*\*|<=|>=|==|!=|[-+*/^@(),;=<>|‖·×∙⋅∗−–÷∕≤≥≠])
     """,
@@ -39,25 +41,13 @@ _PLAIN: Final = {
 _PROGRAMMERS_NUMBER: Final = re.compile(r"[0-9]+_[0-9]|0[xXbBoO][0-9]")  # 1_000 and 0x10 would read as products
 _SUPERSCRIPT_DIGITS: Final = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 _CONTINUES: Final = frozenset("+-*/^@=,") | {"<", "<=", ">", ">=", "==", "!="}
-_HINTS: Final = {
-    "!": "factorials are not supported",
-    "'": "write A.T or transpose(A) for a transpose",
-    "′": "write A.T or transpose(A) for a transpose",
-    "[": "use parentheses ( ) to group",
-    "]": "use parentheses ( ) to group",
-    "{": "use parentheses ( ) to group",
-    "}": "use parentheses ( ) to group",
-    "√": "write sqrt(x)",
-    "&": "for two conditions write one where inside another",
-}
-_ACCEPTED: Final = "accepted are numbers, Latin and Greek letters, and + - * / ^ @ ( ) , = ; | < <= > >= == !="
 
 
 class Token(NamedTuple):
     """One token.
 
     Attributes:
-        kind: "number", "name", "superscript", "transpose", "end", or the operator itself in its plain spelling;
+        kind: "number", "name", "root", "superscript", "transpose", "end", or the operator itself in its plain spelling;
             both `;` and a newline that ends a statement are ";". The parser's names module turns "name" into
             "variable", "constant" or "function".
         text: the plain spelling.
@@ -94,6 +84,8 @@ def tokenize(text: str) -> list[Token]:
         if kind == "operator":
             kind = spelling = _PLAIN.get(spelling, spelling)
             depth = max(0, depth + (kind == "(") - (kind == ")"))
+        elif kind == "root":
+            spelling = ROOTS[spelling]
         elif kind == "superscript":
             spelling = spelling.translate(_SUPERSCRIPT_DIGITS)
         elif kind == "name" and not spelling.isascii():
@@ -123,6 +115,5 @@ def readable(text: str) -> str:
 
 
 def _unexpected_character(text: str, place: int) -> ExpressionError:
-    character = text[place]
-    hint = _HINTS.get(character, _ACCEPTED)
-    return ExpressionError(f"unexpected character {character!r} at column {place + 1}; {hint}", readable(text), place + 1)
+    found, instead = instead_of_sign(text, place)
+    return ExpressionError(f"{found} at column {place + 1}; {instead}", readable(text), place + 1)
