@@ -64,8 +64,10 @@ class Cursor:
             return self.error(what, token, f"{accepted} must follow")
         if token.kind == "number" and self.place and self.tokens[self.place - 1].kind in _ENDS_OPERAND:
             accepted = "an operator before it: * for a product, ^ for a power; a decimal number has a point"
+        elif token.kind == "=" and self.depth:
+            accepted = "== in the condition of where(...); arguments have no names: sum(x, 0)"
         elif token.kind == "=":
-            accepted = "a definition 'name = value' at the start of a statement, or == inside where(...)"
+            accepted = "a definition 'name = value' at the start of a statement"
         elif token.kind == "," and self.depth == 0:
             accepted = f"{accepted}; a decimal number has a point, 1.5"
         return self.error(f"unexpected '{self.text[token.start : token.end]}'", token, f"accepted is {accepted}")

@@ -16,7 +16,7 @@ _FORMULAS: Final[dict[str, str]] = {
     "sec": "1/cos(x)",
     **dict.fromkeys(("csc", "cosec"), "1/sin(x)"),
     **dict.fromkeys(("cot", "ctg", "cotg", "cotan"), "1/tan(x)"),
-    "tg": "tan(x)", "arctg": "atan(x)",
+    "tg": "tan(x)", "arctg": "atan(x)", "arc": "asin(x), acos(x) or atan(x)",
     **dict.fromkeys(("acot", "arccot", "arcctg"), "atan(1/x)"),
     **dict.fromkeys(("asec", "arcsec"), "acos(1/x)"),
     **dict.fromkeys(("acsc", "arccsc"), "asin(1/x)"),
@@ -35,9 +35,9 @@ _FORMULAS: Final[dict[str, str]] = {
     **dict.fromkeys(("matmul", "mm", "inner"), "A @ x"),
     **dict.fromkeys(("lim", "limit"), "the expression itself, with a value for its variable"),
     **dict.fromkeys(("int", "integral"), "the integral in closed form"),
-    **dict.fromkeys(("if", "else", "then"), "where(x > 0, a, b)"),
+    **dict.fromkeys(("if", "else", "then", "cases", "piecewise"), "where(x > 0, a, b)"),
     **dict.fromkeys(("and", "or", "not"), "one where inside another for two conditions"),
-    **dict.fromkeys(("inf", "nan"), "a finite number"),
+    "nan": "a finite number", "inf": "a finite number; the norm with the order infinity is max(abs(x))",
 }  # fmt: skip
 _REASONS: Final[dict[str, str]] = {
     **dict.fromkeys(("der", "diff", "grad", "gradient", "derivative"), BY_ITSELF),
@@ -53,7 +53,7 @@ _BEFORE_PARENTHESIS: Final = {
     name: f"write {name}*(...) for a product; for the Gamma function trace a Python function that calls torch.lgamma"
     for name in ("gamma", "Gamma", "Γ")
 }
-_ONE_WITH_INDEX: Final = re.compile(r"(log|ln|norm)_(\w{1,2})")
+_ONE_WITH_INDEX: Final = re.compile(r"(log|ln|norm|sum)_(\w{1,2})")
 
 OTHER_ARGUMENTS: Final = {
     "log": "log(x); for another base log2(x), log10(x) or log(x)/log(b)",
@@ -114,8 +114,9 @@ def instead_of_name(name: str, *, parenthesis: bool) -> str | None:
     indexed = _ONE_WITH_INDEX.fullmatch(name)
     if indexed:
         function, index = indexed.groups()
-        plain = {"2": "log2(x)", "10": "log10(x)", "e": "log(x)"}.get(index, f"log(x)/log({index})")
-        return f"write norm(x, {index})" if function == "norm" else f"write {plain}"
+        logarithm = {"2": "log2(x)", "10": "log10(x)", "e": "log(x)"}.get(index, f"log(x)/log({index})")
+        others = {"norm": f"norm(x, {index})", "sum": "sum(x), the sum of all elements"}
+        return f"write {others.get(function, logarithm)}"
     if parenthesis and name in _BEFORE_PARENTHESIS:
         return _BEFORE_PARENTHESIS[name]
     if name in _INSTEAD:

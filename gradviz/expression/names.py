@@ -49,6 +49,7 @@ _CONSTANTS: Final = {"pi": "pi", "Pi": "pi", "PI": "pi", "π": "pi", "e": "e"}
 _SPLIT_UP_TO: Final = 3
 _PIECE: Final = re.compile(rf"[{GREEK}](?:[0-9]+|(?:_[A-Za-z0-9{GREEK}]*)+)?|[A-Za-z_](?:[A-Za-z0-9]|_[{GREEK}]?)*")
 _NAME: Final = re.compile(rf"[A-Za-z_{GREEK}][A-Za-z0-9_{GREEK}]*")
+_INDEXED: Final = re.compile(r"[A-Za-z](?:_?[0-9]+)?")
 _DIFFERENTIAL: Final = re.compile(rf"d[A-Za-z{GREEK}]")
 _APPLIED_TO: Final = frozenset({"name", "number", "root", "("})
 _FACTOR: Final = re.compile(rf"[A-Za-z{GREEK}](?:_?[0-9]*|_[A-Za-z{GREEK}])")
@@ -97,9 +98,11 @@ def unknown_function(name: str, start: int, text: str) -> ExpressionError:
     instead = instead_of_name(name, parenthesis=True)
     if instead:
         return _foreign_function(name, start, text, instead, "")
-    close = difflib.get_close_matches(name.lower(), SPELLINGS, n=1, cutoff=0.6)
+    close = [difflib.get_close_matches(name.lower(), SPELLINGS, n=1, cutoff=cutoff) for cutoff in (0.9, 0.6)]
     tail = next((name[place:] for place in range(1, len(name) - 1) if name[place:] in SPELLINGS), None)
-    hint = f"write {name[: -len(tail)]}*{tail}(...)? " if tail else f"did you mean '{close[0]}'? " if close else ""
+    hint = f"did you mean '{close[1][0]}'? " if close[1] else ""
+    if tail and not close[0]:
+        hint = f"write {name[: -len(tail)]}*{tail}(...)? "
     known = ", ".join(sorted([*FUNCTIONS, "pow"]))
     return ExpressionError(
         f"unknown function '{name}' at column {start + 1}; {hint}known functions: {known};"
@@ -152,9 +155,10 @@ class _Names:
             if token.kind != "name" or token.text in self.known:
                 continue
             after = tokens[place + 1 : place + 3]
-            differentials = token.text == "d" or _DIFFERENTIAL.fullmatch(token.text)
-            if differentials and "d" not in self.known and after[0].kind == "/" and _DIFFERENTIAL.fullmatch(after[1].text):
-                raise self._error(f"the derivative {token.text}/{after[1].text}", token, BY_ITSELF)
+            divides = place > 0 and tokens[place - 1].kind == "/" and "d" not in self.known
+            if divides and _DIFFERENTIAL.fullmatch(token.text):
+                accepted = f"{BY_ITSELF}; for a product write {token.text[0]}*{token.text[1]}"
+                raise self._error(f"the derivative /{token.text}", token, accepted)
             if after[0].kind == "(" and (place == 0 or tokens[place - 1].kind == ";"):
                 close = _closing(tokens, place + 1)
                 if close and tokens[close + 1].kind == "=":
@@ -257,7 +261,7 @@ class _Names:
         for end in range(len(part) - 1, 1, -1):
             function, rest = part[:end], part[end:]
             digits = rest[0].isdigit() and function != "sigma"
-            if self._function(function) and (digits or (len(rest) == 1 and rest.isalpha()) or self._known_pieces(rest)):
+            if self._function(function) and (digits or _INDEXED.fullmatch(rest) or self._known_pieces(rest)):
                 return function
         return None
 

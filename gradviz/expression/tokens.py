@@ -18,21 +18,21 @@ _VARIANTS: Final = "µϐϑϕϖϰϱϵ"
 
 _TOKEN: Final = re.compile(
     rf"""
-    (?P<space>[ \t\r\f\v\u00a0\u2009\u202f\u2062]+)
+    (?P<space>[ \t\r\f\v\u00a0\u2009\u200b\u202f\u2060-\u2064\ufeff]+)
   | (?P<newline>\n)
   | (?P<transpose>\.T(?![A-Za-z0-9_{GREEK}])|ᵀ)
   | (?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
   | (?P<name>[A-Za-z_{GREEK}{_VARIANTS}][A-Za-z0-9_{GREEK}{_VARIANTS}₀-₉]*)
   | (?P<root>[√∛])
   | (?P<superscript>[⁺⁻]?[⁰¹²³⁴-⁹]+)
-  | (?P<operator>\*\*|<=|>=|==|!=|[-+*/^@(),;=<>|‖·×∙⋅∗−–÷∕≤≥≠])
+  | (?P<operator>\*\*|<=|>=|==|!=|[-+*/^@(),;=<>|‖·×∙⋅∗•−–—‐‑÷∕⁄≤≥≠])
     """,
     re.VERBOSE,
 )
 _PLAIN: Final = {
-    **dict.fromkeys("·×∙⋅∗", "*"),
-    **dict.fromkeys("−–", "-"),
-    **dict.fromkeys("÷∕", "/"),
+    **dict.fromkeys("·×∙⋅∗•", "*"),
+    **dict.fromkeys("−–—‐‑", "-"),
+    **dict.fromkeys("÷∕⁄", "/"),
     "**": "^",
     "≤": "<=",
     "≥": ">=",

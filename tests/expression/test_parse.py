@@ -88,6 +88,8 @@ def test_operators_bind_as_in_mathematics(text: str, same: str) -> None:
         ("x²y⁻¹", "x^2*y^(-1)"),
         ("2·π·x − 1", "2*pi*x - 1"),
         ("x × y ÷ z", "x*y/z"),
+        ("\ufeffsin\u2061(x)\u200b•y", "sin(x)*y"),
+        ("—x ‐ 1⁄2", "-x - 1/2"),
         ("where(x ≤ y, 1, 2)", "where(x <= y, 1, 2)"),
         ("2√x + √(x + 1)y", "2*sqrt(x) + sqrt(x + 1)*y"),
         ("√2*x", "sqrt(2)*x"),
