@@ -88,7 +88,11 @@ def _graph_of_text(text: str, values: Mapping[str, Any], device: str) -> GradGra
     missing = [name for name in expression.variables if name not in values]
     if missing:
         example = " ".join(f"--at {name}=2" for name in missing)
-        raise InputError(f'no value for {", ".join(missing)} in "{expression}"; give one to each variable, as in {example}')
+        surplus = [name for name in values if name not in expression.variables]
+        unused = f", which has no {', '.join(surplus)}" if surplus else ""
+        raise InputError(
+            f'no value for {", ".join(missing)} in "{expression}"{unused}; give one to each variable, as in {example}'
+        )
     return trace(text, at=values, device=device)
 
 

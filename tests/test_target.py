@@ -195,6 +195,7 @@ def test_a_file_that_is_not_there_or_has_no_function_is_said_to(tmp_path: Path) 
         ("2*x", ["x=[1, 2]"], r"shape \(2,\): .* a single number; write sum\(...\), mean\(...\) or norm\(...\)"),
         ("2 + 3", [], 'the expression "2 \\+ 3" has no variable, so it has no gradient'),
         ("z = x; 3", ["x=1"], "does not depend on x, so it has no gradient"),
+        ("x", ["X=1"], 'no value for x in "x", which has no X; give one to each variable, as in --at x=2'),
         ("x", ["x=1, y=2"], "one variable each; repeat the option, as in --at x=2 --at y=3"),
     ],
 )

@@ -139,7 +139,8 @@ def instead_of_sign(text: str, place: int) -> tuple[str, str]:
     found = f"unexpected character {sign!r}"
     compatible = unicodedata.normalize("NFKC", sign).replace("\u2044", "/")  # what ½ holds is no slash
     if sign not in _SIGNS and compatible != sign and compatible.isascii() and compatible.strip():
-        return found, f"write {compatible}"
+        raised = unicodedata.decomposition(sign).startswith("<super>")
+        return found, f"write {'^' * raised}{compatible}"
     if unicodedata.combining(sign):
         return found, "letters have no marks; write x_hat, x_bar or x1"
     return found, _SIGNS.get(sign, _ACCEPTED)

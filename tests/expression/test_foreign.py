@@ -52,6 +52,7 @@ from gradviz.expression.functions import SPELLINGS
         ("x\\", 2, "math text is no LaTeX"),
         ("½x", 1, "unexpected character '½' at column 1; write 1/2"),
         ("x + 𝑦", 5, "write y"),
+        ("xⁿ", 2, r"write \^n"),
         ("x\u0302", 2, "letters have no marks"),
         ("√2x", 3, r"a root that may end here or later at column 3; write sqrt\(...\) around what is under it"),
         ("√x^2", 3, "a root that may end here or later at column 3"),
