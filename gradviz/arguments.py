@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from gradviz.backward import Slots
+from gradviz.errors import TraceError
 from gradviz.lookup import Lookup
-from gradviz.nodes import forward_class, needed_arguments, output_metadata
+from gradviz.nodes import forward_class, needed_arguments, op_of_node, output_metadata
 from gradviz.opcall import OpCall, tensors_of
 
 Named = tuple[str, Tensor | None]
@@ -110,6 +111,8 @@ def differentiable_places(node: Node, tensors: Sequence[Tensor | None]) -> tuple
     carrying = {
         tensor.output_nr: place for place, tensor in enumerate(tensors) if tensor is not None and tensor.grad_fn is node
     }
+    if not candidates:
+        raise TraceError(f"what {op_of_node(node)} returned is no plain tensor (nested, masked, ...): it cannot be traced")
     count = len(output_metadata(node))
     left = iter(place for place in candidates if place not in carrying.values() and _may_carry(tensors[place]))
     return tuple(carrying[output] if output in carrying else next(left, candidates[0]) for output in range(count))

@@ -86,8 +86,15 @@ def autograd_graph(roots: Sequence[Node]) -> AutogradGraph:
     return AutogradGraph(slots=slots, variables=variables)
 
 
-def run_backward(graph: AutogradGraph, outputs: Sequence[Tensor], grad_outputs: Sequence[Tensor | None]) -> Backward:
-    """One backward pass from `outputs`, whose cotangents are `grad_outputs` (None: 1, for a scalar output).
+def run_backward(
+    graph: AutogradGraph, outputs: Sequence[Tensor], grad_outputs: Sequence[Tensor], retaining: Sequence[Tensor] = ()
+) -> Backward:
+    """One backward pass from `outputs`, whose cotangents are `grad_outputs`. The hooks of tensors are called as in any.
+
+    Args:
+        graph: all that `outputs` reach.
+        outputs, grad_outputs: one cotangent per output.
+        retaining: tensors whose `.grad` torch would add to, although they are no leaves; theirs is put back.
 
     Raises:
         TraceError: where the graph was freed by an earlier backward pass, or the backward pass itself fails.
@@ -96,6 +103,7 @@ def run_backward(graph: AutogradGraph, outputs: Sequence[Tensor], grad_outputs: 
     nodes = [node for node in graph.slots if node not in graph.variables]
     leaves = tuple(graph.variables.values())
     handles = [node.register_hook(_listener(log, node)) for node in nodes]
+    kept = [(tensor, tensor.grad) for tensor in retaining]
     try:
         found = torch.autograd.grad(outputs, leaves, grad_outputs, retain_graph=True, allow_unused=True)
     except RuntimeError as error:
@@ -103,6 +111,8 @@ def run_backward(graph: AutogradGraph, outputs: Sequence[Tensor], grad_outputs: 
     finally:
         for handle in handles:
             handle.remove()
+        for tensor, gradient in kept:
+            tensor.grad = gradient
     return Backward(
         order=tuple(node for node, _, _ in log),
         cotangents={node: cotangents for node, _, cotangents in log},

@@ -47,13 +47,19 @@ def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
     cotangents = starting_cotangents(outputs, grad_output)
     roots = [get_gradient_edge(output) for output in outputs]
     autograd = autograd_graph([root.node for root in roots])
-    backward = run_backward(autograd, outputs, cotangents)
+    names = TensorNames(naming)
+    backward = run_backward(autograd, outputs, cotangents, _retaining(traced.recorder, [*outputs, *names.tensors()]))
     with torch.no_grad():
-        names = TensorNames(naming)
         inputs = [tensor for _, tensor in named_tensors(naming.inputs)]
         draft = draft_of(autograd, traced.recorder, inputs, alive=[*outputs, *names.tensors()])
         writer = _Writer(draft, backward, naming, names, traced.recorder)
         return writer.written([(root.node, root.output_nr) for root in roots], cotangents, autograd)
+
+
+def _retaining(recorder: Recorder, alive: list[Tensor]) -> list[Tensor]:
+    """The tensors in sight for which the user asked torch to keep `.grad` although they are no leaves."""
+    made = (output for call in recorder.calls for output in outputs_of(call.result) if output is not None)
+    return [tensor for tensor in (*alive, *made) if tensor.retains_grad]
 
 
 class _Writer:

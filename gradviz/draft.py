@@ -156,8 +156,10 @@ class _Drafter:
         producer = self._lookup.producer(tensor, index)
         if producer is not None:
             call = self._calls[producer]
-            output = next((place for place, item in enumerate(outputs_of(call.result)) if item is tensor), 0)
             node = self._node_of_call.get(producer)
+            if node in self._inner:
+                return node, self._place_in_custom(node, tensor)
+            output = next((place for place, item in enumerate(outputs_of(call.result)) if item is tensor), 0)
             return (node if node is not None else self._call_key(producer)), output
         leaf = self._lookup.leaf_node(tensor)
         if leaf is not None:
@@ -252,6 +254,22 @@ class _Drafter:
         self._inner[node] = inner
         self._node_of_call |= dict.fromkeys(inner, node)
 
+    def _place_in_custom(self, node: Node, tensor: Tensor) -> int:
+        """Which output of a custom Function a tensor is.
+
+        No autograd node leads to one that is marked as not differentiable: it gets the first place that is free, or, where
+        forward() handed it out by other ways than its result, a place after the others.
+        """
+        drafted = self.draft.nodes[node]
+        places = [place for place, known in enumerate(drafted.tensors) if known is tensor]
+        places += [place for place, known in enumerate(drafted.tensors) if known is None]
+        place = places[0] if places else len(drafted.tensors)
+        if not places or drafted.tensors[place] is None:
+            value = self._recorder.versions.at(tensor, max(self._inner[node]))
+            drafted.tensors = (*drafted.tensors[:place], tensor, *drafted.tensors[place + 1 :])
+            drafted.values = (*drafted.values[:place], value, *drafted.values[place + 1 :])
+        return place
+
     def _add_recovered(self, node: Node, recovery: Recovery) -> None:
         outputs = range(len(output_metadata(node)))
         write = self._lookup.write_of(node)
@@ -309,6 +327,8 @@ class _Drafter:
                 known[tensor.grad_fn, tensor.output_nr] = self._recorder.versions.at(tensor, len(self._calls))
         if self._calls:
             for node in self._graph.slots:
+                for output, held in self._lookup.values_before_writes(node).items():
+                    known[node, output] = held
                 for output, tensor in self._lookup.live_tensors(node).items():
                     known[node, output] = self._recorder.versions.at(tensor, len(self._calls))
                 write = self._lookup.write_of(node)

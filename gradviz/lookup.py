@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import bisect
-import itertools
 from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.autograd.graph import Node
 
 from gradviz.backward import AutogradGraph
 from gradviz.names import Frames
-from gradviz.nodes import forward_code, is_custom, op_of_node, sequence_number
+from gradviz.nodes import forward_code, sequence_number
 from gradviz.opcall import op_name, tensors_of
 from gradviz.record import Recorder, outputs_of
+
+_COPY_SLICES = "CopySlices"
+_AS_STRIDED = "AsStrided"
 
 
 class Write(NamedTuple):
@@ -40,35 +43,8 @@ class Lookup:
         self._leaf_nodes = {id(variable): node for node, variable in graph.variables.items()}
 
     def call_of(self, node: Node) -> int | None:
-        """The call that autograd made this node for; None where none was recorded.
-
-        A kernel may dispatch calls of its own before the call that makes the result (a conjugate is resolved by a clone): of
-        the calls made since the node was numbered, the one whose result stands for the node is meant.
-        """
-        first = self._by_sequence.get(sequence_number(node))
-        if first is not None and self._returned_by(first, node):
-            return first
-        # What an in-place call saves is cloned first and numbered after the call's own node.
-        start = self._call_after(node) if first is None else first
-        same = [] if start is None else self._calls_of_one_kernel(start)
-        found = next((index for index in same if self._returned_by(index, node)), None)
-        if found is None and not is_custom(node):  # what the call returned was written to since
-            named = (index for index in same if op_name(self.calls[index].overload) == op_of_node(node))
-            found = next(named, first)
-        return found
-
-    def _call_after(self, node: Node) -> int | None:
-        place = bisect.bisect_right(self._sequences, sequence_number(node))
-        return self._by_sequence[self._sequences[place]] if place < len(self._sequences) else None
-
-    def _calls_of_one_kernel(self, first: int) -> list[int]:
-        """Call `first` and those that followed it, from the same place in the code, without a node of their own."""
-        visit = self.calls[first].visit
-        following = range(first + 1, len(self.calls))
-        without_node = itertools.takewhile(
-            lambda index: self.calls[index].visit == visit and self.calls[index].sequence < 0, following
-        )
-        return [first, *without_node]
+        """The call that autograd made this node for: the one whose result carried it. None where none was recorded."""
+        return self._calls_by_node.get(node)
 
     def _returned_by(self, index: int, node: Node) -> bool:
         return any(tensor is not None and tensor.grad_fn is node for tensor in outputs_of(self.calls[index].result))
@@ -118,26 +94,73 @@ class Lookup:
             return self.graph.variables[node] is tensor
         return tensor.grad_fn is node and tensor.output_nr == output
 
+    def values_before_writes(self, node: Node) -> dict[int, Tensor]:
+        """Output number -> what a tensor held that stood for this output of `node` until it was written to."""
+        return self._before_writes.get(node, {})
+
     def live_tensors(self, node: Node) -> dict[int, Tensor]:
         """Output number -> the recorded tensor that stands for this output of `node` now."""
         return self._by_node.get(node, {})
 
     def write_of(self, node: Node) -> Write | None:
         """The in-place write to a view that made this CopySlices node; None for other nodes, or where none was recorded."""
-        first = self.call_before(node)
-        if first < 0 or not node.name().endswith("CopySlices"):
+        if not node.name().endswith(_COPY_SLICES):
             return None
-        # What autograd saves for the write is cloned first, under the same number.
-        index = next(
-            (index for index in self._calls_of_one_kernel(first) if self.calls[index].overload._schema.is_mutable), first
-        )
+        versions = self.recorder.versions
+        found = self._carriers.get(node)
+        index = None if found is None else versions.last_write(found[0], found[1])
+        if index is None:
+            return None
         call = self.calls[index]
         view = next((tensor for _, tensor in tensors_of(call.overload, call.args, {})), None)
         if view is None or view._base is None:
             return None
-        versions = self.recorder.versions
         before, after = versions.at(view._base, index - 1), versions.at(view._base, index)
         return Write(call_index=index, view=view, base=view._base, before=before, after=after)
+
+    @cached_property
+    def _calls_by_node(self) -> dict[Node, int]:
+        """Node -> the last call that returned a tensor which carried it, now or until it was written to."""
+        found: dict[Node, int] = {}
+        for index, call in enumerate(self.calls):
+            if not call.grad_enabled and call.overload._schema.is_mutable:
+                continue  # autograd does not see the write: the tensor keeps its node
+            for tensor in outputs_of(call.result):
+                node = None if tensor is None else tensor.grad_fn
+                if node is not None and self._may_have_made(call.overload, node):
+                    found[node] = index
+        for carried in self.recorder.versions.carried:
+            returned = self._returned.get(id(carried.tensor), [])
+            place = bisect.bisect_left(returned, carried.time)
+            if place and self._may_have_made(self.calls[returned[place - 1]].overload, carried.node):
+                found[carried.node] = returned[place - 1]
+        return found
+
+    @staticmethod
+    def _may_have_made(overload: OpOverload, node: Node) -> bool:
+        """Not where autograd put a node of its own in the place of the call's: a base that was written to through a view
+        carries a CopySlices node, and a view of it an AsStrided node."""
+        name = node.name()
+        return not name.endswith(_COPY_SLICES) and (_AS_STRIDED not in name or op_name(overload) == "as_strided")
+
+    @cached_property
+    def _carriers(self) -> dict[Node, tuple[Tensor, int]]:
+        """Node -> the whole tensor that carries it, and until which call."""
+        now = len(self.calls)
+        bases = self.recorder.versions.written()
+        found = {base.grad_fn: (base, now) for base in bases if base._base is None and base.grad_fn is not None}
+        for carried in self.recorder.versions.carried:
+            if carried.tensor._base is None:
+                found[carried.node] = carried.tensor, carried.time
+        return found
+
+    @cached_property
+    def _before_writes(self) -> dict[Node, dict[int, Tensor]]:
+        versions = self.recorder.versions
+        found: dict[Node, dict[int, Tensor]] = {}
+        for node, output, tensor, time in versions.carried:
+            found.setdefault(node, {})[output] = versions.at(tensor, time - 1)
+        return found
 
     @cached_property
     def _returned(self) -> dict[int, list[int]]:

@@ -168,10 +168,20 @@ def frame_names(frame: FrameType | None) -> dict[str, Any]:
     """Local variables of a frame and the globals that its code names."""
     if frame is None:
         return {}
-    if frame.f_locals is frame.f_globals:
+    if not frame.f_code.co_flags & inspect.CO_OPTIMIZED and frame.f_locals is frame.f_globals:
         return {name: value for name, value in frame.f_globals.items() if not name.startswith("__")}
-    named = dict(frame.f_locals)
+    named = local_values(frame)
     return named | {name: frame.f_globals[name] for name in frame.f_code.co_names if name in frame.f_globals}
+
+
+def local_values(frame: FrameType) -> dict[str, Any]:
+    """The local variables of a frame, without leaving anything behind: CPython keeps the dictionary that it hands out for
+    a function's variables, and with it their values, until the function returns."""
+    held = frame.f_locals
+    values = dict(held)
+    if frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+        held.clear()
+    return values
 
 
 def letters() -> Iterator[str]:

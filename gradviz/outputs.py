@@ -102,6 +102,8 @@ def _refuse_untraceable(tensor: Tensor) -> None:
             "this tensor belongs to a torch.func transform (grad, vjp, jvp, vmap, ...): it has no autograd graph; trace the "
             "plain function with inputs that require grad instead"
         )
+    if tensor.is_nested or type(tensor).__name__ == "MaskedTensor":
+        raise TraceError("a nested or masked tensor has no plain values to show; trace a padded tensor, or its parts")
     if tensor.is_inference():
         raise TraceError("this tensor was made under torch.inference_mode(), which keeps no graph; run the code without it")
     if tensor.grad_fn is not None and "Compiled" in tensor.grad_fn.name():

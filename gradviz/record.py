@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradviz.names import Frames, assigned_names
+from gradviz.names import Frames, assigned_names, local_values
 from gradviz.opcall import OpCall, tensors_of
 from gradviz.versions import Versions
 
@@ -103,6 +103,9 @@ class Recorder(TorchDispatchMode):
         if _written_arguments(func) and not (func in _WRITE_IN_TRAINING and not args[5]):
             self._end_versions(func, args, kwargs)
         result = func(*args, **kwargs)
+        kept = result
+        if result is None and _written_arguments(func):  # as _foreach_mul_: what it wrote to is its result
+            kept = tuple(tensor for name, tensor in tensors_of(func, args, kwargs) if _is_written(func, name))
         sequence = _sequence_number()
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
@@ -115,7 +118,7 @@ class Recorder(TorchDispatchMode):
                 func,
                 args,
                 kwargs,
-                result,
+                kept,
                 sequence - 1 if made_node else -1,
                 torch.is_grad_enabled(),
                 frames,
@@ -148,7 +151,7 @@ class Recorder(TorchDispatchMode):
             self.versions.register(_tensors_in_call(call))
         self._versioned_calls = index
         for name, tensor in tensors_of(func, args, kwargs):
-            if name.partition("[")[0] in _written_arguments(func):
+            if _is_written(func, name):
                 self.versions.end(tensor, index)
 
     def _visit_is_over(self, frame: FrameType, frames: Frames) -> bool:
@@ -156,7 +159,7 @@ class Recorder(TorchDispatchMode):
         for user_frame, (code, offset) in zip(_user_frame_objects(frame), frames, strict=False):
             names = assigned_names(code, offset)
             if names:
-                held = user_frame.f_locals.get(names[0])
+                held = local_values(user_frame).get(names[0])
                 recent = (call for call in self.calls[-MAX_BOOKKEEPING:] if call.visit == self._visit)
                 return held is not None and any(held is output for call in recent for output in outputs_of(call.result))
         return False
@@ -196,6 +199,10 @@ def _written_arguments(overload: Any) -> tuple[str, ...]:
             argument.name for argument in arguments if argument.alias_info is not None and argument.alias_info.is_write
         )
     return written
+
+
+def _is_written(overload: Any, name: str) -> bool:
+    return name.partition("[")[0] in _written_arguments(overload)
 
 
 def _tensors_in_call(call: RecordedCall) -> Iterator[Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from types import FrameType
 from typing import Any
 
 import torch
@@ -91,9 +90,8 @@ def trace(
 class Tape:
     """What `record` yields: the calls recorded so far, to be traced from any tensor that they computed."""
 
-    def __init__(self, recorder: Recorder, frame: FrameType | None) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._frame = frame
 
     def __len__(self) -> int:
         return len(self._recorder.calls)
@@ -108,7 +106,7 @@ class Tape:
         """
         from gradviz.build import Traced, build_graph
 
-        surroundings = with_root_modules(frame_names(self._frame), self._recorder.root_modules)
+        surroundings = with_root_modules(frame_names(sys._getframe(1)), self._recorder.root_modules)
         naming = Naming(explicit=names or {}, surroundings=surroundings)
         return build_graph(Traced(recorder=self._recorder, result=output), naming, grad_output)
 
@@ -129,7 +127,7 @@ class record:
     def __enter__(self) -> Tape:
         _refuse_transforms()
         self._recorder.__enter__()
-        return Tape(self._recorder, sys._getframe(1))
+        return Tape(self._recorder)
 
     def __exit__(self, *exception: Any) -> None:
         self._recorder.__exit__(*exception)

@@ -6,28 +6,46 @@ is written, and nothing is indexed before the first write.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 
 MAX_COPIED_BYTES = 2**20
 """Leaves up to this size are copied, so that the graph keeps their values through an optimizer step; larger ones are not."""
 
 
+class Carried(NamedTuple):
+    """A tensor that stood for output `output` of an autograd node until the write at `time`."""
+
+    node: Node
+    output: int
+    tensor: Tensor
+    time: int
+
+
 class Versions:
-    """The versions of recorded tensors. "Time" is the index of a call; a write at time t ends the versions before it."""
+    """The versions of recorded tensors. "Time" is the index of a call; a write at time t ends the versions before it.
+
+    Attributes:
+        carried: for which autograd nodes tensors stood until they were written to.
+    """
 
     def __init__(self) -> None:
         self._by_storage: dict[int, dict[int, Tensor]] = {}
         self._ended: dict[int, list[tuple[int, Tensor]]] = {}
         self._writes: dict[int, list[int]] = {}
         self._snapshots: dict[tuple[int, int], Tensor] = {}
+        self._used: set[int] = set()
+        self.carried: list[Carried] = []
 
     def register(self, tensors: Iterable[Tensor]) -> None:
         """Makes tensors known, so that a later write to their storage keeps what they hold now."""
         for tensor in tensors:
             self._by_storage.setdefault(_storage_key(tensor), {})[id(tensor)] = tensor
+            self._used.add(id(tensor))
 
     def end(self, tensor: Tensor, time: int) -> None:
         """To be called right before call `time` writes to `tensor`: copies all that shares its storage."""
@@ -37,6 +55,11 @@ class Versions:
         with torch.no_grad():
             for sharing in self._by_storage[key].values():
                 self._ended.setdefault(id(sharing), []).append((time, sharing.detach().clone()))
+                # A view that nothing used since its base was written to would get a new node, made for whoever asks.
+                if sharing._base is None or id(sharing) in self._used:
+                    self._used.discard(id(sharing))
+                    if sharing.grad_fn is not None:
+                        self.carried.append(Carried(sharing.grad_fn, sharing.output_nr, sharing, time))
 
     def at(self, tensor: Tensor, time: int) -> Tensor:
         """What `tensor` held just after call `time`, detached; the same object for the same version."""
@@ -47,6 +70,11 @@ class Versions:
         if snapshot is None:
             snapshot = self._snapshots[key] = versions[place][1] if place < len(versions) else _held(tensor)
         return snapshot
+
+    def written(self) -> Iterator[Tensor]:
+        """The recorded tensors whose storage was written to."""
+        for key in self._writes:
+            yield from self._by_storage[key].values()
 
     @property
     def any_write(self) -> bool:
