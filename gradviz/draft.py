@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeGuard
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
@@ -29,11 +28,12 @@ from gradviz.arguments import (
     differentiable_places,
 )
 from gradviz.backward import AutogradGraph, Slots
-from gradviz.lookup import Lookup, Write
+from gradviz.lookup import Lookup
 from gradviz.names import Frames
 from gradviz.nodes import forward_class, is_custom, is_torchs_own, op_of_node, output_metadata, sequence_number
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.record import RecordedCall, Recorder, outputs_of
+from gradviz.writes import Write
 
 if TYPE_CHECKING:
     from gradviz.recover import Recovery
@@ -288,26 +288,10 @@ class _Drafter:
             call=call,
             call_index=None if write is None else write.call_index,
             frames=() if write is None else self._calls[write.call_index].frames,
-            inner_calls=() if write is None else self._calls_of_write(write),
+            inner_calls=() if write is None else write.calls(self._recorder.op_call(write.call_index)),
         )
         if write is not None:
             self._writes[node] = write
-
-    def _calls_of_write(self, write: Write) -> tuple[OpCall, ...]:
-        """An in-place write to a view as calls on whole tensors: take the view, run the call, put the result back."""
-        if write.before.stride() != write.base.stride():
-            return ()  # the snapshot of a base with holes is laid out anew: the view's strides do not fit it
-        call = self._recorder.op_call(write.call_index)
-        view = next(call.tensor_arguments()).tensor
-        place = (list(view.shape), list(write.view.stride()), write.view.storage_offset() - write.base.storage_offset())
-        aten = torch.ops.aten
-        taken = OpCall(overload=aten.as_strided.default, args=(write.before, *place), outputs=(view,))
-        put_back = (write.before, call.outputs[0], *place)
-        return (
-            taken,
-            call,
-            OpCall(overload=aten.as_strided_scatter.default, args=put_back, outputs=(write.after,)),
-        )
 
     def _with_neighbours(self, nodes: list[Node]) -> list[Node]:
         """The nodes, those that they feed and those that feed them, leaves first: what a recovery can learn from."""

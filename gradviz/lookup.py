@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
 
 from torch import Tensor
 from torch._ops import OpOverload
@@ -16,19 +15,10 @@ from gradviz.names import Frames
 from gradviz.nodes import forward_code, sequence_number
 from gradviz.opcall import op_name, tensors_of
 from gradviz.record import Recorder, outputs_of
+from gradviz.writes import Write
 
 _COPY_SLICES = "CopySlices"
-_AS_STRIDED = "AsStrided"
-
-
-class Write(NamedTuple):
-    """An in-place write to a view: the call, the view and its base, and what the base held before and after."""
-
-    call_index: int
-    view: Tensor
-    base: Tensor
-    before: Tensor
-    after: Tensor
+_AS_STRIDED = "AsStridedBackward"
 
 
 class Lookup:
@@ -141,7 +131,7 @@ class Lookup:
         """Not where autograd put a node of its own in the place of the call's: a base that was written to through a view
         carries a CopySlices node, and a view of it an AsStrided node."""
         name = node.name()
-        return not name.endswith(_COPY_SLICES) and (_AS_STRIDED not in name or op_name(overload) == "as_strided")
+        return not name.endswith(_COPY_SLICES) and (_AS_STRIDED not in name or op_name(overload).startswith("as_strided"))
 
     @cached_property
     def _carriers(self) -> dict[Node, tuple[Tensor, int]]:

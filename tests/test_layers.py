@@ -29,6 +29,7 @@ LAYERS = [
     ["graph"],
     ["partials"],
     ["compare", "paths", "saved"],
+    ["writes"],
     ["lookup"],
     ["arguments"],
     ["draft"],
