@@ -138,7 +138,7 @@ class Lookup:
         """Node -> the whole tensor that carries it, and until which call."""
         now = len(self.calls)
         bases = self.recorder.versions.written()
-        found = {base.grad_fn: (base, now) for base in bases if base._base is None and base.grad_fn is not None}
+        found = {base.grad_fn: (base, now) for base in bases if base.grad_fn is not None}
         for carried in self.recorder.versions.carried:
             if carried.tensor._base is None:
                 found[carried.node] = carried.tensor, carried.time

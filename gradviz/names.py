@@ -52,7 +52,10 @@ def assigned_names(code: CodeType, offset: int) -> tuple[str, ...]:
     if first.opname == "UNPACK_SEQUENCE":
         names = list(islice(_stored(following[1:]), first.arg or 0))
         return tuple(names) if len(names) == first.arg else ()
-    if first.opname in ("COPY", "SWAP"):
+    if first.opname == "SWAP":  # `o.p, o.q = f(x), g(x)`: the last result lies on top and is stored after the others
+        names = list(islice(_stored_by_all(following[1:]), first.arg or 0))
+        return tuple(names[-1:]) if len(names) == first.arg else ()
+    if first.opname == "COPY":
         following = following[1:]
     return tuple(islice(_stored(following), 1))
 
@@ -223,6 +226,18 @@ def _stored(instructions: Sequence[dis.Instruction]) -> Iterator[str]:
             return
         else:
             return
+
+
+def _stored_by_all(instructions: Sequence[dis.Instruction]) -> Iterator[str]:
+    """Names stored one after the other, attributes of loaded objects among them."""
+    rest = list(instructions)
+    while rest:
+        attribute = len(rest) > 1 and rest[0].opname.startswith("LOAD_") and rest[1].opname == "STORE_ATTR"
+        names = list(islice(_stored(rest[:2] if attribute else rest[:1]), 1))
+        if not names:
+            return
+        yield names[0]
+        rest = rest[2 if attribute else 1 :]
 
 
 def _returned(code: CodeType, offset: int) -> bool:

@@ -152,7 +152,7 @@ class Recorder(TorchDispatchMode):
         self._versioned_calls = index
         for name, tensor in tensors_of(func, args, kwargs):
             if _is_written(func, name):
-                self.versions.end(tensor, index)
+                self.versions.end(tensor, index, reshapes=torch.Tag.inplace_view in func.tags)
 
     def _visit_is_over(self, frame: FrameType, frames: Frames) -> bool:
         """Whether the last calls, made at this same place, are over: a result has reached the variable it is assigned to."""

@@ -1,13 +1,14 @@
 """Remembers what each tensor held at each call, while in-place ops change tensors under our hands.
 
-Right before a write, every recorded tensor that shares the written storage is copied once. Nothing is copied where nothing
-is written, and nothing is indexed before the first write.
+Right before a write, the written storage is copied once, for all the tensors that look at it. Nothing is copied where
+nothing is written, and nothing is indexed before the first write.
 """
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,47 +35,55 @@ class Versions:
     """
 
     def __init__(self) -> None:
-        self._by_storage: dict[int, dict[int, Tensor]] = {}
-        self._ended: dict[int, list[tuple[int, Tensor]]] = {}
+        self._whole: dict[int, dict[int, Tensor]] = {}
+        self._used: dict[int, dict[int, Tensor]] = {}
         self._writes: dict[int, list[int]] = {}
+        self._copies: dict[int, list[Any]] = {}
         self._snapshots: dict[tuple[int, int], Tensor] = {}
-        self._used: set[int] = set()
         self.carried: list[Carried] = []
 
     def register(self, tensors: Iterable[Tensor]) -> None:
-        """Makes tensors known, so that a later write to their storage keeps what they hold now."""
+        """Makes tensors known, so that the nodes that they stand for are noted before a later write to their storage."""
         for tensor in tensors:
-            self._by_storage.setdefault(_storage_key(tensor), {})[id(tensor)] = tensor
-            self._used.add(id(tensor))
+            # A view that nothing used since its base was written to would get a new node, made for whoever asks.
+            known = self._whole if tensor._base is None else self._used
+            known.setdefault(_storage_key(tensor), {})[id(tensor)] = tensor
 
-    def end(self, tensor: Tensor, time: int) -> None:
-        """To be called right before call `time` writes to `tensor`: copies all that shares its storage."""
+    def end(self, tensor: Tensor, time: int, *, reshapes: bool = False) -> None:
+        """To be called right before call `time` writes to `tensor`: copies the storage, for all tensors that share it.
+
+        Args:
+            tensor: what is written to.
+            time: the index of the call.
+            reshapes: whether the call changes the tensor's shape or strides, as `transpose_` does.
+        """
         self.register((tensor,))
         key = _storage_key(tensor)
         self._writes.setdefault(key, []).append(time)
         with torch.no_grad():
-            for sharing in self._by_storage[key].values():
-                self._ended.setdefault(id(sharing), []).append((time, sharing.detach().clone()))
-                # A view that nothing used since its base was written to would get a new node, made for whoever asks.
-                if sharing._base is None or id(sharing) in self._used:
-                    self._used.discard(id(sharing))
-                    if sharing.grad_fn is not None:
-                        self.carried.append(Carried(sharing.grad_fn, sharing.output_nr, sharing, time))
+            self._copies.setdefault(key, []).append(_copied(tensor))
+            for sharing in (*self._whole.get(key, {}).values(), *self._used.pop(key, {}).values()):
+                if sharing.grad_fn is not None:
+                    self.carried.append(Carried(sharing.grad_fn, sharing.output_nr, sharing, time))
+        if reshapes:  # as it looks at its storage now, it will not any more
+            for ended in self._writes[key]:
+                self.at(tensor, ended - 1)
 
     def at(self, tensor: Tensor, time: int) -> Tensor:
         """What `tensor` held just after call `time`, detached; the same object for the same version."""
-        versions: Sequence[tuple[int, Tensor]] = self._ended.get(id(tensor), ())
-        place = next((place for place, (ended, _) in enumerate(versions) if ended > time), len(versions))
+        writes: Sequence[int] = self._writes.get(_storage_key(tensor), ()) if self._writes else ()
+        place = bisect.bisect_right(writes, time)
         key = (id(tensor), place)
         snapshot = self._snapshots.get(key)
         if snapshot is None:
-            snapshot = self._snapshots[key] = versions[place][1] if place < len(versions) else _held(tensor)
+            held = _held(tensor) if place == len(writes) else _seen_in(self._copies[_storage_key(tensor)][place], tensor)
+            snapshot = self._snapshots[key] = held
         return snapshot
 
     def written(self) -> Iterator[Tensor]:
-        """The recorded tensors whose storage was written to."""
+        """The recorded tensors that are no views and whose storage was written to."""
         for key in self._writes:
-            yield from self._by_storage[key].values()
+            yield from self._whole.get(key, {}).values()
 
     @property
     def any_write(self) -> bool:
@@ -85,7 +94,25 @@ class Versions:
         """The last call before call `before` that wrote to the storage of `tensor`; None where none did."""
         if not self._writes:
             return None
-        return max((time for time in self._writes.get(_storage_key(tensor), ()) if time < before), default=None)
+        writes = self._writes.get(_storage_key(tensor), [])
+        place = bisect.bisect_left(writes, before)
+        return writes[place - 1] if place else None
+
+
+def _copied(tensor: Tensor) -> Any:
+    """A copy of the storage of a tensor; of one without a storage of its own, a copy of the tensor."""
+    return tensor.untyped_storage().clone() if _has_storage(tensor) else tensor.detach().clone()
+
+
+def _seen_in(copy: Any, tensor: Tensor) -> Tensor:
+    """A copied storage, looked at as `tensor` looks at the original."""
+    if isinstance(copy, Tensor):
+        return copy
+    empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+    with torch.no_grad():
+        seen = empty.set_(copy, tensor.storage_offset(), tensor.size(), tensor.stride())
+        seen = torch._conj(seen) if tensor.is_conj() else seen
+        return torch._neg_view(seen) if tensor.is_neg() else seen
 
 
 def _held(tensor: Tensor) -> Tensor:
@@ -99,4 +126,8 @@ def _held(tensor: Tensor) -> Tensor:
 
 def _storage_key(tensor: Tensor) -> int:
     # Sparse and other tensors without a storage of their own are written as whole objects.
-    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else id(tensor)
+    return tensor.untyped_storage()._cdata if _has_storage(tensor) else id(tensor)
+
+
+def _has_storage(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_nested and not tensor.is_quantized

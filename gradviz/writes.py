@@ -22,11 +22,11 @@ class Write(NamedTuple):
     after: Tensor
 
     def calls(self, call: OpCall) -> tuple[OpCall, ...]:
-        """Take the view, run the call, put the result back; () where the snapshot of the base is laid out anew."""
-        if self.before.stride() != self.base.stride():
-            return ()  # a base with holes: the view's strides do not fit its snapshot
+        """Take the view, run the call, put the result back; () where the base does not begin at its storage's beginning."""
+        if self.base.storage_offset():
+            return ()
         view = next(call.tensor_arguments()).tensor
-        place = (list(view.shape), list(self.view.stride()), self.view.storage_offset() - self.base.storage_offset())
+        place = (list(view.shape), list(self.view.stride()), self.view.storage_offset())
         return (
             OpCall(overload=aten.as_strided.default, args=(self.before, *place), outputs=(view,)),
             call,

@@ -182,3 +182,26 @@ def test_name_of_a_returned_result_is_looked_up_frame_by_frame() -> None:
 def test_letters_go_on_after_z() -> None:
     names = letters()
     assert [next(names) for _ in range(28)][-3:] == ["z", "a1", "b1"]
+
+
+def test_a_pair_that_attributes_or_captured_variables_take_is_not_mixed_up() -> None:
+    from types import SimpleNamespace
+
+    def attributes(x: torch.Tensor) -> torch.Tensor:
+        pair = SimpleNamespace()
+        pair.p, pair.q = x.sin(), x.cos()
+        return pair.p * pair.q  # type: ignore[no-any-return]
+
+    def captured(x: torch.Tensor) -> torch.Tensor:
+        p, q = x.sin(), x.cos()
+
+        def product() -> torch.Tensor:
+            return p * q
+
+        return product()
+
+    for function in (attributes, captured):
+        graph = gradviz.trace(function, torch.tensor(0.3, requires_grad=True))
+        named = {data["op"]: data["name"] for _, data in graph.nodes(data=True)}
+        assert named["cos"] == "q"
+        assert named["sin"] != "q"

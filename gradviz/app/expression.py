@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from functools import partial
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ import streamlit as st
 import gradviz
 from gradviz.app.tables import check_tables
 from gradviz.check import CheckReport
-from gradviz.expression import parse
+from gradviz.expression import parse, typed_value
 from gradviz.view import Direction, ThemeName
 
 EXAMPLES = {
@@ -117,9 +116,9 @@ def _values(text: str) -> dict[str, Any] | None:
         st.session_state.setdefault(key, "1")
         written = st.text_input(f"{name} =", key=key, max_chars=MAX_VALUE)
         try:
-            values[name] = json.loads(written)
-        except (ValueError, RecursionError):
-            st.error(f"{name}: {written!r} is neither a number nor a nested list such as [[1, 2], [3, 4]]")
+            values[name] = typed_value(written)
+        except gradviz.InputError as error:
+            st.error(f"{name}: {str(error).partition(chr(10))[0]}")
     return values if len(values) == len(variables) else None
 
 

@@ -11,7 +11,7 @@ How the parts go together:
     replay.py        recorded calls run again in float64, with rounding bounded by trial
     kinks.py         one-sided derivatives, between which torch may choose
     values.py, sums.py, leaves.py    forward values; contributions; whole gradients of small graphs
-    composed.py, closed_form.py      a small graph as one function; its derivatives as formulas
+    composed.py, closed_formula.py   a small graph as one function; its derivatives as formulas
     judge.py         a number of torch's beside the true one: ULP, bound, verdict
     report.py, table.py, formulas.py    what is handed back, and how it reads
 
@@ -21,7 +21,7 @@ How the parts go together:
     (True, '6 edges: 6 match (symbolic). 4 values match. 2 gradients match. 5 sums match.')
 """
 
-from gradviz.check.closed_form import closed_form
+from gradviz.check.closed_formula import closed_form
 from gradviz.check.failures import FAILURES
 from gradviz.check.report import Checked, CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.check.run import check

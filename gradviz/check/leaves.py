@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gradviz.check.closed_form import closed_form_text
+from gradviz.check.closed_formula import closed_form_text
 from gradviz.check.composed import composed_graph
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.judge import Comparison, Index, as_array
