@@ -201,7 +201,7 @@ def test_a_pair_that_attributes_or_captured_variables_take_is_not_mixed_up() -> 
         return product()
 
     for function in (attributes, captured):
-        graph = gradviz.trace(function, torch.tensor(0.3, requires_grad=True))
+        graph = trace(function, torch.tensor(0.3, requires_grad=True))
         named = {data["op"]: data["name"] for _, data in graph.nodes(data=True)}
         assert named["cos"] == "q"
         assert named["sin"] != "q"
