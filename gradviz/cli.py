@@ -3,7 +3,7 @@
 Exit codes: 0 fine, 1 a check found a mismatch, 2 bad input. What is asked for goes to standard output, all else to standard
 error. `--json` prints one object: of `trace` as `gradviz.schema` describes it; of `check` the keys `schema`, `gradviz` and
 `target` of that schema and `check`, which is `CheckReport.to_dict()`. `trace --check --json` has the keys of both. The
-command that takes no target, `gradviz ops`, stands in `ops_command.py`.
+commands `gradviz explain` and `gradviz ops` stand in files of their own.
 
 What a command needs is imported when it runs, so that `--help` does not wait for sympy and Graphviz.
 """
@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradviz.errors import GradvizError
+from gradviz.explain_command import explain_command
 from gradviz.ops_command import ops_command
+from gradviz.target_command import TargetCommand, target_options
 
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
@@ -48,46 +50,6 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
 
 
-class TargetCommand(click.Command):
-    """A command with a target: its help ends with what that may be."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from gradviz.expression.functions import functions_text
-
-        sections = {
-            "A target is": (
-                'Math text, such as "x*y + sin(pi*x)" or "z = x*y; log(z) + exp(z)", with a value for each variable given '
-                "by --at: a constant (2, 1/2, 2pi, sqrt(2)) or a nested list of them.",
-                "Or FILE.py:NAME, a function without arguments in a file. It returns a scalar loss tensor, or a triple "
-                "(model, inputs, loss): inputs is a tensor, a tuple or a dict; loss maps the model's output to one number, "
-                "and is None where that output is the loss.",
-            ),
-            "In math text": (
-                "Operators + - * / ^ @ (a matrix product), |x|, ||x||, A.T; 2x and wx are products; constants pi and e.",
-                f"Functions: {functions_text()}.",
-            ),
-            "Exit codes": ("0 fine, 1 a check found a mismatch, 2 bad input.",),
-        }
-        for title, paragraphs in sections.items():
-            with formatter.section(title):
-                for paragraph in paragraphs:
-                    formatter.write_text(paragraph)
-
-
-def target_options(command: Any) -> Any:
-    """The argument and the options that every command has."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object (its schema: gradviz/schema.py)."),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."),
-        click.option(
-            "--at", multiple=True, metavar="NAME=VALUE", help="Value of a variable: --at x=pi/2, --at 'A=[[1,2],[3,4]]'."
-        ),
-        click.argument("target"),
-    ):
-        command = option(command)
-    return command
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gradviz-explorer", prog_name="gradviz")
 def main() -> None:
@@ -100,11 +62,15 @@ def main() -> None:
     """
 
 
+main.add_command(explain_command)
 main.add_command(ops_command)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (its schema: gradviz/schema.py).")
 
 
 @main.command("trace", cls=TargetCommand)
 @target_options
+@as_json
 @click.option(
     "-o", "--output", multiple=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Write a picture, in the format of the ending: .svg, .png, .pdf, .dot or .gv; may be repeated.",
@@ -155,6 +121,7 @@ def trace_command(
 
 @main.command("check", cls=TargetCommand)
 @target_options
+@as_json
 @click.option("--samples", default=8, show_default=True, help="Rows of a large Jacobian that are looked at one by one.")
 @click.option("--seed", default=0, show_default=True, help="What those rows are drawn from.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="What is not checked by then is unverified.")

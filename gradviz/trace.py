@@ -123,9 +123,13 @@ class record:
 
     def __init__(self) -> None:
         self._recorder = Recorder()
+        self._entered = False
 
     def __enter__(self) -> Tape:
         _refuse_transforms()
+        if self._entered:
+            raise InputError("a record() is entered once; call gradviz.record() again for another tape")
+        self._entered = True
         self._recorder.__enter__()
         return Tape(self._recorder)
 

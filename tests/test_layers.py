@@ -39,7 +39,8 @@ LAYERS = [
     ["view"],
     ["explain", "render"],
     ["listing", "ops", "schema", "target", "testing"],
-    ["ops_command"],
+    ["target_command"],
+    ["explain_command", "ops_command"],
     ["__main__", "app", "cli"],
 ]
 

@@ -253,3 +253,18 @@ def test_a_trace_does_not_keep_what_its_caller_has_deleted() -> None:
     del big, total, graph
     gc.collect()
     assert held() is None
+
+
+def test_a_recording_is_entered_once() -> None:
+    recording = gradviz.record()
+    with recording:
+        pass
+    with pytest.raises(gradviz.InputError, match="entered once"), recording:
+        pass
+
+
+def test_a_cotangent_that_a_hook_changed_is_told_to_be_that() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+    y = x * 3
+    y.register_hook(lambda cotangent: 10 * cotangent)
+    assert "as where a hook changes it" in str(gradviz.trace(y * y).check())

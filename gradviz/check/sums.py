@@ -63,7 +63,8 @@ def check_sum(graph: GradGraph, node: int, output: int, starting: Tensor | None,
     with np.errstate(all="ignore"):
         size = np.sum(np.abs(arrays), axis=0)
         bound = len(arrays) * unit_roundoff(cotangent.dtype) * size + float(torch.finfo(cotangent.dtype).tiny)
-    comparison.elements(as_array(cotangent), np.asarray(total), np.asarray(bound), what="the sum of contributions: torch")
+    what = "the cotangent is not the sum of its contributions, as where a hook changes it: torch"
+    comparison.elements(as_array(cotangent), np.asarray(total), np.asarray(bound), what=what)
     return len(terms)
 
 

@@ -1,0 +1,55 @@
+"""The command `gradviz explain`: the chain rule written out for one value of a target."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from gradviz.target_command import TargetCommand, target_options
+
+_INDEX = re.compile(r"-?\d+(,-?\d+)*")
+
+
+def read_index(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    """`0,2` -> (0, 2)"""
+    if text is None:
+        return None
+    plain = text.strip("()[] ").replace(" ", "")
+    if not _INDEX.fullmatch(plain):
+        raise click.BadParameter(f"{text!r} is no index; write one place per axis, as in 0,2")
+    return tuple(int(place) for place in plain.split(","))
+
+
+@click.command("explain", cls=TargetCommand)
+@target_options
+@click.option("--leaf", "names", multiple=True, metavar="NAME", help="Explain this value; may be repeated. Else every leaf.")
+@click.option(
+    "--format", "as_format", default="text", show_default=True, type=click.Choice(["text", "markdown", "latex", "html"])
+)
+@click.option(
+    "--level", default="full", show_default=True, type=click.Choice(["short", "full", "quiz"]),
+    help="One line, everything, or blanks to fill in with a key.",
+)  # fmt: skip
+@click.option("--index", callback=read_index, metavar="PLACE,PLACE", help="Write out this element of a tensor as scalars.")
+@click.option("--top", default=5, show_default=True, help="How many paths are written one by one.")
+def explain_command(
+    target: str,
+    at: tuple[str, ...],
+    device: str,
+    names: tuple[str, ...],
+    as_format: str,
+    level: str,
+    index: tuple[int, ...] | None,
+    top: int,
+) -> None:
+    """Write out how the gradients of TARGET come about."""
+    from gradviz.target import graph_of_target
+
+    graph = graph_of_target(target, at=at, device=device)
+    asked = names or tuple(graph.leaves)
+    if as_format == "latex" and len(asked) > 1:
+        raise click.UsageError(f"LaTeX makes one document: choose one of {', '.join(asked)} with --leaf")
+    explained = [graph.explain(name, level=level, index=index, top=top) for name in asked]  # type: ignore[arg-type]
+    separator = "\n" if level == "short" and as_format == "text" else "\n\n"
+    click.echo(separator.join(explanation.as_format(as_format).rstrip() for explanation in explained))
