@@ -13,6 +13,9 @@ How the parts go together:
     values.py, sums.py, leaves.py    forward values; contributions; whole gradients of small graphs
     composed.py, closed_formula.py   a small graph as one function; its derivatives as formulas
     judge.py         a number of torch's beside the true one: ULP, bound, verdict
+    ratios.py        whether wrong numbers are one and the same multiple of the true ones
+    clues.py         what is told beside a verdict, from slips.py (which slip makes such numbers) and cancellation.py
+                     (where digits were lost)
     report.py, table.py, formulas.py    what is handed back, and how it reads
 
     >>> import gradviz

@@ -7,6 +7,7 @@ every element. The hand-written backward is judged against both, so that a slip 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -217,7 +218,13 @@ def _compare_vjps(
             loose=loose_bound(value, cotangent, group.in_shape, group.comparison.dtype),
             what="for a whole cotangent backward()" if row is None else "backward()",
             place=None if row is None else lambda column: (*row, *column),
+            cotangent=as_array(cotangent),
+            true_vjp=_true_vjp(replay, place, group.position),
         )
+
+
+def _true_vjp(replay: Replay, place: int, position: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    return lambda cotangent: as_array(replay.vjp({place: torch.from_numpy(cotangent)})[position])
 
 
 def loose_bound(value: Tensor, cotangent: Tensor, in_shape: tuple[int, ...], dtype: torch.dtype) -> NDArray[np.float64]:
@@ -245,7 +252,7 @@ def _settled_beside(
     if not allowed.any():
         return true
     names = f" ({', '.join(comparison.kinks)})" if comparison.kinks else ""
-    comparison.note(f"on a kink{names}: backward() takes what lies between the one-sided derivatives")
+    comparison.note(f"on a kink{names}: backward() takes what lies between the one-sided derivatives", "kink")
     return np.where(allowed, got.astype(np.longdouble), true)
 
 

@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradviz.check.report import Method, Verdict
+from gradviz.check.ratios import Ratios
+from gradviz.check.report import Finding, Method, Verdict
+from gradviz.check.slips import Evidence
 
 Index = tuple[int, ...]
 _LOOKED_AT = 32
@@ -57,6 +59,9 @@ class Comparison:
     Attributes:
         checked: how many elements were compared one by one.
         kinks: names of the kinks that were met.
+        evidence: the wrong numbers beside the true ones, of the most telling step that found any.
+        slip: what was probably done wrong.
+        lost: where digits were lost by cancellation.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -65,6 +70,9 @@ class Comparison:
         self.total = 0
         self.method: Method = ""
         self.kinks: dict[str, None] = {}
+        self.evidence: Evidence | None = None
+        self.slip = ""
+        self.lost = ""
         self.error_ulp = 0.0
         self.index: Index | None = None
         self.autograd: float | None = None
@@ -72,6 +80,9 @@ class Comparison:
         self._wrong = -1.0
         self._wrong_text = ""
         self._doubt = ""
+        self._doubt_finding: Finding = ""
+        self._note_finding: Finding = ""
+        self._ratios = Ratios()
         self._notes: dict[str, None] = {}
         self._steps: dict[str, None] = {}
 
@@ -86,29 +97,46 @@ class Comparison:
         return bool(self._wrong_text)
 
     @property
+    def finding(self) -> Finding:
+        """What kind of thing there is to tell."""
+        if self._wrong_text:
+            return "wrong"
+        if self._doubt:
+            return self._doubt_finding
+        return self._note_finding or ("cancellation" if self.has_lost_digits else "rounding" if self.error_ulp else "")
+
+    @property
     def reason(self) -> str:
         """What is wrong, else why unverified, else what to know about a match."""
-        return self._wrong_text or self._doubt or "; ".join([*self._cancelled(), *self._notes])
+        if self._wrong_text:
+            slip = f"likely slip: {self.slip}" if self.slip else ""
+            return "; ".join(part for part in (self._wrong_text, self._ratios.told(), slip) if part)
+        lost = f"; lost in {self.lost}" if self.lost else ""
+        if self._doubt:
+            return self._doubt + (lost if self._doubt_finding == "cancellation" else "")
+        return "; ".join([*([self._cancelled() + lost] if self.has_lost_digits else []), *self._notes])
 
-    def _cancelled(self) -> list[str]:
-        """What to say of a number that is as right as its dtype allows, and yet far from the true one."""
+    @property
+    def has_lost_digits(self) -> bool:
+        """Whether torch's number is as right as its dtype allows, and yet far from the true one."""
         got, true = self.autograd, self.reference
-        if self.error_ulp < LOST_ULP or got is None or true is None or not math.isfinite(self.error_ulp):
-            return []
-        digits = math.log10(1 / torch.finfo(self.dtype).eps)
-        kept = max(0.0, -math.log10(abs(got - true) / max(abs(got), abs(true))))
-        return [
-            f"cancellation in {_name(self.dtype)}: {kept:.0f} of {digits:.0f} digits are left; torch gives {got:.4g}, "
-            f"the true value is {true:.4g}"
-        ]
+        if got is None or true is None or self.method == "numeric":  # differences have an error of their own
+            return False
+        return LOST_ULP <= self.error_ulp < math.inf
 
-    def doubt(self, reason: str) -> None:
+    def _cancelled(self) -> str:
+        assert self.autograd is not None and self.reference is not None
+        return _cancellation(self.autograd, self.reference, self.dtype)
+
+    def doubt(self, reason: str, finding: Finding = "") -> None:
         """Leaves this unverified, unless something is found to be wrong."""
-        self._doubt = self._doubt or reason
+        if not self._doubt:
+            self._doubt, self._doubt_finding = reason, finding
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, finding: Finding = "") -> None:
         """Something to know about a match."""
         self._notes[text] = None
+        self._note_finding = finding or self._note_finding
 
     def step(self, text: str) -> None:
         """What was done, where not every element was compared with a symbolic derivative."""
@@ -124,7 +152,7 @@ class Comparison:
         """A number of torch's where the derivative does not exist; `sides`: the one-sided ones, between which it lies."""
         names = ", ".join(kinks)
         between = "" if sides is None else f", between the one-sided derivatives {sides[0]:.4g} and {sides[1]:.4g}"
-        self.note(f"on a kink ({names}), where torch takes {got:.4g}{between}")
+        self.note(f"on a kink ({names}), where torch takes {got:.4g}{between}", "kink")
         if self.autograd is None:
             self.index, self.autograd = index, got
 
@@ -147,7 +175,7 @@ class Comparison:
         """
         value = float(true)
         if got == value and math.isinf(got):
-            self.note(f"infinite on both sides: {got}")
+            self.note(f"undefined: infinite on both sides: torch gives {got:g}, and so is the true value", "undefined")
             self._keep(index, got, value, 0.0)
             return
         if math.isnan(value) or math.isnan(got) or math.isinf(value) or math.isinf(got):
@@ -158,10 +186,12 @@ class Comparison:
         if error <= bound:
             self._keep(index, got, value, error_ulp)
         elif not math.isfinite(bound):
-            self.doubt(f"rounding in {_name(self.dtype)} leaves nothing to compare at these inputs")
+            self.doubt(f"rounding in {_name(self.dtype)} leaves nothing to compare at these inputs", "rounding")
         elif error <= loose:
-            self.doubt(f"cancellation in {_name(self.dtype)} leaves too few digits to compare")
+            text = _cancellation(got, value, self.dtype)
+            self.doubt(f"{text}: a right formula and a wrong one could give this", "cancellation")
         else:
+            self._ratios.see(np.array([got]), np.array([value]), np.array([bound]))
             self._fail(index, got, value, error_ulp, error / bound if bound else math.inf, what)
 
     def elements(
@@ -173,8 +203,21 @@ class Comparison:
         loose: NDArray[np.float64] | float = 0.0,
         what: str = "",
         place: Callable[[Index], Index] | None = None,
+        cotangent: NDArray[np.float64] | None = None,
+        true_vjp: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
     ) -> None:
-        """Compares arrays of one shape, as `element` does; `place` maps their indices to those that are reported."""
+        """Compares arrays of one shape, as `element` does.
+
+        Args:
+            got: torch's numbers.
+            true: the true ones.
+            bound: how far apart they may be by rounding.
+            loose: up to this far they may be by cancellation.
+            what: who gives the numbers, for a mismatch.
+            place: maps indices of the arrays to those that are reported.
+            cotangent: what the numbers are the VJP of; None for partials. Evidence, as is the next.
+            true_vjp: gives the true numbers for another cotangent.
+        """
         with np.errstate(all="ignore"):
             error = np.abs(true - got).astype(np.float64)
         good = error <= bound
@@ -185,7 +228,14 @@ class Comparison:
             errors = np.where(good, error / spacing, -1.0)
             worst = np.unravel_index(int(errors.argmax()), errors.shape)
             self._keep(_placed(worst, place), float(got[worst]), float(true[worst]), float(errors[worst]))
+        self._ratios.see_good(true, bound, good)
         if not good.all():
+            finite = np.asarray(true, dtype=np.float64)
+            self._ratios.see(got, finite, bound)
+            bounds = np.broadcast_to(bound, got.shape)
+            found = Evidence(got=got, true=finite, bound=bounds, cotangent=cotangent, true_vjp=true_vjp)
+            if self.evidence is None or found.telling.sum() >= self.evidence.telling.sum():
+                self.evidence = found
             for where in _worst_first(error, bound, good):
                 cancelled = float(np.broadcast_to(loose, good.shape)[where])
                 numbers = (float(got[where]), true[where], float(bound[where]))
@@ -193,15 +243,17 @@ class Comparison:
 
     def _undefined(self, index: Index | None, got: float, true: float, bound: float) -> None:
         beyond = abs(true) > torch.finfo(self.dtype).max or not math.isfinite(bound)
+        dtype = _name(self.dtype)
         if math.isnan(true) and math.isnan(got):
-            self.note("undefined at these inputs: NaN on both sides")
+            self.note("undefined: NaN on both sides: torch gives nan, and there is no true value", "undefined")
             self._keep(index, got, true, 0.0)
         elif math.isnan(true):
-            self.doubt(f"undefined at these inputs (NaN); torch gives {got:g}")
+            self.doubt(f"undefined: torch gives {got:g} where there is no true value", "undefined")
         elif math.isinf(got) and math.isfinite(true) and beyond and (got > 0) == (true > 0):
-            self.note(f"overflow of {_name(self.dtype)}: torch gives {got:g}")
+            self.note(f"undefined in {dtype}: torch gives {got:g}, an overflow of the true value {true:.4g}", "undefined")
         elif not math.isfinite(bound) and math.isfinite(true):
-            self.doubt(f"torch gives {got:g}: overflow or cancellation in {_name(self.dtype)} on the way to {true:g}")
+            why = f"overflow or cancellation in {dtype} on the way"
+            self.doubt(f"undefined in {dtype}: torch gives {got:g}, the true value is {true:.4g}; {why}", "undefined")
         else:
             self._fail(index, got, true, math.inf, math.inf, "")
 
@@ -232,6 +284,16 @@ def _ratio(got: float, true: float) -> str:
     if not true or not math.isfinite(got / true):
         return ""
     return f" (ratio {got / true:.6g})"
+
+
+def _cancellation(got: float, true: float, dtype: torch.dtype) -> str:
+    digits = math.log10(1 / torch.finfo(dtype).eps)
+    error = abs(got - true) / max(abs(got), abs(true))
+    kept = max(0.0, -math.log10(error)) if error else digits
+    return (
+        f"cancellation in {_name(dtype)}: {kept:.0f} of {digits:.0f} digits are left; torch gives {got:.4g}, "
+        f"the true value is {true:.4g}"
+    )
 
 
 def _placed(index: Any, place: Callable[[Index], Index] | None) -> Index | None:

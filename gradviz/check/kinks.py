@@ -35,7 +35,7 @@ def kinked_elements(
     comparison.kinks |= dict.fromkeys(true.kinks)
     names = ", ".join(true.kinks)
     taken = np.unique(got[kink])
-    comparison.note(f"on a kink ({names}) at {int(kink.sum())} of {kink.size}: torch takes {_listed(taken)}")
+    comparison.note(f"on a kink ({names}) at {int(kink.sum())} of {kink.size}: torch takes {_listed(taken)}", "kink")
     with np.errstate(all="ignore"):
         doubtful = kink & ~(np.abs(true.value - got) <= true.bound)
     if not doubtful.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,7 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
                 else:
                     bound = exact.bound + composed.coarse * abs(float(exact.value))
                     comparison.element(index or None, number, exact.value, bound)
-                    if row.kinks:
+                    if row.kinks and math.isfinite(number):
                         comparison.on_kink(index or None, number, row.kinks)
             comparison.checked = comparison.total = got.size
             if not got.size:
@@ -75,6 +76,9 @@ def _judge_on_kink(
     low, high = min(sides), max(sides)
     if is_between(got, (low, high)):
         comparison.on_kink(index or None, got, kinks, (low, high))
-    else:
+    elif math.isfinite(got):
         sides_text = f"the one-sided derivatives are {low:.4g} and {high:.4g}"
-        comparison.doubt(f"on a kink ({', '.join(kinks)}), where torch takes {got:.4g}; {sides_text}")
+        comparison.doubt(f"on a kink ({', '.join(kinks)}), where torch takes {got:.4g}; {sides_text}", "kink")
+    else:
+        sides_text = f"the true derivative is {sides[0]:.4g} to the left and {sides[1]:.4g} to the right"
+        comparison.doubt(f"undefined ({', '.join(kinks)}): torch gives {got:g}; {sides_text}", "undefined")

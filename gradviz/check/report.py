@@ -17,6 +17,7 @@ from gradviz.graph import Edge
 
 Verdict = Literal["match", "mismatch", "unverified"]
 Method = Literal["symbolic", "numeric", ""]
+Finding = Literal["wrong", "rounding", "cancellation", "kink", "undefined", ""]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,9 @@ class Checked:
         checked: how many elements were compared one by one.
         total: of how many. Elements of a Jacobian's diagonal for an elementwise function, else of the whole Jacobian.
         dtype: of torch's number.
+        finding: what the numbers show: "wrong" for a mismatch; "rounding" of the dtype; "cancellation", where rounding left
+            torch's number far from the true one; "kink", where torch chose a subgradient; "undefined", where one of the
+            numbers is NaN or infinite; "" where both are the same, or nothing was compared.
         how: what was done, where not every element was compared with sympy's.
         reason: why not verified, what is wrong, or what to know about a match (a kink); "" otherwise.
     """
@@ -51,6 +55,7 @@ class Checked:
     checked: int = 0
     total: int = 0
     dtype: torch.dtype = torch.float64
+    finding: Finding = ""
     how: str = ""
     reason: str = ""
 
@@ -68,6 +73,7 @@ class Checked:
             "checked": self.checked,
             "total": self.total,
             "dtype": str(self.dtype).removeprefix("torch."),
+            "finding": self.finding,
             "how": self.how,
             "reason": self.reason,
         }
@@ -205,8 +211,8 @@ class CheckReport:
 
         Keys: `ok`, `verified`, `summary`, `seed`, `remarks`, and the lists `edges`, `nodes`, `leaves`, `sums`, whose items
         have the attributes of `EdgeCheck`, `NodeCheck`, `LeafCheck` and `SumCheck`: `name`, `verdict`, `method`, `formula`,
-        `autograd`, `reference`, `index`, `error_ulp`, `checked`, `total`, `dtype`, `how`, `reason`; edges also `edge`
-        ([tail, head, key]) and `source`, the others `node`, sums also `contributions`.
+        `autograd`, `reference`, `index`, `error_ulp`, `checked`, `total`, `dtype`, `finding`, `how`, `reason`; edges also
+        `edge` ([tail, head, key]) and `source`, the others `node`, sums also `contributions`.
         """
         return {
             "ok": self.ok,

@@ -89,7 +89,10 @@ def _settled_on_kinks(
     with np.errstate(all="ignore"):
         doubtful = ~(np.abs(got - true) <= bound) & np.isfinite(got)
     if not doubtful.any():
-        comparison.note(f"on a kink ({names}), where torch takes what sympy takes")
+        finite = np.unique(got[np.isfinite(got)])[:3]  # of the others is told that they are undefined
+        if finite.size:
+            taken = ", ".join(f"{number:.4g}" for number in finite)
+            comparison.note(f"on a kink ({names}), where torch takes {taken}", "kink")
         return true
     settled = true.copy()
     for flat in np.flatnonzero(doubtful)[:_KINKED_ELEMENTS]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from gradviz.check.clues import add_clues, add_lost
 from gradviz.check.composed import MAX_LEAF_ELEMENTS, is_small, leaf_elements
 from gradviz.check.custom import check_composed
 from gradviz.check.differences import check_by_differences
@@ -144,6 +145,8 @@ class _Run:
                 check_contribution(head, edge)
         except PartialError as missing:
             _doubt(head.edges, str(missing))
+        for edge in head.edges:
+            add_clues(self.graph, head, edge)
 
     def _edge_check(self, head: HeadUnderCheck, edge: EdgeUnderCheck) -> EdgeCheck:
         return EdgeCheck(
@@ -178,6 +181,7 @@ class _Run:
                 yield LeafCheck(node=node, name=name, verdict="unverified", reason=OUT_OF_TIME)
             return
         for found in check_leaves(self.graph):
+            add_lost(self.graph, found.comparison)
             name = self.graph.nodes[found.node]["name"]
             yield LeafCheck(node=found.node, name=name, formula=found.formula, **_fields(found.comparison))
 
@@ -229,6 +233,7 @@ def _fields(comparison: Comparison) -> dict[str, Any]:
         "checked": comparison.checked,
         "total": comparison.total,
         "dtype": comparison.dtype,
+        "finding": comparison.finding,
         "how": comparison.how,
         "reason": comparison.reason,
     }

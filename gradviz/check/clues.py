@@ -1,0 +1,57 @@
+"""What is told beside a verdict: which slip makes such numbers, and where their digits were lost."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradviz.check.cancellation import lost_in_formula, lost_in_graph
+from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
+from gradviz.check.judge import Comparison, as_array
+from gradviz.check.slips import likely_slip
+from gradviz.graph import GradGraph
+from gradviz.symbolic import local_formula, method_of
+
+
+def add_clues(graph: GradGraph, head: HeadUnderCheck, edge: EdgeUnderCheck) -> None:
+    """To an edge that is wrong or has lost digits."""
+    comparison = edge.comparison
+    if comparison.evidence is not None and comparison.is_wrong:
+        tail = graph.output_name(edge.edge[0], edge.use.output)
+        comparison.slip = likely_slip(comparison.evidence, tail, _values_around(graph, head))
+    elif comparison.finding == "cancellation":
+        comparison.lost = _lost_in_partial(graph, head, edge)
+
+
+def add_lost(graph: GradGraph, comparison: Comparison) -> None:
+    """To a whole gradient that has lost digits."""
+    if comparison.finding == "cancellation":
+        comparison.lost = lost_in_graph(graph)
+
+
+def _values_around(graph: GradGraph, head: HeadUnderCheck) -> dict[str, NDArray[np.float64]]:
+    """The arguments and the results of a node, by name; arguments first."""
+    values = {
+        graph.output_name(use.edge[0], use.output): graph.value(use.edge[0], use.output)
+        for use in graph.arguments_of(head.node)
+    }
+    values |= {graph.output_name(head.node, place): value for place, value in head.outputs.items()}
+    return {name: as_array(value) for name, value in values.items() if value is not None and not value.is_complex()}
+
+
+def _lost_in_partial(graph: GradGraph, head: HeadUnderCheck, edge: EdgeUnderCheck) -> str:
+    """In the formula of an elementwise call, at the element that is shown."""
+    call, place = head.call, next(iter(edge.partials))
+    index = edge.comparison.index or ()
+    shape = head.shape(place)
+    if call is None or method_of(call.overload) != "pointwise" or len(index) < len(shape):
+        return ""
+    output = graph.output_name(head.node, place)
+    formula = local_formula(call, edge.position, graph.argument_names(head.node), output)
+    if formula is None:
+        return ""
+    numbers = {
+        name: float(np.broadcast_to(value, shape)[index[: len(shape)]])
+        for name, value in _values_around(graph, head).items()
+    }
+    return lost_in_formula(formula, numbers)

@@ -1,0 +1,48 @@
+"""The ratio of wrong numbers and true ones, where it is one and the same everywhere."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TELLING = 100
+"""A number of at least so many times its bound on rounding is large enough for a ratio to mean something."""
+_SAME_RATIO = 1e-6
+_MULTIPLES = {0.5: "half of", 2.0: "twice", 1 / 3: "a third of", 3.0: "three times", -1.0: "minus"}
+
+
+class Ratios:
+    """Whether torch's numbers are one and the same multiple of the true ones wherever they were compared."""
+
+    def __init__(self) -> None:
+        self._low, self._high, self._noise = math.inf, -math.inf, 0.0
+        self._varies = False
+
+    def see_good(self, true: NDArray[np.longdouble], bound: NDArray[np.float64], good: NDArray[np.bool_]) -> None:
+        """Numbers that agree, unless both are 0, show that others are not all a multiple."""
+        if not self._varies:
+            self._varies = bool((good & (np.abs(true) > _TELLING * bound)).any())
+
+    def see(self, got: NDArray[np.float64], true: NDArray[np.float64], bound: NDArray[np.float64]) -> None:
+        """Numbers of which some do not agree."""
+        with np.errstate(all="ignore"):
+            telling = np.abs(true) > _TELLING * bound
+            ratios, noise = got / true, bound / np.abs(true)
+        self._varies |= not np.isfinite(got).all() or bool((~telling & ~(np.abs(got - true) <= bound)).any())
+        if telling.any():
+            self._low, self._high = min(self._low, ratios[telling].min()), max(self._high, ratios[telling].max())
+            self._noise = max(self._noise, float(noise[telling].max()))
+
+    def told(self) -> str:
+        """`autograd's is half of the true derivative: 0.5 everywhere`; "" where the ratio varies."""
+        ratio, spread = (self._low + self._high) / 2, self._high - self._low
+        if self._varies or not math.isfinite(ratio) or spread > 4 * max(1.0, abs(ratio)) * (self._noise + _SAME_RATIO):
+            return ""
+        if abs(ratio) < _SAME_RATIO:
+            return "autograd's is 0 everywhere"
+        for number, words in _MULTIPLES.items():
+            if math.isclose(ratio, number, rel_tol=1e-4, abs_tol=1e-9):
+                return f"autograd's is {words} the true derivative: {number:.4g} everywhere"
+        return f"autograd's is {ratio:.6g} times the true derivative everywhere"

@@ -1,0 +1,287 @@
+"""From wrong numbers beside the true ones to the slip that makes these of those: a factor, a sign, a transposition, ..."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+_NEAR = 1e-6
+_COARSE = 2.0**-7
+_ENOUGH = 3
+"""From so many numbers on, a pattern among them is no accident."""
+_FACTORS = {2.0: "2", 3.0: "3", 4.0: "4", math.pi: "π", 2 * math.pi: "2π", math.sqrt(2): "√2", math.log(2): "log(2)"}
+_FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "sin": (np.sin, np.cos),
+    "cos": (np.cos, lambda x: -np.sin(x)),
+    "exp": (np.exp, np.exp),
+    "log": (np.log, lambda x: 1 / x),
+    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), lambda x: np.exp(-x) / (1 + np.exp(-x)) ** 2),
+    "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
+    "square": (np.square, lambda x: 2 * x),
+    "cube": (lambda x: x**3, lambda x: 3 * x**2),
+}
+"""name -> function and derivative, of those that people confuse."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Torch's numbers beside the true ones, some of which are wrong.
+
+    Attributes:
+        got: torch's.
+        true: the true ones, of the same shape.
+        bound: how far apart they may be.
+        cotangent: what they are the VJP of; None for partials.
+        true_vjp: gives the true numbers for another cotangent.
+    """
+
+    got: Array
+    true: Array
+    bound: Array
+    cotangent: Array | None = None
+    true_vjp: Callable[[Array], Array] | None = None
+
+    def same(self, one: Array, other: Array) -> bool:
+        """Whether the numbers agree, all of them, as well as these can."""
+        return bool(np.all(np.abs(one - other) <= 4 * self.bound + _NEAR * np.abs(other)))
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        return ~(np.abs(self.got - self.true) <= self.bound)
+
+    @property
+    def telling(self) -> NDArray[np.bool_]:
+        """Where the true number is large enough for a ratio to mean something."""
+        return np.asarray(np.abs(self.true) > np.maximum(100 * self.bound, np.finfo(np.float64).tiny))
+
+    @property
+    def ratios(self) -> Array:
+        """Torch's by the true ones, where that is telling."""
+        return np.asarray(self.got[self.telling] / self.true[self.telling])
+
+
+def likely_slip(evidence: Evidence, tail: str, values: Mapping[str, Array]) -> str:
+    """What was probably done wrong; "" where nothing known explains the numbers.
+
+    Args:
+        evidence: the numbers.
+        tail: the name of the value that the derivative is with respect to.
+        values: it and the other values around, by name.
+
+    >>> true = np.array([[1.0, 2.0], [3.0, 5.0]])
+    >>> def slip(got):
+    ...     return likely_slip(Evidence(got=got, true=true, bound=1e-12 + 0 * true), "x", {"x": true})
+    >>> slip(-true), slip(true / 2), slip(true.T)
+    ('wrong sign', 'missing factor 2', 'transposed')
+    """
+    if not (np.isfinite(evidence.got).all() and np.isfinite(evidence.true).all()):
+        return ""
+    with np.errstate(all="ignore"):
+        for told in _explanations(evidence, tail, values):
+            if told:
+                return told
+    return ""
+
+
+def _explanations(evidence: Evidence, tail: str, values: Mapping[str, Array]) -> Iterator[str]:
+    """From the plainest on."""
+    if evidence.telling.any():
+        yield "" if evidence.got.any() else "no gradient at all: a detached branch, or a forgotten term"
+        yield _constant_factor(evidence)
+    else:
+        yield "a gradient where there is none"
+    if evidence.got.size < _ENOUGH:
+        return
+    yield _transposed(evidence)
+    yield _missing_sum(evidence)
+    yield _elsewhere(evidence)
+    yield _clamped(evidence)
+    yield _added(evidence)
+    yield _lost_signs(evidence)
+    yield _rounded(evidence)
+    yield _factor_of(evidence, values)
+    yield _other_function(evidence, tail, values)
+    yield _some_only(evidence, tail, values)
+
+
+def _constant_factor(evidence: Evidence) -> str:
+    ratios = evidence.ratios
+    if not evidence.same(evidence.got, evidence.true * ratios[0]):
+        return ""
+    ratio = float(ratios[0])
+    sign = "wrong sign" if ratio < 0 else ""
+    factor = _factor(abs(ratio), evidence)
+    return " and ".join(part for part in (sign, factor) if part)
+
+
+def _factor(ratio: float, evidence: Evidence) -> str:
+    for number, name in _FACTORS.items():
+        if math.isclose(ratio, number, rel_tol=_NEAR):
+            return f"a factor {name} too much"
+        if math.isclose(ratio, 1 / number, rel_tol=_NEAR):
+            return f"missing factor {name}"
+    shapes = [evidence.got.shape, () if evidence.cotangent is None else evidence.cotangent.shape]
+    for count in {count for shape in shapes for count in (*shape, math.prod(shape)) if count > 1}:
+        if math.isclose(ratio, 1 / count, rel_tol=_NEAR):
+            return f"divided by {count}, a number of elements: a mean in place of a sum"
+        if math.isclose(ratio, count, rel_tol=_NEAR):
+            return f"multiplied by {count}, a number of elements: a sum in place of a mean"
+    return ""
+
+
+def _transposed(evidence: Evidence) -> str:
+    true = evidence.true
+    square = true.ndim > 1 and true.shape[-1] == true.shape[-2]
+    return "transposed" if square and evidence.same(evidence.got, true.swapaxes(-1, -2)) else ""
+
+
+def _missing_sum(evidence: Evidence) -> str:
+    """Whether only one slice of the result's cotangent is in it: the others were to be added, a broadcast's sum."""
+    cotangent, true_vjp = evidence.cotangent, evidence.true_vjp
+    if cotangent is None or true_vjp is None:
+        return ""
+    for dim, size in enumerate(cotangent.shape):
+        for place in (0, size - 1) if size > 1 else ():
+            part = np.zeros_like(cotangent)
+            slot = (slice(None),) * dim + (place,)
+            part[slot] = cotangent[slot]
+            if evidence.same(evidence.got, true_vjp(part)):
+                return f"missing sum over dimension {dim} of the result, which was broadcast: only element {place} is in it"
+    return ""
+
+
+def _elsewhere(evidence: Evidence) -> str:
+    """The right numbers, shifted, reversed or in another order; what is shifted in at the border may be anything."""
+    got, true = evidence.got, evidence.true
+    tolerance = 4 * evidence.bound.max() + _NEAR * np.abs(true).max()
+    for dim in range(true.ndim):
+        for step in (1, -1) if true.shape[dim] > 2 else ():
+            inside = (slice(None),) * dim + (slice(1, None) if step == 1 else slice(None, -1),)
+            if np.all(np.abs(got - np.roll(true, step, dim))[inside] <= tolerance):
+                return f"off by one index along dimension {dim}"
+        if true.shape[dim] > 1 and np.all(np.abs(got - np.flip(true, dim)) <= tolerance):
+            return f"reversed along dimension {dim}"
+    if np.all(np.abs(got.ravel() - np.roll(true.ravel(), 1)) <= tolerance):
+        return "off by one index, counted over all elements"
+    if np.all(np.abs(np.sort(got.ravel()) - np.sort(true.ravel())) <= tolerance):
+        return "the right numbers at the wrong places"
+    return ""
+
+
+def _clamped(evidence: Evidence) -> str:
+    got, wrong = evidence.got, evidence.wrong
+    low, high = float(got.min()), float(got.max())
+    if low == high or wrong.sum() < 2 or not evidence.same(got, np.clip(evidence.true, low, high)):
+        return ""
+    limits = [f"{low:.4g} from below"] * bool((wrong & (got == low)).any())
+    limits += [f"{high:.4g} from above"] * bool((wrong & (got == high)).any())
+    return f"clamped at {' and '.join(limits)}"
+
+
+def _added(evidence: Evidence) -> str:
+    difference = float(np.median(evidence.got - evidence.true))
+    return f"{difference:.4g} is added everywhere" if evidence.same(evidence.got, evidence.true + difference) else ""
+
+
+def _lost_signs(evidence: Evidence) -> str:
+    if not evidence.same(np.abs(evidence.got), np.abs(evidence.true)):
+        return ""
+    if np.all(evidence.got >= 0):
+        return "the sign is lost: no element is negative"
+    return f"wrong sign at {int(evidence.wrong.sum())} of {evidence.got.size} elements"
+
+
+def _factor_of(evidence: Evidence, values: Mapping[str, Array]) -> str:
+    """Whether the ratio of torch's and the true numbers is one of the values around, or a function of one."""
+    ratios = evidence.ratios
+    if not _varies(ratios):
+        return ""
+    for name, factor in _candidates(evidence, values):
+        for sign, words in ((1, ""), (-1, "wrong sign and ")):
+            if _near(ratios, sign * factor):
+                return f"{words}a factor {name} too much"
+            if _near(ratios * factor, np.full_like(factor, sign)):
+                return f"{words}missing factor {name}"
+    return ""
+
+
+def _candidates(evidence: Evidence, values: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+    for name, value in _alike(evidence, values):
+        yield name, value
+        yield f"2·{name}", 2 * value
+        yield f"{name}²", value**2
+        yield f"(1 - {name})", 1 - value
+        yield f"(1 - {name}²)", 1 - value**2
+        for function, (of, _) in _FUNCTIONS.items():
+            if function not in ("square", "cube"):
+                yield f"{function}({name})", of(value)
+
+
+def _other_function(evidence: Evidence, tail: str, values: Mapping[str, Array]) -> str:
+    """Whether the derivative of one known function stands in place of that of another."""
+    ratios = evidence.ratios
+    at = dict(_alike(evidence, values)).get(tail)
+    if at is None or not _varies(ratios):
+        return ""
+    for right, (function, true) in _FUNCTIONS.items():
+        for other, (_, wrong) in _FUNCTIONS.items():
+            if other != right and _near(ratios * true(at), wrong(at)):
+                return f"the derivative of another function: as if {other}({tail}) stood in place of {right}({tail})"
+        if right != "exp" and _near(ratios * true(at), function(at)):
+            return f"{right}({tail}) itself in place of its derivative"
+    return ""
+
+
+def _alike(evidence: Evidence, values: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+    """The values of the evidence's shape, where ratios are telling."""
+    for name, value in values.items():
+        if value.shape == evidence.true.shape:
+            yield name, value[evidence.telling]
+
+
+def _rounded(evidence: Evidence) -> str:
+    """Right to a few digits everywhere: computed in a coarser dtype on the way."""
+    ratios = evidence.ratios
+    error = np.abs(ratios - 1).max(initial=0.0)
+    if not 0 < error < _COARSE or evidence.wrong.sum() < _ENOUGH or not _varies(ratios):
+        return ""
+    return f"right to {-math.log10(error):.0f} digits: computed in a coarser dtype on the way"
+
+
+def _some_only(evidence: Evidence, tail: str, values: Mapping[str, Array]) -> str:
+    """Which elements are wrong, where that is not all of them."""
+    wrong = evidence.wrong
+    right = ~wrong & evidence.telling
+    if not right.any():
+        return ""
+    if wrong.sum() == 1:
+        place = [int(item) for item in np.argwhere(wrong)[0]]
+        return f"wrong at element {place} only, the other {wrong.size - 1} are right"
+    same_shape = [(name, value) for name, value in values.items() if value.shape == wrong.shape]
+    same_shape.sort(key=lambda named: named[0] != tail)
+    for name, value in [*same_shape, ("the true derivative", evidence.true)]:
+        for word, there in (("negative", value < 0), ("positive", value > 0)):
+            if np.all(there[wrong]) and not np.any(there[right]):
+                return f"wrong where {name} is {word}, right elsewhere"
+    for dim in range(wrong.ndim):
+        others = tuple(place for place in range(wrong.ndim) if place != dim)
+        lines = np.flatnonzero(wrong.any(axis=others))
+        if len(lines) == 1 and wrong.shape[dim] > 1:
+            return f"wrong at index {int(lines[0])} of dimension {dim} only"
+    return f"wrong at {int(wrong.sum())} of {wrong.size} elements only"
+
+
+def _varies(ratios: Array) -> bool:
+    return len(ratios) >= _ENOUGH and bool(np.ptp(ratios) > _COARSE / 128 * np.abs(ratios).max())
+
+
+def _near(one: Array, other: Array) -> bool:
+    with np.errstate(all="ignore"):
+        return bool(np.all(np.abs(one - other) <= 1e-3 * np.abs(other) + 1e-9))

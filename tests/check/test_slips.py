@@ -1,0 +1,112 @@
+"""From wrong numbers beside true ones to the slip that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gradviz.check.ratios import Ratios
+from gradviz.check.slips import Evidence, likely_slip
+
+Array = NDArray[np.float64]
+RANDOM = np.random.default_rng(3)
+X = RANDOM.uniform(0.3, 2.0, (4, 4)) * np.where(RANDOM.uniform(size=(4, 4)) < 0.5, -1, 1)
+W = RANDOM.uniform(0.3, 2.0, (4, 4))
+COTANGENT = RANDOM.uniform(0.5, 1.0, (4, 4))
+TRUE = COTANGENT * np.cos(X) * W
+
+SLIPS: dict[str, tuple[Callable[[Array], Array], str]] = {
+    "sign": (lambda true: -true, "wrong sign"),
+    "half": (lambda true: true / 2, "missing factor 2"),
+    "double": (lambda true: true * 2, "a factor 2 too much"),
+    "minus half": (lambda true: -true / 2, "wrong sign and missing factor 2"),
+    "pi": (lambda true: true / np.pi, "missing factor π"),
+    "mean": (lambda true: true / 16, "divided by 16, a number of elements: a mean in place of a sum"),
+    "total": (lambda true: true * 16, "multiplied by 16, a number of elements: a sum in place of a mean"),
+    "nothing": (np.zeros_like, "no gradient at all: a detached branch, or a forgotten term"),
+    "transposed": (np.transpose, "transposed"),
+    "shifted": (lambda true: np.roll(true, 1, 0), "off by one index along dimension 0"),
+    "shifted with zeros": (lambda true: np.c_[np.zeros(4), true[:, :-1]], "off by one index along dimension 1"),
+    "reversed": (lambda true: true[:, ::-1], "reversed along dimension 1"),
+    "in another order": (lambda true: true[[2, 0, 3, 1]], "the right numbers at the wrong places"),
+    "clamped": (lambda true: true.clip(-0.02, 0.4), "clamped at -0.02 from below and 0.4 from above"),
+    "added": (lambda true: true + 0.25, "0.25 is added everywhere"),
+    "absolute": (np.abs, "the sign is lost: no element is negative"),
+    "missing w": (lambda true: true / W, "missing factor w"),
+    "w twice": (lambda true: true * W, "a factor w too much"),
+    "missing minus w": (lambda true: -true / W, "wrong sign and missing factor w"),
+    "missing sigmoid": (lambda true: true * (1 + np.exp(-W)), "missing factor sigmoid(w)"),
+    "exp": (
+        lambda true: COTANGENT * np.exp(X) * W,
+        "the derivative of another function: as if exp(x) stood in place of sin(x)",
+    ),
+    "itself": (lambda true: COTANGENT * np.sin(X) * W, "sin(x) itself in place of its derivative"),
+    "float16": (lambda true: true.astype(np.float16).astype(float), "computed in a coarser dtype on the way"),
+    "one": (lambda true: np.where(np.arange(16).reshape(4, 4) == 6, 0.1, true), "wrong at element [1, 2] only"),
+    "negative x": (lambda true: np.where(X < 0, true * 1.3 + 0.1, true), "wrong where x is negative, right elsewhere"),
+    "one row": (
+        lambda true: true * np.where(np.arange(4) == 2, RANDOM.uniform(2, 3, 4), 1)[:, None],
+        "at index 2 of dimension 0",
+    ),
+}
+
+
+def slip_of(got: Array, true: Array, cotangent: Array | None = None, **clues: Callable[[Array], Array]) -> str:
+    evidence = Evidence(got=got, true=true, bound=np.full(true.shape, 1e-12), cotangent=cotangent, **clues)
+    return likely_slip(evidence, "x", {"x": X, "w": W})
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_a_slip_is_called_by_its_name(name: str) -> None:
+    slip, words = SLIPS[name]
+    assert words in slip_of(slip(TRUE), TRUE)
+
+
+def test_numbers_that_nothing_explains_are_counted_only() -> None:
+    noise = np.random.default_rng(5).normal(size=(4, 4))
+    assert slip_of(TRUE + noise, TRUE) == ""
+    noise[::2] = 0
+    noise[:, ::2] = 0
+    assert slip_of(TRUE + noise, TRUE) == "wrong at 4 of 16 elements only"
+
+
+def test_only_one_slice_of_a_broadcast_result_is_a_missing_sum() -> None:
+    cotangent = np.random.default_rng(7).normal(size=(3, 4))
+
+    def true_vjp(given: Array) -> Array:
+        return given.sum(0)
+
+    said = slip_of(cotangent[0], true_vjp(cotangent), cotangent, true_vjp=true_vjp)
+    assert said == "missing sum over dimension 0 of the result, which was broadcast: only element 0 is in it"
+
+
+def test_a_gradient_where_there_is_none_is_said_to_be_one() -> None:
+    assert slip_of(np.ones((2, 2)), np.zeros((2, 2))) == "a gradient where there is none"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (0.5, "autograd's is half of the true derivative: 0.5 everywhere"),
+        (-1.0, "autograd's is minus the true derivative: -1 everywhere"),
+        (1.001, "autograd's is 1.001 times the true derivative everywhere"),
+        (0.0, "autograd's is 0 everywhere"),
+    ],
+)
+def test_a_ratio_that_is_the_same_everywhere_is_told(ratio: float, words: str) -> None:
+    ratios = Ratios()
+    ratios.see(TRUE * ratio, TRUE, np.full(TRUE.shape, 1e-12))
+    assert ratios.told() == words
+
+
+def test_a_ratio_that_varies_is_not_told() -> None:
+    bound = np.full(TRUE.shape, 1e-12)
+    varying, partly, elsewhere = Ratios(), Ratios(), Ratios()
+    varying.see(TRUE * W, TRUE, bound)
+    partly.see(TRUE / 2, TRUE, bound)
+    partly.see_good(TRUE.astype(np.longdouble), bound, np.ones((4, 4), dtype=bool))
+    elsewhere.see(np.append(TRUE.ravel() / 2, 1.0), np.append(TRUE.ravel(), 0.0), np.full(17, 1e-12))
+    assert (varying.told(), partly.told(), elsewhere.told()) == ("", "", "")
