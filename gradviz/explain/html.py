@@ -47,7 +47,7 @@ def derivation_html(derivation: Derivation) -> str:
 def line_html(line: Line) -> str:
     """An equation as a displayed formula, a sentence as a paragraph."""
     if isinstance(line, Equation):
-        written = f"<math>{_sides(line.sides)}</math>"
+        written = f'<math displaystyle="true">{_sides(line.sides)}</math>'
         if line.shapes:
             written += f' <math class="shapes">{_sides(line.shapes)}</math>'
         if line.remark:
