@@ -73,7 +73,8 @@ class Comparison:
             return f"{head}: no difference"
         shown = [found.message for found in (self.first_value, self.first_cotangent) if found is not None]
         shown += [found.message for found in self.differences if found.what == "structure"]
-        return "\n".join([f"{head}: {len(self.differences)} differ", *shown])
+        count = sum(found.what != "structure" for found in self.differences)
+        return "\n".join([f"{head}: {count or 'none'} differ" if count != 1 else f"{head}: 1 differs", *shown])
 
 
 def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -> Comparison:
@@ -81,10 +82,12 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
     if rtol is not None and not rtol >= 0:
         raise InputError(f"rtol is {rtol}; accepted: 0 or more")
     tolerance = _tolerance(first, second) if rtol is None else rtol
-    pairs = list(zip(first, second, strict=False))
+    pairs = _pairs(first, second)
     structure = _first_structural(first, second, pairs)
     if structure is not None and structure.node is not None:
         pairs = pairs[: [one for one, _ in pairs].index(structure.node)]
+    if structure is not None and structure.node is None and set(first.leaves) != set(second.leaves):
+        pairs = []
     found: list[Difference] = []
     compared = skipped = 0
     backward = sorted(pairs, key=lambda pair: -1 if (place := first.nodes[pair[0]]["backward_order"]) is None else place)
@@ -104,6 +107,18 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
     return Comparison(differences=tuple(found), compared=compared, skipped=skipped, rtol=tolerance)
 
 
+def _pairs(first: GradGraph, second: GradGraph) -> list[tuple[int, int]]:
+    """Leaves by their names, all other nodes in their order."""
+    leaves = [(node, second.leaves[name]) for name, node in first.leaves.items() if name in second.leaves]
+    others = zip(_not_leaves(first), _not_leaves(second), strict=False)
+    return sorted([*leaves, *others])
+
+
+def _not_leaves(graph: GradGraph) -> list[int]:
+    leaves = set(graph.leaves.values())
+    return [node for node in graph if node not in leaves]
+
+
 def _tolerance(first: GradGraph, second: GradGraph) -> float:
     """A thousand roundings of the coarser dtype: what two orders of summation may differ by in a deep network."""
     dtypes = {data["dtype"] for graph in (first, second) for _, data in graph.nodes(data=True) if data["requires_grad"]}
@@ -111,6 +126,10 @@ def _tolerance(first: GradGraph, second: GradGraph) -> float:
 
 
 def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]) -> Difference | None:
+    alone = [f"{name!r}" for name in (*first.leaves, *second.leaves) if (name in first.leaves) != (name in second.leaves)]
+    if alone:
+        message = f"the graphs have different leaves: only one of them has {', '.join(alone[:5])}; nothing else is compared"
+        return Difference(what="structure", node=None, name="", source="", relative=float("inf"), message=message)
     for one, other in pairs:
         left, right = first.nodes[one], second.nodes[other]
         for attribute in ("kind", "op", "shape"):

@@ -11,6 +11,7 @@ from torch import Tensor
 from gradviz.check.formulas import edge_name
 from gradviz.errors import PartialError
 from gradviz.graph import GradGraph, Use
+from gradviz.moves import moved_as
 from gradviz.partials import LocalPartial
 from gradviz.symbolic import formula_text
 from gradviz.view.calls import call_text
@@ -124,6 +125,8 @@ def _edge_row(graph: GradGraph, use: Use) -> tuple[str, ...]:
         return (name, f"{CUT}{use.cut}", "", "")
     formula = use.partial.formula
     written = "" if formula is None else formula_text(formula)
+    if written == "1" and math.prod(use.partial.in_shape) > 1:  # said of one element, it would be read as the whole
+        written = moved_as(graph.nodes[use.edge[1]]["op"]) or written
     return (name, written, _number(use.partial), "" if use.contribution is None else _text(use.contribution))
 
 

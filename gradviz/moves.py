@@ -14,7 +14,7 @@ _MOVES = {
     "placement": {
         *("cat", "stack", "constant_pad_nd", "diag_embed", "reflection_pad1d", "reflection_pad2d", "replication_pad1d"),
         *("replication_pad2d", "slice_scatter", "select_scatter", "diagonal_scatter", "scatter", "masked_scatter"),
-        *("index_fill", "copy_slices"),
+        "index_fill",
     },
 }
 

@@ -26,13 +26,23 @@ class Write(NamedTuple):
         if self.base.storage_offset():
             return ()
         view = next(call.tensor_arguments()).tensor
-        place = (list(view.shape), list(self.view.stride()), self.view.storage_offset())
+        place = (list(view.shape), list(self.view.stride()), int(self.view.storage_offset()))
+        taken = OpCall(overload=aten.as_strided.default, args=(self.before, *place), outputs=(view,))
+        return (taken, call, *self._put_back(call.outputs[0], place))
+
+    def _put_back(self, written: Tensor | None, place: tuple[list[int], list[int], int]) -> tuple[OpCall, ...]:
+        """The elements of the view scattered into those of the base, both in row-major order."""
+        if written is None:
+            return ()
+        count = self.base.numel()
+        layout = torch.empty_strided(self.base.shape, self.base.stride(), dtype=torch.int64, device=self.base.device)
+        positions = layout.copy_(torch.arange(count, device=layout.device).view(layout.shape)).as_strided(*place).reshape(-1)
+        with torch.no_grad():
+            flat, source = self.before.reshape(-1), written.reshape(-1)
+            scattered = flat.scatter(0, positions, source)
         return (
-            OpCall(overload=aten.as_strided.default, args=(self.before, *place), outputs=(view,)),
-            call,
-            OpCall(
-                overload=aten.as_strided_scatter.default,
-                args=(self.before, call.outputs[0], *place),
-                outputs=(self.after,),
-            ),
+            OpCall(overload=aten.reshape.default, args=(self.before, [-1]), outputs=(flat,)),
+            OpCall(overload=aten.reshape.default, args=(written, [-1]), outputs=(source,)),
+            OpCall(overload=aten.scatter.src, args=(flat, 0, positions, source), outputs=(scattered,)),
+            OpCall(overload=aten.reshape.default, args=(scattered, list(self.base.shape)), outputs=(self.after,)),
         )

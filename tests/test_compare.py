@@ -100,3 +100,17 @@ def test_a_saved_trace_is_compared_with_a_live_one(tmp_path: Path) -> None:
 def test_a_negative_tolerance_is_refused() -> None:
     with pytest.raises(gradviz.InputError, match="rtol is -1"):
         traced(model()).compare(traced(model()), rtol=-1)
+
+
+def test_leaves_are_compared_by_name() -> None:
+    found = gradviz.trace("x*y + y", x=2.0, y=3.0, device="cpu").compare(
+        gradviz.trace("y*x + x", x=2.0, y=3.0, device="cpu")
+    )
+    assert found.first_value is not None
+    assert found.first_value.name == "b"
+
+
+def test_graphs_with_other_leaves_are_not_compared() -> None:
+    found = gradviz.trace("x*y", x=2.0, y=3.0, device="cpu").compare(gradviz.trace("x*z", x=2.0, z=3.0, device="cpu"))
+    assert found.compared == 0
+    assert "only one of them has 'y', 'z'" in str(found)

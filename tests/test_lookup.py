@@ -268,3 +268,26 @@ def test_a_cotangent_that_a_hook_changed_is_told_to_be_that() -> None:
     y = x * 3
     y.register_hook(lambda cotangent: 10 * cotangent)
     assert "as where a hook changes it" in str(gradviz.trace(y * y).check())
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y, x: y[0].exp_(),
+        lambda y, x: y.__setitem__(0, 3 * x[1]),
+        lambda y, x: y[1:].mul_(x[:2]),
+        lambda y, x: y.__setitem__(slice(None, None, 2), 5.0),
+    ],
+    ids=["exp_", "item", "slice times", "constant"],
+)
+def test_a_write_to_a_part_is_verified_with_its_value_and_the_whole_gradient(write: Callable[[Tensor, Tensor], Any]) -> None:
+    def function(x: Tensor) -> Tensor:
+        y = x.sin()
+        y.mul_(2)
+        write(y, x)
+        return (y * y).sum()
+
+    graph = check_against_autograd(function)
+    report = graph.check()
+    assert report.verified, str(report)
+    assert len(report.leaves) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,24 @@ _LENGTH = 400
 _LARGEST_DENOMINATOR = 1000
 
 
-def closed_form(graph: GradGraph, leaf: str, index: Index) -> sp.Expr:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedForm:
+    """d(output)/d(leaf element), by sympy.
+
+    Attributes:
+        formula: in the elements of the leaves.
+        value: what it is at their values.
+        bound: how far rounding may take torch's number from it.
+        kinks: names of the kinks that the leaves lie on: there the formula holds on one side only.
+    """
+
+    formula: sp.Expr
+    value: float
+    bound: float
+    kinks: tuple[str, ...]
+
+
+def closed_form(graph: GradGraph, leaf: str, index: Index) -> ClosedForm:
     """sympy's derivative of the output with respect to one element of a leaf, in elements named `x`, `W_0_1`.
 
     Raises:
@@ -37,7 +55,9 @@ def closed_form(graph: GradGraph, leaf: str, index: Index) -> sp.Expr:
     shown = _derivative(expression, _element_name(leaf, index))
     if shown is None:
         raise NoRule("the formula would be too long to read")
-    return shown
+    row = composed.truth.vjp(composed.weights)
+    exact = row.partial(list(graph.leaves).index(leaf), index)
+    return ClosedForm(formula=shown, value=float(exact.value), bound=exact.bound, kinks=row.kinks)
 
 
 def closed_form_text(composed: Composed, leaf: str, index: Index) -> str:

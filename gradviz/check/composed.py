@@ -140,7 +140,9 @@ class _Flow:
                 if id(argument.tensor) in replaced
             }
             calls.append(with_tensors(call, changed) if changed else call)
-        return calls
+        # What follows reads the node's value: the very object, where the calls inside made an equal one.
+        same = {id(snapshot): self.value(node, place) for place, snapshot in head.made_inside().items()}
+        return [_with_outputs(call, same) for call in calls]
 
     def _arguments(self, node: int) -> dict[int, Tensor]:
         """Position -> the tail's value, or a constant of the same numbers where the gradient is cut."""
@@ -165,6 +167,13 @@ class _Flow:
         if all(new is old for new, old in zip(outputs, call.outputs, strict=True)):
             return call
         return OpCall(overload=call.overload, args=call.args, kwargs=call.kwargs, outputs=tuple(outputs))
+
+
+def _with_outputs(call: OpCall, same: dict[int, Tensor]) -> OpCall:
+    if not any(id(output) in same for output in call.outputs):
+        return call
+    outputs = tuple(output if output is None else same.get(id(output), output) for output in call.outputs)
+    return OpCall(overload=call.overload, args=call.args, kwargs=call.kwargs, outputs=outputs)
 
 
 def _coarse(call: OpCall) -> float:

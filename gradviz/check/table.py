@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from gradviz.check.report import Checked, CheckReport
+from gradviz.check.report import Checked, CheckReport, SumCheck
 
 _MARKS = {"match": "✓ match", "mismatch": "✗ MISMATCH", "unverified": "? unverified"}
 _FORMULA_WIDTH = 40
@@ -132,6 +132,8 @@ def _notes(report: CheckReport) -> str:
 
 
 def _where(entry: Checked) -> str:
+    if isinstance(entry, SumCheck):
+        return f"sum into {entry.name}"
     source = getattr(entry, "source", "")
     return f"{entry.name} ({source})" if source else entry.name
 

@@ -72,6 +72,7 @@ _SIGNS = {
 _ELEMENT = re.compile(r"\\mathrm\{(?P<name>[^{}\[\]]+)\[(?P<index>[\d, ]+)\]\}")
 _FROM_SUPERSCRIPT = {superscript: chr(plain) for plain, superscript in ((c, chr(s)) for c, s in SUPERSCRIPT.items())}
 _FROM_SUPERSCRIPT["⁻"] = "-"
+_FUNCTIONS = {"cos", "cosh", "exp", "log", "max", "min", "sin", "sinh", "tan", "tanh"}
 _TEXT_SIGNS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -211,11 +212,11 @@ def _words(text: str) -> str:
     found = ""
     for token in _WORD.finditer(text):
         if token["name"]:
-            found += _name(token["name"]) if token["name"] not in _SIGNS else _SIGNS[token["name"]]
+            found += _SIGNS.get(token["name"]) or _function_or_name(token["name"], text[token.end() :])
         elif token["power"]:
             found += f"^{{{''.join(_FROM_SUPERSCRIPT[sign] for sign in token['power'])}}}"
         elif token["space"]:
-            found += r"\ " if not found.endswith(" ") else ""
+            found += " "
         else:
             sign = token["sign"]
             found += _SIGNS.get(sign) or (rf"\{sign}" if sign in "#$%&" else sign)
@@ -225,6 +226,11 @@ def _words(text: str) -> str:
 def _name(text: str) -> str:
     """A name as a symbol; a sub-expression that serves as a name is written as one."""
     return formula_latex(sp.Symbol(text)) if re.fullmatch(r"[\w.]+", text) else _words(text)
+
+
+def _function_or_name(word: str, rest: str) -> str:
+    """`sin` before a parenthesis as LaTeX sets it; any other word as a symbol."""
+    return f"\\{word} " if word in _FUNCTIONS and rest.startswith("(") else _name(word)
 
 
 def _name_text(function: str) -> str:

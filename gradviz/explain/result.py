@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -10,7 +9,7 @@ import torch
 from gradviz.check import closed_form
 from gradviz.errors import GradvizError
 from gradviz.explain import sentences as say
-from gradviz.explain.terms import Derivative, Equation, Formula, Line, Name, Section, Term, total
+from gradviz.explain.terms import Derivative, Equation, Formula, Line, Name, Number, Section, Term, total
 from gradviz.explain.wanted import Wanted, amount, amount_of, without_repeats
 
 ROUNDINGS = 64
@@ -43,7 +42,9 @@ def _autograd(wanted: Wanted) -> Line:
     difference = float((paths.total - gradient).abs().max())
     largest = max([float(gradient.abs().max()), *(path.size for path in paths.top)])
     allowed = ROUNDINGS * torch.finfo(gradient.dtype).eps * len(wanted.between) * largest
-    if difference <= allowed or math.isnan(difference):
+    if not bool(torch.isfinite(gradient).all()):
+        return say.autograd_is_not_finite(sign, number)
+    if difference <= allowed:
         return say.same_as_autograd(sign, number)
     return say.not_as_autograd(sign, number, difference)
 
@@ -62,4 +63,10 @@ def _closed_form(wanted: Wanted) -> Iterator[Line]:
         yield say.not_composed(str(error))
         return
     sign = Derivative(wanted.sign.head, Name(wanted.name, index))
-    yield Equation(without_repeats([sign, Formula(found), amount(gradient[index])]))
+    number = float(gradient[index])
+    if found.kinks:
+        yield say.on_kink(sign, Formula(found.formula), found.kinks)
+        return
+    yield Equation(without_repeats([sign, Formula(found.formula), Number(found.value)]))
+    if not (abs(number - found.value) <= found.bound or number == found.value):
+        yield say.contradicted(sign, Number(number), Number(found.value))

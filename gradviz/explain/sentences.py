@@ -90,6 +90,26 @@ def not_as_autograd(sign: Term, number: Term, difference: float) -> Sentence:
     )
 
 
+def autograd_is_not_finite(sign: Term, number: Term) -> Sentence:
+    return ("autograd: ", sign, " = ", number, ", which is not finite: nothing can be compared")
+
+
+def on_kink(sign: Term, formula: Term, kinks: Sequence[str]) -> Sentence:
+    return ("sympy's closed form beside the kink (", ", ".join(kinks), "): ", sign, " = ", formula)
+
+
+def contradicted(sign: Term, found: Term, true: Term) -> Sentence:
+    return (
+        "This contradicts autograd, which found ",
+        sign,
+        " = ",
+        found,
+        " where sympy finds ",
+        true,
+        ": some local partial above is wrong; check() says which",
+    )
+
+
 def autograd_has_none() -> Sentence:
     return ("autograd has no gradient here, although the local partials lead here",)
 

@@ -71,7 +71,7 @@ ROOTS: Final = {"√": "sqrt", "∛": "cbrt"}
 _SIGNS: Final = {
     "!": "factorials are not supported",
     **dict.fromkeys("'′", "write A.T or transpose(A) for a transpose; give derivatives no mark"),
-    **dict.fromkeys("[]{}", "use parentheses ( ) to group, and x_1 for an index"),
+    **dict.fromkeys("[]{}", "use parentheses ( ) to group; for one element of a vector, dot(x, e) with e = (0, 1, 0)"),
     **dict.fromkeys("&∧∨", "for two conditions write one where inside another"),
     **dict.fromkeys("⊙∘", "write * for the elementwise product"),
     **dict.fromkeys("∑Σ", "write sum(x) for the sum of the elements"),

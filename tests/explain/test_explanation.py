@@ -220,3 +220,35 @@ def test_a_name_that_looks_like_markup_stays_text() -> None:
     name = next(iter(graph.leaves))
     assert "<script>" not in graph.explain(name).html
     assert Html().balanced(graph.explain(name).html)
+
+
+class Cube(torch.autograd.Function):
+    """x³, with 2x² for a derivative."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *cotangents: torch.Tensor) -> torch.Tensor:
+        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return cotangents[0] * 2 * x**2
+
+
+def test_the_closed_form_stands_beside_its_own_number_and_contradicts_a_wrong_backward() -> None:
+    text = str(gradviz.trace(lambda x: Cube.apply(x) * 2, 3.0).explain("x"))
+    assert "∂b/∂x = 6·x² = 54" in text
+    assert "This contradicts autograd, which found ∂b/∂x = 36 where sympy finds 54" in text
+
+
+def test_on_a_kink_the_closed_form_is_said_to_hold_beside_it() -> None:
+    text = str(gradviz.trace("max(x, y)", x=1.0, y=1.0, device="cpu").explain("x"))
+    assert "beside the kink (tie in maximum): ∂a/∂x = [x ≥ y]" in text
+    assert "[x ≥ y] = 0.5" not in text
+
+
+def test_a_gradient_that_is_not_finite_is_not_called_the_same() -> None:
+    text = str(gradviz.trace("sqrt(x)*x", x=0.0, device="cpu").explain("x"))
+    assert "which is not finite: nothing can be compared" in text
+    assert "the same to rounding" not in text
