@@ -128,7 +128,9 @@ def _extreme(node: sp.Piecewise) -> sp.Expr:
 
 
 def _bracket(argument: sp.Expr, *at_zero: sp.Expr) -> sp.Expr:
-    """Heaviside(y - x) as [x ≤ y]."""
+    """Heaviside(y - x) as [x < y] + [x = y]/2, which is what torch takes; [x ≤ y] beside a number, as clamp takes it."""
     negative = [term for term in sp.Add.make_args(argument) if term.could_extract_minus_sign()]
     left, right = -sp.Add(*negative), argument - sp.Add(*negative)
-    return sp.Piecewise((1, sp.Le(left, right)), (0, True))
+    if not left.free_symbols or not right.free_symbols:
+        return sp.Piecewise((1, sp.Le(left, right)), (0, True))
+    return sp.Piecewise((1, sp.Lt(left, right)), (0, True)) + sp.Piecewise((1, sp.Eq(left, right)), (0, True)) / 2

@@ -84,7 +84,7 @@ def probe_whole_map(edge: EdgeUnderCheck, call: OpCall, place: int, cotangent: T
         comparison.step("the whole map was not probed: differences are not accurate at these inputs")
     elif abs(got - true) > allowed:
         comparison.method = comparison.method or "numeric"
-        comparison.element(None, got, true, allowed, what="along a random direction torch")
+        comparison.element(None, got, true, allowed, of="slope")
     else:
         comparison.method = comparison.method or "numeric"
         comparison.step("whole map probed by differences")
@@ -155,7 +155,7 @@ def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan
         bound = float(error.sum()) * 4 + size * max(1e-8, _rounding(comparison.dtype))
         comparison.method = "numeric"
         loose = _loose(call, place) * math.sqrt(slope.size)
-        comparison.element(None, got, true, bound, loose=loose, what="along a random direction torch")
+        comparison.element(None, got, true, bound, loose=loose, of="slope")
     comparison.step(f"by central differences in float64 along {DIRECTIONS} random directions")
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.ratios import Ratios
-from gradviz.check.report import Finding, Method, Verdict
+from gradviz.check.report import Finding, Method, Quantity, Verdict
 from gradviz.check.slips import Evidence
 
 Index = tuple[int, ...]
@@ -25,6 +25,8 @@ LOST_ULP = 2.0**10
 """From so many units in the last place on, an error that rounding explains is told: three decimal digits are gone."""
 CANCELLED = 64
 """Up to so many units of u, of the size of the output, a right formula may be off where it cancels."""
+
+_GIVEN: dict[Quantity, str] = {"": "", "VJP": "for a whole cotangent ", "slope": "along a random direction "}
 
 
 def ulp(value: float, dtype: torch.dtype) -> float:
@@ -76,6 +78,7 @@ class Comparison:
         self.error_ulp = 0.0
         self.index: Index | None = None
         self.autograd: float | None = None
+        self.quantity: Quantity = ""
         self.reference: float | None = None
         self._wrong = -1.0
         self._wrong_text = ""
@@ -161,7 +164,15 @@ class Comparison:
         self._wrong_text = self._wrong_text or text
 
     def element(
-        self, index: Index | None, got: float, true: Any, bound: float, *, loose: float = 0.0, what: str = ""
+        self,
+        index: Index | None,
+        got: float,
+        true: Any,
+        bound: float,
+        *,
+        loose: float = 0.0,
+        what: str = "torch",
+        of: Quantity = "",
     ) -> None:
         """Compares one number.
 
@@ -172,19 +183,20 @@ class Comparison:
             bound: how far apart they may be by rounding.
             loose: up to this far they may be by cancellation: then nothing is claimed.
             what: who gives the number, for a mismatch.
+            of: what the number is an element of.
         """
         value = float(true)
         if got == value and math.isinf(got):
             self.note(f"undefined: infinite on both sides: torch gives {got:g}, and so is the true value", "undefined")
-            self._keep(index, got, value, 0.0)
+            self._keep(index, got, value, 0.0, of)
             return
         if math.isnan(value) or math.isnan(got) or math.isinf(value) or math.isinf(got):
-            self._undefined(index, got, value, bound)
+            self._undefined(index, got, value, bound, of)
             return
         error = abs(float(true - got))
         error_ulp = error / ulp(max(abs(value), abs(got)), self.dtype) if error else 0.0
         if error <= bound:
-            self._keep(index, got, value, error_ulp)
+            self._keep(index, got, value, error_ulp, of)
         elif not math.isfinite(bound):
             self.doubt(f"rounding in {_name(self.dtype)} leaves nothing to compare at these inputs", "rounding")
         elif error <= loose:
@@ -192,7 +204,7 @@ class Comparison:
             self.doubt(f"{text}: a right formula and a wrong one could give this", "cancellation")
         else:
             self._ratios.see(np.array([got]), np.array([value]), np.array([bound]))
-            self._fail(index, got, value, error_ulp, error / bound if bound else math.inf, what)
+            self._fail(index, got, value, error_ulp, error / bound if bound else math.inf, what, of)
 
     def elements(
         self,
@@ -201,7 +213,8 @@ class Comparison:
         bound: NDArray[np.float64],
         *,
         loose: NDArray[np.float64] | float = 0.0,
-        what: str = "",
+        what: str = "torch",
+        of: Quantity = "",
         place: Callable[[Index], Index] | None = None,
         cotangent: NDArray[np.float64] | None = None,
         true_vjp: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
@@ -214,6 +227,7 @@ class Comparison:
             bound: how far apart they may be by rounding.
             loose: up to this far they may be by cancellation.
             what: who gives the numbers, for a mismatch.
+            of: what the numbers are elements of.
             place: maps indices of the arrays to those that are reported.
             cotangent: what the numbers are the VJP of; None for partials. Evidence, as is the next.
             true_vjp: gives the true numbers for another cotangent.
@@ -226,8 +240,9 @@ class Comparison:
             kind = torch.finfo(self.dtype)
             spacing = np.maximum(np.ldexp(kind.eps, np.frexp(size)[1] - 1), kind.tiny * kind.eps)
             errors = np.where(good, error / spacing, -1.0)
-            worst = np.unravel_index(int(errors.argmax()), errors.shape)
-            self._keep(_placed(worst, place), float(got[worst]), float(true[worst]), float(errors[worst]))
+            largest = np.where(errors == errors.max(), size, -1.0)  # of equal errors, that of the largest number tells most
+            worst = np.unravel_index(int(largest.argmax()), errors.shape)
+            self._keep(_placed(worst, place), float(got[worst]), float(true[worst]), float(errors[worst]), of)
         self._ratios.see_good(true, bound, good)
         if not good.all():
             finite = np.asarray(true, dtype=np.float64)
@@ -239,14 +254,14 @@ class Comparison:
             for where in _worst_first(error, bound, good):
                 cancelled = float(np.broadcast_to(loose, good.shape)[where])
                 numbers = (float(got[where]), true[where], float(bound[where]))
-                self.element(_placed(where, place), *numbers, loose=cancelled, what=what)
+                self.element(_placed(where, place), *numbers, loose=cancelled, what=what, of=of)
 
-    def _undefined(self, index: Index | None, got: float, true: float, bound: float) -> None:
+    def _undefined(self, index: Index | None, got: float, true: float, bound: float, of: Quantity) -> None:
         beyond = abs(true) > torch.finfo(self.dtype).max or not math.isfinite(bound)
         dtype = _name(self.dtype)
         if math.isnan(true) and math.isnan(got):
             self.note("undefined: NaN on both sides: torch gives nan, and there is no true value", "undefined")
-            self._keep(index, got, true, 0.0)
+            self._keep(index, got, true, 0.0, of)
         elif math.isnan(true):
             self.doubt(f"undefined: torch gives {got:g} where there is no true value", "undefined")
         elif math.isinf(got) and math.isfinite(true) and beyond and (got > 0) == (true > 0):
@@ -255,19 +270,27 @@ class Comparison:
             why = f"overflow or cancellation in {dtype} on the way"
             self.doubt(f"undefined in {dtype}: torch gives {got:g}, the true value is {true:.4g}; {why}", "undefined")
         else:
-            self._fail(index, got, true, math.inf, math.inf, "")
+            self._fail(index, got, true, math.inf, math.inf, "torch", of)
 
-    def _keep(self, index: Index | None, got: float, true: float, error_ulp: float) -> None:
-        if not self._wrong_text and (self.autograd is None or error_ulp > self.error_ulp):
+    def _keep(self, index: Index | None, got: float, true: float, error_ulp: float, of: Quantity) -> None:
+        """Of the right numbers the one that tells most: of the derivative itself, with the largest error, large."""
+        if self._wrong_text:
+            return
+        shown = math.inf if self.reference is None else abs(self.reference)  # None: chosen on a kink
+        if self.autograd is None or (not of, error_ulp, abs(true)) > (not self.quantity, self.error_ulp, shown):
             self.index, self.autograd, self.reference, self.error_ulp = index, got, true, error_ulp
+            self.quantity = of
 
-    def _fail(self, index: Index | None, got: float, true: float, error_ulp: float, excess: float, what: str) -> None:
+    def _fail(
+        self, index: Index | None, got: float, true: float, error_ulp: float, excess: float, what: str, of: Quantity
+    ) -> None:
         if excess <= self._wrong:
             return
         self._wrong = excess
         self.index, self.autograd, self.reference, self.error_ulp = index, got, true, error_ulp
+        self.quantity = of
         where = "" if not index else f" at {list(index)}"
-        self._wrong_text = f"{what or 'torch'} gives {got:.9g}{where}, the true value is {true:.9g}{_ratio(got, true)}"
+        self._wrong_text = f"{_GIVEN[of]}{what} gives {got:.9g}{where}, the true value is {true:.9g}{_ratio(got, true)}"
 
 
 def _worst_first(error: NDArray[np.float64], bound: NDArray[np.float64], good: NDArray[np.bool_]) -> list[Any]:

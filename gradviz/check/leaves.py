@@ -53,7 +53,7 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
             comparison.checked = comparison.total = got.size
             if not got.size:
                 comparison.method = "symbolic"
-                comparison.note("it has no elements")
+                comparison.note("nothing to check: it has no elements")
                 continue
             formulas[name] = closed_form_text(composed, name, comparison.index or (0,) * len(shape))
     except FAILURES as error:

@@ -133,7 +133,7 @@ def _compare_off_diagonal(edge: EdgeUnderCheck, place: int, true: WideValues, pl
     with np.errstate(all="ignore"):
         value = true.value * weight
         bound = true.bound * np.abs(weight) + 4 * unit_roundoff(edge.comparison.dtype) * np.abs(value).astype(np.float64)
-    edge.comparison.elements(as_array(partial.vjp(cotangent)), value, bound, what="for a random cotangent torch")
+    edge.comparison.elements(as_array(partial.vjp(cotangent)), value, bound, of="VJP")
 
 
 def _broadcast_diagonal(
@@ -166,7 +166,7 @@ def _check_whole_vjp(
         comparison.note(f"on a kink: {', '.join(true.kinks)}")
     got = as_array(partial.vjp(cotangent))
     bound = np.where(true.kink, np.abs(got) + 1, true.bound) if true.kinks else true.bound
-    comparison.elements(got, true.value, bound, what="for a random cotangent torch")
+    comparison.elements(got, true.value, bound, of="VJP")
     if counts:
         comparison.checked += edge.in_numel
         comparison.total += edge.in_numel

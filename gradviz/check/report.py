@@ -17,6 +17,7 @@ from gradviz.graph import Edge
 
 Verdict = Literal["match", "mismatch", "unverified"]
 Method = Literal["symbolic", "numeric", ""]
+Quantity = Literal["", "VJP", "slope"]
 Finding = Literal["wrong", "rounding", "cancellation", "kink", "undefined", ""]
 
 
@@ -30,9 +31,11 @@ class Checked:
         method: "symbolic" (sympy's derivative at 50 digits), "numeric" (differences, or torch's own formulas in float64),
             "" where nothing could be compared.
         formula: the derivative or value as text, in the names of the graph; "" where no short one is known.
-        autograd: torch's number: the only one, or the one with the largest error.
+        autograd: torch's number: the only one, or the one with the largest error (of the derivative's elements, if known).
         reference: the true number there, rounded to float64.
         index: where that is: output index, then input index, for an edge; None for a single number.
+        quantity: "VJP" where the numbers are of the vector-Jacobian product of a whole cotangent, "slope" where they are
+            derivatives along a random direction; "" for elements of the derivative, or of the value, itself.
         error_ulp: how far apart they are, in units in the last place of the tensor's dtype.
         checked: how many elements were compared one by one.
         total: of how many. Elements of a Jacobian's diagonal for an elementwise function, else of the whole Jacobian.
@@ -51,6 +54,7 @@ class Checked:
     autograd: float | None = None
     reference: float | None = None
     index: tuple[int, ...] | None = None
+    quantity: Quantity = ""
     error_ulp: float = 0.0
     checked: int = 0
     total: int = 0
@@ -69,6 +73,7 @@ class Checked:
             "autograd": _json_number(self.autograd),
             "reference": _json_number(self.reference),
             "index": None if self.index is None else list(self.index),
+            "quantity": self.quantity,
             "error_ulp": _json_number(self.error_ulp),
             "checked": self.checked,
             "total": self.total,
@@ -211,8 +216,8 @@ class CheckReport:
 
         Keys: `ok`, `verified`, `summary`, `seed`, `remarks`, and the lists `edges`, `nodes`, `leaves`, `sums`, whose items
         have the attributes of `EdgeCheck`, `NodeCheck`, `LeafCheck` and `SumCheck`: `name`, `verdict`, `method`, `formula`,
-        `autograd`, `reference`, `index`, `error_ulp`, `checked`, `total`, `dtype`, `finding`, `how`, `reason`; edges also
-        `edge` ([tail, head, key]) and `source`, the others `node`, sums also `contributions`.
+        `autograd`, `reference`, `index`, `quantity`, `error_ulp`, `checked`, `total`, `dtype`, `finding`, `how`, `reason`;
+        edges also `edge` ([tail, head, key]) and `source`, the others `node`, sums also `contributions`.
         """
         return {
             "ok": self.ok,

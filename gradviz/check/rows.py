@@ -27,7 +27,7 @@ def compare_row(
     on_kink: OnKink | None,
     columns: Sequence[Index] | None = None,
     loose: float = 0.0,
-    what: str = "",
+    what: str = "torch",
 ) -> None:
     """Compares a row.
 

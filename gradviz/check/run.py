@@ -229,6 +229,7 @@ def _fields(comparison: Comparison) -> dict[str, Any]:
         "autograd": comparison.autograd,
         "reference": comparison.reference,
         "index": comparison.index,
+        "quantity": comparison.quantity,
         "error_ulp": comparison.error_ulp,
         "checked": comparison.checked,
         "total": comparison.total,

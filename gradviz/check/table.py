@@ -102,14 +102,15 @@ def _most_telling(entries: Sequence[Checked]) -> list[Checked]:
 
 
 def _row(entry: Checked) -> tuple[str, ...]:
-    place = "" if not entry.index else f" at {list(entry.index)}"
+    place = ("" if not entry.index else f" at {list(entry.index)}") + (f" of a {entry.quantity}" if entry.quantity else "")
+    is_chosen = entry.finding == "kink" and entry.autograd is not None and entry.reference is None
     return (
         entry.name,
         entry.formula,
-        _number(entry.autograd, entry.dtype) + place,
-        _number(entry.reference, entry.dtype),
-        _ulps(entry),
-        "" if not entry.total else "all" if entry.checked >= entry.total else f"{entry.checked} of {entry.total}",
+        _number(entry.autograd, entry.dtype) + place if entry.autograd is not None else "–",
+        "on a kink" if is_chosen else "–" if entry.reference is None else _number(entry.reference, entry.dtype),
+        "–" if entry.reference is None else _ulps(entry),
+        "–" if not entry.total else "all" if entry.checked >= entry.total else f"{entry.checked} of {entry.total}",
         _MARKS[entry.verdict],
     )
 

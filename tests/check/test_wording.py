@@ -28,7 +28,11 @@ def test_the_formula_of_a_maximum_gives_torchs_number_at_a_tie() -> None:
 
 @pytest.mark.parametrize(
     ("text", "formula"),
-    [("min(x, y, z)", "[x ≤ min(y, z)]"), ("2max(x, y, z)", "2·[x ≥ max(y, z)]"), ("min(x, max(y, z))", "")],
+    [
+        ("min(x, y, z)", "[x = min(y, z)]/2 + [x < min(y, z)]"),
+        ("2max(x, y, z)", "[x = max(y, z)] + 2·[x > max(y, z)]"),
+        ("min(x, max(y, z))", ""),
+    ],
 )
 def test_extremes_of_three_have_a_formula_without_nested_conditions_or_none(text: str, formula: str) -> None:
     report = checked(text, x=1.0, y=2.0, z=3.0)
@@ -61,7 +65,7 @@ def test_a_rounded_number_says_nothing_of_cancellation() -> None:
 def test_a_leaf_without_elements_is_nothing_to_worry_about() -> None:
     report = gradviz.trace(torch.zeros(0, 3, requires_grad=True).sum()).check()
     assert report.verified
-    assert report.leaves[0].reason == "it has no elements"
+    assert report.leaves[0].reason == "nothing to check: it has no elements"
 
 
 def test_the_summary_says_that_gradients_of_many_elements_are_not_composed() -> None:
@@ -70,6 +74,46 @@ def test_the_summary_says_that_gradients_of_many_elements_are_not_composed() -> 
     assert report.leaves == ()
     assert "not composed as a whole: the leaves have 15 elements, more than 12" in report.summary
     assert "not composed" not in checked("2x", x=1.0).summary
+
+
+def test_a_number_of_a_vector_jacobian_product_says_that_it_is_one() -> None:
+    x = torch.randn(30, 40, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    report = gradviz.trace(lambda x: x.T.exp().sum(), x).check()
+    assert report.edges[0].quantity == "VJP"
+    assert "of a VJP" in str(report)
+    assert report.edges[1].quantity == ""
+
+
+def test_of_numbers_that_are_all_exact_one_that_is_not_zero_is_shown() -> None:
+    x = torch.tensor([[0.0, 2.0], [3.0, 0.0]])
+    weight = torch.ones(2, requires_grad=True)
+    edge = gradviz.trace(lambda weight: (x @ weight).sum(), weight).check().edges[0]
+    assert (edge.autograd, edge.index) == (3.0, (1, 0))
+
+
+def test_a_cell_without_a_number_says_why() -> None:
+    at_a_tie = str(checked("max(x, y)", x=2.0, y=2.0)).splitlines()
+    assert "on a kink  –" in at_a_tie[2]
+    empty = str(gradviz.trace(torch.zeros(0, 3, requires_grad=True).sum()).check())
+    assert empty.splitlines()[2].count("–") == 4
+
+
+def test_an_undefined_derivative_says_what_torch_gives_and_what_is_true() -> None:
+    report = checked("x * sqrt(x)", x=0.0)
+    assert (report.edges[0].finding, report.edges[0].verdict) == ("undefined", "match")
+    assert "torch gives inf, and so is the true value" in report.edges[0].reason
+    assert (leaf(report, "x").finding, leaf(report, "x").verdict) == ("undefined", "unverified")
+    assert "torch gives nan; the true derivative is nan to the left" in leaf(report, "x").reason
+    nan = checked("log(x)", x=-1.0).nodes[0]
+    assert nan.reason == "undefined: NaN on both sides: torch gives nan, and there is no true value"
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "finding"),
+    [("relu(x)", 0.0, "kink"), ("tanh(x)", 20.0, "cancellation"), ("sqrt(x)", 0.0, "undefined"), ("2x", 1.0, "")],
+)
+def test_findings_are_told_apart(text: str, x: float, finding: str) -> None:
+    assert checked(text, x=x).edges[0].finding == finding
 
 
 def test_moved_elements_are_called_by_what_moved_them() -> None:
