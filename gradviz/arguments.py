@@ -17,7 +17,7 @@ from torch.autograd.graph import Node
 from gradviz.backward import Slots
 from gradviz.errors import TraceError
 from gradviz.lookup import Lookup
-from gradviz.nodes import forward_class, needed_arguments, op_of_node, output_metadata
+from gradviz.nodes import forward_class, needed_arguments, node_of, op_of_node, output_metadata
 from gradviz.opcall import OpCall, tensors_of
 
 Named = tuple[str, Tensor | None]
@@ -83,7 +83,7 @@ def arguments_of_custom(lookup: Lookup, node: Node, slots: Slots, inner: Mapping
     empty = [slot for slot in range(len(slots)) if slot not in edges]
     for tensor, snapshot in _read_from_outside(lookup, inner):
         own = next((slot for slot, (tail, output) in edges.items() if lookup.carries(tensor, tail, output)), None)
-        if own is None and tensor.grad_fn is node:  # written to by the forward, it stands for the result now
+        if own is None and node_of(tensor) is node:  # written to by the forward, it stands for the result now
             own = next((slot for slot in edges if snapshots[slot] is None), None)
         if own is not None:
             snapshots[own] = snapshot
@@ -109,7 +109,7 @@ def differentiable_places(node: Node, tensors: Sequence[Tensor | None]) -> tuple
     if len(candidates) == 1:
         return tuple(candidates)
     carrying = {
-        tensor.output_nr: place for place, tensor in enumerate(tensors) if tensor is not None and tensor.grad_fn is node
+        tensor.output_nr: place for place, tensor in enumerate(tensors) if tensor is not None and node_of(tensor) is node
     }
     if not candidates:
         raise TraceError(f"what {op_of_node(node)} returned is no plain tensor (nested, masked, ...): it cannot be traced")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,12 +16,13 @@ from gradviz.backward import AutogradGraph, Backward, autograd_graph, run_backwa
 from gradviz.collector import collector_paused
 from gradviz.draft import Draft, DraftEdge, DraftNode, Key, draft_of, is_autograd_node
 from gradviz.graph import GradGraph
-from gradviz.names import named_tensors, result_names
+from gradviz.names import Frames, named_tensors, result_names
 from gradviz.naming import Naming, TensorNames, UniqueNames, assigned_in_code
-from gradviz.nodes import output_metadata
+from gradviz.nodes import is_leaf, output_metadata
 from gradviz.outputs import differentiable_outputs, starting_cotangents
 from gradviz.partials import Head, LocalPartial
 from gradviz.record import Recorder, outputs_of
+from gradviz.unreached import lost_leaves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,8 @@ class _Writer:
             for name, output in zip(names, outputs_of(recorder.calls[index].result), strict=False)
         }
         self._modules = naming.modules()
+        self._roots = naming.roots()
+        self._lettered: set[Key] = set()
         self._used: dict[Key, set[int]] = {key: set() for key in draft.nodes}
         self._edges_into: dict[Key, list[DraftEdge]] = {key: [] for key in draft.nodes}
         for edge in draft.edges:
@@ -126,6 +130,7 @@ class _Writer:
         )
         graph.graph["leaves"] = {names[key]: number[key] for key in order if self._draft.nodes[key].kind == "leaf"}
         graph.graph["names"] = {name: number[key] for key, name in names.items()}
+        graph.graph["lost_leaves"] = self._lost_leaves()
         return graph
 
     def _ordered(self) -> list[Key]:
@@ -168,6 +173,7 @@ class _Writer:
         for key in order:
             if key not in names:
                 names[key] = unique.letter()
+                self._lettered.add(key)
         return names
 
     def _own_name(self, key: Key, node: DraftNode) -> str:
@@ -213,6 +219,10 @@ class _Writer:
             "outputs": used,
             "differentiable": node.differentiable,
             "module": self._module(node),
+            "training": self._training(node),
+            "root": self._roots.get(id(node.tensors[0]), "") if node.kind == "leaf" else "",
+            "is_named": key not in self._lettered,
+            "earlier_gradient": _earlier_gradient(node),
             "source": self._source(node),
             "call": node.call,
             "inner_calls": node.inner_calls,
@@ -248,8 +258,43 @@ class _Writer:
         module = self._recorder.calls[node.call_index].module if node.call_index is not None else None
         return "" if module is None else self._modules.get(id(module), type(module).__name__)
 
+    def _training(self, node: DraftNode) -> bool | None:
+        """Whether the module that made a call is in training mode; None outside of modules."""
+        module = self._recorder.calls[node.call_index].module if node.call_index is not None else None
+        return None if module is None else bool(module.training)
+
+    def _lost_leaves(self) -> dict[str, tuple[str, str, str, str]]:
+        """Leaves that the code knows and the graph does not hold: name -> (root, reason, op, source line)."""
+        leaves = [node.tensors[0] for node in self._draft.nodes.values() if node.kind == "leaf"]
+        held = {id(leaf) for leaf in leaves}
+        candidates = {
+            self._names.of_tensor(tensor): tensor
+            for tensor in self._names.tensors()
+            if is_leaf(tensor) and id(tensor) not in held
+        }
+        lost = lost_leaves(self._recorder, candidates, self._roots, [leaf for leaf in leaves if leaf is not None])
+        return {
+            name: (found.root, found.reason, found.op, self._call_source(found.call)) for name, found in lost.items()
+        }
+
+    def _call_source(self, index: int) -> str:
+        return "" if index < 0 else self._naming.source(self._recorder.calls[index].frames)
+
     def _source(self, node: DraftNode) -> str:
+        if node.kind == "leaf" and (made := self._made_leaves.get(id(node.tensors[0]))) is not None:
+            return self._naming.source(made)
         return "" if node.call_index is None else self._naming.source(node.frames)
+
+    @cached_property
+    def _made_leaves(self) -> dict[int, Frames]:
+        """Leaf -> where it was made, if that was recorded."""
+        return {
+            id(output): call.frames
+            for call in self._recorder.calls
+            if call.sequence < 0
+            for output in outputs_of(call.result)
+            if output is not None and is_leaf(output)
+        }
 
     def _assigned_names(self, node: DraftNode) -> tuple[str, ...]:
         """What the user's code assigns the result to: one name, or one for each output."""
@@ -297,6 +342,15 @@ class _Writer:
                     if waiting[tail] == 0:
                         order.append(tail)
         return {node: place for place, node in enumerate(order)}
+
+
+def _earlier_gradient(node: DraftNode) -> Tensor | None:
+    """The norm of what a leaf's `.grad` holds already, to which `.backward()` would add; None where there is nothing."""
+    leaf = node.tensors[0] if node.kind == "leaf" else None
+    if leaf is None or leaf.grad is None or leaf.device.type == "meta":
+        return None
+    norm: Tensor = leaf.grad.detach().norm()
+    return norm
 
 
 def _starting(places: list[tuple[int, int]], cotangents: list[Tensor]) -> dict[tuple[int, int], Tensor]:

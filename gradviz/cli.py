@@ -1,16 +1,15 @@
 """The command line: `gradviz trace TARGET` and `gradviz check TARGET`.
 
-Exit codes: 0 fine, 1 a check found a mismatch, 2 bad input. What is asked for goes to standard output, all else to standard
-error. `--json` prints one object: of `trace` as `gradviz.schema` describes it; of `check` the keys `schema`, `gradviz` and
-`target` of that schema and `check`, which is `CheckReport.to_dict()`. `trace --check --json` has the keys of both. The
-commands `gradviz explain` and `gradviz ops` stand in files of their own.
+Exit codes: 0 fine, 1 a mismatch or an error found, 2 bad input. What is asked for goes to standard output,
+all else to standard error. `--json` prints one object: of `trace` as `gradviz.schema` describes it; of `check` the keys
+`schema`, `gradviz` and `target` of that schema and `check`, which is `CheckReport.to_dict()`. `trace --check --json` has
+the keys of both. The commands `gradviz diagnose`, `explain` and `ops` stand in files of their own.
 
 What a command needs is imported when it runs, so that `--help` does not wait for sympy and Graphviz.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import sys
@@ -19,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gradviz.diagnose_command import diagnose_command
 from gradviz.errors import GradvizError
 from gradviz.explain_command import explain_command
 from gradviz.ops_command import ops_command
-from gradviz.target_command import TargetCommand, target_options
+from gradviz.target_command import TargetCommand, as_json, print_json, target_options
 
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
@@ -58,14 +58,13 @@ def main() -> None:
     TARGET is math text such as "x*y + sin(pi*x)", with a value for each variable given by --at, or file.py:name, a function
     without arguments that returns a scalar loss tensor or a triple (model, inputs, loss). "gradviz trace --help" tells more.
 
-    Exit codes: 0 fine, 1 a check found a mismatch, 2 bad input.
+    Exit codes: 0 fine, 1 a mismatch or an error found, 2 bad input.
     """
 
 
+main.add_command(diagnose_command)
 main.add_command(explain_command)
 main.add_command(ops_command)
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (its schema: gradviz/schema.py).")
 
 
 @main.command("trace", cls=TargetCommand)
@@ -168,11 +167,6 @@ def report_of(report: CheckReport) -> str:
 def columns() -> float:
     """How wide a table may become: as the terminal; what goes into a file or a pipe is never cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
-
-
-def print_json(document: dict[str, Any]) -> None:
-    """One object; the numbers in it are finite, so that any JSON reader takes it."""
-    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
 
 
 def exit_with(report: CheckReport | None) -> None:

@@ -30,7 +30,7 @@ from gradviz.arguments import (
 from gradviz.backward import AutogradGraph, Slots
 from gradviz.lookup import Lookup
 from gradviz.names import Frames
-from gradviz.nodes import forward_class, is_custom, is_torchs_own, op_of_node, output_metadata, sequence_number
+from gradviz.nodes import forward_class, is_custom, is_leaf, is_torchs_own, op_of_node, output_metadata, sequence_number
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.record import RecordedCall, Recorder, outputs_of
 from gradviz.writes import Write
@@ -153,7 +153,8 @@ class _Drafter:
 
     def node_behind(self, tensor: Tensor, index: int) -> tuple[Key, int]:
         """The node that call `index` gets `tensor` from, and which of its outputs it is; makes it where there is none."""
-        producer = self._lookup.producer(tensor, index)
+        # A leaf that is filled while the recorder listens, under no_grad, stays the leaf.
+        producer = None if is_leaf(tensor) else self._lookup.producer(tensor, index)
         if producer is not None:
             call = self._calls[producer]
             node = self._node_of_call.get(producer)
@@ -167,10 +168,10 @@ class _Drafter:
         value = self._recorder.versions.at(tensor, index - 1)
         key = ("tensor", id(value))
         if key not in self.draft.nodes:
-            is_leaf = tensor.requires_grad and tensor.is_leaf
+            kind = "leaf" if is_leaf(tensor) else "constant"
             self.draft.nodes[key] = DraftNode(
-                kind="leaf" if is_leaf else "constant",
-                priority=(_LEAF if is_leaf else _CONSTANT, len(self.draft.nodes), 0),
+                kind=kind,
+                priority=(_LEAF if kind == "leaf" else _CONSTANT, len(self.draft.nodes), 0),
                 values=(value,),
                 tensors=(tensor,),
                 requires_grad=tensor.requires_grad,

@@ -1,11 +1,13 @@
 """`GradGraph`: the traced graph as a `networkx.MultiDiGraph`, on which every networkx algorithm runs.
 
 Node attributes: `kind` ("leaf", "op", "constant"), `name`, `output_names`, `op`, `expression`, `value`, `value_missing`,
-`cotangent`, `shape`, `dtype`, `device`, `requires_grad`, `outputs`, `differentiable`, `module`, `source`, `call`,
-`inner_calls`, `backward_order`, `is_output`. Edge key: argument position. Edge attributes: `argument`, `output`,
-`partial`, `contribution`, `cut`. A call of which several outputs are used has tuples for `value`, `cotangent` and `shape`,
-one place per output of the call; `outputs` lists the places that are used, and an edge's `output` says which one it
-carries; `differentiable` lists the places that autograd counts as outputs of its node, in its order.
+`cotangent`, `shape`, `dtype`, `device`, `requires_grad`, `outputs`, `differentiable`, `module`, `training` (of that module),
+`root` (a leaf's outermost module), `is_named` (False where the name is a letter), `earlier_gradient` (the norm of what a
+leaf's `.grad` held), `source`, `call`, `inner_calls`, `backward_order`, `is_output`. Edge key: argument position. Edge
+attributes: `argument`, `output`, `partial`, `contribution`, `cut`. A call of which several outputs are used has tuples for
+`value`, `cotangent` and `shape`, one place per output of the call; `outputs` lists the places that are used, and an edge's
+`output` says which one it carries; `differentiable` lists the places that autograd counts as outputs of its node, in its
+order.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from gradviz.errors import CheckError, InputError, RenderError
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
     from gradviz.compare import Comparison
+    from gradviz.diagnose import Diagnosis
     from gradviz.explain import Explanation, Level
     from gradviz.partials import LocalPartial
     from gradviz.paths import Paths
@@ -227,6 +230,20 @@ class GradGraph(nx.MultiDiGraph):
         from gradviz.compare import compare
 
         return compare(self, other, rtol=rtol)
+
+    def diagnose(self, *, report: CheckReport | None = None) -> Diagnosis:
+        """What is wrong with this step, or worth a look: a list of findings, worst first, each with its line.
+
+        Args:
+            report: of a check of the whole graph; None checks only the edges into custom autograd.Functions.
+
+        >>> import gradviz
+        >>> print(gradviz.trace("log(x - x)", x=2.0, device="cpu").diagnose())  # doctest: +ELLIPSIS
+        error not-finite-value...
+        """
+        from gradviz.diagnose import diagnose
+
+        return diagnose(self, report=report)
 
     def view(
         self,

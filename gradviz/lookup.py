@@ -12,7 +12,7 @@ from torch.autograd.graph import Node
 
 from gradviz.backward import AutogradGraph
 from gradviz.names import Frames
-from gradviz.nodes import forward_code, sequence_number
+from gradviz.nodes import forward_code, node_of, sequence_number
 from gradviz.opcall import op_name, tensors_of
 from gradviz.record import Recorder, outputs_of
 from gradviz.writes import Write
@@ -37,7 +37,7 @@ class Lookup:
         return self._calls_by_node.get(node)
 
     def _returned_by(self, index: int, node: Node) -> bool:
-        return any(tensor is not None and tensor.grad_fn is node for tensor in outputs_of(self.calls[index].result))
+        return any(tensor is not None and node_of(tensor) is node for tensor in outputs_of(self.calls[index].result))
 
     def calls_of_forward(self, node: Node) -> Iterator[int]:
         """The calls that the forward of a custom Function made: its node is numbered right before the first of them."""
@@ -82,7 +82,7 @@ class Lookup:
         """Whether `tensor` now stands for this output of `node`."""
         if node in self.graph.variables:
             return self.graph.variables[node] is tensor
-        return tensor.grad_fn is node and tensor.output_nr == output
+        return node_of(tensor) is node and tensor.output_nr == output
 
     def values_before_writes(self, node: Node) -> dict[int, Tensor]:
         """Output number -> what a tensor held that stood for this output of `node` until it was written to."""
@@ -116,7 +116,7 @@ class Lookup:
             if not call.grad_enabled and call.overload._schema.is_mutable:
                 continue  # autograd does not see the write: the tensor keeps its node
             for tensor in outputs_of(call.result):
-                node = None if tensor is None else tensor.grad_fn
+                node = None if tensor is None else node_of(tensor)
                 if node is not None and self._may_have_made(call.overload, node):
                     found[node] = index
         for carried in self.recorder.versions.carried:
@@ -166,6 +166,6 @@ class Lookup:
         found: dict[Node, dict[int, Tensor]] = {}
         for call in self.calls:
             for tensor in outputs_of(call.result):
-                if tensor is not None and tensor.grad_fn is not None:
-                    found.setdefault(tensor.grad_fn, {})[tensor.output_nr] = tensor
+                if tensor is not None and (node := node_of(tensor)) is not None:
+                    found.setdefault(node, {})[tensor.output_nr] = tensor
         return found

@@ -51,6 +51,11 @@ class Naming:
                     paths.setdefault(id(parameter), full)
         return paths
 
+    def roots(self) -> dict[int, str]:
+        """id of each parameter -> the outermost module that holds it: its name, or its class where it has none."""
+        roots = root_modules({**self.inputs, **self.surroundings})
+        return {id(leaf): name or type(root).__name__ for name, root in roots.items() for leaf in root.parameters()}
+
     def source(self, frames: Frames) -> str:
         """The user's line that made a call, `file.py:12`: its innermost frame, or where `trace` was called."""
         if frames:

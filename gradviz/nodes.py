@@ -9,10 +9,29 @@ from types import CodeType
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node
 
 _TORCH = str(Path(torch.__file__).parent)
+
+
+def node_of(tensor: Tensor) -> Node | None:
+    """The autograd node that made a tensor; None for a leaf, a constant, and a view taken and written under no_grad.
+
+    Of such a view torch refuses to tell, since it cannot say whether the write was meant to be differentiated.
+    """
+    try:
+        return tensor.grad_fn
+    except RuntimeError as error:
+        if "no_grad mode" not in str(error):
+            raise
+        return None
+
+
+def is_leaf(tensor: Tensor) -> bool:
+    """Whether a tensor is one to differentiate by. A view of such a tensor taken under no_grad says so too, but is none."""
+    return tensor.requires_grad and tensor._base is None and tensor.is_leaf
 
 
 def is_custom(node: Node) -> bool:

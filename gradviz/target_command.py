@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
@@ -25,7 +26,7 @@ class TargetCommand(click.Command):
                 "Operators + - * / ^ @ (a matrix product), |x|, ||x||, A.T; 2x and wx are products; constants pi and e.",
                 f"Functions: {functions_text()}.",
             ),
-            "Exit codes": ("0 fine, 1 a check found a mismatch, 2 bad input.",),
+            "Exit codes": ("0 fine, 1 a mismatch or an error found, 2 bad input.",),
         }
         for title, paragraphs in sections.items():
             with formatter.section(title):
@@ -44,3 +45,11 @@ def target_options(command: Any) -> Any:
     ):
         command = option(command)
     return command
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (its schema: gradviz/schema.py).")
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One object; the numbers in it are finite, so that any JSON reader takes it."""
+    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
+from gradviz.nodes import node_of
+
 MAX_COPIED_BYTES = 2**20
 """Leaves up to this size are copied, so that the graph keeps their values through an optimizer step; larger ones are not."""
 
@@ -63,8 +65,8 @@ class Versions:
         with torch.no_grad():
             self._copies.setdefault(key, []).append(_copied(tensor))
             for sharing in (*self._whole.get(key, {}).values(), *self._used.pop(key, {}).values()):
-                if sharing.grad_fn is not None:
-                    self.carried.append(Carried(sharing.grad_fn, sharing.output_nr, sharing, time))
+                if (node := node_of(sharing)) is not None:
+                    self.carried.append(Carried(node, sharing.output_nr, sharing, time))
         if reshapes:  # as it looks at its storage now, it will not any more
             for ended in self._writes[key]:
                 self.at(tensor, ended - 1)

@@ -32,15 +32,17 @@ LAYERS = [
     ["writes"],
     ["lookup"],
     ["arguments"],
+    ["unreached"],
     ["draft"],
     ["build"],
     ["trace"],
     ["check"],
     ["view"],
+    ["diagnose"],
     ["explain", "render"],
     ["listing", "ops", "schema", "target", "testing"],
     ["target_command"],
-    ["explain_command", "ops_command"],
+    ["diagnose_command", "explain_command", "ops_command"],
     ["__main__", "app", "cli"],
 ]
 
@@ -48,6 +50,7 @@ LAYERS = [
 LAZY: dict[tuple[str, str], str] = {
     ("graph", "check"): "graph.check() is the public way to the check, which reads graphs",
     ("graph", "compare"): "graph.compare() is the public way to the comparison, which reads graphs",
+    ("graph", "diagnose"): "graph.diagnose() is the public way to findings, which are about graphs",
     ("graph", "saved"): "graph.save() is the public way to files, which hold graphs",
     ("graph", "paths"): "graph.paths() is the public way to them, and they read graphs",
     ("graph", "explain"): "graph.explain() is the public way to explanations, which read graphs",

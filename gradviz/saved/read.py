@@ -37,6 +37,10 @@ _NODE: dict[str, tuple[type, ...]] = {
     "outputs": (tuple,),
     "differentiable": (tuple,),
     "module": (str,),
+    "training": (bool, type(None)),
+    "root": (str,),
+    "is_named": (bool,),
+    "earlier_gradient": (Tensor, type(None)),
     "source": (str,),
     "call": (OpCall, type(None)),
     "inner_calls": (tuple,),
@@ -62,6 +66,7 @@ _GRAPH: dict[str, tuple[type, ...]] = {
     "starting_cotangents": (dict,),
     "leaves": (dict,),
     "names": (dict,),
+    "lost_leaves": (dict,),
 }
 
 
@@ -195,6 +200,10 @@ def _check_references(graph: GradGraph) -> None:
     for names in (graph.graph["leaves"], graph.graph["names"]):
         if not all(isinstance(name, str) and _is_node(graph, node) for name, node in names.items()):
             raise InputError("a name does not stand for a node")
+    for name, lost in graph.graph["lost_leaves"].items():
+        texts = (name, *lost) if isinstance(lost, tuple) and len(lost) == 4 else ()
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise InputError("a lost leaf is not told by texts")
     if not outputs or not all(_is_node(graph, node) for node in outputs):
         raise InputError("the graph has no output that is there")
     for place, cotangent in starting.items():

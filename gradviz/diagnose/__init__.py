@@ -1,0 +1,35 @@
+"""What is wrong with a traced step, and on which line: `graph.diagnose()` -> `Diagnosis`, a list of `Finding`.
+
+One analysis per file, each a function from `Readings` to findings, in the list `run.FINDERS`:
+
+    values        not_finite, cancellation, broadcasting, logits, log_of_softmax, reduction
+    gradients     no_gradient, leaf_replaced, unregistered, zero_gradient, not_finite_gradient, depth, underflow, sharing,
+                  earlier_gradient
+    layers        dead_units, saturation, rows, modes
+    the rest      wrong_backward, determinism
+
+The kinds, by severity:
+
+    error         wrong-backward, not-finite-value, not-finite-gradient, overflow, integer-cast, step-function, left-torch,
+                  leaf-replaced, broadcast-pairs, double-softmax, sigmoid-before-logits
+    warning       detached, no-grad, unused-parameter, unregistered-parameter, zero-gradient, clamped, vanishing-gradient,
+                  exploding-gradient, dead-relu, saturated, underflow, cancellation, squashed-logits, dropout-in-eval,
+                  batch-norm-in-eval, earlier-gradient
+    hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, few-rows, not-deterministic
+
+The other files:
+
+    finding.py    what is handed back, and how it reads
+    readings.py   sizes of tensors, each measured once; what stands behind views
+    units.py      the units of a layer
+    ways.py       edges at which a gradient stops, turns zero or stops being finite (`explain` reads it too)
+
+>>> import gradviz
+>>> gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu").diagnose()
+[]
+"""
+
+from gradviz.diagnose.finding import Diagnosis, Finding, Severity
+from gradviz.diagnose.run import diagnose
+
+__all__ = ["Diagnosis", "Finding", "Severity", "diagnose"]

@@ -1,0 +1,50 @@
+"""Two vectors that became a matrix in the loss: shapes (N, 1) and (N,) broadcast to (N, N)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.readings import Readings
+from gradviz.graph import Use
+from gradviz.view.notation import shape_text
+
+PAIRING = frozenset(
+    {
+        *("sub", "add", "mul", "div", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy"),
+        *("binary_cross_entropy_with_logits", "maximum", "minimum", "pow", "where"),
+    }
+)
+
+
+def broadcasting(readings: Readings) -> Iterator[Finding]:
+    """Calls on a column and a vector of the same length. Who wants all pairs writes a row, (1, N)."""
+    graph = readings.graph
+    for node in readings.ops:
+        if readings.op(node) not in PAIRING or graph.cotangent(node) is None:
+            continue
+        shapes = [_shape(readings, use) for use in readings.arguments[node]]
+        size = next((shape[0] for shape in shapes if len(shape) == 1 and shape[0] > 1), None)
+        if size is None or (size, 1) not in shapes:
+            continue
+        column = shapes.index((size, 1))
+        names = [readings.name(readings.arguments[node][place].edge[0]) for place in (column, shapes.index((size,)))]
+        yield found(
+            graph,
+            "broadcast-pairs",
+            "error",
+            f"{readings.op(node)} pairs each of {names[0]} {shape_text((size, 1))} with each of {names[1]} "
+            f"{shape_text((size,))}: a {size} × {size} matrix, where {size} pairs were meant",
+            "give both the same shape: squeeze(-1) on one, or unsqueeze(-1) on the other; for all pairs write x[None, :]",
+            node=node,
+            numbers={"elements": size * size, "meant": size},
+        )
+
+
+def _shape(readings: Readings, use: Use) -> tuple[int, ...]:
+    """The shape of an argument before it was expanded."""
+    graph, node = readings.graph, use.edge[0]
+    if readings.op(node) == "expand" and readings.arguments[node]:
+        use = readings.arguments[node][0]
+    value = graph.value(use.edge[0], use.output)
+    return () if value is None else tuple(value.shape)

@@ -1,0 +1,72 @@
+"""Differences of two computed values that agree in nearly all their digits: what is left is rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.readings import Readings
+from gradviz.graph import Use
+
+LEFT_DIGITS = 64
+"""A difference below so many units in the last place of its operands keeps six bits or less."""
+CANCELLED_SHARE = 0.5
+"""One element in a few may cancel by chance, not half of them."""
+
+
+def cancellation(readings: Readings) -> Iterator[Finding]:
+    """Subtractions through which a gradient flows and half of whose elements cancel."""
+    graph = readings.graph
+    for node in readings.ops:
+        value = graph.value(node)
+        operands = _operands(readings, node)
+        if operands is None or value is None or graph.cotangent(node) is None or not value.is_floating_point():
+            continue
+        if not value.numel() or not readings.is_finite(value):
+            continue
+        size = torch.maximum(*torch.broadcast_tensors(operands[0].abs(), operands[1].abs()))
+        spacing = torch.finfo(value.dtype).eps * size
+        lost = (value.abs() <= LEFT_DIGITS * spacing) & (size > 0)
+        share = float(lost.float().mean())
+        if share < CANCELLED_SHARE or not size.any():
+            continue
+        yield found(
+            graph,
+            "cancellation",
+            "warning",
+            f"{readings.name(node)} = {readings.op(node)}(...) subtracts numbers that agree in nearly all digits: in "
+            f"{share:.0%} of its elements at most {LEFT_DIGITS} units in the last place are left",
+            "write it without the difference (mean((x − mean)²), log1p, expm1, 2·sin²(x/2)), or compute it in float64",
+            node=node,
+            numbers={
+                "median |difference|": float(value.abs().float().median()),
+                "median |operand|": float(size.float().median()),
+                "spacing there": float(spacing.float().median()),
+            },
+        )
+
+
+def _operands(readings: Readings, node: int) -> tuple[Tensor, Tensor] | None:
+    """The two operands of a subtraction, or of a sum with a number, of which at least one was computed and none is data."""
+    call = readings.graph.nodes[node]["call"]
+    if call is None or readings.op(node) not in ("sub", "add", "rsub"):
+        return None
+    uses = readings.arguments[node]
+    if not all(_is_computed(readings, use) for use in uses):
+        return None
+    values = [readings.value_of(use) for use in uses]
+    numbers = [value for value in values if value is not None and value.is_floating_point()]
+    if len(numbers) == 2:
+        return (numbers[0], numbers[1]) if call.kwargs.get("alpha", 1) in (1, -1) else None
+    if len(numbers) == 1 and len(call.args) > 1:
+        scalar = next((argument for argument in call.args[:2] if isinstance(argument, (int, float))), None)
+        return None if not scalar else (numbers[0], torch.full_like(numbers[0], abs(scalar)))
+    return None
+
+
+def _is_computed(readings: Readings, use: Use) -> bool:
+    """Rounded, and differentiated: a copy that was cut off on purpose, as for a straight-through estimator, is not."""
+    return use.partial is not None and readings.op(readings.behind(use.edge[0])) != ""

@@ -1,0 +1,112 @@
+"""Gradients that shrink or grow on the way back through a deep model: gains per module, and the edges that cost most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from gradviz.diagnose.finding import Finding, Numbers, found
+from gradviz.diagnose.readings import Readings
+from gradviz.graph import Edge, Use
+
+APART = 1e-6
+"""The smallest norm over the largest. Gradients of the weights of transformers and ResNets with random weights stay above
+1e-4, of ten tanh layers above 1e-3; below 1e-6 one learning rate, and one clipping norm, cannot serve both."""
+SHOWN = 3
+
+
+def depth(readings: Readings) -> Iterator[Finding]:
+    """The weight furthest from the output with a vanishing gradient, the one to which an exploding cotangent comes.
+
+    What vanishes is told by the gradients of the weights themselves. What explodes is not: where values shrink as fast as
+    cotangents grow, their products are all alike; so the cotangents are compared at the calls that the weights are used in.
+    """
+    graph = readings.graph
+    weights = [node for node in graph.leaves.values() if len(graph.nodes[node]["shape"]) >= 2]
+    gradients = {node: readings.norm(graph.cotangent(node)) for node in weights}
+    reached = [node for node in weights if 0 < gradients[node] < float("inf")]
+    if len(reached) < 2:
+        return
+    distance = _distances(readings)
+    arriving = {node: _arriving(readings, node) for node in reached}
+    for vanishing, norms in ((True, gradients), (False, arriving)):
+        small, large = min(reached, key=lambda node: norms[node]), max(reached, key=lambda node: norms[node])
+        far, near = (small, large) if vanishing else (large, small)
+        if norms[small] < APART * norms[large] and distance[far] > distance[near]:
+            yield _finding(readings, far, near, norms, vanishing=vanishing)
+
+
+def _finding(readings: Readings, leaf: int, near: int, norms: dict[int, float], *, vanishing: bool) -> Finding:
+    ratio = norms[leaf] / norms[near] if norms[near] else float("inf")
+    path = _path(readings, leaf)
+    gains = {use.edge: _gain(readings, use) for use in path}
+    worst = sorted(gains, key=lambda edge: gains[edge], reverse=not vanishing)[:SHOWN]
+    what = "gradient" if vanishing else "cotangent"
+    numbers: Numbers = {"ratio": ratio}
+    numbers |= {f"{what} norm at {readings.name(node)}": norms[node] for node in (leaf, near)}
+    numbers |= {f"gain of {name}": gain for name, gain in _module_gains(readings, path, gains, vanishing)}
+    costs = ", ".join(f"∂{readings.name(head)}/∂{readings.name(tail)}" for tail, head, _ in worst)
+    numbers |= {f"gain of edge {number}": gains[edge] for number, edge in enumerate(worst, 1)}
+    return found(
+        readings.graph,
+        "vanishing-gradient" if vanishing else "exploding-gradient",
+        "warning",
+        f"on the way back to {readings.name(leaf)} the {what} {'shrinks' if vanishing else 'grows'} to {ratio:.2g} times "
+        f"that of {readings.name(near)}; the edges that {'cost' if vanishing else 'add'} most: {costs}",
+        "use relu or gelu in place of sigmoid or tanh, residual connections, normalisation, an initialisation made for depth"
+        if vanishing
+        else "normalise inputs and layers, scale the initialisation down, or clip the gradient norm",
+        node=leaf,
+        edge=worst[0] if worst else None,
+        numbers=numbers,
+    )
+
+
+def _arriving(readings: Readings, leaf: int) -> float:
+    """The largest norm of a cotangent at the calls that a weight is used in."""
+    return max((readings.norm(one) for user in readings.users(leaf) for one in readings.cotangents(user)), default=0.0)
+
+
+def _distances(readings: Readings) -> dict[int, int]:
+    """Node -> the number of edges on the shortest way to an output."""
+    pending = list(readings.graph.outputs)
+    found_at = dict.fromkeys(pending, 0)
+    for node in pending:
+        for use in readings.arguments[node]:
+            if use.partial is not None and use.edge[0] not in found_at:
+                found_at[use.edge[0]] = found_at[node] + 1
+                pending.append(use.edge[0])
+    return found_at
+
+
+def _path(readings: Readings, leaf: int) -> list[Use]:
+    """From the call that a weight is used in to an output, along the largest contribution at each step."""
+    path: list[Use] = []
+    users = list(readings.users(leaf))
+    node = max(users, key=lambda user: max(map(readings.norm, readings.cotangents(user)), default=0.0))
+    while True:
+        uses = [use for use in readings.graph.uses_of(node) if use.contribution is not None]
+        if not uses:
+            return path
+        path.append(max(uses, key=lambda use: readings.norm(use.contribution)))
+        node = path[-1].edge[1]
+
+
+def _gain(readings: Readings, use: Use) -> float:
+    """|contribution| / |cotangent|"""
+    before = max(map(readings.norm, readings.cotangents(use.edge[1])), default=0.0)
+    return readings.norm(use.contribution) / before if before else float("inf")
+
+
+def _module_gains(
+    readings: Readings, path: list[Use], gains: dict[Edge, float], vanishing: bool
+) -> list[tuple[str, float]]:
+    """The modules on the path with the smallest (or largest) products of gains."""
+    products: list[tuple[str, float]] = []
+    for module, uses in groupby(path, key=lambda use: str(readings.graph.nodes[use.edge[1]]["module"])):
+        gain = 1.0
+        for use in uses:
+            gain *= gains[use.edge]
+        if module:
+            products.append((module, gain))
+    return sorted(products, key=lambda item: item[1], reverse=not vanishing)[:SHOWN]

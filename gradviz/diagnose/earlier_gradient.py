@@ -1,0 +1,34 @@
+"""Leaves whose `.grad` was not empty when the step was traced: the next backward pass adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.readings import Readings
+
+
+def earlier_gradient(readings: Readings) -> Iterator[Finding]:
+    """One finding for all leaves that held a gradient other than zero."""
+    graph = readings.graph
+    before = {
+        name: float(norm)
+        for name, node in graph.leaves.items()
+        if (norm := graph.nodes[node]["earlier_gradient"]) is not None and float(norm) != 0
+    }
+    if before:
+        largest = max(before, key=lambda name: before[name])
+        yield found(
+            graph,
+            "earlier-gradient",
+            "warning",
+            f"{listed(list(before))} had a gradient before this step; backward() adds to it",
+            "call optimizer.zero_grad() before backward(); if you accumulate gradients over steps on purpose, all is well",
+            node=graph.leaves[largest],
+            numbers={
+                "leaves with a gradient": len(before),
+                "largest norm before": before[largest],
+                "norm of this step's": readings.norm(graph.cotangent(graph.leaves[largest])),
+            },
+        )

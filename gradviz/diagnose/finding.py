@@ -1,0 +1,129 @@
+"""One finding as a frozen record, and all findings of a graph as a list that reads as a report, worst first."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gradviz.graph import Edge, GradGraph
+from gradviz.view.notation import number_text
+
+Severity = Literal["error", "warning", "hint"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "hint")
+Numbers = dict[str, float | int | str]
+WIDTH = 110
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something in a traced step that is wrong, or is worth a look.
+
+    Attributes:
+        kind: what it is, "dead-relu"; the docstring of `gradviz.diagnose` lists all.
+        severity: "error" for what cannot be meant, "warning" for what hardly is, "hint" for what may be.
+        message: what happens, in a sentence.
+        hint: what to do about it.
+        node: where; None where it is an edge, or a leaf that the graph does not hold.
+        edge: where; None where it is a node.
+        source: the user's line, "file.py:12", or "".
+        module: the module in which it happens, by its dotted path, or "".
+        numbers: what proves it, by name.
+    """
+
+    kind: str
+    severity: Severity
+    message: str
+    hint: str
+    node: int | None = None
+    edge: Edge | None = None
+    source: str = ""
+    module: str = ""
+    numbers: Numbers = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON knows them; a number that is not finite becomes "nan", "inf" or "-inf"."""
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "message": self.message,
+            "hint": self.hint,
+            "node": self.node,
+            "edge": None if self.edge is None else list(self.edge),
+            "source": self.source,
+            "module": self.module,
+            "numbers": {name: _json_number(number) for name, number in self.numbers.items()},
+        }
+
+    def __str__(self) -> str:
+        where = (f" at {self.source}" if self.source else "") + (f" in {self.module}" if self.module else "")
+        numbers = ", ".join(f"{name} {_text(number)}" for name, number in self.numbers.items())
+        lines = [f"{self.severity} {self.kind}{where}: {self.message}"]
+        lines += [f"numbers: {numbers}"] if numbers else []
+        lines += [f"do: {self.hint}"]
+        return "\n  ".join("\n    ".join(textwrap.wrap(line, WIDTH, break_long_words=False)) for line in lines)
+
+
+class Diagnosis(list[Finding]):
+    """The findings of one graph, worst first; `str()` of it is the report."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        super().__init__(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+    @property
+    def ok(self) -> bool:
+        """Nothing at the level of an error."""
+        return all(finding.severity != "error" for finding in self)
+
+    @property
+    def summary(self) -> str:
+        """How much was found, in one line."""
+        counts = [(sum(finding.severity == level for finding in self), level) for level in SEVERITIES]
+        parts = [f"{count} {level}{'' if count == 1 else 's'}" for count, level in counts if count]
+        return f"{', '.join(parts)}." if parts else "Nothing found."
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON knows it: `ok`, `summary`, and `findings`, whose items have the fields of `Finding`."""
+        return {"ok": self.ok, "summary": self.summary, "findings": [finding.to_dict() for finding in self]}
+
+    def __str__(self) -> str:
+        return "\n\n".join([*map(str, self), self.summary])
+
+
+def found(
+    graph: GradGraph,
+    kind: str,
+    severity: Severity,
+    message: str,
+    hint: str,
+    *,
+    node: int | None = None,
+    edge: Edge | None = None,
+    source: str = "",
+    numbers: Numbers | None = None,
+) -> Finding:
+    """A finding with the user's line looked up: of the node, of the edge's head, or of what first uses a leaf."""
+    place = node if edge is None else edge[1]
+    if not source and place is not None:
+        uses = [use.edge[1] for use in graph.uses_of(place)]
+        source = next((line for other in (place, *uses) if (line := graph.nodes[other]["source"])), "")
+    return Finding(
+        kind=kind,
+        severity=severity,
+        message=message,
+        hint=hint,
+        node=node,
+        edge=edge,
+        source=source,
+        module="" if place is None else graph.nodes[place]["module"],
+        numbers=numbers or {},
+    )
+
+
+def _text(number: float | int | str) -> str:
+    return number if isinstance(number, str) else number_text(number)
+
+
+def _json_number(number: float | int | str) -> float | int | str:
+    return str(number) if isinstance(number, float) and not math.isfinite(number) else number

@@ -1,0 +1,56 @@
+"""What stands before a loss that takes logits: a softmax, a sigmoid or a relu does not belong there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradviz.diagnose.finding import Finding, Severity, found
+from gradviz.diagnose.readings import COPIES, Readings
+
+_BEFORE_SOFTMAX: dict[str, tuple[str, Severity, str]] = {
+    "_softmax": ("double-softmax", "error", "cross_entropy and log_softmax take logits: remove the softmax before them"),
+    "sigmoid": ("squashed-logits", "warning", "cross_entropy takes logits of any size: remove the sigmoid before it"),
+    "relu": ("squashed-logits", "warning", "cross_entropy takes logits of either sign: remove the relu before it"),
+}
+_BEFORE_SIGMOID: dict[str, tuple[str, Severity, str]] = {
+    "sigmoid": (
+        "sigmoid-before-logits",
+        "error",
+        "binary_cross_entropy_with_logits applies the sigmoid itself: remove it, or use binary_cross_entropy",
+    ),
+    "_softmax": (
+        "sigmoid-before-logits",
+        "error",
+        "binary_cross_entropy_with_logits takes logits: remove the softmax before it",
+    ),
+}
+
+
+def logits(readings: Readings) -> Iterator[Finding]:
+    """Squashing functions right before `log_softmax`, `softmax` or the binary cross-entropy with logits."""
+    graph = readings.graph
+    for node in readings.ops:
+        op = readings.op(node)
+        wrong = {
+            "_log_softmax": _BEFORE_SOFTMAX,
+            "_softmax": {"_softmax": _BEFORE_SOFTMAX["_softmax"]},
+            "binary_cross_entropy_with_logits": _BEFORE_SIGMOID,
+        }.get(op)
+        if wrong is None or graph.cotangent(node) is None:
+            continue
+        use = readings.arguments[node][0]
+        before = readings.behind(use.edge[0], COPIES)
+        if readings.op(before) not in wrong:
+            continue
+        kind, severity, hint = wrong[readings.op(before)]
+        value = graph.value(before)
+        yield found(
+            graph,
+            kind,
+            severity,
+            f"{readings.name(node)} takes the {readings.op(before).strip('_')} {readings.name(before)} for logits: "
+            f"{op.strip('_')} is applied on top of it",
+            hint,
+            edge=use.edge,
+            numbers={} if value is None else {"smallest logit": float(value.min()), "largest logit": float(value.max())},
+        )

@@ -1,0 +1,137 @@
+"""A leaf that gets no gradient, and the call that keeps it away: detach, no_grad, a cast to integers, a way out of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gradviz.diagnose.finding import Finding, Severity, found
+from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.ways import cuts_behind
+from gradviz.graph import Use
+
+LISTED = 4
+"""How many names a message lists."""
+MEANT = frozenset({"detach", "no_grad", "item", "dropped"})
+"""How code keeps a gradient from a whole model on purpose: a generator in the discriminator's step, a target network."""
+_CUTS: dict[str, tuple[str, Severity, str]] = {
+    "detach": (
+        "detached",
+        "warning",
+        "remove .detach() or .data; where these parameters are frozen on purpose, call requires_grad_(False) on them",
+    ),
+    "no_grad": (
+        "no-grad",
+        "warning",
+        "take it out of torch.no_grad(); where these parameters are frozen on purpose, call requires_grad_(False) on them",
+    ),
+    "integer": (
+        "integer-cast",
+        "error",
+        "integers and booleans have no derivative: keep the value a float, or use a smooth stand-in for the gradient",
+    ),
+    "step": (
+        "step-function",
+        "error",
+        "use a smooth stand-in (softmax for argmax, sigmoid for a comparison), or a straight-through estimator",
+    ),
+    "not differentiable": ("step-function", "error", "use an op that torch differentiates"),
+    "item": ("left-torch", "error", "compute on with the tensor itself, not with a Python number or an array made from it"),
+}
+
+
+def no_gradient(readings: Readings) -> Iterator[Finding]:
+    """Leaves of the graph whose every way to the output is cut, told once per cut."""
+    graph = readings.graph
+    reached = {graph.nodes[node]["root"] for node in graph.leaves.values() if graph.cotangent(node) is not None}
+    behind: dict[tuple[str, str], list[str]] = {}
+    cuts: dict[tuple[str, str], Use] = {}
+    for name, leaf in graph.leaves.items():
+        if graph.cotangent(leaf) is not None:
+            continue
+        found_cuts = sorted(cuts_behind(graph, leaf), key=lambda use: use.edge[1])
+        root = graph.nodes[leaf]["root"]
+        if found_cuts and not (root and root not in reached and all(use.cut in MEANT for use in found_cuts)):
+            last = found_cuts[-1]
+            where = (graph.nodes[last.edge[1]]["source"], last.cut)
+            behind.setdefault(where, []).append(name)
+            cuts[where] = last
+    for where, names in behind.items():
+        tail, head, _ = cuts[where].edge
+        kind, severity, hint = _CUTS[_reason(readings.op(head), cuts[where].cut)]
+        yield found(
+            graph,
+            kind,
+            severity,
+            f"no gradient reaches {listed(names)}: {readings.op(head)} cuts the way from {readings.name(tail)} to "
+            f"{readings.name(head)} ({cuts[where].cut})",
+            hint,
+            edge=cuts[where].edge,
+            numbers={"leaves without gradient": len(names)},
+        )
+
+
+def lost_leaves(readings: Readings) -> Iterator[Finding]:
+    """Leaves that the graph does not hold, because nothing computed from them is in it, told once per place and reason."""
+    graph = readings.graph
+    reached = {graph.nodes[node]["root"] for node in graph.leaves.values() if graph.cotangent(node) is not None}
+    groups: dict[tuple[str, str, str, str], list[str]] = {}
+    for name, (root, reason, op, source) in graph.graph.get("lost_leaves", {}).items():
+        if not (root and root not in reached and reason in MEANT):
+            groups.setdefault((root, reason, op, source), []).append(name)
+    for (_, reason, op, source), names in groups.items():
+        kind, severity, message, hint = _lost(reason, op)
+        yield found(
+            graph,
+            kind,
+            severity,
+            f"no gradient reaches {listed(names)}: {message}",
+            hint,
+            source=source,
+            numbers={"leaves without gradient": len(names)},
+        )
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["a", "b"]), listed(["a", "b", "c", "d", "e", "f"])
+    ('a, b', 'a, b, c, d and 2 more')
+    """
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def _lost(reason: str, op: str) -> tuple[str, Severity, str, str]:
+    """(kind, severity, message, hint)"""
+    if reason == "unused":
+        return "unused-parameter", "warning", "the traced code does not use it", "use it, or remove it from the model"
+    if reason == "dropped":
+        return (
+            "unused-parameter",
+            "warning",
+            f"what {op} computed from it does not lead to the output: it was dropped, or left torch through .tolist()",
+            "use the result in the output, or do not compute it",
+        )
+    if reason == "wrapped as a new leaf":
+        return (
+            "leaf-replaced",
+            "error",
+            f"the result of {op} was wrapped as a new leaf (nn.Parameter), which has no way back to it",
+            "use the computed tensor itself; make Parameters once, in __init__",
+        )
+    if reason == "detach":
+        message = "its values were detached and then left torch (.numpy()), or were dropped"
+        kind, severity, hint = _CUTS["item"]
+        return kind, severity, message, hint
+    kind, severity, hint = _CUTS[_reason(op, reason)]
+    return kind, severity, _LOST_MESSAGES.get(reason, f"{op} cuts the way ({reason})"), hint
+
+
+_LOST_MESSAGES = {
+    "item": "its values became Python numbers, by .item() or float(), and came back as constants or not at all",
+    "no_grad": "what was computed from it under no_grad does not lead to the output",
+}
+
+
+def _reason(op: str, cut: str) -> str:
+    return "step" if cut == "integer" and op != "_to_copy" else cut if cut in _CUTS else "not differentiable"

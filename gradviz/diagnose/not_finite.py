@@ -1,0 +1,144 @@
+"""The first call that turned finite numbers into NaN or infinity, and where they were masked again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from gradviz.diagnose.finding import Finding, Numbers, found
+from gradviz.diagnose.readings import Readings
+
+SHOWN = 3
+"""How many origins are told one by one: what is wrong once is often wrong in each layer."""
+_HINTS = {
+    "log": "log of 0 or of a negative number: clamp its argument from below, or use log1p, logsumexp or log_softmax",
+    "div": "a division by zero: add a small number to the denominator, or mask it before dividing",
+    "reciprocal": "a division by zero: add a small number to the denominator, or mask it before dividing",
+    "sqrt": "sqrt of a negative number: clamp its argument from below",
+    "rsqrt": "rsqrt of 0 or of a negative number: add a small number to its argument",
+    "exp": "exp overflows: subtract the maximum first, or use logsumexp, softmax or softplus",
+    "pow": "a power overflows, or a negative number has no such power: clamp the base",
+}
+
+
+def not_finite(readings: Readings) -> Iterator[Finding]:
+    """The origins of what is not finite, where it reaches an output; a hint where NaN was masked again."""
+    graph = readings.graph
+    bad = {node for node in graph if not all(map(readings.is_finite, readings.values(node)))}
+    if not bad:
+        return
+    reaching = _behind([node for node in graph.outputs if node in bad], bad, readings)
+    origins = [node for node in sorted(bad) if _is_origin(readings, node, bad)]
+    for node in [node for node in origins if node in reaching][:SHOWN]:
+        yield _finding(readings, node)
+    if not reaching:
+        # What no gradient flows through may be anything: `empty_like` holds what memory held.
+        for node in [node for node in origins if graph.cotangent(node) is not None and _has_nan(readings, node)][:SHOWN]:
+            yield _masked(readings, node, bad)
+
+
+def _is_origin(readings: Readings, node: int, bad: set[int]) -> bool:
+    return not any(use.edge[0] in bad for use in readings.arguments[node])
+
+
+def _behind(ends: list[int], bad: set[int], readings: Readings) -> set[int]:
+    """The bad nodes from which only bad ones lead to an end."""
+    seen, pending = set(ends), list(ends)
+    while pending:
+        for use in readings.arguments[pending.pop()]:
+            if use.edge[0] in bad and use.edge[0] not in seen:
+                seen.add(use.edge[0])
+                pending.append(use.edge[0])
+    return seen
+
+
+def _finding(readings: Readings, node: int) -> Finding:
+    graph, name = readings.graph, readings.name(node)
+    value = next(value for value in readings.values(node) if not readings.is_finite(value))
+    what = "NaN" if torch.isnan(value).any() else "infinity"
+    numbers = _counts(value)
+    if graph.nodes[node]["kind"] != "op":
+        return found(
+            graph,
+            "not-finite-value",
+            "error",
+            f"{name} holds {what} from the start, and it reaches the output",
+            "look at where it comes from: a division in the preprocessing, a broken file, an earlier step that diverged",
+            node=node,
+            numbers=numbers,
+        )
+    numbers |= _operands(readings, node, value)
+    limit = torch.finfo(value.dtype)
+    if value.dtype == torch.float16:
+        return found(
+            graph,
+            "overflow",
+            "error",
+            f"{name} = {readings.op(node)}(...) overflows float16, whose largest number is {limit.max:g}",
+            "compute this in float32 or bfloat16, or scale its input down",
+            node=node,
+            numbers=numbers,
+        )
+    return found(
+        graph,
+        "not-finite-value",
+        "error",
+        f"{name} = {readings.op(node)}(...) is the first value with {what}: what it was computed from is finite",
+        _HINTS.get(readings.op(node), "look at its operands at that element"),
+        node=node,
+        numbers=numbers,
+    )
+
+
+def _masked(readings: Readings, node: int, bad: set[int]) -> Finding:
+    graph = readings.graph
+    value = next(readings.values(node))
+    seen, pending, masks = {node}, [node], []
+    while pending:
+        for use in graph.uses_of(pending.pop()):
+            head = use.edge[1]
+            if head in bad and head not in seen:
+                seen.add(head)
+                pending.append(head)
+            elif head not in bad:
+                masks.append(head)
+    where = f", masked again by {readings.op(min(masks))} in {readings.name(min(masks))}" if masks else ""
+    return found(
+        graph,
+        "masked-nan",
+        "hint",
+        f"{readings.name(node)} holds NaN{where}; it does not reach the output",
+        "compute it only where it is defined, as in log(where(mask, x, 1)): behind a mask NaN can still reach a gradient",
+        node=node,
+        numbers=_counts(value),
+    )
+
+
+def _counts(value: Tensor) -> Numbers:
+    return {
+        "NaN": int(torch.isnan(value).sum()),
+        "infinite": int(torch.isinf(value).sum()),
+        "of": value.numel(),
+    }
+
+
+def _operands(readings: Readings, node: int, value: Tensor) -> Numbers:
+    """The operands of an elementwise call at the first element that is not finite; else their largest magnitudes."""
+    first = int((~torch.isfinite(value)).reshape(-1).nonzero()[0, 0])
+    numbers: Numbers = {}
+    for use in readings.arguments[node]:
+        operand = readings.value_of(use)
+        if operand is None or not operand.numel() or not operand.is_floating_point():
+            continue
+        name = readings.graph.output_name(use.edge[0], use.output)
+        if operand.shape == value.shape:
+            numbers[f"{name} there"] = float(operand.reshape(-1)[first])
+        else:
+            numbers[f"largest |{name}|"] = float(operand.abs().max())
+    return numbers
+
+
+def _has_nan(readings: Readings, node: int) -> bool:
+    return any(bool(torch.isnan(value).any()) for value in readings.values(node) if value.is_floating_point())

@@ -1,0 +1,126 @@
+"""What several findings read of one graph: sizes of tensors, each measured once, and what stands behind views and copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gradviz.check import CheckReport
+from gradviz.graph import GradGraph, Use
+
+VIEWS = frozenset(
+    {
+        *("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "transpose", "permute", "t", "expand", "clone"),
+        *("alias", "contiguous", "flatten", "slice", "select", "narrow", "split", "chunk", "unbind", "detach", "index"),
+        *("cat", "stack"),
+    }
+)
+"""Ops that move numbers and change none."""
+COPIES = VIEWS | {"_to_copy"}
+
+
+class Readings:
+    """A graph to be diagnosed.
+
+    Attributes:
+        graph: the traced graph.
+        report: a check of some or all of its edges.
+    """
+
+    def __init__(self, graph: GradGraph, report: CheckReport) -> None:
+        self.graph = graph
+        self.report = report
+        self._norms: dict[int, float] = {}
+        self._finite: dict[int, bool] = {}
+        self._kept: list[Tensor] = []  # keeps what is known by id alive
+
+    def norm(self, tensor: Tensor | None) -> float:
+        """The Euclidean norm, in float32 at least; 0 for None and for what has no elements."""
+        if tensor is None or not tensor.numel() or not can_be_read(tensor):
+            return 0.0
+        if id(tensor) not in self._norms:
+            wide = torch.promote_types(tensor.dtype, torch.float32)
+            size = float(torch.linalg.vector_norm(tensor, dtype=wide))
+            if not 0 < size < float("inf"):  # squares under- or overflow long before the numbers do
+                size = float(torch.linalg.vector_norm(tensor.to(_double(wide))))
+            self._norms[id(tensor)] = size
+            self._kept.append(tensor)
+        return self._norms[id(tensor)]
+
+    def is_finite(self, tensor: Tensor | None) -> bool:
+        """Whether every element is a finite number; an unknown tensor counts as finite."""
+        if tensor is None or not can_be_read(tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
+            return True
+        if id(tensor) not in self._finite:
+            # A finite sum has finite terms only; one that is not may have overflowed.
+            self._finite[id(tensor)] = bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
+            self._kept.append(tensor)
+        return self._finite[id(tensor)]
+
+    def values(self, node: int) -> Iterator[Tensor]:
+        """The known forward values of a node's outputs."""
+        value = self.graph.nodes[node]["value"]
+        yield from (one for one in (value if isinstance(value, tuple) else (value,)) if one is not None)
+
+    def cotangents(self, node: int) -> Iterator[Tensor]:
+        """The cotangents that reached a node's outputs."""
+        cotangent = self.graph.nodes[node]["cotangent"]
+        yield from (one for one in (cotangent if isinstance(cotangent, tuple) else (cotangent,)) if one is not None)
+
+    def value_of(self, use: Use) -> Tensor | None:
+        """The value that an edge carries."""
+        return self.graph.value(use.edge[0], use.output)
+
+    @cached_property
+    def ops(self) -> list[int]:
+        """The nodes that are calls."""
+        return [node for node, kind in self.graph.nodes(data="kind") if kind == "op"]
+
+    @cached_property
+    def arguments(self) -> dict[int, list[Use]]:
+        """Node -> the edges into it, by argument position."""
+        return {node: self.graph.arguments_of(node) for node in self.graph}
+
+    def op(self, node: int) -> str:
+        """The name of a node's function, "" of a leaf or constant."""
+        return str(self.graph.nodes[node]["op"])
+
+    def name(self, node: int) -> str:
+        """What a node is called."""
+        return str(self.graph.nodes[node]["name"])
+
+    def argument(self, node: int, name: str) -> Use | None:
+        """The edge that carries one argument of a call."""
+        return next((use for use in self.arguments[node] if use.argument == name), None)
+
+    def behind(self, node: int, through: frozenset[str] = VIEWS) -> int:
+        """The node whose numbers a chain of views shows: the first one, going back, whose op is not in `through`."""
+        while self.op(node) in through and self.arguments[node]:
+            node = self.arguments[node][0].edge[0]
+        return node
+
+    def users(self, node: int, through: frozenset[str] = VIEWS) -> Iterator[int]:
+        """The ops that use a node's numbers, looked at through views."""
+        seen, pending = {node}, [node]
+        while pending:
+            for use in self.graph.uses_of(pending.pop()):
+                head = use.edge[1]
+                if head in seen:
+                    continue
+                seen.add(head)
+                if self.op(head) in through:
+                    pending.append(head)
+                else:
+                    yield head
+
+
+def can_be_read(tensor: Tensor) -> bool:
+    """Whether the numbers are there and lie in memory one by one."""
+    return tensor.layout is torch.strided and tensor.device.type != "meta"
+
+
+def _double(dtype: torch.dtype) -> torch.dtype:
+    return torch.complex128 if dtype.is_complex else torch.float64

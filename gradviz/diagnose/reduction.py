@@ -1,0 +1,72 @@
+"""A loss that is summed over the batch: its gradient, and with it the step, grows with the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.readings import VIEWS, Readings
+
+SUM = 2
+"""`reduction="sum"` as aten counts it."""
+MIN_BATCH = 8
+"""A sum over fewer is rather one over coordinates or terms."""
+LOSSES = {
+    "mse_loss": 2,
+    "l1_loss": 2,
+    "smooth_l1_loss": 2,
+    "huber_loss": 2,
+    "binary_cross_entropy": 3,
+    "binary_cross_entropy_with_logits": 4,
+    "nll_loss_forward": 3,
+    "nll_loss2d_forward": 3,
+    "soft_margin_loss": 2,
+}
+"""Loss -> the place of its argument `reduction`."""
+
+
+def reduction(readings: Readings) -> Iterator[Finding]:
+    """A sum over a batch right at the output of a model with modules."""
+    graph = readings.graph
+    if not any(graph.nodes[node]["root"] for node in graph.leaves.values()):
+        return
+    for output in graph.outputs:
+        node = readings.behind(output, VIEWS | {"neg"})
+        summed = readings.value_of(readings.arguments[node][0]) if readings.arguments[node] else None
+        if summed is None or not summed.ndim or summed.shape[0] < MIN_BATCH or not _sums(readings, node):
+            continue
+        if not _is_batch(readings, summed.shape[0]):
+            continue
+        yield found(
+            graph,
+            "sum-reduction",
+            "hint",
+            f"the loss {readings.name(node)} is a sum over a batch of {summed.shape[0]}, not a mean: gradients grow "
+            "with the batch",
+            'use .mean() or reduction="mean", or scale the learning rate with the batch',
+            node=node,
+            numbers={
+                "batch": summed.shape[0],
+                "summed elements": summed.numel(),
+                "largest gradient norm": max(
+                    (readings.norm(gradient) for gradient in graph.gradients().values()), default=0.0
+                ),
+            },
+        )
+
+
+def _sums(readings: Readings, node: int) -> bool:
+    call = readings.graph.nodes[node]["call"]
+    op = readings.op(node)
+    if op == "sum":
+        return True
+    place = LOSSES.get(op)
+    return call is not None and place is not None and len(call.args) > place and call.args[place] == SUM
+
+
+def _is_batch(readings: Readings, size: int) -> bool:
+    """Whether some data that the graph reads has so many rows."""
+    return any(
+        attributes["kind"] == "constant" and attributes["shape"] and attributes["shape"][0] == size
+        for _, attributes in readings.graph.nodes(data=True)
+    )

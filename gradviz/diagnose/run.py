@@ -1,0 +1,72 @@
+"""All findings of one graph: each analysis is one function, Readings -> findings, in `FINDERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from gradviz.check import CheckReport, check
+from gradviz.diagnose.broadcasting import broadcasting
+from gradviz.diagnose.cancellation import cancellation
+from gradviz.diagnose.dead_units import dead_units
+from gradviz.diagnose.depth import depth
+from gradviz.diagnose.determinism import determinism
+from gradviz.diagnose.earlier_gradient import earlier_gradient
+from gradviz.diagnose.finding import Diagnosis, Finding
+from gradviz.diagnose.leaf_replaced import leaf_replaced
+from gradviz.diagnose.log_of_softmax import log_of_softmax
+from gradviz.diagnose.logits import logits
+from gradviz.diagnose.modes import modes
+from gradviz.diagnose.no_gradient import lost_leaves, no_gradient
+from gradviz.diagnose.not_finite import not_finite
+from gradviz.diagnose.not_finite_gradient import not_finite_gradient
+from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.reduction import reduction
+from gradviz.diagnose.rows import rows
+from gradviz.diagnose.saturation import saturation
+from gradviz.diagnose.sharing import sharing
+from gradviz.diagnose.underflow import underflow
+from gradviz.diagnose.unregistered import unregistered
+from gradviz.diagnose.wrong_backward import wrong_backward
+from gradviz.diagnose.zero_gradient import zero_gradient
+from gradviz.graph import GradGraph
+
+FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
+    not_finite,
+    not_finite_gradient,
+    wrong_backward,
+    no_gradient,
+    lost_leaves,
+    leaf_replaced,
+    unregistered,
+    zero_gradient,
+    broadcasting,
+    logits,
+    log_of_softmax,
+    depth,
+    dead_units,
+    saturation,
+    underflow,
+    cancellation,
+    modes,
+    earlier_gradient,
+    sharing,
+    reduction,
+    rows,
+    determinism,
+)
+"""In the order in which findings of the same severity are told: what explains the others comes first."""
+
+
+def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosis:
+    """What is wrong with a traced step, or worth a look; see `GradGraph.diagnose`."""
+    with torch.no_grad():
+        readings = Readings(graph, _custom_edges_checked(graph) if report is None else report)
+        return Diagnosis([finding for finder in FINDERS for finding in finder(readings)])
+
+
+def _custom_edges_checked(graph: GradGraph) -> CheckReport:
+    """The check of the edges into custom autograd.Functions: torch's own derivatives are right, others may not be."""
+    edges = [edge for edge in graph.differentiable_edges() if graph.nodes[edge[1]]["inner_calls"]]
+    return check(graph, edges=edges) if edges else CheckReport(edges=())

@@ -1,0 +1,35 @@
+"""Tensors that get a gradient but that no module lists: an optimiser made from `model.parameters()` does not have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.readings import Readings
+
+
+def unregistered(readings: Readings) -> Iterator[Finding]:
+    """One finding for the leaves without a name that calls inside of modules use, in a model whose other leaves have one."""
+    graph = readings.graph
+    roots = {graph.nodes[node]["root"] for node in graph.leaves.values()} - {""}
+    nodes = [
+        node
+        for node in graph.leaves.values()
+        if not graph.nodes[node]["is_named"] and graph.cotangent(node) is not None and _is_used_in_a_module(readings, node)
+    ]
+    if roots and nodes:
+        shapes = {tuple(graph.nodes[node]["shape"]) for node in nodes}
+        yield found(
+            graph,
+            "unregistered-parameter",
+            "warning",
+            f"{len(nodes)} tensors get a gradient inside of {', '.join(sorted(roots))}, but are none of its parameters",
+            "hold layers in an nn.ModuleList or nn.ModuleDict, tensors as nn.Parameter: plain lists are not looked into",
+            node=nodes[0],
+            numbers={"leaves": len(nodes), "shapes": ", ".join(map(str, sorted(shapes)))},
+        )
+
+
+def _is_used_in_a_module(readings: Readings, leaf: int) -> bool:
+    graph = readings.graph
+    return any(graph.nodes[use.edge[1]]["training"] is not None for use in graph.uses_of(leaf))

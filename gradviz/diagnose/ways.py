@@ -1,0 +1,73 @@
+"""Edges at which a gradient stops, turns into zeros, or stops being finite: findings and explanations both tell of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from gradviz.graph import Edge, GradGraph, Use
+
+NO_WAY = "no gradient path to the output"
+"""The cut of an edge that itself would carry a gradient, if one arrived: the reason lies behind it."""
+
+
+def cuts_behind(graph: GradGraph, node: int) -> Iterator[Use]:
+    """The edges behind a value at which the gradient stops, each with its reason."""
+    seen, pending = {node}, [node]
+    while pending:
+        for use in graph.uses_of(pending.pop()):
+            if use.cut and use.cut != NO_WAY:
+                yield use
+            elif use.edge[1] not in seen:
+                seen.add(use.edge[1])
+                pending.append(use.edge[1])
+
+
+def turned_not_finite(graph: GradGraph, heads: Iterable[int], tails: Collection[int]) -> Iterator[Use]:
+    """The edges that turn a finite cotangent into NaN or infinity, in the order of `heads`."""
+    for use, cotangent in _passing(graph, heads, tails):
+        if is_finite(cotangent) and not is_finite(use.contribution):
+            yield use
+
+
+def turned_zero(graph: GradGraph, heads: Iterable[int], tails: Collection[int]) -> Iterator[Use]:
+    """The edges that pass on nothing but zeros although their cotangent is not zero, in the order of `heads`."""
+    for use, cotangent in _passing(graph, heads, tails):
+        if not is_zero(cotangent) and is_zero(use.contribution):
+            yield use
+
+
+def reaches_an_output(graph: GradGraph, node: int, without: Collection[Edge]) -> bool:
+    """Whether a path from a value to an output is left that uses none of these edges."""
+    ends = {end for end, _ in graph.starting_cotangents()}
+    seen, pending = {node}, [node]
+    while pending:
+        node = pending.pop()
+        if node in ends:
+            return True
+        for use in graph.uses_of(node):
+            if use.partial is not None and use.edge not in without and use.edge[1] not in seen:
+                seen.add(use.edge[1])
+                pending.append(use.edge[1])
+    return False
+
+
+def is_finite(tensor: Tensor | None) -> bool:
+    """Whether there is a tensor and all its elements are finite."""
+    return tensor is not None and bool(torch.isfinite(tensor).all())
+
+
+def is_zero(tensor: Tensor | None) -> bool:
+    """Whether there is a tensor and all its elements are zero."""
+    return tensor is not None and not bool((tensor != 0).any())
+
+
+def _passing(graph: GradGraph, heads: Iterable[int], tails: Collection[int]) -> Iterator[tuple[Use, Tensor]]:
+    """The edges into `heads` from `tails` that a cotangent reached and that passed something on."""
+    for head in heads:
+        cotangent = graph.cotangent(head)
+        for use in graph.arguments_of(head) if cotangent is not None else ():
+            if use.partial is not None and use.contribution is not None and use.edge[0] in tails and cotangent is not None:
+                yield use, cotangent

@@ -1,0 +1,95 @@
+"""A leaf whose gradient is zero everywhere, and the edges that pass on nothing but zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.ways import turned_zero
+from gradviz.graph import Use
+
+STEPS = frozenset({"round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside"})
+LIMITS = frozenset({"clamp", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid"})
+TOLD_ELSEWHERE = frozenset({"relu", "threshold", "sigmoid", "tanh", "_softmax"})
+"""`dead_units` and `saturation` look at these; a softmax over one element alone is told here."""
+PRODUCTS = frozenset({"mul", "mm", "addmm", "bmm", "baddbmm", "convolution", "mv", "addmv", "dot", "div"})
+
+
+def zero_gradient(readings: Readings) -> Iterator[Finding]:
+    """Told once per edge that makes zeros, with the leaves behind it whose gradient is zero."""
+    graph = readings.graph
+    zeros = {
+        name: node
+        for name, node in graph.leaves.items()
+        if (gradient := graph.cotangent(node)) is not None and gradient.numel() and not readings.norm(gradient)
+    }
+    if not zeros:
+        return
+    heads = [node for node in reversed(readings.ops) if graph.cotangent(node) is not None]
+    edges = list(turned_zero(graph, heads, set(graph)))
+    told: set[str] = set()
+    for use in edges:
+        names = [name for name, node in zeros.items() if name not in told and _leads(readings, node, use.edge[0])]
+        told |= set(names)
+        finding = _finding(readings, use, names) if names else None
+        if finding is not None:
+            yield finding
+
+
+def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
+    graph = readings.graph
+    tail, head, _ = use.edge
+    op, name = readings.op(head), graph.output_name(tail, use.output)
+    kind, hint = "zero-gradient", "see why this local partial is zero"
+    if op in STEPS:
+        kind, hint = "step-function", f"{op} is flat: use a smooth stand-in, or a straight-through estimator"
+    elif op in LIMITS:
+        kind, hint = "clamped", f"all of {name} lies outside of the limits, where {op} is flat: widen them, or scale {name}"
+    elif op in ("_softmax", "_log_softmax") and _is_over_one(readings, head):
+        hint = "softmax over a dimension of one element is always 1: use sigmoid, or another dim"
+    elif op in TOLD_ELSEWHERE or (op in PRODUCTS and not _times_a_computed_zero(readings, use)):
+        return None
+    return found(
+        graph,
+        kind,
+        "error" if kind == "step-function" else "warning",
+        f"the gradient of {listed(names)} is zero everywhere: ∂{readings.name(head)}/∂{name} ({op}) passes on "
+        "nothing but zeros",
+        hint,
+        edge=use.edge,
+        numbers={
+            "cotangent norm before": max(map(readings.norm, readings.cotangents(head)), default=0.0),
+            "contribution norm": readings.norm(use.contribution),
+            "leaves with a zero gradient": len(names),
+        },
+    )
+
+
+def _times_a_computed_zero(readings: Readings, use: Use) -> bool:
+    """A factor that is a zero leaf or constant is meant: an adapter that starts at zero, the first state of an RNN."""
+    factors = [other for other in readings.arguments[use.edge[1]] if other.edge != use.edge]
+    zeros = [other for other in factors if not readings.norm(readings.value_of(other))]
+    makers = [readings.op(readings.behind(other.edge[0])) for other in zeros]
+    return any(op and op not in TOLD_ELSEWHERE for op in makers)
+
+
+def _is_over_one(readings: Readings, head: int) -> bool:
+    call = readings.graph.nodes[head]["call"]
+    value = next(readings.values(head), None)
+    return call is not None and value is not None and value.ndim > 0 and value.shape[call.args[1]] == 1
+
+
+def _leads(readings: Readings, leaf: int, node: int) -> bool:
+    """Whether a gradient could come from a node to a leaf."""
+    seen, pending = {leaf}, [leaf]
+    while pending:
+        current = pending.pop()
+        if current == node:
+            return True
+        for use in readings.graph.uses_of(current):
+            if use.partial is not None and use.edge[1] not in seen:
+                seen.add(use.edge[1])
+                pending.append(use.edge[1])
+    return False

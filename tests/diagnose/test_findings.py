@@ -1,0 +1,193 @@
+"""What single findings say: numbers written out, one finding per cause, silence where something is meant, the report."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import gradviz
+from gradviz.cli import main
+from gradviz.diagnose import Diagnosis, Finding
+from gradviz.diagnose.finding import found
+
+BUGS = Path(__file__).parent.parent.parent / "examples" / "bugs"
+
+
+def kinds(diagnosis: list[Finding]) -> list[str]:
+    return [finding.kind for finding in diagnosis]
+
+
+def a_finding(**fields: object) -> Finding:
+    return Finding(**({"kind": "kind", "severity": "hint", "message": "what", "hint": "how"} | fields))  # type: ignore[arg-type]
+
+
+def test_zero_times_infinity_is_written_out() -> None:
+    x = torch.tensor([1.0, 0.0], requires_grad=True)
+    (finding,) = gradviz.trace(lambda: torch.where(x > 0, x.sqrt(), x).sum()).diagnose()
+    assert finding.kind == "not-finite-gradient"
+    assert "0 × ∞ = NaN" in finding.message and "x" in finding.message
+    assert finding.numbers["upstream"] == 0 and finding.numbers["local partial"] == math.inf
+    assert finding.numbers["value there"] == 0 and finding.numbers["NaN"] == 1
+
+
+def test_nan_that_is_masked_again_is_told_with_its_mask_and_with_the_gradient_it_still_reaches() -> None:
+    x = torch.tensor([1.0, -1.0], requires_grad=True)
+
+    def loss() -> Tensor:
+        root = (x * 1.0).sqrt()
+        return root[:1].sum()
+
+    gradient, masked = gradviz.trace(loss).diagnose()
+    assert gradient.kind == "not-finite-gradient" and "0 × NaN = NaN" in gradient.message
+    assert (masked.kind, masked.severity) == ("masked-nan", "hint")
+    assert "masked again by slice" in masked.message
+
+
+def test_nan_in_the_output_names_the_first_call_and_its_operands() -> None:
+    x = torch.tensor([2.0, 0.0], requires_grad=True)
+    y = torch.tensor([1.0, 0.0], requires_grad=True)
+    first, *_ = gradviz.trace(lambda: (y / x).exp().sum()).diagnose()
+    assert first.kind == "not-finite-value" and "div" in first.message
+    assert first.numbers["y there"] == 0 and first.numbers["x there"] == 0
+
+
+def test_parameters_behind_one_cut_are_one_finding() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    head = nn.Linear(4, 1)
+
+    def loss() -> Tensor:
+        return head((100 * model(torch.ones(8, 4))).long().float()).mean()
+
+    (finding,) = gradviz.trace(loss).diagnose()
+    assert finding.kind == "integer-cast" and finding.numbers["leaves without gradient"] == 4
+
+
+def test_a_whole_module_that_is_detached_is_meant_and_a_part_of_one_is_not() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.second(self.first(x).detach())  # type: ignore[no-any-return]
+
+    first, second = nn.Linear(3, 3), nn.Linear(3, 1)
+    x = torch.randn(4, 3)
+    assert gradviz.trace(lambda: second(first(x).detach()).mean()).diagnose() == []
+    assert kinds(gradviz.trace(Two(), x, loss=lambda out: out.mean()).diagnose()) == ["detached"]
+
+
+def test_vanishing_gradient_names_modules_and_edges() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(*[layer for _ in range(14) for layer in (nn.Linear(8, 8), nn.Sigmoid())])
+    (finding,) = gradviz.trace(model, torch.randn(16, 8), loss=lambda out: out.square().mean()).diagnose()
+    gradients = gradviz.trace(model, torch.randn(16, 8), loss=lambda out: out.square().mean()).gradients()
+    assert finding.kind == "vanishing-gradient" and "0.weight" in finding.message and gradients["0.weight"] is not None
+    gains = {name: value for name, value in finding.numbers.items() if name.startswith("gain of ")}
+    assert len(gains) == 6 and all(isinstance(gain, float) and 0 < gain < 0.5 for gain in gains.values())
+
+
+def test_dead_units_of_a_convolution_are_its_channels() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(1))
+    nn.init.constant_(model[0].bias, -100.0)
+    (finding,) = gradviz.trace(model, torch.randn(4, 1, 6, 6), loss=lambda out: out.square().mean()).diagnose()
+    assert finding.kind == "dead-relu" and finding.numbers["units"] == 6 and finding.numbers["dead units"] == 6
+
+
+def test_wrong_edge_of_a_report_is_told_for_any_op() -> None:
+    graph = gradviz.trace("sin(x)", x=0.5, device="cpu")
+    report = graph.check()
+    assert graph.diagnose(report=report) == []
+
+
+def test_ops_that_are_not_deterministic_are_told_on_cuda_only() -> None:
+    x = torch.randn(4, requires_grad=True)
+    index = torch.tensor([0, 0, 1, 1])
+    graph = gradviz.trace(lambda: torch.zeros(2).index_add(0, index, x).square().mean())
+    assert graph.diagnose() == []
+    for node in graph:
+        graph.nodes[node]["device"] = torch.device("cuda")
+    (finding,) = graph.diagnose()
+    assert finding.kind == "not-deterministic" and "index_add" in finding.message
+
+
+def test_forgotten_zero_grad_tells_both_norms() -> None:
+    model = nn.Linear(2, 1, bias=False)
+    x = torch.tensor([[3.0, 4.0]])
+    model(x).sum().backward()
+    (finding,) = gradviz.trace(model, x, loss=lambda out: 2 * out.mean()).diagnose()
+    assert finding.numbers["largest norm before"] == 5 and finding.numbers["norm of this step's"] == 10
+
+
+def test_gradient_of_zeros_from_before_is_no_finding() -> None:
+    model = nn.Linear(2, 1)
+    model(torch.ones(1, 2)).sum().backward()
+    model.zero_grad(set_to_none=False)
+    assert gradviz.trace(model, torch.ones(1, 2), loss=lambda out: out.mean()).diagnose() == []
+
+
+def test_pairs_written_as_column_and_row_are_meant() -> None:
+    w = torch.randn(8, requires_grad=True)
+    assert gradviz.trace(lambda: (w[:, None] - w[None, :]).square().mean()).diagnose() == []
+
+
+def test_frozen_batch_norm_with_statistics_is_no_finding() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    model(torch.randn(16, 3))
+    assert gradviz.trace(model.eval(), torch.randn(16, 3), loss=lambda out: out.square().mean()).diagnose() == []
+
+
+def test_logits_of_an_attention_mask_do_not_saturate_its_softmax() -> None:
+    scores = torch.randn(6, 6, requires_grad=True)
+    mask = torch.ones(6, 6).triu(1).bool()
+    graph = gradviz.trace(lambda: (scores.masked_fill(mask, -math.inf).softmax(1) @ torch.randn(6, 3)).square().mean())
+    assert graph.diagnose() == []
+
+
+def test_report_is_worst_first_and_ends_with_a_count() -> None:
+    hint, error = a_finding(), a_finding(severity="error", kind="bad", source="train.py:3", numbers={"share": 0.25})
+    diagnosis = Diagnosis([hint, error, hint])
+    assert [finding.severity for finding in diagnosis] == ["error", "hint", "hint"]
+    assert str(diagnosis).startswith("error bad at train.py:3: what\n  numbers: share 0.25\n  do: how")
+    assert diagnosis.summary == "1 error, 2 hints." and not diagnosis.ok and Diagnosis([hint]).ok
+    assert str(Diagnosis([])) == "Nothing found."
+
+
+def test_a_leaf_without_a_line_takes_that_of_its_first_use() -> None:
+    graph = gradviz.trace(lambda x: x * 2.0, 3.0)
+    line = graph.nodes[graph.output]["source"]
+    assert line and found(graph, "kind", "hint", "what", "how", node=graph.node("x")).source == line
+
+
+def test_numbers_that_are_not_finite_are_texts_in_json() -> None:
+    assert a_finding(numbers={"a": math.inf, "b": 2}).to_dict()["numbers"] == {"a": "inf", "b": 2}
+
+
+def test_saved_graph_is_diagnosed_too(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(2, 4), nn.Softmax(1))
+    graph = gradviz.trace(model, torch.randn(8, 2), loss=lambda out: F.cross_entropy(out, torch.zeros(8, dtype=torch.long)))
+    graph.save(tmp_path / "run.gradviz")
+    again = gradviz.load(tmp_path / "run.gradviz").diagnose()
+    assert again == graph.diagnose() and kinds(again) == ["double-softmax"]
+
+
+@pytest.mark.parametrize(("function", "code"), [("broken", 1), ("healthy", 0)])
+def test_command_ends_with_1_after_an_error(function: str, code: int) -> None:
+    result = CliRunner().invoke(main, ["diagnose", f"{BUGS / 'integer_cast.py'}:{function}", "--json"])
+    document = json.loads(result.stdout)
+    assert result.exit_code == code and document["schema"] == 1 and document["ok"] == (code == 0)
+    assert [finding["kind"] for finding in document["findings"]] == ["integer-cast"] * code
+
+
+def test_command_prints_the_report_and_a_warning_ends_it_with_0() -> None:
+    result = CliRunner().invoke(main, ["diagnose", f"{BUGS / 'dead_relu.py'}:broken"])
+    assert result.exit_code == 0 and "warning dead-relu in 1: 64 of 64 units" in result.stdout
+    assert CliRunner().invoke(main, ["diagnose", "nowhere.py:step"]).exit_code == 2

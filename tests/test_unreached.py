@@ -1,0 +1,63 @@
+"""Leaves that a graph does not hold are listed with where their way ends; leaves that are filled stay leaves."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import gradviz
+
+
+class Part(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.lost = nn.Linear(3, 1), nn.Linear(3, 1)
+
+
+def lost_in(loss: object) -> dict[str, tuple[str, str, str]]:
+    graph = gradviz.trace(loss)
+    return {name: lost[:3] for name, lost in graph.graph["lost_leaves"].items()}
+
+
+def test_each_way_out_of_the_graph_is_told() -> None:
+    model, x = Part(), torch.ones(4, 3)
+
+    def unused() -> Tensor:
+        return model.used(x).mean()
+
+    def item() -> Tensor:
+        return model.used(x).mean() * model.lost(x).mean().item()
+
+    def dropped() -> Tensor:
+        model.lost(x)
+        return model.used(x).mean()
+
+    def wrapped() -> Tensor:
+        return model.used(x).mean() * nn.Parameter(model.lost(x).mean())
+
+    assert lost_in(unused)["lost.weight"] == ("model", "unused", "")
+    assert lost_in(item)["lost.weight"] == ("model", "item", "_local_scalar_dense")
+    assert lost_in(dropped)["lost.weight"] == ("model", "dropped", "addmm")
+    assert lost_in(wrapped)["lost.weight"] == ("model", "wrapped as a new leaf", "mean")
+
+
+def test_modules_that_did_not_run_are_not_listed() -> None:
+    model, other, x = nn.Linear(3, 1), nn.Linear(3, 1), torch.ones(4, 3)
+
+    def loss() -> Tensor:
+        assert other is not None
+        return model(x).mean()
+
+    assert lost_in(loss) == {}
+
+
+def test_a_leaf_that_is_filled_while_recorded_stays_one_leaf() -> None:
+    with gradviz.record() as tape:
+        layer = nn.Linear(4, 4)
+        nn.init.orthogonal_(layer.weight)  # writes to a view of the leaf, under no_grad
+        cut = layer(torch.randn(2, 4)).detach()
+        loss = (cut * nn.Parameter(torch.ones(4))).sum()
+    graph = tape.trace(loss)
+    found = [node for node in graph if "weight" in graph.nodes[node]["name"]]
+    assert [graph.nodes[node]["kind"] for node in found] == ["leaf"]
+    torch.testing.assert_close(graph.value(found[0]), layer.weight.detach())
