@@ -137,8 +137,7 @@ def check_command(
     from gradviz.target import graph_of_target
 
     graph = graph_of_target(target, at=at, device=device)
-    progress = not as_json and sys.stderr.isatty()
-    report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit, progress=progress)
+    report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit, progress=False if as_json else None)
     if as_json:
         from gradviz.schema import header
 

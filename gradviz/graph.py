@@ -147,7 +147,7 @@ class GradGraph(nx.MultiDiGraph):
         samples: int = 8,
         seed: int = 0,
         time_limit_s: float | None = None,
-        progress: bool = False,
+        progress: bool | None = None,
     ) -> CheckReport:
         """Every edge, forward value and (for up to 12 scalar leaves) whole gradient against sympy.
 
@@ -156,7 +156,7 @@ class GradGraph(nx.MultiDiGraph):
             samples: how many rows of a large Jacobian, and elements of a large value, are looked at one by one.
             seed: random rows and cotangents are drawn from it; the same seed gives the same report.
             time_limit_s: after this many seconds the rest is unverified, "out of time".
-            progress: whether to show on stderr what is being checked.
+            progress: whether to show on stderr what is being checked; None: on a terminal, once the check takes long.
 
         Raises:
             CheckError: `edges` names an edge that does not exist or carries no gradient, or an option is out of range.

@@ -129,8 +129,11 @@ class Lookup:
     @staticmethod
     def _may_have_made(overload: OpOverload, node: Node) -> bool:
         """Not where autograd put a node of its own in the place of the call's: a base that was written to through a view
-        carries a CopySlices node, and a view of it an AsStrided node."""
+        carries a CopySlices node, and a view of it an AsStrided node. Nor a detach: what tanh keeps of its result so is
+        given the node of tanh when a second backward pass reads it."""
         name = node.name()
+        if op_name(overload) == "detach":
+            return False
         return not name.endswith(_COPY_SLICES) and (_AS_STRIDED not in name or op_name(overload).startswith("as_strided"))
 
     @cached_property

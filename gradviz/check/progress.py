@@ -7,16 +7,26 @@ import time
 from types import TracebackType
 
 _EVERY_S = 0.1
+_LONG_S = 1.0
+"""Checks that take longer than this are worth a bar."""
 _WIDTH = 100
+_BAR = 20
 
 
 class Progress:
-    """A line that is rewritten at most ten times per second, and removed at the end."""
+    """A bar that is redrawn at most ten times per second, and removed at the end.
 
-    def __init__(self, total: int, *, shown: bool) -> None:
-        self._total = total
-        self._shown = shown
-        self._last_s = 0.0
+    Args:
+        total: how many steps there are.
+        shown: True: always; False: never; None: on a terminal, once the check has taken a second.
+    """
+
+    def __init__(self, total: int, *, shown: bool | None) -> None:
+        self._total = max(total, 1)
+        self._started_s = time.monotonic()
+        self._is_shown = sys.stderr.isatty() if shown is None else shown
+        self._next_s = self._started_s + (_LONG_S if shown is None else 0.0)
+        self._is_drawn = False
 
     def __enter__(self) -> Progress:
         return self
@@ -24,16 +34,23 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._shown:
+        if self._is_drawn:
             self._write("")
 
     def at(self, done: int, what: str) -> None:
         """Shows that `done` of the total are done and that `what` is next."""
-        if not self._shown or time.monotonic() - self._last_s < _EVERY_S:
+        now_s = time.monotonic()
+        if not self._is_shown or now_s < self._next_s:
             return
-        self._last_s = time.monotonic()
-        self._write(f"checking {done} of {self._total}: {what}"[:_WIDTH])
+        self._next_s = now_s + _EVERY_S
+        self._write(self._line(done, what, now_s - self._started_s))
+
+    def _line(self, done: int, what: str, elapsed_s: float) -> str:
+        share = min(done / self._total, 1.0)
+        bar = "█" * round(share * _BAR) + "░" * (_BAR - round(share * _BAR))
+        return f"checking {bar} {done} of {self._total}, {elapsed_s:.0f} s: {what}"[:_WIDTH]
 
     def _write(self, text: str) -> None:
+        self._is_drawn = True
         sys.stderr.write(f"\r{text:<{_WIDTH}}\r{text}")
         sys.stderr.flush()

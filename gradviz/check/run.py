@@ -38,7 +38,7 @@ def check(
     samples: int = SAMPLES,
     seed: int = 0,
     time_limit_s: float | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> CheckReport:
     """Checks a graph against sympy.
 
@@ -48,7 +48,7 @@ def check(
         samples: how many rows of a large Jacobian, and elements of a large value, are looked at one by one.
         seed: random rows and cotangents are drawn from it; the same seed gives the same report.
         time_limit_s: after this many seconds the rest is unverified, "out of time".
-        progress: whether to show on stderr what is being checked.
+        progress: whether to show on stderr what is being checked; None: on a terminal, once the check takes long.
 
     Raises:
         CheckError: `edges` names an edge that the graph does not have or along which no gradient flows, or an option is

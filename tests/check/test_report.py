@@ -101,11 +101,6 @@ def test_unverified_entries_are_neither_ok_nor_wrong() -> None:
     assert report.summary == "1 edge: 1 unverified. Unverified: why (1)."
 
 
-def test_progress_says_what_is_being_checked(capsys: pytest.CaptureFixture[str]) -> None:
-    gradviz.trace("x*y", x=3.0, y=2.0, device="cpu").check(progress=True)
-    assert "checking" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_coarse_dtypes_match_within_their_own_rounding(dtype: torch.dtype) -> None:
     x = torch.linspace(0.3, 0.9, 9, dtype=dtype).reshape(3, 3).requires_grad_()

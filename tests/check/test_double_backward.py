@@ -1,0 +1,106 @@
+"""A gradient that is part of the graph, made with create_graph=True: every edge of the second pass is checked too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gradviz
+from gradviz.check import EdgeCheck
+
+
+def gradient(y: Tensor, x: Tensor) -> Tensor:
+    return torch.autograd.grad(y, x, create_graph=True)[0]
+
+
+class Cube(torch.autograd.Function):
+    """x³, with a backward that autograd differentiates."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        return cotangent * 3 * x**2
+
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "power": lambda x: (x**3).sum(),
+    "tanh": lambda x: torch.tanh(x * 1.5).sum(),
+    "sigmoid": lambda x: torch.sigmoid(x).log().sum(),
+    "exp of sin": lambda x: torch.exp(torch.sin(x)).sum(),
+    "softplus": lambda x: nn.functional.softplus(x).sum(),
+    "softmax": lambda x: (torch.softmax(x, 0) * x).sum(),
+    "custom": lambda x: Cube.apply(x).sum(),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_penalty_on_a_gradient_is_verified(name: str) -> None:
+    x = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64, requires_grad=True)
+
+    def penalty(x: Tensor) -> Tensor:
+        y = FUNCTIONS[name](x)
+        return gradient(y, x).pow(2).sum() + y
+
+    graph = gradviz.trace(penalty, x)
+    report = graph.check()
+    assert report.verified, report
+    traced = graph.gradients()["x"]
+    assert traced is not None
+    torch.testing.assert_close(traced, torch.autograd.grad(penalty(x), x)[0])
+
+
+def test_the_penalty_of_a_critic_is_verified() -> None:
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Linear(3, 8), nn.Softplus(), nn.Linear(8, 1)).double()
+
+    def penalty(points: Tensor) -> Tensor:
+        points = points.detach().requires_grad_()
+        return (gradient(critic(points).sum(), points).norm(dim=1) - 1).pow(2).mean()
+
+    report = gradviz.trace(penalty, torch.randn(5, 3, dtype=torch.float64)).check()
+    assert report.verified, report
+
+
+class WrongTwice(torch.autograd.Function):
+    """The derivative of x³ as a Function of its own, whose own backward lacks the 2."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return 3 * x * x
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        return cotangent * 3 * x
+
+
+class CubeWrongTwice(torch.autograd.Function):
+    """x³, right once and wrong the second time."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        return cotangent * WrongTwice.apply(x)
+
+
+def test_a_slip_of_the_second_backward_is_found_at_exactly_its_edge() -> None:
+    x = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    graph = gradviz.trace(lambda x: gradient(CubeWrongTwice.apply(x).sum(), x).pow(2).sum(), x)
+    wrong = [entry for entry in graph.check().mismatches if isinstance(entry, EdgeCheck)]
+    assert [graph.nodes[entry.edge[1]]["op"] for entry in wrong] == ["WrongTwice"]
+    assert "missing factor 2" in wrong[0].reason

@@ -1,0 +1,39 @@
+"""The bar on long checks: what it says, and when there is one."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import gradviz
+from gradviz.check import progress
+
+
+def checked(shown: bool | None) -> None:
+    gradviz.trace("x*y + sin(x)", x=3.0, y=2.0, device="cpu").check(progress=shown)
+
+
+def test_the_bar_says_what_is_being_checked_and_is_removed_at_the_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_EVERY_S", 0.0)
+    checked(True)
+    lines = capsys.readouterr().err.split("\r")
+    assert any(line.startswith("checking █") and line.endswith("of 5, 0 s: b = sin") for line in lines)
+    assert lines[-1] == ""
+
+
+@pytest.mark.parametrize(("is_terminal", "long_s", "drawn"), [(True, 0.0, True), (True, 60.0, False), (False, 0.0, False)])
+def test_unasked_the_bar_is_for_long_checks_on_a_terminal(
+    is_terminal: bool, long_s: float, drawn: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(progress, "_LONG_S", long_s)
+    checked(None)
+    assert ("checking" in capsys.readouterr().err) == drawn
+
+
+def test_a_bar_that_is_not_wanted_is_not_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    checked(False)
+    assert capsys.readouterr().err == ""
