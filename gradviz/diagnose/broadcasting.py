@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradviz.diagnose.finding import Finding, found
-from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.readings import MATRIX_PRODUCTS, Readings
 from gradviz.graph import Use
 from gradviz.view.notation import shape_text
 
@@ -28,6 +28,8 @@ def broadcasting(readings: Readings) -> Iterator[Finding]:
         if size is None or (size, 1) not in shapes:
             continue
         column = shapes.index((size, 1))
+        if any(readings.op(later) in MATRIX_PRODUCTS for later in readings.ahead_of(node)):
+            continue  # inside of the model a layer may be as wide as the batch is long
         names = [readings.name(readings.arguments[node][place].edge[0]) for place in (column, shapes.index((size,)))]
         yield found(
             graph,

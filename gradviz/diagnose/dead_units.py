@@ -24,6 +24,8 @@ def dead_units(readings: Readings) -> Iterator[Finding]:
         dead, units = flat_units(value == 0, unit_dim(readings, node))
         if dead < DEAD_SHARE * units or (dead < units and units < MIN_UNITS):
             continue
+        if readings.is_a_term_of_the_loss(node):
+            continue  # a margin that all samples keep
         use = readings.arguments[node][0]
         before = readings.value_of(use)
         yield found(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -20,6 +21,8 @@ VIEWS = frozenset(
 )
 """Ops that move numbers and change none."""
 COPIES = VIEWS | {"_to_copy"}
+SUMMING = COPIES | {"mean", "sum", "add", "sub", "neg", "pow", "mul", "div"}
+MATRIX_PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "convolution", "mkldnn_rnn_layer"})
 
 
 class Readings:
@@ -56,7 +59,7 @@ class Readings:
             return True
         if id(tensor) not in self._finite:
             # A finite sum has finite terms only; one that is not may have overflowed.
-            self._finite[id(tensor)] = bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
+            self._finite[id(tensor)] = cmath.isfinite(tensor.sum().item()) or bool(torch.isfinite(tensor).all())
             self._kept.append(tensor)
         return self._finite[id(tensor)]
 
@@ -117,9 +120,28 @@ class Readings:
                     yield head
 
 
+    def is_a_term_of_the_loss(self, node: int) -> bool:
+        """Whether the output is nothing but a sum or mean of a node's numbers, or of their powers, with other terms."""
+        return all(
+            self.op(head) in SUMMING and (self.op(head) not in ("mul", "div") or len(self.arguments[head]) == 1)
+            for head in self.ahead_of(node)
+        )
+
+    def ahead_of(self, node: int) -> set[int]:
+        """Every node on a way from a node to the outputs, without itself."""
+        seen: set[int] = set()
+        pending = [node]
+        while pending:
+            for use in self.graph.uses_of(pending.pop()):
+                if use.partial is not None and use.edge[1] not in seen:
+                    seen.add(use.edge[1])
+                    pending.append(use.edge[1])
+        return seen
+
+
 def can_be_read(tensor: Tensor) -> bool:
-    """Whether the numbers are there and lie in memory one by one."""
-    return tensor.layout is torch.strided and tensor.device.type != "meta"
+    """Whether the numbers are there, lie in memory one by one, and are of a kind that torch can sum."""
+    return tensor.layout is torch.strided and tensor.device.type != "meta" and tensor.dtype is not torch.complex32
 
 
 def _double(dtype: torch.dtype) -> torch.dtype:

@@ -28,7 +28,7 @@ def rows(readings: Readings) -> Iterator[Finding]:
         if index is None or table is None or table.contribution is None:
             continue
         places, values = readings.value_of(index), readings.value_of(table)
-        if places is None or values is None or values.shape[0] < MIN_ROWS or places.numel() < MIN_LOOKUPS:
+        if places is None or values is None or not values.ndim or values.shape[0] < MIN_ROWS or places.numel() < MIN_LOOKUPS:
             continue
         used = torch.unique(places).numel()
         if used > max(1, USED_SHARE * values.shape[0]) or places.numel() < LOOKUPS_PER_ROW * used:

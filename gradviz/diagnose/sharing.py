@@ -24,7 +24,7 @@ def sharing(readings: Readings) -> Iterator[Finding]:
             continue
         unrelated = math.hypot(*parts)
         left = readings.norm(gradient)
-        if not math.isfinite(unrelated) or not left < LEFT_SHARE * unrelated:
+        if not math.isfinite(unrelated) or not left < LEFT_SHARE * unrelated or _is_one_function(readings, node):
             continue
         yield found(
             graph,
@@ -36,3 +36,9 @@ def sharing(readings: Readings) -> Iterator[Finding]:
             node=node,
             numbers={"norm of the gradient": left, "largest contribution": max(parts), "uses": len(parts)},
         )
+
+
+def _is_one_function(readings: Readings, leaf: int) -> bool:
+    """Whether one use feeds another: x / |x| and x - mean(x) are single functions, whose parts cancel by nature."""
+    heads = {use.edge[1] for use in readings.graph.uses_of(leaf)}
+    return any(not heads.isdisjoint(readings.ahead_of(head)) for head in heads)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from gradviz.diagnose.finding import Finding, found
-from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.readings import Readings, can_be_read
 from gradviz.graph import Use
 
 LOST_SHARE = 0.1
@@ -51,7 +51,7 @@ def underflow(readings: Readings) -> Iterator[Finding]:
 def _lost(readings: Readings, use: Use) -> tuple[int, int]:
     """(elements that became zero in a cast or have lost digits, elements that are not zero before)"""
     contribution = use.contribution
-    if contribution is None or contribution.dtype not in NARROW or not contribution.numel():
+    if contribution is None or contribution.dtype not in NARROW or not can_be_read(contribution):
         return 0, 0
     before = readings.graph.cotangent(use.edge[1])
     small = contribution.abs() < torch.finfo(contribution.dtype).tiny

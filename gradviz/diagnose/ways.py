@@ -55,13 +55,21 @@ def reaches_an_output(graph: GradGraph, node: int, without: Collection[Edge]) ->
 
 
 def is_finite(tensor: Tensor | None) -> bool:
-    """Whether there is a tensor and all its elements are finite."""
-    return tensor is not None and bool(torch.isfinite(tensor).all())
+    """Whether there is a tensor and all its elements are finite; of a sparse one, those that it holds."""
+    held = _held(tensor)
+    return held is not None and bool(torch.isfinite(held).all())
 
 
 def is_zero(tensor: Tensor | None) -> bool:
     """Whether there is a tensor and all its elements are zero."""
-    return tensor is not None and not bool((tensor != 0).any())
+    held = _held(tensor)
+    return held is not None and not bool((held != 0).any())
+
+
+def _held(tensor: Tensor | None) -> Tensor | None:
+    if tensor is None or tensor.layout is torch.strided:
+        return tensor
+    return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.values()
 
 
 def _passing(graph: GradGraph, heads: Iterable[int], tails: Collection[int]) -> Iterator[tuple[Use, Tensor]]:

@@ -14,6 +14,13 @@ STEPS = frozenset({"round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside"
 LIMITS = frozenset({"clamp", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid"})
 TOLD_ELSEWHERE = frozenset({"relu", "threshold", "sigmoid", "tanh", "_softmax"})
 """`dead_units` and `saturation` look at these; a softmax over one element alone is told here."""
+CHOICES = frozenset(
+    {
+        *("where", "maximum", "minimum", "max", "min", "fmax", "fmin", "masked_fill", "masked_scatter", "index_fill"),
+        *("index_copy", "slice_scatter", "select_scatter", "index_put", "copy"),
+    }
+)
+"""What is not chosen gets no gradient, and that is meant, as is that of a margin loss when all samples keep the margin."""
 PRODUCTS = frozenset({"mul", "mm", "addmm", "bmm", "baddbmm", "convolution", "mv", "addmv", "dot", "div"})
 
 
@@ -29,9 +36,10 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
         return
     heads = [node for node in reversed(readings.ops) if graph.cotangent(node) is not None]
     edges = list(turned_zero(graph, heads, set(graph)))
+    ways = {name: {node} | readings.ahead_of(node) for name, node in zeros.items()}
     told: set[str] = set()
     for use in edges:
-        names = [name for name, node in zeros.items() if name not in told and _leads(readings, node, use.edge[0])]
+        names = [name for name in zeros if name not in told and use.edge[0] in ways[name]]
         told |= set(names)
         finding = _finding(readings, use, names) if names else None
         if finding is not None:
@@ -45,6 +53,8 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
     kind, hint = "zero-gradient", "see why this local partial is zero"
     if op in STEPS:
         kind, hint = "step-function", f"{op} is flat: use a smooth stand-in, or a straight-through estimator"
+    elif op in CHOICES or (op in LIMITS and readings.is_a_term_of_the_loss(head)):
+        return None
     elif op in LIMITS:
         kind, hint = "clamped", f"all of {name} lies outside of the limits, where {op} is flat: widen them, or scale {name}"
     elif op in ("_softmax", "_log_softmax") and _is_over_one(readings, head):
@@ -79,17 +89,3 @@ def _is_over_one(readings: Readings, head: int) -> bool:
     call = readings.graph.nodes[head]["call"]
     value = next(readings.values(head), None)
     return call is not None and value is not None and value.ndim > 0 and value.shape[call.args[1]] == 1
-
-
-def _leads(readings: Readings, leaf: int, node: int) -> bool:
-    """Whether a gradient could come from a node to a leaf."""
-    seen, pending = {leaf}, [leaf]
-    while pending:
-        current = pending.pop()
-        if current == node:
-            return True
-        for use in readings.graph.uses_of(current):
-            if use.partial is not None and use.edge[1] not in seen:
-                seen.add(use.edge[1])
-                pending.append(use.edge[1])
-    return False

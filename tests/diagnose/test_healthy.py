@@ -187,3 +187,55 @@ def test_lecture_example_gives_no_finding_but_the_wrong_backward(
     assert graphs
     kinds = [finding.kind for graph in graphs for finding in graph.diagnose()]
     assert kinds == (["wrong-backward"] if script.stem == "wrong_backward" else [])
+
+
+def kept_margin() -> GradGraph:
+    model = nn.Linear(4, 1)
+    nn.init.constant_(model.bias, 100.0)
+    return gradviz.trace(model, torch.randn(16, 4), loss=lambda out: F.relu(1 - out).mean() + (1 - out).clamp_min(0).mean())
+
+
+def layer_as_wide_as_the_batch() -> GradGraph:
+    scale, head = nn.Parameter(torch.randn(16)), nn.Linear(16, 1)
+    x = torch.randn(16, 1)
+    return gradviz.trace(lambda: head(torch.tanh(x * scale)).square().mean())
+
+
+def normalised_weight() -> GradGraph:
+    weight = torch.randn(1, 16, requires_grad=True)
+    direction = torch.randn(16)
+    with torch.no_grad():
+        direction = weight[0] / weight.norm() + 1e-3 * direction
+    return gradviz.trace(lambda: (weight / weight.norm() * direction).sum())
+
+
+def larger_of_two() -> GradGraph:
+    return gradviz.trace("max(x, y) + y", x=2.0, y=1.0, device="cpu")
+
+
+def sparse_matrix() -> GradGraph:
+    matrix = torch.eye(3).to_sparse_coo().requires_grad_()
+    return gradviz.trace(lambda x: torch.sparse.mm(matrix, x).square().mean(), torch.ones(3, 2, requires_grad=True))
+
+
+def complex_numbers() -> GradGraph:
+    spectrum = torch.randn(8, dtype=torch.complex64, requires_grad=True)
+    half = torch.randn(4, 2, dtype=torch.float16, requires_grad=True)
+    return gradviz.trace(lambda: (spectrum.abs().square().mean(), torch.view_as_complex(half).real.float().mean()))
+
+
+def empty_and_scalar() -> GradGraph:
+    empty, scalar = torch.empty(0, 3, requires_grad=True), torch.tensor(2.0, requires_grad=True)
+    return gradviz.trace(lambda: empty.sum() + scalar.index_select(0, torch.tensor([0])).exp().sum())
+
+
+ODD: list[Callable[[], GradGraph]] = [
+    *(kept_margin, layer_as_wide_as_the_batch, normalised_weight, larger_of_two),
+    *(sparse_matrix, complex_numbers, empty_and_scalar),
+]
+
+
+@pytest.mark.parametrize("make", ODD, ids=lambda make: make.__name__)
+def test_code_that_looks_odd_and_is_meant_gives_no_finding(make: Callable[[], GradGraph]) -> None:
+    torch.manual_seed(0)
+    assert make().diagnose() == []
