@@ -244,8 +244,7 @@ def test_the_closed_form_stands_beside_its_own_number_and_contradicts_a_wrong_ba
 
 def test_on_a_kink_the_closed_form_is_said_to_hold_beside_it() -> None:
     text = str(gradviz.trace("max(x, y)", x=1.0, y=1.0, device="cpu").explain("x"))
-    assert "beside the kink (tie in maximum): ∂a/∂x = [x ≥ y]" in text
-    assert "[x ≥ y] = 0.5" not in text
+    assert text.rstrip().endswith("beside the kink (tie in maximum): ∂a/∂x = [x = y]/2 + [x > y]")
 
 
 def test_a_gradient_that_is_not_finite_is_not_called_the_same() -> None:
