@@ -4,6 +4,7 @@ How data flows, each step taking values and returning new ones:
 
     what the user hands in   program.py   text, sympy, callable, module -> Program (expression/: math text)
       -> record              record.py    one forward pass under a dispatch mode -> the aten calls, in order
+                             scopes.py    which calls of modules and functions each call lies in
                              versions.py  what each tensor held when, while in-place ops change it
                              backward.py  one backward pass -> cotangents and contributions, in the engine's order
       -> graph               draft.py     calls and autograd nodes joined -> nodes, edges (recover/: what was not recorded)

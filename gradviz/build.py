@@ -22,6 +22,7 @@ from gradviz.nodes import is_leaf, output_metadata
 from gradviz.outputs import differentiable_outputs, starting_cotangents
 from gradviz.partials import Head, LocalPartial
 from gradviz.record import Recorder, outputs_of
+from gradviz.scopes import ScopePath, common, scope_paths
 from gradviz.unreached import lost_leaves
 
 
@@ -99,11 +100,13 @@ class _Writer:
         number = {key: place for place, key in enumerate(order)}
         names = self._named(order)
         backward_order = self._backward_order(autograd)
+        scopes = self._scopes(order)
         root_keys = {key for key, _ in root_outputs}
         for key in order:
             attributes = self._attributes(key, names[key])
             attributes["backward_order"] = backward_order.get(key)
             attributes["is_output"] = key in root_keys
+            attributes["scope"] = scopes[key]
             graph.add_node(number[key], **attributes)
         autograd_nodes = tuple(key for key in order if is_autograd_node(key))
         places: dict[Key, int] = {node: place for place, node in enumerate(autograd_nodes)}
@@ -257,6 +260,20 @@ class _Writer:
             return self._modules.get(id(node.tensors[0]), "")
         module = self._recorder.calls[node.call_index].module if node.call_index is not None else None
         return "" if module is None else self._modules.get(id(module), type(module).__name__)
+
+    def _scopes(self, order: list[Key]) -> dict[Key, ScopePath]:
+        """The calls in which each node was made; of what no recorded call made, those in which all its uses lie."""
+        calls = self._recorder.calls
+        indices = {key: self._draft.nodes[key].call_index for key in order if self._draft.nodes[key].kind == "op"}
+        made_in = {key: calls[index].scope for key, index in indices.items() if index is not None}
+        paths = scope_paths(set(made_in.values()), self._modules)
+        users: dict[Key, list[Key]] = {}
+        for edge in self._draft.edges:
+            users.setdefault(edge.tail, []).append(edge.head)
+        found: dict[Key, ScopePath] = {}
+        for key in reversed(order):
+            found[key] = paths[made_in[key]] if key in made_in else common(found[user] for user in users.get(key, ()))
+        return found
 
     def _training(self, node: DraftNode) -> bool | None:
         """Whether the module that made a call is in training mode; None outside of modules."""

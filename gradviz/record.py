@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradviz.names import Frames, assigned_names, local_values
 from gradviz.opcall import OpCall, tensors_of
+from gradviz.scopes import Scope, ScopeStack
 from gradviz.versions import Versions
 
 # torch.compile must not look into the recorder. By default torch wraps each dispatched call for that, and imports all of
@@ -51,7 +53,12 @@ class RecordedCall(NamedTuple):
     grad_enabled: bool
     frames: Frames
     visit: int
-    module: torch.nn.Module | None
+    scope: Scope
+
+    @property
+    def module(self) -> torch.nn.Module | None:
+        """The innermost module that was running."""
+        return self.scope.called if isinstance(self.scope.called, torch.nn.Module) else None
 
 
 class Recorder(TorchDispatchMode):
@@ -71,7 +78,7 @@ class Recorder(TorchDispatchMode):
         self._thread = threading.get_ident()
         self._last_sequence = 0
         self._visit = 0
-        self._modules: list[torch.nn.Module] = []
+        self._scopes = ScopeStack()
         self._handles: list[Any] = []
         self._versioned_calls = 0
 
@@ -94,7 +101,7 @@ class Recorder(TorchDispatchMode):
         finally:
             for handle in self._handles:
                 handle.remove()
-            self._modules.clear()
+            self._scopes.clear()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -110,8 +117,9 @@ class Recorder(TorchDispatchMode):
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
         frame = sys._getframe(1)
-        frames = _user_frames(frame)
-        if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(frame, frames):
+        user_frames = list(islice(_user_frames(frame), MAX_FRAMES))
+        frames = tuple([(user_frame.f_code, user_frame.f_lasti) for user_frame in user_frames])
+        if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(user_frames, frames):
             self._visit += 1
         self.calls.append(
             RecordedCall(
@@ -123,7 +131,7 @@ class Recorder(TorchDispatchMode):
                 torch.is_grad_enabled(),
                 frames,
                 self._visit,
-                self._modules[-1] if self._modules else None,
+                self._scopes.innermost(_user_frames(frame)),
             )
         )
         return result
@@ -154,9 +162,9 @@ class Recorder(TorchDispatchMode):
             if _is_written(func, name):
                 self.versions.end(tensor, index, reshapes=torch.Tag.inplace_view in func.tags)
 
-    def _visit_is_over(self, frame: FrameType, frames: Frames) -> bool:
+    def _visit_is_over(self, user_frames: list[FrameType], frames: Frames) -> bool:
         """Whether the last calls, made at this same place, are over: a result has reached the variable it is assigned to."""
-        for user_frame, (code, offset) in zip(_user_frame_objects(frame), frames, strict=False):
+        for user_frame, (code, offset) in zip(user_frames, frames, strict=True):
             names = assigned_names(code, offset)
             if names:
                 held = local_values(user_frame).get(names[0])
@@ -166,13 +174,13 @@ class Recorder(TorchDispatchMode):
 
     def _enter_module(self, module: torch.nn.Module, args: Any) -> None:
         if threading.get_ident() == self._thread:
-            if not self._modules and all(module is not known for known in self.root_modules):
+            if not self._scopes.in_module and all(module is not known for known in self.root_modules):
                 self.root_modules.append(module)
-            self._modules.append(module)
+            self._scopes.enter_module(module, _user_frames(sys._getframe(1)))
 
     def _leave_module(self, module: torch.nn.Module, args: Any, output: Any) -> None:
-        if threading.get_ident() == self._thread and self._modules:
-            self._modules.pop()
+        if threading.get_ident() == self._thread:
+            self._scopes.leave_module()
 
 
 def outputs_of(result: Any) -> tuple[Tensor | None, ...]:
@@ -215,7 +223,7 @@ _USER, _PASSED_OVER, _STOP = range(3)
 _owners: dict[int, tuple[int, CodeType]] = {}
 
 
-def _user_frame_objects(frame: FrameType | None) -> Iterable[FrameType]:
+def _user_frames(frame: FrameType | None) -> Iterator[FrameType]:
     """The user's frames, innermost first: torch's are passed over; what called gradviz is not part of the code traced."""
     while frame is not None:
         code = frame.f_code
@@ -238,16 +246,6 @@ def _owner(file: str) -> int:
     if file.startswith(_GRADVIZ):
         return _STOP
     return _PASSED_OVER if file.startswith(_TORCH) else _USER
-
-
-def _user_frames(frame: FrameType | None) -> Frames:
-    """(code, instruction offset) of the user's frames, innermost first."""
-    frames = []
-    for user_frame in _user_frame_objects(frame):
-        frames.append((user_frame.f_code, user_frame.f_lasti))
-        if len(frames) == MAX_FRAMES:
-            break
-    return tuple(frames)
 
 
 if _CAN_SKIP:

@@ -5,8 +5,8 @@
     target      as given on the command line
     outputs     ids of the output nodes
     nodes       one object per node, in forward order:
-        id, name, kind ("leaf", "op", "constant"), op, expression, shape, dtype, device, requires_grad, module, source,
-        value_missing, backward_order, is_output: the node attributes of `GradGraph`
+        id, name, kind ("leaf", "op", "constant"), op, expression, shape, dtype, device, requires_grad, module, scope,
+        source, value_missing, backward_order, is_output: the node attributes of `GradGraph`
         value, cotangent: a tensor object; null where there is none; a list of them where a call has several outputs
     edges       one object per use of a value:
         tail, head, key (argument position), argument (the name in torch's schema), output (which of the tail's)
@@ -43,7 +43,7 @@ SCHEMA = 1
 MAX_ELEMENTS = 1000
 AS_THEY_ARE = (
     *("name", "kind", "op", "expression", "requires_grad"),
-    *("module", "source", "value_missing", "backward_order", "is_output"),
+    *("module", "scope", "source", "value_missing", "backward_order", "is_output"),
 )
 
 

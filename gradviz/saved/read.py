@@ -37,6 +37,7 @@ _NODE: dict[str, tuple[type, ...]] = {
     "outputs": (tuple,),
     "differentiable": (tuple,),
     "module": (str,),
+    "scope": (tuple,),
     "training": (bool, type(None)),
     "root": (str,),
     "is_named": (bool,),
@@ -50,6 +51,7 @@ _NODE: dict[str, tuple[type, ...]] = {
 }
 _ITEMS: dict[str, tuple[type, ...]] = {
     "output_names": (str,),
+    "scope": (str,),
     "differentiable": (int,),
     "inner_calls": (OpCall,),
     "inner_inputs": (Tensor, type(None)),
