@@ -19,6 +19,8 @@ How data flows, each step taking values and returning new ones:
       -> view                view/        GradGraph + choices -> View: what is on the picture
       -> renderers           render/      View -> DOT -> SVG, PNG, PDF
                              explain/     a gradient in words: text, Markdown, LaTeX, HTML
+                             frames/      a gradient step by step: the forward pass, then the backward pass
+                             stage/       frames -> shapes and texts with places and colours; the layout never moves
       -> front ends          cli.py, app/, testing.py (for test suites), ops.py (which overloads are verified how)
 
     >>> import gradviz

@@ -53,7 +53,7 @@ def other_paths(wanted: Wanted) -> Iterator[Line]:
 
 
 def _partial_line(wanted: Wanted, use: Use) -> Equation:
-    formula, number = _factor(use)
+    formula, number = factor_of(use)
     return Equation(without_repeats([wanted.derivative(use), formula, number]))
 
 
@@ -65,7 +65,7 @@ def _product_lines(wanted: Wanted, path: Path) -> Iterator[Line]:
         return
     uses = [wanted.use(edge) for edge in reversed(path.edges)]
     start = amount(wanted.graph.starting_cotangents()[_end(wanted, path)])
-    factors = [factor for factor in ((start, start), *map(_factor, uses)) if factor[0] != Number(1.0)]
+    factors = [factor for factor in ((start, start), *map(factor_of, uses)) if factor[0] != Number(1.0)]
     sides = [
         product([start, *(wanted.derivative(use) for use in uses)]),
         product([formula for formula, _ in factors]),
@@ -81,7 +81,7 @@ def _end(wanted: Wanted, path: Path) -> tuple[int, int]:
     return next(place for place in wanted.graph.starting_cotangents() if place[0] == path.nodes[-1])
 
 
-def _factor(use: Use) -> tuple[Term, Number]:
+def factor_of(use: Use) -> tuple[Term, Number]:
     """The local partial as formula, where there is one, and as number. A formula that is a number stands for itself."""
     assert use.partial is not None
     number = Number(float(use.partial))

@@ -86,7 +86,7 @@ def wanted_value(graph: GradGraph, name: str, top: int) -> Wanted:
         node=graph.node(name),
         paths=paths,
         between=tuple(sorted(paths.between)),
-        loss=_loss_name(graph),
+        loss=loss_name(graph),
     )
 
 
@@ -127,7 +127,7 @@ def limited(lines: list[Line], what: str) -> tuple[Line, ...]:
     return (*lines[:MAX_LINES], rest)
 
 
-def _loss_name(graph: GradGraph) -> str:
+def loss_name(graph: GradGraph) -> str:
     """The name of the output where the backward pass starts from 1 at a single number."""
     starting = graph.starting_cotangents()
     if len(starting) == 1:

@@ -48,15 +48,22 @@ def dot_with_images(view: View) -> tuple[str, dict[str, bytes]]:
 
 
 def escaped(text: str) -> str:
-    """Text for an HTML-like label that shows exactly as it is.
-
-    Control characters and lone surrogates, which no XML may hold, show as a replacement sign, line breaks as a space.
+    """Text for an HTML-like label that shows exactly as it is, on one line.
 
     >>> escaped('a<b> & "c"'), escaped(r"\\N"), escaped("x\\ny\\0")
     ('a&lt;b&gt; &amp; &quot;c&quot;', '\\\\\\\\N', 'x y\ufffd')
     """
-    plain = _CONTROL.sub("\ufffd", re.sub(r"\s*[\r\n\t]+\s*", " ", text))
-    return html.escape(plain.replace("\\", "\\\\"))
+    return html.escape(one_line(text).replace("\\", "\\\\"))
+
+
+def one_line(text: str) -> str:
+    """Text as a picture shows it: control characters and lone surrogates, which no XML may hold, as a replacement sign,
+    line breaks as a space.
+
+    >>> one_line("x\\ny\\0")
+    'x y\ufffd'
+    """
+    return _CONTROL.sub("\ufffd", re.sub(r"\s*[\r\n\t]+\s*", " ", text))
 
 
 def _source(view: View, theme: Theme, heats: dict[str, str]) -> str:

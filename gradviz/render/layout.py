@@ -22,7 +22,8 @@ from typing import Final, Literal, cast, get_args
 from gradviz.errors import RenderError
 from gradviz.render import worker
 
-DrawnFormat = Literal["svg", "png", "pdf"]
+DrawnFormat = Literal["svg", "png", "pdf", "json"]
+"""JSON holds what Graphviz would draw, with coordinates."""
 TIME_LIMIT_S: Final = 20.0
 DPI: Final = 144.0
 DPI_RANGE: Final = (10, 1200)
@@ -158,7 +159,7 @@ def draw(
 
     Args:
         dot_text: a digraph.
-        picture_format: "svg", "png" or "pdf".
+        picture_format: "svg", "png", "pdf" or "json".
         dpi: pixels per inch of a PNG.
         time_limit_s: seconds until drawing is given up; the first picture also starts the process, in about 0.2 s.
         images: file name -> PNG, for the images that the text names.

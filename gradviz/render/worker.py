@@ -6,7 +6,7 @@ when its input ends.
 
 A message is a 4-byte length and that many bytes. A request is JSON, then one message per image:
 
-    {"source": DOT text, "format": "svg" | "png" | "pdf", "dpi": number, "time_limit_s": seconds,
+    {"source": DOT text, "format": "svg" | "png" | "pdf" | "json", "dpi": number, "time_limit_s": seconds,
      "images": [file name, ...]}
 
 An answer is one message: `=` and the picture, or `!` and why there is none. What Graphviz says on stderr goes into a

@@ -8,7 +8,7 @@ reads safetensors can read its numbers. The header's metadata has the keys
     torch     the release that traced
     graph     JSON: {"nodes": [attributes, ...], "edges": [[tail, head, key, attributes], ...], "graph": attributes}
 
-with the attributes that `gradviz.graph` names. What JSON has no word for is an object with one key:
+with the attributes that `gradviz.attributes` names. What JSON has no word for is an object with one key:
 
     {"tuple": [...]}  {"dict": [[key, value], ...]}  {"tensor": name or null}  {"call": {...}}  {"partial": {...}}
     {"dtype": "float32"}  {"device": "cuda:0"}  {"layout": "strided"}  {"memory_format": "channels_last"}

@@ -51,7 +51,7 @@ def value_lines(value: Tensor) -> tuple[str, ...]:
     >>> value_lines(torch.arange(6.0))
     ('float32 [6]', 'mean 2.5', 'min 0  max 5')
     """
-    if _is_opaque(value):
+    if is_opaque(value):
         return (head_line(value),)
     if value.numel() == 1:
         return (_brackets(number_text(value.item()), value.ndim),)
@@ -71,7 +71,7 @@ def cotangent_text(cotangent: Tensor, sign: str) -> str:
     >>> cotangent_text(torch.tensor(1.5), "∂d/∂c"), cotangent_text(torch.ones(100), "∂d/∂h")
     ('∂d/∂c = 1.5', '‖∂d/∂h‖ = 10')
     """
-    if _is_opaque(cotangent) or cotangent.numel() == 0:
+    if is_opaque(cotangent) or cotangent.numel() == 0:
         return f"{sign}: {head_line(cotangent)}"
     if cotangent.numel() == 1:
         return f"{sign} = {_brackets(number_text(cotangent.item()), cotangent.ndim)}"
@@ -86,7 +86,7 @@ def written_out(value: Tensor) -> str:
     >>> written_out(torch.tensor([[0.5, -1.0], [2.0, 0.25]])), written_out(torch.zeros(5)), written_out(torch.tensor(1.0))
     ('[[0.5, −1], [2, 0.25]]', '', '')
     """
-    if _is_opaque(value) or value.ndim not in (1, 2) or not 0 < value.numel() <= SHOWN_ELEMENTS:
+    if is_opaque(value) or value.ndim not in (1, 2) or not 0 < value.numel() <= SHOWN_ELEMENTS:
         return ""
     text = _nested(value.tolist())
     return text if len(text) <= WRITTEN_LENGTH else ""
@@ -146,7 +146,7 @@ def heat_map(value: Tensor) -> HeatMap | None:
     True
     """
     shape = [size for size in value.shape if size != 1]
-    if _is_opaque(value) or not 1 <= len(shape) <= 2 or not all(1 < size <= HEAT_SIDE for size in shape):
+    if is_opaque(value) or not 1 <= len(shape) <= 2 or not all(1 < size <= HEAT_SIDE for size in shape):
         return None
     numbers = _as_reals(value).reshape(shape if len(shape) == 2 else (1, *shape))
     finite = numbers[torch.isfinite(numbers)]
@@ -154,7 +154,7 @@ def heat_map(value: Tensor) -> HeatMap | None:
     return HeatMap(values=tuple(tuple(row) for row in numbers.tolist()), limit=limit)
 
 
-def _is_opaque(value: Tensor) -> bool:
+def is_opaque(value: Tensor) -> bool:
     """Whether the elements cannot be read by ordinary operations."""
     return value.layout != torch.strided or value.device.type == "meta" or value.is_quantized or value.is_nested
 

@@ -1,0 +1,172 @@
+"""What a traced graph says of itself: the names, values, cotangents and edges of its nodes.
+
+Node attributes: `kind` ("leaf", "op", "constant"), `name`, `output_names`, `op`, `expression`, `value`, `value_missing`,
+`cotangent`, `shape`, `dtype`, `device`, `requires_grad`, `outputs`, `differentiable`, `module`, `training` (of that module),
+`scope` (the calls of modules and functions that it lies in, from the outside in; see `gradviz.scopes`),
+`root` (a leaf's outermost module), `is_named` (False where the name is a letter), `earlier_gradient` (the norm of what a
+leaf's `.grad` held), `source`, `call`, `inner_calls`, `backward_order`, `is_output`. Edge key: argument position. Edge
+attributes: `argument`, `output`, `partial`, `contribution`, `cut`. A call of which several outputs are used has tuples for
+`value`, `cotangent` and `shape`, one place per output of the call; `outputs` lists the places that are used, and an edge's
+`output` says which one it carries; `differentiable` lists the places that autograd counts as outputs of its node, in its
+order.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import networkx as nx
+from torch import Tensor
+
+from gradviz.errors import InputError
+
+if TYPE_CHECKING:
+    from gradviz.partials import LocalPartial
+
+Edge = tuple[int, int, int]
+"""(tail, head, argument position)"""
+
+
+class Use(NamedTuple):
+    """One edge with what it carries."""
+
+    edge: Edge
+    argument: str
+    output: int
+    partial: LocalPartial | None
+    contribution: Tensor | None
+    cut: str
+
+
+class AttributedGraph(nx.MultiDiGraph):
+    """Nodes are values, edges are uses of values, from producer to consumer.
+
+    Attributes:
+        outputs: the nodes of the outputs, as the traced code returned them.
+        leaves: name -> node, for the inputs and parameters that require grad.
+    """
+
+    @property
+    def outputs(self) -> list[int]:
+        return [node for node in self.graph.get("outputs", ()) if node in self]
+
+    @property
+    def output(self) -> int:
+        """The node of the (first) output."""
+        if not self.outputs:
+            raise InputError("this part of the graph does not hold an output; ask the whole graph")
+        return self.outputs[0]
+
+    @property
+    def leaves(self) -> dict[str, int]:
+        return {name: node for name, node in self.graph.get("leaves", {}).items() if node in self}
+
+    def gradients(self) -> dict[str, Tensor | None]:
+        """Name of each leaf -> its gradient, shaped like the leaf; None where none reached it.
+
+        The tensors are those of one real backward pass: bit for bit what `.backward()` would store in `.grad`.
+        """
+        return {name: self.nodes[node]["cotangent"] for name, node in self.leaves.items()}
+
+    def starting_cotangents(self) -> dict[tuple[int, int], Tensor]:
+        """(node, output) -> the cotangent with which the backward pass started there: 1, or what `grad_output` says."""
+        given: dict[tuple[int, int], Tensor] = self.graph.get("starting_cotangents", {})
+        return {(node, place): cotangent for (node, place), cotangent in given.items() if node in self}
+
+    def node(self, name: str) -> int:
+        """The node called `name`.
+
+        Raises:
+            InputError: no node has that name.
+        """
+        names: dict[str, int] = self.graph["names"]
+        if name not in names or names[name] not in self:
+            known = ", ".join(list(names)[:20]) + (", ..." if len(names) > 20 else "")
+            raise InputError(f"the graph has no node called {name!r}; its nodes are called {known}")
+        return names[name]
+
+    def value(self, node: int, output: int | None = None) -> Tensor | None:
+        """The forward value of a node, or of one of its outputs; None where it is not known (see `value_missing`)."""
+        return _one_output(self.nodes[node], "value", output)
+
+    def cotangent(self, node: int, output: int | None = None) -> Tensor | None:
+        """d(graph output)/d(value) of a node, or of one of its outputs; None where no gradient reaches it."""
+        return _one_output(self.nodes[node], "cotangent", output)
+
+    def output_name(self, node: int, output: int = 0) -> str:
+        """What one output of a node is called: the node's name, or `q` for the first of `q, k, v = x.split(8)`."""
+        attributes = self.nodes[node]
+        if len(attributes["outputs"]) < 2:
+            return str(attributes["name"])
+        return str(attributes["output_names"][output])
+
+    def uses_of(self, node: int) -> list[Use]:
+        """The edges out of a node: who uses its value."""
+        return [_use(*edge) for edge in self.out_edges(node, keys=True, data=True)]
+
+    def arguments_of(self, node: int) -> list[Use]:
+        """The edges into a node, by argument position."""
+        return sorted((_use(*edge) for edge in self.in_edges(node, keys=True, data=True)), key=lambda use: use.edge[2])
+
+    def partials_of(self, edge: Edge) -> dict[int, LocalPartial]:
+        """Used output of the head -> the local partial of that output; empty where the edge carries no gradient."""
+        partial: LocalPartial | None = self.edges[edge]["partial"]
+        attributes = self.nodes[edge[1]]
+        if partial is None:
+            return {}
+        return {
+            place: partial.of_output(output)
+            for output, place in enumerate(attributes["differentiable"])
+            if place in attributes["outputs"]
+        }
+
+    def argument_names(self, node: int) -> list[str]:
+        """The names of a call's tensor arguments, one per argument position."""
+        named = {use.edge[2]: self.output_name(use.edge[0], use.output) for use in self.arguments_of(node)}
+        return [named.get(position, "") for position in range(max(named, default=-1) + 1)]
+
+    def differentiable_edges(self) -> Iterable[Edge]:
+        """The edges along which a gradient can flow, in forward order of their heads."""
+        for head in self:
+            yield from (use.edge for use in self.arguments_of(head) if use.partial is not None)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = type(self)()
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        raise InputError(
+            "a graph holds live autograd nodes and cannot be pickled; graph.save(path) keeps its numbers and "
+            "gradviz.load(path) reads them"
+        )
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __repr__(self) -> str:
+        of_what = f"of {self.nodes[self.output]['name']!r}" if self.outputs else "without outputs"
+        return (
+            f"<{type(self).__name__} {of_what}: {self.number_of_nodes()} nodes, "
+            f"{self.number_of_edges()} edges, {len(self.leaves)} leaves>"
+        )
+
+
+def _one_output(attributes: dict[str, Any], which: str, output: int | None) -> Tensor | None:
+    found = attributes[which]
+    if not isinstance(found, tuple):
+        return found  # type: ignore[no-any-return]
+    return found[attributes["outputs"][0] if output is None else output]  # type: ignore[no-any-return]
+
+
+def _use(tail: int, head: int, key: int, attributes: dict[str, Any]) -> Use:
+    return Use(
+        edge=(tail, head, key),
+        argument=attributes["argument"],
+        output=attributes["output"],
+        partial=attributes["partial"],
+        contribution=attributes["contribution"],
+        cut=attributes["cut"],
+    )

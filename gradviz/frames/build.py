@@ -1,0 +1,188 @@
+"""Graphs -> frames: everything that happens, in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from gradviz.errors import InputError
+from gradviz.explain.terms import Name, Sentence, Term, Words
+from gradviz.explain.text import term_text
+from gradviz.explain.wanted import amount, without_repeats
+from gradviz.frames import sentences as say
+from gradviz.frames.backward import BackwardPass
+from gradviz.frames.model import Frame, Frames
+from gradviz.graph import GradGraph
+from gradviz.view import Part, View, node_call, view_of
+from gradviz.view.calls import call_text
+from gradviz.view.summary import head_line, is_opaque
+
+Detail = Literal["values", "passes"]
+MAX_NODES = 60
+EXPRESSION_LENGTH = 60
+_AROUND_VECTOR = re.compile(r"(?<!\w)\((\[[^()]*\])\)")
+PARTS: tuple[Part, ...] = ("call", "value", "cotangent", "formula", "number")
+
+
+def frames_of(
+    graphs: Sequence[GradGraph], *, detail: Detail | None = None, max_nodes: int = MAX_NODES, title: str | None = None
+) -> Frames:
+    """The frames of one graph, or of several steps of a training loop.
+
+    Args:
+        graphs: one, or one for each step; all have the same structure.
+        detail: "values" for a frame for each value and each contribution, "passes" for two frames for each graph; None
+            for values where there is one graph, else passes.
+        max_nodes: the largest graph that is accepted.
+        title: one line for all frames; None to take it from the output.
+
+    Raises:
+        InputError: there is no graph, one is too large, or they do not have the same structure.
+    """
+    if not graphs:
+        raise InputError("there is no graph to make frames of; accepted: one, or one for each training step")
+    if detail is not None and detail not in get_args(Detail):
+        raise InputError(f"unknown detail {detail!r}; accepted: {', '.join(get_args(Detail))}")
+    views = tuple(_view(graph, max_nodes) for graph in graphs)
+    for number, (graph, view) in enumerate(zip(graphs[1:], views[1:], strict=True), 2):
+        if difference := _difference(graphs[0], views[0], graph, view):
+            raise InputError(f"graph {number} has another structure than the first: {difference}; accepted: the same code")
+    chosen = detail or ("values" if len(graphs) == 1 else "passes")
+    found: list[Frame] = []
+    with torch.no_grad():
+        for step, (graph, view) in enumerate(zip(graphs, views, strict=True)):
+            before = graphs[step - 1] if step else None
+            made = _values(graph, view, step) if chosen == "values" else _passes(graph, view, step, before)
+            found += [_numbered(frame) for frame in made] if len(graphs) > 1 else made
+    return Frames(title=title or _title(graphs[0]), graphs=tuple(graphs), views=views, frames=tuple(found))
+
+
+def _view(graph: GradGraph, max_nodes: int) -> View:
+    view = view_of(graph, show=PARTS, max_nodes=max(len(graph), 1), max_edge_labels=graph.number_of_edges())
+    if len(view.nodes) > max_nodes:
+        raise InputError(
+            f"the graph has {len(view.nodes):,} nodes, frames are made of at most {max_nodes:,}; trace a smaller part, or "
+            "raise max_nodes"
+        )
+    return view
+
+
+def _difference(first: GradGraph, first_view: View, other: GradGraph, view: View) -> str:
+    """What two graphs do not have in common; "" where frames of one fit the other."""
+    if [node.id for node in first_view.nodes] != [node.id for node in view.nodes]:
+        return f"{len(first_view.nodes)} and {len(view.nodes)} nodes"
+    if [edge.id for edge in first_view.edges] != [edge.id for edge in view.edges]:
+        return "other edges"
+    for node in first:
+        mine, theirs = first.nodes[node], other.nodes[node]
+        if (mine["name"], mine["op"]) != (theirs["name"], theirs["op"]):
+            return f"{mine['name']!r} and {theirs['name']!r}"
+    return ""
+
+
+def _title(graph: GradGraph) -> str:
+    attributes = graph.nodes[graph.output]
+    name, expression = str(attributes["name"]), str(attributes["expression"])
+    return say.title(name, expression if expression != name and len(expression) <= EXPRESSION_LENGTH else "")
+
+
+def _values(graph: GradGraph, view: View, step: int) -> Iterator[Frame]:
+    """A frame for the inputs, one for each call, one for each contribution, one at the end."""
+    shown = frozenset(node.node for node in view.nodes)
+    calls = [node.node for node in view.nodes if node.role in ("op", "output") and graph.nodes[node.node]["kind"] == "op"]
+    known = shown - frozenset(calls)
+    texts = {node.node: node.value for node in view.nodes}
+    yield _forward(step, say.inputs([_input(graph, node) for node in _inputs(graph, known)]), known)
+    for node in calls:
+        known |= {node}
+        yield _forward(step, _computed(graph, node, texts[node]), known, node)
+    yield from BackwardPass(graph, shown, step).frames()
+
+
+def _passes(graph: GradGraph, view: View, step: int, before: GradGraph | None) -> Iterator[Frame]:
+    """A frame at the end of the forward pass and one at the end of the backward pass."""
+    shown = frozenset(node.node for node in view.nodes)
+    yield _forward(step, _changed(graph, before), shown, graph.output)
+    yield BackwardPass(graph, shown, step).last()
+
+
+def _numbered(frame: Frame) -> Frame:
+    """The frame with its step before the sentence."""
+    return replace(frame, sentence=say.step(frame.step + 1, frame.sentence))
+
+
+def _forward(step: int, sentence: Sentence, values: frozenset[int], node: int | None = None) -> Frame:
+    nothing: frozenset[tuple[int, int]] = frozenset()
+    return Frame(
+        step=step,
+        phase="forward",
+        sentence=sentence,
+        values=values,
+        pending={},
+        settled=nothing,
+        passed=frozenset(),
+        node=node,
+    )
+
+
+def _inputs(graph: GradGraph, known: frozenset[int]) -> list[int]:
+    """Leaves first; a constant that is called by its value says nothing new."""
+    leaves = [node for node in graph.leaves.values() if node in known]
+    others = [node for node in sorted(known) if node not in leaves]
+    return leaves + [node for node in others if len(_input(graph, node)) > 1]
+
+
+def _input(graph: GradGraph, node: int) -> say.Amount:
+    """`x = 2`, or the name alone where it says the value."""
+    name, value, number = Name(str(graph.nodes[node]["name"])), graph.value(node), _number(graph.value(node))
+    if number is None:
+        return (name, f": {graph.nodes[node]['value_missing'] if value is None else head_line(value)}")
+    return (name,) if term_text(number) == name.text else (name, " = ", number)
+
+
+def _computed(graph: GradGraph, node: int, lines: Sequence[str]) -> Sentence:
+    """`a = x·y = 2·3 = 6`, or the lines that describe the value."""
+    name, call = str(graph.nodes[node]["name"]), node_call(graph, node)
+    number = _number(graph.value(node)) if len(graph.nodes[node]["outputs"]) < 2 else None
+    if number is None:
+        return say.described(name, call, ", ".join(lines))
+    sides: list[Term] = [Words(call)] if call else []
+    sides += [Words(inserted)] if (inserted := _with_numbers(graph, node)) else []
+    return say.computed(name, without_repeats([*sides, number]))
+
+
+def _with_numbers(graph: GradGraph, node: int) -> str:
+    """The call with numbers in the place of names; "" where an argument is neither a number nor a short vector."""
+    operands = {use.edge[2]: _number(graph.value(use.edge[0], use.output)) for use in graph.arguments_of(node)}
+    written = {key: term_text(number) for key, number in operands.items() if number is not None}
+    if len(written) < len(operands) or not written:
+        return ""
+    text = _AROUND_VECTOR.sub(r"\1", call_text(graph.nodes[node]["op"], written, graph.nodes[node]["call"]))
+    return "" if "…" in text else text  # a vector that was shortened says nothing
+
+
+def _changed(graph: GradGraph, before: GradGraph | None) -> Sentence:
+    """The output, and for later steps what the leaves and the output were before."""
+    output = _input(graph, graph.output)
+    if before is None:
+        return say.went([], output, None)
+    changes: list[tuple[say.Amount, Term]] = []
+    for node in graph.leaves.values():
+        now, was = _number(graph.value(node)), _number(before.value(node))
+        if now is not None and was is not None and now != was:
+            changes.append((_input(graph, node), was))
+    return say.went(changes, output, _number(before.value(before.output)))
+
+
+def _number(value: Tensor | None) -> Term | None:
+    """A single number, or a short vector; None for any other."""
+    if value is None or is_opaque(value) or not value.numel():
+        return None
+    if value.numel() == 1 or (value.ndim == 1 and value.numel() <= 4):
+        return amount(value)
+    return None

@@ -1,0 +1,135 @@
+"""Frames -> a stage: how much is written, in which direction, so that everything can be read from the last row.
+
+A page is 1920 x 1080 pixels, as a projector has them: a title above, the picture, a sentence below. What is written gives
+way to how large it is: from everything in full, over labels without their signs, to bare arrows between one-line nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradviz.errors import InputError
+from gradviz.frames import Frames
+from gradviz.render import TIME_LIMIT_S
+from gradviz.render.dot import one_line
+from gradviz.stage.font import text_width, wrapped
+from gradviz.stage.layout import Box, Layout, laid_out
+from gradviz.stage.sketch import EDGE_SIZE, NODE_SIZE, sketch_of
+from gradviz.stage.texts import Density, room_for_cotangents
+from gradviz.view import Direction
+
+PAGE = Box(left=0, top=0, width=1920, height=1080)
+MARGIN = 40.0
+TITLE_SIZE = 44.0
+LINE_HEIGHT = 1.3
+MIN_TEXT_PX = 18.0
+"""What is smaller cannot be read from the last row of a lecture hall."""
+FONT_SIZE = 22.0
+FONT_SIZES = (MIN_TEXT_PX, 60.0)
+LARGEST = 1.6
+"""How much larger than asked for the text becomes where there is room, so that small graphs do not shout."""
+CAPTIONS = ((36.0, 2), (32.0, 2), (28.0, 3), (24.0, 3), (20.0, 4), (MIN_TEXT_PX, 5))
+"""Sizes of the sentence and how many lines it may take; the first that fits every frame is used for all."""
+
+DENSITIES = (
+    Density(),
+    Density(labels="number"),
+    Density(labels="number", lines=2, name_length=20),
+    Density(labels="number", in_one_row=True, name_length=20),
+    Density(labels="none", lines=2, name_length=20),
+    Density(labels="none", lines=1, name_length=16),
+    Density(labels="none", lines=1, in_one_row=True, name_length=16),
+    Density(labels="none", lines=0, in_one_row=True, name_length=16),
+)
+DIRECTIONS: tuple[Direction, ...] = ("LR", "BT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where everything stands in every frame. Lengths are pixels of a page of 1920 x 1080.
+
+    Attributes:
+        frames: what is shown on it.
+        layout: of nodes, arrows and their texts.
+        density, direction: how it was laid out.
+        title: the box of the line above.
+        caption: the box of the sentence below.
+        caption_size, caption_lines: of its font, and how many lines there is room for.
+    """
+
+    frames: Frames
+    layout: Layout
+    density: Density
+    direction: Direction
+    title: Box
+    caption: Box
+    caption_size: float
+    caption_lines: int
+
+
+def stage_of(frames: Frames, *, font_size: float = FONT_SIZE, time_limit_s: float = TIME_LIMIT_S) -> Stage:
+    """Lays out all frames at once.
+
+    Args:
+        frames: of a graph.
+        font_size: how large the text of the nodes should be, in pixels of a page of 1920 x 1080. Labels are shortened
+            and left out until there is room for it; where there is none even then, the text is as large as it can be.
+        time_limit_s: seconds until drawing is given up, for each way of writing that is tried.
+
+    Raises:
+        InputError: `font_size` is out of range.
+        RenderError: the time is over.
+    """
+    if not FONT_SIZES[0] <= font_size <= FONT_SIZES[1]:
+        raise InputError(f"font_size is {font_size:g}; accepted: {FONT_SIZES[0]:g} to {FONT_SIZES[1]:g}")
+    width = PAGE.width - 2 * MARGIN
+    size, count = _caption_fit(frames, width)
+    title = Box(left=MARGIN, top=MARGIN / 2, width=width, height=TITLE_SIZE * LINE_HEIGHT)
+    height = size * LINE_HEIGHT * count
+    caption = Box(left=MARGIN, top=PAGE.bottom - MARGIN / 2 - height, width=width, height=height)
+    top = title.bottom + MARGIN / 2
+    room = Box(left=MARGIN, top=top, width=width, height=caption.top - MARGIN / 2 - top)
+    density, direction, layout = _largest(frames, room, font_size, time_limit_s)
+    return Stage(
+        frames=frames,
+        layout=layout,
+        density=density,
+        direction=direction,
+        title=title,
+        caption=caption,
+        caption_size=size,
+        caption_lines=count,
+    )
+
+
+def smallest_text(density: Density, layout: Layout) -> float:
+    """The size of the smallest text on a layout, in pixels."""
+    return layout.scale * (NODE_SIZE if density.labels == "none" else EDGE_SIZE)
+
+
+def _largest(frames: Frames, room: Box, font_size: float, time_limit_s: float) -> tuple[Density, Direction, Layout]:
+    """The fullest density whose text is large enough, in the direction in which it is larger; else the largest text."""
+    best: tuple[Density, Direction, Layout] | None = None
+    cotangents = room_for_cotangents(frames)
+    for density in DENSITIES:
+        ways = []
+        for direction in DIRECTIONS:
+            sketch = sketch_of(frames, cotangents, density, direction)
+            ways.append((density, direction, laid_out(sketch, room, largest=LARGEST * font_size, time_limit_s=time_limit_s)))
+        way = max(ways, key=lambda way: way[2].scale)
+        if best is None or way[2].scale > best[2].scale:
+            best = way
+        if best[2].scale * NODE_SIZE >= font_size and smallest_text(best[0], best[2]) >= MIN_TEXT_PX:
+            break
+    assert best is not None  # there are densities
+    return best
+
+
+def _caption_fit(frames: Frames, width: float) -> tuple[float, int]:
+    """Size and number of lines with which every sentence fits."""
+    for size, most in CAPTIONS:
+        found = [wrapped(one_line(frame.text), size, width) for frame in frames]
+        count = max(map(len, found))
+        if count <= most and all(text_width(line, size) <= width for lines in found for line in lines):
+            return size, count
+    return CAPTIONS[-1]
