@@ -8,7 +8,7 @@ How data flows, each step taking values and returning new ones:
                              versions.py  what each tensor held when, while in-place ops change it
                              backward.py  one backward pass -> cotangents and contributions, in the engine's order
       -> graph               draft.py     calls and autograd nodes joined -> nodes, edges (recover/: what was not recorded)
-                             naming.py    what the user's code calls each value
+                             naming.py    what the user's code calls each value (node_names.py: every node's name)
                              build.py     numbered, named, written -> GradGraph, a networkx.MultiDiGraph
                              partials.py  the local Jacobian of an edge, as its autograd node computes it, on demand
       -> analyses            symbolic/    one rule per aten overload: exact reference derivatives and formulas

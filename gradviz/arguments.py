@@ -46,13 +46,18 @@ def arguments_of_call(lookup: Lookup, slots: Slots, index: int) -> Arguments:
         return Arguments(named=named, positions={0: 0})
     positions: dict[int, int] = {}
     free = dict(enumerate(named))
-    edges = {slot: (tail, output) for slot, (tail, output) in enumerate(slots) if tail is not None}
-    for slot, (tail, output) in edges.items():
-        position = next((place for place, (_, tensor) in free.items() if lookup.carries(tensor, tail, output)), None)
-        if position is not None:
-            positions[slot] = position
-            del free[position]
-    for slot in edges.keys() - positions.keys():
+    left: list[int] = []
+    for slot, (tail, output) in enumerate(slots):
+        if tail is None:
+            continue
+        for place, (_, tensor) in free.items():
+            if lookup.carries(tensor, tail, output):
+                positions[slot] = place
+                del free[place]
+                break
+        else:
+            left.append(slot)
+    for slot in left:
         # Written to since, an argument no longer stands for its old edge: in order, among those that can carry a gradient.
         position = next(
             (place for place, (_, tensor) in free.items() if can_carry_gradient(tensor)), max(free, default=slot)
@@ -105,9 +110,9 @@ def arguments_of_write(slots: Slots, base: Tensor, call: OpCall) -> Arguments:
 
 def differentiable_places(node: Node, tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
     """Which outputs of a call autograd counts as its node's outputs, in the node's own order."""
-    candidates = [place for place, tensor in enumerate(tensors) if can_carry_gradient(tensor)]
+    candidates = tuple([place for place, tensor in enumerate(tensors) if can_carry_gradient(tensor)])
     if len(candidates) == 1:
-        return tuple(candidates)
+        return candidates
     carrying = {
         tensor.output_nr: place for place, tensor in enumerate(tensors) if tensor is not None and node_of(tensor) is node
     }

@@ -32,7 +32,7 @@ from gradviz.lookup import Lookup
 from gradviz.names import Frames
 from gradviz.nodes import forward_class, is_custom, is_leaf, is_torchs_own, op_of_node, output_metadata, sequence_number
 from gradviz.opcall import OpCall, op_name, tensors_of
-from gradviz.record import RecordedCall, Recorder, outputs_of
+from gradviz.record import RecordedCall, Recorder
 from gradviz.writes import Write
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class _Drafter:
             node = self._node_of_call.get(producer)
             if node in self._inner:
                 return node, self._place_in_custom(node, tensor)
-            output = next((place for place, item in enumerate(outputs_of(call.result)) if item is tensor), 0)
+            output = next((place for place, item in enumerate(call.outputs) if item is tensor), 0)
             return (node if node is not None else self._call_key(producer)), output
         leaf = self._lookup.leaf_node(tensor)
         if leaf is not None:
@@ -192,7 +192,7 @@ class _Drafter:
                 priority=(_OP if reads else _CONSTANT, index, 0),
                 op=call.op if reads else "",
                 values=call.outputs,
-                tensors=outputs_of(live.result),
+                tensors=live.outputs,
                 requires_grad=live.sequence >= 0,
                 call=call if reads else None,
                 call_index=index,
@@ -220,7 +220,7 @@ class _Drafter:
 
     def _add_explained(self, node: Node, index: int) -> None:
         call = self._recorder.op_call(index)
-        tensors = outputs_of(self._calls[index].result)
+        tensors = self._calls[index].outputs
         self._node_of_call[index] = node
         self.draft.nodes[node] = DraftNode(
             kind="op",
@@ -373,7 +373,7 @@ class _Drafter:
             return "no_grad"
         if call.sequence >= 0:
             return "no gradient path to the output"
-        outputs = [output for output in outputs_of(call.result) if output is not None]
+        outputs = [output for output in call.outputs if output is not None]
         if outputs and not any(map(can_carry_gradient, outputs)):
             return "integer"
         return "not differentiable"

@@ -14,7 +14,7 @@ from gradviz.backward import AutogradGraph
 from gradviz.names import Frames
 from gradviz.nodes import forward_code, node_of, sequence_number
 from gradviz.opcall import op_name, tensors_of
-from gradviz.record import Recorder, outputs_of
+from gradviz.record import Recorder
 from gradviz.writes import Write
 
 _COPY_SLICES = "CopySlices"
@@ -37,7 +37,7 @@ class Lookup:
         return self._calls_by_node.get(node)
 
     def _returned_by(self, index: int, node: Node) -> bool:
-        return any(tensor is not None and node_of(tensor) is node for tensor in outputs_of(self.calls[index].result))
+        return any(tensor is not None and node_of(tensor) is node for tensor in self.calls[index].outputs)
 
     def calls_of_forward(self, node: Node) -> Iterator[int]:
         """The calls that the forward of a custom Function made: its node is numbered right before the first of them."""
@@ -115,7 +115,7 @@ class Lookup:
         for index, call in enumerate(self.calls):
             if not call.grad_enabled and call.overload._schema.is_mutable:
                 continue  # autograd does not see the write: the tensor keeps its node
-            for tensor in outputs_of(call.result):
+            for tensor in call.outputs:
                 node = None if tensor is None else node_of(tensor)
                 if node is not None and self._may_have_made(call.overload, node):
                     found[node] = index
@@ -159,7 +159,7 @@ class Lookup:
     def _returned(self) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}
         for index, call in enumerate(self.calls):
-            for output in outputs_of(call.result):
+            for output in call.outputs:
                 if output is not None:
                     found.setdefault(id(output), []).append(index)
         return found
@@ -168,7 +168,7 @@ class Lookup:
     def _by_node(self) -> dict[Node, dict[int, Tensor]]:
         found: dict[Node, dict[int, Tensor]] = {}
         for call in self.calls:
-            for tensor in outputs_of(call.result):
+            for tensor in call.outputs:
                 if tensor is not None and (node := node_of(tensor)) is not None:
                     found.setdefault(node, {})[tensor.output_nr] = tensor
         return found

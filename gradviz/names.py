@@ -173,18 +173,30 @@ def frame_names(frame: FrameType | None) -> dict[str, Any]:
         return {}
     if not frame.f_code.co_flags & inspect.CO_OPTIMIZED and frame.f_locals is frame.f_globals:
         return {name: value for name, value in frame.f_globals.items() if not name.startswith("__")}
-    named = local_values(frame)
-    return named | {name: frame.f_globals[name] for name in frame.f_code.co_names if name in frame.f_globals}
+    return _local_values(frame) | {name: frame.f_globals[name] for name in frame.f_code.co_names if name in frame.f_globals}
 
 
-def local_values(frame: FrameType) -> dict[str, Any]:
-    """The local variables of a frame, without leaving anything behind: CPython keeps the dictionary that it hands out for
-    a function's variables, and with it their values, until the function returns."""
+def local_value(frame: FrameType, name: str) -> Any:
+    """What a local variable of a frame holds; None where it has none yet."""
+    held = frame.f_locals
+    value = held.get(name)
+    _let_go(frame, held)
+    return value
+
+
+def _local_values(frame: FrameType) -> dict[str, Any]:
+    """The local variables of a frame."""
     held = frame.f_locals
     values = dict(held)
+    _let_go(frame, held)
+    return values
+
+
+def _let_go(frame: FrameType, held: dict[str, Any]) -> None:
+    """CPython keeps the dictionary that it hands out for a function's variables, and with it their values, until the
+    function returns: it is emptied, so that nothing is left behind."""
     if frame.f_code.co_flags & inspect.CO_OPTIMIZED:
         held.clear()
-    return values
 
 
 def letters() -> Iterator[str]:

@@ -18,7 +18,7 @@ from torch.autograd.graph import Node
 
 from gradviz.names import Frames, letters, named_tensors, result_names, root_modules, source_line
 from gradviz.program import Note
-from gradviz.record import Recorder, outputs_of
+from gradviz.record import Recorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ def assigned_in_code(recorder: Recorder) -> dict[int, tuple[str, ...]]:
     found: dict[int, tuple[str, ...]] = {}
     for index in last_of_visit.values():
         call = recorder.calls[index]
-        count = len(outputs_of(call.result))
+        count = len(call.outputs)
         for names in result_names(call.frames):
             if len(names) in (1, count) and names != ("_",):
                 found[index] = names

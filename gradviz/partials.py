@@ -8,6 +8,7 @@ buffers live, which `trace` takes care of, and as long as no saved tensor is cha
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the partials into one node share: its call, what it and its arguments are called, and its autograd node.
+    """What the partials into one node share: its call, what it and its arguments (by position) are called, and its node.
 
     The autograd nodes of a graph are kept in one tuple, consumers last, which is freed from its end: torch frees a long
     chain by recursion, and overflows the stack, where Python lets go of producers first.
@@ -41,7 +42,7 @@ class Head:
     place: int
     call: OpCall | None
     name: str
-    arguments: tuple[str, ...]
+    arguments: Mapping[int, str]
 
 
 class LocalPartial:
@@ -169,7 +170,8 @@ class LocalPartial:
         from gradviz.symbolic import local_formula
 
         head = self._head
-        return None if head.call is None else local_formula(head.call, self.edge[2], head.arguments, head.name)
+        names = [head.arguments.get(position, "") for position in range(max(head.arguments) + 1)]
+        return None if head.call is None else local_formula(head.call, self.edge[2], names, head.name)
 
     @property
     def latex(self) -> str:

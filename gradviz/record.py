@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradviz.names import Frames, assigned_names, local_values
+from gradviz.names import Frames, assigned_names, local_value
 from gradviz.opcall import OpCall, tensors_of
 from gradviz.scopes import Scope, ScopeStack
 from gradviz.versions import Versions
@@ -41,14 +41,15 @@ MAX_BOOKKEEPING = 4
 class RecordedCall(NamedTuple):
     """One aten call with its live tensors.
 
-    `sequence` is the number of the autograd node that was made for it, -1 where none was. Calls with the same `visit` come
-    from one evaluation of one place in the user's code, as the `t` and `addmm` of one `linear(x)` do.
+    `outputs` are the results, flattened: None stands where the op returned no tensor. `sequence` is the number of the
+    autograd node that was made for it, -1 where none was. Calls with the same `visit` come from one evaluation of one place
+    in the user's code, as the `t` and `addmm` of one `linear(x)` do.
     """
 
     overload: torch._ops.OpOverload
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    result: Any
+    outputs: tuple[Tensor | None, ...]
     sequence: int
     grad_enabled: bool
     frames: Frames
@@ -107,12 +108,14 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if _written_arguments(func) and not (func in _WRITE_IN_TRAINING and not args[5]):
+        writes = _written_arguments(func)
+        if writes and not (func in _WRITE_IN_TRAINING and not args[5]):
             self._end_versions(func, args, kwargs)
         result = func(*args, **kwargs)
-        kept = result
-        if result is None and _written_arguments(func):  # as _foreach_mul_: what it wrote to is its result
-            kept = tuple(tensor for name, tensor in tensors_of(func, args, kwargs) if _is_written(func, name))
+        if result is None and writes:  # as _foreach_mul_: what it wrote to is its result
+            outputs = _flat([tensor for name, tensor in tensors_of(func, args, kwargs) if _is_written(func, name)])
+        else:
+            outputs = _flat(result)
         sequence = _sequence_number()
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
@@ -126,7 +129,7 @@ class Recorder(TorchDispatchMode):
                 func,
                 args,
                 kwargs,
-                kept,
+                outputs,
                 sequence - 1 if made_node else -1,
                 torch.is_grad_enabled(),
                 frames,
@@ -139,11 +142,12 @@ class Recorder(TorchDispatchMode):
     def op_call(self, index: int) -> OpCall:
         """Call `index` as a value: its arguments as they were before it, its results as they were after it."""
         call = self.calls[index]
+        at = self.versions.at
         return OpCall(
             overload=call.overload,
             args=tuple([self._snapshot(value, index - 1) for value in call.args]),
-            kwargs={name: self._snapshot(value, index - 1) for name, value in call.kwargs.items()},
-            outputs=tuple([self._snapshot(value, index) for value in outputs_of(call.result)]),
+            kwargs={name: self._snapshot(value, index - 1) for name, value in call.kwargs.items()} if call.kwargs else {},
+            outputs=tuple([None if output is None else at(output, index) for output in call.outputs]),
         )
 
     def _snapshot(self, value: Any, time: int) -> Any:
@@ -164,12 +168,12 @@ class Recorder(TorchDispatchMode):
 
     def _visit_is_over(self, user_frames: list[FrameType], frames: Frames) -> bool:
         """Whether the last calls, made at this same place, are over: a result has reached the variable it is assigned to."""
-        for user_frame, (code, offset) in zip(user_frames, frames, strict=True):
+        for frame, (code, offset) in zip(user_frames, frames, strict=True):
             names = assigned_names(code, offset)
             if names:
-                held = local_values(user_frame).get(names[0])
+                held = local_value(frame, names[0])
                 recent = (call for call in self.calls[-MAX_BOOKKEEPING:] if call.visit == self._visit)
-                return held is not None and any(held is output for call in recent for output in outputs_of(call.result))
+                return held is not None and any(held is output for call in recent for output in call.outputs)
         return False
 
     def _enter_module(self, module: torch.nn.Module, args: Any) -> None:
@@ -183,12 +187,12 @@ class Recorder(TorchDispatchMode):
             self._scopes.leave_module()
 
 
-def outputs_of(result: Any) -> tuple[Tensor | None, ...]:
-    """The results of a call, flattened: None stands where the op returned no tensor."""
+def _flat(result: Any) -> tuple[Tensor | None, ...]:
+    """The results of a call, flattened."""
     if isinstance(result, Tensor):
         return (result,)
     if isinstance(result, (list, tuple)):
-        return tuple(output for item in result for output in outputs_of(item))
+        return tuple(output for item in result for output in _flat(item))
     return (None,)
 
 
@@ -216,24 +220,25 @@ def _is_written(overload: Any, name: str) -> bool:
 def _tensors_in_call(call: RecordedCall) -> Iterator[Tensor]:
     for _, tensor in tensors_of(call.overload, call.args, call.kwargs):
         yield tensor
-    yield from (output for output in outputs_of(call.result) if output is not None)
+    yield from (output for output in call.outputs if output is not None)
 
 
 _USER, _PASSED_OVER, _STOP = range(3)
-_owners: dict[int, tuple[int, CodeType]] = {}
+_owners: dict[int, int] = {}
+_owned: list[CodeType] = []  # code is kept, so its id stays its own
 
 
 def _user_frames(frame: FrameType | None) -> Iterator[FrameType]:
     """The user's frames, innermost first: torch's are passed over; what called gradviz is not part of the code traced."""
     while frame is not None:
-        code = frame.f_code
-        owner = _owners.get(id(code))
+        owner = _owners.get(id(frame.f_code))
         if owner is None:
-            owner = _owners[id(code)] = (_owner(code.co_filename), code)  # the code is kept, so its id stays its own
-        if owner[0] == _STOP:
-            return
-        if owner[0] == _USER:
+            _owned.append(frame.f_code)
+            owner = _owners[id(frame.f_code)] = _owner(frame.f_code.co_filename)
+        if owner == _USER:
             yield frame
+        elif owner == _STOP:
+            return
         frame = frame.f_back
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gradviz.arguments import can_carry_gradient
 from gradviz.opcall import op_name, tensors_of
-from gradviz.record import RecordedCall, Recorder, outputs_of
+from gradviz.record import RecordedCall, Recorder
 
 WRAPPED, UNUSED, DROPPED = "wrapped as a new leaf", "unused", "dropped"
 
@@ -70,7 +70,7 @@ def _ends(recorder: Recorder, candidates: Mapping[str, Tensor], leaf_memory: set
         )
         if not names:
             continue
-        outputs = [output for output in outputs_of(call.result) if output is not None]
+        outputs = [output for output in call.outputs if output is not None]
         if any(id(output) in own for output in outputs):
             continue  # the leaf is filled: it stays the leaf
         reason = _reason(call, outputs)

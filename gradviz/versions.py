@@ -74,7 +74,7 @@ class Versions:
     def at(self, tensor: Tensor, time: int) -> Tensor:
         """What `tensor` held just after call `time`, detached; the same object for the same version."""
         writes: Sequence[int] = self._writes.get(_storage_key(tensor), ()) if self._writes else ()
-        place = bisect.bisect_right(writes, time)
+        place = bisect.bisect_right(writes, time) if writes else 0
         key = (id(tensor), place)
         snapshot = self._snapshots.get(key)
         if snapshot is None:

@@ -35,6 +35,7 @@ LAYERS = [
     ["arguments"],
     ["unreached"],
     ["draft"],
+    ["node_names", "order"],
     ["build"],
     ["trace"],
     ["check"],
