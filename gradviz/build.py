@@ -101,14 +101,14 @@ class _Writer:
         settled = backward_order(self._backward.order, autograd)
         scopes = self._scopes()
         root_keys = {key for key, _ in self._root_outputs}
-        for key in order:
-            graph.add_node(
-                number[key],
-                **self._attributes(key, self._draft.nodes[key]),
-                backward_order=settled.get(key),
-                is_output=key in root_keys,
-                scope=scopes[key],
-            )
+        nodes = graph.nodes
+        for place, key in enumerate(order):
+            attributes = self._attributes(key, self._draft.nodes[key])
+            attributes["backward_order"] = settled.get(key)
+            attributes["is_output"] = key in root_keys
+            attributes["scope"] = scopes[key]
+            graph.add_node(place)  # given to add_node, thirty attributes would be copied twice
+            nodes[place].update(attributes)
         autograd_nodes = tuple([key for key in order if is_autograd_node(key)])
         places: dict[Key, int] = {node: place for place, node in enumerate(autograd_nodes)}
         for key in order:
@@ -212,6 +212,8 @@ class _Writer:
         indices = {key: self._draft.nodes[key].call_index for key in self._order if self._draft.nodes[key].kind == "op"}
         made_in = {key: calls[index].scope for key, index in indices.items() if index is not None}
         paths = scope_paths(set(made_in.values()), self._modules)
+        if not any(paths.values()):
+            return dict.fromkeys(self._order, ())
         users: dict[Key, list[Key]] = {}
         for edge in self._draft.edges:
             users.setdefault(edge.tail, []).append(edge.head)

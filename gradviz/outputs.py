@@ -18,10 +18,8 @@ def differentiable_outputs(result: Any) -> list[Tensor]:
     Raises:
         TraceError: there is none; says why.
     """
-    loss = _entries(result).get("loss")
-    if isinstance(loss, Tensor):
-        result = loss
-    tensors = list(_tensors(result))
+    loss = None if isinstance(result, Tensor) else _entries(result).get("loss")
+    tensors = list(_tensors(loss if isinstance(loss, Tensor) else result))
     if not tensors:
         raise TraceError(
             f"the traced code returned {_described(result)}, not a tensor; return the tensor to differentiate, or pass "
@@ -67,7 +65,7 @@ def _cotangent(output: Tensor, given: Any) -> Tensor:
             raise InputError(
                 "the output is complex: pass grad_output=, or loss=lambda out: ... that maps it to a real number"
             )
-        return torch.ones_like(output, memory_format=torch.preserve_format).detach()
+        return torch.ones_like(output)
     cotangent = torch.as_tensor(given, dtype=output.dtype, device=output.device).detach()
     if tuple(cotangent.shape) != shape:
         raise InputError(f"grad_output has shape {tuple(cotangent.shape)}; the output has shape {shape}")
