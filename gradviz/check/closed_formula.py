@@ -75,12 +75,15 @@ def _element_name(leaf: str, index: Index) -> str:
 
 
 def _single_output(composed: Composed) -> sp.Expr | None:
-    """The one output that the backward pass starts from with 1; None where there is no such, or it is too long."""
+    """The one output that the backward pass starts from with 1; None where there is no such, or it cannot be written out."""
     if composed.calls > _OPERATIONS or list(composed.weights.values()) != [1]:
         return None
     slot, place = next(iter(composed.weights))
     output = composed.truth.outputs[slot]
-    return None if output is None else output.expression(place)
+    try:
+        return None if output is None else output.expression(place)
+    except NoRule:
+        return None
 
 
 @lru_cache(maxsize=512)

@@ -47,14 +47,17 @@ from __future__ import annotations
 from gradviz.symbolic import (
     activation,
     binary,
+    factors,
     linear,
     loss,
+    matrix_functions,
     movement,
     normalization,
     pointwise,
     reduction,
     scatter,
     softmax,
+    solving,
 )
 from gradviz.symbolic.compose import compose
 from gradviz.symbolic.formula import local_formula
@@ -101,4 +104,18 @@ __all__ = [
 ]
 
 # Imported for the rules that they register.
-_FAMILIES = (activation, binary, linear, loss, movement, normalization, pointwise, reduction, scatter, softmax)
+_FAMILIES = (
+    activation,
+    binary,
+    factors,
+    linear,
+    loss,
+    matrix_functions,
+    movement,
+    normalization,
+    pointwise,
+    reduction,
+    scatter,
+    softmax,
+    solving,
+)

@@ -28,9 +28,9 @@ Index = tuple[int, ...]
 Number = int | float
 _x = sp.Symbol("x", real=True)
 _y = sp.Symbol("y", real=True)
-_QUOTIENT = ScalarFunction("divide", (_x, _y), _x / _y)
+QUOTIENT = ScalarFunction("divide", (_x, _y), _x / _y)
 _POWER = ScalarFunction("power", (_x, _y), _x**_y)
-_SQRT = ScalarFunction("sqrt", (_x,), sp.sqrt(_x), written={0: 1 / (2 * RESULT)}, kinks={"square root at 0": _x})
+SQRT = ScalarFunction("sqrt", (_x,), sp.sqrt(_x), written={0: 1 / (2 * RESULT)}, kinks={"square root at 0": _x})
 _EXP = function_of_one("exp", sp.exp, RESULT)
 _LOG = function_of_one("log", sp.log)
 
@@ -97,7 +97,7 @@ class SymbolicTensor:
         return self + (other * -1)
 
     def __truediv__(self, other: SymbolicTensor | Number) -> SymbolicTensor:
-        return elementwise(_QUOTIENT, self, other)
+        return elementwise(QUOTIENT, self, other)
 
     def __pow__(self, other: SymbolicTensor | Number) -> SymbolicTensor:
         return elementwise(_POWER, self, other)
@@ -115,10 +115,10 @@ class SymbolicTensor:
         return self * -1 + other
 
     def __rtruediv__(self, other: Number) -> SymbolicTensor:
-        return elementwise(_QUOTIENT, constant(other), self)
+        return elementwise(QUOTIENT, constant(other), self)
 
     def sqrt(self) -> SymbolicTensor:
-        return self.map(_SQRT)
+        return self.map(SQRT)
 
     def exp(self) -> SymbolicTensor:
         return self.map(_EXP)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
-from symbolic_samples import SAMPLES
+from matrix_samples import SAMPLES
 from test_rules_against_autograd import DIFFERENTIABLE, record, row_array
 from torch import Tensor
 from torch._ops import OpOverload
@@ -59,7 +59,8 @@ def test_smooth_points_have_no_kinks() -> None:
 
 # Kernels that round in their own way: torch's float32 lgamma, digamma and erfinv are good to 1e-6 only.
 COARSE_KERNELS = {aten.lgamma.default, aten.digamma.default, aten.erfinv.default}
-NARROW = [overload for overload in DIFFERENTIABLE if overload not in COARSE_KERNELS]
+NAN_IN_HALF = {aten.linalg_matrix_exp.default}  # torch's derivative of it in 16 bits
+NARROW = [overload for overload in DIFFERENTIABLE if overload not in COARSE_KERNELS | NAN_IN_HALF]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)

@@ -1,0 +1,66 @@
+"""What is defined by equations, or found by an algorithm on matrices: exact elements, and refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+import gradviz
+from gradviz.opcall import OpCall
+from gradviz.symbolic import NoRule, reference
+from gradviz.symbolic.arithmetic import EXACT
+from gradviz.symbolic.implicit import implied
+from gradviz.symbolic.scalar import Symbol, dot, number
+
+aten = torch.ops.aten
+
+
+def test_the_equations_decide_and_not_the_digits_of_the_start() -> None:
+    a = Symbol(EXACT.number(2.0), 2.0, (0, ()), "a")
+    roots = [implied(lambda x, a: [dot([x[0], a[0]], [x[0], number(-1)])], [a], [start])[0] for start in (1.41, 1.4142)]
+    assert abs(roots[0].value - roots[1].value) < 1e-44
+    assert abs(roots[0].value ** 2 - 2) < 1e-44
+
+
+def test_a_start_that_solves_other_equations_is_refused() -> None:
+    a = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
+    call = OpCall(overload=aten.linalg_inv_ex.default, args=(a,), outputs=(torch.linalg.inv(a) * 1.5, None))
+    with pytest.raises(NoRule, match="do not determine it"):
+        reference(call).value((0, 0))
+
+
+def test_equal_singular_values_are_left_open() -> None:
+    a = torch.eye(3, dtype=torch.float64) * 2
+    call = OpCall(overload=aten._linalg_svd.default, args=(a,), outputs=tuple(torch.linalg.svd(a)))
+    with pytest.raises(NoRule, match="do not determine it"):
+        reference(call).row((0,), output=1)
+
+
+def test_a_function_of_symmetric_matrices_refuses_others() -> None:
+    a = torch.tensor([[2.0, 1.0], [0.5, 3.0]], dtype=torch.float64)
+    call = OpCall(overload=aten.cholesky.default, args=(a,), outputs=(torch.linalg.cholesky(a),))
+    with pytest.raises(NoRule, match="symmetric"):
+        reference(call)
+
+
+class SingularValues(torch.autograd.Function):
+    """Their sum; the backward is off by a thousandth."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        u, s, vh = torch.linalg.svd(x, full_matrices=False)
+        ctx.save_for_backward(u, vh)
+        return torch.linalg.svdvals(x).sum() + 0 * s.sum()
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *cotangents: Tensor) -> Tensor:
+        u, vh = ctx.saved_tensors
+        return 1.001 * cotangents[0] * (u @ vh)
+
+
+def test_a_slip_in_the_backward_of_a_nuclear_norm_is_found() -> None:
+    x = torch.tensor([[2.0, 1.0], [0.5, 3.0], [1.0, -1.0]], dtype=torch.float64, requires_grad=True)
+    (edge,) = gradviz.trace(lambda x: SingularValues.apply(x), x).check().edges
+    assert edge.verdict == "mismatch"
+    assert "0.1 %" in edge.reason or "1.001" in edge.reason, edge.reason
