@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gradviz.check import CheckReport
     from gradviz.compare import Comparison
     from gradviz.diagnose import Diagnosis
-    from gradviz.explain import Explanation, Level
+    from gradviz.explain import Explanation, GradientStep, Level
     from gradviz.frames import Detail, Frames
     from gradviz.paths import Paths
     from gradviz.view import Direction, Part, ThemeName, View
@@ -95,6 +95,33 @@ class GradGraph(AttributedGraph):
         from gradviz.explain import explain
 
         return explain(self, name, level=level, index=index, top=top)
+
+    def step(self, lr: float, *, only: Collection[str] | None = None) -> GradientStep:
+        """One step of gradient descent: parameters and loss before and after, beside the first-order prediction.
+
+        The loss after the step is real: the recorded calls are run again with the moved leaves. What Python decided (an
+        `if`, the length of a loop) and what random numbers were drawn stays as recorded.
+
+        Args:
+            lr: the learning rate, a finite number above 0.
+            only: the names of the leaves that move; None for all that a gradient reaches.
+
+        Returns:
+            `str()` of it is plain text; `.markdown`, `.latex` and `.html` as of an explanation; `.before`, `.after`,
+            `.predicted` and `.parameters` are the numbers.
+
+        Raises:
+            InputError: the output is no loss (one element, differentiated with 1), `lr` or a name is not accepted, or a call
+                on the way cannot be run again.
+
+        >>> import gradviz
+        >>> step = gradviz.trace("(w*x - 1)^2", w=2.0, x=1.0, device="cpu").step(0.1, only=["w"])
+        >>> step.before, round(step.after, 4), round(step.predicted, 4)
+        (1.0, 0.64, -0.4)
+        """
+        from gradviz.explain import gradient_step
+
+        return gradient_step(self, lr, only)
 
     def frames(
         self,

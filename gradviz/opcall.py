@@ -84,3 +84,20 @@ def tensors_of(
             for place, item in enumerate(value):
                 if isinstance(item, Tensor):
                     yield f"{name}[{place}]", item
+
+
+# torch's schemas do not say that these write to their running statistics, when `training`, their sixth argument, is set.
+WRITE_IN_TRAINING = frozenset({torch.ops.aten.native_batch_norm.default, torch.ops.aten.cudnn_batch_norm.default})
+_written: dict[torch._ops.OpOverload, tuple[str, ...]] = dict.fromkeys(WRITE_IN_TRAINING, ("running_mean", "running_var"))
+
+
+def written_arguments(overload: torch._ops.OpOverload) -> tuple[str, ...]:
+    """Names of the arguments that an overload writes to."""
+    written = _written.get(overload)
+    if written is None:
+        schema = getattr(overload, "_schema", None)
+        arguments = schema.arguments if schema is not None and schema.is_mutable else ()
+        written = _written[overload] = tuple(
+            argument.name for argument in arguments if argument.alias_info is not None and argument.alias_info.is_write
+        )
+    return written

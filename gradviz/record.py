@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradviz.names import Frames, assigned_names, local_value
-from gradviz.opcall import OpCall, tensors_of
+from gradviz.opcall import WRITE_IN_TRAINING, OpCall, tensors_of, written_arguments
 from gradviz.scopes import Scope, ScopeStack
 from gradviz.versions import Versions
 
@@ -108,8 +108,8 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        writes = _written_arguments(func)
-        if writes and not (func in _WRITE_IN_TRAINING and not args[5]):
+        writes = written_arguments(func)
+        if writes and not (func in WRITE_IN_TRAINING and not args[5]):
             self._end_versions(func, args, kwargs)
         result = func(*args, **kwargs)
         if result is None and writes:  # as _foreach_mul_: what it wrote to is its result
@@ -196,25 +196,8 @@ def _flat(result: Any) -> tuple[Tensor | None, ...]:
     return (None,)
 
 
-# torch's schemas do not say that these write to their running statistics, when `training`, their sixth argument, is set.
-_WRITE_IN_TRAINING = frozenset({torch.ops.aten.native_batch_norm.default, torch.ops.aten.cudnn_batch_norm.default})
-_written: dict[Any, tuple[str, ...]] = dict.fromkeys(_WRITE_IN_TRAINING, ("running_mean", "running_var"))
-
-
-def _written_arguments(overload: Any) -> tuple[str, ...]:
-    """Names of the arguments that an overload writes to."""
-    written = _written.get(overload)
-    if written is None:
-        schema = getattr(overload, "_schema", None)
-        arguments = schema.arguments if schema is not None and schema.is_mutable else ()
-        written = _written[overload] = tuple(
-            argument.name for argument in arguments if argument.alias_info is not None and argument.alias_info.is_write
-        )
-    return written
-
-
 def _is_written(overload: Any, name: str) -> bool:
-    return name.partition("[")[0] in _written_arguments(overload)
+    return name.partition("[")[0] in written_arguments(overload)
 
 
 def _tensors_in_call(call: RecordedCall) -> Iterator[Tensor]:

@@ -25,7 +25,7 @@ LAYERS = [
     ["expression", "recover", "symbolic"],
     ["backward", "names", "outputs"],
     ["program", "record"],
-    ["naming"],
+    ["naming", "rerun"],
     ["attributes"],
     ["graph"],
     ["partials"],

@@ -20,8 +20,9 @@ from torch._ops import OpOverload
 
 from gradviz.check.heads import EdgeUnderCheck
 from gradviz.check.judge import CANCELLED, Index, as_array
-from gradviz.check.replay import run_call, why_not_again, widened
+from gradviz.check.replay import widened
 from gradviz.opcall import OpCall, op_name
+from gradviz.rerun import run_call, why_not_again
 from gradviz.symbolic import NoRule, unit_roundoff
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _slopes(call: OpCall, position: int, place: int, tangent: Tensor) -> tuple[N
 
     def at(distance: float) -> Tensor:
         tensors[position] = start + distance * tangent
-        result = run_call(call, tensors)[place]
+        result = run_call(call, tensors, widen=True)[place]
         if result is None:
             raise NoRule(f"{call.overload} gives no output {place}")
         return result

@@ -8,17 +8,14 @@ result moves then says how far a result computed in that dtype may be from the t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch._ops import OpOverload
 
 from gradviz.opcall import OpCall
+from gradviz.rerun import run_call
 from gradviz.symbolic import NoRule, unit_roundoff
 
-aten = torch.ops.aten
-_THROUGH = {aten.detach.default, aten.lift_fresh.default, aten.detach_.default}
 _SMALLEST_MOVE = 2.0**-40
 _BESIDE = 2.0**-36
 
@@ -29,64 +26,6 @@ def widened(tensor: Tensor) -> Tensor:
     if tensor.dtype.is_complex:
         return tensor.to(torch.complex128)
     return tensor.to(torch.float64) if tensor.dtype.is_floating_point else tensor
-
-
-def run_call(call: OpCall, tensors: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-    """The call with other tensors, by position; what it would write to is copied first.
-
-    Raises:
-        NoRule: it draws random numbers, or torch refuses to run it in float64.
-    """
-    overload = call.overload
-    refusal = why_not_again(overload)
-    if refusal:
-        raise NoRule(refusal)
-    if overload in _THROUGH:
-        return (tensors[0].clone(),)
-    if overload is aten.as_strided_scatter.default:
-        return (_scattered(call, tensors[0], tensors[1]),)
-    items = [tensor.clone() for tensor in tensors] if overload._schema.is_mutable else list(tensors)
-    position = -1
-
-    def enter(value: Any) -> Any:
-        nonlocal position
-        if isinstance(value, Tensor):
-            position += 1
-            return items[position]
-        if isinstance(value, (list, tuple)):
-            return [enter(item) for item in value]
-        if isinstance(value, torch.dtype):
-            return torch.float64 if value.is_floating_point else torch.complex128 if value.is_complex else value
-        return value
-
-    args = [enter(value) for value in call.args]
-    names = [argument.name for argument in call.overload._schema.arguments]
-    kwargs = {name: enter(call.kwargs[name]) for name in names if name in call.kwargs}
-    try:
-        result = overload(*args, **kwargs)
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise NoRule(f"{overload} cannot be run in float64: {str(error).splitlines()[0]}") from error
-    return tuple(result) if isinstance(result, (list, tuple)) else (result,)
-
-
-def why_not_again(overload: OpOverload) -> str:
-    """Why no call of the overload can be run again; "" where it can be tried."""
-    if torch.Tag.nondeterministic_seeded in overload.tags:
-        return f"{overload} draws random numbers, so it cannot be run again"
-    if any(argument.is_out for argument in overload._schema.arguments):
-        return f"{overload} writes into a given tensor, which autograd does not follow"
-    if not torch._C._dispatch_has_computed_kernel_for_dispatch_key(overload.name(), "CPU"):
-        return f"{overload} has no kernel for dense tensors of the CPU, where it would be run again"
-    return ""
-
-
-def _scattered(call: OpCall, base: Tensor, source: Tensor) -> Tensor:
-    """as_strided_scatter by positions: torch's own derivative of it is wrong (seen on 2.13: gradcheck fails)."""
-    recorded = next(call.tensor_arguments()).tensor
-    layout = torch.empty_strided(recorded.shape, recorded.stride(), dtype=torch.int64)
-    positions = layout.copy_(torch.arange(base.numel()).view(base.shape)).as_strided(*call.args[2:])
-    flat = base.reshape(-1).index_put((positions.reshape(-1),), source.reshape(-1))
-    return flat.reshape(base.shape)
 
 
 class Replay:
@@ -142,7 +81,7 @@ class Replay:
                 if not any(id(tensor) in known for tensor in arguments):
                     continue
                 items = [known[id(tensor)] if id(tensor) in known else widened(tensor).cpu() for tensor in arguments]
-                for made, result in zip(call.outputs, run_call(call, items), strict=False):
+                for made, result in zip(call.outputs, run_call(call, items, widen=True), strict=False):
                     if made is not None and result is not None:
                         known[id(made)] = self._moved(result, move)
         outputs = {place: known.get(id(snapshot), widened(snapshot).cpu()) for place, snapshot in self._outputs.items()}

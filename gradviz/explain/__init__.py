@@ -8,10 +8,12 @@ forward, chain, backward, elements, result, missing
 vjp          one edge's vector-Jacobian product, written with names or with shapes
 quiz         numbers -> blanks and their key
 explanation  explain: puts the sections together
+step         one step of gradient descent in the same words
 text, latex, markdown, html
              Derivation -> str
 """
 
 from gradviz.explain.explanation import Explanation, Format, Level, explain
+from gradviz.explain.step import GradientStep, Moved, gradient_step
 
-__all__ = ["Explanation", "Format", "Level", "explain"]
+__all__ = ["Explanation", "Format", "GradientStep", "Level", "Moved", "explain", "gradient_step"]

@@ -5,10 +5,24 @@ A sentence is words with terms between them, so that names and numbers are set a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gradviz.explain.terms import Derivative, Equation, Name, Norm, Number, Sentence, Term, Way, Words
+from gradviz.explain.terms import (
+    Derivative,
+    Equation,
+    Name,
+    Negative,
+    Norm,
+    Number,
+    Product,
+    Sentence,
+    Sum,
+    Term,
+    Way,
+    Words,
+)
 from gradviz.view.notation import shape_text
 
 FORWARD = "Forward pass"
@@ -20,6 +34,9 @@ ELEMENT = "Written out for one element"
 CHECKED = "Checked"
 WHY = "Why"
 ANSWERS = "Answers"
+PARAMETERS = "Parameters"
+PREDICTION = "First-order prediction"
+LOSS = "Loss"
 CONTRIBUTION = Words("contribution")
 
 
@@ -160,6 +177,46 @@ def other_terms(count: int) -> str:
 
 def not_followed(count: int) -> Sentence:
     return (f"… {_count(count, 'more element')} on the way to the output, not written out",)
+
+
+def step_title(loss: str, lr: Number) -> Sentence:
+    return ("One step of gradient descent on ", Name(loss), " with learning rate ", lr)
+
+
+def becomes(name: str, before: Term, step: Term, after: Term) -> Sentence:
+    return (Name(name), " becomes ", Sum((before, Negative(step))), " = ", after)
+
+
+def moves_by(name: str, shape: Sequence[int], step: Term, length: Number) -> Sentence:
+    return (Name(name), f" {shape_text(shape)} moves by ", step, " = ", length)
+
+
+def first_order(loss: str, lr: Number, squares: Number, predicted: Number) -> Sentence:
+    change = Negative(Product((lr, squares)))
+    return ("along the slope, ", Name(loss), " changes by −lr times the squared gradients: ", change, " = ", predicted)
+
+
+def loss_before(loss: str, number: Number) -> Sentence:
+    return ("before: ", Name(loss), " = ", number)
+
+
+def loss_after(loss: str, number: Number, *, drawn: bool) -> Sentence:
+    how = ", its calls run again with the same random numbers" if drawn else ", its calls run again"
+    return ("after: ", Name(loss), " = ", number, how)
+
+
+def compared_change(loss: str, change: float, predicted: float) -> Sentence:
+    """How the real change compares with the predicted one."""
+    if math.isnan(change) or math.isinf(change) or math.isnan(predicted) or math.isinf(predicted):
+        return ("the change of ", Name(loss), " is not finite: nothing can be compared")
+    if predicted == 0:
+        return ("every gradient is zero, so nothing moves",)
+    if change >= 0:
+        rises: Sentence = (" rises instead by ", Number(change)) if change else (" stays as it is",)
+        why = "the step is too long for its slope, or too short for this dtype, or the gradient is wrong (check() says)"
+        return (Name(loss), *rises, f": {why}")
+    share = Number(round(100 * change / predicted, 1))
+    return ("it changes by ", Number(change), ": ", share, " % of what the slope predicts")
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,0 +1,210 @@
+"""One step of gradient descent: parameters and loss before and after, beside what the gradient alone predicts.
+
+The loss after the step is computed, not estimated: the recorded calls are run again, in order, with the moved parameters.
+What the code decided by other means than torch's calls (a Python `if`, a loop's length) stays as it was recorded, and so do
+the random numbers that it drew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradviz.errors import InputError
+from gradviz.explain import sentences as say
+from gradviz.explain.explanation import Explanation
+from gradviz.explain.terms import Derivation, Derivative, Line, Name, Norm, Number, Section, Sentence, product
+from gradviz.explain.wanted import amount, amount_of, limited
+from gradviz.graph import GradGraph
+from gradviz.opcall import OpCall
+from gradviz.rerun import run_call
+from gradviz.symbolic import NoRule
+
+_FILLED = ("cauchy", "exponential", "geometric", "log_normal", "normal", "random", "uniform")
+_SAMPLED = ("bernoulli", "multinomial", "poisson", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like")
+DRAWS = frozenset((*_FILLED, *_SAMPLED, "randperm"))
+"""Ops whose outputs are random numbers: they stay as they were drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """One parameter and its step: after = before − lr · gradient."""
+
+    name: str
+    before: Tensor
+    gradient: Tensor
+    after: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientStep(Explanation):
+    """What one step of gradient descent does. Written as an `Explanation` is.
+
+    Attributes:
+        lr: the learning rate.
+        parameters: those that moved, in the order of the graph's leaves.
+        before, after: the loss.
+        predicted: the first-order prediction of its change, −lr · the sum of the squared gradients.
+    """
+
+    lr: float
+    parameters: tuple[Moved, ...]
+    before: float
+    after: float
+    predicted: float
+
+    @property
+    def change(self) -> float:
+        """How the loss really changed."""
+        return self.after - self.before
+
+
+def gradient_step(graph: GradGraph, lr: float, only: Collection[str] | None = None) -> GradientStep:
+    """One step of gradient descent; see `GradGraph.step`."""
+    if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not math.isfinite(lr) or lr <= 0:
+        raise InputError(f"lr is {lr!r}; accepted: a finite number above 0")
+    unknown = sorted(set(only or ()) - set(graph.leaves))
+    if unknown:
+        raise InputError(f"no leaf is called {', '.join(unknown)}; the leaves are {', '.join(graph.leaves)}")
+    node, place = _loss(graph)
+    before = graph.value(node, place)
+    if before is None:
+        raise InputError(f"the loss {graph.output_name(node, place)} is not known: {graph.nodes[node]['value_missing']}")
+    with torch.no_grad():
+        leaves = [leaf for name, leaf in graph.leaves.items() if only is None or name in only]
+        moved = {leaf: _moved(graph, leaf, lr) for leaf in leaves if graph.cotangent(leaf) is not None}
+        again = _Again(graph, {leaf: parameter.after for leaf, parameter in moved.items()})
+        parameters = tuple(moved.values())
+        numbers = {
+            "lr": float(lr),
+            "before": float(before),
+            "after": float(again.value(node, place)),
+            "predicted": -lr * math.fsum(_squared_norm(parameter.gradient) for parameter in parameters),
+        }
+        derivation = _derivation(numbers, graph.output_name(node, place), parameters, drawn=again.drawn)
+    return GradientStep(derivation=derivation, parameters=parameters, **numbers)
+
+
+def _loss(graph: GradGraph) -> tuple[int, int]:
+    """Where the backward pass started: at one number, with 1."""
+    if "loaded_from" in graph.graph:
+        raise InputError("a loaded graph holds no calls to run again; take the step where it is traced")
+    starting = graph.starting_cotangents()
+    ((place, cotangent), *others) = starting.items()
+    if others or cotangent.numel() != 1 or cotangent.item() != 1:
+        raise InputError("a gradient step needs a loss: one output with one element, and no grad_output other than 1")
+    return place
+
+
+def _moved(graph: GradGraph, leaf: int, lr: float) -> Moved:
+    """The step of one leaf."""
+    name, before, gradient = str(graph.nodes[leaf]["name"]), graph.value(leaf), graph.cotangent(leaf)
+    if before is None or gradient is None:
+        raise InputError(f"the value of {name} is not known: {graph.nodes[leaf]['value_missing']}")
+    return Moved(name=name, before=before, gradient=gradient, after=before - lr * gradient)
+
+
+class _Again:
+    """The values of a graph with other leaves: its calls, run again in forward order.
+
+    Attributes:
+        drawn: whether random numbers on the way stay as they were drawn.
+    """
+
+    def __init__(self, graph: GradGraph, leaves: Mapping[int, Tensor]) -> None:
+        self.drawn = False
+        self._graph = graph
+        self._changed = {(leaf, 0): value for leaf, value in leaves.items()}
+        for node in graph:
+            arguments = {use.edge[2]: (use.edge[0], use.output) for use in graph.arguments_of(node)}
+            moved = {position: self._changed[place] for position, place in arguments.items() if place in self._changed}
+            if moved and graph.nodes[node]["kind"] == "op":
+                self._changed |= {(node, output): value for output, value in self._outputs(node, moved).items()}
+
+    def value(self, node: int, output: int) -> Tensor:
+        """The value of one output of a node."""
+        recorded = self._graph.value(node, output)
+        assert recorded is not None
+        return self._changed.get((node, output), recorded)
+
+    def _outputs(self, node: int, moved: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Output -> its value, where the arguments at some positions have changed."""
+        attributes = self._graph.nodes[node]
+        name, call, inner = attributes["name"], attributes["call"], attributes["inner_calls"]
+        if inner:
+            return self._outputs_of_inner(node, moved)
+        if call is None:
+            raise InputError(f"{name} cannot be computed again: its call was not recorded")
+        if call.op in DRAWS:
+            self.drawn = True
+            return {}
+        results = _results(call, [moved.get(argument.position, argument.tensor) for argument in call.tensor_arguments()])
+        return {output: result for output, result in enumerate(results) if result is not None}
+
+    def _outputs_of_inner(self, node: int, moved: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """The same for a node of several calls; data flow between them is identity of the snapshots."""
+        attributes = self._graph.nodes[node]
+        known = {id(attributes["inner_inputs"][position]): value for position, value in moved.items()}
+        for call in attributes["inner_calls"]:
+            read = [argument.tensor for argument in call.tensor_arguments()]
+            if call.op in DRAWS:
+                self.drawn = True
+            elif any(id(tensor) in known for tensor in read):
+                results = _results(call, [known.get(id(tensor), tensor) for tensor in read])
+                known |= {id(made): result for made, result in zip(call.outputs, results, strict=True) if result is not None}
+        found = {output: known.get(id(self._graph.value(node, output))) for output in attributes["outputs"]}
+        if None in found.values():
+            raise InputError(f"{attributes['name']} cannot be computed again: what made its value was not recorded")
+        return {output: value for output, value in found.items() if value is not None}
+
+
+def _results(call: OpCall, tensors: list[Tensor]) -> tuple[Tensor | None, ...]:
+    if call.overload is torch.ops.aten.native_dropout.default:  # with the mask that was drawn
+        mask = call.outputs[1]
+        assert mask is not None
+        return tensors[0] * mask / (1 - call.args[1]), mask
+    try:
+        return run_call(call, tensors, widen=False)
+    except NoRule as refusal:
+        raise InputError(f"the loss after the step cannot be computed: {refusal}") from refusal
+
+
+def _squared_norm(tensor: Tensor) -> float:
+    norm = torch.linalg.vector_norm(tensor.to(torch.complex128 if tensor.is_complex() else torch.float64))
+    return float(norm) ** 2
+
+
+def _derivation(step: Mapping[str, float], loss: str, parameters: Sequence[Moved], *, drawn: bool) -> Derivation:
+    """The step in words; `step` holds lr, before, after and predicted."""
+    lr, predicted = step["lr"], step["predicted"]
+    squares = Number(-predicted / lr)
+    moved: list[Line] = [_moved_line(parameter, loss, lr) for parameter in parameters]
+    return Derivation(
+        title=say.step_title(loss, Number(lr)),
+        sections=(
+            Section(heading=say.PARAMETERS, lines=limited(moved, "parameter")),
+            Section(heading=say.PREDICTION, lines=(say.first_order(loss, Number(lr), squares, Number(predicted)),)),
+            Section(
+                heading=say.LOSS,
+                lines=(
+                    say.loss_before(loss, Number(step["before"])),
+                    say.loss_after(loss, Number(step["after"]), drawn=drawn),
+                    say.compared_change(loss, step["after"] - step["before"], predicted),
+                ),
+            ),
+        ),
+    )
+
+
+def _moved_line(parameter: Moved, loss: str, lr: float) -> Sentence:
+    """A parameter's step, written out where it is short, else how far it goes."""
+    name, gradient = parameter.name, amount(parameter.gradient)
+    sign = Derivative(Name(loss), Name(name))
+    if amount_of(sign, parameter.gradient)[0] != sign:
+        length = lr * float(torch.linalg.vector_norm(parameter.gradient))
+        return say.moves_by(name, parameter.before.shape, product([Number(lr), Norm(sign)]), Number(length))
+    return say.becomes(name, amount(parameter.before), product([Number(lr), gradient]), amount(parameter.after))

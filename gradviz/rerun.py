@@ -1,0 +1,88 @@
+"""One recorded aten call, run again with other tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+
+from gradviz.opcall import OpCall, written_arguments
+from gradviz.symbolic import NoRule
+
+aten = torch.ops.aten
+_THROUGH = {aten.detach.default, aten.lift_fresh.default, aten.detach_.default}
+
+
+def run_call(call: OpCall, tensors: Sequence[Tensor], *, widen: bool) -> tuple[Tensor | None, ...]:
+    """The outputs of the call with other tensors; what it would write to is copied first.
+
+    Args:
+        call: what ran.
+        tensors: its tensor arguments, by position.
+        widen: whether a dtype among its arguments becomes float64 or complex128, as the tensors have.
+
+    Raises:
+        NoRule: it draws random numbers, or torch refuses to run it with these tensors.
+    """
+    overload = call.overload
+    refusal = why_not_again(overload)
+    if refusal and not _drops_nothing(call):
+        raise NoRule(refusal)
+    if overload in _THROUGH:
+        return (tensors[0].clone(),)
+    if overload is aten.as_strided_scatter.default:
+        return (_scattered(call, tensors[0], tensors[1]),)
+    items = [tensor.clone() for tensor in tensors] if written_arguments(overload) else list(tensors)
+    position = -1
+
+    def enter(value: Any) -> Any:
+        nonlocal position
+        if isinstance(value, Tensor):
+            position += 1
+            return items[position]
+        if isinstance(value, (list, tuple)):
+            return [enter(item) for item in value]
+        if widen and isinstance(value, torch.dtype):
+            return torch.float64 if value.is_floating_point else torch.complex128 if value.is_complex else value
+        return value
+
+    args = [enter(value) for value in call.args]
+    names = [argument.name for argument in call.overload._schema.arguments]
+    kwargs = {name: enter(call.kwargs[name]) for name in names if name in call.kwargs}
+    try:
+        result = overload(*args, **kwargs)
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        again = "in float64" if widen else "again"
+        raise NoRule(f"{overload} cannot be run {again}: {str(error).splitlines()[0]}") from error
+    return tuple(result) if isinstance(result, (list, tuple)) else (result,)
+
+
+def why_not_again(overload: OpOverload) -> str:
+    """Why no call of the overload can be run again; "" where it can be tried."""
+    if torch.Tag.nondeterministic_seeded in overload.tags:
+        return f"{overload} draws random numbers, so it cannot be run again"
+    if any(argument.is_out for argument in overload._schema.arguments):
+        return f"{overload} writes into a given tensor, which autograd does not follow"
+    if not torch._C._dispatch_has_computed_kernel_for_dispatch_key(overload.name(), "CPU"):
+        return f"{overload} has no kernel for dense tensors of the CPU, where it would be run again"
+    return ""
+
+
+def _drops_nothing(call: OpCall) -> bool:
+    """Whether all that a call would draw random numbers for is dropout, and it is told to drop nothing."""
+    arguments = call.overload._schema.arguments
+    given = {argument.name: argument.default_value for argument in arguments}
+    given |= dict(zip(given, call.args, strict=False)) | call.kwargs
+    return any(given.get(name) == 0 for name in ("dropout", "dropout_p"))
+
+
+def _scattered(call: OpCall, base: Tensor, source: Tensor) -> Tensor:
+    """as_strided_scatter by positions: torch's own derivative of it is wrong (seen on 2.13: gradcheck fails)."""
+    recorded = next(call.tensor_arguments()).tensor
+    layout = torch.empty_strided(recorded.shape, recorded.stride(), dtype=torch.int64)
+    positions = layout.copy_(torch.arange(base.numel()).view(base.shape)).as_strided(*call.args[2:])
+    flat = base.reshape(-1).index_put((positions.reshape(-1),), source.reshape(-1))
+    return flat.reshape(base.shape)
