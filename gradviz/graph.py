@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gradviz.compare import Comparison
     from gradviz.diagnose import Diagnosis
     from gradviz.explain import Explanation, GradientStep, Level
-    from gradviz.frames import Detail, Frames
+    from gradviz.frames import Detail, Frames, Language
     from gradviz.paths import Paths
     from gradviz.view import Direction, Part, ThemeName, View
 
@@ -130,6 +130,7 @@ class GradGraph(AttributedGraph):
         detail: Detail | None = None,
         max_nodes: int = 60,
         title: str | None = None,
+        language: Language = "en",
     ) -> Frames:
         """How the gradients come about, step by step: the forward pass, then the backward pass in the engine's own order.
 
@@ -139,6 +140,7 @@ class GradGraph(AttributedGraph):
                 for "values" of one graph, "passes" of several.
             max_nodes: the largest graph that is accepted.
             title: a line for all frames; None to make one from the output.
+            language: of the sentences.
 
         Returns:
             a sequence of frames, each with its sentence; `str()` of it is one line for each.
@@ -152,7 +154,7 @@ class GradGraph(AttributedGraph):
         """
         from gradviz.frames import frames_of
 
-        return frames_of([self, *following], detail=detail, max_nodes=max_nodes, title=title)
+        return frames_of([self, *following], detail=detail, max_nodes=max_nodes, title=title, language=language)
 
     def save(self, path: str | os.PathLike[str], *, max_bytes: int = 2**30) -> None:
         """Writes the graph to a file that `gradviz.load` reads, on any machine: numbers, names, formulas; no code.

@@ -13,5 +13,6 @@ once, for all frames together, and each frame only shows, hides and recolours pa
 
 from gradviz.frames.build import Detail, frames_of
 from gradviz.frames.model import Frame, Frames, Phase, Place
+from gradviz.frames.sentences import Language
 
-__all__ = ["Detail", "Frame", "Frames", "Phase", "Place", "frames_of"]
+__all__ = ["Detail", "Frame", "Frames", "Language", "Phase", "Place", "frames_of"]

@@ -17,6 +17,7 @@ from gradviz.explain.wanted import amount, without_repeats
 from gradviz.frames import sentences as say
 from gradviz.frames.backward import BackwardPass
 from gradviz.frames.model import Frame, Frames
+from gradviz.frames.sentences import Language
 from gradviz.graph import GradGraph
 from gradviz.view import Part, View, node_call, view_of
 from gradviz.view.calls import call_text
@@ -30,7 +31,12 @@ PARTS: tuple[Part, ...] = ("call", "value", "cotangent", "formula", "number")
 
 
 def frames_of(
-    graphs: Sequence[GradGraph], *, detail: Detail | None = None, max_nodes: int = MAX_NODES, title: str | None = None
+    graphs: Sequence[GradGraph],
+    *,
+    detail: Detail | None = None,
+    max_nodes: int = MAX_NODES,
+    title: str | None = None,
+    language: Language = "en",
 ) -> Frames:
     """The frames of one graph, or of several steps of a training loop.
 
@@ -40,14 +46,19 @@ def frames_of(
             for values where there is one graph, else passes.
         max_nodes: the largest graph that is accepted.
         title: one line for all frames; None to take it from the output.
+        language: of the sentences.
 
     Raises:
         InputError: there is no graph, one is too large, or they do not have the same structure.
     """
     if not graphs:
         raise InputError("there is no graph to make frames of; accepted: one, or one for each training step")
-    if detail is not None and detail not in get_args(Detail):
-        raise InputError(f"unknown detail {detail!r}; accepted: {', '.join(get_args(Detail))}")
+    for name, value, accepted in (
+        ("detail", detail or "values", get_args(Detail)),
+        ("language", language, get_args(Language)),
+    ):
+        if value not in accepted:
+            raise InputError(f"unknown {name} {value!r}; accepted: {', '.join(accepted)}")
     views = tuple(_view(graph, max_nodes) for graph in graphs)
     for number, (graph, view) in enumerate(zip(graphs[1:], views[1:], strict=True), 2):
         if difference := _difference(graphs[0], views[0], graph, view):
@@ -59,7 +70,9 @@ def frames_of(
             before = graphs[step - 1] if step else None
             made = _values(graph, view, step) if chosen == "values" else _passes(graph, view, step, before)
             found += [_numbered(frame) for frame in made] if len(graphs) > 1 else made
-    return Frames(title=title or _title(graphs[0]), graphs=tuple(graphs), views=views, frames=tuple(found))
+    return Frames(
+        title=title or _title(graphs[0]), language=language, graphs=tuple(graphs), views=views, frames=tuple(found)
+    )
 
 
 def _view(graph: GradGraph, max_nodes: int) -> View:

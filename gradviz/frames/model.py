@@ -55,12 +55,14 @@ class Frames:
 
     Attributes:
         title: one line for all of them.
+        language: of the sentences, as HTML names languages.
         graphs: one for each training step, all of the same structure.
         views: what is written on each graph's picture once everything has appeared.
         frames: at least one.
     """
 
     title: str
+    language: str
     graphs: tuple[GradGraph, ...]
     views: tuple[View, ...]
     frames: tuple[Frame, ...]

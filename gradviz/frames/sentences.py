@@ -6,8 +6,11 @@ A sentence is words with terms between them, as in `gradviz.explain.sentences`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from gradviz.explain.terms import Derivative, Name, Sentence, Sum, Term, Words
+
+Language = Literal["en"]
 
 Amount = tuple[str | Term, ...]
 """A name and what it is equal to, or what describes it."""

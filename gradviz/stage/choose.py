@@ -36,10 +36,11 @@ DENSITIES = (
     Density(labels="number"),
     Density(labels="number", lines=2, name_length=20),
     Density(labels="number", in_one_row=True, name_length=20),
+    Density(labels="number", lines=1, name_length=20, norms=True),
     Density(labels="none", lines=2, name_length=20),
-    Density(labels="none", lines=1, name_length=16),
-    Density(labels="none", lines=1, in_one_row=True, name_length=16),
-    Density(labels="none", lines=0, in_one_row=True, name_length=16),
+    Density(labels="none", lines=1, name_length=20, norms=True),
+    Density(labels="none", lines=1, in_one_row=True, name_length=16, norms=True),
+    Density(labels="none", lines=0, in_one_row=True, name_length=16, norms=True),
 )
 DIRECTIONS: tuple[Direction, ...] = ("LR", "BT")
 
@@ -110,11 +111,11 @@ def smallest_text(density: Density, layout: Layout) -> float:
 def _largest(frames: Frames, room: Box, font_size: float, time_limit_s: float) -> tuple[Density, Direction, Layout]:
     """The fullest density whose text is large enough, in the direction in which it is larger; else the largest text."""
     best: tuple[Density, Direction, Layout] | None = None
-    cotangents = room_for_cotangents(frames)
+    cotangents = {norms: room_for_cotangents(frames, norms=norms) for norms in (False, True)}
     for density in DENSITIES:
         ways = []
         for direction in DIRECTIONS:
-            sketch = sketch_of(frames, cotangents, density, direction)
+            sketch = sketch_of(frames, cotangents[density.norms], density, direction)
             ways.append((density, direction, laid_out(sketch, room, largest=LARGEST * font_size, time_limit_s=time_limit_s)))
         way = max(ways, key=lambda way: way[2].scale)
         if best is None or way[2].scale > best[2].scale:

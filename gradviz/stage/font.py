@@ -51,6 +51,19 @@ def wrapped(text: str, size: float, width: float) -> list[str]:
     return lines
 
 
+def balanced(text: str, size: float, width: float) -> list[str]:
+    """As few lines as `wrapped` makes, of about the same length, so that no word is left alone on the last one.
+
+    >>> wrapped("aa bb cc dd", 10, 60), balanced("aa bb cc dd", 10, 60)
+    (['aa bb cc', 'dd'], ['aa bb', 'cc dd'])
+    """
+    lines = wrapped(text, size, width)
+    widest_word = max(text_width(word, size) for word in text.split(" "))
+    while len(narrower := wrapped(text, size, width)) == len(lines) > 1 and width > widest_word:
+        lines, width = narrower, 0.95 * width
+    return lines
+
+
 def cut_to(text: str, size: float, width: float, *, bold: bool = False) -> str:
     """The text, its end replaced by `…` where it is wider than `width`."""
     if text_width(text, size, bold=bold) <= width:

@@ -14,7 +14,7 @@ from gradviz.frames import Frame
 from gradviz.render.dot import one_line
 from gradviz.render.theme import Paint
 from gradviz.stage.choose import PAGE, TITLE_SIZE, Stage
-from gradviz.stage.font import cut_to, text_width, wrapped
+from gradviz.stage.font import balanced, cut_to, text_width
 from gradviz.stage.layout import Box, Point, Slot
 from gradviz.stage.look import ArrowLook, NodeLook, arrow_looks, node_looks
 from gradviz.stage.texts import Part
@@ -64,6 +64,7 @@ class Arrow:
         curve: control points of cubic Bézier curves, from the tail to the head; 3n + 1 of them.
         tip: the corners of the arrowhead, its point second.
         backward: whether the arrowhead is at the tail.
+        dashed: where no gradient can flow.
         colour: of both.
         line_width: in pixels.
     """
@@ -74,6 +75,7 @@ class Arrow:
     curve: tuple[Point, ...]
     tip: tuple[Point, ...]
     backward: bool
+    dashed: bool
     colour: str
     line_width: float
 
@@ -167,6 +169,7 @@ def _arrow(look: ArrowLook, theme: StageTheme, width: float) -> Arrow:
         curve=curve,
         tip=place.tail_tip if backward else place.head_tip,
         backward=backward,
+        dashed=bool(look.edge.cut),
         colour=theme.highlight if look.active else colours[look.way],
         line_width=width * (STRONG if look.active else 1),
     )
@@ -226,7 +229,7 @@ def _caption(stage: Stage, frame: Frame, theme: StageTheme) -> Iterator[Text]:
     """The sentence, a text for each line that there is room for; what no room is enough for ends in `…`."""
     size, box = stage.caption_size, stage.caption
     height = box.height / stage.caption_lines
-    lines = wrapped(one_line(frame.text), size, box.width)
+    lines = balanced(one_line(frame.text), size, box.width)
     if len(lines) > stage.caption_lines:
         kept = stage.caption_lines - 1
         lines = [*lines[:kept], " ".join(lines[kept:])]

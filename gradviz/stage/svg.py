@@ -55,14 +55,19 @@ def shape_paths(shape: Shape) -> list[str]:
 
 
 def _shape(shape: Shape) -> Iterator[str]:
-    dashes = f' stroke-dasharray="{_number(4 * shape.line_width)} {_number(2.5 * shape.line_width)}"' if shape.dashed else ""
-    line = f'stroke="{shape.line}" stroke-width="{_number(shape.line_width)}"{dashes}'
+    line = f'stroke="{shape.line}" stroke-width="{_number(shape.line_width)}"{_dashes(shape)}'
     for number, path in enumerate(shape_paths(shape)):
         yield f'<path d="{path}" fill="{"none" if number else shape.fill}" {line}/>'
 
 
+def _dashes(mark: Shape | Arrow) -> str:
+    if not mark.dashed:
+        return ""
+    return f' stroke-dasharray="{_number(4 * mark.line_width)} {_number(2.5 * mark.line_width)}"'
+
+
 def _arrow(arrow: Arrow) -> str:
-    curve = f'<path d="{curve_path(arrow.curve)}" fill="none"/>'
+    curve = f'<path d="{curve_path(arrow.curve)}" fill="none"{_dashes(arrow)}/>'
     tip = f'<path d="{_polygon(arrow.tip)}" fill="{arrow.colour}"/>'
     return f'<g stroke="{arrow.colour}" stroke-width="{_number(arrow.line_width)}">{curve}{tip}</g>'
 

@@ -26,12 +26,14 @@ class Density:
         lines: how many lines of a value are written.
         in_one_row: a node's texts stand beside each other, so that many nodes fit one above the other.
         name_length: longer names are shortened.
+        norms: a cotangent with several elements shows its norm, even where it could be written out.
     """
 
     labels: Literal["all", "number", "none"] = "all"
     lines: int = 4
     in_one_row: bool = False
     name_length: int = 28
+    norms: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +69,8 @@ def edge_text(edge: ViewEdge, density: Density) -> str:
     return one_line(edge.jacobian or " = ".join(part for part in (edge.formula, number) if part))
 
 
-def node_cotangent(frames: Frames, frame: Frame, node: int) -> str:
-    """The cotangents of a node as far as they have come; "" before the first contribution."""
+def node_cotangent(frames: Frames, frame: Frame, node: int, *, norms: bool) -> str:
+    """The cotangents of a node as far as they have come; "" before the first contribution. `norms` as in `Density`."""
     graph = frames.graphs[frame.step]
     if frame.phase == "forward" or not graph.nodes[node]["requires_grad"]:
         return ""
@@ -78,9 +80,9 @@ def node_cotangent(frames: Frames, frame: Frame, node: int) -> str:
         sign = derivative_text(loss, graph.output_name(node, output))
         cotangent = graph.cotangent(node, output)
         if (node, output) in frame.settled and cotangent is not None:
-            parts.append(cotangent_text(cotangent, sign))
+            parts.append(cotangent_text(cotangent, sign, norms=norms))
         elif (node, output) in frame.pending:
-            parts.append(cotangent_text(frame.pending[(node, output)], sign) + MORE)
+            parts.append(cotangent_text(frame.pending[(node, output)], sign, norms=norms) + MORE)
         elif graph.nodes[node]["kind"] == "leaf" and cotangent is None:
             parts.append("no gradient")
     return one_line("   ".join(parts[:3]))
@@ -91,10 +93,10 @@ def longest(texts: list[str]) -> str:
     return max(texts, key=lambda text: text_width(text, 1), default="")
 
 
-def room_for_cotangents(frames: Frames) -> dict[int, str]:
+def room_for_cotangents(frames: Frames, *, norms: bool) -> dict[int, str]:
     """Node -> the longest text that its cotangent ever has."""
     nodes = {node.node for node in frames.views[0].nodes}
-    return {node: longest([node_cotangent(frames, frame, node) for frame in frames]) for node in nodes}
+    return {node: longest([node_cotangent(frames, frame, node, norms=norms) for frame in frames]) for node in nodes}
 
 
 def room_for_lines(views: tuple[View, ...], place: int, density: Density) -> list[Line]:

@@ -247,3 +247,5 @@ def test_what_cannot_be_shown_is_refused_with_its_reason() -> None:
         graph.frames(following=[gradviz.trace("x*y + cos(pi*x)", x=2.0, y=3.0, device="cpu")])
     with pytest.raises(InputError, match="unknown detail 'all'; accepted: values, passes"):
         graph.frames(detail="all")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="unknown language 'tlh'; accepted: en"):
+        graph.frames(language="tlh")  # type: ignore[arg-type]

@@ -147,6 +147,13 @@ def test_pending_is_dashed_settled_is_filled_and_what_is_looked_at_has_a_thick_l
     assert not arrows["edge_1_2_1"].backward
 
 
+def test_an_arrow_that_carries_no_gradient_is_dashed() -> None:
+    graph = frames_named("cut").graphs[0]
+    cuts = {f"edge_{tail}_{head}_{key}" for tail, head, key, cut in graph.edges(keys=True, data="cut") if cut}
+    assert {arrow.id for arrow in paintings("cut")[-1].arrows if arrow.dashed} == cuts
+    assert 0 < len(cuts) < graph.number_of_edges()
+
+
 def test_the_captions_are_the_sentences() -> None:
     for name in NAMES:
         for frame, painting in zip(frames_named(name), paintings(name), strict=True):
