@@ -21,6 +21,7 @@ How data flows, each step taking values and returning new ones:
                              explain/     a gradient in words: text, Markdown, LaTeX, HTML
                              frames/      a gradient step by step: the forward pass, then the backward pass
                              stage/       frames -> shapes and texts with places and colours; the layout never moves
+                             player/      a stage -> one HTML page that plays it
       -> front ends          cli.py, app/, testing.py (for test suites), ops.py (which overloads are verified how)
 
     >>> import gradviz

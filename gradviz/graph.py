@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from gradviz.attributes import AttributedGraph, Edge, Use
-from gradviz.errors import CheckError, RenderError
+from gradviz.errors import CheckError, InputError, RenderError
 
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gradviz.explain import Explanation, GradientStep, Level
     from gradviz.frames import Detail, Frames, Language
     from gradviz.paths import Paths
+    from gradviz.player import Player
     from gradviz.view import Direction, Part, ThemeName, View
 
 __all__ = ["Edge", "GradGraph", "Use"]
@@ -156,6 +157,37 @@ class GradGraph(AttributedGraph):
 
         return frames_of([self, *following], detail=detail, max_nodes=max_nodes, title=title, language=language)
 
+    def player(
+        self,
+        *,
+        following: Sequence[GradGraph] = (),
+        detail: Detail | None = None,
+        max_nodes: int = 60,
+        title: str | None = None,
+        language: Language = "en",
+        theme: Literal["light", "dark", "slides", "print"] | None = None,
+        font_size: float = 22.0,
+        highlight: str | None = None,
+        time_limit_s: float = 20.0,
+    ) -> Player:
+        """A player of the frames: shown by a notebook as it is; `.save("g.html")` writes it as one page that loads nothing.
+
+        Args:
+            following, detail, max_nodes, title, language: as for `frames`.
+            theme: None for light and dark, as the reader's system has it, with a button.
+            font_size: how large the text of the nodes should be, in pixels of a page of 1920 x 1080; labels give way to it.
+            highlight: the colour of what is looked at, as `#rrggbb`; None for the theme's.
+            time_limit_s: seconds until drawing is given up.
+
+        Raises:
+            InputError: an option is not accepted, or as for `frames`.
+            RenderError: the time is over.
+        """
+        from gradviz.player import player_of
+
+        frames = self.frames(following=following, detail=detail, max_nodes=max_nodes, title=title, language=language)
+        return player_of(frames, theme=theme, font_size=font_size, highlight=highlight, time_limit_s=time_limit_s)
+
     def save(self, path: str | os.PathLike[str], *, max_bytes: int = 2**30) -> None:
         """Writes the graph to a file that `gradviz.load` reads, on any machine: numbers, names, formulas; no code.
 
@@ -264,7 +296,7 @@ class GradGraph(AttributedGraph):
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        format: Literal["svg", "png", "pdf", "dot", "gv"] | None = None,
+        format: Literal["svg", "png", "pdf", "dot", "gv", "html"] | None = None,
         report: CheckReport | None = None,
         show: Collection[Part] | None = None,
         max_nodes: int = 200,
@@ -274,11 +306,12 @@ class GradGraph(AttributedGraph):
         dpi: float = 144.0,
         time_limit_s: float = 20.0,
     ) -> bytes:
-        """Draws the picture, and writes it to `path` when one is given.
+        """Draws the picture, or makes a page that plays it step by step, and writes it to `path` when one is given.
 
         Args:
             path: a file; its suffix decides the format unless `format` is given.
-            format: "svg", "png", "pdf" or "dot" (also "gv").
+            format: "svg", "png", "pdf" or "dot" (also "gv"); "html" for the page of `player`, of which only `max_nodes`,
+                `theme` ("light" follows the reader's system) and `time_limit_s` can be chosen here.
             report, show, max_nodes, max_edge_labels, direction, theme: as for `view`.
             dpi: pixels per inch of a PNG.
             time_limit_s: seconds until drawing is given up. A picture that is not ready after most of them is tried
@@ -291,8 +324,15 @@ class GradGraph(AttributedGraph):
             InputError: an option of the view has a value that is not accepted.
             RenderError: the format is unknown, the time is over, or the file cannot be written.
         """
-        from gradviz.render import render
+        from gradviz.render import FORMATS, format_name, render
 
+        if format_name(path, format, (*FORMATS, "html")) == "html":
+            if report is not None or show is not None or direction is not None:
+                raise InputError("report, show and direction are for pictures; an HTML page accepts max_nodes and theme")
+            page = self.player(max_nodes=max_nodes, theme=None if theme == "light" else theme, time_limit_s=time_limit_s)
+            if path is not None:
+                page.save(path)
+            return page.html.encode()
         view = self.view(
             report=report,
             show=show,

@@ -1,15 +1,30 @@
-"""What all tests share: text that was looked at once, kept in files, and rewritten only when asked for."""
+"""What all tests share: text that was looked at once, kept in files and rewritten only when asked for; and a browser."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+PLAYED = "player/test_in_chromium.py"
+collect_ignore = [] if CHROMIUM else [PLAYED]
+
+
+def pytest_report_header() -> str:
+    return f"browser: {CHROMIUM}" if CHROMIUM else f"browser: no Chromium on PATH, so tests/{PLAYED} is left out"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew; look at the difference")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's executable."""
+    return CHROMIUM
 
 
 @pytest.fixture

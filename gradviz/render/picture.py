@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -46,10 +47,10 @@ def render(
     Raises:
         RenderError: the format is unknown, the time is over, or the file cannot be written.
     """
-    name = _format_name(path, format)
+    name = format_name(path, format)
     picture = dot_source(view).encode() if name not in DRAWN else _draw_in_time(view, DRAWN[name], dpi, time_limit_s)
     if path is not None:
-        _write(Path(path), picture)
+        write_file(Path(path), picture)
     return picture
 
 
@@ -69,14 +70,35 @@ def without_edge_labels(view: View) -> View:
     return replace(view, edges=edges, notes=(*view.notes, "edge labels left out: drawing them took too long"))
 
 
-def _format_name(path: str | os.PathLike[str] | None, picture_format: str | None) -> str:
-    """The format, in lower case and checked."""
-    accepted = ", ".join(FORMATS)
+def write_file(path: Path, content: bytes) -> None:
+    """Replaces the file in one step, so that nobody reads half a picture.
+
+    Raises:
+        RenderError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise RenderError(f"cannot write the picture to {str(path)!r}: {error.strerror or error}") from error
+
+
+def format_name(path: str | os.PathLike[str] | None, picture_format: str | None, formats: Collection[str] = FORMATS) -> str:
+    """The format, in lower case and checked.
+
+    Raises:
+        RenderError: it is not among `formats`.
+    """
+    accepted = ", ".join(formats)
     if picture_format is None and path is None:
         raise RenderError(f"neither a path nor a format is given; accepted formats: {accepted}")
     name = picture_format if picture_format is not None else Path(path or "").suffix
     found = name.lower().removeprefix(".")
-    if found not in FORMATS:
+    if found not in formats:
         where = "" if path is None else f" of {os.fspath(path)!r}"
         raise RenderError(f"unknown picture format {name!r}{where}; accepted: {accepted}")
     return found
@@ -108,16 +130,3 @@ def _draw(view: View, picture_format: DrawnFormat, dpi: float, time_limit_s: flo
     if picture_format != "svg":
         return picture
     return clean_svg(picture.decode(), title=view.title, images=images).encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replaces the file in one step, so that nobody reads half a picture."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise RenderError(f"cannot write the picture to {str(path)!r}: {error.strerror or error}") from error

@@ -20,7 +20,7 @@ The layout never moves: a stage is laid out once, and a frame only changes colou
 from gradviz.stage.choose import FONT_SIZE, MIN_TEXT_PX, PAGE, Stage, smallest_text, stage_of
 from gradviz.stage.layout import Box, Point
 from gradviz.stage.paint import Arrow, Form, Painting, Shape, Text, painted
-from gradviz.stage.svg import painting_svg
+from gradviz.stage.svg import curve_path, painting_svg, polygon_path, shape_paths
 from gradviz.stage.theme import THEMES, StageTheme, stage_theme
 
 __all__ = [
@@ -37,8 +37,11 @@ __all__ = [
     "Stage",
     "StageTheme",
     "Text",
+    "curve_path",
     "painted",
     "painting_svg",
+    "polygon_path",
+    "shape_paths",
     "smallest_text",
     "stage_of",
     "stage_theme",

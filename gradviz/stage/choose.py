@@ -6,6 +6,7 @@ way to how large it is: from everything in full, over labels without their signs
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from gradviz.errors import InputError
@@ -40,9 +41,15 @@ DENSITIES = (
     Density(labels="none", lines=2, name_length=20),
     Density(labels="none", lines=1, name_length=20, norms=True),
     Density(labels="none", lines=1, in_one_row=True, name_length=16, norms=True),
-    Density(labels="none", lines=0, in_one_row=True, name_length=16, norms=True),
 )
+LAST_RESORT = Density(labels="none", lines=0, in_one_row=True, name_length=16, norms=True)
+"""Without values: only where nothing else can be read."""
 DIRECTIONS: tuple[Direction, ...] = ("LR", "BT")
+MAX_LABELS = 80
+"""With more arrows than this, labels cannot be read on one page and only take time."""
+SHORTEST_S = 0.05
+
+_Choice = tuple[Density, Direction, Layout]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +82,7 @@ def stage_of(frames: Frames, *, font_size: float = FONT_SIZE, time_limit_s: floa
         frames: of a graph.
         font_size: how large the text of the nodes should be, in pixels of a page of 1920 x 1080. Labels are shortened
             and left out until there is room for it; where there is none even then, the text is as large as it can be.
-        time_limit_s: seconds until drawing is given up, for each way of writing that is tried.
+        time_limit_s: seconds until drawing is given up.
 
     Raises:
         InputError: `font_size` is out of range.
@@ -108,22 +115,33 @@ def smallest_text(density: Density, layout: Layout) -> float:
     return layout.scale * (NODE_SIZE if density.labels == "none" else EDGE_SIZE)
 
 
-def _largest(frames: Frames, room: Box, font_size: float, time_limit_s: float) -> tuple[Density, Direction, Layout]:
+def _largest(frames: Frames, room: Box, font_size: float, time_limit_s: float) -> _Choice:
     """The fullest density whose text is large enough, in the direction in which it is larger; else the largest text."""
-    best: tuple[Density, Direction, Layout] | None = None
     cotangents = {norms: room_for_cotangents(frames, norms=norms) for norms in (False, True)}
+    deadline = time.monotonic() + time_limit_s
+
+    def choice(density: Density) -> _Choice:
+        sketches = [sketch_of(frames, cotangents[density.norms], density, direction) for direction in DIRECTIONS]
+        layouts = [
+            laid_out(sketch, room, largest=LARGEST * font_size, time_limit_s=max(deadline - time.monotonic(), SHORTEST_S))
+            for sketch in sketches
+        ]
+        return max(zip([density] * len(DIRECTIONS), DIRECTIONS, layouts, strict=True), key=_scale)
+
+    labelled = len(frames.views[0].edges) <= MAX_LABELS
+    best: _Choice | None = None
     for density in DENSITIES:
-        ways = []
-        for direction in DIRECTIONS:
-            sketch = sketch_of(frames, cotangents[density.norms], density, direction)
-            ways.append((density, direction, laid_out(sketch, room, largest=LARGEST * font_size, time_limit_s=time_limit_s)))
-        way = max(ways, key=lambda way: way[2].scale)
-        if best is None or way[2].scale > best[2].scale:
-            best = way
-        if best[2].scale * NODE_SIZE >= font_size and smallest_text(best[0], best[2]) >= MIN_TEXT_PX:
-            break
-    assert best is not None  # there are densities
-    return best
+        if density.labels == "none" or labelled:
+            found = choice(density)
+            best = found if best is None else max(best, found, key=_scale)
+            if _scale(best) * NODE_SIZE >= font_size and smallest_text(best[0], best[2]) >= MIN_TEXT_PX:
+                return best
+    assert best is not None  # there are densities without labels
+    return best if smallest_text(best[0], best[2]) >= MIN_TEXT_PX else max(best, choice(LAST_RESORT), key=_scale)
+
+
+def _scale(choice: _Choice) -> float:
+    return choice[2].scale
 
 
 def _caption_fit(frames: Frames, width: float) -> tuple[float, int]:

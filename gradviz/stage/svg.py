@@ -41,6 +41,11 @@ def curve_path(points: Sequence[Point]) -> str:
     return f"M{_point(points[0])}C{' '.join(map(_point, points[1:]))}"
 
 
+def polygon_path(corners: Sequence[Point]) -> str:
+    """A closed outline as the `d` of a `<path>`."""
+    return f"M{'L'.join(map(_point, corners))}Z"
+
+
 def shape_paths(shape: Shape) -> list[str]:
     """The outlines of a shape, each as the `d` of a `<path>`; the first is filled."""
     box, inset = shape.box, shape.inset
@@ -48,10 +53,10 @@ def shape_paths(shape: Shape) -> list[str]:
         return [_rounded(box, inset)]
     if shape.form == "double":
         inner = Box(left=box.left + inset, top=box.top + inset, width=box.width - 2 * inset, height=box.height - 2 * inset)
-        return [_polygon(_corners(box)), _polygon(_corners(inner))]
+        return [polygon_path(_corners(box)), polygon_path(_corners(inner))]
     crease = [(box.right - inset, box.top), (box.right - inset, box.top + inset), (box.right, box.top + inset)]
     corners = [(box.left, box.top), crease[0], crease[2], (box.right, box.bottom), (box.left, box.bottom)]
-    return [_polygon(corners), f"M{'L'.join(map(_point, crease))}"]
+    return [polygon_path(corners), f"M{'L'.join(map(_point, crease))}"]
 
 
 def _shape(shape: Shape) -> Iterator[str]:
@@ -68,7 +73,7 @@ def _dashes(mark: Shape | Arrow) -> str:
 
 def _arrow(arrow: Arrow) -> str:
     curve = f'<path d="{curve_path(arrow.curve)}" fill="none"{_dashes(arrow)}/>'
-    tip = f'<path d="{_polygon(arrow.tip)}" fill="{arrow.colour}"/>'
+    tip = f'<path d="{polygon_path(arrow.tip)}" fill="{arrow.colour}"/>'
     return f'<g stroke="{arrow.colour}" stroke-width="{_number(arrow.line_width)}">{curve}{tip}</g>'
 
 
@@ -98,10 +103,6 @@ def _rounded(box: Box, radius: float) -> str:
 
 def _corners(box: Box) -> list[Point]:
     return [(box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)]
-
-
-def _polygon(corners: Sequence[Point]) -> str:
-    return f"M{'L'.join(map(_point, corners))}Z"
 
 
 def _point(point: Point) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import framed_graphs
 import pytest
@@ -227,6 +228,13 @@ def test_steps_of_training_can_be_shown_value_by_value() -> None:
     assert len(frames) == 3 * len(first.frames())
     assert [frame.step for frame in frames] == sorted(frame.step for frame in frames)
     assert frames[len(first.frames())].text.startswith("Step 2. The inputs: w = 0.9")
+
+
+def test_a_loaded_graph_has_the_frames_of_the_saved_one(tmp_path: Path) -> None:
+    for make in (framed_graphs.chain, framed_graphs.relu_net):
+        graph = make()
+        graph.save(tmp_path / "run.gradviz")
+        assert str(gradviz.load(tmp_path / "run.gradviz").frames()) == str(graph.frames())
 
 
 def test_frames_can_be_counted_iterated_and_printed() -> None:

@@ -1,0 +1,104 @@
+"""Frames -> one HTML page that plays them: no file, script or font from elsewhere, and the browser is told to load none."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from gradviz.frames import Frames
+from gradviz.player.data import player_data
+from gradviz.render import TIME_LIMIT_S, write_file
+from gradviz.stage import FONT_SIZE, stage_of, stage_theme
+
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+START = """const player = mount(
+  document.getElementById("player"), JSON.parse(document.getElementById("data").textContent));
+document.addEventListener("keydown", player.press);"""
+HEIGHT_PX = 640
+"""Of the frame in a notebook."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Player:
+    """Frames as a page; a notebook shows it as it is.
+
+    Attributes:
+        title: of the page.
+        data: what the script's `mount(root, data)` takes; JSON.
+    """
+
+    title: str
+    data: dict[str, Any]
+
+    @property
+    def html(self) -> str:
+        """The whole page."""
+        content = json.dumps(self.data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+        return (
+            f'<!DOCTYPE html>\n<html lang="{html.escape(self.data["language"])}">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{html.escape(self.data['title'])}</title>\n"
+            "<style>html, body { margin: 0; height: 100% } #player > section { min-height: 100vh }</style>\n"
+            f'</head>\n<body>\n<div id="player"></div>\n<script id="data" type="application/json">{content}</script>\n'
+            f"<script>\n{script()}\n"
+            f"{START}\n"
+            "</script>\n</body>\n</html>\n"
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the page.
+
+        Raises:
+            RenderError: the file cannot be written.
+        """
+        write_file(Path(path), self.html.encode())
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own, so that neither its script nor its style meets those of the notebook."""
+        return (
+            f'<iframe srcdoc="{html.escape(self.html)}" title="{html.escape(self.data["title"])}" sandbox="allow-scripts" '
+            f'allow="fullscreen" style="width: 100%; height: {HEIGHT_PX}px; border: 0"></iframe>'
+        )
+
+    def __repr__(self) -> str:
+        return f"<player of {len(self.data['frames'])} frames of {self.title!r}>"
+
+
+def player_of(
+    frames: Frames,
+    *,
+    theme: str | None = None,
+    font_size: float = FONT_SIZE,
+    highlight: str | None = None,
+    time_limit_s: float = TIME_LIMIT_S,
+) -> Player:
+    """A player of frames.
+
+    Args:
+        frames: of a graph.
+        theme: "light", "dark", "slides" or "print"; None for light and dark, as the reader's system has it, with a button.
+        font_size: as in `stage_of`.
+        highlight: the colour of what is looked at, as `#rrggbb`; None for the theme's.
+        time_limit_s: seconds until drawing is given up.
+
+    Raises:
+        InputError: an option is not accepted.
+        RenderError: the time is over.
+    """
+    names = ("light", "dark") if theme is None else (theme,)
+    themes = [(name, stage_theme(name, highlight=highlight)) for name in names]
+    stage = stage_of(frames, font_size=font_size, time_limit_s=time_limit_s)
+    return Player(title=frames.title, data=player_data(stage, themes))
+
+
+@cache
+def script() -> str:
+    """The player's script: a function `mount(root, data)`, where `root` is an element or a shadow root."""
+    return resources.files("gradviz.player").joinpath("player.js").read_text(encoding="utf-8")
