@@ -54,7 +54,7 @@ def wrapped(text: str, size: float, width: float) -> list[str]:
 def balanced(text: str, size: float, width: float) -> list[str]:
     """As few lines as `wrapped` makes, of about the same length, so that no word is left alone on the last one.
 
-    >>> wrapped("aa bb cc dd", 10, 60), balanced("aa bb cc dd", 10, 60)
+    >>> wrapped("aa bb cc dd", 10, 50), balanced("aa bb cc dd", 10, 50)
     (['aa bb cc', 'dd'], ['aa bb', 'cc dd'])
     """
     lines = wrapped(text, size, width)
