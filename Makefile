@@ -5,6 +5,9 @@ VENV   ?= .venv
 OUT    ?= out
 PORT   ?= 8501
 
+# A process per core, up to four of them: each holds a torch of its own.
+TEST_WORKERS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
+
 BIN   := $(VENV)/bin
 BENCH := $(VENV)-bench
 PIP   := pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -29,7 +32,7 @@ app: $(VENV)/ready
 	    --server.showEmailPrompt false --browser.gatherUsageStats false
 
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_ARGS)  # small tensors run faster on one thread
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_WORKERS) $(TEST_ARGS)  # small tensors run faster on one thread
 
 demo: $(VENV)/ready
 	$(BIN)/python -m examples $(OUT)
