@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 from gradviz.attributes import AttributedGraph, Edge, Use
 from gradviz.errors import CheckError, InputError, RenderError
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from gradviz.frames import Detail, Frames, Language
     from gradviz.paths import Paths
     from gradviz.player import Player
-    from gradviz.view import Direction, Part, ThemeName, View
+    from gradviz.view import Direction, Part, ThemeName, View, ViewOptions
+    from gradviz.view.focus import Side, Target
+    from gradviz.view.verdicts import Finding, Report
 
 __all__ = ["Edge", "GradGraph", "Use"]
 
@@ -234,9 +236,16 @@ class GradGraph(AttributedGraph):
     def view(
         self,
         *,
-        report: CheckReport | None = None,
+        report: Report | None = None,
+        findings: Iterable[Finding] = (),
         show: Collection[Part] | None = None,
-        max_nodes: int = 200,
+        collapse: int | str | Sequence[str] = "auto",
+        unfold: str | Collection[str] = (),
+        focus: Target | Sequence[Target] | None = None,
+        radius: int | None = None,
+        side: Side = "both",
+        between: tuple[int | str, int | str] | None = None,
+        max_nodes: int | None = None,
         max_edge_labels: int = 250,
         direction: Direction | None = None,
         theme: ThemeName = "light",
@@ -245,10 +254,22 @@ class GradGraph(AttributedGraph):
 
         Args:
             report: what `check()` found; puts a verdict on each edge and leaf, and on each node with a mismatch.
+            findings: what `diagnose()` found; each is written on its node, or on the group that holds it.
             show: what is written on nodes and edges: any of "call", "value", "cotangent", "heat", "formula", "number",
                 "contribution", "verdict"; None for all but the contribution.
-            max_nodes: the budget; over it, the nodes nearest to the output and the first ones stay, and the picture says
-                where others are left out.
+            collapse: which calls of modules and functions are drawn as one shape. "auto": none in a graph of up to 40
+                nodes; in a larger one the finest level at which the picture stays that small, calls that are alike as
+                one ("12 ×"). A number: how many levels stay open. A module's path, a function's name, a pattern
+                ("transformer.h.*") or several: those. "none": none at all.
+            unfold: names or patterns of calls, or names of nodes; the groups that they are in are opened.
+            focus: only what is around this: a node's name or number, a finding of `diagnose()`, a path of
+                `paths(name).top`, `paths(name)` for all of those, or several of these.
+            radius: how many edges around the focus; None for all on one side, for 3 on both, for none of a path.
+            side: "before" for what leads to the focus, "after" for what comes of it, or "both".
+            between: the names or numbers of two nodes: only the paths from the first to the second.
+            max_nodes: the budget. Over it groups are closed further, then the nodes nearest to the output and the first
+                ones stay, and the picture says where others are left out. None for 40, and for 200 nodes that no groups
+                can be made of.
             max_edge_labels: with more edges than this, only mismatches and cuts are labelled, and a note says so.
             direction: "LR" from left to right, "BT" from the bottom to the top; None for "LR" unless the graph is deep.
             theme: "light", "dark" or "slides".
@@ -256,55 +277,39 @@ class GradGraph(AttributedGraph):
         Raises:
             InputError: an option has a value that is not accepted.
         """
-        from gradviz.view import DEFAULT_PARTS, view_of
+        from gradviz.view import view_of
 
         return view_of(
             self,
             report=report,
-            show=DEFAULT_PARTS if show is None else show,
+            findings=findings,
+            show=show,
+            collapse=collapse,
+            unfold=unfold,
+            focus=focus,
+            radius=radius,
+            side=side,
+            between=between,
             max_nodes=max_nodes,
             max_edge_labels=max_edge_labels,
             direction=direction,
             theme=theme,
         )
 
-    def to_dot(
-        self,
-        *,
-        report: CheckReport | None = None,
-        show: Collection[Part] | None = None,
-        max_nodes: int = 200,
-        max_edge_labels: int = 250,
-        direction: Direction | None = None,
-        theme: ThemeName = "light",
-    ) -> str:
+    def to_dot(self, **options: Unpack[ViewOptions]) -> str:
         """The picture as DOT text, which any Graphviz draws. The options are those of `view`; no process is started."""
         from gradviz.render import dot_source
 
-        return dot_source(
-            self.view(
-                report=report,
-                show=show,
-                max_nodes=max_nodes,
-                max_edge_labels=max_edge_labels,
-                direction=direction,
-                theme=theme,
-            )
-        )
+        return dot_source(self.view(**options))
 
     def render(
         self,
         path: str | os.PathLike[str] | None = None,
         *,
         format: Literal["svg", "png", "pdf", "dot", "gv", "html"] | None = None,
-        report: CheckReport | None = None,
-        show: Collection[Part] | None = None,
-        max_nodes: int = 200,
-        max_edge_labels: int = 250,
-        direction: Direction | None = None,
-        theme: ThemeName = "light",
         dpi: float = 144.0,
         time_limit_s: float = 20.0,
+        **options: Unpack[ViewOptions],
     ) -> bytes:
         """Draws the picture, or makes a page that plays it step by step, and writes it to `path` when one is given.
 
@@ -312,10 +317,10 @@ class GradGraph(AttributedGraph):
             path: a file; its suffix decides the format unless `format` is given.
             format: "svg", "png", "pdf" or "dot" (also "gv"); "html" for the page of `player`, of which only `max_nodes`,
                 `theme` ("light" follows the reader's system) and `time_limit_s` can be chosen here.
-            report, show, max_nodes, max_edge_labels, direction, theme: as for `view`.
             dpi: pixels per inch of a PNG.
             time_limit_s: seconds until drawing is given up. A picture that is not ready after most of them is tried
                 again without edge labels, and says so.
+            options: those of `view`.
 
         Returns:
             the bytes of the file; for SVG, one `<svg>` element in UTF-8.
@@ -327,21 +332,18 @@ class GradGraph(AttributedGraph):
         from gradviz.render import FORMATS, format_name, render
 
         if format_name(path, format, (*FORMATS, "html")) == "html":
-            if report is not None or show is not None or direction is not None:
-                raise InputError("report, show and direction are for pictures; an HTML page accepts max_nodes and theme")
-            page = self.player(max_nodes=max_nodes, theme=None if theme == "light" else theme, time_limit_s=time_limit_s)
+            if others := sorted(set(options) - {"max_nodes", "theme"}):
+                raise InputError(f"{others[0]} is for pictures; an HTML page accepts max_nodes and theme")
+            theme = options.get("theme", "light")
+            page = self.player(
+                max_nodes=options.get("max_nodes") or 200,
+                theme=None if theme == "light" else theme,
+                time_limit_s=time_limit_s,
+            )
             if path is not None:
                 page.save(path)
             return page.html.encode()
-        view = self.view(
-            report=report,
-            show=show,
-            max_nodes=max_nodes,
-            max_edge_labels=max_edge_labels,
-            direction=direction,
-            theme=theme,
-        )
-        return render(view, path, format=format, dpi=dpi, time_limit_s=time_limit_s)
+        return render(self.view(**options), path, format=format, dpi=dpi, time_limit_s=time_limit_s)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """What a notebook shows: the picture, or a line that says why there is none."""

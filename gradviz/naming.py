@@ -40,15 +40,15 @@ class Naming:
     source_frame: tuple[CodeType, int] | None = None
 
     def modules(self) -> dict[int, str]:
-        """id of each module among the inputs and surroundings, and of each parameter in it -> the module's dotted path."""
+        """id of each module among the inputs and surroundings, of its parameters and buffers -> the module's dotted path."""
         roots = root_modules({**self.inputs, **self.surroundings})
         paths: dict[int, str] = {}
         for name, root in roots.items():
             for path, module in root.named_modules():
                 full = ".".join(part for part in (name if len(roots) > 1 else "", path) if part)
                 paths.setdefault(id(module), full)
-                for parameter in module.parameters(recurse=False):
-                    paths.setdefault(id(parameter), full)
+                for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                    paths.setdefault(id(tensor), full)
         return paths
 
     def roots(self) -> dict[int, str]:

@@ -103,6 +103,7 @@ class Sketch:
             "dtype": getattr(value, "dtype", None),
             "device": "cpu",
             "module": "",
+            "scope": (),
             "source": "",
             "expression": "",
             "call": None,
@@ -217,3 +218,19 @@ def report_with(graph: nx.MultiDiGraph, *, mismatch: int = -1, unverified: int =
     return SketchReport(
         edges=tuple(SketchChecked(edge=edge, verdict=verdicts.get(place, "match")) for place, edge in enumerate(edges))
     )
+
+
+def network(blocks: int) -> nx.MultiDiGraph:
+    """Blocks of a residual network, each the call of a module with a scale and a part inside, and a loss."""
+    sketch = Sketch()
+    last = sketch.leaf("x", 1.0)
+    for block in range(blocks):
+        scope = (f"h.{block}",)
+        inner = {"module": f"h.{block}.mlp", "scope": (*scope, f"h.{block}.mlp")}
+        weight = sketch.leaf(f"h.{block}.mlp.weight", 0.5)
+        sketch.graph.nodes[weight].update(inner)
+        scaled = sketch.op(f"scaled{block}", "mul", 1.0, (last, (2, 2.0)), scope=scope, module=f"h.{block}")
+        product = sketch.op(f"product{block}", "mul", 1.0, (scaled, ("w", 0.5)), (weight, ("u", 1.0)), **inner)
+        active = sketch.op(f"active{block}", "tanh", 1.0, (product, ("1 - t**2", 0.5)), **inner)
+        last = sketch.op(f"sum{block}", "add", 1.0, (active, (1, 1.0)), (last, (1, 1.0)), scope=scope, module=f"h.{block}")
+    return sketch.finished(sketch.op("loss", "square", 1.0, (last, (2, 2.0))))

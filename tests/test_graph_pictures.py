@@ -9,6 +9,7 @@ import sys
 import threading
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ import gradviz
 from gradviz import GradGraph, trace
 from gradviz.errors import GradvizError, InputError, RenderError
 from gradviz.render import DPI, TIME_LIMIT_S, dot_source, render
-from gradviz.view import MAX_EDGE_LABELS, MAX_NODES, view_of
+from gradviz.view import ViewOptions, view_of
 
 
 def product_plus_sine() -> GradGraph:
@@ -71,10 +72,13 @@ def test_methods_pass_every_choice_on() -> None:
     assert graph.render(format="svg", **choices) == render(view_of(graph, **choices), format="svg")  # type: ignore[arg-type]
 
 
-def test_the_budgets_in_the_signatures_are_those_of_view_and_renderers() -> None:
-    for method in (GradGraph.view, GradGraph.to_dot, GradGraph.render):
-        defaults = {name: parameter.default for name, parameter in inspect.signature(method).parameters.items()}
-        assert (defaults["max_nodes"], defaults["max_edge_labels"]) == (MAX_NODES, MAX_EDGE_LABELS)
+def test_the_signatures_agree_with_those_of_view_and_renderers() -> None:
+    of_view, of_method = (inspect.signature(function).parameters for function in (view_of, GradGraph.view))
+    assert {name: parameter.default for name, parameter in of_view.items() if name != "graph"} == {
+        name: parameter.default for name, parameter in of_method.items() if name != "self"
+    }
+    assert set(get_type_hints(ViewOptions)) == set(of_view) - {"graph"}
+    defaults = {name: parameter.default for name, parameter in inspect.signature(GradGraph.render).parameters.items()}
     assert (defaults["dpi"], defaults["time_limit_s"]) == (DPI, TIME_LIMIT_S)
 
 

@@ -76,7 +76,8 @@ def frames_of(
 
 
 def _view(graph: GradGraph, max_nodes: int) -> View:
-    view = view_of(graph, show=PARTS, max_nodes=max(len(graph), 1), max_edge_labels=graph.number_of_edges())
+    edges = graph.number_of_edges()
+    view = view_of(graph, show=PARTS, collapse="none", max_nodes=max(len(graph), 1), max_edge_labels=edges)
     if len(view.nodes) > max_nodes:
         raise InputError(
             f"the graph has {len(view.nodes):,} nodes, frames are made of at most {max_nodes:,}; trace a smaller part, or "

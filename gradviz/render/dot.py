@@ -15,10 +15,12 @@ import graphviz
 
 from gradviz.render.heat import cell_side, heat_frame, heat_png, heat_table
 from gradviz.render.theme import FONTS, MARKS, SHAPES, Theme, theme_named
-from gradviz.view import Direction, HeatMap, Verdict, View, ViewEdge, ViewNode
+from gradviz.view import Direction, HeatMap, Verdict, View, ViewEdge, ViewGroup, ViewNode
 
 SMALL = 0.85
 """The size of a tensor's description, relative to its name."""
+GROUP_LINE = 1.5
+"""The width of a group's border, relative to others."""
 STRONG = 2.2
 """The width of a mismatch's arrow, relative to others."""
 LABEL_GAPS: dict[Direction, int] = {"LR": 2, "BT": 5}
@@ -78,6 +80,8 @@ def _source(view: View, theme: Theme, heats: dict[str, str]) -> str:
     )
     for node in view.nodes:
         graph.node(node.id, label=_node_label(node, theme, heats), **_node_attributes(node, theme))
+    for group in view.groups:
+        graph.node(group.id, label=_group_label(group, theme), **_group_attributes(group, theme))
     for edge in view.edges:
         graph.edge(edge.tail, edge.head, label=_edge_label(edge, theme, view.direction), **_edge_attributes(edge, theme))
     for gap in view.gaps:
@@ -115,7 +119,7 @@ def _node_attributes(node: ViewNode, theme: Theme) -> dict[str, str]:
         "id": node.id,
         "class": " ".join(classes),
         "fillcolor": paint.fill,
-        "color": theme.verdicts["mismatch"] if node.verdict == "mismatch" else paint.border,
+        "color": theme.verdicts["mismatch"] if node.verdict == "mismatch" or node.trouble else paint.border,
         **SHAPES[node.role],
     }
 
@@ -150,6 +154,40 @@ def _node_label(node: ViewNode, theme: Theme, heats: dict[str, str]) -> str:
     if node.hidden_inputs:
         inputs = "input" if node.hidden_inputs == 1 else "inputs"
         rows.append(_text(f"⋯ {node.hidden_inputs} {inputs} not shown", theme, small=True))
+    return _rows(rows + _trouble(node.trouble, theme))
+
+
+def _group_attributes(group: ViewGroup, theme: Theme) -> dict[str, str]:
+    paint = theme.group if group.differentiable else theme.paints["constant"]
+    bad = group.trouble or group.verdict == "mismatch"
+    classes = ["group", *([] if group.differentiable else ["no-gradient"]), *([group.verdict] if group.verdict else [])]
+    return {
+        "id": group.id,
+        "class": " ".join(classes),
+        "shape": "box",
+        "peripheries": "2" if group.count > 1 else "1",
+        "fillcolor": paint.fill,
+        "color": theme.verdicts["mismatch"] if bad else paint.border,
+        "penwidth": f"{theme.line_width * GROUP_LINE:g}",
+    }
+
+
+def _group_label(group: ViewGroup, theme: Theme) -> str:
+    """The name with its count, what is inside, the gradient, and what is wrong, one below the other."""
+    count = f"{group.count:,} × " if group.count > 1 else ""
+    mark = f" {_mark(group.verdict, theme)}" if group.verdict else ""
+    rows = [f"{count}<B>{escaped(group.name)}</B>{mark}"]
+    rows += [_text(line, theme, small=True) for line in group.lines]
+    rows += [f'<FONT COLOR="{theme.backward}">{escaped(line)}</FONT>' for line in group.gradient]
+    rows += _trouble(group.trouble, theme)
+    return _rows(rows)
+
+
+def _trouble(lines: tuple[str, ...], theme: Theme) -> list[str]:
+    return [f'<FONT COLOR="{theme.verdicts["mismatch"]}">{escaped(line)}</FONT>' for line in lines]
+
+
+def _rows(rows: list[str]) -> str:
     cells = "".join(row if row.startswith("<TR>") else f"<TR><TD>{row}</TD></TR>" for row in rows)
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{cells}</TABLE>>'
 

@@ -45,6 +45,7 @@ class Theme:
         arrow: the colour of an edge without a verdict.
         backward: the colour of cotangents.
         paints: role -> colours; the text on every fill is `text`.
+        group: the colours of a group.
         verdicts: verdict -> colour of mark and arrow.
         node_size, edge_size, note_size: font sizes.
         line_width: of borders and arrows.
@@ -58,6 +59,7 @@ class Theme:
     arrow: str
     backward: str
     paints: dict[Role, Paint]
+    group: Paint
     verdicts: dict[Verdict, str]
     node_size: float = 13
     edge_size: float = 11
@@ -80,6 +82,7 @@ LIGHT: Final = Theme(
         "constant": Paint(fill="#f0f0f0", border="#8a8a8a"),
         "output": Paint(fill="#fdf0d5", border="#b87d00"),
     },
+    group=Paint(fill="#eef4ea", border="#4f7942"),
     verdicts={"match": "#00795a", "mismatch": VERMILION, "unverified": "#9c4876"},
 )
 DARK: Final = Theme(
@@ -94,6 +97,7 @@ DARK: Final = Theme(
         "constant": Paint(fill="#2d2f33", border="#8d929b"),
         "output": Paint(fill="#4a3500", border=ORANGE),
     },
+    group=Paint(fill="#1e3020", border="#8fc07f"),
     verdicts={"match": "#2fd0a0", "mismatch": "#ff8c42", "unverified": "#e6a6c7"},
 )
 SLIDES: Final = replace(

@@ -4,20 +4,28 @@
     calls      what a function does, in the names of its inputs
     summary    a tensor as a few lines and a small heat map
     fold       calls that only make a constant as that constant
+    focus      the part of a graph around a node or a finding, or between two nodes
+    wires      a graph as plain dictionaries
+    groups     which nodes are drawn as one: calls of modules and functions, down to a level
+    alike      calls of the same structure
+    quotient   a graph with each group as one node
     choose     which nodes stay when a graph is too large for one picture
     gaps       what does not stay, as places that say so
+    group_labels  what is written on a group
     labels     what is written on one node or edge
     verdicts   what a picture reads of a check report
+    options    what can be chosen
     model      View, ViewNode, ViewEdge: the result
     build      view_of: puts the others together
 
 Renderers read a `View` and never the graph.
 """
 
-from gradviz.view.build import DEFAULT_PARTS, MAX_EDGE_LABELS, MAX_NODES, PARTS, Part, view_of
+from gradviz.view.build import DEFAULT_PARTS, MAX_EDGE_LABELS, MAX_NODES, PARTS, view_of
 from gradviz.view.labels import node_call
-from gradviz.view.model import Direction, Gap, Role, ThemeName, Verdict, View, ViewEdge, ViewNode
+from gradviz.view.model import Direction, Gap, Role, ThemeName, Verdict, View, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import number_text
+from gradviz.view.options import Part, ViewOptions
 from gradviz.view.summary import HeatMap, value_lines
 
 __all__ = [
@@ -34,7 +42,9 @@ __all__ = [
     "Verdict",
     "View",
     "ViewEdge",
+    "ViewGroup",
     "ViewNode",
+    "ViewOptions",
     "node_call",
     "number_text",
     "value_lines",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import networkx as nx
 from torch import Tensor
@@ -12,8 +12,10 @@ from torch import Tensor
 from gradviz.errors import InputError
 from gradviz.moves import moved_as
 from gradviz.view.choose import chosen_nodes, depth, output_nodes, repeated_nodes
-from gradviz.view.fold import fold
+from gradviz.view.drawn import Drawn, drawn_of, part_of
+from gradviz.view.focus import Side, Target
 from gradviz.view.gaps import gaps_in
+from gradviz.view.group_labels import gradient_lines, shapes_line, size_line, trouble_lines
 from gradviz.view.labels import (
     Attributes,
     call_line,
@@ -28,18 +30,21 @@ from gradviz.view.labels import (
     short_formula,
     value_text,
 )
-from gradviz.view.model import Direction, Gap, Role, ThemeName, View, ViewEdge, ViewNode
+from gradviz.view.model import Direction, Gap, Role, ThemeName, View, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import NAME_LENGTH, shorten
+from gradviz.view.options import Collapse, Part
 from gradviz.view.summary import HeatMap, cotangent_text, head_line, heat_map, written_out
-from gradviz.view.verdicts import CheckedEdge, Report, node_verdicts
-
-Part = Literal["call", "value", "cotangent", "heat", "formula", "number", "contribution", "verdict"]
+from gradviz.view.verdicts import CheckedEdge, Finding, Marks, Report, worst
 
 PARTS: frozenset[Part] = frozenset(get_args(Part))
 DEFAULT_PARTS: frozenset[Part] = PARTS - {"contribution"}
 MAX_NODES = 200
+"""What is drawn at most where nothing is said."""
+GROUP_NAME_LENGTH = 44
 MAX_EDGE_LABELS = 250
 DEEP = 15
+DEEP_IN_GROUPS = 6
+"""A group is wider than a node."""
 HEAT_NOTE = "squares: vermilion > 0, white = 0, blue < 0, each tensor to its own scale; black NaN, yellow ∞"
 
 
@@ -47,8 +52,15 @@ def view_of(
     graph: nx.MultiDiGraph,
     *,
     report: Report | None = None,
-    show: Collection[Part] = DEFAULT_PARTS,
-    max_nodes: int = MAX_NODES,
+    findings: Iterable[Finding] = (),
+    show: Collection[Part] | None = None,
+    collapse: Collapse = "auto",
+    unfold: str | Collection[str] = (),
+    focus: Target | Sequence[Target] | None = None,
+    radius: int | None = None,
+    side: Side = "both",
+    between: tuple[int | str, int | str] | None = None,
+    max_nodes: int | None = None,
     max_edge_labels: int = MAX_EDGE_LABELS,
     direction: Direction | None = None,
     theme: ThemeName = "light",
@@ -58,9 +70,20 @@ def view_of(
     Args:
         graph: a `GradGraph`.
         report: its `CheckReport`; puts a verdict on each edge and leaf, and on each node with a mismatch.
-        show: what is written on nodes and edges; the names are those of `PARTS`.
-        max_nodes: the budget; over it, the nodes nearest to the output and the first ones stay. The picture says where
-            others are left out, and how many.
+        findings: of a diagnosis; they are written on their nodes and on the groups that hold them.
+        show: what is written on nodes and edges, of `PARTS`; None for `DEFAULT_PARTS`.
+        collapse: which calls of modules and functions are drawn as one shape: "auto" for the finest level that stays within
+            the budget, with calls that are alike as one; a number of levels that stay open; a module's path, a function's
+            name or patterns of them ("transformer.h.*"); "none" for no groups at all.
+        unfold: names or patterns of calls, and names of nodes; the groups that they are in are open whatever `collapse`
+            says.
+        focus: only the part of the graph around this: a node's name or number, a finding, a path, or several of these.
+        radius: how many edges that part reaches; None for all on one side, for 3 on both, and for the path alone of a path.
+        side: "before" the focus for what leads there, "after" it for what comes of it, or "both".
+        between: only the paths from one node to another.
+        max_nodes: the budget. None opens groups as long as there are at most `PAGE_NODES` shapes, and draws up to
+            `MAX_NODES`; over that, the nodes nearest to the output and the first ones stay. The picture says where others
+            are left out, and how many.
         max_edge_labels: with more edges than this, only mismatches and cuts are labelled, and a note says so.
         direction: "LR" from left to right, "BT" from the bottom to the top; None takes "LR" for graphs that are not
             deep, since the labels of `DEEP` edges in a row are wider than a screen can show.
@@ -69,13 +92,20 @@ def view_of(
     Raises:
         InputError: an option has a value that is not accepted.
     """
+    show = DEFAULT_PARTS if show is None else show
     _check_choices(show, max_nodes, max_edge_labels, direction, theme)
-    builder = _Builder(graph, report, frozenset(show), max_nodes, max_edge_labels)
-    is_deep = builder.gaps or depth(builder.graph, builder.shown) >= DEEP
+    names = [unfold] if isinstance(unfold, str) else unfold
+    marks = Marks(report, findings, with_verdicts="verdict" in show)
+    part = part_of(graph, focus, radius, side, between)
+    drawn = drawn_of(graph, part, collapse, names, max_nodes, keep=marks.places_to_keep())
+    builder = _Builder(drawn, marks, frozenset(show), MAX_NODES if max_nodes is None else max_nodes, max_edge_labels)
+    is_deep = builder.gaps or depth(builder.graph, builder.shown) >= (DEEP_IN_GROUPS if builder.groups else DEEP)
     return builder.view(direction or ("BT" if is_deep else "LR"), theme)
 
 
-def _check_choices(show: Collection[str], max_nodes: int, max_edge_labels: int, direction: str | None, theme: str) -> None:
+def _check_choices(
+    show: Collection[str], max_nodes: int | None, max_edge_labels: int, direction: str | None, theme: str
+) -> None:
     unknown = sorted(set(show) - PARTS)
     if unknown:
         raise InputError(f"unknown part {unknown[0]!r} in show; accepted: {', '.join(sorted(PARTS))}")
@@ -85,7 +115,7 @@ def _check_choices(show: Collection[str], max_nodes: int, max_edge_labels: int, 
     ):
         if value not in accepted:
             raise InputError(f"unknown {name} {value!r}; accepted: {', '.join(accepted)}")
-    if max_nodes < 1:
+    if max_nodes is not None and max_nodes < 1:
         raise InputError(f"max_nodes is {max_nodes}; accepted: 1 or more")
     if max_edge_labels < 0:
         raise InputError(f"max_edge_labels is {max_edge_labels}; accepted: 0 or more")
@@ -94,15 +124,17 @@ def _check_choices(show: Collection[str], max_nodes: int, max_edge_labels: int, 
 class _Builder:
     """One graph under one set of choices; its methods read and never change the graph."""
 
-    def __init__(
-        self, graph: nx.MultiDiGraph, report: Report | None, show: frozenset[str], max_nodes: int, max_edge_labels: int
-    ) -> None:
+    def __init__(self, drawn: Drawn, marks: Marks, show: frozenset[str], max_nodes: int, max_edge_labels: int) -> None:
         self.show = show
-        self.checked = {} if report is None else {entry.edge: entry for entry in report.edges}
-        self.verdicts = {} if report is None or "verdict" not in show else node_verdicts(report)
-        self.folded = fold(graph, keep=[node for node, verdict in self.verdicts.items() if verdict == "mismatch"])
-        self.graph = self.folded.graph
-        self.total = len(graph)
+        self.marks = marks
+        self.whole = drawn.whole
+        self.focus = drawn.focus
+        self.folded = drawn.folded
+        self.wires = drawn.wires
+        self.groups = drawn.quotient.groups
+        self.bundles = drawn.quotient.bundles
+        self.graph = drawn.quotient.graph
+        self.total = len(drawn.whole)
         self.order, self.first_nodes = chosen_nodes(self.graph, max_nodes)
         self.shown = set(self.order)
         self.users = {node: self._users(node) for node in sorted(repeated_nodes(self.graph, self.shown))}
@@ -113,13 +145,15 @@ class _Builder:
         self.cotangent_name = self._cotangent_name()
 
     def view(self, direction: Direction, theme: ThemeName) -> View:
-        nodes = tuple(view_node for node in self.order for view_node in self._nodes(node))
+        nodes = tuple(view_node for node in self.order if node not in self.groups for view_node in self._nodes(node))
+        groups = tuple(self._group(node) for node in self.order if node in self.groups)
         edges = tuple(edge for head in self.order for edge in self._edges_into(head))
-        names = [self.graph.nodes[node]["name"] for node in output_nodes(self.graph)]
+        names = [self.whole.nodes[node]["name"] for node in output_nodes(self.whole)]
         return View(
-            title=f"computational graph of {', '.join(names[:3])}: {len(nodes)} nodes, {len(edges)} edges",
+            title=f"computational graph of {', '.join(names[:3])}: {_counted(nodes, groups, edges)}",
             nodes=nodes,
             edges=edges,
+            groups=groups,
             gaps=tuple(self._gap(part) for part in self.gaps),
             direction=direction,
             theme=theme,
@@ -127,9 +161,14 @@ class _Builder:
         )
 
     def _notes(self, nodes: tuple[ViewNode, ...]) -> Iterator[str]:
+        if self.focus is not None:
+            yield f"only {self.focus.what}: {len(self.focus.nodes):,} of {self.total:,} nodes"
         if len(self.order) < len(self.graph):
             first = f" and the first {self.first_nodes}" if self.first_nodes else ""
-            yield f"showing {len(self.order):,} of {self.total:,} nodes: those nearest to the output{first}"
+            yield f"showing {self._nodes_shown():,} of {self.total:,} nodes: those nearest to the output{first}"
+        if self.groups:
+            inside = sum(len(self.groups[node].nodes) for node in self.order if node in self.groups)
+            yield f"{inside:,} of {self.total:,} nodes are inside groups; view(unfold=…) opens one, view(collapse=…) all"
         if not self.label_all:
             yield f"edge labels left out: there are {self.edges:,} edges"
         repeated = [self._attributes(node) for node in self.users]
@@ -140,16 +179,19 @@ class _Builder:
         if any(node.heat for node in nodes):
             yield HEAT_NOTE
 
+    def _nodes_shown(self) -> int:
+        return sum(len(self.groups[node].nodes) if node in self.groups else 1 for node in self.order)
+
     def _attributes(self, node: int) -> Mapping[str, Any]:
         attributes: Mapping[str, Any] = self.graph.nodes[node]
         return attributes
 
     def _cotangent_name(self) -> str:
         """The name in `∂name/∂c`, or "" where the cotangents are not derivatives of one number."""
-        outputs = output_nodes(self.graph)
-        seed = self._attributes(outputs[0])["cotangent"] if len(outputs) == 1 else None
+        outputs = output_nodes(self.whole)
+        seed = self.whole.nodes[outputs[0]]["cotangent"] if len(outputs) == 1 else None
         is_one = isinstance(seed, Tensor) and seed.numel() == 1 and seed.device.type != "meta" and seed.item() == 1
-        return str(self._attributes(outputs[0])["name"]) if is_one else ""
+        return str(self.whole.nodes[outputs[0]]["name"]) if is_one else ""
 
     def _users(self, node: int) -> dict[int, int]:
         """The shown users of a node, numbered in forward order."""
@@ -159,7 +201,10 @@ class _Builder:
     def _view_id(self, tail: int, head: int) -> str:
         """The id of the shape that stands for `tail` where `head` uses it."""
         place = self.users[tail][head] if tail in self.users else 0
-        return f"node_{tail}_use_{place + 1}" if place else f"node_{tail}"
+        return f"node_{tail}_use_{place + 1}" if place else self._id(tail)
+
+    def _id(self, node: int) -> str:
+        return f"group_{node}" if node in self.groups else f"node_{node}"
 
     def _nodes(self, node: int) -> Iterator[ViewNode]:
         """The shapes of one node; several where it is drawn once per use."""
@@ -180,16 +225,40 @@ class _Builder:
             value=self._value(node),
             cotangent=cotangent_line(attributes, self.cotangent_name) if "cotangent" in self.show else "",
             heat=self._heat(node),
-            hidden_inputs=sum(tail not in self.shown and tail not in self.in_gaps for tail, _ in self.graph.in_edges(node)),
-            verdict=self.verdicts.get(node),
+            hidden_inputs=self._hidden_inputs(node),
+            verdict=self.marks.nodes.get(node),
+            trouble=tuple(self.marks.troubles.get(node, ())),
         )
+
+    def _group(self, node: int) -> ViewGroup:
+        group, wires = self.groups[node], self.wires
+        verdicts = [self.marks.nodes.get(member) for member in group.nodes]
+        verdicts += [self.marks.of_edge((tail, head, key)) for head in group.nodes for tail, key, _ in wires.into[head]]
+        return ViewGroup(
+            id=self._id(node),
+            name=shorten(group.name, GROUP_NAME_LENGTH),
+            count=len(group.blocks),
+            nodes=tuple(sorted(group.nodes)),
+            opens=group.opens,
+            differentiable=self._attributes(node)["requires_grad"],
+            lines=tuple(line for line in (shapes_line(wires, group), size_line(wires, group)) if line),
+            gradient=tuple(gradient_lines(wires, group)) if "cotangent" in self.show else (),
+            verdict=worst(verdicts),
+            trouble=trouble_lines(group, self.marks.troubles, verdicts.count("mismatch")),
+        )
+
+    def _hidden_inputs(self, node: int) -> int:
+        """How many inputs are left out and belong to no gap."""
+        out_of_focus = len(self.wires.into[node]) - self.graph.in_degree(node) if self.focus is not None else 0
+        tails = (tail for tail, _ in self.graph.in_edges(node))
+        return out_of_focus + sum(tail not in self.shown and tail not in self.in_gaps for tail in tails)
 
     def _call(self, node: int) -> str:
         if "call" not in self.show:
             return ""
         if node in self.folded.calls:
             return self.folded.calls[node]
-        return call_line(self._attributes(node), operands_of(self.graph, node))
+        return call_line(self._attributes(node), operands_of(self.whole, node))
 
     def _role(self, node: int) -> Role:
         role = role_of(self._attributes(node))
@@ -218,8 +287,8 @@ class _Builder:
             id=f"gap_{part[0]}",
             nodes=len(part),
             leaves=sum(self._attributes(node)["kind"] == "leaf" for node in part),
-            tails=tuple(f"node_{tail}" for tail in sorted(tails)),
-            heads=tuple(f"node_{head}" for head in sorted(heads)),
+            tails=tuple(self._id(tail) for tail in sorted(tails)),
+            heads=tuple(self._id(head) for head in sorted(heads)),
         )
 
     def _edges_into(self, head: int) -> Iterator[ViewEdge]:
@@ -229,13 +298,16 @@ class _Builder:
                 yield self._edge(tail, head, key, data)
 
     def _edge(self, tail: int, head: int, key: int, data: Attributes) -> ViewEdge:
-        checked = self.checked.get((tail, head, key))
-        verdict = checked.verdict if checked is not None and "verdict" in self.show else None
+        edges = self.bundles.get((tail, head, key), ((tail, head, key),))
+        verdict = worst(map(self.marks.of_edge, edges))
+        edge = next((one for one in edges if self.marks.of_edge(one) == verdict), edges[0])
+        checked = self.marks.edges.get(edge)
         bare = ViewEdge(
             id=f"edge_{tail}_{head}_{key}",
             tail=self._view_id(tail, head),
-            head=f"node_{head}",
-            edge=(tail, head, key),
+            head=self._id(head),
+            edge=edge,
+            uses=len(edges),
             verdict=verdict,
             correction=correction_text(checked.autograd, checked.reference) if checked and verdict == "mismatch" else "",
             cut=data["cut"],
@@ -265,3 +337,8 @@ class _Builder:
             if contribution is not None and "contribution" in self.show
             else "",
         )
+
+
+def _counted(nodes: Sequence[ViewNode], groups: Sequence[ViewGroup], edges: Sequence[ViewEdge]) -> str:
+    in_groups = f" and {len(groups)} group{'' if len(groups) == 1 else 's'}" if groups else ""
+    return f"{len(nodes)} nodes{in_groups}, {len(edges)} edges"

@@ -110,6 +110,15 @@ def op_symbol(op: str) -> str:
     """
     if op in INFIX or op in FUNCTION:
         return FUNCTION.get(op) or INFIX[op].strip()
+    return op_word(op)
+
+
+def op_word(op: str) -> str:
+    """The name of a function without what is torch's own business.
+
+    >>> op_word("mul"), op_word("native_layer_norm"), op_word("_scaled_dot_product_flash_attention_for_cpu")
+    ('mul', 'layer_norm', 'attention')
+    """
     return "attention" if op.startswith("_scaled_dot_product") else _INTERNAL.sub("", _INTERNAL.sub("", op)) or op
 
 

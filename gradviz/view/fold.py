@@ -30,16 +30,26 @@ class Folded:
     """What a picture leaves out of a graph because another node stands for it.
 
     Attributes:
-        graph: the graph without the nodes and edges that are folded away.
+        hidden: nodes that are folded away.
         calls: node -> what it does, where that is not what its own call says.
-        constants: ops that are drawn as the constants that they make.
+        constants: ops that are drawn as the constants that they make; what they read is not drawn.
         uninitialised: nodes whose memory nobody has written yet.
     """
 
-    graph: nx.MultiDiGraph
+    hidden: frozenset[int] = frozenset()
     calls: Mapping[int, str] = field(default_factory=dict)
     constants: frozenset[int] = frozenset()
     uninitialised: frozenset[int] = frozenset()
+
+    def chains_of(self, graph: nx.MultiDiGraph, names: Collection[str]) -> set[int]:
+        """The nodes that are folded into the constants of these names."""
+        found: set[int] = set()
+        for node in self.calls if names else ():
+            tail = _first_argument(graph, node) if graph.nodes[node]["name"] in names else None
+            while tail in self.hidden:
+                found.add(tail)
+                tail = _first_argument(graph, tail)
+        return found
 
 
 def fold(graph: nx.MultiDiGraph, *, keep: Collection[int] = ()) -> Folded:
@@ -70,13 +80,10 @@ def fold(graph: nx.MultiDiGraph, *, keep: Collection[int] = ()) -> Folded:
                 made |= set() if attributes["requires_grad"] else {node}
                 raw |= {node} if tail in raw and attributes["op"] in _SAME_VALUE else set()
     calls = {node: text for node, text in did.items() if graph.nodes[node]["kind"] == "op" and node not in hidden}
-    if not calls:
-        return Folded(graph=graph)
-    constants = frozenset(made & set(calls))
     return Folded(
-        graph=nx.restricted_view(graph, hidden, list(graph.in_edges(constants, keys=True))),
+        hidden=frozenset(hidden),
         calls=calls,
-        constants=constants,
+        constants=frozenset(made & set(calls)),
         uninitialised=frozenset(raw - hidden),
     )
 

@@ -29,6 +29,7 @@ class ViewNode:
         heat: the values of a small tensor, or None.
         hidden_inputs: how many of its inputs are left out of the picture and belong to no gap.
         verdict: of the whole gradient, at a leaf that was checked.
+        trouble: what a diagnosis found at this node or on an edge into it, worst first, one line each.
     """
 
     id: str
@@ -42,16 +43,18 @@ class ViewNode:
     heat: HeatMap | None = None
     hidden_inputs: int = 0
     verdict: Verdict | None = None
+    trouble: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewEdge:
-    """One arrow on the picture, from a value to a function that used it.
+    """One arrow on the picture, from a value to a function that used it; from or to a group, all uses between the two.
 
     Attributes:
         id: unique on the picture, safe in SVG and CSS.
         tail, head: ids of view nodes.
-        edge: (tail, head, key) in the graph.
+        edge: (tail, head, key) in the graph; the first of several.
+        uses: how many edges of the graph it stands for.
         derivative: the sign of the local partial, for instance `∂c/∂a`; "" where the edge has no label.
         formula: in the intermediate variables; "" where none is known.
         number: where tail and head have one element each, else "".
@@ -67,6 +70,7 @@ class ViewEdge:
     tail: str
     head: str
     edge: tuple[int, int, int]
+    uses: int = 1
     derivative: str = ""
     formula: str = ""
     number: str = ""
@@ -91,6 +95,35 @@ class ViewEdge:
         known = [part for part in (self.formula, number) if part]
         equation = " = ".join([self.derivative, *known]) if known or self.jacobian else ""
         return f"{equation}: {self.jacobian}" if self.jacobian else equation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewGroup:
+    """Nodes of the graph that one shape on the picture stands for.
+
+    Attributes:
+        id: unique on the picture, safe in SVG and CSS.
+        name: the path of a module or the name of a function, shortened; of a constant, its name.
+        count: how many calls that are alike it stands for.
+        nodes: the nodes of the graph, in forward order.
+        opens: the names by which `unfold` opens it; () where only another `collapse` does.
+        differentiable: False where no gradient flows through it.
+        lines: shapes that come in and go out, and how much is inside.
+        gradient: norms of the gradient that comes in and goes out, and the gain between them.
+        verdict: the worst inside.
+        trouble: mismatches and findings inside, worst first, one line each.
+    """
+
+    id: str
+    name: str
+    nodes: tuple[int, ...]
+    count: int = 1
+    opens: tuple[str, ...] = ()
+    differentiable: bool = True
+    lines: tuple[str, ...] = ()
+    gradient: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    trouble: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +159,7 @@ class View:
 
     Attributes:
         title: one line for screen readers.
-        nodes, edges: in forward order.
+        nodes, edges, groups: in forward order.
         gaps: where parts of the graph are left out.
         direction: "LR" from left to right, "BT" from the bottom to the top.
         theme: the name of the theme.
@@ -136,6 +169,7 @@ class View:
     title: str
     nodes: tuple[ViewNode, ...]
     edges: tuple[ViewEdge, ...]
+    groups: tuple[ViewGroup, ...] = ()
     gaps: tuple[Gap, ...] = ()
     direction: Direction = "LR"
     theme: ThemeName = "light"

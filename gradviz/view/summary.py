@@ -5,6 +5,7 @@ Numbers are reduced on the tensor's own device, so that of a large tensor on an 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,16 +116,18 @@ def statistics_lines(value: Tensor) -> tuple[str, ...]:
     if value.dtype == torch.bool:
         return (f"{int(value.sum())} of {value.numel()} True",)
     numbers = _as_reals(value)
-    finite = torch.isfinite(numbers)
+    extremes = torch.aminmax(numbers)  # NaN where there is one: a large tensor need not be read a second time to look for it
     odd = ""
-    if not bool(finite.all()):
+    if not all(math.isfinite(extreme.item()) for extreme in extremes):
+        finite = torch.isfinite(numbers)
         nan = int(torch.isnan(numbers).sum())
         infinite = numbers.numel() - int(finite.sum()) - nan
         odd = ", ".join(f"{count} {name}" for count, name in ((nan, "NaN"), (infinite, "∞")) if count)
         numbers = numbers[finite]
-    if not numbers.numel():
-        return ("nothing finite", odd)
-    least, greatest = (_exact(extreme, value) for extreme in torch.aminmax(numbers))
+        if not numbers.numel():
+            return ("nothing finite", odd)
+        extremes = torch.aminmax(numbers)
+    least, greatest = (_exact(extreme, value) for extreme in extremes)
     of = "modulus: " if value.is_complex() else ""
     mean = f"{of}mean {number_text(numbers.mean().item())}"
     ends = f"min {number_text(least)}  max {number_text(greatest)}"

@@ -1,4 +1,4 @@
-"""A check report -> what a picture shows of it. Said as protocols, so that pictures need no check and no sympy."""
+"""A check report or a diagnosis -> what a picture shows of it. Said as protocols, so that pictures need neither."""
 
 from __future__ import annotations
 
@@ -51,6 +51,65 @@ class Report(Protocol):
 
     @property
     def sums(self) -> Iterable[CheckedNode]: ...
+
+
+class Finding(Protocol):
+    """What a view reads of a `Finding`."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def severity(self) -> str: ...
+
+    @property
+    def node(self) -> int | None: ...
+
+    @property
+    def edge(self) -> tuple[int, int, int] | None: ...
+
+
+def place_of(finding: Finding) -> int | None:
+    """The node where a finding is drawn; None where it is about something that the graph does not hold."""
+    return finding.node if finding.edge is None else finding.edge[1]
+
+
+def troubles(findings: Iterable[Finding]) -> dict[int, list[str]]:
+    """Node -> what was found there, in the order of the findings, which is worst first."""
+    found: dict[int, list[str]] = {}
+    for finding in findings:
+        if (node := place_of(finding)) is not None:
+            found.setdefault(node, []).append(f"{finding.severity}: {finding.kind}")
+    return found
+
+
+def worst(verdicts: Iterable[Verdict | None]) -> Verdict | None:
+    """The worst of several verdicts; None where there is none.
+
+    >>> worst(["match", None, "unverified"])
+    'unverified'
+    """
+    found = set(verdicts)
+    order: tuple[Verdict, ...] = ("mismatch", "unverified", "match")
+    return next((verdict for verdict in order if verdict in found), None)
+
+
+class Marks:
+    """What a check and a diagnosis say about nodes and edges."""
+
+    def __init__(self, report: Report | None, findings: Iterable[Finding], *, with_verdicts: bool) -> None:
+        self.edges = {} if report is None else {entry.edge: entry for entry in report.edges}
+        self.nodes = {} if report is None or not with_verdicts else node_verdicts(report)
+        self.troubles = troubles(findings)
+        self._with_verdicts = with_verdicts
+
+    def of_edge(self, edge: tuple[int, int, int]) -> Verdict | None:
+        checked = self.edges.get(edge)
+        return checked.verdict if checked is not None and self._with_verdicts else None
+
+    def places_to_keep(self) -> list[int]:
+        """The nodes that no other may stand for."""
+        return [node for node, verdict in self.nodes.items() if verdict == "mismatch"] + list(self.troubles)
 
 
 def node_verdicts(report: Report) -> dict[int, Verdict]:

@@ -49,6 +49,11 @@ def test_the_text_of_a_known_graph_is_as_it_was_looked_at(theme: str, golden: Ca
     golden(f"product_plus_sine_{theme}.dot", dot_source(view_of(graph, report=report, theme=theme)))  # type: ignore[arg-type]
 
 
+def test_the_text_of_a_picture_in_groups_is_as_it_was_looked_at(golden: Callable[[str, str], None]) -> None:
+    graph = samples.network(20)
+    golden("groups.dot", dot_source(view_of(graph, report=samples.report_with(graph, mismatch=30), unfold="h.3")))
+
+
 def test_the_text_of_a_network_is_as_it_was_looked_at(golden: Callable[[str, str], None]) -> None:
     golden("two_layer_net.dot", re.sub(r'(<TR><TD BGCOLOR=".*?</TR>)+', "...", dot_source(view_of(samples.two_layer_net()))))
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from gradviz import trace
 from gradviz.view import View, ViewNode
-from gradviz.view.fold import fold
+from gradviz.view.fold import Folded, fold
 
 
 def ones(size: int = 6) -> Tensor:
@@ -123,10 +123,15 @@ def test_memory_that_is_written_over_is_not_shown() -> None:
 def test_a_node_with_a_mismatch_is_not_folded_away() -> None:
     graph = trace(lambda x: functional.dropout(x, 0.25).sum(), ones())
     drawing = next(node for node, attributes in graph.nodes(data=True) if attributes["op"] == "bernoulli")
-    assert drawing not in fold(graph).graph
-    assert drawing in fold(graph, keep=[drawing]).graph
+    assert drawing in fold(graph).hidden
+    assert drawing not in fold(graph, keep=[drawing]).hidden
 
 
-def test_a_graph_without_such_calls_is_the_same_graph() -> None:
-    graph = trace("x*y + sin(pi*x)", x=2.0, y=3.0)
-    assert fold(graph).graph is graph
+def test_a_folded_constant_is_opened_by_its_name() -> None:
+    graph = trace(lambda x: functional.dropout(x, 0.25).sum(), ones())
+    mask = next(node for node in graph.view().nodes if node.role == "constant")
+    assert len(graph.view(unfold=mask.name).nodes) == len(graph)
+
+
+def test_a_graph_without_such_calls_is_not_folded() -> None:
+    assert fold(trace("x*y + sin(pi*x)", x=2.0, y=3.0)) == Folded()

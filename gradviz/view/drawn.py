@@ -1,0 +1,80 @@
+"""GradGraph and choices -> the smaller graph that is drawn: what is in focus, without folded constants, in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import networkx as nx
+
+from gradviz.errors import InputError
+from gradviz.view.focus import Focus, Side, Target, around
+from gradviz.view.focus import between as between_nodes
+from gradviz.view.fold import Folded, fold
+from gradviz.view.groups import Budget, grouped
+from gradviz.view.options import Collapse
+from gradviz.view.quotient import Quotient, quotient
+from gradviz.view.wires import Wires, wires_of
+
+PAGE_NODES = 40
+"""What fits on a page that is read at a glance: larger graphs are drawn in groups."""
+EDGES_PER_NODE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A graph on its way to the picture.
+
+    Attributes:
+        whole: as it was traced.
+        focus: which part of it is drawn; None for all.
+        folded: what is left out because a constant stands for it.
+        wires: the rest.
+        quotient: of that, what is in focus, in groups.
+    """
+
+    whole: nx.MultiDiGraph
+    focus: Focus | None
+    folded: Folded
+    wires: Wires
+    quotient: Quotient
+
+
+def part_of(
+    graph: nx.MultiDiGraph,
+    focus: Target | Sequence[Target] | None,
+    radius: int | None,
+    side: Side,
+    ends: tuple[int | str, int | str] | None,
+) -> Focus | None:
+    """The part of the graph that is asked for; None for all of it."""
+    if focus is not None and ends is not None:
+        raise InputError("both focus and between are given; accepted: one of them")
+    if focus is None and (radius is not None or side != "both"):
+        raise InputError("radius and side are about a focus, and none is given")
+    if ends is not None:
+        return between_nodes(graph, ends)
+    return None if focus is None else around(graph, focus, radius=radius, side=side)
+
+
+def drawn_of(
+    graph: nx.MultiDiGraph,
+    part: Focus | None,
+    collapse: Collapse,
+    unfold: Collection[str],
+    max_nodes: int | None,
+    *,
+    keep: Collection[int],
+) -> Drawn:
+    """What is drawn of a graph; `keep` are nodes that no constant may stand for."""
+    folded = fold(graph, keep=keep)
+    if opened := folded.chains_of(graph, unfold):
+        folded = fold(graph, keep={*keep, *opened})
+    wires = wires_of(graph, without=folded.hidden, unread=folded.constants)
+    shown = wires if part is None else wires.only(part.nodes)
+    page = PAGE_NODES if max_nodes is None else max_nodes
+    budget = Budget(nodes=page, edges=EDGES_PER_NODE * page)
+    groups = grouped(shown, collapse=collapse, unfold=unfold, budget=budget)
+    is_whole = not (groups or folded.calls or part)
+    found = Quotient(graph=graph) if is_whole else quotient(shown, groups)
+    return Drawn(whole=graph, focus=part, folded=folded, wires=wires, quotient=found)

@@ -1,0 +1,140 @@
+"""A group and the graph it stands in -> what is written on it: shapes, parameters, gradients in and out, the worst."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from torch import Tensor
+
+from gradviz.view.calls import op_word
+from gradviz.view.groups import Group
+from gradviz.view.notation import number_text, shape_text
+from gradviz.view.summary import is_opaque, norm
+from gradviz.view.wires import Place, Wires
+
+SHOWN_SHAPES = 3
+SHOWN_TROUBLES = 3
+LISTED_OPS = 3
+
+
+def shapes_line(wires: Wires, group: Group) -> str:
+    """`[1, 64, 768] → [1, 64, 50257]`: what comes in, parameters aside, and what goes out.
+
+    Of several calls that are alike, of the last one: what comes before the first is often a constant.
+    """
+    nodes = group.nodes if group.kind != "alike" else frozenset(group.blocks[-1])
+    read = wires.read_by(nodes)
+    coming = [_shape(wires, place) for place in read if not _is_parameter(wires, place[0], group.nodes)]
+    going = [_shape(wires, place) for place in wires.made_by(nodes)]
+    return f"{_listed(coming)} → {_listed(going)}" if coming or going else ""
+
+
+def size_line(wires: Wires, group: Group) -> str:
+    """The ops inside, or how many there are, and how many parameters.
+
+    >>> import networkx as nx
+    >>> from gradviz.view.wires import wires_of
+    >>> graph = nx.MultiDiGraph()
+    >>> graph.add_node(0, kind="leaf", shape=(10, 5))
+    >>> graph.add_node(1, kind="op", op="addmm", shape=(5,))
+    >>> size_line(wires_of(graph), Group(name="fc", kind="call", blocks=((1,),), nodes=frozenset({0, 1})))
+    'addmm, 50 parameters'
+    """
+    ops = [op_word(wires.attributes[node]["op"]) for node in sorted(group.nodes) if wires.attributes[node]["kind"] == "op"]
+    parameters = sum(
+        math.prod(wires.attributes[node]["shape"]) for node in group.nodes if wires.attributes[node]["kind"] == "leaf"
+    )
+    words = [", ".join(ops) if len(ops) <= LISTED_OPS else f"{len(ops):,} ops"]
+    words += [f"{parameters:,} parameter{'' if parameters == 1 else 's'}"] if parameters else []
+    return ", ".join(words)
+
+
+def gradient_lines(wires: Wires, group: Group) -> Iterator[str]:
+    """The norm of the cotangent that arrives at the outputs, of that which leaves through the inputs, and their quotient."""
+    if group.kind == "bookkeeping":
+        return
+    arriving, leaving = norms(wires, group.nodes)
+    if arriving is None:
+        if any(wires.attributes[node]["requires_grad"] for node in group.nodes):
+            yield "no gradient"
+        return
+    out = f"out {number_text(arriving, 3)}"
+    if leaving is None:
+        yield f"‖cotangent‖ {out}"
+    else:
+        yield f"‖cotangent‖ in {number_text(leaving, 3)} ← {out}, gain {_gain_text(arriving, leaving)}"
+    if len(group.blocks) > 1 and len(group.blocks[0]) > 1:
+        pairs = [norms(wires, frozenset(block), aside=group.nodes) for block in group.blocks]
+        gains = [right / left for left, right in pairs if left and right is not None]
+        if gains:
+            yield f"each: gain {number_text(min(gains), 3)} to {number_text(max(gains), 3)}"
+
+
+def trouble_lines(group: Group, troubles: Mapping[int, Sequence[str]], mismatches: int) -> tuple[str, ...]:
+    """What the check and a diagnosis found inside, the worst first."""
+    counts = Counter(line for node in sorted(group.nodes) for line in troubles.get(node, ()))
+    order = ("error", "warning", "hint")
+    ranked = sorted(counts, key=lambda line: order.index(line.partition(":")[0]))
+    lines = [f"{mismatches:,} mismatch{'' if mismatches == 1 else 'es'}"] if mismatches else []
+    lines += [f"{line} ({counts[line]} ×)" if counts[line] > 1 else line for line in ranked]
+    more = [f"and {len(lines) - SHOWN_TROUBLES} more"] if len(lines) > SHOWN_TROUBLES else []
+    return tuple(lines[:SHOWN_TROUBLES] + more)
+
+
+def norms(
+    wires: Wires, nodes: Collection[int], *, aside: Collection[int] = ()
+) -> tuple[float | None, float | None]:
+    """Of the cotangents at what leaves these nodes, and of what they contribute to the values that they read.
+
+    None where there is nothing, or nothing known. Parameters are not among the values, nor are the leaves in `aside`.
+    """
+    arriving = [cotangent for place in wires.made_by(nodes) if (cotangent := _cotangent(wires, place)) is not None]
+    sums: dict[Place, Tensor] = {}
+    for head in nodes:
+        for tail, _, data in wires.into[head]:
+            contribution = data["contribution"]
+            if tail in nodes or contribution is None or _is_parameter(wires, tail, aside):
+                continue
+            place = (tail, data["output"])
+            sums[place] = sums[place] + contribution if place in sums else contribution
+    return _norm(arriving), _norm(sums.values())
+
+
+def _is_parameter(wires: Wires, node: int, aside: Collection[int]) -> bool:
+    attributes = wires.attributes[node]
+    return attributes["kind"] != "op" and (bool(attributes["module"]) or node in aside)
+
+
+def _shape(wires: Wires, place: Place) -> tuple[int, ...]:
+    attributes = wires.attributes[place[0]]
+    shape: tuple[int, ...] = attributes["shape"]
+    return attributes["shape"][attributes["outputs"].index(place[1])] if len(attributes["outputs"]) > 1 else shape
+
+
+def _cotangent(wires: Wires, place: Place) -> Tensor | None:
+    found = wires.attributes[place[0]]["cotangent"]
+    one: Tensor | None = found[place[1]] if isinstance(found, tuple) else found
+    return one
+
+
+def _norm(tensors: Iterable[Tensor]) -> float | None:
+    """Of all their elements together."""
+    known = [norm(tensor) for tensor in tensors if not is_opaque(tensor)]
+    return math.hypot(*known) if known else None
+
+
+def _listed(shapes: list[tuple[int, ...]]) -> str:
+    """Each shape once, with how often it occurs.
+
+    >>> _listed([(2, 3), (2, 3), ()]), _listed([])
+    ('2 × [2, 3], []', '∅')
+    """
+    counts = {shape: shapes.count(shape) for shape in dict.fromkeys(shapes)}
+    words = [f"{count} × {shape_text(shape)}" if count > 1 else shape_text(shape) for shape, count in counts.items()]
+    return ", ".join(words[:SHOWN_SHAPES]) + (", …" if len(words) > SHOWN_SHAPES else "") if words else "∅"
+
+
+def _gain_text(arriving: float, leaving: float) -> str:
+    return number_text(leaving / arriving, 3) if arriving else "unknown"

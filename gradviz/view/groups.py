@@ -1,0 +1,284 @@
+"""GradGraph and a choice -> which nodes are drawn together as one group.
+
+A group is a call of a module or function (`gradviz.scopes`), several such calls that are alike, or calls that only compute a
+constant, such as an attention mask. Groups are plain values: `quotient` puts them in the place of their nodes,
+`group_labels` says what is written on them, and a group is opened by making the groups again with its name in `unfold`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import networkx as nx
+
+from gradviz.errors import InputError
+from gradviz.moves import moved_as
+from gradviz.scopes import ScopePath
+from gradviz.view.alike import alike, rolled, stretch
+from gradviz.view.calls import op_word
+from gradviz.view.wires import Wires
+
+GroupKind = Literal["call", "alike", "constants", "bookkeeping"]
+Closing = Callable[[ScopePath], int | None]
+"""A scope -> how many of its calls, from the outside in, lead to the group that is closed; None where none is."""
+
+MIN_CONSTANT_CALLS = 3
+"""Fewer calls that compute a constant are drawn one by one."""
+MERGE, ROLL, HIDE_INPUTS = 1, 2, 3
+"""How much is done to fit a picture into its budget."""
+_BOOKKEEPING = {"alias", "clone", "contiguous", "detach", "lift_fresh"}
+_BOOKKEEPING_MOVES = {"reshape", "transpose", "copies"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Nodes that are drawn as one.
+
+    Attributes:
+        name: the module's path or the function's name; of several, what they have in common: `h.0 … h.11`.
+        kind: one call, several calls that are alike, or the computation of a constant.
+        blocks: the ops of each call, in forward order.
+        nodes: all of them, with the parameters and the bookkeeping that only they use.
+        opens: the names by which `unfold` opens it, one per block; () where only another `collapse` does.
+    """
+
+    name: str
+    kind: GroupKind
+    blocks: tuple[tuple[int, ...], ...]
+    nodes: frozenset[int]
+    opens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How many nodes and edges may be drawn."""
+
+    nodes: int
+    edges: int
+
+
+def grouped(
+    wires: Wires, *, collapse: int | str | Sequence[str], unfold: Collection[str], budget: Budget
+) -> list[Group]:
+    """The groups of a graph; none has a node of another, and no output is in one.
+
+    Args:
+        wires: of the graph.
+        collapse: "auto" for the finest level of calls at which the picture stays within the budget; a number of levels
+            that stay open; a module's path, a function's name or patterns of them; or "none".
+        unfold: names or patterns of calls, and names of nodes; what they are in is open whatever `collapse` says.
+        budget: for "auto".
+
+    Raises:
+        InputError: `collapse` or `unfold` names what the graph does not have.
+    """
+    if collapse == "none":
+        return []
+    folder = _Folder(wires, unfold)
+    if collapse == "auto":
+        return folder.within(budget)
+    if isinstance(collapse, int):
+        if collapse < 1:
+            raise InputError(f"collapse is {collapse}; accepted: 1 or more levels, a name, a pattern, 'auto' or 'none'")
+        return folder.closed(_at_depth(collapse))
+    patterns = [collapse] if isinstance(collapse, str) else list(collapse)
+    folder.check_names(patterns, "collapse")
+    return folder.closed(_at_names(patterns))
+
+
+class _Folder:
+    """One graph; its methods read and never change it."""
+
+    def __init__(self, wires: Wires, unfold: Collection[str]) -> None:
+        self.wires = wires
+        self.attributes = wires.attributes
+        self.hashes: dict[tuple[int, ...], int] = {}
+        self.scopes: dict[int, ScopePath] = {
+            node: attributes["scope"]
+            for node, attributes in wires.attributes.items()
+            if attributes["kind"] == "op" and not attributes["is_output"]
+        }
+        self.all_scopes = set(self.scopes.values())
+        named = {str(wires.attributes[node]["name"]): node for node in self.scopes} if unfold else {}
+        self.single = {named[name] for name in unfold if name in named}
+        self.constants = list(self._constant_groups())
+        self.check_names([name for name in unfold if name not in named], "unfold")
+        self.unfolded = {self.scopes[node] for node in self.single} | {
+            scope[: place + 1]
+            for scope in self.all_scopes
+            for place, name in enumerate(scope)
+            if any(_matches(name, pattern) for pattern in unfold)
+        }
+        self.open = {scope[:length] for scope in self.unfolded for length in range(1, len(scope) + 1)}
+
+    def check_names(self, patterns: Collection[str], option: str) -> None:
+        """Refuses a pattern that matches nothing."""
+        for pattern in patterns:
+            names = dict.fromkeys(name for scope in sorted(self.all_scopes) for name in scope)
+            if not any(_matches(name, pattern) for name in names):
+                known = ", ".join(list(names)[:12]) + (", …" if len(names) > 12 else "")
+                raise InputError(
+                    f"{option} names {pattern!r}, which matches no call in the graph; "
+                    + (f"its calls are {known}" if names else "the graph has no calls of modules or functions inside it")
+                )
+
+    def within(self, budget: Budget) -> list[Group]:
+        """The finest level that fits, with as little effort as it takes."""
+        if len(self.attributes) <= budget.nodes:
+            return self.closed(_at_depth(0))
+        deepest = max(map(len, self.all_scopes), default=0)
+        opened, self.open = self.open, set()  # the level is that of the closed picture: what is unfolded comes on top
+        level, effort = next(
+            (
+                (depth, effort)
+                for effort in (MERGE, ROLL, HIDE_INPUTS)
+                for depth in range(deepest, -1, -1)
+                if self._fits(self.closed(_at_depth(depth), effort), budget)
+            ),
+            (min(1, deepest), MERGE),
+        )
+        self.open = opened
+        return self.closed(_at_depth(level), effort)
+
+    def closed(self, closing: Closing, effort: int = 0) -> list[Group]:
+        """The groups of the calls that `closing` closes.
+
+        Args:
+            closing: which calls.
+            effort: from `MERGE` on, calls that are alike and feed each other become one group; from `ROLL` on all that is
+                alike does, single ops included, as in a loop; with `HIDE_INPUTS` so do inputs that one group reads.
+        """
+        prefix = {scope: self._prefix(scope, closing) for scope in self.all_scopes}
+        in_constants = {node for group in self.constants for node in group.nodes}
+        blocks: dict[ScopePath, list[int]] = {}
+        for node, scope in self.scopes.items():
+            if (call := prefix[scope]) is not None and node not in in_constants:
+                blocks.setdefault(call, []).append(node)
+        calls = {call: tuple(sorted(nodes)) for call, nodes in blocks.items()}
+        groups = alike(self.wires, calls, self.hashes, only_chains=effort < ROLL) if effort else [[call] for call in calls]
+        found = [
+            Group(
+                name=stretch([call[-1] for call in members]),
+                kind="alike" if len(members) > 1 else "call",
+                blocks=tuple(calls[call] for call in members),
+                nodes=frozenset(node for call in members for node in calls[call]),
+                opens=tuple(call[-1] for call in members),
+            )
+            for members in groups
+        ]
+        if effort >= ROLL:
+            taken = in_constants.union(*(group.nodes for group in found))
+            found += map(self._rolled_group, rolled(self.wires, [node for node in self.scopes if node not in taken]))
+        completed = self._completed([*found, *self.constants], with_inputs=effort >= HIDE_INPUTS)
+        if effort:
+            completed += self._bookkeeping_groups({node for group in completed for node in group.nodes})
+        return [group for group in completed if len(group.nodes) > 1]
+
+    def _prefix(self, scope: ScopePath, closing: Closing) -> ScopePath | None:
+        """The call that a scope is drawn as: the one that `closing` says, or the next one inside that is not unfolded."""
+        length = closing(scope)
+        while length is not None and length <= len(scope):
+            if scope[:length] not in self.open:
+                return scope[:length]
+            length += 1
+        return None
+
+    def _fits(self, groups: list[Group], budget: Budget) -> bool:
+        unit = {node: -1 - place for place, group in enumerate(groups) for node in group.nodes}
+        units = len(self.attributes) - len(unit) + len(groups)
+        if units > budget.nodes:
+            return False
+        pairs = {(unit.get(tail, tail), unit.get(head, head)) for (tail, head, _), _ in self.wires.edges()}
+        return sum(tail != head for tail, head in pairs) <= budget.edges
+
+    def _completed(self, groups: list[Group], *, with_inputs: bool) -> list[Group]:
+        """The groups with the parameters that only they use, and with calls beside them that only move elements.
+
+        Args:
+            groups: of ops.
+            with_inputs: whether inputs that only one group uses go into it too.
+        """
+        group_of = {node: place for place, group in enumerate(groups) for node in group.nodes}
+        added: dict[int, set[int]] = {place: set() for place in range(len(groups))}
+
+        def join(node: int, neighbours: Iterable[int]) -> None:
+            places = {group_of.get(neighbour, -1) for neighbour in neighbours}
+            if len(places) == 1 and (place := places.pop()) >= 0:
+                group_of[node] = place
+                added[place].add(node)
+
+        loose = [node for node in self.attributes if node not in group_of and not self.attributes[node]["is_output"]]
+        for node in reversed(loose):
+            attributes = self.attributes[node]
+            if attributes["kind"] != "op":
+                if with_inputs or attributes["module"] or attributes["source"]:
+                    join(node, (head for head, _ in self.wires.out_of[node]))
+            elif _is_bookkeeping(attributes["op"]) and attributes["scope"] not in self.unfolded:
+                join(node, (head for head, _ in self.wires.out_of[node]))
+        for node in loose:
+            attributes = self.attributes[node]
+            if node not in group_of and _is_bookkeeping(attributes["op"]) and attributes["scope"] not in self.unfolded:
+                join(node, (tail for tail, _, _ in self.wires.into[node]))
+        return [replace(group, nodes=group.nodes | added[place]) for place, group in enumerate(groups)]
+
+    def _bookkeeping_groups(self, taken: Collection[int]) -> Iterator[Group]:
+        """Calls in a row that only move elements, each read by the next and by nothing else."""
+        chains: dict[int, list[int]] = {}  # last call of a chain -> the chain
+        for node in self.scopes:
+            if node in taken or not _is_bookkeeping(self.attributes[node]["op"]) or len(self.wires.into[node]) != 1:
+                continue
+            tail = self.wires.into[node][0][0]
+            chain = chains.pop(tail, []) if len(self.wires.out_of[tail]) == 1 else []
+            chains[node] = [*chain, node]
+        for last, chain in chains.items():
+            if self.single.intersection(chain):
+                continue
+            name = str(self.attributes[last]["name"])
+            yield Group(name=name, kind="bookkeeping", blocks=(tuple(chain),), nodes=frozenset(chain), opens=(name,))
+
+    def _rolled_group(self, nodes: list[int]) -> Group:
+        first = self.attributes[nodes[0]]
+        name = f"{op_word(first['op'])} at {first['source']}"
+        return Group(name=name, kind="alike", blocks=tuple((node,) for node in nodes), nodes=frozenset(nodes))
+
+    def _constant_groups(self) -> Iterator[Group]:
+        """The calls that compute a constant from constants, where they are several and of one scope."""
+        only_constants: set[int] = set()
+        for node in self.attributes:
+            attributes = self.attributes[node]
+            is_constant = attributes["kind"] != "leaf" and not attributes["requires_grad"]
+            if is_constant and all(tail in only_constants for tail, _, _ in self.wires.into[node]):
+                only_constants.add(node)
+        ops = only_constants & set(self.scopes)
+        neighbours = nx.Graph()
+        neighbours.add_nodes_from(ops)
+        neighbours.add_edges_from((tail, node) for node in ops for tail, _, _ in self.wires.into[node] if tail in ops)
+        for part in sorted(nx.connected_components(neighbours), key=min):
+            calls = tuple(sorted(part))
+            name = str(self.attributes[calls[-1]]["name"])
+            if len(calls) >= MIN_CONSTANT_CALLS and not self.single.intersection(calls):
+                yield Group(name=name, kind="constants", blocks=(calls,), nodes=frozenset(calls), opens=(name,))
+
+
+def _at_depth(depth: int) -> Closing:
+    return lambda scope: depth if len(scope) >= depth > 0 else None
+
+
+def _at_names(patterns: Sequence[str]) -> Closing:
+    def closing(scope: ScopePath) -> int | None:
+        places = (place + 1 for place, name in enumerate(scope) if any(_matches(name, pattern) for pattern in patterns))
+        return next(places, None)
+
+    return closing
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a pattern means this call: `cell` means every call of it, `cell@2` the second one."""
+    return any(fnmatchcase(part, pattern) for part in (name, name.partition("@")[0]))
+
+
+def _is_bookkeeping(op: str) -> bool:
+    return op in _BOOKKEEPING or moved_as(op) in _BOOKKEEPING_MOVES

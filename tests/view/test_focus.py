@@ -1,0 +1,110 @@
+"""Pictures of a part of a graph: around a node, a finding or a path, or between two nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import networkx as nx
+import pytest
+import sample_graphs as samples
+
+from gradviz import trace
+from gradviz.errors import InputError
+from gradviz.view import View, view_of
+
+
+def names(view: View) -> set[str]:
+    return {node.name for node in view.nodes}
+
+
+def numbers(view: View) -> set[int]:
+    return {node.node for node in view.nodes}
+
+
+def test_a_node_is_shown_with_what_is_three_edges_around_it() -> None:
+    view = view_of(samples.chain(100), focus="v50")
+    assert names(view) == {f"v{place}" for place in range(47, 54)}
+    assert view.notes[0] == "only v50 and what is around, 3 edges far: 7 of 100 nodes"
+
+
+def test_the_radius_says_how_far() -> None:
+    assert names(view_of(samples.chain(100), focus="v50", radius=1)) == {"v49", "v50", "v51"}
+    assert names(view_of(samples.chain(100), focus=50, radius=0)) == {"v50"}
+
+
+def test_one_side_reaches_to_the_end() -> None:
+    graph = samples.layered(6)
+    node = next(number for number, name in graph.nodes(data="name") if name == "active2")
+    before = view_of(graph, focus="active2", side="before")
+    after = view_of(graph, focus="active2", side="after", collapse="none")
+    assert numbers(before) == nx.ancestors(graph, node) | {node}
+    assert numbers(after) == nx.descendants(graph, node) | {node}
+    assert view_of(graph, focus="active2", side="after", radius=1).notes[0].startswith(
+        "only active2 and what comes of it, 1 edge far: 2 of"
+    )
+
+
+def test_a_use_does_not_lead_on_to_other_users_of_the_same_value() -> None:
+    view = view_of(samples.layered(6), focus="masked3", radius=1)
+    assert names(view) == {"left3", "mask", "masked3", "active3"}
+
+
+def test_inputs_out_of_focus_are_counted_where_they_are_read() -> None:
+    view = view_of(samples.layered(6), focus="masked3", side="after", radius=1)
+    assert {node.name: node.hidden_inputs for node in view.nodes} == {"masked3": 2, "active3": 0}
+
+
+def test_the_paths_between_two_nodes() -> None:
+    graph = samples.product_plus_sine()
+    assert names(view_of(graph, between=("x", "c"))) == {"x", "b", "c"}
+    assert names(view_of(graph, between=("y", "d"))) == {"y", "a", "d"}
+    with pytest.raises(InputError, match="no path leads from 'd' to 'x'"):
+        view_of(graph, between=("d", "x"))
+
+
+def test_a_path_and_the_largest_paths_of_a_leaf() -> None:
+    graph = trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu")
+    paths = graph.paths("x", top=2)
+    assert numbers(graph.view(focus=paths.top[0])) == set(paths.top[0].nodes)
+    both = graph.view(focus=paths)
+    assert numbers(both) == {node for path in paths.top for node in path.nodes}
+    assert both.notes[0] == "only the 2 largest paths from x: 5 of 6 nodes"
+    assert numbers(graph.view(focus=[paths.top[1], "y"], radius=0)) == {*paths.top[1].nodes, graph.node("y")}
+
+
+def test_a_finding_is_shown_with_what_is_around() -> None:
+    graph = trace("log(x - x) * y", x=2.0, y=3.0, device="cpu")
+    finding = graph.diagnose()[0]
+    view = graph.view(focus=finding, findings=[finding])
+    assert finding.node in numbers(view)
+    assert [node.trouble for node in view.nodes if node.node == finding.node] == [(f"{finding.severity}: {finding.kind}",)]
+
+
+def test_derivatives_keep_the_name_of_the_whole_graphs_output() -> None:
+    graph = samples.product_plus_sine()
+    view = view_of(graph, focus="b", radius=1)
+    assert [node.cotangent for node in view.nodes if node.name == "b"] == ["∂d/∂b = 1"]
+    assert view.title.startswith("computational graph of d: ")
+
+
+def test_a_large_part_is_drawn_in_groups() -> None:
+    view = view_of(samples.network(20), focus="product15", side="before")
+    assert [(group.name, group.count) for group in view.groups] == [("h.0 … 14", 15), ("h.15", 1)]
+    assert names(view) == {"x"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"focus": "nobody"}, "the graph has no node called 'nobody'"),
+        ({"focus": "b", "side": "left"}, "unknown side 'left'; accepted: before, after, both"),
+        ({"focus": "b", "radius": -1}, "radius is -1; accepted: 0 or more"),
+        ({"focus": "b", "between": ("x", "d")}, "both focus and between are given"),
+        ({"radius": 2}, "radius and side are about a focus, and none is given"),
+        ({"between": "xd"}, "between is 'xd'; accepted: the names or numbers of two nodes"),
+        ({"focus": 2.5}, "focus is a float; accepted: a node's name or number, a Finding, Path or Paths"),
+    ],
+)
+def test_a_focus_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        view_of(samples.product_plus_sine(), **options)
