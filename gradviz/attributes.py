@@ -87,6 +87,19 @@ class AttributedGraph(nx.MultiDiGraph):
             raise InputError(f"the graph has no node called {name!r}; its nodes are called {known}")
         return names[name]
 
+    def require_numbers(self, purpose: str) -> None:
+        """Refuses what needs numbers on a graph of the meta device, which holds shapes and dtypes only.
+
+        Args:
+            purpose: what needs them, as the start of the sentence.
+
+        Raises:
+            InputError: some value is on the meta device.
+        """
+        bare = next((node["name"] for node in self.nodes.values() if node["device"].type == "meta"), None)
+        if bare is not None:
+            raise InputError(f"{purpose} needs numbers, and {bare} is on the meta device, which holds shapes only")
+
     def value(self, node: int, output: int | None = None) -> Tensor | None:
         """The forward value of a node, or of one of its outputs; None where it is not known (see `value_missing`)."""
         return _one_output(self.nodes[node], "value", output)

@@ -57,11 +57,13 @@ class GradGraph(AttributedGraph):
 
         Raises:
             CheckError: `edges` names an edge that does not exist or carries no gradient, or an option is out of range.
+            InputError: the graph is on the meta device, which holds no numbers.
         """
         from gradviz.check import check
 
         if "loaded_from" in self.graph:
             raise CheckError("a loaded graph has no autograd nodes to check; check it where it is traced")
+        self.require_numbers("a check")
         return check(self, edges=edges, samples=samples, seed=seed, time_limit_s=time_limit_s, progress=progress)
 
     def paths(self, name: str, *, top: int = 5) -> Paths:
@@ -76,6 +78,7 @@ class GradGraph(AttributedGraph):
         """
         from gradviz.paths import paths_from
 
+        self.require_numbers("what the paths contribute")
         return paths_from(self, name, top=top)
 
     def explain(
@@ -97,6 +100,7 @@ class GradGraph(AttributedGraph):
         """
         from gradviz.explain import explain
 
+        self.require_numbers("an explanation")
         return explain(self, name, level=level, index=index, top=top)
 
     def step(self, lr: float, *, only: Collection[str] | None = None) -> GradientStep:
@@ -124,6 +128,7 @@ class GradGraph(AttributedGraph):
         """
         from gradviz.explain import gradient_step
 
+        self.require_numbers("a gradient step")
         return gradient_step(self, lr, only)
 
     def frames(
@@ -157,6 +162,7 @@ class GradGraph(AttributedGraph):
         """
         from gradviz.frames import frames_of
 
+        self.require_numbers("a frame")
         return frames_of([self, *following], detail=detail, max_nodes=max_nodes, title=title, language=language)
 
     def player(
@@ -213,10 +219,12 @@ class GradGraph(AttributedGraph):
                 of the coarser dtype.
 
         Raises:
-            InputError: `rtol` is negative.
+            InputError: `rtol` is negative, or a graph is on the meta device.
         """
         from gradviz.compare import compare
 
+        self.require_numbers("a comparison")
+        other.require_numbers("a comparison")
         return compare(self, other, rtol=rtol)
 
     def diagnose(self, *, report: CheckReport | None = None) -> Diagnosis:
@@ -225,12 +233,16 @@ class GradGraph(AttributedGraph):
         Args:
             report: of a check of the whole graph; None checks only the edges into custom autograd.Functions.
 
+        Raises:
+            InputError: the graph is on the meta device, which holds no numbers.
+
         >>> import gradviz
         >>> print(gradviz.trace("log(x - x)", x=2.0, device="cpu").diagnose())  # doctest: +ELLIPSIS
         error not-finite-value...
         """
         from gradviz.diagnose import diagnose
 
+        self.require_numbers("a diagnosis")
         return diagnose(self, report=report)
 
     def view(

@@ -30,7 +30,7 @@ def save(graph: GradGraph, path: str | os.PathLike[str], *, max_bytes: int = 2**
         raise InputError(f"max_bytes is {max_bytes}; accepted: 0 or more")
     encoder = Encoder(max_bytes)
     with torch.no_grad():
-        content = {
+        content: dict[str, Any] = {
             "nodes": [_node(graph.nodes[node], encoder) for node in graph],
             "numbers": list(graph),
             "edges": [
@@ -39,6 +39,8 @@ def save(graph: GradGraph, path: str | os.PathLike[str], *, max_bytes: int = 2**
             ],
             "graph": {name: encoder.encoded(value) for name, value in graph.graph.items() if name != LOADED},
         }
+    starting = content["graph"]["starting_cotangents"]["dict"]
+    starting[:] = [entry for entry in starting if entry[1] != {"tensor": None}]
     metadata = {"format": "gradviz", "version": VERSION, "torch": str(torch.__version__), "graph": json.dumps(content)}
     file = Path(path)
     temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")

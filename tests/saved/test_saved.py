@@ -274,3 +274,11 @@ def test_whatever_is_changed_in_a_file_it_loads_or_is_refused(
 def test_copies_still_hold_live_partials() -> None:
     copied = copy.deepcopy(lecture())
     assert float(copied.edges[0, 2, 0]["partial"]) == 3.0
+
+
+def test_a_graph_saved_without_any_tensor_can_be_loaded(tmp_path: Path) -> None:
+    x = torch.ones(3, requires_grad=True)
+    graph = gradviz.trace(lambda: x * 2, grad_output=torch.ones(3))
+    loaded = again(graph, tmp_path, max_bytes=0)
+    assert loaded.value(loaded.output) is None
+    assert "over its budget" in loaded.nodes[loaded.output]["value_missing"]
