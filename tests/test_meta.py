@@ -32,8 +32,9 @@ def test_values_and_gradients_have_their_shapes(graph: GradGraph) -> None:
 
 def test_the_picture_shows_shapes(graph: GradGraph) -> None:
     text = graph.to_dot()
-    assert "[60000, 8192]" in text
+    assert "[1, 128, 60000]" in text
     assert "meta" in text
+    assert "no gradient" not in text
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ def gradient_lines(wires: Wires, group: Group) -> Iterator[str]:
         return
     arriving, leaving = norms(wires, group.nodes)
     if arriving is None:
-        if any(wires.attributes[node]["requires_grad"] for node in group.nodes):
+        reached = any(_cotangent(wires, place) is not None for place in wires.made_by(group.nodes))  # with no known norm
+        if not reached and any(wires.attributes[node]["requires_grad"] for node in group.nodes):
             yield "no gradient"
         return
     out = f"out {number_text(arriving, 3)}"
