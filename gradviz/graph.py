@@ -174,7 +174,7 @@ class GradGraph(AttributedGraph):
         title: str | None = None,
         language: Language = "en",
         theme: Literal["light", "dark", "slides", "print"] | None = None,
-        font_size: float = 22.0,
+        font_size: float = 20.0,
         highlight: str | None = None,
         time_limit_s: float = 20.0,
     ) -> Player:

@@ -155,6 +155,7 @@ def _is_sum(parts: list[Tensor], cotangent: Tensor) -> bool:
     if is_opaque(found) or is_opaque(cotangent) or found.shape != cotangent.shape:
         return True  # a hook may not change the shape; what cannot be read is not judged
     wide = torch.complex128 if cotangent.is_complex() else torch.float64
-    scale = max((float(part.abs().max()) for part in parts if part.numel()), default=0.0)
+    sizes = [part[torch.isfinite(part)].abs() for part in parts]
+    scale = max((float(size.max()) for size in sizes if size.numel()), default=0.0)
     tolerance = 8 * len(parts) * torch.finfo(cotangent.dtype).eps * scale
     return torch.allclose(found.to(wide), cotangent.to(wide), rtol=1e-12, atol=tolerance, equal_nan=True)

@@ -25,24 +25,29 @@ TITLE_SIZE = 44.0
 LINE_HEIGHT = 1.3
 MIN_TEXT_PX = 18.0
 """What is smaller cannot be read from the last row of a lecture hall."""
-FONT_SIZE = 22.0
+FONT_SIZE = 20.0
 FONT_SIZES = (MIN_TEXT_PX, 60.0)
-LARGEST = 1.6
+COMFORT = 1.1
+"""How much larger than asked for the text should be before more is written."""
+LARGEST = 1.75
 """How much larger than asked for the text becomes where there is room, so that small graphs do not shout."""
 CAPTIONS = ((36.0, 2), (32.0, 2), (28.0, 3), (24.0, 3), (20.0, 4), (MIN_TEXT_PX, 5))
 """Sizes of the sentence and how many lines it may take; the first that fits every frame is used for all."""
 
-DENSITIES = (
+SHORT = 20
+LABELLED = (
     Density(),
     Density(labels="number"),
     Density(labels="number", lines=2, name_length=20),
-    Density(labels="number", in_one_row=True, name_length=20),
-    Density(labels="number", lines=1, name_length=20, norms=True),
-    Density(labels="none", lines=2, name_length=20),
-    Density(labels="none", lines=1, name_length=20, norms=True),
-    Density(labels="none", lines=1, in_one_row=True, name_length=16, norms=True),
+    Density(labels="number", lines=1, in_one_row=True, name_length=20),
+    Density(labels="number", lines=1, name_length=20, longest=SHORT),
 )
-LAST_RESORT = Density(labels="none", lines=0, in_one_row=True, name_length=16, norms=True)
+UNLABELLED = (
+    Density(labels="none", lines=2, name_length=20),
+    Density(labels="none", lines=1, name_length=20, longest=SHORT),
+    Density(labels="none", lines=1, in_one_row=True, name_length=16, longest=SHORT),
+)
+LAST_RESORT = Density(labels="none", lines=0, in_one_row=True, name_length=16, longest=SHORT)
 """Without values: only where nothing else can be read."""
 DIRECTIONS: tuple[Direction, ...] = ("LR", "BT")
 MAX_LABELS = 80
@@ -81,7 +86,7 @@ def stage_of(frames: Frames, *, font_size: float = FONT_SIZE, time_limit_s: floa
     Args:
         frames: of a graph.
         font_size: how large the text of the nodes should be, in pixels of a page of 1920 x 1080. Labels are shortened
-            and left out until there is room for it; where there is none even then, the text is as large as it can be.
+            and left out until there is room for it; where there is none even then, `MIN_TEXT_PX` must do.
         time_limit_s: seconds until drawing is given up.
 
     Raises:
@@ -116,28 +121,40 @@ def smallest_text(density: Density, layout: Layout) -> float:
 
 
 def _largest(frames: Frames, room: Box, font_size: float, time_limit_s: float) -> _Choice:
-    """The fullest density whose text is large enough, in the direction in which it is larger; else the largest text."""
-    cotangents = {norms: room_for_cotangents(frames, norms=norms) for norms in (False, True)}
+    """How everything is written: with labels if there is room for them, in the direction in which the text is larger.
+
+    The fullest density whose text is comfortably large, else the one with the largest text if that is as large as asked
+    for. Where no density is, the fullest that can be read at all, else the one with the largest text.
+    """
+    lengths = {density.longest for density in (*LABELLED, *UNLABELLED)}
+    cotangents = {longest: room_for_cotangents(frames, longest) for longest in lengths}
     deadline = time.monotonic() + time_limit_s
 
     def choice(density: Density) -> _Choice:
-        sketches = [sketch_of(frames, cotangents[density.norms], density, direction) for direction in DIRECTIONS]
+        sketches = [sketch_of(frames, cotangents[density.longest], density, direction) for direction in DIRECTIONS]
         layouts = [
             laid_out(sketch, room, largest=LARGEST * font_size, time_limit_s=max(deadline - time.monotonic(), SHORTEST_S))
             for sketch in sketches
         ]
         return max(zip([density] * len(DIRECTIONS), DIRECTIONS, layouts, strict=True), key=_scale)
 
-    labelled = len(frames.views[0].edges) <= MAX_LABELS
-    best: _Choice | None = None
-    for density in DENSITIES:
-        if density.labels == "none" or labelled:
-            found = choice(density)
-            best = found if best is None else max(best, found, key=_scale)
-            if _scale(best) * NODE_SIZE >= font_size and smallest_text(best[0], best[2]) >= MIN_TEXT_PX:
-                return best
-    assert best is not None  # there are densities without labels
-    return best if smallest_text(best[0], best[2]) >= MIN_TEXT_PX else max(best, choice(LAST_RESORT), key=_scale)
+    tried: list[_Choice] = []
+    for densities in (LABELLED if len(frames.views[0].edges) <= MAX_LABELS else (), UNLABELLED):
+        found = []
+        for density in densities:
+            found.append(choice(density))
+            if _scale(found[-1]) * NODE_SIZE >= COMFORT * font_size and _is_readable(found[-1]):
+                return found[-1]
+        largest = max(found, key=_scale, default=None)
+        if largest and _scale(largest) * NODE_SIZE >= font_size and _is_readable(largest):
+            return largest
+        tried += found
+    readable = next(filter(_is_readable, tried), None)
+    return readable or max([*tried, choice(LAST_RESORT)], key=_scale)
+
+
+def _is_readable(choice: _Choice) -> bool:
+    return smallest_text(choice[0], choice[2]) >= MIN_TEXT_PX
 
 
 def _scale(choice: _Choice) -> float:

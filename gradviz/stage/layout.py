@@ -8,8 +8,9 @@ them changes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from gradviz.render import draw
@@ -151,30 +152,29 @@ class _Page:
         )
 
     def slots(self, entry: dict[str, Any], lines: list[Line], size: float) -> tuple[Slot, ...]:
-        """A slot for each run. Graphviz writes neighbouring runs of one font as one text, hence the walk along them."""
-        texts = [op for op in entry.get("_ldraw_", ()) if op["op"] == "T"]
-        found: list[Slot] = []
-        place, used, offset = 0, 0, 0.0
-        for line in lines:
-            if used >= len(texts[place]["text"]):
-                place, used, offset = place + 1, 0, 0.0
-            bold, text = line.part == "name", line.text.lstrip()
-            indent = text_width(line.text[: len(line.text) - len(text)], size, bold=bold)
-            width = text_width(text, size, bold=bold)
-            x, y = self.point((texts[place]["pt"][0] + offset + indent, texts[place]["pt"][1]))
-            alone = sum(other.row == line.row for other in lines) == 1
-            found.append(
-                Slot(
-                    part=line.part,
-                    left=x,
-                    baseline=y,
-                    width=self.scale * width,
-                    size=self.scale * size,
-                    centred=alone,
-                )
+        """A slot for each run; Graphviz says where a row stands, the font how wide each run is."""
+        texts = (op for op in entry.get("_ldraw_", ()) if op["op"] == "T")
+        drawn = [list(row) for _, row in groupby(texts, key=lambda op: op["pt"][1])]
+        written = [list(row) for _, row in groupby(lines, key=lambda line: line.row)]
+        return tuple(slot for ops, runs in zip(drawn, written, strict=True) for slot in self.row(ops, runs, size))
+
+    def row(self, ops: list[dict[str, Any]], runs: list[Line], size: float) -> Iterator[Slot]:
+        """The slots of one row, around its middle."""
+        middle = (ops[0]["pt"][0] + ops[-1]["pt"][0] + ops[-1]["width"]) / 2
+        widths = [text_width(run.text, size, bold=run.part == "name") for run in runs]
+        for place, run in enumerate(runs):
+            text = run.text.lstrip()
+            width = text_width(text, size, bold=run.part == "name")
+            right = middle - sum(widths) / 2 + sum(widths[: place + 1])
+            left, baseline = self.point((right - width, ops[0]["pt"][1]))
+            yield Slot(
+                part=run.part,
+                left=left,
+                baseline=baseline,
+                width=self.scale * width,
+                size=self.scale * size,
+                centred=len(runs) == 1,
             )
-            used, offset = used + len(line.text), offset + indent + width
-        return tuple(found)
 
 
 def _points(entry: dict[str, Any], part: str, kind: str) -> list[list[float]]:

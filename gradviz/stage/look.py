@@ -63,7 +63,7 @@ def _node_look(stage: Stage, frame: Frame, node: ViewNode, place: NodePlace) -> 
     texts += [""] * (len(slots) - len(texts))
     if len(place.slots) > len(slots):
         slots.append(place.slots[-1])
-        texts.append(node_cotangent(stage.frames, frame, node.node, norms=stage.density.norms))
+        texts.append(node_cotangent(stage.frames, frame, node.node, stage.density.longest))
     return NodeLook(
         place=place,
         node=node,

@@ -11,7 +11,7 @@ from gradviz.render.dot import one_line
 from gradviz.stage.font import text_width
 from gradviz.view import View, ViewEdge, ViewNode
 from gradviz.view.notation import derivative_text, shorten
-from gradviz.view.summary import cotangent_text
+from gradviz.view.summary import WRITTEN_LENGTH, cotangent_text
 
 Part = Literal["name", "call", "value", "cotangent", "partial"]
 MORE = " + …"
@@ -26,14 +26,14 @@ class Density:
         lines: how many lines of a value are written.
         in_one_row: a node's texts stand beside each other, so that many nodes fit one above the other.
         name_length: longer names are shortened.
-        norms: a cotangent with several elements shows its norm, even where it could be written out.
+        longest: elements of a tensor that take more characters are not written out.
     """
 
     labels: Literal["all", "number", "none"] = "all"
     lines: int = 4
     in_one_row: bool = False
     name_length: int = 28
-    norms: bool = False
+    longest: int = WRITTEN_LENGTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,8 @@ class Line:
 
 def node_lines(node: ViewNode, density: Density) -> list[Line]:
     """Everything on a node but its cotangent: the name with its call or number, then what describes the value."""
-    values = node.value[: density.lines]
-    scalar = len(node.value) == 1 and bool(values)
+    values = _values(node, density)
+    scalar = len(values) == 1 and (len(node.value) == 1 or values[0].startswith("["))
     lines = [_line(0, "name", shorten(node.name, density.name_length))]
     if node.call:
         lines.append(_line(0, "call", f" = {node.call}"))
@@ -57,6 +57,13 @@ def node_lines(node: ViewNode, density: Density) -> list[Line]:
     if density.in_one_row:
         return [*lines, *(_line(0, "value", f": {value}") for value in values[:1])]
     return [*lines, *(_line(1 + row, "value", f"= {value}" if scalar else value) for row, value in enumerate(values))]
+
+
+def _values(node: ViewNode, density: Density) -> tuple[str, ...]:
+    """The lines of a value that there is room for: where one must do, the elements if they are written out."""
+    if density.lines == 1 and len(node.value) == 2 and node.value[1].startswith("["):
+        return node.value[1:] if len(node.value[1]) <= density.longest else node.value[:1]
+    return node.value[: density.lines]
 
 
 def edge_text(edge: ViewEdge, density: Density) -> str:
@@ -69,8 +76,8 @@ def edge_text(edge: ViewEdge, density: Density) -> str:
     return one_line(edge.jacobian or " = ".join(part for part in (edge.formula, number) if part))
 
 
-def node_cotangent(frames: Frames, frame: Frame, node: int, *, norms: bool) -> str:
-    """The cotangents of a node as far as they have come; "" before the first contribution. `norms` as in `Density`."""
+def node_cotangent(frames: Frames, frame: Frame, node: int, longest_written: int) -> str:
+    """The cotangents of a node as far as they have come; "" before the first contribution."""
     graph = frames.graphs[frame.step]
     if frame.phase == "forward" or not graph.nodes[node]["requires_grad"]:
         return ""
@@ -80,9 +87,9 @@ def node_cotangent(frames: Frames, frame: Frame, node: int, *, norms: bool) -> s
         sign = derivative_text(loss, graph.output_name(node, output))
         cotangent = graph.cotangent(node, output)
         if (node, output) in frame.settled and cotangent is not None:
-            parts.append(cotangent_text(cotangent, sign, norms=norms))
+            parts.append(cotangent_text(cotangent, sign, longest=longest_written))
         elif (node, output) in frame.pending:
-            parts.append(cotangent_text(frame.pending[(node, output)], sign, norms=norms) + MORE)
+            parts.append(cotangent_text(frame.pending[(node, output)], sign, longest=longest_written) + MORE)
         elif graph.nodes[node]["kind"] == "leaf" and cotangent is None:
             parts.append("no gradient")
     return one_line("   ".join(parts[:3]))
@@ -93,10 +100,10 @@ def longest(texts: list[str]) -> str:
     return max(texts, key=lambda text: text_width(text, 1), default="")
 
 
-def room_for_cotangents(frames: Frames, *, norms: bool) -> dict[int, str]:
+def room_for_cotangents(frames: Frames, longest_written: int) -> dict[int, str]:
     """Node -> the longest text that its cotangent ever has."""
     nodes = {node.node for node in frames.views[0].nodes}
-    return {node: longest([node_cotangent(frames, frame, node, norms=norms) for frame in frames]) for node in nodes}
+    return {node: longest([node_cotangent(frames, frame, node, longest_written) for frame in frames]) for node in nodes}
 
 
 def room_for_lines(views: tuple[View, ...], place: int, density: Density) -> list[Line]:

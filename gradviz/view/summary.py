@@ -62,13 +62,13 @@ def value_lines(value: Tensor) -> tuple[str, ...]:
     return (head_line(value), *([written] if written else statistics_lines(value)))
 
 
-def cotangent_text(cotangent: Tensor, sign: str, *, norms: bool = False) -> str:
+def cotangent_text(cotangent: Tensor, sign: str, *, longest: int = WRITTEN_LENGTH) -> str:
     """A cotangent on one line: itself where it is short, else its norm.
 
     Args:
         cotangent: any shape.
         sign: what it is called, for instance `∂d/∂c`.
-        norms: whether a short vector too shows its norm.
+        longest: elements that take more characters are not written out.
 
     >>> cotangent_text(torch.tensor(1.5), "∂d/∂c"), cotangent_text(torch.ones(100), "∂d/∂h")
     ('∂d/∂c = 1.5', '‖∂d/∂h‖ = 10')
@@ -77,7 +77,7 @@ def cotangent_text(cotangent: Tensor, sign: str, *, norms: bool = False) -> str:
         return f"{sign}: {head_line(cotangent)}"
     if cotangent.numel() == 1:
         return f"{sign} = {_brackets(number_text(cotangent.item()), cotangent.ndim)}"
-    if not norms and (written := written_out(cotangent)):
+    if (written := written_out(cotangent)) and len(written) <= longest:
         return f"{sign} = {written}"
     return f"‖{sign}‖ = {number_text(norm(cotangent))}"
 

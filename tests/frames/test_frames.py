@@ -195,6 +195,12 @@ def test_a_hook_that_changes_a_cotangent_is_said() -> None:
     assert len(changed) == 1
 
 
+def test_cotangents_that_are_not_finite_are_shown_as_they_are() -> None:
+    texts = [frame.text for frame in gradviz.trace("sqrt(x)*y + x", x=0.0, y=0.0, device="cpu").frames()]
+    assert "times ∂a/∂x = 1/(2·a) = ∞ gives NaN" in "\n".join(texts)
+    assert texts[-1] == "The gradients: ∂c/∂x = NaN, ∂c/∂y = 0"
+
+
 def test_a_leaf_without_gradient_is_named_at_the_end() -> None:
     assert framed_graphs.cut().frames()[-1].text == "The gradients: ∂f/∂x = 9; no gradient reaches unused"
 
