@@ -39,6 +39,7 @@ _FINE = 2.0**-12
 _ROUGH = 1e-3
 _ROUNDING = 2.0**-50
 _CONVENTIONS = {
+    "as_strided": "as_strided reads memory, which in float64 would lie elsewhere",
     "_ctc_loss": "torch's derivative of ctc_loss holds for normalized log-probabilities only",
     "cudnn_ctc_loss": "torch's derivative of ctc_loss holds for normalized log-probabilities only",
     "max_unpool2d": "where indices repeat, max_unpool writes only one of the values, and does not say which",
@@ -69,6 +70,8 @@ def probe_whole_map(edge: EdgeUnderCheck, call: OpCall, place: int, cotangent: T
     """Compares the number cotangent · J · tangent, in which every entry of J has a part, with differences of the op."""
     partial, comparison = edge.partials[place], edge.comparison
     tangent = torch.rand(partial.in_shape, generator=random, dtype=torch.float64) * 2 - 1
+    if _is_of_symmetric(call):
+        tangent = tangent + tangent.mT
     try:
         slope, error = _slopes(call, edge.position, place, tangent)
     except NoRule as missing:

@@ -54,10 +54,13 @@ from gradviz.symbolic import (
     movement,
     normalization,
     pointwise,
+    pooling,
     reduction,
     scatter,
+    selection,
     softmax,
     solving,
+    special,
 )
 from gradviz.symbolic.compose import compose
 from gradviz.symbolic.formula import local_formula
@@ -114,8 +117,11 @@ _FAMILIES = (
     movement,
     normalization,
     pointwise,
+    pooling,
     reduction,
     scatter,
+    selection,
     softmax,
     solving,
+    special,
 )

@@ -98,6 +98,8 @@ _EXACT_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "loggamma": lambda x: MP.log(abs(MP.gamma(x))) if x < 0 else MP.loggamma(x),
     "polygamma": lambda n, x: MP.psi(int(n), x),
     "besseli": MP.besseli,
+    "ScaledBessel": lambda n, x: MP.exp(-abs(x)) * MP.besseli(n, x),
+    "Erfcx": lambda x: MP.exp(x * x) * MP.erfc(x) if abs(x) < 1e9 else _INF if x < 0 else 1 / (x * MP.sqrt(MP.pi)),
     "erfinv": MP.erfinv,
     "sinc": MP.sinc,
     "zeta": MP.zeta,

@@ -35,7 +35,7 @@ class Pointwise:
         operands: for each parameter of the function a tensor or a number.
         positions: for each parameter the edge key; None for numbers and saved outputs.
         output: which output of the call this is.
-        coarse: as in `PointwiseRule`.
+        coarse, coarse_value: as in `PointwiseRule`.
     """
 
     function: ScalarFunction
@@ -43,6 +43,7 @@ class Pointwise:
     positions: tuple[int | None, ...]
     output: int
     coarse: float
+    coarse_value: float
 
 
 def evaluate(call: OpCall, lookup: Lookup) -> Outputs:
@@ -106,6 +107,7 @@ def specialize(rule: PointwiseRule, call: OpCall) -> Pointwise:
         positions=tuple(positions),
         output=rule.output,
         coarse=rule.coarse,
+        coarse_value=rule.coarse_value,
     )
 
 

@@ -50,7 +50,7 @@ def pointwise_value(pointwise: Pointwise, dtype: torch.dtype, elements: Collecti
     arrays = _arrays(pointwise, elements)
     _, error = pointwise.function.value_rounding(_bounded(pointwise, arrays))
     value = _evaluated(arrays, pointwise.function.exact_value, pointwise.function.wide_value, elements)
-    return WideValues(value=value, bound=_bound(value, error, dtype))
+    return WideValues(value=value, bound=_bound(value, error, dtype) + _relative(pointwise.coarse_value, value))
 
 
 def pointwise_partial(
@@ -79,9 +79,7 @@ def pointwise_partial(
     )
     masks = function.kink_masks(bounded, unit_roundoff(dtype))
     kinks = {name: np.broadcast_to(mask, value.shape) for name, mask in masks.items() if np.any(mask)}
-    bound = _bound(value, error, dtype)
-    if pointwise.coarse:
-        bound = bound + pointwise.coarse * np.abs(value).astype(np.float64)
+    bound = _bound(value, error, dtype) + _relative(pointwise.coarse, value)
     return WideValues(value=value, bound=bound, kinks=kinks)
 
 
@@ -175,6 +173,10 @@ def _bound(value: NDArray[np.longdouble], error: Any, dtype: torch.dtype) -> NDA
         size = np.abs(value).astype(np.float64) + error
         bound: NDArray[np.float64] = SAFETY * ((unit_roundoff(dtype) + WIDE_UNIT) * size + smallest(dtype))
     return np.broadcast_to(bound, value.shape)
+
+
+def _relative(coarse: float, value: NDArray[np.longdouble]) -> Any:
+    return coarse * np.abs(value).astype(np.float64) if coarse else 0.0
 
 
 def _sum_to(array: Any, shape: tuple[int, ...]) -> Any:

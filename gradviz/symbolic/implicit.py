@@ -9,6 +9,7 @@ An algorithm that is backward stable solves the equations up to their own roundi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,8 @@ from gradviz.symbolic.tensor import Index, SymbolicTensor
 
 Equations = Callable[[Sequence[Scalar], Sequence[Scalar]], Sequence[Scalar]]
 """From the unknowns and the inputs to what is zero, one equation per unknown."""
-MAX_UNKNOWNS = 100
+MAX_IMPLIED = 6_000
+MAX_PARTIALS = 40_000
 _ITERATIONS = 60
 _DIGITS = 44
 _NEAR = 16
@@ -61,8 +63,8 @@ def implied(equations: Equations, inputs: Sequence[Scalar], start: Sequence[floa
     >>> print(MP.nstr(root.value, 20), MP.nstr(partials_of([(root, MP.one)])[two][0], 20))
     1.4142135623730950488 0.3535533905932737622
     """
-    if len(start) > MAX_UNKNOWNS:
-        raise NoRule(f"a system of {len(start)} unknowns, more than the {MAX_UNKNOWNS} that are solved to 50 digits")
+    if len(start) * len(inputs) > MAX_IMPLIED:
+        raise NoRule(f"a system of {len(start)} unknowns and {len(inputs)} inputs, more than are solved to 50 digits")
     values = _solved(equations, [Scalar(item.value, 0.0) for item in inputs], start)
     unknowns, stand_ins = _symbols(values, 0.0), _stand_ins(inputs)
     residuals = equations(unknowns, stand_ins)
@@ -73,7 +75,7 @@ def implied(equations: Equations, inputs: Sequence[Scalar], start: Sequence[floa
     residuals = equations(unknowns, stand_ins)
     _, slope_errors = _jacobian(residuals, unknowns)
     shifts, shift_errors = _jacobian(residuals, [stand_ins[place] for place in _carrying(inputs)])
-    partials = -(inverse @ shifts)
+    partials = -_product(inverse, shifts)
     sizes = np.abs(partials.astype(np.float64))
     return _joined(inputs, values, error, partials, away @ (slope_errors @ sizes + shift_errors) + sizes)
 
@@ -91,6 +93,8 @@ def of_matrices(
         here = [part(tensor, outer) for tensor in inputs]
         entered = elements(*here)
         stand_ins = _stand_ins(entered)
+        if sum(map(math.prod, shapes)) * len(entered) > MAX_PARTIALS:
+            raise NoRule(f"matrices of {len(entered)} elements: more than {MAX_PARTIALS} partials between all of them")
         results = elements(*algorithm(*split(stand_ins, [tensor.shape for tensor in here])))
         partials, errors = _jacobian(results, [stand_ins[place] for place in _carrying(entered)])
         error = max((result.error for result in results), default=0.0)
@@ -171,6 +175,14 @@ def _jacobian(residuals: Sequence[Scalar], symbols: Sequence[Scalar]) -> tuple[N
                 values[row, places[symbol]] = value
                 errors[row, places[symbol]] = error
     return values, errors
+
+
+def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """left @ right, whose right factor is mostly zeros."""
+    found = np.full((len(left), right.shape[1]), MP.zero, dtype=object)
+    for row, column in zip(*np.nonzero(right != 0), strict=True):
+        found[:, column] += left[:, row] * right[row, column]
+    return found
 
 
 def _inverse(matrix: NDArray[Any]) -> NDArray[Any]:

@@ -86,6 +86,26 @@ def linear(input: SymbolicTensor, weight: SymbolicTensor, bias: SymbolicTensor |
     return product if bias is None else product + bias
 
 
+@symbolic_rule(aten._trilinear.default)
+def trilinear(
+    i1: SymbolicTensor,
+    i2: SymbolicTensor,
+    i3: SymbolicTensor,
+    expand1: Sequence[int],
+    expand2: Sequence[int],
+    expand3: Sequence[int],
+    sumdim: Sequence[int],
+    unroll_dim: int = 1,
+) -> SymbolicTensor:
+    """The product of three tensors, each with dims of size 1 put in, summed over `sumdim`."""
+    factors = []
+    for tensor, dims in ((i1, expand1), (i2, expand2), (i3, expand3)):
+        for dim in sorted(dims):
+            tensor = tensor.unsqueeze(dim)
+        factors.append(tensor)
+    return (factors[0] * factors[1] * factors[2]).sum(sumdim)
+
+
 @symbolic_rule(aten.convolution.default)
 def convolution(
     input: SymbolicTensor,

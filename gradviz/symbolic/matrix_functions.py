@@ -9,6 +9,7 @@ import sympy as sp
 import torch
 
 from gradviz.symbolic import scalar as sc
+from gradviz.symbolic.arithmetic import MP
 from gradviz.symbolic.function import ScalarFunction
 from gradviz.symbolic.implicit import of_matrices
 from gradviz.symbolic.matrix import identity, part, transposed, where
@@ -21,7 +22,9 @@ _x = sp.Symbol("x", real=True)
 _SIGN = ScalarFunction("sign", (_x,), sp.Piecewise((1, _x > 0), (-1, _x < 0), (0, True)))
 _LOG_SIZE = ScalarFunction("log|x|", (_x,), sp.log(sp.Abs(_x)))
 _MINORS_UP_TO = 10
-_TERMS = 50  # 2^50 / 50! is below 1e-49
+_EXPONENTIAL_UP_TO = 6
+_TERMS = 40  # 1 / 40! is below 1e-47
+_COEFFICIENTS = [Scalar(MP.one / math.factorial(term), 0.0) for term in range(_TERMS + 1)]
 _MINUS = sc.number(-1)
 
 
@@ -70,11 +73,15 @@ def matrix_exp(self: SymbolicTensor) -> SymbolicTensor:
 
 def _exponential(a: SymbolicTensor) -> list[SymbolicTensor]:
     size = a.shape[-1]
+    if size > _EXPONENTIAL_UP_TO:
+        raise NoRule(f"the exponential of {size} rows, more than the {_EXPONENTIAL_UP_TO} that a power series is summed for")
     largest = max((sum(abs(a[(row, column)].approximate) for column in range(size)) for row in range(size)), default=0.0)
-    halvings = max(0, math.ceil(math.log2(largest / 2))) if largest else 0
-    small, result = a * 0.5**halvings, identity(size, size)
-    for term in range(_TERMS, 0, -1):
-        result = small @ result / term + identity(size, size)
+    halvings = max(0, math.ceil(math.log2(largest))) if largest else 0
+    small = a * 0.5**halvings
+    powers = [identity(size, size)]
+    for _ in range(_TERMS):
+        powers.append(powers[-1] @ small)
+    result = SymbolicTensor(a.shape, lambda at: sc.dot(_COEFFICIENTS, [power[at] for power in powers]))
     for _ in range(halvings):
         result = result @ result
     return [result]

@@ -69,6 +69,8 @@ class Movement:
             ((position, _),) = self.moved.items()
             return position, _index_of(flat, self.shapes[position])
         code = int(self.codes(output).item(index))
+        if code == 0 and self._overload is torch.ops.aten.as_strided.default:
+            return float(self._output(output)[index])  # from beside the tensor
         if code <= 0:
             return self.fill if code == FILL else 0.0
         position = max((p for p in self.moved if self.moved[p] < code), key=lambda p: (self.moved[p], p))
@@ -119,12 +121,23 @@ class Movement:
             return tensor.cpu()
         first = self.moved[position] + 1
         codes = torch.arange(first, first + tensor.numel()).view(tensor.shape)
-        if self._overload is not torch.ops.aten.as_strided.default:
-            return codes
-        is_part = tensor.untyped_storage().nbytes() > tensor.nbytes
-        if tensor.numel() and (0 in tensor.stride() or is_part):
-            raise NoRule("as_strided of an expanded tensor or of a part of a larger one")
-        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=torch.int64).copy_(codes)
+        return self._in_memory(tensor, codes) if self._overload is torch.ops.aten.as_strided.default else codes
+
+    def _in_memory(self, tensor: Tensor, codes: Tensor) -> Tensor:
+        """The codes lying as the elements lie, in a memory of zeros: `as_strided` reads memory, beside the tensor too."""
+        memory = torch.zeros(tensor.untyped_storage().nbytes() // tensor.element_size(), dtype=torch.int64)
+        lying = memory.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+        if not (tensor.numel() and 0 in tensor.stride()):
+            lying.copy_(codes)
+        if not torch.equal(lying, codes):
+            raise NoRule("as_strided of a tensor whose elements share memory")
+        if not torch.equal(tensor.as_strided(*self._geometry(tensor)), self._output(0)):
+            raise NoRule("as_strided of memory that was changed afterwards")
+        return lying
+
+    def _geometry(self, tensor: Tensor) -> tuple[Any, Any, Any]:
+        offset = self._argument("storage_offset")
+        return self._argument("size"), self._argument("stride"), tensor.storage_offset() if offset is None else offset
 
     def _run(self, replace: Any) -> list[Tensor]:
         arguments = []

@@ -120,8 +120,6 @@ no_gradient(
     aten.new_ones.default,
     aten.new_full.default,
     aten.new_empty.default,
-    aten.zero.default,
-    aten.fill.Scalar,
     reason="its result does not depend on the values that it is given",
 )
 no_gradient(

@@ -12,12 +12,21 @@ from gradviz.symbolic.tensor import SymbolicTensor
 
 aten = torch.ops.aten
 Normalized = tuple[SymbolicTensor, None, None]
+WithStatistics = tuple[SymbolicTensor, SymbolicTensor, SymbolicTensor]
 
 
 def normalized(x: SymbolicTensor, dims: Sequence[int], eps: float) -> SymbolicTensor:
     """x with mean 0 and variance 1 over `dims`."""
     deviation = x - x.mean(dims, keepdim=True)
     return deviation / (variance(x, dims, correction=0, keepdim=True) + eps).sqrt()
+
+
+def statistics(
+    x: SymbolicTensor, dims: Sequence[int], eps: float, *, keepdim: bool = False
+) -> tuple[SymbolicTensor, SymbolicTensor]:
+    """The mean and 1 / sqrt(variance + eps) over `dims`."""
+    spread = (variance(x, dims, correction=0, keepdim=keepdim) + eps).sqrt()
+    return x.mean(dims, keepdim=keepdim), 1 / spread
 
 
 def _scaled(x: SymbolicTensor, weight: SymbolicTensor | None, bias: SymbolicTensor | None) -> SymbolicTensor:
@@ -38,9 +47,9 @@ def native_layer_norm(
     weight: SymbolicTensor | None,
     bias: SymbolicTensor | None,
     eps: float,
-) -> Normalized:
+) -> WithStatistics:
     dims = range(input.ndim - len(normalized_shape), input.ndim)
-    return _scaled(normalized(input, dims, eps), weight, bias), None, None
+    return _scaled(normalized(input, dims, eps), weight, bias), *statistics(input, dims, eps, keepdim=True)
 
 
 @symbolic_rule(aten._fused_rms_norm.default)
@@ -64,9 +73,11 @@ def native_group_norm(
     HxW: int,
     group: int,
     eps: float,
-) -> Normalized:
-    grouped = normalized(input.reshape((N, group, C // group * HxW)), (2,), eps).reshape(input.shape)
-    return _scaled(grouped, _per_channel(weight, input.ndim), _per_channel(bias, input.ndim)), None, None
+) -> WithStatistics:
+    groups = input.reshape((N, group, C // group * HxW))
+    result = normalized(groups, (2,), eps).reshape(input.shape)
+    scaled = _scaled(result, _per_channel(weight, input.ndim), _per_channel(bias, input.ndim))
+    return scaled, *statistics(groups, (2,), eps)
 
 
 def batch_norm(
@@ -102,6 +113,19 @@ def native_batch_norm(
 ) -> Normalized:
     """In training the running statistics are only updated; as snapshots from before they do not enter the output."""
     return batch_norm(input, weight, bias, running_mean, running_var, training, eps), None, None
+
+
+@symbolic_rule(aten._batch_norm_with_update.default)
+def batch_norm_with_update(
+    input: SymbolicTensor,
+    weight: SymbolicTensor | None,
+    bias: SymbolicTensor | None,
+    running_mean: SymbolicTensor,
+    running_var: SymbolicTensor,
+    momentum: float,
+    eps: float,
+) -> tuple[SymbolicTensor, None, None, None]:
+    return batch_norm(input, weight, bias, None, None, True, eps), None, None, None
 
 
 @symbolic_rule(aten._native_batch_norm_legit.no_stats)

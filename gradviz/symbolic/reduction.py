@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -200,6 +201,42 @@ def cumsum(self: SymbolicTensor, dim: int, *, dtype: torch.dtype | None = None) 
 @symbolic_rule(aten.cumprod.default)
 def cumprod(self: SymbolicTensor, dim: int, *, dtype: torch.dtype | None = None) -> SymbolicTensor:
     return scan(self, dim, sc.product)
+
+
+@symbolic_rule(aten.logcumsumexp.default)
+def logcumsumexp(self: SymbolicTensor, dim: int) -> SymbolicTensor:
+    """Of each element and those before it, as `logsumexp`."""
+    if not self.ndim:
+        return self
+    (axis,) = normalized_dims(dim, self.ndim)
+
+    def pull(index: Index) -> Scalar:
+        before = (index[axis] + 1,)
+        line = SymbolicTensor(before, lambda place: self[(*index[:axis], *place, *index[axis + 1 :])])
+        return logsumexp(line, 0)[()]
+
+    return SymbolicTensor(self.shape, pull)
+
+
+@symbolic_rule(aten._cdist_forward.default)
+def cdist(x1: SymbolicTensor, x2: SymbolicTensor, p: float, compute_mode: int | None) -> SymbolicTensor:
+    """The p-norms of the differences of all pairs of rows; of many rows by |a|² + |b|² - 2ab, which rounds otherwise."""
+    by_product = p == 2 and compute_mode != 2 and (compute_mode == 1 or max(x1.shape[-2], x2.shape[-2]) > 25)
+    if by_product:
+        squares = x1.square().sum(-1, keepdim=True) + x2.square().sum(-1, keepdim=True).transpose(-2, -1)
+        return (squares + (x1 @ x2.transpose(-2, -1)) * -2).sqrt()
+    return norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1, keepdim=False)
+
+
+@symbolic_rule(aten._pdist_forward.default)
+def pdist(self: SymbolicTensor, p: float = 2) -> SymbolicTensor:
+    """The p-norms of the differences of all pairs of rows, each pair once."""
+    pairs = list(itertools.combinations(range(self.shape[0]), 2))
+    differences = SymbolicTensor(
+        (len(pairs), self.shape[1]),
+        lambda at: sc.total([self[(pairs[at[0]][0], at[1])], sc.dot([self[(pairs[at[0]][1], at[1])]], [sc.number(-1)])]),
+    )
+    return norm(differences, p, -1, keepdim=False)
 
 
 @symbolic_rule(aten.trace.default)

@@ -79,6 +79,7 @@ class Reference:
         dtype: torch.dtype,
         call: OpCall | None,
         coarse: float = 0.0,
+        coarse_value: float = 0.0,
     ) -> None:
         self.method = method
         self.inputs = dict(inputs)
@@ -86,6 +87,7 @@ class Reference:
         self.dtype = dtype
         self._call = call
         self._coarse = coarse
+        self._coarse_value = coarse_value
         self._unit = unit_roundoff(dtype)
         self._smallest = smallest(dtype)
 
@@ -93,7 +95,7 @@ class Reference:
         """The true forward value of one output element."""
         with np.errstate(all="ignore"):
             element = self._output(output)[index]
-        return self._exact(element.value, element.error)
+        return self._exact(element.value, element.error, self._coarse_value)
 
     def row(self, index: Index, *, output: int = 0) -> Row:
         """The row of the local Jacobian that belongs to one output element, for all arguments at once."""
@@ -191,9 +193,9 @@ def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = 
             inputs[argument.position] = from_torch(argument.tensor, position=argument.position, name=name, chosen=picked)
     outputs = evaluate(call, lambda tensor, position: inputs[position] if position in inputs else numbers(tensor))
     tensors = [argument.tensor for argument in call.tensor_arguments()]
-    coarse = rule.coarse if isinstance(rule, PointwiseRule) else 0.0
+    coarse = (rule.coarse, rule.coarse_value) if isinstance(rule, PointwiseRule) else (0.0, 0.0)
     dtype = working_dtype([*tensors, *call.outputs])
-    return Reference(method_of(call.overload), inputs, outputs, dtype, call, coarse)
+    return Reference(method_of(call.overload), inputs, outputs, dtype, call, *coarse)
 
 
 def _present(outputs: Outputs) -> list[int]:

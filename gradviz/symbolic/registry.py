@@ -46,6 +46,7 @@ class PointwiseRule:
         saved: argument of `function` -> which output of the call holds its values (dropout's mask).
         output: which output this is; the call's other outputs are not differentiable.
         coarse: relative error of torch's partial in every dtype, for kernels that hold a constant in float32.
+        coarse_value: the same of the value.
     """
 
     overload: OpOverload
@@ -56,6 +57,7 @@ class PointwiseRule:
     saved: Mapping[str, int] = field(default_factory=dict)
     output: int = 0
     coarse: float = 0.0
+    coarse_value: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,7 @@ def pointwise_rule(
     saved: Mapping[str, int] | None = None,
     output: int = 0,
     coarse: float = 0.0,
+    coarse_value: float = 0.0,
 ) -> Callable[[Function], Function]:
     """Registers a function of sympy symbols as the elementwise rule of these overloads; see `PointwiseRule`.
 
@@ -150,6 +153,7 @@ def pointwise_rule(
                     saved=dict(saved or {}),
                     output=output,
                     coarse=coarse,
+                    coarse_value=coarse_value,
                 )
             )
         return function

@@ -79,12 +79,13 @@ SLOPES: dict[str, Callable[[Any, Any], Any]] = {
     "atanh": lambda x, y: 1 / (1 - x * x),
     "erf": lambda x, y: 1.13 * np.exp(-x * x),
     "erfc": lambda x, y: 1.13 * np.exp(-x * x),
+    "Erfcx": lambda x, y: 2 * x * y - 1.13,
     "erfinv": lambda x, y: 0.9 * np.exp(y * y),
     "loggamma": lambda x, y: _lgamma_slope(x),
     "sinc": lambda x, y: 1.0,
     "Abs": lambda x, y: 1.0,
 }
-SUMMED_SERIES = {"loggamma", "polygamma", "erfinv", "zeta", "besseli"}
+SUMMED_SERIES = {"loggamma", "polygamma", "erfinv", "zeta", "besseli", "ScaledBessel"}
 EXACT_IN_ANY_DTYPE = {"Abs", "sign", "Floor", "Ceil", "Round", "Trunc"}
 
 Bounded = tuple[Any, Any]

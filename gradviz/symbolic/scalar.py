@@ -176,7 +176,7 @@ class _Applied(Operation):
 
 
 class _Selected(Operation):
-    """The largest or smallest of several; operands[0] is it, the others tie with it."""
+    """One of several, by its value; operands[0] is it, the others tie with it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -274,6 +274,11 @@ def largest(candidates: Sequence[Scalar], name: str, *, sign: int = 1) -> Scalar
             break
         if MP.isnan(candidate.value) or sign * candidate.value > sign * best.value:
             best = candidate
+    return chosen(best, candidates, name)
+
+
+def chosen(best: Scalar, candidates: Sequence[Scalar], name: str) -> Scalar:
+    """One of the candidates, and which others tie with it."""
     ties = [other for other in candidates if other is not best and other.value == best.value]
     if all(candidate.operation is None for candidate in (best, *ties)):
         return Scalar(best.value, best.error)

@@ -7,7 +7,7 @@ import torch
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.registry import symbolic_rule
 from gradviz.symbolic.scalar import Scalar
-from gradviz.symbolic.tensor import Index, SymbolicTensor
+from gradviz.symbolic.tensor import Index, SymbolicTensor, normalized_dims
 
 aten = torch.ops.aten
 
@@ -21,6 +21,19 @@ def softmax(x: SymbolicTensor, dim: int) -> SymbolicTensor:
 @symbolic_rule(aten._softmax.default)
 def softmax_rule(self: SymbolicTensor, dim: int, half_to_float: bool) -> SymbolicTensor:
     return softmax(self, dim)
+
+
+@symbolic_rule(aten._safe_softmax.default)
+def safe_softmax(self: SymbolicTensor, dim: int, dtype: torch.dtype | None = None) -> SymbolicTensor:
+    """softmax; 0 along a line of nothing but minus infinity."""
+    plain, top = softmax(self, dim), self.amax(dim, keepdim=True)
+    (axis,) = normalized_dims(dim, self.ndim) or (0,)
+
+    def pull(at: Index) -> Scalar:
+        line = (*at[:axis], 0, *at[axis + 1 :]) if at else at
+        return sc.ZERO if top[line].approximate == float("-inf") else plain[at]
+
+    return SymbolicTensor(self.shape, pull)
 
 
 @symbolic_rule(aten._log_softmax.default)

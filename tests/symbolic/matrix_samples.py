@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from symbolic_samples import SAMPLES, add, expanded, tensor, transposed
+from symbolic_samples import add, expanded, tensor, transposed
 from torch import Tensor
 
-__all__ = ["SAMPLES"]
 aten = torch.ops.aten
 
 

@@ -87,10 +87,26 @@ for _name in [
     "hardsigmoid",
     "hardswish",
     "alias_copy",
+    "i0",
+    "special_i1",
+    "special_i1e",
+    "special_erfcx",
+    "special_log_ndtr",
+    "angle",
+    "zero",
 ]:
     add_unary(getattr(aten, _name).default, -1.4, 1.4)
 for _name in ["log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "lgamma", "digamma"]:
     add_unary(getattr(aten, _name).default, 0.3, 3.0)
+add_unary(aten.special_i0e.default, 0.1, 2.0)
+add_unary(aten.special_i0e.default, -2.0, -0.1)
+add_unary(aten.special_ndtri.default, 0.1, 0.9)
+add_unary(aten.frexp.Tensor, 0.1, 9.0)
+add_unary(aten.fill.Scalar, -1.0, 1.0, 0.3)
+add(aten.fill.Scalar, tensor(2), True)
+for _order in range(3):
+    add(aten.polygamma.default, _order, tensor(5, low=0.3, high=3.0))
+add(aten.special_log_ndtr.default, tensor(5, low=-9.0, high=-2.0))
 for _name in ["asin", "acos", "atanh", "erfinv"]:
     add_unary(getattr(aten, _name).default, -0.9, 0.9)
 for _name in ["relu6", "hardswish", "hardsigmoid", "silu", "mish", "erf", "erfc", "tanh", "sigmoid", "log_sigmoid_forward"]:
@@ -131,6 +147,7 @@ for _a, _b in _PAIRS:
     for _overload in (aten.add.Tensor, aten.sub.Tensor, aten.rsub.Tensor):
         add(_overload, _a, _b)
         add(_overload, _a, _b, alpha=0.7)
+    add(aten.nextafter.default, _a, _b)
     for _name in ["maximum", "minimum", "fmax", "fmin", "atan2", "hypot", "logaddexp", "logaddexp2"]:
         add(getattr(aten, _name).default, _a, _b)
     for _overload in (aten.mul.Tensor, aten.div.Tensor, aten.copysign.Tensor, aten.fmod.Tensor, aten.remainder.Tensor):
@@ -272,6 +289,7 @@ add(aten.smooth_l1_loss.default, tensor(3), tensor(3, seed=1), 1, 0.0)
 add(aten.native_layer_norm.default, tensor(2, 3), [3], tensor(3), tensor(3, seed=1), 1e-5)
 add(aten.native_layer_norm.default, tensor(2, 2, 2), [2, 2], None, None, 1e-5)
 add(aten._fused_rms_norm.default, tensor(2, 3), [3], tensor(3), 1e-5)
+add(aten._batch_norm_with_update.default, tensor(3, 2), tensor(2), tensor(2, seed=1), tensor(2), tensor(2), 0.1, 1e-5)
 add(aten.native_group_norm.default, tensor(2, 4, 2), tensor(4), tensor(4, seed=1), 2, 4, 2, 2, 1e-5)
 _statistics = [tensor(2, seed=4), tensor(2, low=0.5, seed=5)]
 for _training in (True, False):

@@ -44,6 +44,14 @@ def test_a_function_of_symmetric_matrices_refuses_others() -> None:
         reference(call)
 
 
+def test_a_larger_factorization_is_probed_along_symmetric_changes() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(9, 9, dtype=torch.float64)
+    a = (x @ x.mT + torch.eye(9)).requires_grad_()
+    edge, *_ = gradviz.trace(lambda a: torch.linalg.cholesky(a).square().sum(), a).check().edges
+    assert (edge.verdict, edge.method, edge.how) == ("match", "symbolic", "whole map probed by differences")
+
+
 class SingularValues(torch.autograd.Function):
     """Their sum; the backward is off by a thousandth."""
 

@@ -83,7 +83,7 @@ def test_in_place_and_out_forms_use_the_functional_rule(
         (aten.mm.default, "tensor"),
         (aten.t.default, "movement"),
         (aten.argmax.default, "no gradient"),
-        (aten._cdist_forward.default, "none"),
+        (aten.grid_sampler_3d.default, "none"),
     ],
     ids=str,
 )
