@@ -42,6 +42,15 @@ def test_table_in_the_readme_is_what_the_check_prints() -> None:
     assert printed.strip() in quoted
 
 
+def test_finding_in_the_readme_is_what_the_block_prints(tmp_path: Path) -> None:
+    block = next(block for block in BLOCKS if ".diagnose()" in block)
+    (tmp_path / "train.py").write_text(block)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "train.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    quoted = "\n".join(line.removeprefix("    ") for line in README.splitlines())
+    assert done.stdout.strip() in quoted
+
+
 COMMANDS = [shlex.split(line) for line in re.findall(r"^    (gradviz .*)$", README, re.MULTILINE)]
 
 
