@@ -22,6 +22,7 @@ from gradviz.diagnose_command import diagnose_command
 from gradviz.errors import GradvizError
 from gradviz.explain_command import explain_command
 from gradviz.ops_command import ops_command
+from gradviz.picture_options import picture_options
 from gradviz.target_command import TargetCommand, as_json, print_json, target_options
 
 if TYPE_CHECKING:
@@ -74,37 +75,30 @@ main.add_command(ops_command)
     "-o", "--output", multiple=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Write a picture, in the format of the ending: .svg, .png, .pdf, .dot or .gv; may be repeated.",
 )  # fmt: skip
-@click.option(
-    "--theme",
-    default="light",
-    show_default=True,
-    type=click.Choice(["light", "dark", "slides"]),
-    help="Colours of the picture: for a light page, a dark page, or large for slides.",
-)
-@click.option("--direction", type=click.Choice(["LR", "BT"]), help="From left to right, or from the bottom to the top.")
-@click.option("--max-nodes", type=click.IntRange(min=1), help="Draw at most so many nodes, those nearest to the output.")
+@picture_options
 @click.option("--dpi", type=click.FloatRange(min=10, max=1200), help="Pixels per inch of a PNG.")
 @click.option("--check", "checked", is_flag=True, help="Check against sympy; verdicts go onto the picture.")
+@click.option("--diagnose", "diagnosed", is_flag=True, help="Write what `gradviz diagnose` finds onto the picture.")
 def trace_command(
     target: str,
     at: tuple[str, ...],
     device: str,
     as_json: bool,
     output: tuple[Path, ...],
-    theme: str,
-    direction: str | None,
-    max_nodes: int | None,
     dpi: float | None,
     checked: bool,
+    diagnosed: bool,
+    choices: dict[str, Any],
 ) -> None:
     """Show every value, every local partial and every gradient of TARGET."""
     from gradviz.target import graph_of_target
 
     graph = graph_of_target(target, at=at, device=device)
     report = graph.check() if checked else None
-    drawing = {"theme": theme, "direction": direction, "max_nodes": max_nodes}
+    if diagnosed:
+        choices["findings"] = graph.diagnose(report=report)
     for path in output:
-        draw(graph, report, path, dpi, {name: value for name, value in drawing.items() if value is not None})
+        draw(graph, report, path, dpi, choices)
     if as_json:
         from gradviz.schema import graph_document
 

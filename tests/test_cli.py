@@ -91,6 +91,42 @@ def test_json_of_a_wrong_backward_names_the_edge(tmp_path: Path) -> None:
     assert [edge["verdict"] for edge in check["edges"]].count("mismatch") == 1
 
 
+MODEL = """
+import torch
+
+def step():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(*[torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Tanh()) for _ in range(20)])
+    return model, torch.ones(2, 3), loss
+
+def loss(out):
+    error = out.square().mean()
+    return error
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "shown", "hidden"),
+    [
+        ((), "20 × <B>0 … 19</B>", "0.0.weight"),
+        (("--unfold", "3"), "16 × <B>4 … 19</B>", "20 ×"),
+        (("--collapse", "1", "--max-nodes", "30"), "<B>7</B>", "20 ×"),
+        (("--collapse", "none", "--max-nodes", "300"), "<B>7.0.weight</B>", "20 ×"),
+        (("--collapse", "1?", "--collapse", "2", "--focus", "5.0.weight"), "<B>5.0.weight</B>", "4.0.weight"),
+        (("--between", "5.0.weight", "error", "--collapse", "2"), "<B>5.0.weight</B>", "4.0.weight"),
+        (("--focus", "0.0.weight", "--side", "before"), "1 of ", "0.0.bias"),
+        (("--diagnose",), "20 × <B>0 … 19</B>", ">error: "),
+    ],
+)
+def test_trace_draws_groups_and_parts_as_it_is_told(
+    tmp_path: Path, options: tuple[str, ...], shown: str, hidden: str
+) -> None:
+    script, picture = tmp_path / "model.py", tmp_path / "model.dot"
+    script.write_text(MODEL)
+    assert run("trace", f"{script}:step", "--device", "cpu", "-o", str(picture), *options).exit_code == 0
+    assert shown in picture.read_text() and hidden not in picture.read_text()
+
+
 def test_trace_with_check_has_the_keys_of_both_in_json() -> None:
     document = json.loads(run("trace", *TEXT, "--check", "--json").stdout)
     assert document["check"]["ok"] is True

@@ -45,7 +45,7 @@ LAYERS = [
     ["frames"],
     ["stage"],
     ["player"],
-    ["listing", "ops", "schema", "target", "testing"],
+    ["listing", "ops", "picture_options", "schema", "target", "testing"],
     ["target_command"],
     ["diagnose_command", "explain_command", "ops_command"],
     ["__main__", "app", "cli"],

@@ -74,7 +74,7 @@ def drawn_of(
     shown = wires if part is None else wires.only(part.nodes)
     page = PAGE_NODES if max_nodes is None else max_nodes
     budget = Budget(nodes=page, edges=EDGES_PER_NODE * page)
-    groups = grouped(shown, collapse=collapse, unfold=unfold, budget=budget)
+    groups = grouped(shown, whole=wires, collapse=collapse, unfold=unfold, budget=budget, keep=part.centre if part else ())
     is_whole = not (groups or folded.calls or part)
     found = Quotient(graph=graph) if is_whole else quotient(shown, groups)
     return Drawn(whole=graph, focus=part, folded=folded, wires=wires, quotient=found)

@@ -25,10 +25,12 @@ class Focus:
     Attributes:
         nodes: what is in it.
         what: says so, for the picture.
+        centre: the nodes that it is about, which no group may hide.
     """
 
     nodes: frozenset[int]
     what: str
+    centre: frozenset[int] = frozenset()
 
 
 def around(graph: nx.MultiDiGraph, target: Target | Sequence[Target], *, radius: int | None, side: Side) -> Focus:
@@ -66,7 +68,8 @@ def around(graph: nx.MultiDiGraph, target: Target | Sequence[Target], *, radius:
     words = {"before": " and what leads there", "after": " and what comes of it", "both": " and what is around"}
     far = "" if not radius else f", {radius} edge{'' if radius == 1 else 's'} far"
     what = ", ".join(dict.fromkeys(_name(graph, one) for one in targets))
-    return Focus(nodes=frozenset(found), what=what + ("" if radius == 0 else words[side] + far))
+    centre = frozenset(node for one in targets if not isinstance(one, (Path, Paths)) for node in _nodes_of(graph, one))
+    return Focus(nodes=frozenset(found), what=what + ("" if radius == 0 else words[side] + far), centre=centre)
 
 
 def between(graph: nx.MultiDiGraph, ends: Sequence[int | str]) -> Focus:
@@ -82,7 +85,7 @@ def between(graph: nx.MultiDiGraph, ends: Sequence[int | str]) -> Focus:
     names = [str(graph.nodes[node]["name"]) for node in (first, last)]
     if not nodes:
         raise InputError(f"no path leads from {names[0]!r} to {names[1]!r}; between takes the earlier node first")
-    return Focus(nodes=frozenset(nodes), what=f"the paths from {names[0]} to {names[1]}")
+    return Focus(nodes=frozenset(nodes), what=f"the paths from {names[0]} to {names[1]}", centre=frozenset({first, last}))
 
 
 def _within(starts: Collection[int], neighbours: Callable[[int], Iterable[int]], radius: int | None) -> set[int]:

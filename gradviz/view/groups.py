@@ -61,23 +61,31 @@ class Budget:
 
 
 def grouped(
-    wires: Wires, *, collapse: int | str | Sequence[str], unfold: Collection[str], budget: Budget
+    wires: Wires,
+    *,
+    whole: Wires,
+    collapse: int | str | Sequence[str],
+    unfold: Collection[str],
+    budget: Budget,
+    keep: Collection[int] = (),
 ) -> list[Group]:
     """The groups of a graph; none has a node of another, and no output is in one.
 
     Args:
-        wires: of the graph.
+        wires: of the graph, or of the part that is drawn.
+        whole: of the graph, for what `collapse` and `unfold` may name.
         collapse: "auto" for the finest level of calls at which the picture stays within the budget; a number of levels
             that stay open; a module's path, a function's name or patterns of them; or "none".
         unfold: names or patterns of calls, and names of nodes; what they are in is open whatever `collapse` says.
         budget: for "auto".
+        keep: nodes that are in no group.
 
     Raises:
         InputError: `collapse` or `unfold` names what the graph does not have.
     """
     if collapse == "none":
         return []
-    folder = _Folder(wires, unfold)
+    folder = _Folder(wires, whole, unfold, keep)
     if collapse == "auto":
         return folder.within(budget)
     if isinstance(collapse, int):
@@ -92,8 +100,9 @@ def grouped(
 class _Folder:
     """One graph; its methods read and never change it."""
 
-    def __init__(self, wires: Wires, unfold: Collection[str]) -> None:
+    def __init__(self, wires: Wires, whole: Wires, unfold: Collection[str], keep: Collection[int]) -> None:
         self.wires = wires
+        self.whole = whole
         self.attributes = wires.attributes
         self.hashes: dict[tuple[int, ...], int] = {}
         self.scopes: dict[int, ScopePath] = {
@@ -102,11 +111,11 @@ class _Folder:
             if attributes["kind"] == "op" and not attributes["is_output"]
         }
         self.all_scopes = set(self.scopes.values())
-        named = {str(wires.attributes[node]["name"]): node for node in self.scopes} if unfold else {}
-        self.single = {named[name] for name in unfold if name in named}
+        named = {str(attributes["name"]): node for node, attributes in whole.attributes.items()} if unfold else {}
+        self.single = {named[name] for name in unfold if name in named}.union(keep)
         self.constants = list(self._constant_groups())
         self.check_names([name for name in unfold if name not in named], "unfold")
-        self.unfolded = {self.scopes[node] for node in self.single} | {
+        self.unfolded = {whole.attributes[node]["scope"] for node in self.single} | {
             scope[: place + 1]
             for scope in self.all_scopes
             for place, name in enumerate(scope)
@@ -116,8 +125,9 @@ class _Folder:
 
     def check_names(self, patterns: Collection[str], option: str) -> None:
         """Refuses a pattern that matches nothing."""
+        scopes = {attributes["scope"] for attributes in self.whole.attributes.values()} if patterns else set()
+        names = dict.fromkeys(name for scope in sorted(scopes) for name in scope)
         for pattern in patterns:
-            names = dict.fromkeys(name for scope in sorted(self.all_scopes) for name in scope)
             if not any(_matches(name, pattern) for name in names):
                 known = ", ".join(list(names)[:12]) + (", …" if len(names) > 12 else "")
                 raise InputError(
@@ -210,7 +220,8 @@ class _Folder:
                 group_of[node] = place
                 added[place].add(node)
 
-        loose = [node for node in self.attributes if node not in group_of and not self.attributes[node]["is_output"]]
+        alone = self.single.union(node for node, attributes in self.attributes.items() if attributes["is_output"])
+        loose = [node for node in self.attributes if node not in group_of and node not in alone]
         for node in reversed(loose):
             attributes = self.attributes[node]
             if attributes["kind"] != "op":

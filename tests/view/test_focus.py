@@ -89,8 +89,8 @@ def test_derivatives_keep_the_name_of_the_whole_graphs_output() -> None:
 
 def test_a_large_part_is_drawn_in_groups() -> None:
     view = view_of(samples.network(20), focus="product15", side="before")
-    assert [(group.name, group.count) for group in view.groups] == [("h.0 … 14", 15), ("h.15", 1)]
-    assert names(view) == {"x"}
+    assert [(group.name, group.count) for group in view.groups] == [("h.0 … 14", 15)]
+    assert names(view) == {"x", "scaled15", "h.15.mlp.weight", "product15"}
 
 
 @pytest.mark.parametrize(
