@@ -268,7 +268,7 @@ class GradGraph(AttributedGraph):
             report: what `check()` found; puts a verdict on each edge and leaf, and on each node with a mismatch.
             findings: what `diagnose()` found; each is written on its node, or on the group that holds it.
             show: what is written on nodes and edges: any of "call", "value", "cotangent", "heat", "formula", "number",
-                "contribution", "verdict"; None for all but the contribution.
+                "gain", "contribution", "verdict"; None for all but the contribution.
             collapse: which calls of modules and functions are drawn as one shape. "auto": none in a graph of up to 40
                 nodes; in a larger one the finest level at which the picture stays that small, calls that are alike as
                 one ("12 ×"). A number: how many levels stay open. A module's path, a function's name, a pattern

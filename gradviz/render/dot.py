@@ -210,7 +210,8 @@ def _edge_label(edge: ViewEdge, theme: Theme, direction: Direction) -> str | Non
         first = f"{first} {_mark(edge.verdict, theme)}".strip()
     reason = f"cut: {edge.cut}" if edge.cut not in ("", "constant") else ""
     correction = f'<FONT COLOR="{theme.verdicts["mismatch"]}">{escaped(edge.correction)}</FONT>' if edge.correction else ""
-    lines = [first, correction, escaped(edge.contribution), _text(reason, theme, small=False) if reason else ""]
+    flow = f'<FONT COLOR="{theme.faint}">{escaped(edge.flow)}</FONT>' if edge.flow else ""
+    lines = [first, flow, correction, escaped(edge.contribution), _text(reason, theme, small=False) if reason else ""]
     ground = f'BGCOLOR="{theme.background}"'  # an arrow of another edge may pass behind
     rows = "".join(f"<TR><TD {ground}>{line}</TD></TR>" for line in lines if line)
     gap = f'CELLSPACING="{LABEL_GAPS[direction]}" CELLPADDING="0"'

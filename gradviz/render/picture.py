@@ -66,7 +66,9 @@ def mimebundle(view: View, *, text: str = "") -> dict[str, str]:
 
 def without_edge_labels(view: View) -> View:
     """The same view with bare arrows, and a note that says so. Verdicts stay, as colours and marks."""
-    edges = tuple(replace(edge, derivative="", formula="", number="", jacobian="", contribution="") for edge in view.edges)
+    edges = tuple(
+        replace(edge, derivative="", formula="", number="", jacobian="", flow="", contribution="") for edge in view.edges
+    )
     return replace(view, edges=edges, notes=(*view.notes, "edge labels left out: drawing them took too long"))
 
 

@@ -12,6 +12,7 @@
     choose     which nodes stay when a graph is too large for one picture
     gaps       what does not stay, as places that say so
     group_labels  what is written on a group
+    jacobian   what matters of a Jacobian between tensors
     labels     what is written on one node or edge
     verdicts   what a picture reads of a check report
     options    what can be chosen

@@ -16,6 +16,7 @@ from gradviz.view.drawn import Drawn, drawn_of, part_of
 from gradviz.view.focus import Side, Target
 from gradviz.view.gaps import gaps_in
 from gradviz.view.group_labels import gradient_lines, shapes_line, size_line, trouble_lines
+from gradviz.view.jacobian import flow_text, jacobian_kind
 from gradviz.view.labels import (
     Attributes,
     call_line,
@@ -333,10 +334,17 @@ class _Builder:
             formula="" if moved else formula,
             number=partial_number(partial) if with_number else "",
             jacobian=moved or (shapes if with_number and not formula else ""),
+            flow=self._flow(edge, data, partial, moved) if "gain" in self.show and shapes else "",
             contribution=cotangent_text(contribution, "contribution")
             if contribution is not None and "contribution" in self.show
             else "",
         )
+
+    def _flow(self, edge: ViewEdge, data: Attributes, partial: Any, moved: str) -> str:
+        """The kind of Jacobian, where the label does not say it already, its gain and its zeros."""
+        head = self._attributes(edge.edge[1])
+        kind = "" if moved else jacobian_kind(head, partial.in_shape, partial.out_shape)
+        return ", ".join(part for part in (kind, flow_text(data["contribution"], head["cotangent"])) if part)
 
 
 def _counted(nodes: Sequence[ViewNode], groups: Sequence[ViewGroup], edges: Sequence[ViewEdge]) -> str:

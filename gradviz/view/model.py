@@ -60,6 +60,8 @@ class ViewEdge:
         number: where tail and head have one element each, else "".
         jacobian: where head or tail has more than one element, how elements are moved, else the shapes of both, unless
             there is a formula.
+        flow: where head or tail has more than one element, the kind of Jacobian, how much larger what it adds to the tail's
+            cotangent is than the head's cotangent, and how much of that is zero.
         contribution: what the edge adds to its tail's cotangent; "" unless asked for.
         verdict: of the check, or None.
         correction: at a mismatch, autograd's number and the true one; "" otherwise.
@@ -75,6 +77,7 @@ class ViewEdge:
     formula: str = ""
     number: str = ""
     jacobian: str = ""
+    flow: str = ""
     contribution: str = ""
     correction: str = ""
     verdict: Verdict | None = None

@@ -9,7 +9,7 @@ from gradviz.view.focus import Side, Target
 from gradviz.view.model import Direction, ThemeName
 from gradviz.view.verdicts import Finding, Report
 
-Part = Literal["call", "value", "cotangent", "heat", "formula", "number", "contribution", "verdict"]
+Part = Literal["call", "value", "cotangent", "heat", "formula", "number", "gain", "contribution", "verdict"]
 Collapse = int | str | Sequence[str]
 
 

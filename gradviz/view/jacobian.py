@@ -1,0 +1,64 @@
+"""One edge between tensors -> what matters of its Jacobian, which is never made: its kind, its gain, its share of zeros."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradviz.moves import moved_as
+from gradviz.view.notation import number_text
+from gradviz.view.summary import is_opaque, norm
+
+LEAST_ZEROS = 0.005
+"""A smaller share of zeros is not worth a word."""
+_LINEAR = {
+    *("addmm", "addmv", "addbmm", "baddbmm", "addr", "bmm", "mm", "mv", "matmul", "linear", "dot", "vdot", "outer", "ger"),
+    *("convolution", "convolution_overrideable", "mkldnn_convolution", "_trilinear", "cumsum", "mean", "sum", "trace"),
+    *("avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "adaptive_avg_pool1d", "_fft_c2c", "_fft_r2c"),
+    *("upsample_nearest2d", "upsample_bilinear2d", "_fft_c2r"),
+}
+"""Functions that are linear in each tensor that they read, and neither elementwise nor mere movement."""
+
+
+def jacobian_kind(attributes: Mapping[str, Any], in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> str:
+    """In one word: how elements are moved, "elementwise" for a diagonal, "broadcast" for a diagonal spread out, "linear" for
+    a matrix that does not depend on the value it is taken at, "dense" for any other; "" where the function is not known.
+
+    Args:
+        attributes: of the edge's head.
+        in_shape, out_shape: of the edge's two ends.
+    """
+    op, call = attributes["op"], attributes["call"]
+    if moved := moved_as(op):
+        return moved
+    if op in _LINEAR:
+        return "linear"
+    if call is None:
+        return ""
+    if torch.Tag.pointwise in call.overload.tags:
+        return "elementwise" if in_shape == out_shape else "broadcast"
+    return "dense"
+
+
+def flow_text(contribution: Tensor | None, cotangents: Tensor | tuple[Tensor | None, ...] | None) -> str:
+    """What the edge lets through of the cotangent: the quotient of the norms, and how much of it is zero.
+
+    Args:
+        contribution: what the edge adds to its tail's cotangent.
+        cotangents: what came to its head, per output.
+
+    >>> flow_text(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 6.0])), flow_text(None, torch.ones(2))
+    ('gain 0.5, 50 % zeros', '')
+    """
+    known = [one for one in (cotangents if isinstance(cotangents, tuple) else (cotangents,)) if one is not None]
+    if contribution is None or not known or any(is_opaque(one) or not one.numel() for one in (contribution, *known)):
+        return ""
+    arriving = math.hypot(*map(norm, known))
+    words = [f"gain {number_text(norm(contribution) / arriving, 3)}"] if arriving else []
+    zeros = 1 - int(torch.count_nonzero(contribution)) / contribution.numel()
+    words += [f"{zeros:.0%} zeros".replace("%", " %")] if zeros >= LEAST_ZEROS else []
+    return ", ".join(words)

@@ -1,0 +1,67 @@
+"""What an edge between tensors says of its Jacobian: kind, gain, share of zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gradviz import trace
+from gradviz.view import ViewEdge
+
+
+def edge_from_x(function: Callable[[Tensor], Tensor], x: Tensor) -> ViewEdge:
+    graph = trace(lambda x: function(x).square().sum(), x.requires_grad_())
+    return next(edge for edge in graph.view().edges if edge.edge[0] == graph.leaves["x"])
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (torch.tanh, "elementwise"),
+        (lambda x: x + torch.ones(2, 4, 3), "broadcast"),
+        (lambda x: x @ torch.ones(3, 2), "linear"),
+        (lambda x: x.sum(0), "linear"),
+        (lambda x: nn.functional.conv1d(x[None], torch.ones(2, 4, 1))[0], ""),
+        (lambda x: torch.softmax(x, 1), "dense"),
+        (lambda x: x.cumprod(0), "dense"),
+    ],
+)
+def test_the_kind_of_a_jacobian_is_said_in_a_word(function: Callable[[Tensor], Tensor], kind: str) -> None:
+    edge = edge_from_x(function, torch.rand(4, 3) + 0.5)
+    assert edge.flow.startswith(f"{kind}, gain " if kind else "gain ")
+
+
+def test_the_gain_is_that_of_the_contribution_over_the_cotangent_and_zeros_are_counted() -> None:
+    x = torch.tensor([1.0, -2.0, 3.0, -4.0, 5.0])
+    edge = edge_from_x(torch.relu, x)
+    assert edge.flow == "elementwise, gain 1, 40 % zeros"
+    assert edge_from_x(lambda x: 3 * x, x).flow == "elementwise, gain 3"
+
+
+def test_elements_that_are_selected_leave_zeros_behind() -> None:
+    edge = edge_from_x(lambda x: x[1:2], torch.ones(8))
+    assert (edge.text, edge.flow) == ("∂a/∂x: selection", "gain 1, 88 % zeros")
+
+
+def test_the_gain_of_a_call_with_several_outputs_counts_all_their_cotangents() -> None:
+    def rejoined(x: Tensor) -> Tensor:
+        first, second = x.split(2)
+        return torch.cat([first, 2 * second])
+
+    assert edge_from_x(rejoined, torch.ones(4)).flow == "gain 1"
+
+
+def test_single_numbers_need_no_gain_and_it_can_be_left_out() -> None:
+    graph = trace("x*y", x=2.0, y=3.0, device="cpu")
+    assert {edge.flow for edge in graph.view().edges} == {""}
+    graph = trace(lambda x: torch.tanh(x).sum(), torch.ones(5, requires_grad=True))
+    assert all(edge.flow for edge in graph.view().edges)
+    assert not any(edge.flow for edge in graph.view(show=["formula"]).edges)
+
+
+def test_a_cotangent_of_zero_has_no_gain() -> None:
+    edge = edge_from_x(lambda x: torch.tanh(x) * 0, torch.ones(5))
+    assert edge.flow == "elementwise, 100 % zeros"
