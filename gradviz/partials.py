@@ -162,7 +162,10 @@ class LocalPartial:
                 f"edge {self.edge} maps shape {self.in_shape} to {self.out_shape}: not one number; use jacobian, vjp or jvp"
             )
         head = self._head_metadata()
-        return float(self._ask(torch.ones(self.out_shape, dtype=head.dtype, device=head.device)).item())
+        number = self._ask(torch.ones(self.out_shape, dtype=head.dtype, device=head.device)).item()
+        if isinstance(number, complex):
+            raise PartialError(f"the partial of edge {self.edge} is a complex number; use jacobian, vjp or jvp")
+        return float(number)
 
     @property
     def formula(self) -> sympy.Basic | None:

@@ -201,6 +201,13 @@ def test_cotangents_that_are_not_finite_are_shown_as_they_are() -> None:
     assert texts[-1] == "The gradients: ∂c/∂x = NaN, ∂c/∂y = 0"
 
 
+def test_a_complex_number_flows_as_a_product() -> None:
+    z = torch.tensor(1 + 2j, requires_grad=True)
+    graph = gradviz.trace(lambda z: (z * z.conj()).real, z)
+    assert graph.frames()[-1].text == "The gradients: ∂d/∂z = 2 + 4j"
+    assert not [edge.number for edge in graph.view().edges if edge.number.endswith("j")]
+
+
 def test_a_leaf_without_gradient_is_named_at_the_end() -> None:
     assert framed_graphs.cut().frames()[-1].text == "The gradients: ∂f/∂x = 9; no gradient reaches unused"
 

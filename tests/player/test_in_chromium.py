@@ -123,7 +123,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> dict[str, An
     page = framed_graphs.lecture().player().html
     (folder / "g.html").write_text(page.replace("</body>", f"<script>{driver}</script></body>"))
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
-    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--window-size=1280,800", "--virtual-time-budget=60000"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--window-size=640,900", "--virtual-time-budget=60000"]
     done = subprocess.run(
         [*command, "--dump-dom", (folder / "g.html").as_uri()], capture_output=True, text=True, timeout=100
     )

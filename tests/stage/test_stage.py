@@ -107,6 +107,16 @@ def test_nothing_overlaps(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_picture_stays_between_title_and_sentence(name: str) -> None:
+    stage, painting = stage_named(name), paintings(name)[-1]
+    top, bottom = stage.title.bottom, stage.caption.top
+    room = Box(left=stage.title.left, top=top, width=stage.title.width, height=bottom - top)
+    points = [point for arrow in painting.arrows for point in (arrow.curve[0], arrow.curve[-1], *arrow.tip)]
+    boxes = [shape.box for shape in painting.shapes] + [Box(left=x, top=y, width=0, height=0) for x, y in points]
+    assert [box for box in boxes if not holds(room, box)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_layout_never_moves(name: str) -> None:
     def places(painting: Painting) -> list[object]:
         shapes: list[object] = [(shape.id, shape.form, shape.box, shape.inset) for shape in painting.shapes]
