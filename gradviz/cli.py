@@ -143,10 +143,9 @@ def check_command(
 
 def draw(graph: GradGraph, report: CheckReport | None, path: Path, dpi: float | None, choices: dict[str, Any]) -> None:
     """Writes one picture and says so."""
-    from gradviz.render import DPI, render
-    from gradviz.view import view_of
+    from gradviz.render import DPI
 
-    render(view_of(graph, report=report, **choices), path, dpi=dpi or DPI)
+    graph.render(path, dpi=dpi or DPI, **choices | ({} if report is None else {"report": report}))
     click.echo(f"wrote {path}", err=True)
 
 

@@ -331,7 +331,7 @@ class GradGraph(AttributedGraph):
                 `theme` ("light" follows the reader's system) and `time_limit_s` can be chosen here.
             dpi: pixels per inch of a PNG.
             time_limit_s: seconds until drawing is given up. A picture that is not ready after most of them is tried
-                again without edge labels, and says so.
+                again without edge labels, then in groups that fit on a page, and says so.
             options: those of `view`.
 
         Returns:
@@ -342,6 +342,7 @@ class GradGraph(AttributedGraph):
             RenderError: the format is unknown, the time is over, or the file cannot be written.
         """
         from gradviz.render import FORMATS, format_name, render
+        from gradviz.view import PAGE_NODES
 
         if format_name(path, format, (*FORMATS, "html")) == "html":
             if others := sorted(set(options) - {"max_nodes", "theme"}):
@@ -355,7 +356,15 @@ class GradGraph(AttributedGraph):
             if path is not None:
                 page.save(path)
             return page.html.encode()
-        return render(self.view(**options), path, format=format, dpi=dpi, time_limit_s=time_limit_s)
+        on_a_page: ViewOptions = {**options, "collapse": "auto", "unfold": (), "max_nodes": PAGE_NODES}
+        return render(
+            self.view(**options),
+            path,
+            format=format,
+            dpi=dpi,
+            time_limit_s=time_limit_s,
+            smaller=lambda: self.view(**on_a_page),
+        )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """What a notebook shows: the picture, or a line that says why there is none."""

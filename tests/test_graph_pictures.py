@@ -13,6 +13,7 @@ from typing import get_type_hints
 
 import pytest
 import torch
+from torch import nn
 
 import gradviz
 from gradviz import GradGraph, trace
@@ -96,6 +97,14 @@ def test_the_signatures_agree_with_those_of_view_and_renderers() -> None:
 def test_a_choice_that_is_not_accepted_is_refused_by_name(choices: dict[str, object], message: str) -> None:
     with pytest.raises(GradvizError, match=message):
         product_plus_sine().render(**{"format": "svg"} | choices)  # type: ignore[arg-type]
+
+
+def test_a_picture_that_takes_too_long_is_drawn_in_groups_and_says_so() -> None:
+    blocks = nn.Sequential(*[nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3)) for _ in range(120)])
+    graph = trace(blocks, torch.ones(2, 3), loss=torch.sum)
+    picture = graph.render(format="svg", max_nodes=5000, collapse="none", time_limit_s=0.3).decode()
+    assert "120 × " in picture
+    assert "drawn smaller: drawing 1,082 nodes and" in picture
 
 
 def test_a_misspelt_option_is_refused() -> None:

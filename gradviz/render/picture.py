@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,9 @@ from gradviz.view import View
 DRAWN: Final[dict[str, DrawnFormat]] = {"svg": "svg", "png": "png", "pdf": "pdf"}
 FORMATS: Final = (*DRAWN, "dot", "gv")
 FIRST_SHARE: Final = 0.6
-"""The part of the time limit after which a picture is tried again without edge labels, which are what takes longest."""
+"""The part of the time after which a picture is tried again with less: without edge labels, which take longest; smaller."""
+SMALLER_S: Final = 2.0
+"""What the smaller picture may take at least, however little time is left."""
 
 
 def render(
@@ -29,10 +31,11 @@ def render(
     format: str | None = None,
     dpi: float = DPI,
     time_limit_s: float = TIME_LIMIT_S,
+    smaller: Callable[[], View] | None = None,
 ) -> bytes:
     """Draws a view, and writes it to `path` when one is given: the whole picture or nothing.
 
-    A picture that is not ready after most of the time limit is tried again without edge labels, and says so.
+    A picture that is not ready after most of the time limit is tried again without edge labels, then `smaller`, and says so.
 
     Args:
         view: what to draw.
@@ -40,6 +43,7 @@ def render(
         format: "svg", "png", "pdf" or "dot" (also "gv").
         dpi: pixels per inch of a PNG.
         time_limit_s: seconds until drawing is given up.
+        smaller: makes a view that is surely drawn in time.
 
     Returns:
         the bytes of the file.
@@ -48,7 +52,8 @@ def render(
         RenderError: the format is unknown, the time is over, or the file cannot be written.
     """
     name = format_name(path, format)
-    picture = dot_source(view).encode() if name not in DRAWN else _draw_in_time(view, DRAWN[name], dpi, time_limit_s)
+    drawn = DRAWN.get(name)
+    picture = dot_source(view).encode() if drawn is None else _draw_in_time(view, drawn, dpi, time_limit_s, smaller)
     if path is not None:
         write_file(Path(path), picture)
     return picture
@@ -106,24 +111,37 @@ def format_name(path: str | os.PathLike[str] | None, picture_format: str | None,
     return found
 
 
-def _draw_in_time(view: View, picture_format: DrawnFormat, dpi: float, time_limit_s: float) -> bytes:
-    begun = time.monotonic()
-    labelled = any(edge.text or edge.contribution for edge in view.edges)
-    try:
-        return _draw(view, picture_format, dpi, time_limit_s * FIRST_SHARE if labelled else time_limit_s)
-    except OutOfTimeError as late:
-        failure = late
-    if labelled:
-        rest_s = max(time_limit_s - (time.monotonic() - begun), 0.1 * time_limit_s)
+def _draw_in_time(
+    view: View, picture_format: DrawnFormat, dpi: float, time_limit_s: float, smaller: Callable[[], View] | None = None
+) -> bytes:
+    """The picture; each attempt gets most of the time that is left, the last one all of it."""
+    ends = time.monotonic() + time_limit_s
+    rest_s = time_limit_s
+    attempts: list[Callable[[], View]] = [lambda: view]
+    if any(edge.text or edge.contribution for edge in view.edges):
+        attempts.append(lambda: without_edge_labels(view))
+    if smaller is not None:
+        attempts.append(lambda: _said_to_be_smaller(view, smaller()))
+    for place, attempt in enumerate(attempts, 1):
         try:
-            return _draw(without_edge_labels(view), picture_format, dpi, rest_s)
+            return _draw(attempt(), picture_format, dpi, rest_s * FIRST_SHARE if place < len(attempts) else rest_s)
         except OutOfTimeError as late:
             failure = late
-    size = f"{len(view.nodes):,} nodes and {len(view.edges):,} edges"
+            least_s = SMALLER_S if smaller is not None and place == len(attempts) - 1 else 0.1 * time_limit_s
+            rest_s = max(ends - time.monotonic(), least_s)
     raise RenderError(
-        f"drawing {size} took more than the time limit of {time_limit_s:g} s; "
+        f"drawing {_size(view)} took more than the time limit of {time_limit_s:g} s; "
         "show fewer nodes (max_nodes), allow more time (time_limit_s), or write DOT text and draw it elsewhere"
     ) from failure
+
+
+def _said_to_be_smaller(view: View, smaller: View) -> View:
+    return replace(smaller, notes=(*smaller.notes, f"drawn smaller: drawing {_size(view)} took too long"))
+
+
+def _size(view: View) -> str:
+    groups = f" and {len(view.groups):,} groups" if view.groups else ""
+    return f"{len(view.nodes):,} nodes{groups} and {len(view.edges):,} edges"
 
 
 def _draw(view: View, picture_format: DrawnFormat, dpi: float, time_limit_s: float) -> bytes:

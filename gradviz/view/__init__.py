@@ -6,6 +6,7 @@
     fold       calls that only make a constant as that constant
     focus      the part of a graph around a node or a finding, or between two nodes
     wires      a graph as plain dictionaries
+    drawn      the smaller graph that is drawn
     groups     which nodes are drawn as one: calls of modules and functions, down to a level
     alike      calls of the same structure
     quotient   a graph with each group as one node
@@ -23,6 +24,7 @@ Renderers read a `View` and never the graph.
 """
 
 from gradviz.view.build import DEFAULT_PARTS, MAX_EDGE_LABELS, MAX_NODES, PARTS, view_of
+from gradviz.view.drawn import PAGE_NODES
 from gradviz.view.labels import node_call
 from gradviz.view.model import Direction, Gap, Role, ThemeName, Verdict, View, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import number_text
@@ -33,6 +35,7 @@ __all__ = [
     "DEFAULT_PARTS",
     "MAX_EDGE_LABELS",
     "MAX_NODES",
+    "PAGE_NODES",
     "PARTS",
     "Direction",
     "Gap",

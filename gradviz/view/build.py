@@ -16,7 +16,7 @@ from gradviz.view.drawn import Drawn, drawn_of, part_of
 from gradviz.view.focus import Side, Target
 from gradviz.view.gaps import gaps_in
 from gradviz.view.group_labels import gradient_lines, shapes_line, size_line, trouble_lines
-from gradviz.view.jacobian import flow_text, jacobian_kind
+from gradviz.view.jacobian import KEEPING, flow_text, jacobian_kind
 from gradviz.view.labels import (
     Attributes,
     call_line,
@@ -341,7 +341,9 @@ class _Builder:
         )
 
     def _flow(self, edge: ViewEdge, data: Attributes, partial: Any, moved: str) -> str:
-        """The kind of Jacobian, where the label does not say it already, its gain and its zeros."""
+        """The kind of Jacobian, where the label does not say it already, its gain and its zeros; "" where all is kept."""
+        if moved in KEEPING:
+            return ""
         head = self._attributes(edge.edge[1])
         kind = "" if moved else jacobian_kind(head, partial.in_shape, partial.out_shape)
         return ", ".join(part for part in (kind, flow_text(data["contribution"], head["cotangent"])) if part)

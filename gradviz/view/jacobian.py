@@ -15,6 +15,10 @@ from gradviz.view.summary import is_opaque, norm
 
 LEAST_ZEROS = 0.005
 """A smaller share of zeros is not worth a word."""
+COUNTED = 2**22
+"""In a contribution with more elements, as that to the embedding of a language model, zeros are not counted."""
+KEEPING = {"transpose", "reshape", "reordering"}
+"""Movements that keep every element, whose gain is 1."""
 _LINEAR = {
     *("addmm", "addmv", "addbmm", "baddbmm", "addr", "bmm", "mm", "mv", "matmul", "linear", "dot", "vdot", "outer", "ger"),
     *("convolution", "convolution_overrideable", "mkldnn_convolution", "_trilinear", "cumsum", "mean", "sum", "trace"),
@@ -59,6 +63,16 @@ def flow_text(contribution: Tensor | None, cotangents: Tensor | tuple[Tensor | N
         return ""
     arriving = math.hypot(*map(norm, known))
     words = [f"gain {number_text(norm(contribution) / arriving, 3)}"] if arriving else []
-    zeros = 1 - int(torch.count_nonzero(contribution)) / contribution.numel()
-    words += [f"{zeros:.0%} zeros".replace("%", " %")] if zeros >= LEAST_ZEROS else []
+    if contribution.numel() <= COUNTED:
+        zeros = 1 - int(torch.count_nonzero(contribution)) / contribution.numel()
+        words += [_zeros_text(zeros)] if zeros >= LEAST_ZEROS else []
     return ", ".join(words)
+
+
+def _zeros_text(share: float) -> str:
+    """A share in percent that says "100" of nothing but all.
+
+    >>> _zeros_text(0.516), _zeros_text(0.99997), _zeros_text(1)
+    ('52 % zeros', 'over 99 % zeros', 'all zeros')
+    """
+    return "all zeros" if share == 1 else "over 99 % zeros" if share > 0.99 else f"{100 * share:.0f} % zeros"
