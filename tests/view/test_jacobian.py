@@ -24,14 +24,19 @@ def edge_from_x(function: Callable[[Tensor], Tensor], x: Tensor) -> ViewEdge:
         (lambda x: x + torch.ones(2, 4, 3), "broadcast"),
         (lambda x: x @ torch.ones(3, 2), "linear"),
         (lambda x: x.sum(0), "linear"),
-        (lambda x: nn.functional.conv1d(x[None], torch.ones(2, 4, 1))[0], ""),
+        (lambda x: nn.functional.conv1d(x, torch.ones(2, 4, 1)), "linear"),
         (lambda x: torch.softmax(x, 1), "dense"),
         (lambda x: x.cumprod(0), "dense"),
     ],
 )
 def test_the_kind_of_a_jacobian_is_said_in_a_word(function: Callable[[Tensor], Tensor], kind: str) -> None:
     edge = edge_from_x(function, torch.rand(4, 3) + 0.5)
-    assert edge.flow.startswith(f"{kind}, gain " if kind else "gain ")
+    assert edge.flow.startswith(f"{kind}, gain ")
+
+
+def test_a_movement_that_keeps_every_element_has_a_word_and_no_gain() -> None:
+    edge = edge_from_x(lambda x: x.reshape(6, 2), torch.rand(4, 3))
+    assert (edge.text, edge.flow) == ("∂a/∂x: reshape", "")
 
 
 def test_the_gain_is_that_of_the_contribution_over_the_cotangent_and_zeros_are_counted() -> None:
