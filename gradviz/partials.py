@@ -54,6 +54,10 @@ class LocalPartial:
         edge: (tail, head, argument position).
         in_shape: shape of the producer's value.
         out_shape: shape of the consumer's value.
+        in_dtype, out_dtype: dtypes of the two.
+
+    Complex gradients are kept as torch keeps them, ∂L/∂x + i ∂L/∂y at x + iy, and `vjp` maps such to such. Of a holomorphic
+    function `jacobian` holds the conjugates of ∂s/∂z; of any other complex function no one matrix says all.
     """
 
     __slots__ = ("_head", "_output", "_slot", "edge")
@@ -78,6 +82,14 @@ class LocalPartial:
     @property
     def out_shape(self) -> tuple[int, ...]:
         return tuple(self._head_metadata().shape)
+
+    @property
+    def in_dtype(self) -> torch.dtype:
+        return self._tail_metadata().dtype  # type: ignore[no-any-return]
+
+    @property
+    def out_dtype(self) -> torch.dtype:
+        return self._head_metadata().dtype  # type: ignore[no-any-return]
 
     def vjp(self, cotangent: Tensor) -> Tensor:
         """The contribution to the producer's cotangent that `cotangent`, shaped like the consumer, makes.
@@ -218,6 +230,8 @@ class LocalPartial:
         # As the engine does: a node may answer before broadcasting is summed away, or in another dtype.
         tail = self._tail_metadata()
         shape = tuple(tail.shape)
+        if contribution.is_complex() and not tail.dtype.is_complex:
+            contribution = contribution.real
         return (contribution if contribution.shape == shape else contribution.sum_to_size(shape)).to(tail.dtype)
 
     def _ask_rows(self, cotangents: Tensor) -> Tensor:

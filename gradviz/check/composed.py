@@ -16,6 +16,7 @@ from torch import Tensor
 from gradviz.check.heads import head_under_check
 from gradviz.check.judge import Index
 from gradviz.check.kinks import with_tensors
+from gradviz.check.parts import parts_of
 from gradviz.graph import GradGraph
 from gradviz.opcall import OpCall
 from gradviz.symbolic import NoRule, Reference, compose, find_rule
@@ -62,11 +63,12 @@ def composed_graph(graph: GradGraph, names: list[str], moved: dict[int, Tensor])
     starting = graph.starting_cotangents()
     inputs = [flow.value(graph.leaves[name], 0) for name in names]
     outputs = [flow.value(node, place) for node, place in starting]
-    if any(tensor.is_complex() or tensor.layout is not torch.strided for tensor in (*inputs, *outputs)):
-        raise NoRule("the gradient of complex or sparse tensors is not composed")
+    if any(tensor.layout is not torch.strided for tensor in (*inputs, *outputs)):
+        raise NoRule("the gradient of sparse tensors is not composed")
+    started = {place: parts_of(cotangent) for place, cotangent in starting.items()}
     weights = {
         (slot, index): float(cotangent[index])
-        for slot, cotangent in enumerate(starting.values())
+        for slot, cotangent in enumerate(started.values())
         for index in np.ndindex(*cotangent.shape)
         if cotangent[index] != 0
     }
@@ -75,7 +77,7 @@ def composed_graph(graph: GradGraph, names: list[str], moved: dict[int, Tensor])
         if output is None:
             raise NoRule(f"output {slot} of the graph is not differentiable")
     for slot, index in () if moved else weights:
-        recorded, exact = float(outputs[slot][index]), truth.value(index, output=slot)
+        recorded, exact = float(parts_of(outputs[slot])[index]), truth.value(index, output=slot)
         if not abs(recorded - float(exact.value)) <= exact.bound and math.isfinite(recorded):
             raise NoRule("the composed expression does not give the output's value: some step is not what was recorded")
     return Composed(truth=truth, weights=weights, calls=len(flow.calls), coarse=sum(map(_coarse, flow.calls)))

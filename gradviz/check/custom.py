@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
-from gradviz.check.judge import CANCELLED, Comparison, Index, as_array
+from gradviz.check.judge import CANCELLED, Comparison, Index, as_array, moduli
 from gradviz.check.local import COLUMNS, DENSE_UP_TO, LONG_ROW, Plan
+from gradviz.check.parts import parts_of, parts_shape
 from gradviz.check.replay import Replay
 from gradviz.check.rows import columns_to_look_at, compare_row
 from gradviz.symbolic import NoRule, Reference, compose, unit_roundoff
@@ -116,7 +117,7 @@ def _compare_samples(head: HeadUnderCheck, groups: list[_Group], outputs: dict[i
     places = list(outputs)
     try:
         for number, place in enumerate(places):
-            shape = tuple(outputs[place].shape)
+            shape = parts_shape(outputs[place])
             for flat in plan.choose(plan.samples, math.prod(shape)):
                 index = tuple(int(item) for item in np.unravel_index(flat, shape))
                 _compare_row(head, groups, outputs, places, number, index, plan)
@@ -137,7 +138,7 @@ def _compare_row(
     plan: Plan,
 ) -> None:
     """One row of every group's Jacobian. A row on a kink is left to the comparison of all elements."""
-    basis = torch.zeros(tuple(outputs[places[number]].shape), dtype=torch.float64)
+    basis = torch.zeros(parts_shape(outputs[places[number]]), dtype=torch.float64)
     basis[index] = 1
     got = {group.position: group.vjp(places[number], basis) for group in groups}
     columns = {
@@ -180,14 +181,15 @@ def _compare_all(head: HeadUnderCheck, groups: list[_Group], outputs: dict[int, 
         for group in groups:
             if group not in ready:
                 group.comparison.doubt(f"autograd does not say which of its outputs output {place} is")
-        real = head.cotangent(place)
-        drawn = [plan.cotangent(value.shape, value.dtype) for _ in range(_RANDOM_COTANGENTS)]
-        for cotangent in drawn if real is None else [real, *drawn]:
+        shape, arrived = parts_shape(value), head.cotangent(place)
+        drawn = [plan.cotangent(shape, value.dtype) for _ in range(_RANDOM_COTANGENTS)]
+        for cotangent in drawn if arrived is None else [parts_of(arrived), *drawn]:
             _compare_vjps(replay, ready, place, value, cotangent, None)
-        small = [group for group in ready if value.numel() * math.prod(group.in_shape) <= DENSE_UP_TO]
-        if small and 1 < value.numel() <= _ROWS_UP_TO:
-            for index in np.ndindex(*value.shape):
-                basis = torch.zeros(value.shape, dtype=torch.float64)
+        numel = math.prod(shape)
+        small = [group for group in ready if numel * math.prod(group.in_shape) <= DENSE_UP_TO]
+        if small and 1 < numel <= _ROWS_UP_TO:
+            for index in np.ndindex(*shape):
+                basis = torch.zeros(shape, dtype=torch.float64)
                 basis[index] = 1
                 _compare_vjps(replay, small, place, value, basis, index)
     for group in groups:
@@ -221,6 +223,7 @@ def _compare_vjps(
             place=None if row is None else lambda column: (*row, *column),
             cotangent=as_array(cotangent),
             true_vjp=_true_vjp(replay, place, group.position),
+            modulus=moduli(got, group.comparison.dtype),
         )
 
 

@@ -1,5 +1,7 @@
 """Derivatives by central differences of the op itself in float64: beside sampled rows, and where there is no symbolic rule.
 
+Of complex tensors the real and the imaginary parts are moved, each on its own.
+
 Two step widths and Richardson's extrapolation give the derivative and an estimate of its error; where the estimate is not
 tight nothing is claimed.
 """
@@ -20,6 +22,7 @@ from torch._ops import OpOverload
 
 from gradviz.check.heads import EdgeUnderCheck
 from gradviz.check.judge import CANCELLED, Index, as_array
+from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.opcall import OpCall, op_name
 from gradviz.rerun import run_call, why_not_again
@@ -44,22 +47,6 @@ _CONVENTIONS = {
     "cudnn_ctc_loss": "torch's derivative of ctc_loss holds for normalized log-probabilities only",
     "max_unpool2d": "where indices repeat, max_unpool writes only one of the values, and does not say which",
     "max_unpool3d": "where indices repeat, max_unpool writes only one of the values, and does not say which",
-}
-_COMPLEX = "differences of complex numbers are not taken"
-_ALWAYS_COMPLEX = {
-    "_conj",
-    "_conj_copy",
-    "_conj_physical",
-    "_fft_c2c",
-    "_fft_c2r",
-    "_fft_r2c",
-    "complex",
-    "linalg_eig",
-    "polar",
-    "view_as_complex",
-    "view_as_complex_copy",
-    "view_as_real",
-    "view_as_real_copy",
 }
 _SPARSE = "differences of sparse and nested tensors are not taken"
 _ALWAYS_SPARSE = re.compile("sparse|nested|^values|^to_mkldnn")
@@ -103,8 +90,6 @@ def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: P
     partial, comparison = edge.partials[place], edge.comparison
     count = math.prod(partial.out_shape)
     tensors = [*(argument.tensor for argument in call.tensor_arguments()), *call.outputs]
-    if any(tensor is not None and tensor.is_complex() for tensor in tensors):
-        raise NoRule(_COMPLEX)
     if any(tensor is not None and tensor.layout is not torch.strided for tensor in tensors):
         raise NoRule(_SPARSE)
     refusal = why_no_differences(call.overload)
@@ -135,8 +120,6 @@ def why_no_differences(overload: OpOverload) -> str:
     op = op_name(overload)
     if op in _CONVENTIONS:
         return _CONVENTIONS[op]
-    if op in _ALWAYS_COMPLEX:
-        return _COMPLEX
     return _SPARSE if _ALWAYS_SPARSE.search(op) else why_not_again(overload)
 
 
@@ -147,9 +130,10 @@ def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan
         tangent = plan.cotangent(partial.in_shape, torch.float64)
         if _is_of_symmetric(call):
             start = list(call.tensor_arguments())[edge.position].tensor
-            if not torch.equal(start, start.mT):
+            if not torch.equal(start, start.mH):
                 raise NoRule(f"{call.op} is a function of symmetric matrices, and its argument is not symmetric")
-            tangent = tangent + tangent.mT
+            matrix = joined(tangent, start.dtype)
+            tangent = parts_of(matrix + matrix.mH)
         slope, error = _slopes(call, edge.position, place, tangent)
         _require_tight(slope, error, 0.0)
         weights = plan.cotangent(partial.out_shape, comparison.dtype)
@@ -187,16 +171,17 @@ def _is_of_symmetric(call: OpCall) -> bool:
 def _slopes(call: OpCall, position: int, place: int, tangent: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The derivative of one output along `tangent`, and an estimate of its error, elementwise; at the best step width."""
     tensors = [widened(argument.tensor).cpu() for argument in call.tensor_arguments()]
-    start = tensors[position]
+    dtype = tensors[position].dtype
+    start = parts_of(tensors[position])
     size = float(start.abs().max()) if start.numel() else 1.0
     scale = max(size if math.isfinite(size) else 1.0, 2.0**-20)
 
     def at(distance: float) -> Tensor:
-        tensors[position] = start + distance * tangent
+        tensors[position] = joined(start + distance * tangent, dtype)
         result = run_call(call, tensors, widen=True)[place]
         if result is None:
             raise NoRule(f"{call.overload} gives no output {place}")
-        return result
+        return parts_of(result)
 
     found = []
     with torch.no_grad():

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from gradviz.check.judge import Comparison, Index
+from gradviz.check.parts import Partial, of_parts, parts_shape
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.opcall import OpCall
-from gradviz.partials import LocalPartial
 from gradviz.symbolic import NoRule, Reference, reference
 
 
 @dataclass(slots=True, kw_only=True)
 class EdgeUnderCheck:
-    """One differentiable edge.
+    """One differentiable edge; shapes and indices are those of the parts where a side is complex (see `parts.py`).
 
     Attributes:
         use: what the edge carries.
@@ -30,7 +30,7 @@ class EdgeUnderCheck:
     """
 
     use: Use
-    partials: dict[int, LocalPartial]
+    partials: dict[int, Partial]
     comparison: Comparison
 
     @property
@@ -134,7 +134,7 @@ class HeadUnderCheck:
     def shape(self, place: int) -> tuple[int, ...]:
         value = self.outputs[place]
         if value is not None:
-            return tuple(value.shape)
+            return parts_shape(value)
         return self.edges[0].partials[place].out_shape
 
     def cotangent(self, place: int) -> Tensor | None:
@@ -156,7 +156,7 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
     for use in graph.arguments_of(node):
         if use.partial is None or (wanted is not None and use.edge not in wanted):
             continue
-        partials = {place: one for place, one in graph.partials_of(use.edge).items() if place in used}
+        partials = {place: of_parts(one) for place, one in graph.partials_of(use.edge).items() if place in used}
         dtype = graph.value(use.edge[0], use.output)
         comparison = Comparison(attributes["dtype"] if dtype is None else dtype.dtype)
         head.edges.append(EdgeUnderCheck(use=use, partials=partials, comparison=comparison))

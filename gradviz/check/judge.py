@@ -55,6 +55,14 @@ def as_array(tensor: Tensor) -> NDArray[np.float64]:
     return array
 
 
+def moduli(numbers: NDArray[np.float64], dtype: torch.dtype) -> NDArray[np.float64] | None:
+    """For each part of complex numbers the modulus of its number; None for numbers of a real dtype."""
+    if not dtype.is_complex:
+        return None
+    with np.errstate(all="ignore"):
+        return np.broadcast_to(np.hypot(numbers[..., :1], numbers[..., 1:]), numbers.shape)
+
+
 class Comparison:
     """What was compared so far, and the verdict that follows.
 
@@ -173,6 +181,7 @@ class Comparison:
         loose: float = 0.0,
         what: str = "torch",
         of: Quantity = "",
+        modulus: float = 0.0,
     ) -> None:
         """Compares one number.
 
@@ -184,6 +193,8 @@ class Comparison:
             loose: up to this far they may be by cancellation: then nothing is claimed.
             what: who gives the number, for a mismatch.
             of: what the number is an element of.
+            modulus: of the complex number that this is a part of: complex arithmetic is accurate by modulus, so that units
+                in the last place are counted there.
         """
         value = float(true)
         if got == value and math.isinf(got):
@@ -194,7 +205,7 @@ class Comparison:
             self._undefined(index, got, value, bound, of)
             return
         error = abs(float(true - got))
-        error_ulp = error / ulp(max(abs(value), abs(got)), self.dtype) if error else 0.0
+        error_ulp = error / ulp(max(abs(value), abs(got), modulus), self.dtype) if error else 0.0
         if error <= bound:
             self._keep(index, got, value, error_ulp, of)
         elif not math.isfinite(bound):
@@ -218,6 +229,7 @@ class Comparison:
         place: Callable[[Index], Index] | None = None,
         cotangent: NDArray[np.float64] | None = None,
         true_vjp: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
+        modulus: NDArray[np.float64] | None = None,
     ) -> None:
         """Compares arrays of one shape, as `element` does.
 
@@ -231,12 +243,14 @@ class Comparison:
             place: maps indices of the arrays to those that are reported.
             cotangent: what the numbers are the VJP of; None for partials. Evidence, as is the next.
             true_vjp: gives the true numbers for another cotangent.
+            modulus: as for `element`; None for real numbers.
         """
         with np.errstate(all="ignore"):
             error = np.abs(true - got).astype(np.float64)
         good = error <= bound
         if good.any():
-            size = np.where(good, np.maximum(np.abs(true).astype(np.float64), np.abs(got)), 1.0)
+            sizes = np.maximum(np.abs(true).astype(np.float64), np.abs(got))
+            size = np.where(good, sizes if modulus is None else np.maximum(sizes, modulus), 1.0)
             kind = torch.finfo(self.dtype)
             spacing = np.maximum(np.ldexp(kind.eps, np.frexp(size)[1] - 1), kind.tiny * kind.eps)
             errors = np.where(good, error / spacing, -1.0)
@@ -248,13 +262,15 @@ class Comparison:
             finite = np.asarray(true, dtype=np.float64)
             self._ratios.see(got, finite, bound)
             bounds = np.broadcast_to(bound, got.shape)
-            found = Evidence(got=got, true=finite, bound=bounds, cotangent=cotangent, true_vjp=true_vjp)
+            pairs = modulus is not None and got.shape[-1:] == (2,)
+            found = Evidence(got=got, true=finite, bound=bounds, cotangent=cotangent, true_vjp=true_vjp, pairs=pairs)
             if self.evidence is None or found.telling.sum() >= self.evidence.telling.sum():
                 self.evidence = found
             for where in _worst_first(error, bound, good):
                 cancelled = float(np.broadcast_to(loose, good.shape)[where])
                 numbers = (float(got[where]), true[where], float(bound[where]))
-                self.element(_placed(where, place), *numbers, loose=cancelled, what=what, of=of)
+                whole = 0.0 if modulus is None else float(modulus[where])
+                self.element(_placed(where, place), *numbers, loose=cancelled, what=what, of=of, modulus=whole)
 
     def _undefined(self, index: Index | None, got: float, true: float, bound: float, of: Quantity) -> None:
         beyond = abs(true) > torch.finfo(self.dtype).max or not math.isfinite(bound)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.judge import Comparison, Index
+from gradviz.check.parts import joined, parts_of
+from gradviz.check.replay import widened
 from gradviz.opcall import OpCall
 from gradviz.symbolic import NoRule, Reference, WideValues, reference
 
@@ -68,13 +70,13 @@ def is_between(got: float, sides: tuple[float, float]) -> bool:
 def _shifted(call: OpCall, position: int, sign: int, element: Index | None = None) -> Reference:
     """The truth about the call a little beside its input, at one element or at all of them."""
     tensors = [argument.tensor for argument in call.tensor_arguments()]
-    moved = tensors[position].detach().to(torch.float64).clone(memory_format=torch.contiguous_format)
+    moved = parts_of(widened(tensors[position])).clone(memory_format=torch.contiguous_format)
     step = sign * STEP * torch.clamp(moved.abs(), min=STEP)
     if element is None:
         moved += step
     else:
         moved[element] += step[element]
-    return reference(with_tensors(call, {position: moved}))
+    return reference(with_tensors(call, {position: joined(moved, tensors[position].dtype)}))
 
 
 def with_tensors(call: OpCall, replaced: dict[int, Tensor]) -> OpCall:

@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from gradviz.check.closed_formula import closed_form_text
 from gradviz.check.composed import composed_graph
 from gradviz.check.failures import FAILURES, failure_reason
-from gradviz.check.judge import Comparison, Index, as_array
+from gradviz.check.judge import Comparison, Index, as_array, moduli
 from gradviz.check.kinks import STEP, is_between
+from gradviz.check.parts import joined, parts_of
+from gradviz.check.replay import widened
 from gradviz.graph import GradGraph
 
 
@@ -35,9 +36,10 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
         row = composed.truth.vjp(composed.weights)
         for slot, name in enumerate(names):
             gradient = graph.nodes[graph.leaves[name]]["cotangent"]
-            shape = graph.nodes[graph.leaves[name]]["shape"]
             comparison = comparisons[name]
+            shape = _shape(graph, name)
             got = np.zeros(shape) if gradient is None else as_array(gradient)
+            sizes = moduli(got, comparison.dtype)
             for index in np.ndindex(*shape):
                 exact = row.partial(slot, index)
                 number = float(got[index])
@@ -47,7 +49,8 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
                     _judge_on_kink(graph, names, slot, index, number, row.kinks, comparison)
                 else:
                     bound = exact.bound + composed.coarse * abs(float(exact.value))
-                    comparison.element(index or None, number, exact.value, bound)
+                    whole = 0.0 if sizes is None else float(sizes[index])
+                    comparison.element(index or None, number, exact.value, bound, modulus=whole)
                     if row.kinks and math.isfinite(number):
                         comparison.on_kink(index or None, number, row.kinks)
             comparison.checked = comparison.total = got.size
@@ -55,11 +58,19 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
                 comparison.method = "symbolic"
                 comparison.note("nothing to check: it has no elements")
                 continue
+            if any(tensor["dtype"].is_complex for _, tensor in graph.nodes(data=True)):
+                continue  # the composed expression is one of real and imaginary parts
             formulas[name] = closed_form_text(composed, name, comparison.index or (0,) * len(shape))
     except FAILURES as error:
         for comparison in comparisons.values():
             comparison.doubt(failure_reason(error))
     return [LeafOutcome(node=graph.leaves[name], comparison=comparisons[name], formula=formulas[name]) for name in names]
+
+
+def _shape(graph: GradGraph, name: str) -> tuple[int, ...]:
+    """Of the leaf's parts where it is complex."""
+    attributes = graph.nodes[graph.leaves[name]]
+    return (*attributes["shape"], 2) if attributes["dtype"].is_complex else attributes["shape"]
 
 
 def _judge_on_kink(
@@ -69,9 +80,10 @@ def _judge_on_kink(
     node = graph.leaves[names[slot]]
     sides = []
     for sign in (-1, 1):
-        moved = graph.nodes[node]["value"].detach().to(torch.float64).clone()
+        value = graph.nodes[node]["value"]
+        moved = parts_of(widened(value)).clone()
         moved[index] += sign * STEP * max(abs(float(moved[index])), STEP)
-        composed = composed_graph(graph, names, {node: moved})
+        composed = composed_graph(graph, names, {node: joined(moved, value.dtype)})
         sides.append(float(composed.truth.vjp(composed.weights).partial(slot, index).value))
     low, high = min(sides), max(sides)
     if is_between(got, (low, high)):

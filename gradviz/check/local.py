@@ -48,9 +48,9 @@ class Plan:
     random: torch.Generator
 
     def cotangent(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Random numbers of size 1/2 to 1 and either sign, exact in `dtype`."""
+        """Random numbers of size 1/2 to 1 and either sign, exact in `dtype`, or in that of the parts of a complex one."""
         drawn = torch.rand(tuple(shape), generator=self.random, dtype=torch.float64)
-        return ((drawn * 0.5 + 0.5) * torch.where(drawn * 1024 % 1 < 0.5, -1.0, 1.0)).to(dtype)
+        return ((drawn * 0.5 + 0.5) * torch.where(drawn * 1024 % 1 < 0.5, -1.0, 1.0)).to(dtype.to_real())
 
     def choose(self, count: int, size: int) -> list[int]:
         """`count` different numbers below `size`, in order."""

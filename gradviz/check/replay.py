@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from gradviz.check.parts import joined, parts_of
 from gradviz.opcall import OpCall
 from gradviz.rerun import run_call
 from gradviz.symbolic import NoRule, unit_roundoff
@@ -74,7 +75,8 @@ class Replay:
         with torch.enable_grad():
             for position, snapshot in self._inputs.items():
                 start = widened(snapshot).cpu()
-                leaves[position] = (start if shift is None else start + shift[position]).clone().requires_grad_()
+                leaves[position] = (start if shift is None else start + joined(shift[position], start.dtype)).clone()
+                leaves[position].requires_grad_()
                 known[id(snapshot)] = self._moved(leaves[position], move)
             for call in self._calls:
                 arguments = [argument.tensor for argument in call.tensor_arguments()]
@@ -90,19 +92,19 @@ class Replay:
     def vjp(
         self, cotangents: Mapping[int, Tensor], *, move: float = 0.0, shift: Mapping[int, Tensor] | None = None
     ) -> dict[int, Tensor]:
-        """The VJP with respect to each input, for cotangents by place of output."""
+        """The VJP with respect to each input, for cotangents by place of output; of complex ones the parts, to parts."""
         leaves, outputs = self.run(move=move, shift=shift)
         pairs = [(outputs[place], cotangent) for place, cotangent in cotangents.items() if outputs[place].requires_grad]
         if not pairs:
-            return {position: torch.zeros_like(leaf) for position, leaf in leaves.items()}
+            return {position: parts_of(torch.zeros_like(leaf)) for position, leaf in leaves.items()}
         roots, weights = zip(*pairs, strict=True)
-        started = [widened(weight).cpu() for weight in weights]
+        started = [joined(widened(weight).cpu(), root.dtype) for root, weight in zip(roots, weights, strict=True)]
         try:
             found = torch.autograd.grad(roots, list(leaves.values()), started, allow_unused=True)
         except RuntimeError as error:
             raise NoRule(f"torch cannot differentiate what forward() ran: {str(error).splitlines()[0]}") from error
         return {
-            position: torch.zeros_like(leaf) if gradient is None else gradient.detach()
+            position: parts_of(torch.zeros_like(leaf) if gradient is None else gradient.detach())
             for (position, leaf), gradient in zip(leaves.items(), found, strict=True)
         }
 
@@ -136,15 +138,15 @@ class Replay:
         }
 
     def _step_beside(self, tensor: Tensor) -> Tensor:
-        start = widened(tensor).cpu().abs()
+        start = parts_of(widened(tensor).cpu()).abs()
         size = start.mean() if start.numel() else start.new_tensor(0.0)
         return _BESIDE * (start + size + _BESIDE) * self._noise(start).sign()
 
     def _moved(self, tensor: Tensor, move: float) -> Tensor:
         """The tensor with random relative errors in its value and in the cotangent that comes back to it."""
-        if not move or not tensor.dtype.is_floating_point:
+        if not move or not (tensor.dtype.is_floating_point or tensor.dtype.is_complex):
             return tensor
-        forward, backward = 1 + move * self._noise(tensor), 1 + move * self._noise(tensor)
+        forward, backward = 1 + move * self._error(tensor), 1 + move * self._error(tensor)
         moved = tensor * forward
         if moved.requires_grad:
             moved.register_hook(lambda cotangent: cotangent * backward)
@@ -152,3 +154,7 @@ class Replay:
 
     def _noise(self, tensor: Tensor) -> Tensor:
         return torch.rand(tensor.shape, generator=self._random, dtype=torch.float64) * 2 - 1
+
+    def _error(self, tensor: Tensor) -> Tensor:
+        """A relative error; of a complex number one in any direction."""
+        return torch.complex(self._noise(tensor), self._noise(tensor)) if tensor.is_complex() else self._noise(tensor)

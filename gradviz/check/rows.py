@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradviz.check.judge import Comparison, Index
+from gradviz.check.judge import Comparison, Index, moduli
 from gradviz.check.kinks import is_between
 from gradviz.symbolic import Row
 from gradviz.symbolic.arithmetic import to_wide
@@ -54,12 +54,14 @@ def compare_row(
         got = np.where(unrelated, 0.0, got)
     if row.kinks:
         true = _settled_on_kinks(comparison, got, true, bound, row.kinks, on_kink)
+    sizes = moduli(got, comparison.dtype)
     if columns is None:
-        comparison.elements(got, true, bound, loose=loose, what=what, place=lambda column: (*index, *column))
+        comparison.elements(got, true, bound, loose=loose, what=what, place=lambda column: (*index, *column), modulus=sizes)
         return
     places = tuple(np.array(columns, dtype=np.int64).reshape(len(columns), got.ndim).T)
     picked = (got[places], true[places], bound[places])
-    comparison.elements(*picked, loose=loose, what=what, place=lambda place: (*index, *columns[place[0]]))
+    whole = None if sizes is None else sizes[places]
+    comparison.elements(*picked, loose=loose, what=what, place=lambda place: (*index, *columns[place[0]]), modulus=whole)
 
 
 def columns_to_look_at(row: NDArray[np.float64], choose: Callable[[int, int], list[int]], count: int) -> list[Index]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 _NEAR = 1e-6
 _COARSE = 2.0**-7
+_CONJUGATE = np.array([1.0, -1.0])
 _ENOUGH = 3
 """From so many numbers on, a pattern among them is no accident."""
 _FACTORS = {2.0: "2", 3.0: "3", 4.0: "4", math.pi: "π", 2 * math.pi: "2π", math.sqrt(2): "√2", math.log(2): "log(2)"}
@@ -40,6 +41,7 @@ class Evidence:
         bound: how far apart they may be.
         cotangent: what they are the VJP of; None for partials.
         true_vjp: gives the true numbers for another cotangent.
+        pairs: whether the last dimension holds real and imaginary parts, of the cotangent too.
     """
 
     got: Array
@@ -47,6 +49,7 @@ class Evidence:
     bound: Array
     cotangent: Array | None = None
     true_vjp: Callable[[Array], Array] | None = None
+    pairs: bool = False
 
     def same(self, one: Array, other: Array) -> bool:
         """Whether the numbers agree, all of them, as well as these can."""
@@ -97,6 +100,7 @@ def _explanations(evidence: Evidence, tail: str, values: Mapping[str, Array]) ->
         yield _constant_factor(evidence)
     else:
         yield "a gradient where there is none"
+    yield _unconjugated(evidence)
     if evidence.got.size < _ENOUGH:
         return
     yield _transposed(evidence)
@@ -134,6 +138,19 @@ def _factor(ratio: float, evidence: Evidence) -> str:
         if math.isclose(ratio, count, rel_tol=_NEAR):
             return f"multiplied by {count}, a number of elements: a sum in place of a mean"
     return ""
+
+
+def _unconjugated(evidence: Evidence) -> str:
+    """Whether it is the conjugate of what is right, or grad · ∂s/∂z where grad · conj(∂s/∂z) belongs."""
+    if not evidence.pairs:
+        return ""
+    if evidence.same(evidence.got, evidence.true * _CONJUGATE):
+        return "missing conjugate: these are the conjugates of the right numbers"
+    cotangent, true_vjp = evidence.cotangent, evidence.true_vjp
+    if cotangent is None or true_vjp is None or cotangent.shape[-1:] != (2,):
+        return ""
+    unconjugated = true_vjp(cotangent * _CONJUGATE) * _CONJUGATE
+    return "missing conjugate: ∂s/∂z where conj(∂s/∂z) belongs" if evidence.same(evidence.got, unconjugated) else ""
 
 
 def _transposed(evidence: Evidence) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gradviz.check.heads import HeadUnderCheck
-from gradviz.check.judge import Comparison, as_array
+from gradviz.check.judge import Comparison, as_array, moduli
 from gradviz.check.local import ROWS_UP_TO, TOO_LONG, Plan
+from gradviz.check.parts import parts_of, parts_shape
 from gradviz.symbolic import NoRule, Reference, compose
 
 _ALL_UP_TO = 64
@@ -26,9 +26,7 @@ def check_value(head: HeadUnderCheck, comparison: Comparison, plan: Plan) -> Non
     try:
         truth, numbers = _truth(head, outputs)
         for place, value in outputs.items():
-            comparison.total += value.numel()
-            if value.dtype.is_complex:
-                raise NoRule("its value is complex")
+            comparison.total += parts_of(value).numel()
             if truth.outputs[numbers[place]] is None:
                 comparison.doubt(f"output {place} has no gradient: its value is not computed symbolically")
             elif truth.method == "pointwise" and value.numel() > ROWS_UP_TO:
@@ -60,12 +58,19 @@ def _truth(head: HeadUnderCheck, outputs: dict[int, Tensor]) -> tuple[Reference,
 
 
 def _compare_samples(truth: Reference, output: int, value: Tensor, comparison: Comparison, plan: Plan) -> None:
-    shape = tuple(value.shape)
+    shape = parts_shape(value)
     numel = math.prod(shape)
     flats = plan.choose(numel if numel <= _ALL_UP_TO else plan.samples, numel)
-    got = value.detach().to(device="cpu", dtype=torch.float64)
+    got = as_array(value)
+    sizes = moduli(got, value.dtype)
     for flat in flats:
         index = tuple(int(item) for item in np.unravel_index(flat, shape))
         exact = truth.value(index, output=output)
-        comparison.element(index or None, float(got[index]), exact.value, exact.bound)
+        comparison.element(
+            index or None,
+            float(got[index]),
+            exact.value,
+            exact.bound,
+            modulus=float(sizes[index]) if sizes is not None else 0.0,
+        )
     comparison.checked += len(flats)

@@ -47,6 +47,7 @@ from __future__ import annotations
 from gradviz.symbolic import (
     activation,
     binary,
+    complex_rules,
     factors,
     linear,
     loss,
@@ -110,6 +111,7 @@ __all__ = [
 _FAMILIES = (
     activation,
     binary,
+    complex_rules,
     factors,
     linear,
     loss,

@@ -57,7 +57,7 @@ def pow_scalar(self: Expr, exponent: Expr) -> Expr:
 
 
 def _root(x: Expr, exponent: Expr) -> Expr:
-    return x if 0 < exponent < 1 else sp.S.One
+    return x if exponent.is_real and 0 < exponent < 1 else sp.S.One
 
 
 @pointwise_rule(

@@ -87,6 +87,7 @@ def functional_form(overload: OpOverload) -> OpOverload:
 
 
 def working_dtype(tensors: list[Tensor | None]) -> torch.dtype:
-    """The coarsest floating dtype among the tensors: the one that rounding is bounded in."""
-    floating = [tensor.dtype for tensor in tensors if tensor is not None and tensor.dtype.is_floating_point]
+    """The coarsest floating dtype among the tensors, of complex ones that of their parts: rounding is bounded in it."""
+    present = [tensor.dtype for tensor in tensors if tensor is not None]
+    floating = [dtype.to_real() for dtype in present if dtype.is_floating_point or dtype.is_complex]
     return max(floating, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float64)

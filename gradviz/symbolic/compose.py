@@ -15,7 +15,7 @@ from torch import Tensor
 from gradviz.opcall import OpCall
 from gradviz.symbolic.binding import working_dtype
 from gradviz.symbolic.evaluate import Outputs, evaluate
-from gradviz.symbolic.reference import Reference
+from gradviz.symbolic.reference import Reference, real_outputs
 from gradviz.symbolic.registry import NoGradient, NoRule, find_rule, has_rule
 from gradviz.symbolic.tensor import Index, InputTensor, SymbolicTensor, from_torch, numbers
 
@@ -60,7 +60,7 @@ def compose(
     for call in calls:
         flow.follow(call)
     results: Outputs = tuple(flow.result(output) for output in outputs)
-    return Reference("composed", flow.inputs, results, working_dtype(flow.seen), None)
+    return Reference("composed", flow.inputs, real_outputs(results, outputs), working_dtype(flow.seen), None)
 
 
 class _Flow:
@@ -79,9 +79,7 @@ class _Flow:
         self._storages: set[int] = set()
         self._constants = {id(tensor) for tensor in constants}
         for place, (tensor, name) in enumerate(zip(inputs, names, strict=True)):
-            if tensor.dtype.is_complex:
-                raise NoRule(f"input {name} is complex")
-            if tensor.dtype.is_floating_point:
+            if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
                 picked = None if chosen is None else chosen.get(place, ())
                 self.inputs[place] = from_torch(tensor, position=place, name=name, chosen=picked)
                 self._known[id(tensor)] = self.inputs[place]
@@ -114,7 +112,7 @@ class _Flow:
     def result(self, output: Tensor) -> SymbolicTensor | None:
         """What stands for an output; constants too, so that their values can be checked."""
         known = self._known.get(id(output))
-        if known is None and output.dtype.is_floating_point:
+        if known is None and (output.dtype.is_floating_point or output.dtype.is_complex):
             return numbers(output)
         return known
 
@@ -126,7 +124,8 @@ class _Flow:
         return numbers(tensor)
 
     def _refuse_alias(self, tensor: Tensor, call: OpCall) -> None:
-        if id(tensor) not in self._constants and tensor.dtype.is_floating_point and _storage(tensor) in self._storages:
+        numeric = tensor.dtype.is_floating_point or tensor.dtype.is_complex
+        if id(tensor) not in self._constants and numeric and _storage(tensor) in self._storages:
             raise NoRule(f"an argument of {call.op} shares memory with an earlier value but is not it (changed via a view)")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sympy as sp
 from torch import Tensor
 
@@ -17,12 +18,13 @@ from gradviz.symbolic.function import RESULT, ScalarFunction
 from gradviz.symbolic.lowering import lowered
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import MovementRule, NoGradient, NoRule, PointwiseRule, TensorRule, find_rule, has_rule
-from gradviz.symbolic.rounding import exactly_held
-from gradviz.symbolic.scalar import Scalar
-from gradviz.symbolic.tensor import Index, SymbolicTensor, elementwise, numbers
+from gradviz.symbolic.rounding import exactly_held, unit_roundoff
+from gradviz.symbolic.scalar import Pair, Scalar
+from gradviz.symbolic.tensor import Index, SymbolicTensor, elementwise, exact_array, numbers
 
 Lookup = Callable[[Tensor, int], SymbolicTensor]
 Outputs = tuple[SymbolicTensor | None, ...]
+_ROUNDINGS = 2.0**14
 _FUNCTIONS: dict[tuple[Any, ...], ScalarFunction] = {}
 
 
@@ -39,7 +41,7 @@ class Pointwise:
     """
 
     function: ScalarFunction
-    operands: tuple[Tensor | float | int, ...]
+    operands: tuple[Tensor | int | float | complex, ...]
     positions: tuple[int | None, ...]
     output: int
     coarse: float
@@ -56,8 +58,21 @@ def evaluate(call: OpCall, lookup: Lookup) -> Outputs:
     Raises:
         NoRule: no rule, or the op has no gradient.
     """
-    if any(tensor is not None and tensor.dtype.is_complex for tensor in call.outputs):
-        raise NoRule(f"{call.overload} on complex tensors")
+    if not is_complex(call):
+        return _evaluated(call, lookup)
+    try:
+        return _believed(call, _evaluated(call, lookup))
+    except (TypeError, ValueError) as error:  # from what was written for real numbers
+        raise NoRule(f"the rule of {call.overload} does not hold for complex numbers") from error
+
+
+def is_complex(call: OpCall) -> bool:
+    """Whether a complex tensor goes in or comes out."""
+    arguments = (argument.tensor for argument in call.tensor_arguments())
+    return any(tensor is not None and tensor.dtype.is_complex for tensor in (*arguments, *call.outputs))
+
+
+def _evaluated(call: OpCall, lookup: Lookup) -> Outputs:
     if not has_rule(call.overload):
         return _lower(call, lookup)
     rule = find_rule(call.overload)
@@ -78,22 +93,48 @@ def evaluate(call: OpCall, lookup: Lookup) -> Outputs:
     return _run(rule, call, lookup)
 
 
+def _believed(call: OpCall, outputs: Outputs) -> Outputs:
+    """The outputs of a complex call; a rule may have been written for real numbers, and is then seen in the value."""
+    typed: list[SymbolicTensor | None] = []
+    for made, recorded in zip(outputs, call.outputs, strict=False):
+        if made is None or recorded is None:
+            typed.append(None)
+            continue
+        if not recorded.dtype.is_complex:
+            made = _real(made)
+        typed.append(made)
+        if recorded.device.type == "meta" or not recorded.numel():
+            continue
+        numbers = exact_array(recorded)
+        bound = _ROUNDINGS * unit_roundoff(recorded.dtype) * float(np.abs(numbers).max())
+        for index in {(0,) * numbers.ndim, tuple(size - 1 for size in numbers.shape)}:
+            got, true = complex(numbers[index]), complex(made[index].value)
+            if np.isfinite(got) and not abs(got - true) <= bound:
+                raise NoRule(f"the rule of {call.overload} does not give the recorded complex value")
+    return tuple(typed)
+
+
+def _real(tensor: SymbolicTensor) -> SymbolicTensor:
+    return SymbolicTensor(tensor.shape, lambda index: sc.real_part(tensor[index]))
+
+
 def specialize(rule: PointwiseRule, call: OpCall) -> Pointwise:
     """The scalar function of this call and its operands."""
     arguments = {argument.name: argument for argument in bind(call)}
     symbols: dict[str, Any] = {}
-    operands: list[Tensor | float | int] = []
+    operands: list[Tensor | int | float | complex] = []
     positions: list[int | None] = []
     structure: list[Any] = []
     for name in (*arguments, *rule.saved):
         argument = arguments.get(name)
         value: Any = argument.value if argument is not None else call.outputs[rule.saved[name]]
-        numeric = isinstance(value, (Tensor, int, float)) and not isinstance(value, bool)
+        numeric = isinstance(value, (Tensor, int, float, complex)) and not isinstance(value, bool)
         if numeric and name not in rule.exact:
-            symbols[name] = sp.Symbol(name, real=True)
+            real = not (value.dtype.is_complex if isinstance(value, Tensor) else isinstance(value, complex))
+            symbols[name] = sp.Symbol(name, real=True) if real else sp.Symbol(name)
             operands.append(value)
             positions.append(argument.positions[0] if argument is not None and argument.positions else None)
-            structure.append(...)
+            structure.append(... if real else complex)
         else:
             symbols[name] = exact_number(value) if numeric else value
             structure.append(value)
@@ -111,8 +152,10 @@ def specialize(rule: PointwiseRule, call: OpCall) -> Pointwise:
     )
 
 
-def exact_number(value: float | int) -> sp.Expr:
+def exact_number(value: int | float | complex) -> sp.Expr:
     """The number that torch was given, without rounding."""
+    if isinstance(value, complex):
+        return exact_number(value.real) + sp.I * exact_number(value.imag)
     return sp.Integer(value) if float(value).is_integer() else sp.Rational(value)
 
 
@@ -134,11 +177,18 @@ def _build(rule: PointwiseRule, values: dict[str, Any], keyword_only: dict[str, 
     )
 
 
-def _plain(operand: Tensor | float | int) -> SymbolicTensor:
+def _plain(operand: Tensor | int | float | complex) -> SymbolicTensor:
     if isinstance(operand, Tensor):
         return numbers(operand)
-    element = Scalar(EXACT.number(operand), 0.0 if exactly_held(float(operand)) else abs(float(operand)))
+    element = _rounded(operand)
     return SymbolicTensor((), lambda index: element)
+
+
+def _rounded(number: int | float | complex) -> Scalar:
+    """A Python number, which torch may round to the dtype that it computes in."""
+    if isinstance(number, complex):
+        return Pair(_rounded(number.real), _rounded(number.imag))
+    return Scalar(EXACT.number(number), 0.0 if exactly_held(float(number)) else abs(float(number)))
 
 
 def _move(rule: MovementRule, call: OpCall, lookup: Lookup) -> Outputs:
@@ -154,12 +204,12 @@ def _move(rule: MovementRule, call: OpCall, lookup: Lookup) -> Outputs:
     def output(place: int, shape: Index) -> SymbolicTensor:
         def pull(index: Index) -> Scalar:
             source = movement.source(place, index)
-            return sc.number(source) if isinstance(source, float) else tensors[source[0]][source[1]]
+            return tensors[source[0]][source[1]] if isinstance(source, tuple) else sc.number(source)
 
         return SymbolicTensor(shape, pull)
 
     return tuple(
-        output(place, tuple(tensor.shape)) if tensor is not None and tensor.dtype.is_floating_point else None
+        output(place, tuple(tensor.shape)) if tensor is not None and _is_inexact(tensor) else None
         for place, tensor in enumerate(call.outputs)
     )
 
@@ -167,11 +217,7 @@ def _move(rule: MovementRule, call: OpCall, lookup: Lookup) -> Outputs:
 def _lower(call: OpCall, lookup: Lookup) -> Outputs:
     """By torch's own decomposition into calls that have rules."""
     found = lowered(call)
-    known = {
-        id(tensor): lookup(tensor, position)
-        for position, tensor in found.arguments.items()
-        if tensor.dtype.is_floating_point
-    }
+    known = {id(tensor): lookup(tensor, position) for position, tensor in found.arguments.items() if _is_inexact(tensor)}
     for inner in found.calls:
         results = evaluate(inner, lambda tensor, position: known[id(tensor)] if id(tensor) in known else numbers(tensor))
         for made, result in zip(inner.outputs, results, strict=False):
@@ -184,6 +230,10 @@ def _run(rule: TensorRule, call: OpCall, lookup: Lookup) -> Outputs:
     extra = {"outputs": call.outputs} if rule.needs_outputs else {}
     results = call_with(rule.function, bind(call), lambda argument, tensor, position: lookup(tensor, position), **extra)
     return results if isinstance(results, tuple) else (results,)
+
+
+def _is_inexact(tensor: Tensor) -> bool:
+    return tensor.dtype.is_floating_point or tensor.dtype.is_complex
 
 
 def _items(value: Any) -> tuple[Any, ...]:

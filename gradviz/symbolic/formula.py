@@ -21,7 +21,7 @@ from torch._ops import OpOverload
 
 from gradviz.opcall import OpCall
 from gradviz.symbolic.binding import bind, functional_form
-from gradviz.symbolic.evaluate import specialize
+from gradviz.symbolic.evaluate import is_complex, specialize
 from gradviz.symbolic.function import RESULT
 from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule
 from gradviz.symbolic.tensor import normalized_dims
@@ -62,22 +62,27 @@ def local_formula(call: OpCall, position: int, names: Sequence[str], output_name
         rule = find_rule(call.overload)
     except NoRule:
         return None
-    if not any(a.position == position and a.tensor.is_floating_point() for a in call.tensor_arguments()):
+    wanted = next((argument.tensor for argument in call.tensor_arguments() if argument.position == position), None)
+    if wanted is None or not (wanted.is_floating_point() or wanted.is_complex()):
         return None
     if isinstance(rule, MovementRule):
-        return sp.S.One
+        return sp.S.One if all(made is None or made.is_complex() == wanted.is_complex() for made in call.outputs) else None
     if isinstance(rule, PointwiseRule):
         return _pointwise_formula(rule, call, position, names, output_name)
+    if is_complex(call):
+        return None
     write = _FORMULAS.get(functional_form(call.overload))
     return None if write is None else write(Written(call, position, names, output_name))
 
 
-def shown_number(value: float | int) -> Expr:
+def shown_number(value: int | float | complex) -> Expr:
     """A number as people write it: 2, 1/2, π/2, e, 0.1.
 
     >>> shown_number(math.pi / 2), shown_number(0.5), shown_number(3.0)
     (pi/2, 1/2, 3)
     """
+    if isinstance(value, complex):
+        return shown_number(value.real) + sp.I * shown_number(value.imag)
     if not math.isfinite(value):
         return sp.nan if math.isnan(value) else sp.oo if value > 0 else -sp.oo
     short = Fraction(value).limit_denominator(16)
@@ -98,6 +103,8 @@ def _pointwise_formula(
     if position not in pointwise.positions:
         return None
     function = pointwise.function
+    if is_complex(call) and function.expression.has(sp.Abs):  # not analytic: one partial does not tell its derivative
+        return None
     replaced: dict[Expr, Expr] = {RESULT: sp.Symbol(output_name)}
     for parameter, operand, place in zip(function.parameters, pointwise.operands, pointwise.positions, strict=True):
         if place is not None:

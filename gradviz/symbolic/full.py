@@ -150,6 +150,7 @@ def _bounded(pointwise: Pointwise, arrays: list[Any]) -> list[tuple[Any, Any]]:
         if isinstance(operand, Tensor):
             pairs.append((array.astype(np.float64), np.float64(0)))
         else:
+            assert not isinstance(operand, complex), "complex calls are looked at element by element"
             value = np.float64(operand)
             pairs.append((value, np.float64(0 if exactly_held(float(value)) else abs(value))))
     return pairs

@@ -17,6 +17,7 @@ import numpy as np
 import sympy as sp
 
 from gradviz.symbolic.arithmetic import EXACT, WIDE
+from gradviz.symbolic.complex_arithmetic import COMPLEX, ComplexNumber, size_of
 from gradviz.symbolic.rounding import ROUNDING
 from gradviz.symbolic.tape import Arithmetic, Tape
 from gradviz.symbolic.tracked import TRACKED, TrackedNumber
@@ -112,6 +113,31 @@ class ScalarFunction:
             value, error = self._tape("kink", kink).run(TRACKED, arguments)
             if value == 0 or abs(float(value)) <= 2 * unit * error:
                 found.append(kink)
+        return found
+
+    def complex_value(self, arguments: Sequence[ComplexNumber]) -> ComplexNumber:
+        """(value to 50 digits, radius of its error in units of u) at complex arguments that are such pairs themselves."""
+        with np.errstate(all="ignore"):
+            result: ComplexNumber = self._value_tape.run(COMPLEX, arguments)
+        return result
+
+    def complex_partial(self, place: int, arguments: Sequence[ComplexNumber], result: ComplexNumber) -> ComplexNumber:
+        """(complex partial to 50 digits, radius of its error): as `tracked_partial`, at complex arguments."""
+        with np.errstate(all="ignore"):
+            shown: ComplexNumber = self._tape("shown", place).run(COMPLEX, [*arguments, result])
+            if place not in self.written:
+                return shown
+            exact = [(value, 0.0) for value, _ in arguments]
+            return self._tape("partial", place).run(COMPLEX, exact)[0], shown[1]
+
+    def complex_kinks_at(self, arguments: Sequence[ComplexNumber], unit: float) -> list[str]:
+        """The names of the kinks that complex arguments lie on, within the rounding that they carry."""
+        found = []
+        with np.errstate(all="ignore"):
+            for kink in self.kinks:
+                value, error = self._tape("kink", kink).run(COMPLEX, arguments)
+                if value == 0 or size_of(value) <= 2 * unit * error:
+                    found.append(kink)
         return found
 
     def exact_value(self, arguments: Sequence[Any]) -> Any:

@@ -18,9 +18,10 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from gradviz.symbolic.arithmetic import EXACT, MP
+from gradviz.symbolic.element import Local, Operation, Pair, Scalar, Symbol
 from gradviz.symbolic.matrix import batched, elements, part, split
 from gradviz.symbolic.registry import NoRule
-from gradviz.symbolic.scalar import Local, Operation, Scalar, Symbol
+from gradviz.symbolic.scalar import imaginary_part, real_part
 from gradviz.symbolic.sweep import partials_of
 from gradviz.symbolic.tensor import Index, SymbolicTensor
 
@@ -51,7 +52,7 @@ class _Implied(Operation):
         raise NoRule("an element of a matrix inverse or factor is not written out as an expression")
 
 
-def implied(equations: Equations, inputs: Sequence[Scalar], start: Sequence[float]) -> list[Scalar]:
+def implied(equations: Equations, inputs: Sequence[Scalar], start: Sequence[complex]) -> list[Scalar]:
     """The unknowns that solve the equations near `start`, as functions of the inputs.
 
     Raises:
@@ -63,6 +64,30 @@ def implied(equations: Equations, inputs: Sequence[Scalar], start: Sequence[floa
     >>> print(MP.nstr(root.value, 20), MP.nstr(partials_of([(root, MP.one)])[two][0], 20))
     1.4142135623730950488 0.3535533905932737622
     """
+    if Pair in map(type, inputs) or complex in map(type, start):
+        return _implied_complex(equations, inputs, start)
+    return _implied_real(equations, inputs, [float(number.real) for number in start])
+
+
+def _implied_complex(equations: Equations, inputs: Sequence[Scalar], start: Sequence[complex]) -> list[Scalar]:
+    """The same in real and imaginary parts: two unknowns for one, and two equations."""
+
+    def in_parts(unknowns: Sequence[Scalar], given: Sequence[Scalar]) -> list[Scalar]:
+        return _parts(equations(_pairs(unknowns), _pairs(given)))
+
+    begin = [part for number in start for part in (complex(number).real, complex(number).imag)]
+    return list(_pairs(_implied_real(in_parts, _parts(inputs), begin)))
+
+
+def _parts(scalars: Sequence[Scalar]) -> list[Scalar]:
+    return [part for scalar in scalars for part in (real_part(scalar), imaginary_part(scalar))]
+
+
+def _pairs(parts: Sequence[Scalar]) -> list[Scalar]:
+    return [Pair(real, imaginary) for real, imaginary in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def _implied_real(equations: Equations, inputs: Sequence[Scalar], start: Sequence[float]) -> list[Scalar]:
     if len(start) * len(inputs) > MAX_IMPLIED:
         raise NoRule(f"a system of {len(start)} unknowns and {len(inputs)} inputs, more than are solved to 50 digits")
     values = _solved(equations, [Scalar(item.value, 0.0) for item in inputs], start)

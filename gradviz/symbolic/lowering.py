@@ -70,7 +70,7 @@ def lowered(call: OpCall) -> Lowered:
     if len(results) < len(call.outputs):
         raise NoRule(f"no symbolic rule for {call.overload}: its decomposition has {len(results)} results")
     for made, recorded in zip(results, call.outputs, strict=False):
-        if made is not None and recorded is not None and recorded.dtype.is_floating_point:
+        if made is not None and recorded is not None and (recorded.dtype.is_floating_point or recorded.is_complex()):
             _check_same(call, made, recorded)
     return Lowered(arguments=arguments, calls=tuple(listener.calls), results=tuple(results[: len(call.outputs)]))
 
@@ -99,7 +99,7 @@ class _Listener(TorchDispatchMode):
     def __init__(self, arguments: dict[int, Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[OpCall] = []
-        self._depending = {id(tensor) for tensor in arguments.values() if tensor.is_floating_point()}
+        self._depending = {id(tensor) for tensor in arguments.values() if tensor.is_floating_point() or tensor.is_complex()}
         self._kept: list[Any] = []
         self._entered: list[OpOverload] = []
 
@@ -166,7 +166,8 @@ def _check_same(call: OpCall, made: Tensor, recorded: Tensor) -> None:
         raise NoRule(f"no symbolic rule for {call.overload}: its decomposition gives another shape")
     if made.device.type == "meta" or not made.numel():
         return
-    left, right = made.to(torch.float64), recorded.to(torch.float64)
+    wide = torch.complex128 if made.is_complex() or recorded.is_complex() else torch.float64
+    left, right = made.to(wide), recorded.to(wide)
     finite = torch.isfinite(right)
     size = float(right[finite].abs().max()) if bool(finite.any()) else 0.0
     unit = max(unit_roundoff(made.dtype), unit_roundoff(recorded.dtype))

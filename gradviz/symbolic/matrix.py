@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,9 @@ def part(x: SymbolicTensor, outer: Index, ndim: int = 2) -> SymbolicTensor:
     return x.reindexed(x.shape[x.ndim - ndim :], lambda index: (*here, *index))
 
 
-def numbers_of(tensor: Tensor, outer: Index) -> NDArray[np.float64]:
-    """The recorded slice at `outer`, as float64."""
-    return np.asarray(exact_array(tensor)[outer], dtype=np.float64)
+def numbers_of(tensor: Tensor, outer: Index) -> NDArray[Any]:
+    """The recorded slice at `outer`, as float64 or complex128."""
+    return np.asarray(exact_array(tensor)[outer], dtype=np.complex128 if tensor.is_complex() else np.float64)
 
 
 def batched(

@@ -38,7 +38,7 @@ class Movement:
         self._overload = functional_form(call.overload)
         self.moved: dict[int, int] = {}
         self.shapes: dict[int, tuple[int, ...]] = {}
-        self.fill: float = 0.0
+        self.fill: complex = 0.0
         first = 0
         for argument in self._arguments:
             if argument.name in rule.moved:
@@ -47,11 +47,11 @@ class Movement:
                     self.shapes[position] = tuple(tensor.shape)
                     first += tensor.numel()
             elif argument.name == rule.fill and argument.value is not None:
-                self.fill = float(argument.value)
+                self.fill = argument.value if isinstance(argument.value, complex) else float(argument.value)
         self._codes: dict[int, NDArray[np.int64]] = {}
         self._views: list[Tensor] | None = None
 
-    def source(self, output: int, index: Index) -> tuple[int, Index] | float:
+    def source(self, output: int, index: Index) -> tuple[int, Index] | complex:
         """(position, index) of the element that lies at `index` of this output, or the number that fills it."""
         if self._rule.row_major:
             ((position, _),) = self.moved.items()
@@ -61,7 +61,7 @@ class Movement:
             ((position, _),) = self.moved.items()
             row = int(self._argument("indices")[index[:-1]])
             if row == self._padding:
-                return float(self._argument("weight")[row, index[-1]])
+                return self._argument("weight")[row, index[-1]].item()  # type: ignore[no-any-return]
             return position, (row, index[-1])
         if self._is_view:
             view = self._view(output)

@@ -31,6 +31,8 @@ def absolute(self: Expr) -> Expr:
 
 @pointwise_rule(aten.sgn.default, kinks={"sign at 0": lambda self: self})
 def sgn(self: Expr) -> Expr:
+    if not self.is_real:
+        return sp.Piecewise((self / sp.Abs(self), sp.Ne(self, 0)), (0, True))
     return sp.Piecewise((1, self > 0), (-1, self < 0), (0, True))
 
 

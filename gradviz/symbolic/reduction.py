@@ -91,10 +91,10 @@ def variance(
     count = x.count(dims)
     centre = x.mean(dims, keepdim=True).as_numbers() if shift is None else shift
     deviation = x - centre
-    squares = deviation.square().sum(dims, keepdim=keepdim)
+    squares = deviation.squared_modulus().sum(dims, keepdim=keepdim)
     total = deviation.sum(dims, keepdim=keepdim)
     divisor = count - correction
-    return (squares - total.square() / count) / (divisor if divisor > 0 else 0)
+    return (squares - total.squared_modulus() / count) / (divisor if divisor > 0 else 0)
 
 
 @symbolic_rule(aten.var.correction)
@@ -137,17 +137,18 @@ def _root(exponent: float) -> ScalarFunction:
 
 
 def norm(x: SymbolicTensor, p: float, dims: Dims, *, keepdim: bool) -> SymbolicTensor:
-    """The p-norm over `dims`, p from -inf to inf, as `torch.linalg.vector_norm` defines it."""
+    """The p-norm over `dims`, p from -inf to inf, as `torch.linalg.vector_norm` defines it, of complex numbers too."""
+    if p == 2:
+        return x.squared_modulus().sum(dims, keepdim=keepdim).sqrt()
+    numbers = SymbolicTensor(x.shape, lambda index: sc.modulus(x[index]))
     if math.isinf(p):
-        sizes = x.map(_absolute_power(1.0))
+        sizes = numbers.map(_absolute_power(1.0))
         reduce = sizes.amax if p > 0 else sizes.amin
         return reduce(dims, keepdim=keepdim, name="norm")
-    if p == 2:
-        return x.square().sum(dims, keepdim=keepdim).sqrt()
     if p == 0:
         nonzero = ScalarFunction("x != 0", *_nonzero())
-        return x.map(nonzero).sum(dims, keepdim=keepdim)
-    powers = x.map(_absolute_power(p)).sum(dims, keepdim=keepdim)
+        return numbers.map(nonzero).sum(dims, keepdim=keepdim)
+    powers = numbers.map(_absolute_power(p)).sum(dims, keepdim=keepdim)
     return powers if p == 1 else powers.map(_root(p))
 
 

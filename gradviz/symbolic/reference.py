@@ -19,14 +19,14 @@ from gradviz.errors import CheckError
 from gradviz.opcall import OpCall
 from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.binding import working_dtype
-from gradviz.symbolic.evaluate import Outputs, evaluate, specialize
+from gradviz.symbolic.evaluate import Outputs, evaluate, is_complex, specialize
 from gradviz.symbolic.full import WideValues, movement_vjp, pointwise_partial, pointwise_value, pointwise_vjp
 from gradviz.symbolic.method import method_of
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule, has_rule
 from gradviz.symbolic.rounding import SAFETY, smallest, unit_roundoff
 from gradviz.symbolic.sweep import in_order, kinks_of, partials_of
-from gradviz.symbolic.tensor import Index, InputTensor, SymbolicTensor, from_torch, numbers
+from gradviz.symbolic.tensor import Index, InputTensor, SymbolicTensor, from_torch, numbers, of_parts
 
 
 class Exact(NamedTuple):
@@ -63,6 +63,9 @@ class Row:
 
 class Reference:
     """What is true of one recorded call, or of several composed.
+
+    Complex arguments and outputs count as real tensors with a last dimension of two, the real and the imaginary part: the
+    convention in which autograd keeps complex gradients makes them just that (see `analytic.py`).
 
     Attributes:
         method: "pointwise", "movement", "tensor", "lowered" or "composed".
@@ -185,9 +188,7 @@ def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = 
     rule = find_rule(call.overload) if has_rule(call.overload) else None
     inputs: dict[int, InputTensor] = {}
     for argument in call.tensor_arguments():
-        if argument.tensor.dtype.is_complex:
-            raise NoRule(f"{call.overload} on complex tensors")
-        if argument.tensor.dtype.is_floating_point:
+        if argument.tensor.dtype.is_floating_point or argument.tensor.dtype.is_complex:
             name = argument.name.replace("[", "").replace("]", "")
             picked = None if chosen is None else chosen.get(argument.position, ())
             inputs[argument.position] = from_torch(argument.tensor, position=argument.position, name=name, chosen=picked)
@@ -195,7 +196,16 @@ def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = 
     tensors = [argument.tensor for argument in call.tensor_arguments()]
     coarse = (rule.coarse, rule.coarse_value) if isinstance(rule, PointwiseRule) else (0.0, 0.0)
     dtype = working_dtype([*tensors, *call.outputs])
-    return Reference(method_of(call.overload), inputs, outputs, dtype, call, *coarse)
+    method = "tensor" if is_complex(call) else method_of(call.overload)  # elements of complex calls are looked at one by one
+    return Reference(method, inputs, real_outputs(outputs, call.outputs), dtype, call, *coarse)
+
+
+def real_outputs(outputs: Outputs, recorded: Sequence[Tensor | None]) -> Outputs:
+    """The outputs, complex ones as real tensors with a last dimension of two."""
+    return tuple(
+        of_parts(made) if made is not None and value is not None and value.dtype.is_complex else made
+        for made, value in zip(outputs, recorded, strict=False)
+    )
 
 
 def _present(outputs: Outputs) -> list[int]:

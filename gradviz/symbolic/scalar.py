@@ -1,204 +1,54 @@
-"""One element of a symbolic tensor: a number known to 50 digits that remembers how it depends on which input symbols.
+"""How elements of symbolic tensors (see `element.py`) are computed with: sums, products, functions, extremes.
 
-An element without symbols is only a number and a rounding error: 50,000 of them sum in milliseconds. An element that
-depends on symbols keeps its operation and operands, so that one backward sweep gives its partial derivatives with
-respect to all its symbols at once, each elementary derivative being sympy's, and another its sympy expression:
-`sweep.py`. Symbols have values too: they decide which branch a piecewise function takes and which element is the maximum.
+Where a complex element takes part, the result is a pair whose parts are sums and products of parts; functions of complex
+elements are `analytic.py`'s.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
-import sympy as sp
-
+from gradviz.symbolic.analytic import apply_to_pairs, modulus
 from gradviz.symbolic.arithmetic import EXACT, MP
+from gradviz.symbolic.element import Applied, Dot, Pair, Product, Scalar, Selected, Sum, Symbol, times
 from gradviz.symbolic.function import ScalarFunction
+from gradviz.symbolic.registry import NoRule
 from gradviz.symbolic.rounding import spread
 
+__all__ = [
+    "ONE",
+    "ZERO",
+    "Pair",
+    "Scalar",
+    "Symbol",
+    "apply",
+    "as_number",
+    "chosen",
+    "conjugate",
+    "dot",
+    "imaginary_part",
+    "largest",
+    "modulus",
+    "negative",
+    "number",
+    "product",
+    "real_part",
+    "squared_modulus",
+    "total",
+]
 
-class Scalar:
-    """A value, its rounding error, and how it was made.
-
-    Attributes:
-        value: the true value to 50 digits (mpmath number; may be inf or nan).
-        error: first-order bound on what computing it in a dtype costs, in units of that dtype's u.
-        approximate: the value as a float.
-        operation: how it was made, where it depends on symbols; None for a plain number.
-        operands: what it was made from, numbers included.
-    """
-
-    __slots__ = ("approximate", "error", "operands", "operation", "value")
-
-    def __init__(
-        self, value: Any, error: float, operation: Operation | None = None, operands: tuple[Scalar, ...] = ()
-    ) -> None:
-        self.value = value
-        self.approximate = approximate = float(value)
-        self.error = 0.0 if approximate in _INFINITE else error
-        self.operation = operation
-        self.operands = operands
-
-    @property
-    def is_number(self) -> bool:
-        """Whether no symbol is in it."""
-        return self.operation is None
-
-    def __repr__(self) -> str:
-        return f"Scalar({self.approximate!r})"
-
-
-class Symbol(Scalar):
-    """An input element that is differentiated for.
-
-    Attributes:
-        key: what `partials_of` reports it under, (argument position, index).
-        tensor_name: the name of the tensor that it is an element of.
-    """
-
-    __slots__ = ("key", "tensor_name")
-
-    def __init__(self, value: Any, approximate: float, key: tuple[int, tuple[int, ...]], tensor_name: str) -> None:
-        self.value = value
-        self.approximate = approximate
-        self.error = 0.0
-        self.operation = _SYMBOL
-        self.operands = ()
-        self.key = key
-        self.tensor_name = tensor_name
-
-    @property
-    def name(self) -> str:
-        """The name of its sympy symbol: `x_0_1`."""
-        return "_".join([self.tensor_name, *map(str, self.key[1])])
-
-
-# One local partial inside an element: (operand, partial of the element's value with respect to it, error in units of u).
-Local = tuple[Scalar, Any, float]
-_INFINITE = (math.inf, -math.inf)
-
-
-class Operation:
-    """How a symbol-carrying scalar was made; one shared object per kind, functions excepted."""
-
-    def locals(self, scalar: Scalar) -> list[Local]:
-        """The partials with respect to those operands that carry symbols."""
-        return []
-
-    def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
-        """The sympy expression, given those of the operands."""
-        raise NotImplementedError
-
-    def kinks(self, scalar: Scalar, unit: float) -> list[str]:
-        """The names of the kinks that the operands lie on."""
-        return []
-
-
-class _SymbolOperation(Operation):
-    def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
-        assert isinstance(scalar, Symbol)
-        return sp.Symbol(scalar.name, real=True)
-
-
-class _Sum(Operation):
-    def locals(self, scalar: Scalar) -> list[Local]:
-        return [(operand, MP.one, 0.0) for operand in scalar.operands if operand.operation is not None]
-
-    def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
-        return sp.Add(*operands)
-
-
-class _Dot(Operation):
-    """a0*b0 + a1*b1 + ...; operands are a0, b0, a1, b1, ... of pairs that carry a symbol, then the rest as a number."""
-
-    def locals(self, scalar: Scalar) -> list[Local]:
-        found = []
-        pairs = iter(scalar.operands)
-        for left, right in zip(pairs, pairs, strict=False):
-            if left.operation is not None:
-                found.append((left, right.value, right.error))
-            if right.operation is not None:
-                found.append((right, left.value, left.error))
-        return found
-
-    def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
-        products = [left * right for left, right in zip(operands[::2], operands[1::2], strict=False)]
-        return sp.Add(*products, *(operands[-1:] if len(operands) % 2 else []))
-
-
-class _Product(Operation):
-    def locals(self, scalar: Scalar) -> list[Local]:
-        operands = scalar.operands
-        before = [(MP.one, 0.0)]
-        for operand in operands[:-1]:
-            before.append(_times(before[-1], operand))
-        after = (MP.one, 0.0)
-        found = []
-        for place in range(len(operands) - 1, -1, -1):
-            operand = operands[place]
-            if operand.operation is not None:
-                value, error = before[place]
-                rest = value * after[0]
-                size = abs(float(rest))
-                found.append((operand, rest, error * abs(float(after[0])) + abs(float(value)) * after[1] + size))
-            after = _times(after, operand)
-        return found
-
-    def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
-        return sp.Mul(*operands)
-
-
-def _times(product: tuple[Any, float], factor: Scalar) -> tuple[Any, float]:
-    value = product[0] * factor.value
-    return value, product[1] * abs(factor.approximate) + abs(float(product[0])) * factor.error + abs(float(value))
-
-
-class _Applied(Operation):
-    def __init__(self, function: ScalarFunction) -> None:
-        self.function = function
-
-    def locals(self, scalar: Scalar) -> list[Local]:
-        arguments = [(operand.value, operand.error) for operand in scalar.operands]
-        result = (scalar.value, scalar.error)
-        return [
-            (operand, *self.function.tracked_partial(place, arguments, result))
-            for place, operand in enumerate(scalar.operands)
-            if operand.operation is not None
-        ]
-
-    def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
-        return self.function.expression.xreplace(dict(zip(self.function.parameters, operands, strict=True)))
-
-    def kinks(self, scalar: Scalar, unit: float) -> list[str]:
-        return self.function.kinks_at([(operand.value, operand.error) for operand in scalar.operands], unit)
-
-
-class _Selected(Operation):
-    """One of several, by its value; operands[0] is it, the others tie with it."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def locals(self, scalar: Scalar) -> list[Local]:
-        chosen = scalar.operands[0]
-        return [] if chosen.operation is None else [(chosen, MP.one, 0.0)]
-
-    def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
-        return operands[0]
-
-    def kinks(self, scalar: Scalar, unit: float) -> list[str]:
-        return [f"tie in {self.name}"] if len(scalar.operands) > 1 else []
-
-
-_SYMBOL, _SUM, _DOT, _PRODUCT = _SymbolOperation(), _Sum(), _Dot(), _Product()
+_SUM, _DOT, _PRODUCT = Sum(), Dot(), Product()
 ZERO = Scalar(MP.zero, 0.0)
 ONE = Scalar(MP.one, 0.0)
+_MINUS_ONE = Scalar(-MP.one, 0.0)
 
 
-def number(value: float | int) -> Scalar:
-    """The float or int, exactly."""
+def number(value: int | float | complex) -> Scalar:
+    """The number, exactly."""
+    if isinstance(value, complex):
+        return Pair(number(value.real), number(value.imag))
     return Scalar(EXACT.number(value), 0.0)
 
 
@@ -206,6 +56,8 @@ def total(terms: Sequence[Scalar]) -> Scalar:
     """The sum of the terms; the numbers among them are added outside of sympy."""
     if len(terms) == 1:
         return terms[0]
+    if Pair in map(type, terms):
+        return Pair(total([real_part(term) for term in terms]), total([imaginary_part(term) for term in terms]))
     carrying = [term for term in terms if term.operation is not None]
     value = _sum([term.value for term in terms])
     error = sum(term.error for term in terms)
@@ -224,6 +76,8 @@ def dot(left: Sequence[Scalar], right: Sequence[Scalar]) -> Scalar:
     """The sum of the products of two lists of equal length; the numbers are multiplied outside of sympy."""
     if not left:
         return ZERO
+    if Pair in map(type, left) or Pair in map(type, right):
+        return _complex_dot(left, right)
     value = _dot([(a.value, b.value) for a, b in zip(left, right, strict=True)])
     size = 0.0
     error = 0.0
@@ -250,9 +104,11 @@ def product(factors: Sequence[Scalar]) -> Scalar:
     """The product of the factors."""
     if len(factors) == 1:
         return factors[0]
+    if Pair in map(type, factors):
+        return reduce(lambda one, other: dot([one], [other]), factors)
     result: tuple[Any, float] = (factors[0].value, factors[0].error)
     for factor in factors[1:]:
-        result = _times(result, factor)
+        result = times(result, factor)
     if all(factor.operation is None for factor in factors):
         return Scalar(*result)
     return Scalar(*result, _PRODUCT, tuple(factors))
@@ -260,14 +116,18 @@ def product(factors: Sequence[Scalar]) -> Scalar:
 
 def apply(function: ScalarFunction, operands: Sequence[Scalar]) -> Scalar:
     """The function at the operands."""
+    if Pair in map(type, operands):
+        return apply_to_pairs(function, operands)
     value, error = function.tracked_value([(operand.value, operand.error) for operand in operands])
     if all(operand.operation is None for operand in operands):
         return Scalar(value, error)
-    return Scalar(value, error, _Applied(function), tuple(operands))
+    return Scalar(value, error, Applied(function), tuple(operands))
 
 
 def largest(candidates: Sequence[Scalar], name: str, *, sign: int = 1) -> Scalar:
     """The candidate of largest value (smallest for sign -1), and which others tie with it; nan wins, as in torch."""
+    if Pair in map(type, candidates):
+        raise NoRule("complex numbers have no order")
     best = candidates[0]
     for candidate in candidates[1:]:
         if MP.isnan(best.value):
@@ -282,12 +142,50 @@ def chosen(best: Scalar, candidates: Sequence[Scalar], name: str) -> Scalar:
     ties = [other for other in candidates if other is not best and other.value == best.value]
     if all(candidate.operation is None for candidate in (best, *ties)):
         return Scalar(best.value, best.error)
-    return Scalar(best.value, best.error, _Selected(name), (best, *ties))
+    return Scalar(best.value, best.error, Selected(name), (best, *ties))
 
 
 def as_number(scalar: Scalar) -> Scalar:
     """The same value without its symbols: a constant as far as derivatives go."""
+    if isinstance(scalar, Pair):
+        return Pair(as_number(scalar.real), as_number(scalar.imaginary))
     return scalar if scalar.operation is None else Scalar(scalar.value, scalar.error)
+
+
+def real_part(scalar: Scalar) -> Scalar:
+    """The real part of a complex element; any other as it is."""
+    return scalar.real if isinstance(scalar, Pair) else scalar
+
+
+def imaginary_part(scalar: Scalar) -> Scalar:
+    """The imaginary part of a complex element; 0 of any other."""
+    return scalar.imaginary if isinstance(scalar, Pair) else ZERO
+
+
+def negative(scalar: Scalar) -> Scalar:
+    """The element with its sign changed, without rounding."""
+    if isinstance(scalar, Pair):
+        return Pair(negative(scalar.real), negative(scalar.imaginary))
+    if scalar.operation is None:
+        return Scalar(-scalar.value, scalar.error)
+    return Scalar(-scalar.value, scalar.error, _DOT, (scalar, _MINUS_ONE))
+
+
+def conjugate(scalar: Scalar) -> Scalar:
+    """The complex conjugate; a real element as it is."""
+    return Pair(scalar.real, negative(scalar.imaginary)) if isinstance(scalar, Pair) else scalar
+
+
+def squared_modulus(scalar: Scalar) -> Scalar:
+    """The square of the modulus; of a real element its square."""
+    parts = [scalar.real, scalar.imaginary] if isinstance(scalar, Pair) else [scalar]
+    return dot(parts, parts)
+
+
+def _complex_dot(left: Sequence[Scalar], right: Sequence[Scalar]) -> Pair:
+    a, b = [real_part(one) for one in left], [imaginary_part(one) for one in left]
+    c, d = [real_part(one) for one in right], [imaginary_part(one) for one in right]
+    return Pair(dot([*a, *b], [*c, *map(negative, d)]), dot([*a, *b], [*d, *c]))
 
 
 def _sum(values: list[Any]) -> Any:

@@ -22,10 +22,10 @@ from gradviz.symbolic import scalar as sc
 from gradviz.symbolic import sweep
 from gradviz.symbolic.arithmetic import EXACT
 from gradviz.symbolic.function import RESULT, ScalarFunction, function_of_one
-from gradviz.symbolic.scalar import Scalar, Symbol
+from gradviz.symbolic.scalar import Pair, Scalar, Symbol
 
 Index = tuple[int, ...]
-Number = int | float
+Number = int | float | complex
 _x = sp.Symbol("x", real=True)
 _y = sp.Symbol("y", real=True)
 QUOTIENT = ScalarFunction("divide", (_x, _y), _x / _y)
@@ -128,6 +128,10 @@ class SymbolicTensor:
 
     def square(self) -> SymbolicTensor:
         return self * self
+
+    def squared_modulus(self) -> SymbolicTensor:
+        """|x|²; of real elements their squares."""
+        return SymbolicTensor(self.shape, lambda index: sc.squared_modulus(self[index]))
 
     def as_numbers(self) -> SymbolicTensor:
         """The same values without symbols: constants as far as derivatives go."""
@@ -237,6 +241,8 @@ class SymbolicTensor:
 class InputTensor(SymbolicTensor):
     """An input, entered exactly: chosen elements are symbols, all others numbers.
 
+    The parts of a complex element are two symbols: index (i, 0) is the real part of element i, (i, 1) the imaginary one.
+
     Attributes:
         touched: the indices that have been asked for; all other elements do not matter to what was pulled.
     """
@@ -256,6 +262,11 @@ class InputTensor(SymbolicTensor):
 
     def _enter(self, index: Index) -> Scalar:
         number = self._array.item(index)
+        if isinstance(number, complex):
+            return Pair(self._entered((*index, 0), number.real), self._entered((*index, 1), number.imag))
+        return self._entered(index, number)
+
+    def _entered(self, index: Index, number: float) -> Scalar:
         if self._chosen is not None and index not in self._chosen:
             return Scalar(EXACT.number(number), 0.0)
         return Symbol(EXACT.number(number), number, (self._position, index), self._name)
@@ -264,7 +275,7 @@ class InputTensor(SymbolicTensor):
 def from_torch(tensor: Tensor, *, position: int, name: str, chosen: Collection[Index] | None = None) -> InputTensor:
     """The tensor as an input whose elements (those in `chosen`; all for None) are symbols named `name_i_j`.
 
-    Every float is taken exactly; inf and nan stay what they are. Raises `CheckError` for complex tensors.
+    Every float is taken exactly; inf and nan stay what they are.
     """
     return InputTensor(tensor, position, name, chosen)
 
@@ -297,12 +308,22 @@ def constant(value: Number, shape: Sequence[int] = ()) -> SymbolicTensor:
 def exact_array(tensor: Tensor) -> NDArray[Any]:
     """The values as a numpy array that holds them exactly, in their own type (bfloat16 in float32)."""
     plain = tensor.detach().cpu().resolve_conj().resolve_neg()
-    if plain.is_complex():
-        raise CheckError(f"a complex tensor of shape {tuple(plain.shape)} has no real elements; accepted: real dtypes")
+    if plain.dtype is torch.complex32:
+        plain = plain.to(torch.complex64)
     if plain.dtype.is_floating_point and plain.dtype not in (torch.float16, torch.float32, torch.float64):
         plain = plain.to(torch.float32)
     array: NDArray[Any] = plain.numpy()
     return array
+
+
+def of_parts(tensor: SymbolicTensor) -> SymbolicTensor:
+    """A complex tensor as a real one with a last dimension of two, the real and the imaginary part."""
+
+    def pull(index: Index) -> Scalar:
+        element = tensor[index[:-1]]
+        return sc.imaginary_part(element) if index[-1] else sc.real_part(element)
+
+    return SymbolicTensor((*tensor.shape, 2), pull)
 
 
 def elementwise(function: ScalarFunction, *operands: SymbolicTensor | Number) -> SymbolicTensor:
