@@ -111,7 +111,7 @@ class Recorder(TorchDispatchMode):
         writes = written_arguments(func)
         if writes and not (func in WRITE_IN_TRAINING and not args[5]):
             self._end_versions(func, args, kwargs)
-        result = func(*args, **kwargs)
+        result = _called(func, args, kwargs)
         if result is None and writes:  # as _foreach_mul_: what it wrote to is its result
             outputs = _flat([tensor for name, tensor in tensors_of(func, args, kwargs) if _is_written(func, name)])
         else:
@@ -185,6 +185,21 @@ class Recorder(TorchDispatchMode):
     def _leave_module(self, module: torch.nn.Module, args: Any, output: Any) -> None:
         if threading.get_ident() == self._thread:
             self._scopes.leave_module()
+
+
+def _called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The call as it runs outside of a dispatch mode.
+
+    Within one torch does not look whether a tensor is a conjugate or a negative view, so that a kernel that makes such views
+    for itself reads them wrong (seen on 2.13: linalg_pinv of complex matrices gives other numbers).
+    """
+    if not any(isinstance(argument, Tensor) and argument.is_complex() for argument in args):
+        return func(*args, **kwargs)
+    excluded = torch._C._dispatch_tls_local_exclude_set()
+    for key in (torch._C.DispatchKey.Conjugate, torch._C.DispatchKey.Negative):
+        excluded = excluded.remove(key)
+    with torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), excluded):
+        return func(*args, **kwargs)
 
 
 def _flat(result: Any) -> tuple[Tensor | None, ...]:

@@ -71,6 +71,11 @@ class PartialOfParts:
 Partial = LocalPartial | PartialOfParts
 
 
+def answer(partial: Partial, cotangent: Tensor) -> Tensor:
+    """What the autograd node answers to the very tensor that reached it, complex or real."""
+    return (partial.whole if isinstance(partial, PartialOfParts) else partial).vjp(cotangent)
+
+
 def of_parts(partial: LocalPartial) -> Partial:
     """The partial between parts where one side is complex; else the partial itself."""
     return PartialOfParts(partial) if partial.in_dtype.is_complex or partial.out_dtype.is_complex else partial

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import Comparison, as_array
-from gradviz.check.parts import parts_of
+from gradviz.check.parts import answer
 from gradviz.graph import GradGraph
 from gradviz.symbolic import unit_roundoff
 
@@ -20,12 +20,11 @@ _RUN_AGAIN_AT_MOST = 1e-3
 
 def check_contribution(head: HeadUnderCheck, edge: EdgeUnderCheck) -> None:
     """The recorded contribution is what the autograd node answers to the cotangents of the head."""
-    contribution = edge.use.contribution
-    if contribution is None:
+    recorded = edge.use.contribution
+    if recorded is None:
         return
-    recorded = parts_of(contribution)
     cotangents = {place: head.cotangent(place) for place in edge.partials}
-    answers = [edge.partials[place].vjp(parts_of(given)) for place, given in cotangents.items() if given is not None]
+    answers = [answer(edge.partials[place], given) for place, given in cotangents.items() if given is not None]
     if not answers or len(answers) < _arrived(head) or _is(answers, recorded):
         return
     asked = [as_array(answer) for answer in answers]

@@ -25,7 +25,10 @@ from gradviz.symbolic.element import Applied, Local, Operation, Pair, Scalar
 from gradviz.symbolic.function import ScalarFunction
 
 _x, _y = sp.symbols("x y", real=True)
-MODULUS = ScalarFunction("modulus", (_x, _y), sp.sqrt(_x**2 + _y**2), kinks={"modulus at 0": _x**2 + _y**2})
+_square = _x**2 + _y**2
+MODULUS = ScalarFunction(
+    "modulus", (_x, _y), sp.Piecewise((sp.sqrt(_square), _square > 0), (0, True)), kinks={"modulus at 0": _square}
+)
 
 
 def apply_to_pairs(function: ScalarFunction, operands: Sequence[Scalar]) -> Scalar:

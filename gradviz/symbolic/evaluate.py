@@ -62,7 +62,7 @@ def evaluate(call: OpCall, lookup: Lookup) -> Outputs:
         return _evaluated(call, lookup)
     try:
         return _believed(call, _evaluated(call, lookup))
-    except (TypeError, ValueError) as error:  # from what was written for real numbers
+    except (TypeError, ValueError, RuntimeError) as error:  # from what was written for real numbers
         raise NoRule(f"the rule of {call.overload} does not hold for complex numbers") from error
 
 

@@ -58,6 +58,12 @@ def transposed(x: SymbolicTensor) -> SymbolicTensor:
     return x.transpose(-2, -1)
 
 
+def conjugate_transposed(x: SymbolicTensor) -> SymbolicTensor:
+    """The conjugates, with the last two dims exchanged."""
+    turned = transposed(x)
+    return SymbolicTensor(turned.shape, lambda at: sc.conjugate(turned[at]))
+
+
 def where(x: SymbolicTensor, keep: Callable[[int, int], bool], other: Callable[[int, int], Scalar]) -> SymbolicTensor:
     """The matrices with another element where `keep(row, column)` is false."""
     return SymbolicTensor(x.shape, lambda at: x[at] if keep(at[-2], at[-1]) else other(at[-2], at[-1]))

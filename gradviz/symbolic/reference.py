@@ -7,6 +7,7 @@ elements at once (`pointwise_partial`, `full_vjp`); every call can be asked for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -44,6 +45,9 @@ class Exact(NamedTuple):
         return float(self.value)
 
 
+_NOTHING = Exact(MP.zero, 0.0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """The partials of one output element (or of a weighted sum of some) with respect to the inputs.
@@ -58,7 +62,7 @@ class Row:
 
     def partial(self, position: int, index: Index) -> Exact:
         """The partial with respect to one input element; exactly 0 where the output does not depend on it."""
-        return self.partials.get(position, {}).get(index, Exact(value=MP.zero, bound=0.0))
+        return self.partials.get(position, {}).get(index, _NOTHING)
 
 
 class Reference:
@@ -116,7 +120,20 @@ class Reference:
             for symbol, (value, error) in partials_of(seeds, order=order).items():
                 position, index = symbol.key
                 partials[position][index] = self._exact(value, error, self._coarse)
+        for position, entered in self.inputs.items():
+            if entered.is_complex:
+                partials[position] = self._by_modulus(partials[position])
         return Row(partials=partials, kinks=kinks_of(order, self._unit))
+
+    def _by_modulus(self, partials: Mapping[Index, Exact]) -> dict[Index, Exact]:
+        """Partials after real and imaginary parts: torch computes the two as one number, accurate by modulus only."""
+        bounded = {}
+        for index in partials:
+            both = [partials.get((*index[:-1], part), _NOTHING) for part in (0, 1)]
+            rounding = SAFETY * self._unit * math.hypot(*map(float, both))
+            for part, exact in enumerate(both):
+                bounded[(*index[:-1], part)] = Exact(exact.value, exact.bound + rounding)
+        return bounded
 
     def pointwise_value(self, *, elements: Collection[int] | None = None) -> WideValues:
         """All true forward values of a pointwise call, or (to 50 digits first) those of the given flat elements."""

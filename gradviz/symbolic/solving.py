@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gradviz.symbolic.implicit import implied
 from gradviz.symbolic.matrix import (
+    conjugate_transposed,
     batched,
     elements,
     identity,
@@ -21,7 +22,7 @@ from gradviz.symbolic.matrix import (
     vector,
 )
 from gradviz.symbolic.registry import NoRule, symbolic_rule
-from gradviz.symbolic.scalar import Scalar
+from gradviz.symbolic.scalar import Pair, Scalar
 from gradviz.symbolic.tensor import Index, SymbolicTensor, constant
 
 aten = torch.ops.aten
@@ -35,7 +36,7 @@ def _linear(matrices: Sequence[SymbolicTensor], x: SymbolicTensor, b: SymbolicTe
 
 
 def _least_squares(matrices: Sequence[SymbolicTensor], x: SymbolicTensor, b: SymbolicTensor) -> SymbolicTensor:
-    return transposed(matrices[0]) @ (matrices[0] @ x - b)
+    return conjugate_transposed(matrices[0]) @ (matrices[0] @ x - b)
 
 
 def solution(
@@ -115,10 +116,10 @@ def triangular_solve(
 
 def _of_factor(factor: SymbolicTensor, right: SymbolicTensor, upper: bool, recorded: Tensor) -> SymbolicTensor:
     """L Lᵀ X = B. torch's derivative is that of the whole L, of which LAPACK reads one triangle: the other must be 0."""
-    lower = transposed(factor) if upper else factor
+    lower = conjugate_transposed(factor) if upper else factor
     if any(lower[index].value != 0 for index in lower.indices() if index[-2] < index[-1]):
         raise NoRule("a factor that is not triangular: torch's derivative is that of another function then")
-    return solution([lower], right, recorded, lambda given, x, b: given[0] @ (transposed(given[0]) @ x) - b)
+    return solution([lower], right, recorded, lambda given, x, b: given[0] @ (conjugate_transposed(given[0]) @ x) - b)
 
 
 @symbolic_rule(aten.cholesky_solve.default, needs_outputs=True)
@@ -145,7 +146,8 @@ def lu_solve(
     order = row_order(pivots, LU.shape[-2])
     joined = triangle(LU, upper=False, unit=True) @ triangle(LU, upper=True)
     product = joined.reindexed(LU.shape, lambda at: (*at[:-2], order(at[:-2]).index(at[-2]), at[-1]))
-    matrix = product if left != adjoint else transposed(product)
+    turned = conjugate_transposed(product) if adjoint else product
+    matrix = turned if left else transposed(turned)
     if left:
         return solution([matrix], B, outputs[0])
     return transposed(solution([matrix], transposed(B), outputs[0].mT))
@@ -170,7 +172,7 @@ def _pseudoinverse(A: SymbolicTensor, recorded: Tensor) -> SymbolicTensor:
     if not recorded.any():
         return constant(0, recorded.shape)
     if A.shape[-2] < A.shape[-1]:
-        return transposed(_pseudoinverse(transposed(A), recorded.mT))
+        return conjugate_transposed(_pseudoinverse(conjugate_transposed(A), recorded.mH))
     return solution([A], identity(A.shape[-2], A.shape[-2]), recorded, _least_squares)
 
 
@@ -203,8 +205,9 @@ def lstsq(
     if self.shape[-2] >= self.shape[-1]:
         found = solution([self], right, recorded.unsqueeze(-1) if is_vector else recorded, _least_squares)
     else:
-        tensors = np.reshape([item.approximate for item in elements(self)], self.shape)
+        numbers = [complex(item.value) if isinstance(item, Pair) else item.approximate for item in elements(self)]
+        tensors = np.reshape(numbers, self.shape)
         found = _pseudoinverse(self, torch.from_numpy(np.linalg.pinv(tensors))) @ right
-    residuals = (self @ found - right).square().sum(-2)
+    residuals = (self @ found - right).squared_modulus().sum(-2)
     solved = found.reindexed(recorded.shape, lambda index: (*index, 0)) if is_vector else found
     return solved, residuals.reshape(outputs[1].shape), None, None

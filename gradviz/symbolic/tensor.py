@@ -257,6 +257,10 @@ class InputTensor(SymbolicTensor):
         super().__init__(tuple(tensor.shape), self._enter)
 
     @property
+    def is_complex(self) -> bool:
+        return bool(np.iscomplexobj(self._array))
+
+    @property
     def touched(self) -> Collection[Index]:
         return self._memo.keys()
 
