@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gradviz.symbolic.implicit import implied
 from gradviz.symbolic.matrix import (
-    conjugate_transposed,
     batched,
+    conjugate_transposed,
     elements,
     identity,
     numbers_of,
