@@ -453,6 +453,15 @@ def test_hook_on_a_tensor_is_seen_in_the_cotangent() -> None:
     assert graph.cotangent(graph.node("h")).tolist() == [60.0]
 
 
+def test_a_traced_op_that_makes_conjugates_for_itself_gives_the_same_numbers() -> None:
+    """Within a dispatch mode torch 2.13 does not look at conjugate views; `linalg_pinv` makes some."""
+    matrix = torch.randn(3, 3, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
+    expected = torch.linalg.pinv(matrix)
+    graph = gradviz.trace(lambda m: torch.view_as_real(torch.linalg.pinv(m)).sum(), matrix.clone().requires_grad_())
+    pinv = next(node for node, attributes in graph.nodes(data=True) if attributes["op"] == "linalg_pinv")
+    assert torch.equal(graph.value(pinv, 0), expected)
+
+
 def test_complex_values_are_traced() -> None:
     z = torch.tensor([1 + 2j], requires_grad=True)
     graph = trace(lambda v: (v * v.conj()).real.sum(), z)

@@ -34,12 +34,12 @@ def conj(self: SymbolicTensor) -> SymbolicTensor:
     return SymbolicTensor(self.shape, lambda index: sc.conjugate(self[index]))
 
 
-@symbolic_rule(aten.view_as_real.default, aten.view_as_real_copy.default)
+@symbolic_rule(aten.view_as_real.default)
 def view_as_real(self: SymbolicTensor) -> SymbolicTensor:
     return of_parts(self)
 
 
-@symbolic_rule(aten.view_as_complex.default, aten.view_as_complex_copy.default)
+@symbolic_rule(aten.view_as_complex.default)
 def view_as_complex(self: SymbolicTensor) -> SymbolicTensor:
     return SymbolicTensor(self.shape[:-1], lambda index: Pair(self[(*index, 0)], self[(*index, 1)]))
 

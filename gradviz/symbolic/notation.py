@@ -143,6 +143,9 @@ class _TextPrinter(StrPrinter):  # type: ignore[misc]
     def _print_Pi(self, expr: sp.Expr) -> str:
         return "π"
 
+    def _print_ImaginaryUnit(self, expr: sp.Expr) -> str:
+        return "i"
+
     def _print_Exp1(self, expr: sp.Expr) -> str:
         return "e"
 

@@ -87,12 +87,6 @@ def ndtri(self: Expr) -> Expr:
     return sp.sqrt(2) * sp.erfinv(2 * self - 1)
 
 
-@pointwise_rule(aten.angle.default, kinks={"angle at 0": _at_zero})
-def angle(self: Expr) -> Expr:
-    """Of a real number: 0, or π below zero."""
-    return sp.Piecewise((sp.pi, self < 0), (0, True))
-
-
 @pointwise_rule(aten.nextafter.default, kinks={"nextafter at equal numbers": lambda self, other: self - other})
 def nextafter(self: Expr, other: Expr) -> Expr:
     """The number itself, to rounding."""
