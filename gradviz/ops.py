@@ -96,8 +96,8 @@ def overloads_page(everything: Sequence[Overload]) -> str:
         "# How each aten overload is verified",
         f"Written by `{COMMAND}` with torch {torch.__version__.partition('+')[0]}; a test fails when it is out of date.",
         "\n".join(f"- {line}" for line in _counts(everything)),
-        "An in-place overload has the method of its functional form. A call that a rule refuses (erf of complex numbers, say) is "
-        "verified as one without a rule.",
+        "An in-place overload has the method of its functional form. A call that a rule refuses (erf of a complex "
+        "number, say) is verified as one without a rule.",
     ]
     for method in (*CARRYING, "no gradient"):
         rows = [f"| `{one.name}` | {one.detail} |" for one in of[method]]
