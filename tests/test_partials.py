@@ -137,6 +137,20 @@ def test_saved_value_changed_after_the_trace_is_named() -> None:
         product.diagonal()
 
 
+def test_a_jacobian_that_torch_batches_wrongly_is_asked_row_by_row() -> None:
+    """torch's vmap of the backward of cdist, and of a mask broadcast over a vector, is wrong or refuses."""
+    x, y = torch.rand(3, 2, dtype=torch.float64, requires_grad=True), torch.rand(4, 2, dtype=torch.float64)
+    graph = gradviz.trace(lambda x: torch.cdist(x, y, p=1.0).square().sum(), x)
+    (partial,) = [use.partial for use in graph.arguments_of(graph.node("a")) if use.partial is not None]
+    expected = (x[:, None] - y).sign()[:, :, None] * torch.eye(3, dtype=torch.float64)[:, None, :, None]
+    torch.testing.assert_close(partial.jacobian(), expected.detach())
+
+    mask = torch.tensor([[True, False, True], [True, True, False]])
+    graph = gradviz.trace(lambda x: x.masked_select(mask).square().sum(), torch.rand(3, requires_grad=True))
+    (partial,) = [use.partial for use in graph.arguments_of(graph.node("a")) if use.partial is not None]
+    torch.testing.assert_close(partial.jacobian(), torch.eye(3)[[0, 2, 0, 1]])
+
+
 def test_dense_jacobian_above_the_limit_is_refused() -> None:
     x = torch.ones(20_000, requires_grad=True)
     partial = only_partial(trace(lambda v: torch.sin(v).sum(), x), "sin")

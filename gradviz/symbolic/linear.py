@@ -52,6 +52,23 @@ def addmm(
     return _with_bias(self, mat1 @ mat2, beta, alpha)
 
 
+def _held(x: SymbolicTensor) -> SymbolicTensor:
+    """A sparse tensor: elements that it does not hold, zeros, are no parameters of it."""
+    return SymbolicTensor(x.shape, lambda at: x[at] if x[at].approximate else sc.ZERO)
+
+
+@symbolic_rule(aten._sparse_addmm.default)
+def sparse_addmm(
+    self: SymbolicTensor, mat1: SymbolicTensor, mat2: SymbolicTensor, *, beta: float = 1, alpha: float = 1
+) -> SymbolicTensor:
+    return addmm(self, _held(mat1), mat2, beta=beta, alpha=alpha)
+
+
+@symbolic_rule(aten._to_dense.default)
+def to_dense(self: SymbolicTensor, dtype: torch.dtype | None = None, masked_grad: bool | None = None) -> SymbolicTensor:
+    return self if masked_grad is False else _held(self)
+
+
 @symbolic_rule(aten.addmv.default)
 def addmv(
     self: SymbolicTensor, mat: SymbolicTensor, vec: SymbolicTensor, *, beta: float = 1, alpha: float = 1

@@ -7,6 +7,7 @@ lie, so a view of a tensor of any size costs nothing.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,9 @@ class Movement:
 
     def codes(self, output: int) -> NDArray[np.int64]:
         """The codes of all elements of this output."""
+        if self._rule.row_major:
+            shape = tuple(self._output(output).shape)
+            return np.arange(1, 1 + math.prod(shape)).reshape(shape)
         if output not in self._codes:
             results = self._run(self._coded)
             if self._padding is not None:

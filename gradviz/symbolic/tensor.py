@@ -311,7 +311,8 @@ def constant(value: Number, shape: Sequence[int] = ()) -> SymbolicTensor:
 
 def exact_array(tensor: Tensor) -> NDArray[Any]:
     """The values as a numpy array that holds them exactly, in their own type (bfloat16 in float32)."""
-    plain = tensor.detach().cpu().resolve_conj().resolve_neg()
+    dense = tensor.detach() if tensor.layout is torch.strided else tensor.detach().to_dense()
+    plain = dense.cpu().resolve_conj().resolve_neg()
     if plain.dtype is torch.complex32:
         plain = plain.to(torch.complex64)
     if plain.dtype.is_floating_point and plain.dtype not in (torch.float16, torch.float32, torch.float64):

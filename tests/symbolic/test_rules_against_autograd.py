@@ -106,9 +106,13 @@ def jacobian(output: Tensor, tensor: Tensor) -> Tensor:
         cotangent = torch.zeros(output.shape, dtype=output.dtype)
         cotangent.view(-1)[flat] = 1
         (row,) = torch.autograd.grad(output, tensor, cotangent, retain_graph=True, allow_unused=True)
-        rows.append(torch.zeros_like(tensor) if row is None else row)
+        rows.append(torch.zeros(tensor.shape, dtype=tensor.dtype) if row is None else dense(row))
     shape = (*output.shape, *tensor.shape)
     return torch.stack(rows).reshape(shape) if rows else torch.zeros(shape)
+
+
+def dense(tensor: Tensor) -> Tensor:
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 def cases(overload: OpOverload, dtype: torch.dtype = torch.float64) -> Iterator[tuple[Recorded, Reference]]:
