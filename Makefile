@@ -29,7 +29,7 @@ help:
 app: $(VENV)/ready
 	$(BIN)/streamlit run app.py --server.address 127.0.0.1 --server.port $(PORT) \
 	    --server.allowedHosts localhost --server.allowedHosts 127.0.0.1 --server.fileWatcherType none \
-	    --server.showEmailPrompt false --browser.gatherUsageStats false
+	    --server.showEmailPrompt false --browser.gatherUsageStats false --client.toolbarMode viewer
 
 test: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_WORKERS) $(TEST_ARGS)  # small tensors run faster on one thread

@@ -42,6 +42,7 @@ LAYERS = [
     ["view"],
     ["diagnose"],
     ["explain", "render"],
+    ["details"],
     ["frames"],
     ["stage"],
     ["player"],

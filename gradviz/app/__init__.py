@@ -1,8 +1,14 @@
 """The Streamlit app: widgets in, calls of the library, pictures and tables out. No mathematics in here.
 
 router.py       page configuration and the list of pages
-expression.py   the expression page: text and values -> picture, files, check, explanation of what went wrong
+expression.py   the expression page
+inputs.py       its text box and the fields of its variables; examples.py the gallery
+link.py         its state <-> the address of the page
+tracing.py      text and values -> graph, check and pictures, within bounds, kept for a while
+canvas/         a view and its SVG -> the canvas in the browser
+inspector.py    what is selected on it -> all that is known of it; numbers.py tensors as HTML
 tables.py       a check report as HTML tables
+sentences.py    what was refused, as a sentence
 """
 
 from gradviz.app.router import main

@@ -3,6 +3,7 @@
     notation   numbers, names and shapes as short text
     calls      what a function does, in the names of its inputs
     summary    a tensor as a few lines and a small heat map
+    histogram  how the elements of a tensor are spread
     fold       calls that only make a constant as that constant
     focus      the part of a graph around a node or a finding, or between two nodes
     wires      a graph as plain dictionaries

@@ -115,7 +115,7 @@ def statistics_lines(value: Tensor) -> tuple[str, ...]:
     """
     if value.dtype == torch.bool:
         return (f"{int(value.sum())} of {value.numel()} True",)
-    numbers = _as_reals(value)
+    numbers = as_reals(value)
     extremes = torch.aminmax(numbers)  # NaN where there is one: a large tensor need not be read a second time to look for it
     odd = ""
     if not all(math.isfinite(extreme.item()) for extreme in extremes):
@@ -136,7 +136,7 @@ def statistics_lines(value: Tensor) -> tuple[str, ...]:
 
 def norm(value: Tensor) -> float:
     """The Euclidean norm of all elements."""
-    return float(torch.linalg.vector_norm(_as_reals(value)))
+    return float(torch.linalg.vector_norm(as_reals(value)))
 
 
 def heat_map(value: Tensor) -> HeatMap | None:
@@ -152,7 +152,7 @@ def heat_map(value: Tensor) -> HeatMap | None:
     shape = [size for size in value.shape if size != 1]
     if is_opaque(value) or not 1 <= len(shape) <= 2 or not all(1 < size <= HEAT_SIDE for size in shape):
         return None
-    numbers = _as_reals(value).reshape(shape if len(shape) == 2 else (1, *shape))
+    numbers = as_reals(value).reshape(shape if len(shape) == 2 else (1, *shape))
     finite = numbers[torch.isfinite(numbers)]
     limit = float(finite.abs().max()) if finite.numel() else 0.0
     return HeatMap(values=tuple(tuple(row) for row in numbers.tolist()), limit=limit)
@@ -163,7 +163,7 @@ def is_opaque(value: Tensor) -> bool:
     return value.layout != torch.strided or value.device.type == "meta" or value.is_quantized or value.is_nested
 
 
-def _as_reals(value: Tensor) -> Tensor:
+def as_reals(value: Tensor) -> Tensor:
     """Real floating-point numbers, in float64 unless the tensor is large or its device has none."""
     numbers = value.detach()
     if numbers.is_complex():

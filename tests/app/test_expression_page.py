@@ -1,122 +1,165 @@
-"""The expression page, run by Streamlit's own test runner: widgets in, picture, table and sentences out."""
+"""The expression page, run by Streamlit's own test runner: widgets in, inspector, tables and sentences out. No browser."""
 
 from __future__ import annotations
 
 import ast
-import base64
-import re
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import gradviz
-from gradviz.render import theme_named
+from gradviz.app.examples import EXAMPLES
 
 APP = Path(gradviz.__file__).parent / "app"
 
 
-def page() -> AppTest:
+def page(**link: str | list[str]) -> AppTest:
     def run() -> None:
         from gradviz.app.expression import expression_page
 
         expression_page()
 
-    return AppTest.from_function(run, default_timeout=60).run()
+    app = AppTest.from_function(run, default_timeout=60)
+    for name, value in link.items():
+        app.query_params[name] = value
+    return app.run()
 
 
-def pages(app: AppTest) -> list[str]:
-    """The blocks of HTML on the page: the picture, then the tables."""
-    return [block.proto.body for block in app.get("html")]
+def text_of(app: AppTest) -> str:
+    """Everything that is HTML, Markdown or LaTeX on the page."""
+    blocks = [block.proto.body for kind in ("html", "markdown", "caption") for block in app.get(kind)]
+    return "\n".join([*blocks, *(block.value for block in app.get("latex"))])
 
 
-def picture(app: AppTest) -> str:
-    encoded = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', pages(app)[0])
-    return base64.b64decode(encoded[0]).decode()
+def fields(app: AppTest) -> list[str]:
+    """Expression and values, as typed."""
+    return [str(field.value) for field in app.text_input]
+
+
+def select(app: AppTest, view_id: str) -> AppTest:
+    """What a click on the canvas does to the session."""
+    app.session_state["canvas"] = {"selection": view_id}
+    return app.run()
 
 
 def test_page_opens_on_a_worked_example_with_its_check() -> None:
     app = page()
     assert not app.exception and not app.error
-    assert [app.text_area[0].value, *(field.value for field in app.text_input)] == ["x*y + sin(pi*x)", "2", "3"]
-    assert "6 edges: 6 match (symbolic)" in app.markdown[0].value
-    assert picture(app).startswith("<svg ") and "y + π·cos(π·x)" in pages(app)[1]
+    assert fields(app) == ["x*y + sin(pi*x)", "2", "3"]
+    assert "6 edges: 6 match (symbolic)" in text_of(app) and "y + π·cos(π·x)" in text_of(app)
+    assert "Click a value or an arrow" in text_of(app)
 
 
-def test_changed_value_changes_the_check() -> None:
-    app = page()
-    app.text_input[0].set_value("0.5").run()
-    assert not app.exception and '<td class="autograd">0.5</td>' in pages(app)[1] and "cos(b)" in pages(app)[1]
-    assert app.selectbox[0].value == "x·y + sin(πx)"
-
-
-@pytest.mark.parametrize("example", ["tanh(ln(1 + z·2x / sin y))", "(y − tanh(wx + b))²", "‖σ(Ax + b)‖"])
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_is_checked_without_mismatch(example: str) -> None:
     app = page()
     app.selectbox[0].select(example).run()
     assert not app.exception and not app.error
-    assert 'class="match"' in pages(app)[1] and 'class="mismatch"' not in pages(app)[1]
+    assert 'class="match"' in text_of(app) and 'class="mismatch"' not in text_of(app)
+
+
+def test_a_selected_node_is_inspected() -> None:
+    app = select(page(), "node_0")
+    assert not app.exception
+    text = text_of(app)
+    assert ">x</div>" in text and "input, requires grad" in text and "cotangent ∂d/∂x" in text
+    assert '<span class="one">6.141592653589793</span>' in text
+    assert r"\frac{\partial d}{\partial x} = 3 + 3.142 = 6.142" in text or r"= 3.142 + 3 = 6.142" in text
+    assert "✓ match</b> gradient" in text
+
+
+def test_a_selected_edge_shows_its_partial_beside_that_of_sympy() -> None:
+    graph = gradviz.trace("x*y + sin(pi*x)", x=2, y=3)
+    (edge,) = [use.edge for use in graph.uses_of(graph.node("b"))]
+    app = select(page(), "edge_{}_{}_{}".format(*edge))
+    text = text_of(app)
+    assert not app.exception
+    assert r"\frac{\partial c}{\partial b} = \cos{\left(b \right)} = 1" in text
+    assert "<td>autograd</td><td>1</td>" in text and "<td>sympy</td><td>1</td>" in text and "gain</span> 1 " in text
+
+
+def test_the_jacobian_of_a_matrix_product_is_shown_as_a_matrix() -> None:
+    app = page()
+    app.selectbox[0].select("‖σ(Ax + b)‖").run()
+    app = select(app, "edge_0_3_0")
+    assert "Jacobian, [2] by [2, 2]" in text_of(app)
+    rows = [[0.5, -1, 0, 0], [0, 0, 0.5, -1]]
+    table = text_of(app).partition("Jacobian")[2].partition("</table>")[0]
+    assert table.count("<tr>") == len(rows) and table.count(">0.5</td>") == 2 and table.count(">−1</td>") == 2
+
+
+def test_an_unknown_selection_is_none() -> None:
+    app = select(page(), "node_99")
+    assert not app.exception and "Click a value or an arrow" in text_of(app)
+
+
+def test_a_link_brings_expression_values_selection_and_direction() -> None:
+    app = page(expression="u*v", at=["u=4", "v=[1, 2]", "x"], selected="node_0", direction="BT", other="1")
+    assert not app.exception and fields(app) == ["u*v", "4", "[1, 2]"]
+    assert app.error[0].value.startswith("the output")
+    app.text_input[2].set_value("5").run()
+    assert not app.error and ">u</div>" in text_of(app)
+    assert dict(app.query_params) == {
+        "expression": "u*v", "at": ["u=4", "v=5"], "selected": "node_0", "direction": "BT"
+    }  # fmt: skip
+
+
+def test_the_address_follows_what_is_typed_and_selected() -> None:
+    app = page()
+    app.text_input[1].set_value("pi/2").run()
+    app = select(app, "node_1")
+    assert app.query_params["at"] == ["x=pi/2", "y=3"] and app.query_params["selected"] == "node_1"
+
+
+def test_a_slider_writes_into_its_field() -> None:
+    app = page()
+    app.slider[0].set_value(-1.5).run()
+    assert fields(app) == ["x*y + sin(pi*x)", "-1.5", "3"] and not app.exception
+    app.text_input[1].set_value("30").run()
+    assert (app.slider[0].value, app.slider[0].max) == (30, 100)
+    app.text_input[1].set_value("1e300").run()
+    assert len(app.slider) == 1
 
 
 def test_an_edited_text_is_no_example_any_more_and_keeps_its_values() -> None:
     app = page()
-    app.text_area[0].set_value("x*y").run()
-    assert app.selectbox[0].value is None
-    assert [field.value for field in app.text_input] == ["2", "3"]
+    app.text_input[0].set_value("x*y").run()
+    assert app.selectbox[0].value is None and fields(app) == ["x*y", "2", "3"]
     app.selectbox[0].select("(y − tanh(wx + b))²").run()
-    assert app.text_area[0].value == "(y - tanh(wx+b))^2"
-    assert [field.value for field in app.text_input] == ["1", "0.5", "2", "-0.25"]
+    assert fields(app) == ["(y - tanh(wx+b))^2", "1", "0.5", "2", "-0.25"]
 
 
-def test_a_wide_picture_shrinks_only_as_far_as_it_can_be_read() -> None:
-    app = page()
-    points = float(re.findall(r'width="(\d+)pt"', picture(app))[0])
-    assert f"max-width: 100%; min-width: {0.7 * points:.0f}pt" in pages(app)[0] and "overflow: auto" in pages(app)[0]
-    app.toggle[0].set_value(True).run()
-    assert "max-width: none" in pages(app)[0] and "min-width" not in pages(app)[0]
-
-
-@pytest.mark.parametrize("theme", ["light", "dark", "slides"])
-def test_the_picture_has_the_theme_that_is_asked_for(theme: str) -> None:
-    app = page()
-    assert app.selectbox[1].value is None
-    app.selectbox[1].select(theme).run()
-    drawn = gradviz.trace("x*y + sin(pi*x)", x=2, y=3).view(theme=theme)  # type: ignore[arg-type]
-    assert f'fill="{theme_named(drawn.theme).background}"' in picture(app)
-
-
-def test_the_picture_can_be_downloaded() -> None:
-    buttons = page().get("download_button")
-    assert [button.proto.label for button in buttons] == ["SVG", "PNG", "PDF"]
-
-
-def test_a_value_nested_beyond_all_sense_is_a_sentence() -> None:
-    app = page()
-    app.text_input[0].set_value("[" * 9_000).run()
-    assert not app.exception and "is neither a number such as 2" in app.error[0].value
+def test_the_picture_can_be_downloaded_in_every_format() -> None:
+    assert [button.proto.label for button in page().get("download_button")] == ["SVG", "PNG", "PDF", "DOT", "HTML"]
 
 
 def test_unreadable_text_is_a_sentence_with_a_caret() -> None:
     app = page()
-    app.text_area[0].set_value("x*y + sinn(pi*x)").run()
-    assert not app.exception
-    assert "unknown function 'sinn' at column 7" in app.error[0].value
+    app.text_input[0].set_value("x*y + sinn(pi*x)").run()
+    assert not app.exception and "unknown function 'sinn' at column 7" in app.error[0].value
     line, caret = app.code[0].value.splitlines()
     assert caret.index("^") == line.index("sinn")
 
 
-def test_unreadable_value_is_a_sentence_beside_its_field() -> None:
-    app = page()
-    app.text_input[0].set_value("two").run()
-    assert not app.exception and "x: 'two' is neither a number such as 2" in app.error[0].value
-
-
-def test_shape_error_is_a_sentence() -> None:
-    app = page()
-    app.text_area[0].set_value("A @ x").run()
-    app.text_input[0].set_value("[[1, 2]]").run()
-    app.text_input[1].set_value("[1, 2, 3]").run()
-    assert not app.exception and app.error
+@pytest.mark.parametrize(
+    ("text", "value", "sentence"),
+    [
+        ("x", "two", "x: 'two' is neither a number such as 2"),
+        ("x", "[" * 2_000, "is neither a number such as 2"),
+        ("x", "[[[1]]]", "x: accepted here: a number, a list of numbers or a list of rows"),
+        ("sum(x)", f"[{','.join('1' * 401)}]", "the variables have 401 numbers together"),
+        ("+".join("x" * 301), "1", "has 601 parts; accepted here: up to 300"),
+        ("(" * 400 + "x" + ")" * 400, "1", "levels of nesting"),
+        ("A @ x", "[[1, 2]]", "shape"),
+        ("<script>alert(1)</script>", "1", "at column 9"),
+    ],
+)
+def test_what_is_refused_is_a_sentence(text: str, value: str, sentence: str) -> None:
+    names = {"x": value, "A": "[[1, 2, 3]]"}
+    app = page(expression=text, at=[f"{name}={written}" for name, written in names.items()])
+    assert not app.exception
+    assert sentence in app.error[0].value.replace("\\", "")
 
 
 def test_no_page_evaluates_text() -> None:

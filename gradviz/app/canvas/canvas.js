@@ -1,0 +1,348 @@
+/* The canvas: shows one drawn graph, in which nodes and edges can be looked for, focused and selected.
+
+   Streamlit calls the default export when the component appears and whenever `data` changes; `data` is what
+   gradviz/app/canvas/__init__.py makes. Every text goes in as a text node or an attribute, and of the SVG only what is
+   on the lists below. Nothing is loaded. */
+
+const SHAPES = ["path", "polygon", "polyline", "ellipse"];
+const ELEMENTS = new Set(["svg", "g", "text", "tspan", "image", ...SHAPES]);
+const ATTRIBUTES = new Set([
+  "id", "class", "d", "points", "fill", "stroke", "stroke-width", "stroke-dasharray", "fill-opacity", "x", "y", "cx", "cy",
+  "rx", "ry", "width", "height", "viewBox", "transform", "font-family", "font-size", "font-weight", "text-anchor",
+  "preserveAspectRatio", "xml:space", "xlink:href", "href",
+]);
+const EMBEDDED = /^data:image\/png;base64,[A-Za-z0-9+/=]*$/;
+const XLINK = "http://www.w3.org/1999/xlink";
+const CLICK_PX = 4, READABLE = 0.6, LARGEST = 8, FITTED_AT_MOST = 1.5, STEP = 1.25;
+
+const canvases = new WeakMap();
+
+export default function ({data, parentElement, setStateValue}) {
+  const root = parentElement.querySelector(".gradviz-canvas");
+  if (!canvases.has(root)) canvases.set(root, canvasIn(root));
+  const canvas = canvases.get(root);
+  canvas.update(data, (id) => setStateValue("selection", id));
+  return () => { canvas.destroy(); canvases.delete(root); };
+}
+
+/* Graphviz's SVG without anything that could run, load or link. */
+export function sanitized(text) {
+  const parsed = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+  if (parsed.localName !== "svg") return null;
+  for (const one of [parsed, ...parsed.querySelectorAll("*")]) {
+    if (!ELEMENTS.has(one.localName)) { one.remove(); continue; }
+    for (const {name, value} of [...one.attributes]) {
+      const link = name.endsWith("href") && !value.startsWith("#") && !(one.localName === "image" && EMBEDDED.test(value));
+      if (!ATTRIBUTES.has(name) || link || /url\s*\(/i.test(value)) one.removeAttribute(name);
+    }
+  }
+  return document.importNode(parsed, true);
+}
+
+function element(name, attributes, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+function canvasIn(root) {
+  let items = new Map(), shapes = new Map(), svg = null, size = [1, 1], revision = "", given = 0;
+  let selected = "", active = "", tell = () => {}, words = {};
+  let scale = 1, left = 0, top = 0, untouched = true;
+  const pointers = new Map();
+  let pressed = null, matches = [], match = -1;
+
+  /* ---- building ---- */
+
+  const search = element("input", {type: "search", autocomplete: "off", spellcheck: "false"});
+  const count = element("output", {});
+  const buttons = Object.fromEntries([["smaller", "−"], ["larger", "+"], ["fit", "⤢"]].map(([name, sign]) =>
+    [name, element("button", {type: "button"}, sign)]));
+  const bar = element("div", {class: "bar", role: "toolbar"}, search, count, ...Object.values(buttons));
+  const hint = element("div", {class: "hint", "aria-hidden": "true"});
+  const area = element("div", {class: "area"}, hint);
+  root.replaceChildren(bar, area);
+
+  function draw(data) {
+    const drawn = sanitized(data.svg);
+    svg?.remove();
+    items = new Map(data.items.map((item) => [item.id, item]));
+    shapes = new Map();
+    svg = drawn;
+    if (svg === null) return;
+    size = (svg.getAttribute("viewBox") ?? "0 0 1 1").split(/[\s,]+/).slice(2).map(Number);
+    svg.setAttribute("width", size[0]);
+    svg.setAttribute("height", size[1]);
+    svg.setAttribute("role", "group");
+    svg.setAttribute("aria-label", data.label);
+    for (const group of svg.querySelectorAll("g[id]")) {
+      const item = items.get(group.id);
+      if (item) shapes.set(item.id, prepared(group, item));
+    }
+    area.prepend(svg);
+    area.style.background = data.ground;
+    if (!shapes.has(active)) active = data.items[0]?.id ?? "";
+    shapes.get(active)?.setAttribute("tabindex", "0");
+  }
+
+  function prepared(group, item) {
+    group.classList.add("item", item.kind);
+    for (const [key, value] of [["role", "button"], ["tabindex", "-1"], ["aria-label", item.label], ["aria-pressed", "false"]])
+      group.setAttribute(key, value);
+    for (const child of group.children) {
+      if (item.kind === "node" && child.localName === "text") break;
+      if (SHAPES.includes(child.localName) && child.getAttribute("stroke") !== "none") child.classList.add("line");
+    }
+    const curve = item.kind === "edge" && group.querySelector("path");
+    if (curve) {  // a thin line is hard to hit
+      const wide = curve.cloneNode();
+      wide.setAttribute("class", "wide");
+      wide.removeAttribute("id");
+      group.append(wide);
+    }
+    return group;
+  }
+
+  /* ---- places ---- */
+
+  function place() {
+    if (svg) svg.style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
+  }
+
+  function fit() {
+    const {width, height} = area.getBoundingClientRect();
+    if (!width || !size[0]) return;
+    scale = Math.min(width / size[0], height / size[1], FITTED_AT_MOST);
+    untouched = true;
+    if (scale < READABLE) {  // rather a part that can be read: where gradients start
+      scale = Math.min(READABLE, Math.max(width / size[0], height / size[1], scale));
+      left = Math.min((width - size[0] * scale) / 2, width - size[0] * scale);
+      top = size[1] * scale > height ? 0 : (height - size[1] * scale) / 2;
+    } else {
+      left = (width - size[0] * scale) / 2;
+      top = (height - size[1] * scale) / 2;
+    }
+    place();
+  }
+
+  function zoom(factor, x, y) {
+    const {width, height} = area.getBoundingClientRect();
+    const least = Math.min(width / size[0], height / size[1], 1) / 2;
+    const wanted = Math.min(LARGEST, Math.max(least, scale * factor));
+    const middle = [x ?? width / 2, y ?? height / 2];
+    left = middle[0] - (middle[0] - left) * wanted / scale;
+    top = middle[1] - (middle[1] - top) * wanted / scale;
+    const changed = wanted !== scale;
+    scale = wanted;
+    untouched = false;
+    place();
+    return changed;
+  }
+
+  function bringIntoView(id) {
+    const shape = shapes.get(id);
+    if (!shape) return;
+    const inner = shape.getBoundingClientRect(), outer = area.getBoundingClientRect(), margin = 24;
+    const by = (low, high, first, last) => (low < first + margin ? first + margin - low
+      : high > last - margin ? Math.max(last - margin - high, first + margin - low) : 0);
+    left += by(inner.left, inner.right, outer.left, outer.right);
+    top += by(inner.top, inner.bottom, outer.top, outer.bottom);
+    place();
+  }
+
+  /* ---- selection ---- */
+
+  function select(id, {silent = false} = {}) {
+    selected = items.has(id) ? id : "";
+    const way = wayFrom(selected);
+    for (const [name, shape] of shapes) {
+      shape.classList.toggle("selected", name === selected);
+      shape.classList.toggle("way", way.has(name));
+      shape.setAttribute("aria-pressed", String(name === selected));
+    }
+    root.classList.toggle("chosen", selected !== "");
+    if (selected) activate(selected);
+    if (!silent) tell(selected);
+  }
+
+  /* Everything between an item and the outputs: the paths along which its gradient arrives. */
+  function wayFrom(id) {
+    const found = new Set(id ? [id] : []), edges = [...items.values()].filter((item) => item.kind === "edge");
+    const uses = Map.groupBy(edges.filter((edge) => !edge.cut), (edge) => edge.tail);
+    const waiting = items.get(id)?.kind === "edge" ? [items.get(id).head] : id ? [id] : [];
+    waiting.forEach((node) => found.add(node));
+    while (waiting.length) {
+      for (const edge of uses.get(waiting.pop()) ?? []) {
+        found.add(edge.id);
+        if (!found.has(edge.head)) { found.add(edge.head); waiting.push(edge.head); }
+      }
+    }
+    return found;
+  }
+
+  function activate(id) {
+    shapes.get(active)?.setAttribute("tabindex", "-1");
+    active = id;
+    shapes.get(active)?.setAttribute("tabindex", "0");
+  }
+
+  function focus(id) {
+    if (!shapes.has(id)) return;
+    activate(id);
+    bringIntoView(id);
+    shapes.get(id).focus({preventScroll: true});
+  }
+
+  /* ---- keys ---- */
+
+  function beside(step) {
+    const item = items.get(active), all = [...items.keys()].filter((id) => items.get(id).kind === item?.kind);
+    return all[(all.indexOf(active) + step + all.length) % all.length];
+  }
+
+  function along(from, to) {
+    const item = items.get(active);
+    if (item?.kind === "edge") return item[to];
+    return [...items.values()].find((edge) => edge.kind === "edge" && edge[from] === active)?.id;
+  }
+
+  const KEYS = {
+    ArrowRight: () => focus(along("tail", "head")), ArrowLeft: () => focus(along("head", "tail")),
+    ArrowDown: () => focus(beside(1)), ArrowUp: () => focus(beside(-1)),
+    Home: () => focus([...items.keys()][0]),
+    End: () => focus([...items.values()].filter((item) => item.kind === "node").at(-1)?.id),
+    Enter: () => select(active === selected ? "" : active), " ": () => select(active === selected ? "" : active),
+    Escape: () => select(""), "+": () => zoom(STEP), "-": () => zoom(1 / STEP), 0: fit, "/": () => search.focus(),
+  };
+
+  function press(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || !(event.key in KEYS)) return;
+    event.preventDefault();
+    event.stopPropagation();  // Streamlit has keys of its own
+    KEYS[event.key]();
+  }
+
+  /* ---- the search ---- */
+
+  function look() {
+    const wanted = search.value.trim().toLowerCase();
+    matches = wanted ? [...items.values()].filter((item) => item.name.toLowerCase().includes(wanted)) : [];
+    const exact = (item) => Number(item.name.toLowerCase() !== wanted);
+    matches.sort((one, other) => exact(one) - exact(other));
+    match = -1;
+    const found = new Set(matches.map((item) => item.id));
+    for (const [id, shape] of shapes) shape.classList.toggle("found", found.has(id));
+    count.textContent = wanted ? String(matches.length) : "";
+    if (matches.length) bringIntoView(matches[0].id);
+  }
+
+  function next(event) {
+    if (event.key === "Escape") { search.value = ""; look(); }
+    event.stopPropagation();
+    if (event.key !== "Enter" || !matches.length) return;
+    match = (match + 1) % matches.length;
+    select(matches[match].id);
+    bringIntoView(matches[match].id);
+  }
+
+  /* ---- the pointer ---- */
+
+  const itemAt = (target) => target?.closest?.(".item")?.id ?? "";
+  const within = (event) => {
+    const box = area.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+
+  function down(event) {
+    if (event.button) return;
+    pressed = {item: itemAt(event.target), x: event.clientX, y: event.clientY, moved: pointers.size > 0};
+    pointers.set(event.pointerId, within(event));
+    area.setPointerCapture(event.pointerId);
+  }
+
+  function move(event) {
+    if (!pointers.has(event.pointerId)) { point(event); return; }
+    const before = pointers.get(event.pointerId), now = within(event);
+    if (pressed && Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) >= CLICK_PX) pressed.moved = true;
+    if (!pressed?.moved) return;
+    hint.classList.remove("shown");
+    const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
+    if (other) {
+      const far = (spot) => Math.hypot(spot[0] - other[0], spot[1] - other[1]) || 1;
+      zoom(far(now) / far(before), other[0], other[1]);
+    } else {
+      left += now[0] - before[0];
+      top += now[1] - before[1];
+      untouched = false;
+      place();
+    }
+    pointers.set(event.pointerId, now);
+  }
+
+  function up(event) {
+    if (!pointers.delete(event.pointerId)) return;
+    if (event.type === "pointerup" && pressed && !pressed.moved) {
+      select(pressed.item);
+      shapes.get(pressed.item)?.focus({preventScroll: true});
+    }
+    if (!pointers.size) pressed = null;
+  }
+
+  function point(event) {
+    const item = items.get(itemAt(event.target));
+    hint.classList.toggle("shown", Boolean(item));
+    if (!item) return;
+    hint.replaceChildren(...item.hover.map((line) => element("div", {}, line)));
+    const [x, y] = within(event), {width, height} = area.getBoundingClientRect();
+    hint.style.left = `${Math.max(4, Math.min(x + 14, width - hint.offsetWidth - 4))}px`;
+    hint.style.top = `${y + 18 + hint.offsetHeight > height ? Math.max(4, y - hint.offsetHeight - 10) : y + 18}px`;
+  }
+
+  function wheel(event) {
+    const lines = event.deltaMode === 1 ? 16 : 1;
+    if (zoom(Math.exp(-event.deltaY * lines * 0.0015), ...within(event))) event.preventDefault();
+  }
+
+  area.addEventListener("pointerdown", down);
+  area.addEventListener("pointermove", move);
+  area.addEventListener("pointerup", up);
+  area.addEventListener("pointercancel", up);
+  area.addEventListener("pointerleave", () => hint.classList.remove("shown"));
+  area.addEventListener("wheel", wheel, {passive: false});
+  area.addEventListener("keydown", press);
+  area.addEventListener("focusin", (event) => { if (itemAt(event.target)) activate(itemAt(event.target)); });
+  search.addEventListener("input", look);
+  search.addEventListener("keydown", next);
+  buttons.fit.addEventListener("click", fit);
+  buttons.larger.addEventListener("click", () => zoom(STEP));
+  buttons.smaller.addEventListener("click", () => zoom(1 / STEP));
+  const resized = new ResizeObserver(() => { if (untouched) fit(); });
+  resized.observe(area);
+
+  function update(data, setSelection) {
+    tell = setSelection;
+    words = data.words;
+    for (const [name, made] of Object.entries({...buttons, search, bar})) {
+      made.setAttribute("aria-label", words[name]);
+      if (name !== "bar") made.title = words[name];
+    }
+    search.placeholder = words.search;
+    if (data.revision !== revision) {
+      revision = data.revision;
+      const focused = area.contains(root.getRootNode().activeElement);
+      draw(data);
+      if (untouched) fit(); else place();
+      select(selected, {silent: true});
+      look();
+      if (focused) shapes.get(active)?.focus({preventScroll: true});
+    }
+    if (data.given !== given) {
+      given = data.given;
+      select(data.selection, {silent: true});
+      bringIntoView(selected);
+    }
+  }
+
+  return {update, destroy: () => resized.disconnect()};
+}

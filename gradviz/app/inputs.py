@@ -1,0 +1,121 @@
+"""The expression and the values of its variables: text box, gallery, a field and a slider for each variable.
+
+The session keeps what is typed, as text, under `text` and `value of NAME`. A slider only writes into its field.
+"""
+
+from __future__ import annotations
+
+import math
+
+import streamlit as st
+
+import gradviz
+from gradviz.app.examples import EXAMPLES
+from gradviz.app.sentences import show_error
+from gradviz.app.tracing import MAX_TEXT, MAX_VALUE, Values, read_expression, read_value
+
+SPANS = (5.0, 20.0, 100.0, 1_000.0)
+"""A slider goes from minus to plus the first of these that holds its value."""
+STEPS = 200
+FIELD_PX = 170
+
+
+def load_example(title: str) -> None:
+    """Puts an example into the fields."""
+    text, values = EXAMPLES[title]
+    st.session_state.text = text
+    for name, written in values.items():
+        st.session_state[_key(name)] = written
+
+
+def load(text: str, values: dict[str, str]) -> None:
+    """Puts a text and values into the fields, as a link gives them."""
+    st.session_state.text = text
+    st.session_state.example = None
+    for name, written in values.items():
+        st.session_state[_key(name)] = written
+
+
+def expression_inputs() -> tuple[str, Values] | None:
+    """Draws the widgets; None where the text or a value cannot be read, which is said beside it."""
+    left, right = st.columns([1, 3])
+    left.selectbox("Example", list(EXAMPLES), key="example", placeholder="your own", on_change=_chosen, index=None)
+    with right:
+        text = str(
+            st.text_input(
+                "Expression",
+                key="text",
+                on_change=_edited,
+                max_chars=MAX_TEXT,
+                help="`+ - * / ^ @`, `2x`, `|x|`, `A.T`, functions such as `sin`; `z = x*y; log(z)` names an intermediate.",
+            )
+        )
+        try:
+            variables = read_expression(text).variables
+        except gradviz.GradvizError as error:
+            show_error(error)
+            return None
+    values = _values(variables)
+    return None if values is None else (text, values)
+
+
+def _values(variables: tuple[str, ...]) -> Values | None:
+    written = {}
+    if variables:
+        with st.container(horizontal=True):
+            for name in variables:
+                with st.container(width=FIELD_PX, gap="small"):
+                    if (typed := _field(name)) is not None:
+                        written[name] = typed
+    return tuple(written.items()) if len(written) == len(variables) else None
+
+
+def _field(name: str) -> str | None:
+    """The value of one variable as typed; None where it cannot be read, which is said below it."""
+    key = _key(name)
+    st.session_state.setdefault(key, "1")
+    typed = str(st.text_input(f"{name} =", key=key, max_chars=MAX_VALUE))
+    try:
+        value = read_value(typed)
+    except gradviz.InputError as error:
+        st.error(f"{name}: {str(error).partition(chr(10))[0]}")
+        return None
+    if isinstance(value, float):
+        _slider(name, value)
+    return typed
+
+
+def _slider(name: str, value: float) -> None:
+    span = next((span for span in SPANS if abs(value) <= span), None) if math.isfinite(value) else None
+    if span is None:
+        return
+    key = f"slider of {name} to {span:g}"
+    st.session_state[key] = value
+    st.slider(
+        f"slider of {name}",
+        -span,
+        span,
+        step=2 * span / STEPS,
+        key=key,
+        label_visibility="collapsed",
+        on_change=_slid,
+        args=(name, key),
+    )
+
+
+def _key(name: str) -> str:
+    return f"value of {name}"
+
+
+def _slid(name: str, key: str) -> None:
+    st.session_state[_key(name)] = f"{st.session_state[key]:.6g}"
+
+
+def _chosen() -> None:
+    if st.session_state.example is not None:
+        load_example(st.session_state.example)
+
+
+def _edited() -> None:
+    """Another text is no longer the example; the values of its variables stay."""
+    st.session_state.example = None

@@ -1,0 +1,112 @@
+"""What is selected on the canvas -> everything that is known of it, beside the canvas."""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+from torch import Tensor
+
+import gradviz
+from gradviz.app.numbers import tensor_html
+from gradviz.check import Checked, CheckReport
+from gradviz.details import EdgeDetails, NodeDetails, edge_details, node_details
+from gradviz.render.theme import MARKS
+from gradviz.view import View, number_text
+from gradviz.view.notation import MINUS
+
+NOTHING = "Click a value or an arrow, or move to one with Tab and the arrow keys and press Enter."
+
+
+def inspector(graph: gradviz.GradGraph, report: CheckReport | None, view: View, selection: str) -> None:
+    """Draws the panel for the view node or edge with the id `selection`; an id that is not on the picture is nothing."""
+    nodes = {node.id: node.node for node in view.nodes}
+    edges = {edge.id: edge.edge for edge in view.edges}
+    if selection in nodes:
+        _node(node_details(graph, nodes[selection], report), graph)
+    elif selection in edges:
+        _edge(edge_details(graph, edges[selection], report))
+    else:
+        st.caption(NOTHING)
+
+
+def _node(details: NodeDetails, graph: gradviz.GradGraph) -> None:
+    kind = {"leaf": "input, requires grad", "constant": "constant"}.get(details.kind, f"function {details.op}")
+    _heading(details.name, kind)
+    if details.op:
+        st.latex(details.latex)
+    _tensor("value", details.value, details.value_missing or "unknown")
+    if details.requires_grad:
+        _tensor(f"cotangent {details.sign}".strip(), details.cotangent, "no gradient reached it")
+        if details.cotangent is not None:
+            _derivation(graph, details.name)
+    _facts({"line": details.source, "module": details.module, "device": details.device})
+    for what, entry in details.checks:
+        _check(what, entry)
+
+
+def _derivation(graph: gradviz.GradGraph, name: str) -> None:
+    """The cotangent as the sum over the paths, in one line."""
+    try:
+        st.markdown(graph.explain(name, level="short").markdown)
+    except gradviz.GradvizError as error:
+        st.caption(f"The sum over its paths: {error}")
+
+
+def _edge(details: EdgeDetails) -> None:
+    argument = f", argument {details.argument}" if details.argument else ""
+    _heading(details.name, f"{details.tail} is used by {details.head}{argument}")
+    st.latex(details.latex)
+    if details.cut:
+        st.caption(f"No gradient flows here: {details.cut}")
+    if details.refusal:
+        st.caption(details.refusal)
+    if details.jacobian is not None and details.jacobian.numel() > 1:
+        shape = f"Jacobian, {list(details.out_shape)} by {list(details.in_shape)}"
+        _tensor(shape, details.jacobian, "")
+    elif not details.cut and details.jacobian is None and not details.refusal:
+        st.caption(f"The Jacobian of {list(details.out_shape)} by {list(details.in_shape)} is too large to be shown.")
+    if not details.cut:
+        _tensor(f"contribution to ∂/∂{details.tail}", details.contribution, "none")
+    share = "norm of the contribution over that of the cotangent that arrived"
+    gain = "" if details.gain is None else f"{number_text(details.gain)} ({share})"
+    _facts({"gain": gain})
+    if details.check is not None:
+        _check("local partial", details.check)
+        _facts({"line": details.check.source})
+
+
+def _heading(name: str, remark: str) -> None:
+    st.html(
+        f'<div style="font-size: 1.35rem; font-weight: 600; overflow-wrap: anywhere">{html.escape(name)}</div>'
+        f'<div style="opacity: 0.75; font-size: 0.9rem; overflow-wrap: anywhere">{html.escape(remark)}</div>'
+    )
+
+
+def _tensor(what: str, value: Tensor | None, otherwise: str) -> None:
+    head = f'<div style="opacity: 0.75; font-size: 0.85rem">{html.escape(what)}</div>'
+    st.html(head + (html.escape(otherwise) if value is None else tensor_html(value, what)))
+
+
+def _check(what: str, entry: Checked) -> None:
+    """The verdict, with sympy's number beside torch's."""
+    numbers = ""
+    if entry.autograd is not None:
+        torchs, truth = "torch" if what == "value" else "autograd", "sympy" if entry.method == "symbolic" else "reference"
+        pair = {torchs: entry.autograd, truth: entry.reference}
+        rows = "".join(f"<tr><td>{name}</td><td>{_digits(number)}</td></tr>" for name, number in pair.items())
+        numbers = f'<table style="font-variant-numeric: tabular-nums; font-size: 0.85rem">{rows}</table>'
+    remark = f'<div style="opacity: 0.75; font-size: 0.85rem">{html.escape(entry.reason)}</div>' if entry.reason else ""
+    verdict = f"<b>{MARKS[entry.verdict]} {entry.verdict}</b> {html.escape(what)}"
+    st.html(f'<div class="gradviz-verdict {entry.verdict}">{verdict}{numbers}{remark}</div>')
+
+
+def _digits(number: float | None) -> str:
+    return "" if number is None else repr(number).removesuffix(".0").replace("-", MINUS)
+
+
+def _facts(facts: dict[str, str]) -> None:
+    told = {name: html.escape(text) for name, text in facts.items() if text}
+    lines = "".join(f"<div><span style='opacity: 0.75'>{name}</span> {text}</div>" for name, text in told.items())
+    if lines:
+        st.html(f'<div style="font-size: 0.85rem; overflow-wrap: anywhere">{lines}</div>')

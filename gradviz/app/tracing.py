@@ -1,0 +1,113 @@
+"""Text and typed values -> a traced and checked graph and its pictures, kept for a while and shared by all visitors.
+
+What is kept is never changed. The bounds here keep the work for one request small, whatever is typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+import gradviz
+from gradviz.check import CheckReport
+from gradviz.expression import Expression, parse, postorder, typed_value
+from gradviz.render import svg_text
+from gradviz.view import Direction, ThemeName, View
+
+MAX_TEXT = 1_000
+MAX_VALUE = 2_000
+"""Characters of the expression, and of the value of one variable."""
+MAX_OPERATIONS = 300
+MAX_ELEMENTS = 400
+"""Numbers in all variables together."""
+TIME_LIMIT_S = 5.0
+KEPT_GRAPHS, KEPT_PICTURES = 32, 64
+
+Values = tuple[tuple[str, str], ...]
+"""(variable, value as typed)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """A graph, what the check found, and what was traced: the values as typed and as numbers."""
+
+    text: str
+    values: Values
+    at: Mapping[str, Any]
+    graph: gradviz.GradGraph
+    report: CheckReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What is on a picture, and the picture."""
+
+    view: View
+    svg: str
+
+
+def read_expression(text: str) -> Expression:
+    """The expression, unless it is longer than the app traces at once.
+
+    Raises:
+        ExpressionError: the text cannot be read.
+        InputError: it is too long.
+    """
+    if len(text) > MAX_TEXT:
+        raise gradviz.InputError(f"the text has {len(text):,} characters; accepted: up to {MAX_TEXT:,}")
+    expression = parse(text)
+    operations = sum(len(postorder(value)) for _, value in expression.statements)
+    if operations > MAX_OPERATIONS:
+        raise gradviz.InputError(f"the expression has {operations:,} parts; accepted here: up to {MAX_OPERATIONS:,}")
+    return expression
+
+
+def read_value(text: str) -> Any:
+    """A number, a vector or a matrix.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    value = typed_value(text)
+    if _depth(value) > 2:
+        raise gradviz.InputError("accepted here: a number, a list of numbers or a list of rows")
+    return value
+
+
+@st.cache_resource(max_entries=KEPT_GRAPHS, show_spinner=False)
+def traced(text: str, values: Values) -> Traced:
+    """The graph of an expression.
+
+    Raises:
+        GradvizError: the text, a value or the shapes are not accepted.
+    """
+    read_expression(text)
+    at = {name: read_value(written) for name, written in values}
+    elements = sum(map(_elements, at.values()))
+    if elements > MAX_ELEMENTS:
+        raise gradviz.InputError(f"the variables have {elements:,} numbers together; accepted here: up to {MAX_ELEMENTS:,}")
+    graph = gradviz.trace(text, at=at, device="cpu")
+    return Traced(text=text, values=values, at=at, graph=graph, report=graph.check(time_limit_s=TIME_LIMIT_S))
+
+
+@st.cache_resource(max_entries=KEPT_PICTURES, show_spinner=False)
+def picture(text: str, values: Values, theme: ThemeName, direction: Direction) -> Picture:
+    """The picture of an expression's graph, with the marks of the check.
+
+    Raises:
+        GradvizError: as for `traced`, or it cannot be drawn in time.
+    """
+    found = traced(text, values)
+    view = found.graph.view(report=found.report, theme=theme, direction=direction)
+    return Picture(view=view, svg=svg_text(view, time_limit_s=TIME_LIMIT_S))
+
+
+def _depth(value: Any) -> int:
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+
+
+def _elements(value: Any) -> int:
+    return sum(map(_elements, value)) if isinstance(value, list) else 1

@@ -1,0 +1,110 @@
+"""The app in a browser: one server and one Chromium for the tests of a file, and nothing from anywhere else."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+
+ROOT = Path(__file__).parent.parent.parent
+FLAGS = {
+    "server.address": "127.0.0.1",
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "browser.gatherUsageStats": "false",
+    "client.toolbarMode": "viewer",
+}
+READY = "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
+START_S = 60
+
+Open = Callable[..., Page]
+
+
+expect.set_options(timeout=15_000)  # a busy machine
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running app."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("app") / "log"
+    flags = [f"--{name}={value}" for name, value in (FLAGS | {"server.port": port}).items()]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", *flags],
+            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(address, process, log)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(20)
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    last = time.monotonic() + START_S
+    while time.monotonic() < last:
+        if process.poll() is not None:
+            pytest.fail(f"the server ended:\n{log.read_text()}")
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"the server did not start within {START_S} s:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def open_page(server: str, browser: Browser) -> Iterator[Open]:
+    """`open_page(expression=..., at=[...], width=..., dark=...)` opens the app in a tab.
+
+    At the end no page may have written an error to its console, or asked for anything that is not on the server.
+    """
+    wrong: list[str] = []
+    context = browser.new_context()  # one for all: its cache holds Streamlit's own scripts
+
+    def open_it(*, width: int = 1280, dark: bool = False, **link: str | list[str]) -> Page:
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
+        page.goto(f"{server}/?{urllib.parse.urlencode(link, doseq=True)}")
+        expect(page.locator(READY)).to_be_attached(timeout=30_000)
+        return page
+
+    def guard(route: Route) -> None:
+        if route.request.url.startswith((server, "data:", "blob:")):
+            route.continue_()
+        else:
+            wrong.append(f"asked for {route.request.url}")
+            route.abort()
+
+    context.route("**/*", guard)
+    context.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    yield open_it
+    context.close()
+    assert wrong == []

@@ -1,0 +1,174 @@
+"""The explorer in Chromium, on a real server: what is clicked, typed and seen."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+Open = Any
+
+
+def item(page: Page, label: str) -> Locator:
+    """A node or an edge of the canvas, by the beginning of what a screen reader says of it."""
+    return page.locator(f'.gradviz-canvas .item[aria-label^="{label}"]')
+
+
+def inspector(page: Page) -> Locator:
+    return page.get_by_test_id("stColumn").last
+
+
+def place(page: Page) -> str:
+    """Where the drawing stands and how large it is."""
+    return str(page.locator(".gradviz-canvas .area > svg").get_attribute("style"))
+
+
+@pytest.fixture(scope="module")
+def opened(open_page: Open) -> Page:
+    page: Page = open_page()
+    return page
+
+
+@pytest.fixture
+def explorer(opened: Page) -> Page:
+    """The page as it opens: nothing selected, nothing looked for, the drawing fitted."""
+    opened.get_by_label("Find a name").fill("")
+    opened.locator(".gradviz-canvas .area").click(position={"x": 5, "y": 5})
+    opened.get_by_label("Fit the graph to the canvas").click()
+    expect(inspector(opened)).to_contain_text("Click a value or an arrow")
+    return opened
+
+
+def test_a_click_on_a_node_or_an_edge_shows_it_and_writes_the_address(explorer: Page) -> None:
+    page = explorer
+    item(page, "leaf x").click()
+    expect(inspector(page)).to_contain_text("6.141592653589793")
+    expect(item(page, "leaf x")).to_have_attribute("aria-pressed", "true")
+    expect(page).to_have_url(re.compile("selected=node_0"))
+    spot = item(page, "edge b → c").locator("path.line").evaluate(
+        "(path) => { const at = path.getPointAtLength(path.getTotalLength() / 2).matrixTransform(path.getScreenCTM());"
+        " return [at.x, at.y]; }"
+    )
+    page.mouse.click(spot[0], spot[1])
+    expect(inspector(page)).to_contain_text("∂c/∂b")
+    expect(inspector(page)).to_contain_text("✓ match local partial")
+    assert page.locator(".gradviz-canvas .item.way").count() == 4  # b → c, c, c → d, d
+    page.locator(".gradviz-canvas .area").click(position={"x": 5, "y": 5})
+    expect(inspector(page)).to_contain_text("Click a value or an arrow")
+    expect(page).not_to_have_url(re.compile("selected="))
+
+
+def test_every_node_and_edge_is_reached_by_keyboard(explorer: Page) -> None:
+    page = explorer
+    page.get_by_label("Fit the graph to the canvas").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Home")
+    seen = []
+    for _ in range(6):
+        seen.append(page.locator(".gradviz-canvas .item:focus").get_attribute("aria-label"))
+        page.keyboard.press("ArrowDown")
+    assert [label.partition(";")[0] for label in seen] == [
+        "leaf x", "leaf y", "op a = x·y", "op b = π·x", "op c = sin(b)", "output d = a + c",
+    ]  # fmt: skip
+    assert seen[0] == "leaf x; value 2; ∂d/∂x = 6.142"
+    edges = set()
+    page.keyboard.press("ArrowRight")
+    for _ in range(6):
+        edges.add(page.locator(".gradviz-canvas .item:focus").get_attribute("aria-label").partition(";")[0])
+        page.keyboard.press("ArrowDown")
+    assert edges == {"edge x → a", "edge y → a", "edge x → b", "edge b → c", "edge a → d", "edge c → d"}
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(inspector(page)).to_contain_text("function mul")
+    page.keyboard.press("Escape")
+    expect(inspector(page)).to_contain_text("Click a value or an arrow")
+
+
+def test_wheel_drag_and_buttons_move_the_drawing(explorer: Page) -> None:
+    page = explorer
+    fitted = place(page)
+    page.mouse.move(400, 500)
+    page.mouse.wheel(0, -300)
+    larger = place(page)
+    page.mouse.down()
+    page.mouse.move(460, 540, steps=3)
+    page.mouse.up()
+    dragged = place(page)
+    assert len({fitted, larger, dragged}) == 3
+    assert larger.partition("scale")[2] == dragged.partition("scale")[2] != fitted.partition("scale")[2]
+    expect(inspector(page)).to_contain_text("Click a value or an arrow")
+    page.get_by_label("Fit the graph to the canvas").click()
+    assert place(page) == fitted
+    page.get_by_label("Zoom in").click()
+    assert place(page) != fitted
+    item(page, "op c").hover()
+    expect(page.locator(".gradviz-canvas .hint")).to_contain_text("value −2.4492935982947064e−16")
+
+
+def test_search_finds_and_selects(explorer: Page) -> None:
+    page = explorer
+    search = page.get_by_label("Find a name")
+    search.fill("c")
+    assert page.locator(".gradviz-canvas .item.found").count() == 3  # c, b → c, c → d
+    search.press("Enter")
+    expect(inspector(page)).to_contain_text("function sin")
+
+
+def test_a_link_restores_the_selection_and_new_values_keep_it(open_page: Open) -> None:
+    page = open_page(expression="u*v^2", at=["u=4", "v=3"], selected="node_1", direction="BT")
+    expect(item(page, "leaf v")).to_have_class(re.compile("selected"))
+    expect(inspector(page)).to_contain_text("∂b/∂v")
+    page.get_by_role("textbox", name="u =").fill("5")
+    page.get_by_role("textbox", name="u =").press("Enter")
+    expect(item(page, "leaf v; value 3; ∂b/∂v = 30")).to_have_class(re.compile("selected"))
+    expect(page).to_have_url(re.compile("at=u%3D5"))
+
+
+def test_the_drawing_follows_dark_and_light(open_page: Open) -> None:
+    page = open_page(dark=True, width=400)
+    ground = "(area) => getComputedStyle(area).backgroundColor"
+    area = page.locator(".gradviz-canvas .area")
+    expect(area).to_be_visible()
+    assert area.evaluate(ground) == "rgb(22, 24, 29)"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_hostile_text_stays_text(open_page: Open) -> None:
+    nasty = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    page = open_page(expression=nasty, at=[f"{nasty}=1"], selected=nasty, direction=nasty)
+    expect(page.get_by_test_id("stAlert")).to_contain_text("at column")
+    page.get_by_role("textbox", name="Expression").fill("x")
+    page.get_by_role("textbox", name="Expression").press("Enter")
+    expect(item(page, "leaf x").or_(item(page, "output x"))).to_be_visible()
+    page.get_by_role("textbox", name="x =").fill(nasty)
+    page.get_by_role("textbox", name="x =").press("Enter")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("neither a number")
+
+
+def test_of_an_svg_only_drawing_is_kept(explorer: Page) -> None:
+    page = explorer
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" onload="bad()">'
+        '<style>*{}</style><script>bad()</script><foreignObject><p/></foreignObject><animate/><a href="javascript:bad()"/>'
+        '<g id="node_0" class="node" onclick="bad()" style="background: url(http://x)">'
+        '<image xlink:href="data:image/png;base64,AAAA"/><image xlink:href="http://x/a.png"/>'
+        '<path d="M0,0" fill="url(http://x)" stroke="red"/><text>a</text></g></svg>'
+    )
+    script = resources.files("gradviz.app.canvas").joinpath("canvas.js").read_text()
+    kept = page.evaluate(
+        """async ([text, code]) => {
+          const made = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
+          return [new XMLSerializer().serializeToString(made.sanitized(text)), made.sanitized("<p>no") === null];
+        }""",
+        [svg, script],
+    )
+    assert kept == [
+        '<svg xmlns="http://www.w3.org/2000/svg">'
+        '<g id="node_0" class="node">'
+        '<image xmlns:xlink="http://www.w3.org/1999/xlink" xlink:href="data:image/png;base64,AAAA"/><image/>'
+        '<path d="M0,0" stroke="red"/><text>a</text></g></svg>',
+        True,
+    ]
