@@ -57,13 +57,17 @@ def rolled(wires: Wires, nodes: Iterable[int]) -> list[list[int]]:
 
 
 def structure(wires: Wires, nodes: Sequence[int]) -> int:
-    """A hash of the ops, their shapes and how they are wired; the same for calls that are alike."""
+    """A hash of the ops, their shapes and how they are wired; the same for calls that are alike.
+
+    Of what is read from outside, the shape counts and not which output it is: the steps of a loop over a tensor read one
+    output each of its `unbind`.
+    """
     place = {node: index for index, node in enumerate(nodes)}
     lines = []
     for node in nodes:
         attributes = wires.attributes[node]
         inputs = sorted(
-            (key, place.get(tail, -1), data["output"], () if tail in place else wires.attributes[tail]["shape"])
+            (key, place[tail], data["output"], ()) if tail in place else (key, -1, 0, wires.shape((tail, data["output"])))
             for tail, key, data in wires.into[node]
         )
         lines.append((attributes["op"], attributes["shape"], attributes["dtype"], tuple(inputs)))

@@ -26,8 +26,8 @@ def shapes_line(wires: Wires, group: Group) -> str:
     """
     nodes = group.nodes if group.kind != "alike" else frozenset(group.blocks[-1])
     read = wires.read_by(nodes)
-    coming = [_shape(wires, place) for place in read if not _is_parameter(wires, place[0], group.nodes)]
-    going = [_shape(wires, place) for place in wires.made_by(nodes)]
+    coming = [wires.shape(place) for place in read if not _is_parameter(wires, place[0], group.nodes)]
+    going = [wires.shape(place) for place in wires.made_by(nodes)]
     return f"{_listed(coming)} → {_listed(going)}" if coming or going else ""
 
 
@@ -106,12 +106,6 @@ def norms(
 def _is_parameter(wires: Wires, node: int, aside: Collection[int]) -> bool:
     attributes = wires.attributes[node]
     return attributes["kind"] != "op" and (bool(attributes["module"]) or node in aside)
-
-
-def _shape(wires: Wires, place: Place) -> tuple[int, ...]:
-    attributes = wires.attributes[place[0]]
-    shape: tuple[int, ...] = attributes["shape"]
-    return attributes["shape"][attributes["outputs"].index(place[1])] if len(attributes["outputs"]) > 1 else shape
 
 
 def _cotangent(wires: Wires, place: Place) -> Tensor | None:

@@ -34,6 +34,12 @@ class Wires:
             for tail, key, data in edges:
                 yield (tail, head, key), data
 
+    def shape(self, place: Place) -> tuple[int, ...]:
+        """The shape of one output of a node."""
+        attributes = self.attributes[place[0]]
+        shape: tuple[int, ...] = attributes["shape"][place[1]] if len(attributes["outputs"]) > 1 else attributes["shape"]
+        return shape
+
     def only(self, nodes: Collection[int]) -> Wires:
         """Of these nodes, and of the edges between them."""
         kept = {node: attributes for node, attributes in self.attributes.items() if node in nodes}

@@ -211,6 +211,26 @@ def test_the_steps_of_an_unrolled_cell_become_one_group_and_so_do_their_inputs()
     assert group_named(view, "cell").lines[1] == "900 ops, 144 parameters"
 
 
+class OverRows(nn.Module):
+    """A cell called once per row of its input: each step reads another output of one `unbind`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(3, 4)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        state = rows.new_zeros(2, 4)
+        for row in rows:
+            state = self.cell(row, state)
+        return state.sum()
+
+
+def test_steps_that_read_outputs_of_one_call_are_alike() -> None:
+    view = view_of(trace(OverRows(), torch.randn(60, 2, 3), device="cpu"))
+    assert group_named(view, "cell").count == 60
+    assert len(view.nodes) + len(view.groups) < 8
+
+
 def shared(x: Tensor, mask: Tensor, w: Tensor) -> Tensor:
     allowed = ((mask.cumsum(0) > 2).float() * 3).neg()
     return (x * w + allowed).sum()
