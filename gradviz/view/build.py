@@ -9,6 +9,7 @@ from typing import Any, get_args
 import networkx as nx
 from torch import Tensor
 
+from gradviz.collector import collector_paused
 from gradviz.errors import InputError
 from gradviz.moves import moved_as
 from gradviz.view.choose import chosen_nodes, depth, output_nodes, repeated_nodes
@@ -98,7 +99,8 @@ def view_of(
     names = [unfold] if isinstance(unfold, str) else unfold
     marks = Marks(report, findings, with_verdicts="verdict" in show)
     part = part_of(graph, focus, radius, side, between)
-    drawn = drawn_of(graph, part, collapse, names, max_nodes, keep=marks.places_to_keep())
+    with collector_paused():
+        drawn = drawn_of(graph, part, collapse, names, max_nodes, keep=marks.places_to_keep())
     builder = _Builder(drawn, marks, frozenset(show), MAX_NODES if max_nodes is None else max_nodes, max_edge_labels)
     is_deep = builder.gaps or depth(builder.graph, builder.shown) >= (DEEP_IN_GROUPS if builder.groups else DEEP)
     return builder.view(direction or ("BT" if is_deep else "LR"), theme)
@@ -234,7 +236,8 @@ class _Builder:
     def _group(self, node: int) -> ViewGroup:
         group, wires = self.groups[node], self.wires
         verdicts = [self.marks.nodes.get(member) for member in group.nodes]
-        verdicts += [self.marks.of_edge((tail, head, key)) for head in group.nodes for tail, key, _ in wires.into[head]]
+        if self.marks.edges:
+            verdicts += [self.marks.of_edge((tail, head, key)) for head in group.nodes for tail, key, _ in wires.into[head]]
         return ViewGroup(
             id=self._id(node),
             name=shorten(group.name, GROUP_NAME_LENGTH),

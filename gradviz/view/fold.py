@@ -64,7 +64,7 @@ def fold(graph: nx.MultiDiGraph, *, keep: Collection[int] = ()) -> Folded:
     raw: set[int] = set()
     hidden: set[int] = set()
     for node, attributes in graph.nodes(data=True):
-        tail = _first_argument(graph, node)
+        tail = _first_argument(graph, node) if _goes_on(attributes) else None
         if attributes["kind"] == "constant" and attributes["source"]:
             did[node] = ""
             made.add(node)
@@ -94,6 +94,12 @@ def _reads_only_a_shape(attributes: Mapping[str, Any]) -> bool:
     return attributes["kind"] == "op" and not attributes["requires_grad"] and (op.endswith("_like") or op.startswith("new_"))
 
 
+def _goes_on(attributes: Mapping[str, Any]) -> bool:
+    """Whether a call may go on with what its first argument holds: by handing it on, or by writing into it."""
+    call = attributes["call"]
+    return attributes["op"] in _SAME_VALUE or (call is not None and call.overload._schema.name.endswith("_"))
+
+
 def _first_argument(graph: nx.MultiDiGraph, node: int) -> int | None:
     return next((tail for tail, _, key in graph.in_edges(node, keys=True) if key == 0), None)
 
@@ -109,9 +115,6 @@ def _continued(attributes: Mapping[str, Any], before: str, operands: Mapping[int
     op, call = attributes["op"], attributes["call"]
     if op in _SAME_VALUE and not attributes["requires_grad"]:
         return before
-    in_place = call is not None and call.overload._schema.name.endswith("_")
-    if not in_place:
-        return None
     if op in _OVERWRITING and (is_raw or len(operands) == 1):
         return filling_text(op, operands, call)
     if len(operands) != 1 or not before or attributes["requires_grad"]:

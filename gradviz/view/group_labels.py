@@ -53,20 +53,18 @@ def size_line(wires: Wires, group: Group) -> str:
 
 def gradient_lines(wires: Wires, group: Group) -> Iterator[str]:
     """The norm of the cotangent that arrives at the outputs, of that which leaves through the inputs, and their quotient."""
-    if group.kind == "bookkeeping":
+    if group.kind == "bookkeeping" or not any(wires.attributes[node]["requires_grad"] for node in group.nodes):
         return
-    arriving, leaving = norms(wires, group.nodes)
-    if arriving is None:
-        reached = any(_cotangent(wires, place) is not None for place in wires.made_by(group.nodes))  # with no known norm
-        if not reached and any(wires.attributes[node]["requires_grad"] for node in group.nodes):
-            yield "no gradient"
+    if all(_cotangent(wires, place) is None for place in wires.made_by(group.nodes)):
+        yield "no gradient"
         return
-    out = f"out {number_text(arriving, 3)}"
-    if leaving is None:
-        yield f"‖cotangent‖ {out}"
-    else:
-        yield f"‖cotangent‖ in {number_text(leaving, 3)} ← {out}, gain {_gain_text(arriving, leaving)}"
-    if len(group.blocks) > 1 and len(group.blocks[0]) > 1:
+    rolled = len(group.blocks) > 1 and len(group.blocks[0]) == 1  # steps of a loop with other calls between them
+    arriving, leaving = (None, None) if rolled else norms(wires, group.nodes)
+    if arriving is not None:
+        out = f"out {number_text(arriving, 3)}"
+        gain = f", gain {number_text(leaving / arriving, 3)}" if arriving and leaving is not None else ""
+        yield f"‖cotangent‖ {out}" if leaving is None else f"‖cotangent‖ in {number_text(leaving, 3)} ← {out}{gain}"
+    if len(group.blocks) > 1:
         pairs = [norms(wires, frozenset(block), aside=group.nodes) for block in group.blocks]
         gains = [right / left for left, right in pairs if left and right is not None]
         if gains:
@@ -129,7 +127,3 @@ def _listed(shapes: list[tuple[int, ...]]) -> str:
     counts = {shape: shapes.count(shape) for shape in dict.fromkeys(shapes)}
     words = [f"{count} × {shape_text(shape)}" if count > 1 else shape_text(shape) for shape, count in counts.items()]
     return ", ".join(words[:SHOWN_SHAPES]) + (", …" if len(words) > SHOWN_SHAPES else "") if words else "∅"
-
-
-def _gain_text(arriving: float, leaving: float) -> str:
-    return number_text(leaving / arriving, 3) if arriving else "unknown"

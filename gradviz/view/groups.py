@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Literal
 
 import networkx as nx
@@ -291,5 +292,6 @@ def _matches(name: str, pattern: str) -> bool:
     return any(fnmatchcase(part, pattern) for part in (name, name.partition("@")[0]))
 
 
+@cache
 def _is_bookkeeping(op: str) -> bool:
     return op in _BOOKKEEPING or moved_as(op) in _BOOKKEEPING_MOVES

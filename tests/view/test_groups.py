@@ -231,6 +231,22 @@ def test_steps_that_read_outputs_of_one_call_are_alike() -> None:
     assert len(view.nodes) + len(view.groups) < 8
 
 
+def loop(x: Tensor) -> Tensor:
+    for _ in range(50):
+        x = torch.sin(x) * 1.5
+    return x
+
+
+def test_the_calls_of_a_loop_are_one_group_each_and_say_the_gains_of_its_steps() -> None:
+    graph = trace(loop, torch.tensor(0.5, requires_grad=True))
+    groups = graph.view().groups
+    assert [(group.count, group.name.partition(" ")[0]) for group in groups] == [(49, "mul"), (50, "sin")]
+    (line,) = groups[0].gradient
+    assert line == "each: gain 1.5 to 1.5"
+    slopes = [abs(float(use.partial)) for node in graph for use in graph.arguments_of(node) if graph.nodes[node]["op"] == "sin"]
+    assert groups[1].gradient == (f"each: gain {min(slopes):.3g} to {max(slopes):.3g}",)
+
+
 def shared(x: Tensor, mask: Tensor, w: Tensor) -> Tensor:
     allowed = ((mask.cumsum(0) > 2).float() * 3).neg()
     return (x * w + allowed).sum()
