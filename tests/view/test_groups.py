@@ -238,12 +238,13 @@ def loop(x: Tensor) -> Tensor:
 
 
 def test_the_calls_of_a_loop_are_one_group_each_and_say_the_gains_of_its_steps() -> None:
-    graph = trace(loop, torch.tensor(0.5, requires_grad=True))
+    graph = trace(loop, torch.tensor(0.5, dtype=torch.float64, requires_grad=True))
     groups = graph.view().groups
     assert [(group.count, group.name.partition(" ")[0]) for group in groups] == [(49, "mul"), (50, "sin")]
     (line,) = groups[0].gradient
     assert line == "each: gain 1.5 to 1.5"
-    slopes = [abs(float(use.partial)) for node in graph for use in graph.arguments_of(node) if graph.nodes[node]["op"] == "sin"]
+    sines = [node for node, op in graph.nodes(data="op") if op == "sin"]
+    slopes = [abs(float(graph.arguments_of(node)[0].partial)) for node in sines]  # type: ignore[arg-type]
     assert groups[1].gradient == (f"each: gain {min(slopes):.3g} to {max(slopes):.3g}",)
 
 
