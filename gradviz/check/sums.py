@@ -71,7 +71,12 @@ def check_sum(graph: GradGraph, node: int, output: int, starting: Tensor | None,
 
 def _is(terms: list[Tensor], expected: Tensor) -> bool:
     """Whether there is one term, and it is what is expected bit for bit: nothing then is left to compare."""
-    return len(terms) == 1 and terms[0].layout is torch.strided and torch.equal(terms[0], expected)
+    return len(terms) == 1 and terms[0].layout is torch.strided and torch.equal(_real(terms[0]), _real(expected))
+
+
+def _real(tensor: Tensor) -> Tensor:
+    """A complex tensor as pairs of real numbers: those in half precision torch does not compare."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 def _arrived(head: HeadUnderCheck) -> int:

@@ -143,3 +143,10 @@ def test_a_part_that_vanishes_is_no_cancellation() -> None:
 def test_formulas_are_those_of_holomorphic_functions_only() -> None:
     formulas = {edge.name: edge.formula for edge in checked(lambda z: (torch.sin(z) * 1j).abs().sum(), random(2)).edges}
     assert formulas == {"∂a/∂z": "cos(z)", "∂b/∂a": "i", "∂c/∂b": "", "∂d/∂c": "1"}
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
+def test_numbers_that_torch_does_not_compare_are_checked_too() -> None:
+    x = torch.tensor([0.5, -1.5], requires_grad=True)
+    report = gradviz.trace(lambda x: torch.view_as_real(x.to(torch.complex32)).float().square().sum(), x).check()
+    assert [(edge.verdict, edge.method) for edge in report.edges] == [("match", "symbolic")] * len(report.edges)
