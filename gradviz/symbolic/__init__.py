@@ -36,8 +36,8 @@ Formulas for people, in intermediate variables:
     local_formula(call, position, ["a", "z"], "c")   # sympy: mul(a, z) wrt a -> z; tanh(a) = c -> 1 - c**2
     formula_text(formula), formula_latex(formula)    # "1 - c²", "1 - c^{2}"
 
-Rules are registered per overload by family: `pointwise.py`, `activation.py`, `binary.py`, `reduction.py`, `linear.py`,
-`softmax.py`, `normalization.py`, `loss.py`, `scatter.py`, `movement.py`. How they are stated is in `registry.py`; how a
+Rules are registered per overload by family: one file each, `_FAMILIES` lists them. What has no closed form but is
+defined by equations (`solving.py`, `factors.py`) is solved in `implicit.py`. How they are stated is in `registry.py`; how a
 call without rule is put down to others in `lowering.py`; how elements are computed in `tensor.py` and `scalar.py`; why a
 number may be trusted in `arithmetic.py` and `rounding.py`.
 """
