@@ -19,6 +19,7 @@ How data flows, each step taking values and returning new ones:
       -> view                view/        GradGraph + choices -> View: what is on the picture
       -> renderers           render/      View -> DOT -> SVG, PNG, PDF
                              explain/     a gradient in words: text, Markdown, LaTeX, HTML
+                             slices.py    an expression along one or two variables: tangent, gradient, differences
                              details.py   one node or edge, and all that is known of it
                              frames/      a gradient step by step: the forward pass, then the backward pass
                              stage/       frames -> shapes and texts with places and colours; the layout never moves

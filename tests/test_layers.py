@@ -42,7 +42,7 @@ LAYERS = [
     ["view"],
     ["diagnose"],
     ["explain", "render"],
-    ["details"],
+    ["details", "slices"],
     ["frames"],
     ["stage"],
     ["player"],

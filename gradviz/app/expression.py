@@ -12,9 +12,9 @@ from gradviz.app.canvas import canvas, canvas_data
 from gradviz.app.examples import EXAMPLES
 from gradviz.app.inputs import expression_inputs, load, load_example
 from gradviz.app.inspector import inspector
-from gradviz.app.link import choice_of_link, read_link, write_link
+from gradviz.app.link import choose, read_link, write_link
+from gradviz.app.panels import panels
 from gradviz.app.sentences import show_error
-from gradviz.app.tables import check_tables
 from gradviz.app.tracing import TIME_LIMIT_S, Picture, Traced, picture, traced
 from gradviz.view import Direction, ThemeName
 
@@ -42,9 +42,7 @@ def expression_page() -> None:
         show_error(error)
         return
     _explore(found)
-    st.subheader("Check against sympy")
-    st.write(found.report.summary)
-    st.html(check_tables(found.report))
+    panels(found)
 
 
 def _start() -> None:
@@ -57,7 +55,6 @@ def _start() -> None:
         load(*given)
     st.session_state.selected = st.query_params.get("selected", "")
     st.session_state.given = 1
-    st.session_state.direction = choice_of_link("direction", DIRECTIONS) or "LR"
 
 
 @st.fragment
@@ -67,14 +64,7 @@ def _explore(found: Traced) -> None:
     with left:
         place = st.container()
         with st.container(horizontal=True, vertical_alignment="center"):
-            direction = st.segmented_control(
-                "Direction",
-                list(DIRECTIONS),
-                format_func=DIRECTIONS.__getitem__,
-                key="direction",
-                required=True,
-                label_visibility="collapsed",
-            )
+            direction = choose("Direction", DIRECTIONS, key="direction")
             theme: ThemeName = "dark" if st.context.theme.type == "dark" else "light"
             try:
                 drawn = picture(found.text, found.values, theme, cast(Direction, direction))
@@ -86,7 +76,7 @@ def _explore(found: Traced) -> None:
             data = canvas_data(drawn.view, drawn.svg, found.graph, found.report)
             selected = canvas(data, given=st.session_state.given, selection=st.session_state.selected, key="canvas")
     st.session_state.selected = selected
-    write_link(found.text, found.values, {"selected": selected, "direction": drawn.view.direction})
+    write_link(found.text, found.values, selected)
     with right, st.container(height=PANEL_PX, border=True):
         inspector(found.graph, found.report, drawn.view, selected)
 

@@ -1,6 +1,6 @@
 """The state of the expression page <-> the address of the page, so that a link shows what its sender saw.
 
-    ?expression=x*y&at=x=2&at=y=3&selected=node_2&direction=BT&show=check
+    ?expression=x*y&at=x=2&at=y=3&selected=node_2&direction=BT&panel=check
 """
 
 from __future__ import annotations
@@ -28,10 +28,26 @@ def choice_of_link(name: str, accepted: Mapping[str, str]) -> str | None:
     return chosen if chosen in accepted else None
 
 
-def write_link(text: str, values: Values, choices: Mapping[str, str]) -> None:
-    """Writes the state into the address, where it is not there yet; choices that are "" are left out."""
-    wanted: dict[str, str | list[str]] = {name: choice for name, choice in choices.items() if choice}
-    wanted |= {"expression": text, "at": [f"{name}={written}" for name, written in values]}
-    present = {name: st.query_params.get_all(name) for name in st.query_params}
-    if present != {name: choice if isinstance(choice, list) else [choice] for name, choice in wanted.items() if choice}:
-        st.query_params.from_dict(wanted)
+def choose(label: str, options: Mapping[str, str], *, key: str) -> str:
+    """One of several choices, as a row of buttons; it is kept in the address under its key."""
+    if key not in st.session_state:
+        st.session_state[key] = choice_of_link(key, options) or next(iter(options))
+    chosen = st.segmented_control(
+        label, list(options), format_func=options.__getitem__, key=key, required=True, label_visibility="collapsed"
+    )
+    if st.query_params.get(key) != chosen:
+        st.query_params[key] = str(chosen)
+    return str(chosen)
+
+
+def write_link(text: str, values: Values, selected: str) -> None:
+    """Writes what is typed and selected into the address, where it is not there yet."""
+    wanted = {"expression": [text], "at": [f"{name}={written}" for name, written in values], "selected": [selected or ""]}
+    for name, given in wanted.items():
+        given = [one for one in given if one]
+        if st.query_params.get_all(name) == given:
+            continue
+        if given:
+            st.query_params[name] = given
+        else:
+            del st.query_params[name]

@@ -47,13 +47,13 @@ def test_page_opens_on_a_worked_example_with_its_check() -> None:
     app = page()
     assert not app.exception and not app.error
     assert fields(app) == ["x*y + sin(pi*x)", "2", "3"]
-    assert "6 edges: 6 match (symbolic)" in text_of(app) and "y + π·cos(π·x)" in text_of(app)
     assert "Click a value or an arrow" in text_of(app)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_is_checked_without_mismatch(example: str) -> None:
-    app = page()
+    app = page(panel="check")
+    assert "6 edges: 6 match (symbolic)" in text_of(app) and "y + π·cos(π·x)" in text_of(app)
     app.selectbox[0].select(example).run()
     assert not app.exception and not app.error
     assert 'class="match"' in text_of(app) and 'class="mismatch"' not in text_of(app)
@@ -101,7 +101,7 @@ def test_a_link_brings_expression_values_selection_and_direction() -> None:
     app.text_input[2].set_value("5").run()
     assert not app.error and ">u</div>" in text_of(app)
     assert dict(app.query_params) == {
-        "expression": "u*v", "at": ["u=4", "v=5"], "selected": "node_0", "direction": "BT"
+        "expression": "u*v", "at": ["u=4", "v=5"], "selected": "node_0", "direction": "BT", "other": "1", "panel": "steps"
     }  # fmt: skip
 
 
@@ -132,6 +132,31 @@ def test_an_edited_text_is_no_example_any_more_and_keeps_its_values() -> None:
 
 def test_the_picture_can_be_downloaded_in_every_format() -> None:
     assert [button.proto.label for button in page().get("download_button")] == ["SVG", "PNG", "PDF", "DOT", "HTML"]
+
+
+@pytest.mark.parametrize(
+    ("panel", "told"),
+    [
+        ("derivation", r"\frac{\partial d}{\partial x} = 3 + 3.142 = 6.142"),
+        ("differences", "autograd: <b>6.141592653589793</b>"),
+        ("curve", "The tangent at x = 2 has the slope 6.142"),
+        ("contour", "The gradient (6.142, 2) at the dot"),
+        ("nonsense", ""),
+    ],
+)
+def test_each_panel_says_what_the_gradient_is(panel: str, told: str) -> None:
+    app = page(panel=panel)
+    assert not app.exception and not app.error
+    assert told in text_of(app).replace("3.142 + 3 ", "3 + 3.142 ")
+
+
+def test_panels_that_cannot_be_shown_say_why() -> None:
+    assert "The expression has one variable only." in text_of(page(expression="x^2", at="x=1", panel="contour"))
+    long = page(expression="+".join(["sin(x)"] * 40), at="x=1", panel="steps")
+    assert not long.exception and "frames are made of at most 60" in long.error[0].value
+    same = page(panel="contour")
+    same.selectbox[2].select(same.selectbox[1].value).run()
+    assert not same.exception and "Choose two different variables." in text_of(same)
 
 
 def test_unreadable_text_is_a_sentence_with_a_caret() -> None:

@@ -127,12 +127,23 @@ def test_a_link_restores_the_selection_and_new_values_keep_it(open_page: Open) -
     expect(page).to_have_url(re.compile("at=u%3D5"))
 
 
+def test_the_player_steps_in_the_page(explorer: Page) -> None:
+    player = explorer.locator(".gradviz-player")
+    expect(player.locator("output")).to_have_text("1 / 13")
+    player.get_by_label("Next").click()
+    player.press("End")
+    expect(player.locator("output")).to_have_text("13 / 13")
+    expect(player).to_contain_text("∂d/∂x = 6.142")
+    assert player.get_attribute("data-theme") == "light"
+
+
 def test_the_drawing_follows_dark_and_light(open_page: Open) -> None:
     page = open_page(dark=True, width=400)
     ground = "(area) => getComputedStyle(area).backgroundColor"
     area = page.locator(".gradviz-canvas .area")
     expect(area).to_be_visible()
     assert area.evaluate(ground) == "rgb(22, 24, 29)"
+    expect(page.locator(".gradviz-player")).to_have_attribute("data-theme", "dark")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

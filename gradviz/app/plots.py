@@ -1,0 +1,100 @@
+"""Curves, surfaces and differences -> charts of Vega-Lite, which comes with Streamlit, and a table."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from gradviz.render.theme import BLUE, VERMILION
+from gradviz.slices import Curve, Difference, Surface
+from gradviz.view import number_text
+from gradviz.view.notation import MINUS
+
+SIDE_PX = 440
+BANDS = 16
+
+
+def curve_chart(curve: Curve, name: str) -> None:
+    """The graph of the function with its tangent."""
+    ends = (curve.points[0], curve.points[-1])
+    drawn = [{"x": x, "f": y} for x, y in zip(curve.points, curve.values, strict=True) if math.isfinite(y)]
+    tangent = [{"x": x, "f": curve.tangent(x)} for x in ends]
+    touch = [{"x": curve.at, "f": curve.value}]
+    axes = _axes("x", name, "f", "f")
+    values = [point["f"] for point in drawn]
+    if values:  # the tangent may be far steeper than the curve
+        room = 0.05 * (max(values) - min(values)) or 1.0
+        axes["y"]["scale"] = {"domain": [min(values) - room, max(values) + room], "zero": False}
+    layers = [
+        {"data": {"values": drawn}, "mark": {"type": "line", "color": BLUE, "clip": True}},
+        {"data": {"values": tangent}, "mark": {"type": "line", "color": VERMILION, "strokeDash": [6, 4], "clip": True}},
+        {"data": {"values": touch}, "mark": {"type": "point", "filled": True, "size": 90, "color": VERMILION}},
+    ]
+    spec = {"height": SIDE_PX, "layer": [layer | {"encoding": axes} for layer in layers]}
+    st.vega_lite_chart(spec, width="stretch")
+    st.caption(f"The tangent at {name} = {number_text(curve.at)} has the slope {number_text(curve.slope)}: the gradient.")
+
+
+def surface_chart(surface: Surface, names: tuple[str, str]) -> None:
+    """The function over two variables in bands of equal height, and the direction in which it grows fastest."""
+    half = [0.6 * (points[1] - points[0]) for points in (surface.first, surface.second)]  # cells overlap: no seams
+    cells = [
+        {"x": x - half[0], "x2": x + half[0], "y": y - half[1], "y2": y + half[1], "f": value}
+        for y, row in zip(surface.second, surface.values, strict=True)
+        for x, value in zip(surface.first, row, strict=True)
+        if math.isfinite(value)
+    ]
+    colour = {"field": "f", "type": "quantitative", "bin": {"maxbins": BANDS}, "scale": {"scheme": "viridis"}}
+    axes = _axes("x", names[0], "y", names[1]) | {"x2": {"field": "x2"}, "y2": {"field": "y2"}}
+    bands = {"data": {"values": cells}, "mark": {"type": "rect", "clip": True}, "encoding": axes | {"color": colour}}
+    start, tip = surface.at, surface.arrow(0.6)
+    shaft = {"x": start[0], "y": start[1], "x2": tip[0], "y2": tip[1]}
+    arrow = {"data": {"values": [shaft]}, "mark": {"type": "rule", "color": "white", "strokeWidth": 3}, "encoding": axes}
+    ends = [(start, "circle", 0.0), (tip, "triangle", surface.heading)]
+    marks = [
+        {
+            "data": {"values": [{"x": spot[0], "y": spot[1]}]},
+            "mark": {"type": "point", "filled": True, "size": 140, "color": "white", "shape": shape, "angle": angle},
+            "encoding": _axes("x", names[0], "y", names[1]),
+        }
+        for spot, shape, angle in ends
+    ]
+    layers = [bands, *([arrow] if tip != start else []), *marks]
+    spec = {"width": SIDE_PX, "height": SIDE_PX, "autosize": "pad", "layer": layers}
+    st.vega_lite_chart(spec, width="content")
+    gradient = ", ".join(map(number_text, surface.gradient))
+    st.caption(f"The gradient ({gradient}) at the dot points to where f grows fastest, across the bands of equal height.")
+
+
+def difference_table(slope: float, found: Sequence[Difference]) -> None:
+    """Central differences beside autograd's number; the nearest is marked."""
+    nearest = min(found, key=lambda one: one.error if math.isfinite(one.error) else math.inf)
+    strong = ' style="font-weight: bold"'
+    rows = "".join(
+        f"<tr{strong if one is nearest else ''}><td>{one.step:g}</td>"
+        f"<td>{_digits(one.estimate)}</td><td>{number_text(one.error, 2)}</td></tr>"
+        for one in found
+    )
+    head = "<tr><th>step h</th><th>(f(x + h) − f(x − h)) / 2h</th><th>distance from autograd</th></tr>"
+    st.html(
+        "<style>.gradviz-differences td, .gradviz-differences th {text-align: left; padding: 0.15rem 1.5rem 0.15rem 0; "
+        "font-variant-numeric: tabular-nums} .gradviz-differences th {opacity: 0.75; font-weight: normal}</style>"
+        f'<p>autograd: <b>{_digits(slope)}</b></p><table class="gradviz-differences">{head}{rows}</table>'
+    )
+    st.caption("Large steps err because f bends; small ones because the two values agree in nearly all their digits.")
+
+
+def _axes(x: str, x_title: str, y: str, y_title: str) -> dict[str, Any]:
+    titles = {"x": (x, x_title), "y": (y, y_title)}
+    return {
+        axis: {"field": field, "type": "quantitative", "title": title, "scale": {"zero": False, "nice": False}}
+        for axis, (field, title) in titles.items()
+    }
+
+
+def _digits(number: float) -> str:
+    return html.escape(repr(number).removesuffix(".0").replace("-", MINUS))
