@@ -27,9 +27,7 @@ help:
 	@echo "make clean  remove all that the other targets made"
 
 app: $(VENV)/ready
-	$(BIN)/streamlit run app.py --server.address 127.0.0.1 --server.port $(PORT) \
-	    --server.allowedHosts localhost --server.allowedHosts 127.0.0.1 --server.fileWatcherType none \
-	    --server.showEmailPrompt false --browser.gatherUsageStats false --client.toolbarMode viewer
+	$(BIN)/gradviz app --port $(PORT)
 
 test: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_WORKERS) $(TEST_ARGS)  # small tensors run faster on one thread

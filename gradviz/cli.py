@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gradviz.app_command import app_command
 from gradviz.diagnose_command import diagnose_command
 from gradviz.errors import GradvizError
 from gradviz.explain_command import explain_command
@@ -63,6 +64,7 @@ def main() -> None:
     """
 
 
+main.add_command(app_command)
 main.add_command(diagnose_command)
 main.add_command(explain_command)
 main.add_command(ops_command)

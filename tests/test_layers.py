@@ -48,7 +48,7 @@ LAYERS = [
     ["player"],
     ["listing", "ops", "picture_options", "schema", "target", "testing"],
     ["target_command"],
-    ["diagnose_command", "explain_command", "ops_command"],
+    ["app_command", "diagnose_command", "explain_command", "ops_command"],
     ["__main__", "app", "cli"],
 ]
 

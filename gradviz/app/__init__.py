@@ -1,5 +1,6 @@
 """The Streamlit app: widgets in, calls of the library, pictures and tables out. No mathematics in here.
 
+run.py         what Streamlit runs
 router.py       page configuration and the list of pages
 expression.py   the expression page
 inputs.py       its text box and the fields of its variables; examples.py the gallery

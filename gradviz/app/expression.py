@@ -12,7 +12,7 @@ from gradviz.app.canvas import canvas, canvas_data
 from gradviz.app.examples import EXAMPLES
 from gradviz.app.inputs import expression_inputs, load, load_example
 from gradviz.app.inspector import inspector
-from gradviz.app.link import choose, read_link, write_link
+from gradviz.app.link import choose, read_command_line, read_link, write_link
 from gradviz.app.panels import panels
 from gradviz.app.sentences import show_error
 from gradviz.app.tracing import TIME_LIMIT_S, Picture, Traced, picture, traced
@@ -46,8 +46,8 @@ def expression_page() -> None:
 
 
 def _start() -> None:
-    """The state of a new session: that of the link, or the first example."""
-    given = read_link()
+    """The state of a new session: that of the link, of the command line, or the first example."""
+    given = read_link() or read_command_line()
     if given is None:
         st.session_state.example = next(iter(EXAMPLES))
         load_example(st.session_state.example)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -16,10 +16,19 @@ MAX_VARIABLES = 50
 
 def read_link() -> tuple[str, dict[str, str]] | None:
     """Expression and values of the address; None where it has no expression. Nothing else is done with them here."""
-    text = st.query_params.get("expression", "")[:MAX_TEXT]
-    pairs = [given.partition("=") for given in st.query_params.get_all("at")[:MAX_VARIABLES]]
-    values = {name: written[:MAX_VALUE] for name, sign, written in pairs if name and sign}
-    return (text, values) if text else None
+    return _state(st.query_params.get("expression", ""), st.query_params.get_all("at"))
+
+
+def read_command_line() -> tuple[str, dict[str, str]] | None:
+    """Expression and values that the app was started with; None where it was started without."""
+    text, *at = st.session_state.get("opened with") or ("",)
+    return _state(text, at)
+
+
+def _state(text: str, at: Sequence[str]) -> tuple[str, dict[str, str]] | None:
+    pairs = [given.partition("=") for given in at[:MAX_VARIABLES]]
+    values = {name.strip(): written[:MAX_VALUE] for name, sign, written in pairs if name and sign}
+    return (text[:MAX_TEXT], values) if text else None
 
 
 def choice_of_link(name: str, accepted: Mapping[str, str]) -> str | None:

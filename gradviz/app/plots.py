@@ -48,7 +48,7 @@ def surface_chart(surface: Surface, names: tuple[str, str]) -> None:
         for x, value in zip(surface.first, row, strict=True)
         if math.isfinite(value)
     ]
-    colour = {"field": "f", "type": "quantitative", "bin": {"maxbins": BANDS}, "scale": {"scheme": "viridis"}}
+    colour = {"field": "f", "type": "quantitative", "title": "f", "bin": {"maxbins": BANDS}, "scale": {"scheme": "viridis"}}
     axes = _axes("x", names[0], "y", names[1]) | {"x2": {"field": "x2"}, "y2": {"field": "y2"}}
     bands = {"data": {"values": cells}, "mark": {"type": "rect", "clip": True}, "encoding": axes | {"color": colour}}
     start, tip = surface.at, surface.arrow(0.6)

@@ -28,7 +28,7 @@ def place(page: Page) -> str:
 
 @pytest.fixture(scope="module")
 def opened(open_page: Open) -> Page:
-    page: Page = open_page()
+    page: Page = open_page(expression="x*y + sin(pi*x)", at=["x=2", "y=3"])
     return page
 
 
@@ -145,6 +145,11 @@ def test_the_drawing_follows_dark_and_light(open_page: Open) -> None:
     assert area.evaluate(ground) == "rgb(22, 24, 29)"
     expect(page.locator(".gradviz-player")).to_have_attribute("data-theme", "dark")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_app_opens_on_the_target_of_the_command_line(open_page: Open) -> None:
+    page = open_page()
+    expect(item(page, "leaf u; value 4; ∂b/∂u = 9")).to_be_visible()
 
 
 def test_hostile_text_stays_text(open_page: Open) -> None:

@@ -1,3 +1,0 @@
-from gradviz.app import main
-
-main()

@@ -1,0 +1,47 @@
+"""`gradviz app [TARGET]`: starts the explorer on this machine, reachable from this machine only."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import click
+
+from gradviz.errors import InputError
+
+FLAGS = {
+    "server.address": "127.0.0.1",
+    "server.fileWatcherType": "none",
+    "server.maxUploadSize": "16",
+    "server.showEmailPrompt": "false",
+    "browser.gatherUsageStats": "false",
+    "client.toolbarMode": "viewer",
+}
+HOSTS = ("localhost", "127.0.0.1")
+"""Another name for this machine in a request would be someone else's page that asks for ours."""
+
+
+@click.command("app")
+@click.argument("target", required=False)
+@click.option("--at", multiple=True, metavar="NAME=VALUE", help="Value of a variable of TARGET.")
+@click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="Of http://127.0.0.1.")
+@click.option("--headless", is_flag=True, help="Do not open a browser.")
+def app_command(target: str | None, at: tuple[str, ...], port: int, headless: bool) -> None:
+    """Open the explorer in the browser, on a worked example or on TARGET, which is math text."""
+    from gradviz.expression import parse
+    from gradviz.target import values_of
+
+    if target is not None:
+        parse(target)
+    elif at:
+        raise InputError(f"--at {at[0]}: there is no TARGET that it could be a value of")
+    values_of(at)
+    try:
+        from streamlit.web.cli import main
+    except ModuleNotFoundError as error:
+        raise InputError("the explorer needs Streamlit: pip install 'gradviz-explorer[app]'") from error
+    flags = FLAGS | {"server.port": str(port), "server.headless": str(headless).lower()}
+    options = [f"--{name}={value}" for name, value in flags.items()]
+    options += [f"--server.allowedHosts={host}" for host in HOSTS]
+    with resources.as_file(resources.files("gradviz.app").joinpath("run.py")) as script:
+        given = [] if target is None else ["--", target, *at]
+        main(args=["run", str(script), *options, *given], prog_name="gradviz app")
