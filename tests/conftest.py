@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore = ["conftest.py", "app/conftest.py"]  # they hold no doctests, and as test modules their names clash
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 

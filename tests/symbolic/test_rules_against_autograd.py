@@ -23,7 +23,7 @@ DIFFERENTIABLE = sorted(
         overload
         for overload, rule in RULES.items()
         if not isinstance(rule, NoGradient)
-        and not (isinstance(rule, TensorRule) and rule.function.__module__.endswith("complex_rules"))  # test_complex.py's
+        and not (isinstance(rule, TensorRule) and rule.function.__module__.endswith("complex_rules"))  # test_complex_rules
     ),
     key=str,
 )

@@ -158,6 +158,7 @@ def test_partials_wrong_by_a_thousandth_are_outside_the_bound(overload: OpOverlo
         compared(overload, *split((IN_PARTS | MIXED)[overload][0]), stretched=1.001)
 
 
+@pytest.mark.filterwarnings("ignore:torch.cholesky is deprecated")
 def test_rules_written_for_real_numbers_hold_for_complex_ones_or_say_that_they_do_not() -> None:
     holding = set()
     with warnings.catch_warnings():
