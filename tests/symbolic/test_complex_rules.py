@@ -83,6 +83,8 @@ def complexified(overload: OpOverload) -> Iterator[Arguments]:
 
 
 def _complexified(value: Any, seed: int) -> Any:
+    if isinstance(value, Tensor) and value.layout is not torch.strided:
+        return value.to(torch.complex128) * (1 + 0.5j)
     if isinstance(value, Tensor) and value.is_floating_point():
         return torch.complex(value, 0.5 * x(*value.shape, seed=seed))
     return [_complexified(item, seed) for item in value] if isinstance(value, list) else value
