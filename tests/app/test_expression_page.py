@@ -50,6 +50,12 @@ def test_page_opens_on_a_worked_example_with_its_check() -> None:
     assert "Click a value or an arrow" in text_of(app)
 
 
+def test_the_script_at_the_top_shows_the_same_page() -> None:
+    app = AppTest.from_file(str(APP.parent.parent / "app.py"), default_timeout=60).run()
+    assert not app.exception and not app.error
+    assert fields(app) == ["x*y + sin(pi*x)", "2", "3"]
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_is_checked_without_mismatch(example: str) -> None:
     app = page(panel="check")
