@@ -8,7 +8,8 @@ buffers live, which `trace` takes care of, and as long as no saved tensor is cha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,10 +99,7 @@ class LocalPartial:
         Raises:
             PartialError: wrong shape, or the node can no longer be asked.
         """
-        if tuple(cotangent.shape) != self.out_shape:
-            raise PartialError(f"the cotangent has shape {tuple(cotangent.shape)}; edge {self.edge} needs {self.out_shape}")
-        head = self._head_metadata()
-        return self._ask(cotangent.detach().to(device=head.device, dtype=head.dtype))
+        return vjps([self], cotangent)[0]
 
     def jvp(self, tangent: Tensor) -> Tensor:
         """The consumer's tangent for a tangent of the producer, shaped like the producer.
@@ -221,10 +219,18 @@ class LocalPartial:
 
     def _ask(self, cotangent: Tensor) -> Tensor:
         """The node's own answer for a cotangent of this output, zero for its other outputs."""
+        return self._taken(self._answer(cotangent))
+
+    def _answer(self, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        """What the node contributes to all that it was made from."""
         try:
-            contribution = self._contributions(cotangent)[self._slot_in_answer()]
+            return self._contributions(cotangent)
         except RuntimeError as error:
             raise PartialError(self._refusal(error)) from error
+
+    def _taken(self, answer: tuple[Tensor | None, ...]) -> Tensor:
+        """This edge's part of the node's answer."""
+        contribution = answer[self._slot_in_answer()]
         if contribution is None:
             tail = self._tail_metadata()
             return torch.zeros(tuple(tail.shape), dtype=tail.dtype, device=tail.device)
@@ -239,7 +245,9 @@ class LocalPartial:
         """`_ask` for a stack of cotangents: all at once where torch can and does so rightly, else one by one."""
         if not is_custom(self._node) and len(cotangents) > 1:
             try:
-                rows: Tensor = torch.vmap(self._ask)(cotangents)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "There is a performance drop")  # one by one inside is as well
+                    rows: Tensor = torch.vmap(self._ask)(cotangents)
                 if self._is_linear_in(cotangents, rows):
                     return rows
             except PartialError:  # batching has gaps and slips of its own; one by one the node itself answers or refuses
@@ -281,3 +289,22 @@ class LocalPartial:
         if "modified by an inplace operation" in text:
             return f"edge {self.edge}: a tensor that its derivative needs was changed in place after the trace; trace again"
         return f"edge {self.edge}: its autograd node refused: {text.splitlines()[0] if text else type(error).__name__}"
+
+
+def vjps(partials: Sequence[LocalPartial], cotangent: Tensor) -> list[Tensor]:
+    """The VJP of each of several edges into one output of one head; an autograd node that they share is asked once.
+
+    Raises:
+        PartialError: wrong shape, or a node can no longer be asked.
+    """
+    answers: dict[Node, tuple[Tensor | None, ...]] = {}
+    found = []
+    for partial in partials:
+        if tuple(cotangent.shape) != partial.out_shape:
+            shape = tuple(cotangent.shape)
+            raise PartialError(f"the cotangent has shape {shape}; edge {partial.edge} needs {partial.out_shape}")
+        if partial._node not in answers:
+            head = partial._head_metadata()
+            answers[partial._node] = partial._answer(cotangent.detach().to(device=head.device, dtype=head.dtype))
+        found.append(partial._taken(answers[partial._node]))
+    return found

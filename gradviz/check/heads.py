@@ -6,6 +6,7 @@ Autograd's side of every comparison is asked for here, of the autograd node itse
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gradviz.check.judge import Comparison, Index
-from gradviz.check.parts import Partial, of_parts, parts_shape
+from gradviz.check.parts import Partial, of_parts, parts_shape, vjps_of
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.opcall import OpCall
 from gradviz.symbolic import NoRule, Reference, reference
@@ -48,13 +49,6 @@ class EdgeUnderCheck:
     @property
     def in_numel(self) -> int:
         return math.prod(self.in_shape)
-
-    def row(self, place: int, index: Index) -> Tensor:
-        """One row of autograd's local Jacobian, shaped like the tail."""
-        partial = self.partials[place]
-        basis = torch.zeros(partial.out_shape, dtype=torch.float64)
-        basis[index] = 1
-        return partial.vjp(basis)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,6 +137,18 @@ class HeadUnderCheck:
         if not isinstance(found, tuple):
             return found  # type: ignore[no-any-return]
         return found[place]  # type: ignore[no-any-return]
+
+
+def vjps_into(edges: Sequence[EdgeUnderCheck], place: int, cotangent: Tensor) -> list[Tensor]:
+    """What autograd makes, along each of these edges into one head, of a cotangent of its output `place`."""
+    return vjps_of([edge.partials[place] for edge in edges], cotangent)
+
+
+def rows_into(edges: Sequence[EdgeUnderCheck], place: int, index: Index) -> list[Tensor]:
+    """One row of autograd's local Jacobian along each of these edges into one head, shaped like their tails."""
+    basis = torch.zeros(edges[0].partials[place].out_shape, dtype=torch.float64)
+    basis[index] = 1
+    return vjps_into(edges, place, basis)
 
 
 def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None) -> HeadUnderCheck:

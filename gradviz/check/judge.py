@@ -21,6 +21,7 @@ from gradviz.check.slips import Evidence
 
 Index = tuple[int, ...]
 _LOOKED_AT = 32
+_BLOCK = 2**17
 LOST_ULP = 2.0**10
 """From so many units in the last place on, an error that rounding explains is told: three decimal digits are gone."""
 CANCELLED = 64
@@ -245,18 +246,13 @@ class Comparison:
             true_vjp: gives the true numbers for another cotangent.
             modulus: as for `element`; None for real numbers.
         """
-        with np.errstate(all="ignore"):
-            error = np.abs(true - got).astype(np.float64)
-        good = error <= bound
+        plain = modulus is None and true.shape == bound.shape == got.shape
+        if got.size > _BLOCK and plain and self._all_good(got, true, bound, of, place):
+            return
+        error, good = _errors(got, true, bound)
         if good.any():
-            sizes = np.maximum(np.abs(true).astype(np.float64), np.abs(got))
-            size = np.where(good, sizes if modulus is None else np.maximum(sizes, modulus), 1.0)
-            kind = torch.finfo(self.dtype)
-            spacing = np.maximum(np.ldexp(kind.eps, np.frexp(size)[1] - 1), kind.tiny * kind.eps)
-            errors = np.where(good, error / spacing, -1.0)
-            largest = np.where(errors == errors.max(), size, -1.0)  # of equal errors, that of the largest number tells most
-            worst = np.unravel_index(int(largest.argmax()), errors.shape)
-            self._keep(_placed(worst, place), float(got[worst]), float(true[worst]), float(errors[worst]), of)
+            error_ulp, _, worst = self._largest_error(error, got, true, good, modulus)
+            self._keep(_placed(worst, place), float(got[worst]), float(true[worst]), error_ulp, of)
         self._ratios.see_good(true, bound, good)
         if not good.all():
             finite = np.asarray(true, dtype=np.float64)
@@ -271,6 +267,50 @@ class Comparison:
                 numbers = (float(got[where]), true[where], float(bound[where]))
                 whole = 0.0 if modulus is None else float(modulus[where])
                 self.element(_placed(where, place), *numbers, loose=cancelled, what=what, of=of, modulus=whole)
+
+    def _all_good(
+        self,
+        got: NDArray[np.float64],
+        true: NDArray[np.longdouble],
+        bound: NDArray[np.float64],
+        of: Quantity,
+        place: Callable[[Index], Index] | None,
+    ) -> bool:
+        """Whether all elements of large arrays are good, which is then kept; block by block, in the processor's cache."""
+        got_flat, true_flat, bound_flat = got.reshape(-1), true.reshape(-1), bound.reshape(-1)
+        largest: tuple[float, float, int] = (-1.0, -1.0, 0)
+        for start in range(0, got.size, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            some, exact, bounds = got_flat[block], true_flat[block], bound_flat[block]
+            if start and not some.any() and not exact.any():
+                continue
+            error, good = _errors(some, exact, bounds)
+            if not good.all():
+                return False
+            error_ulp, size, worst = self._largest_error(error, some, exact, good)
+            largest = max(largest, (error_ulp, size, start + int(worst[0])))
+            self._ratios.see_good(exact, bounds, good)
+        where = np.unravel_index(largest[2], got.shape)
+        self._keep(_placed(where, place), float(got[where]), float(true[where]), largest[0], of)
+        return True
+
+    def _largest_error(
+        self,
+        error: NDArray[np.float64],
+        got: NDArray[np.float64],
+        true: NDArray[np.longdouble],
+        good: NDArray[np.bool_],
+        modulus: NDArray[np.float64] | None = None,
+    ) -> tuple[float, float, Any]:
+        """The largest error of a good element in ULP, the size of the number and its place."""
+        sizes = np.maximum(np.abs(true).astype(np.float64), np.abs(got))
+        size = np.where(good, sizes if modulus is None else np.maximum(sizes, modulus), 1.0)
+        kind = torch.finfo(self.dtype)
+        spacing = np.maximum(np.ldexp(kind.eps, np.frexp(size)[1] - 1), kind.tiny * kind.eps)
+        errors = np.where(good, error / spacing, -1.0)
+        largest = np.where(errors == errors.max(), size, -1.0)  # of equal errors, that of the largest number tells most
+        worst = np.unravel_index(int(largest.argmax()), errors.shape)
+        return float(errors[worst]), float(size[worst]), worst
 
     def _undefined(self, index: Index | None, got: float, true: float, bound: float, of: Quantity) -> None:
         beyond = abs(true) > torch.finfo(self.dtype).max or not math.isfinite(bound)
@@ -307,6 +347,15 @@ class Comparison:
         self.quantity = of
         where = "" if not index else f" at {list(index)}"
         self._wrong_text = f"{_GIVEN[of]}{what} gives {got:.9g}{where}, the true value is {true:.9g}{_ratio(got, true)}"
+
+
+def _errors(
+    got: NDArray[np.float64], true: NDArray[np.longdouble], bound: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """How far apart they are, and whether that is within the bound."""
+    with np.errstate(all="ignore"):
+        error = np.abs(true - got).astype(np.float64)
+        return error, np.asarray(error <= bound)
 
 
 def _worst_first(error: NDArray[np.float64], bound: NDArray[np.float64], good: NDArray[np.bool_]) -> list[Any]:

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.differences import probe_whole_map
-from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
+from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, rows_into, vjps_into
 from gradviz.check.judge import Comparison, Index, as_array
 from gradviz.check.kinks import element_between, kinked_elements
 from gradviz.check.rows import columns_to_look_at, compare_row
 from gradviz.opcall import OpCall
-from gradviz.symbolic import Reference, Row, WideValues, reference, unit_roundoff
+from gradviz.symbolic import Reference, Row, WideValues, exact_array, reference, unit_roundoff
 
 DENSE_UP_TO = 4096
 """Jacobians of at most this many elements are checked in full."""
@@ -32,7 +32,8 @@ ROWS_UP_TO = 4
 LONG_ROW = 4096
 """Of longer rows, columns are sampled: those where autograd's row is not zero, and some others."""
 COLUMNS = 64
-TOO_LONG = 200_000
+TOO_LONG = 10_000_000
+"""Per element of the output: of longer rows none is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +50,8 @@ class Plan:
 
     def cotangent(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Random numbers of size 1/2 to 1 and either sign, exact in `dtype`, or in that of the parts of a complex one."""
-        drawn = torch.rand(tuple(shape), generator=self.random, dtype=torch.float64)
-        return ((drawn * 0.5 + 0.5) * torch.where(drawn * 1024 % 1 < 0.5, -1.0, 1.0)).to(dtype.to_real())
+        drawn = torch.rand(tuple(shape), generator=self.random, dtype=torch.float64).sub_(0.5)
+        return drawn.add_(torch.copysign(torch.tensor(0.5, dtype=torch.float64), drawn)).to(dtype.to_real())
 
     def choose(self, count: int, size: int) -> list[int]:
         """`count` different numbers below `size`, in order."""
@@ -192,12 +193,14 @@ def _check_rows(
     if len(edges) < len(truth.inputs):  # the others as constants: a bias has one partial per row, a weight has hundreds
         truth = reference(call, chosen={edge.position: frozenset(np.ndindex(*edge.in_shape)) for edge in edges})
     rows = [(index, truth.row(index, output=place)) for index in indices]
+    dense = {edge.position: as_array(edge.partials[place].jacobian()) for edge in edges if chosen is None and len(rows) > 1}
     for edge in edges:
-        jacobian = as_array(edge.partials[place].jacobian()) if chosen is None and len(indices) > 1 else None
         edge.comparison.method = "symbolic"
         edge.comparison.total += edge.in_numel * math.prod(shape)
-        for index, row in rows:
-            got = as_array(edge.row(place, index)) if jacobian is None else jacobian[index]
+    for index, row in rows:
+        answers = [None] * len(edges) if dense else rows_into(edges, place, index)
+        for edge, answer in zip(edges, answers, strict=True):
+            got = dense[edge.position][index] if answer is None else as_array(answer)
             _compare_row(edge, call, place, index, got, row)
             edge.comparison.checked += edge.in_numel
 
@@ -228,17 +231,20 @@ def _check_sampled(
     short = [edge for edge in edges if edge.in_numel <= LONG_ROW]
     if short:
         _check_rows(head, truth, call, place, short, indices)
+    long = [edge for edge in edges if LONG_ROW < edge.in_numel <= TOO_LONG * numel]
+    for index in indices if long else ():
+        for edge, got in zip(long, rows_into(long, place, index), strict=True):
+            _check_long_row(edge, call, place, index, got, plan)
     for edge in edges:
-        if edge not in short:
-            edge.comparison.total += numel * edge.in_numel
-            for index in indices if edge.in_numel // numel <= TOO_LONG else ():
-                _check_long_row(edge, call, place, index, plan)
-        probe_whole_map(edge, call, place, plan.cotangent(shape, torch.float64), plan.random)
+        edge.comparison.total += 0 if edge in short else numel * edge.in_numel
+    cotangent = plan.cotangent(shape, torch.float64)
+    for edge, got in zip(edges, vjps_into(edges, place, cotangent), strict=True):
+        probe_whole_map(edge, call, place, cotangent, got, plan.random)
 
 
-def _check_long_row(edge: EdgeUnderCheck, call: OpCall, place: int, index: Index, plan: Plan) -> None:
+def _check_long_row(edge: EdgeUnderCheck, call: OpCall, place: int, index: Index, row: Tensor, plan: Plan) -> None:
     """The columns where autograd's row is not zero (some of them, if many) and some others."""
-    got = as_array(edge.row(place, index))
+    got = exact_array(row if row.layout is torch.strided else row.to_dense())
     columns = columns_to_look_at(got, plan.choose, COLUMNS)
     truth = reference(call, chosen={edge.position: frozenset(columns)})
     _compare_row(edge, call, place, index, got, truth.row(index, output=place), columns)

@@ -8,13 +8,14 @@ conjugated or halved on the way from one form to the other.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gradviz.errors import PartialError
-from gradviz.partials import MAX_JACOBIAN_ELEMENTS, LocalPartial
+from gradviz.partials import MAX_JACOBIAN_ELEMENTS, LocalPartial, vjps
 
 
 def parts_of(tensor: Tensor) -> Tensor:
@@ -71,9 +72,16 @@ class PartialOfParts:
 Partial = LocalPartial | PartialOfParts
 
 
-def answer(partial: Partial, cotangent: Tensor) -> Tensor:
-    """What the autograd node answers to the very tensor that reached it, complex or real."""
-    return (partial.whole if isinstance(partial, PartialOfParts) else partial).vjp(cotangent)
+def answers_of(partials: Sequence[Partial], cotangent: Tensor) -> list[Tensor]:
+    """What the autograd node answers, along edges into one output, to the very tensor that reached it, complex or real."""
+    return vjps([partial.whole if isinstance(partial, PartialOfParts) else partial for partial in partials], cotangent)
+
+
+def vjps_of(partials: Sequence[Partial], cotangent: Tensor) -> list[Tensor]:
+    """The VJP along each of several edges into one output of one head."""
+    if not partials or isinstance(partials[0], LocalPartial):
+        return [parts_of(answer) for answer in answers_of(partials, cotangent)]
+    return [parts_of(answer) for answer in answers_of(partials, joined(cotangent, partials[0].whole.out_dtype))]
 
 
 def of_parts(partial: LocalPartial) -> Partial:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradviz.check.judge import Comparison, Index, moduli
 from gradviz.check.kinks import is_between
-from gradviz.symbolic import Row
-from gradviz.symbolic.arithmetic import to_wide
+from gradviz.symbolic import Exact, Row
+from gradviz.symbolic.arithmetic import EXACT, to_wide
 
 OnKink = Callable[[Index], tuple[float, float]]
 """From an input element to the smallest and largest one-sided derivative there."""
 _KINKED_ELEMENTS = 64
+_ZERO = Exact(value=EXACT.number(0), bound=0.0)
 
 
 def compare_row(
@@ -47,28 +49,40 @@ def compare_row(
         exact = row.partials[position][()]
         comparison.element(index or None, float(got), exact.value, exact.bound, loose=loose, what=what)
         return
-    true, bound = _as_arrays(row, position, got.shape)
+    whole = moduli(got, comparison.dtype)
+    if columns is None:
+        true, bound = _as_arrays(row, position, got.shape)
+    else:  # a vector of them
+        places = tuple(np.array(columns, dtype=np.int64).reshape(len(columns), got.ndim).T)
+        got, whole = got[places].astype(np.float64), None if whole is None else whole[places]
+        partials = row.partials.get(position, {})
+        looked_at = [partials.get(column, _ZERO) for column in columns]
+        true = np.array([to_wide(one.value) for one in looked_at], dtype=np.longdouble)
+        bound = np.array([one.bound for one in looked_at])
+
+    def column_at(place: Index) -> Index:
+        return place if columns is None else columns[place[0]]
+
     unrelated = np.isnan(got) & (true == 0)
     if unrelated.any():
         comparison.doubt("torch gives NaN for a derivative of 0: another element is undefined, and 0 times NaN is NaN")
         got = np.where(unrelated, 0.0, got)
     if row.kinks:
-        true = _settled_on_kinks(comparison, got, true, bound, row.kinks, on_kink)
-    sizes = moduli(got, comparison.dtype)
-    if columns is None:
-        comparison.elements(got, true, bound, loose=loose, what=what, place=lambda column: (*index, *column), modulus=sizes)
-        return
-    places = tuple(np.array(columns, dtype=np.int64).reshape(len(columns), got.ndim).T)
-    picked = (got[places], true[places], bound[places])
-    whole = None if sizes is None else sizes[places]
-    comparison.elements(*picked, loose=loose, what=what, place=lambda place: (*index, *columns[place[0]]), modulus=whole)
+        true = _settled_on_kinks(comparison, got, true, bound, row.kinks, on_kink, column_at)
+    comparison.elements(
+        got, true, bound, loose=loose, what=what, place=lambda place: (*index, *column_at(place)), modulus=whole
+    )
 
 
-def columns_to_look_at(row: NDArray[np.float64], choose: Callable[[int, int], list[int]], count: int) -> list[Index]:
+def columns_to_look_at(row: NDArray[Any], choose: Callable[[int, int], list[int]], count: int) -> list[Index]:
     """Of a long row the elements that are not zero (some of them, if many), and `count` others."""
-    filled = np.flatnonzero(row)
+    order = sorted(range(row.ndim), key=lambda dim: -row.strides[dim])
+    in_memory = row.transpose(order)  # what a transposed matrix holds is not copied to be looked through
+    filled = np.flatnonzero(in_memory)
     flats = {*filled[choose(4 * count, len(filled))].tolist(), *choose(count, row.size)}
-    return [tuple(int(item) for item in np.unravel_index(flat, row.shape)) for flat in sorted(flats)]
+    places = np.unravel_index(np.array(sorted(flats), dtype=np.int64), in_memory.shape)
+    back = np.argsort(order)
+    return sorted(zip(*(places[dim].tolist() for dim in back), strict=True))
 
 
 def _as_arrays(row: Row, position: int, shape: tuple[int, ...]) -> tuple[NDArray[np.longdouble], NDArray[np.float64]]:
@@ -85,6 +99,7 @@ def _settled_on_kinks(
     bound: NDArray[np.float64],
     kinks: tuple[str, ...],
     on_kink: OnKink | None,
+    column_at: Callable[[Index], Index],
 ) -> NDArray[np.longdouble]:
     """The true numbers; where torch's is another one that a kink allows, torch's."""
     names = ", ".join(kinks)
@@ -98,9 +113,9 @@ def _settled_on_kinks(
         return true
     settled = true.copy()
     for flat in np.flatnonzero(doubtful)[:_KINKED_ELEMENTS]:
-        column = tuple(int(item) for item in np.unravel_index(int(flat), got.shape))
-        sides = None if on_kink is None else on_kink(column)
-        if sides is None or is_between(float(got[column]), sides):
-            settled[column] = got[column]
-            comparison.on_kink(None, float(got[column]), kinks, sides)
+        place = tuple(int(item) for item in np.unravel_index(int(flat), got.shape))
+        sides = None if on_kink is None else on_kink(column_at(place))
+        if sides is None or is_between(float(got[place]), sides):
+            settled[place] = got[place]
+            comparison.on_kink(None, float(got[place]), kinks, sides)
     return settled

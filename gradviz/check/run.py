@@ -21,7 +21,7 @@ from gradviz.check.leaves import check_leaves
 from gradviz.check.local import Plan, check_call
 from gradviz.check.progress import Progress
 from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
-from gradviz.check.sums import check_contribution, check_sum
+from gradviz.check.sums import check_contributions, check_sum
 from gradviz.check.values import check_value
 from gradviz.errors import CheckError, PartialError
 from gradviz.graph import Edge, GradGraph
@@ -96,7 +96,7 @@ class _Run:
             plan = self._plan(node)
             self._check_edges(head, plan)
             edges += [self._edge_check(head, edge) for edge in head.edges]
-            if attributes["requires_grad"]:
+            if attributes["requires_grad"] and head.outputs:  # of some ops only integers are used, such as top-k indices
                 nodes.append(self._node_check(head, plan))
         whole = self.wanted is None
         return CheckReport(
@@ -141,8 +141,7 @@ class _Run:
             _doubt(head.edges, failure_reason(error))
 
         try:
-            for edge in head.edges:
-                check_contribution(head, edge)
+            check_contributions(head)
         except PartialError as missing:
             _doubt(head.edges, str(missing))
         for edge in head.edges:

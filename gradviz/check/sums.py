@@ -8,25 +8,39 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
-from gradviz.check.judge import Comparison, as_array
-from gradviz.check.parts import answer
-from gradviz.graph import GradGraph
+from gradviz.check.judge import Comparison, Index, as_array
+from gradviz.check.parts import answers_of
+from gradviz.graph import Edge, GradGraph
 from gradviz.symbolic import unit_roundoff
 
 _ROUNDINGS = 16
+_BLOCK = 2**18
 _RUN_AGAIN = 2.0**10  # units of u, of the largest element: libraries do not add in the same order every time
 _RUN_AGAIN_AT_MOST = 1e-3
 
 
-def check_contribution(head: HeadUnderCheck, edge: EdgeUnderCheck) -> None:
-    """The recorded contribution is what the autograd node answers to the cotangents of the head."""
-    recorded = edge.use.contribution
-    if recorded is None:
-        return
-    cotangents = {place: head.cotangent(place) for place in edge.partials}
-    answers = [answer(edge.partials[place], given) for place, given in cotangents.items() if given is not None]
-    if not answers or len(answers) < _arrived(head) or _is(answers, recorded):
-        return
+def check_contributions(head: HeadUnderCheck) -> None:
+    """The recorded contributions are what the autograd node answers to the cotangents of the head.
+
+    Raises:
+        PartialError: the node can no longer be asked.
+    """
+    answers: dict[Edge, list[Tensor]] = {edge.edge: [] for edge in head.edges}
+    for place in head.outputs:
+        given = head.cotangent(place)
+        edges = [edge for edge in head.edges if place in edge.partials and edge.use.contribution is not None]
+        if given is None or not edges:
+            continue
+        found = answers_of([edge.partials[place] for edge in edges], given)
+        for edge, answer in zip(edges, found, strict=True):
+            answers[edge.edge].append(answer)
+    for edge in head.edges:
+        recorded, asked = edge.use.contribution, answers[edge.edge]
+        if recorded is not None and asked and len(asked) >= _arrived(head) and not _is(asked, recorded):
+            _compare_contribution(edge, asked, recorded)
+
+
+def _compare_contribution(edge: EdgeUnderCheck, answers: list[Tensor], recorded: Tensor) -> None:
     asked = [as_array(answer) for answer in answers]
     size = np.sum([np.abs(one) for one in asked], axis=0)
     unit = unit_roundoff(recorded.dtype)
@@ -57,16 +71,33 @@ def check_sum(graph: GradGraph, node: int, output: int, starting: Tensor | None,
     comparison.total += cotangent.numel()
     if starting is None and _is(terms, cotangent):
         return 1
-    arrays = [as_array(term) for term in terms]
     if starting is not None:
-        arrays.append(as_array(starting))
-    total: NDArray[np.longdouble] = np.sum(np.array(arrays, dtype=np.longdouble), axis=0)
-    with np.errstate(all="ignore"):
-        size = np.sum(np.abs(arrays), axis=0)
-        bound = len(arrays) * unit_roundoff(cotangent.dtype) * size + float(torch.finfo(cotangent.dtype).tiny)
+        terms.append(starting)
+    _compare_sum(terms, cotangent, comparison)
+    return len(terms) - (starting is not None)
+
+
+def _compare_sum(terms: list[Tensor], cotangent: Tensor, comparison: Comparison) -> None:
+    """A block at a time: a tied embedding has tens of millions of elements."""
     what = "the cotangent is not the sum of its contributions, as where a hook changes it: torch"
-    comparison.elements(as_array(cotangent), np.asarray(total), np.asarray(bound), what=what)
-    return len(terms)
+    shape = cotangent.shape if not cotangent.is_complex() else (*cotangent.shape, 2)
+    unit, least = unit_roundoff(cotangent.dtype), float(torch.finfo(cotangent.dtype).tiny)
+    flat = [_flat(tensor) for tensor in (cotangent, *terms)]
+    for start in range(0, max(len(flat[0]), 1), _BLOCK):
+        got, *arrays = (as_array(tensor[start : start + _BLOCK]).reshape(-1) for tensor in flat)
+        total: NDArray[np.longdouble] = np.sum(np.array(arrays, dtype=np.longdouble), axis=0)
+        with np.errstate(all="ignore"):
+            bound = len(arrays) * unit * np.sum(np.abs(arrays), axis=0) + least
+        first = start * (2 if cotangent.is_complex() else 1)
+
+        def place(index: Index, first: int = first) -> Index:
+            return tuple(int(item) for item in np.unravel_index(first + index[0], shape))
+
+        comparison.elements(got, np.asarray(total), np.asarray(bound), what=what, place=place)
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    return (tensor if tensor.layout is torch.strided else tensor.to_dense()).detach().reshape(-1)
 
 
 def _is(terms: list[Tensor], expected: Tensor) -> bool:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from gradviz.check.heads import HeadUnderCheck
 from gradviz.check.judge import Comparison, as_array, moduli
-from gradviz.check.local import ROWS_UP_TO, TOO_LONG, Plan
+from gradviz.check.local import LONG_ROW, ROWS_UP_TO, TOO_LONG, Plan
 from gradviz.check.parts import parts_of, parts_shape
-from gradviz.symbolic import NoRule, Reference, compose
+from gradviz.symbolic import NoRule, Reference, compose, reference
 
 _ALL_UP_TO = 64
 _CALLS_TO_COMPOSE = 400
@@ -46,7 +46,8 @@ def _truth(head: HeadUnderCheck, outputs: dict[int, Tensor]) -> tuple[Reference,
         largest = max((argument.tensor.numel() for argument in head.call.tensor_arguments()), default=0)
         if largest > TOO_LONG * max(max(value.numel() for value in outputs.values()), 1):
             raise NoRule(f"one element is made of {largest} numbers, more than are added up at 50 digits")
-        return head.truth(), {place: place for place in outputs}
+        truth = reference(head.call, chosen={}) if largest > LONG_ROW else head.truth()  # plain numbers go all at once
+        return truth, {place: place for place in outputs}
     if not head.inner_calls:
         raise NoRule(head.unknown_call)
     if len(head.inner_calls) > _CALLS_TO_COMPOSE:

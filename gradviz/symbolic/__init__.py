@@ -63,6 +63,7 @@ from gradviz.symbolic import (
     solving,
     special,
 )
+from gradviz.symbolic.arrays import exact_array
 from gradviz.symbolic.compose import compose
 from gradviz.symbolic.formula import local_formula
 from gradviz.symbolic.full import WideValues
@@ -94,6 +95,7 @@ __all__ = [
     "WideValues",
     "compose",
     "data_movement",
+    "exact_array",
     "find_rule",
     "formula_latex",
     "formula_text",

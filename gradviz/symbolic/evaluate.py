@@ -13,6 +13,7 @@ from torch import Tensor
 from gradviz.opcall import OpCall
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.arithmetic import EXACT
+from gradviz.symbolic.arrays import exact_array
 from gradviz.symbolic.binding import Argument, bind, call_with
 from gradviz.symbolic.function import RESULT, ScalarFunction
 from gradviz.symbolic.lowering import lowered
@@ -20,7 +21,7 @@ from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import MovementRule, NoGradient, NoRule, PointwiseRule, TensorRule, find_rule, has_rule
 from gradviz.symbolic.rounding import exactly_held, unit_roundoff
 from gradviz.symbolic.scalar import Pair, Scalar
-from gradviz.symbolic.tensor import Index, SymbolicTensor, elementwise, exact_array, numbers
+from gradviz.symbolic.tensor import Index, SymbolicTensor, elementwise, numbers
 
 Lookup = Callable[[Tensor, int], SymbolicTensor]
 Outputs = tuple[SymbolicTensor | None, ...]

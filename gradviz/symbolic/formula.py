@@ -23,8 +23,8 @@ from gradviz.opcall import OpCall
 from gradviz.symbolic.binding import bind, functional_form
 from gradviz.symbolic.evaluate import is_complex, specialize
 from gradviz.symbolic.function import RESULT
+from gradviz.symbolic.indexing import normalized_dims
 from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule
-from gradviz.symbolic.tensor import normalized_dims
 
 aten = torch.ops.aten
 Expr: TypeAlias = sp.Expr

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.symbolic.arithmetic import EXACT, WIDE_UNIT, to_wide
+from gradviz.symbolic.arrays import exact_array
 from gradviz.symbolic.evaluate import Pointwise
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import NoRule
 from gradviz.symbolic.rounding import SAFETY, exactly_held, smallest, spread, unit_roundoff
-from gradviz.symbolic.tensor import exact_array
 
 EXACT_UP_TO = 64
 _NO_KINKS: Mapping[str, NDArray[np.bool_]] = {}
@@ -109,19 +109,22 @@ def movement_vjp(movement: Movement, position: int, cotangents: Sequence[Tensor 
         raise NoRule(f"argument {position} is not among the moved ones, {sorted(movement.moved)}")
     shape = movement.shapes[position]
     numel = int(np.prod(shape, dtype=np.int64))
+    unit = unit_roundoff(dtype) + WIDE_UNIT
+    arriving = [(output, cotangent) for output, cotangent in enumerate(cotangents) if cotangent is not None]
+    moved_back = movement.moved_back(*arriving[0]) if len(arriving) == 1 else None
+    if moved_back is not None:
+        found: Any = exact_array(moved_back).astype(np.float64)  # exact, and half as large as longdouble
+        return WideValues(value=found, bound=SAFETY * unit * np.abs(found))
     value = np.zeros(numel, dtype=np.longdouble)
     size = np.zeros(numel)
     count = np.zeros(numel, dtype=np.int64)
-    for output, cotangent in enumerate(cotangents):
-        if cotangent is None:
-            continue
+    for output, cotangent in arriving:
         places = movement.codes(output).reshape(-1) - 1 - movement.moved[position]
         here = (places >= 0) & (places < numel) & (movement.codes(output).reshape(-1) > 0)
         weights = exact_array(cotangent).reshape(-1).astype(np.longdouble)[here]
         np.add.at(value, places[here], weights)
         np.add.at(size, places[here], np.abs(weights).astype(np.float64))
         np.add.at(count, places[here], 1)
-    unit = unit_roundoff(dtype) + WIDE_UNIT
     bound = SAFETY * unit * size * np.where(count < 2, 1.0, 2.0 + np.sqrt(count))
     return WideValues(value=value.reshape(shape), bound=bound.reshape(shape))
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
+from gradviz.symbolic import bulk
 from gradviz.symbolic import scalar as sc
+from gradviz.symbolic.bulk import Places
 from gradviz.symbolic.registry import NoRule, symbolic_rule
 from gradviz.symbolic.scalar import Scalar
+from gradviz.symbolic.scatter import integers
 from gradviz.symbolic.softmax import softmax
 from gradviz.symbolic.tensor import Index, SymbolicTensor
 
@@ -171,12 +176,16 @@ def convolution(
                 continue
             for c in range(in_group):
                 full = group * in_group + c
-                left.append(input[(batch, full, *here)])
-                right.append(weight[(full, within, *offsets) if transposed else (channel, c, *offsets)])
-        value = sc.dot(left, right)
+                left.append((batch, full, *here))
+                right.append((full, within, *offsets) if transposed else (channel, c, *offsets))
+        value = bulk.dot(input, _columns(left), weight, _columns(right)) if left else sc.ZERO
         return value if bias is None else sc.total([value, bias[(channel,)]])
 
     return SymbolicTensor((input.shape[0], out_channels, *out_sizes), pull)
+
+
+def _columns(indices: list[Index]) -> Places:
+    return tuple(np.array(indices, dtype=np.int64).T)
 
 
 def _per_dim(option: Sequence[int], spatial: int) -> list[int]:
@@ -194,9 +203,13 @@ def attention(
     attn_mask: SymbolicTensor | None = None,
     scale: float | None = None,
 ) -> tuple[SymbolicTensor, None]:
-    """softmax(scale Q Kᵀ + mask) V; with `is_causal` a query sees the keys up to its own place."""
+    """softmax(scale Q Kᵀ + mask) V; with `is_causal` a query sees the keys up to its own place.
+
+    Of fewer heads of keys and values each is shared by as many neighbouring heads of the query.
+    """
     if dropout_p:
         raise NoRule("attention with dropout: its mask is not recorded")
+    key, value = (_shared_by(tensor, query.shape[-3]) for tensor in (key, value))
     size = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = (query @ key.transpose(-2, -1)) * size
     if attn_mask is not None:
@@ -213,3 +226,53 @@ def attention(
         return sc.dot([weights[(k,)] for k in range(seen)], [value[(*outer, k, column)] for k in range(seen)])
 
     return SymbolicTensor((*query.shape[:-1], value.shape[-1]), pull), None
+
+
+def _shared_by(tensor: SymbolicTensor, heads: int) -> SymbolicTensor:
+    """The heads of (..., heads, places, features), each repeated until there are `heads`."""
+    *outer, own, places, features = tensor.shape
+    if own == heads:
+        return tensor
+    shape = (*outer, heads, places, features)
+    return tensor.reindexed(shape, lambda index: (*index[:-3], index[-3] * own // heads, *index[-2:]))
+
+
+@symbolic_rule(aten._grouped_mm.default)
+def grouped_mm(
+    self: SymbolicTensor,
+    mat2: SymbolicTensor,
+    offs: SymbolicTensor | None = None,
+    bias: SymbolicTensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> SymbolicTensor:
+    """Matrix products of groups, as of the tokens that each expert gets; group g of a dim that is cut ends at `offs[g]`.
+
+    Either the rows of `self` are cut, or the columns of `mat2`, or what is summed over (then there is a product per group).
+    """
+    if bias is not None:
+        raise NoRule("a grouped matrix product with a bias")
+    if offs is None:
+        return self @ mat2
+    ends = integers(offs).tolist()
+    cut = self.shape[0] if mat2.ndim == 3 else mat2.shape[1] if self.ndim == 3 else self.shape[1]
+    if ends[-1] != cut:
+        raise NoRule("a grouped matrix product whose groups do not cover the matrix")
+
+    def group_of(place: int) -> int:
+        return bisect_right(ends, place)
+
+    def pull(index: Index) -> Scalar:
+        row, column = index[-2:]
+        if self.ndim == mat2.ndim == 2:
+            within = range(ends[index[0] - 1] if index[0] else 0, ends[index[0]])
+            left: list[Index] = [(row, k) for k in within]
+            right: list[Index] = [(k, column) for k in within]
+        else:
+            inner = range(self.shape[-1])
+            group = group_of(row) if self.ndim == 2 else group_of(column)
+            left = [(row, k) if self.ndim == 2 else (group, row, k) for k in inner]
+            right = [(group, k, column) if self.ndim == 2 else (k, column) for k in inner]
+        return bulk.dot(self, _columns(left), mat2, _columns(right)) if left else sc.ZERO
+
+    outer = (len(ends),) if self.ndim == mat2.ndim == 2 else ()
+    return SymbolicTensor((*outer, self.shape[-2], mat2.shape[-1]), pull)

@@ -6,7 +6,7 @@ arguments under a dispatch mode that writes down what it calls, and is believed 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +17,28 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradviz.opcall import OpCall, argument_names, tensors_of
+from gradviz.symbolic.recurrent import LSTM, lstm_layer, refuse_long
 from gradviz.symbolic.registry import NoGradient, NoRule, find_rule, functional_overload, has_rule
 from gradviz.symbolic.rounding import unit_roundoff
 
 MAX_CALLS = 2000
 _ROUNDINGS = 2.0**14
+_OWN: Mapping[OpOverload, Callable[..., Any]] = {LSTM: lstm_layer}
+"""What torch does not state in terms of others."""
 
 
 def is_lowered(overload: OpOverload) -> bool:
     """Whether torch has a decomposition of an overload that has no rule of its own."""
     return _decomposition(overload) is not None and torch.Tag.nondeterministic_seeded not in overload.tags
+
+
+def run_own_statement(call: OpCall, tensors: Sequence[Tensor]) -> tuple[Tensor | None, ...] | None:
+    """The call with other tensors, by position, run as stated here, in any dtype; None where torch is to run it."""
+    statement = _OWN.get(call.overload)
+    if statement is None:
+        return None
+    args, kwargs = _with_arguments(call, dict(enumerate(tensors)))
+    return tuple(_flat(statement(*args, **kwargs)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +69,7 @@ def lowered(call: OpCall) -> Lowered:
         known = any(argument.tensor is other for other in arguments.values())
         arguments[argument.position] = argument.tensor.clone() if known else argument.tensor
     _refuse_repeated(call)
+    refuse_long(call)
     args, kwargs = _with_arguments(call, arguments)
     listener = _Listener(arguments)
     try:
@@ -143,7 +156,7 @@ def _decomposition(overload: OpOverload) -> Callable[..., Any] | None:
     if overload._schema.is_mutable:
         functional = functional_overload(overload)
         return None if functional is None else _decomposition(functional)
-    found: Callable[..., Any] | None = decomposition_table.get(overload)
+    found: Callable[..., Any] | None = _OWN.get(overload) or decomposition_table.get(overload)
     if found is not None:
         return found
     if overload.namespace == "prims":

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.symbolic import scalar as sc
+from gradviz.symbolic.arrays import exact_array
 from gradviz.symbolic.scalar import Scalar
-from gradviz.symbolic.tensor import Index, SymbolicTensor, exact_array
+from gradviz.symbolic.tensor import Index, SymbolicTensor
 
 
 def part(x: SymbolicTensor, outer: Index, ndim: int = 2) -> SymbolicTensor:

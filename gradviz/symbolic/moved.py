@@ -91,6 +91,23 @@ class Movement:
             )
         return self._codes[output]
 
+    def moved_back(self, output: int, cotangent: Tensor) -> Tensor | None:
+        """The only moved tensor's VJP, where it is a copy of the cotangent: no two elements come from one; else None."""
+        ((position, _), *others) = self.moved.items()
+        shape = self.shapes[position]
+        if others:
+            return None
+        if self._rule.row_major:
+            return cotangent.reshape(shape)
+        if not self._is_view:
+            return None
+        found = torch.zeros(shape, dtype=cotangent.dtype)
+        view = self._run(lambda argument, tensor, position: found)[output]
+        if _may_overlap(view):
+            return None
+        view.copy_(cotangent)
+        return found
+
     @property
     def _padding(self) -> int | None:
         """The row of an embedding that torch documents to get no gradient: its `padding_idx`."""
@@ -154,6 +171,17 @@ class Movement:
         with torch.no_grad():
             results = call_with(self._overload, arguments, replace)
         return list(results) if isinstance(results, (list, tuple)) else [results]
+
+
+def _may_overlap(view: Tensor) -> bool:
+    """Whether two of its elements may share memory, as where a tensor is expanded or unfolded."""
+    reached = 0
+    for step, size in sorted(zip(view.stride(), view.shape, strict=True)):
+        if size > 1:
+            if step <= reached:
+                return True
+            reached += step * (size - 1)
+    return False
 
 
 def _tensors(argument: Argument) -> list[tuple[int, Tensor]]:

@@ -12,9 +12,10 @@ import torch
 
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.function import ScalarFunction
+from gradviz.symbolic.indexing import normalized_dims
 from gradviz.symbolic.registry import symbolic_rule
 from gradviz.symbolic.scalar import Scalar
-from gradviz.symbolic.tensor import Index, SymbolicTensor, normalized_dims
+from gradviz.symbolic.tensor import Index, SymbolicTensor
 
 aten = torch.ops.aten
 Dims = Sequence[int] | int | None

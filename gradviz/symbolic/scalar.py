@@ -7,6 +7,7 @@ elements are `analytic.py`'s.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "ONE",
     "ZERO",
     "Pair",
+    "Plain",
     "Scalar",
     "Symbol",
     "apply",
@@ -45,6 +47,26 @@ ONE = Scalar(MP.one, 0.0)
 _MINUS_ONE = Scalar(-MP.one, 0.0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plain:
+    """Many terms of a sum that carry no symbol, added up elsewhere.
+
+    Attributes:
+        value: their sum.
+        error: the sum of their errors, in units of u.
+        size: the sum of their absolute values.
+        count: how many they are.
+    """
+
+    value: Any
+    error: float
+    size: float
+    count: int
+
+
+_NONE = Plain(value=MP.zero, error=0.0, size=0.0, count=0)
+
+
 def number(value: int | float | complex) -> Scalar:
     """The number, exactly."""
     if isinstance(value, complex):
@@ -52,40 +74,45 @@ def number(value: int | float | complex) -> Scalar:
     return Scalar(EXACT.number(value), 0.0)
 
 
-def total(terms: Sequence[Scalar]) -> Scalar:
-    """The sum of the terms; the numbers among them are added outside of sympy."""
-    if len(terms) == 1:
+def total(terms: Sequence[Scalar], *, beside: Plain = _NONE) -> Scalar:
+    """The sum of the terms, and of those beside them; the numbers among them are added outside of sympy."""
+    if len(terms) == 1 and not beside.count:
         return terms[0]
     if Pair in map(type, terms):
         return Pair(total([real_part(term) for term in terms]), total([imaginary_part(term) for term in terms]))
     carrying = [term for term in terms if term.operation is not None]
     value = _sum([term.value for term in terms])
-    error = sum(term.error for term in terms)
-    if len(terms) == 2:
+    error = sum(term.error for term in terms) + beside.error
+    count = len(terms) + beside.count
+    if beside.count:
+        value = value + beside.value
+    if count == 2:
         error += abs(float(value))
     else:
-        error += spread(len(terms)) * sum(abs(term.approximate) for term in terms)
+        error += spread(count) * (sum(abs(term.approximate) for term in terms) + beside.size)
     if not carrying:
         return Scalar(value, error)
     numbers = [term.value for term in terms if term.operation is None]
+    if beside.count:
+        numbers.append(beside.value)
     rest = (Scalar(_sum(numbers), 0.0),) if numbers else ()
     return Scalar(value, error, _SUM, (*carrying, *rest))
 
 
-def dot(left: Sequence[Scalar], right: Sequence[Scalar]) -> Scalar:
-    """The sum of the products of two lists of equal length; the numbers are multiplied outside of sympy."""
-    if not left:
+def dot(left: Sequence[Scalar], right: Sequence[Scalar], *, beside: Plain = _NONE) -> Scalar:
+    """The sum of the products of two lists of equal length, and of what is beside them; numbers go outside of sympy."""
+    if not left and not beside.count:
         return ZERO
     if Pair in map(type, left) or Pair in map(type, right):
         return _complex_dot(left, right)
     value = _dot([(a.value, b.value) for a, b in zip(left, right, strict=True)])
-    size = 0.0
-    error = 0.0
+    size = beside.size
+    error = beside.error
     for a, b in zip(left, right, strict=True):
         size += abs(a.approximate * b.approximate)
         if a.error or b.error:
             error += abs(a.approximate) * b.error + abs(b.approximate) * a.error
-    error += (1 + spread(len(left))) * size
+    error += (1 + spread(len(left) + beside.count)) * size
     carrying: list[Scalar] = []
     numbers = []
     for a, b in zip(left, right, strict=True):
@@ -93,6 +120,9 @@ def dot(left: Sequence[Scalar], right: Sequence[Scalar]) -> Scalar:
             numbers.append((a.value, b.value))
         else:
             carrying += (a, b)
+    if beside.count:
+        value = value + beside.value
+        numbers.append((beside.value, MP.one))
     if not carrying:
         return Scalar(value, error)
     if numbers:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from gradviz.symbolic import scalar as sc
+from gradviz.symbolic.indexing import normalized_dims
 from gradviz.symbolic.registry import symbolic_rule
 from gradviz.symbolic.scalar import Scalar
-from gradviz.symbolic.tensor import Index, SymbolicTensor, normalized_dims
+from gradviz.symbolic.tensor import Index, SymbolicTensor
 
 aten = torch.ops.aten
 

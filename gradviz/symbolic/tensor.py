@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import sympy as sp
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.errors import CheckError
+from gradviz.symbolic import bulk, sweep
 from gradviz.symbolic import scalar as sc
-from gradviz.symbolic import sweep
 from gradviz.symbolic.arithmetic import EXACT
+from gradviz.symbolic.arrays import exact_array
+from gradviz.symbolic.bulk import LONG, Many, Places, Read
 from gradviz.symbolic.function import RESULT, ScalarFunction, function_of_one
+from gradviz.symbolic.indexing import broadcaster, line, normalized_dims, strides_of
 from gradviz.symbolic.scalar import Pair, Scalar, Symbol
 
 Index = tuple[int, ...]
@@ -40,7 +43,9 @@ class SymbolicTensor:
 
     Attributes:
         shape: as in torch.
+        many: gives many elements at once, as numbers; None where that is not cheaper than one by one.
 
+    >>> import torch
     >>> x = from_torch(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), position=0, name="x")
     >>> (x @ x)[1, 0].approximate
     15.0
@@ -48,10 +53,11 @@ class SymbolicTensor:
     x_0_0 + x_0_1
     """
 
-    __slots__ = ("_memo", "_pull", "shape")
+    __slots__ = ("_memo", "_pull", "many", "shape")
 
-    def __init__(self, shape: Sequence[int], pull: Callable[[Index], Scalar]) -> None:
+    def __init__(self, shape: Sequence[int], pull: Callable[[Index], Scalar], many: Read | None = None) -> None:
         self.shape = tuple(shape)
+        self.many = many
         self._pull = pull
         self._memo: dict[Index, Scalar] = {}
 
@@ -88,10 +94,10 @@ class SymbolicTensor:
         return elementwise(function, self, *others)
 
     def __add__(self, other: SymbolicTensor | Number) -> SymbolicTensor:
-        return _combined(lambda a, b: sc.total([a, b]), self, other)
+        return _combined(lambda a, b: sc.total([a, b]), bulk.added, self, other)
 
     def __mul__(self, other: SymbolicTensor | Number) -> SymbolicTensor:
-        return _combined(lambda a, b: sc.dot([a], [b]), self, other)
+        return _combined(lambda a, b: sc.dot([a], [b]), bulk.multiplied, self, other)
 
     def __sub__(self, other: SymbolicTensor | Number) -> SymbolicTensor:
         return self + (other * -1)
@@ -131,11 +137,14 @@ class SymbolicTensor:
 
     def squared_modulus(self) -> SymbolicTensor:
         """|x|²; of real elements their squares."""
+        if self.many is not None:  # real
+            return self * self
         return SymbolicTensor(self.shape, lambda index: sc.squared_modulus(self[index]))
 
     def as_numbers(self) -> SymbolicTensor:
         """The same values without symbols: constants as far as derivatives go."""
-        return SymbolicTensor(self.shape, lambda index: sc.as_number(self[index]))
+        many = None if self.many is None else partial(bulk.as_numbers, self.many)
+        return SymbolicTensor(self.shape, lambda index: sc.as_number(self[index]), many)
 
     # Reductions; `dims` None means all of them.
 
@@ -145,8 +154,9 @@ class SymbolicTensor:
         dims: Sequence[int] | int | None = None,
         *,
         keepdim: bool = False,
+        long: Callable[[SymbolicTensor, Places], Scalar] | None = None,
     ) -> SymbolicTensor:
-        """`combine` of the elements along `dims`."""
+        """`combine` of the elements along `dims`; `long` does the same of more than `LONG` of them."""
         reduced = normalized_dims(dims, self.ndim)
         kept = [dim for dim in range(self.ndim) if dim not in reduced]
         ranges = [range(self.shape[dim]) for dim in reduced]
@@ -156,6 +166,10 @@ class SymbolicTensor:
             full = [0] * self.ndim
             for place, dim in enumerate(kept):
                 full[dim] = index[dim if keepdim else place]
+            if long is not None and self.many is not None and self.count(dims) > LONG:
+                inside = np.indices([self.shape[dim] for dim in reduced]).reshape(len(reduced), -1)
+                along = dict(zip(reduced, inside, strict=True))
+                return long(self, tuple(along.get(dim, np.full(inside.shape[1], full[dim])) for dim in range(self.ndim)))
             elements = []
             for inner in itertools.product(*ranges):
                 for place, dim in enumerate(reduced):
@@ -163,10 +177,10 @@ class SymbolicTensor:
                 elements.append(self[tuple(full)])
             return combine(elements)
 
-        return SymbolicTensor(shape, pull)
+        return _with_many(SymbolicTensor(shape, pull), self)
 
     def sum(self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False) -> SymbolicTensor:
-        return self.reduce(lambda terms: sc.total(terms) if terms else sc.ZERO, dims, keepdim=keepdim)
+        return self.reduce(lambda terms: sc.total(terms) if terms else sc.ZERO, dims, keepdim=keepdim, long=bulk.total)
 
     def mean(self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False) -> SymbolicTensor:
         return self.sum(dims, keepdim=keepdim) / self.count(dims)
@@ -175,10 +189,12 @@ class SymbolicTensor:
         return self.reduce(lambda factors: sc.product(factors) if factors else sc.ONE, dims, keepdim=keepdim)
 
     def amax(self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False, name: str = "amax") -> SymbolicTensor:
-        return self.reduce(lambda elements: sc.largest(elements, name), dims, keepdim=keepdim)
+        long = partial(bulk.largest, name=name)
+        return self.reduce(lambda elements: sc.largest(elements, name), dims, keepdim=keepdim, long=long)
 
     def amin(self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False, name: str = "amin") -> SymbolicTensor:
-        return self.reduce(lambda elements: sc.largest(elements, name, sign=-1), dims, keepdim=keepdim)
+        long = partial(bulk.largest, name=name, sign=-1)
+        return self.reduce(lambda elements: sc.largest(elements, name, sign=-1), dims, keepdim=keepdim, long=long)
 
     def count(self, dims: Sequence[int] | int | None = None) -> int:
         """How many elements a reduction over `dims` joins."""
@@ -190,27 +206,32 @@ class SymbolicTensor:
         """The tensor whose element at `index` is this one's at `source(index)`."""
         return SymbolicTensor(shape, lambda index: self[source(index)])
 
-    def reshape(self, shape: Sequence[int]) -> SymbolicTensor:
-        old, new = _strides(self.shape), _strides(shape)
+    def _moved(self, shape: Sequence[int], source: Callable[[Any], Any]) -> SymbolicTensor:
+        """`reindexed` by a source that also takes arrays of indices."""
+        many = None if self.many is None else partial(bulk.elsewhere, self.many, source)
+        return SymbolicTensor(shape, lambda index: self[source(index)], many)
 
-        def source(index: Index) -> Index:
+    def reshape(self, shape: Sequence[int]) -> SymbolicTensor:
+        old, new = strides_of(self.shape), strides_of(shape)
+
+        def source(index: Any) -> Any:
             flat = sum(place * stride for place, stride in zip(index, new, strict=True))
             return tuple(flat // stride % size for stride, size in zip(old, self.shape, strict=True))
 
-        return self.reindexed(shape, source)
+        return self._moved(shape, source)
 
     def transpose(self, first: int, second: int) -> SymbolicTensor:
         order = list(range(self.ndim))
         order[first], order[second] = order[second], order[first]
-        return self.reindexed([self.shape[dim] for dim in order], lambda index: tuple(index[dim] for dim in order))
+        return self._moved([self.shape[dim] for dim in order], lambda index: tuple(index[dim] for dim in order))
 
     def unsqueeze(self, dim: int) -> SymbolicTensor:
         place = dim % (self.ndim + 1)
         shape = (*self.shape[:place], 1, *self.shape[place:])
-        return self.reindexed(shape, lambda index: index[:place] + index[place + 1 :])
+        return self._moved(shape, lambda index: index[:place] + index[place + 1 :])
 
     def broadcast_to(self, shape: Sequence[int]) -> SymbolicTensor:
-        return self.reindexed(shape, _broadcaster(self.shape, len(shape)))
+        return self._moved(shape, broadcaster(self.shape, len(shape)))
 
     def __matmul__(self, other: SymbolicTensor) -> SymbolicTensor:
         """As torch.matmul: vectors, matrices, and batches of them, broadcast."""
@@ -220,21 +241,24 @@ class SymbolicTensor:
             raise CheckError(f"shapes {self.shape} and {other.shape} do not fit a matrix product")
         inner = left.shape[-1]
         batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-        to_left = _broadcaster(left.shape[:-2], len(batch))
-        to_right = _broadcaster(right.shape[:-2], len(batch))
+        to_left = broadcaster(left.shape[:-2], len(batch))
+        to_right = broadcaster(right.shape[:-2], len(batch))
 
         def pull(index: Index) -> Scalar:
             *outer, row, column = index
             in_left, in_right = to_left(tuple(outer)), to_right(tuple(outer))
+            if inner > LONG:
+                steps = np.arange(inner)
+                return bulk.dot(left, line((*in_left, row), steps), right, line(in_right, steps, column))
             return sc.dot(
                 [left[(*in_left, row, k)] for k in range(inner)], [right[(*in_right, k, column)] for k in range(inner)]
             )
 
-        result = SymbolicTensor((*batch, left.shape[-2], right.shape[-1]), pull)
+        result = _with_many(SymbolicTensor((*batch, left.shape[-2], right.shape[-1]), pull), left, right)
         if self.ndim == 1:
-            result = result.reindexed((*result.shape[:-2], result.shape[-1]), lambda index: (*index[:-1], 0, index[-1]))
+            result = result._moved((*result.shape[:-2], result.shape[-1]), lambda index: (*index[:-1], 0, index[-1]))
         if other.ndim == 1:
-            result = result.reindexed(result.shape[:-1], lambda index: (*index, 0))
+            result = result._moved(result.shape[:-1], lambda index: (*index, 0))
         return result
 
 
@@ -247,14 +271,15 @@ class InputTensor(SymbolicTensor):
         touched: the indices that have been asked for; all other elements do not matter to what was pulled.
     """
 
-    __slots__ = ("_array", "_chosen", "_name", "_position")
+    __slots__ = ("_array", "_chosen", "_mask", "_name", "_position")
 
     def __init__(self, tensor: Tensor, position: int, name: str, chosen: Collection[Index] | None) -> None:
         self._array = exact_array(tensor)
         self._position = position
         self._name = name
         self._chosen = chosen
-        super().__init__(tuple(tensor.shape), self._enter)
+        self._mask: NDArray[np.bool_] | None = None
+        super().__init__(tuple(tensor.shape), self._enter, None if self.is_complex else self._enter_many)
 
     @property
     def is_complex(self) -> bool:
@@ -274,6 +299,16 @@ class InputTensor(SymbolicTensor):
         if self._chosen is not None and index not in self._chosen:
             return Scalar(EXACT.number(number), 0.0)
         return Symbol(EXACT.number(number), number, (self._position, index), self._name)
+
+    def _enter_many(self, places: Places, count: int) -> Many:
+        carrying = np.ones(count, dtype=np.bool_)
+        if self._chosen is not None and self._mask is None:
+            self._mask = np.zeros(self.shape, dtype=np.bool_)
+            for index in self._chosen:
+                self._mask[index] = True
+        if self._mask is not None:
+            carrying &= self._mask[places]
+        return bulk.exact(np.broadcast_to(self._array[places], (count,)).astype(np.longdouble), carrying)
 
 
 def from_torch(tensor: Tensor, *, position: int, name: str, chosen: Collection[Index] | None = None) -> InputTensor:
@@ -295,7 +330,12 @@ class NumberTensor(SymbolicTensor):
 
     def __init__(self, array: NDArray[Any]) -> None:
         self.array = array
-        super().__init__(array.shape, lambda index: sc.number(array.item(index)))
+        many = None if np.iscomplexobj(array) else self._enter_many
+        super().__init__(array.shape, lambda index: sc.number(array.item(index)), many)
+
+    def _enter_many(self, places: Places, count: int) -> Many:
+        value = np.broadcast_to(self.array[places], (count,)).astype(np.longdouble)
+        return bulk.exact(value, np.zeros(count, dtype=np.bool_))
 
 
 def numbers(tensor: Tensor) -> NumberTensor:
@@ -306,19 +346,9 @@ def numbers(tensor: Tensor) -> NumberTensor:
 def constant(value: Number, shape: Sequence[int] = ()) -> SymbolicTensor:
     """A tensor of one number everywhere."""
     element = sc.number(value)
-    return SymbolicTensor(shape, lambda index: element)
+    made = SymbolicTensor(shape, lambda index: element)
+    return made if isinstance(value, complex) else _with_many(made)
 
-
-def exact_array(tensor: Tensor) -> NDArray[Any]:
-    """The values as a numpy array that holds them exactly, in their own type (bfloat16 in float32)."""
-    dense = tensor.detach() if tensor.layout is torch.strided else tensor.detach().to_dense()
-    plain = dense.cpu().resolve_conj().resolve_neg()
-    if plain.dtype is torch.complex32:
-        plain = plain.to(torch.complex64)
-    if plain.dtype.is_floating_point and plain.dtype not in (torch.float16, torch.float32, torch.float64):
-        plain = plain.to(torch.float32)
-    array: NDArray[Any] = plain.numpy()
-    return array
 
 
 def of_parts(tensor: SymbolicTensor) -> SymbolicTensor:
@@ -334,44 +364,37 @@ def of_parts(tensor: SymbolicTensor) -> SymbolicTensor:
 def elementwise(function: ScalarFunction, *operands: SymbolicTensor | Number) -> SymbolicTensor:
     """The function of all operands, broadcast against each other."""
     tensors = [operand if isinstance(operand, SymbolicTensor) else constant(operand) for operand in operands]
-    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
-    sources = [_broadcaster(tensor.shape, len(shape)) for tensor in tensors]
+    return _broadcast(lambda elements: sc.apply(function, elements), partial(bulk.applied, function), tensors)
 
-    def pull(index: Index) -> Scalar:
-        return sc.apply(function, [tensor[source(index)] for tensor, source in zip(tensors, sources, strict=True)])
-
-    return SymbolicTensor(shape, pull)
-
-
-def normalized_dims(dims: Sequence[int] | int | None, ndim: int) -> tuple[int, ...]:
-    """The dims as sorted non-negative ints; None or an empty list means all, as in torch."""
-    if dims is None or (not isinstance(dims, int) and len(dims) == 0):
-        return tuple(range(ndim))
-    if ndim == 0:
-        return ()
-    return tuple(sorted(dim % ndim for dim in ((dims,) if isinstance(dims, int) else dims)))
 
 
 def _combined(
-    join: Callable[[Scalar, Scalar], Scalar], left: SymbolicTensor, right: SymbolicTensor | Number
+    join: Callable[[Scalar, Scalar], Scalar],
+    join_many: Callable[[Many, Many], Many],
+    left: SymbolicTensor,
+    right: SymbolicTensor | Number,
 ) -> SymbolicTensor:
     other = right if isinstance(right, SymbolicTensor) else constant(right)
-    shape = np.broadcast_shapes(left.shape, other.shape)
-    to_left, to_right = _broadcaster(left.shape, len(shape)), _broadcaster(other.shape, len(shape))
-    return SymbolicTensor(shape, lambda index: join(left[to_left(index)], other[to_right(index)]))
+    return _broadcast(lambda pair: join(*pair), lambda pair: join_many(*pair), [left, other])
 
 
-def _broadcaster(shape: Sequence[int], ndim: int) -> Callable[[Index], Index]:
-    """From an index into a broadcast tensor of `ndim` dims to the index into one of `shape`."""
-    skipped = ndim - len(shape)
-    if all(size != 1 for size in shape):
-        return (lambda index: index) if skipped == 0 else (lambda index: index[skipped:])
-    keep = tuple(0 if size == 1 else 1 for size in shape)
-    return lambda index: tuple(place * kept for place, kept in zip(index[skipped:], keep, strict=True))
+def _broadcast(
+    join: Callable[[list[Scalar]], Scalar], join_many: Callable[[list[Many]], Many], tensors: list[SymbolicTensor]
+) -> SymbolicTensor:
+    shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    sources = [(tensor, broadcaster(tensor.shape, len(shape))) for tensor in tensors]
+
+    def read(places: Places, count: int) -> Many:
+        return join_many([tensor.many(source(places), count) for tensor, source in sources if tensor.many is not None])
+
+    cheap = all(tensor.many is not None for tensor in tensors)
+    return SymbolicTensor(
+        shape, lambda index: join([tensor[source(index)] for tensor, source in sources]), read if cheap else None
+    )
 
 
-def _strides(shape: Sequence[int]) -> tuple[int, ...]:
-    strides = [1]
-    for size in reversed(shape[1:]):
-        strides.append(strides[-1] * max(size, 1))
-    return tuple(reversed(strides)) if shape else ()
+def _with_many(result: SymbolicTensor, *made_of: SymbolicTensor) -> SymbolicTensor:
+    """The tensor, its elements gathered one by one where many are asked for: those that it is made of go all at once."""
+    if all(tensor.many is not None for tensor in made_of):
+        result.many = partial(bulk.gathered, result)
+    return result

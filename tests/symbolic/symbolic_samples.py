@@ -259,6 +259,11 @@ _heads = [tensor(1, 2, 3, 2), tensor(1, 2, 3, 2, seed=1), tensor(1, 2, 3, 2, see
 add(aten._scaled_dot_product_flash_attention_for_cpu.default, *_heads)
 add(aten._scaled_dot_product_flash_attention_for_cpu.default, *_heads, 0.0, True, scale=0.4)
 add(aten._scaled_dot_product_flash_attention_for_cpu.default, *_heads, attn_mask=tensor(3, 3, seed=3))
+_ends = torch.tensor([1, 3], dtype=torch.int32)
+add(aten._grouped_mm.default, tensor(3, 2), tensor(2, 2, 4, seed=1), _ends)
+add(aten._grouped_mm.default, tensor(2, 2, 3), tensor(3, 3, seed=1), _ends)
+add(aten._grouped_mm.default, tensor(2, 3), tensor(3, 4, seed=1), _ends)
+add(aten._grouped_mm.default, tensor(2, 2, 3), tensor(2, 3, 4, seed=1))
 
 add(aten.nll_loss_forward.default, tensor(3, 4), integers(1, 0, 3), None, 1, -100)
 add(aten.nll_loss_forward.default, tensor(3, 4), integers(1, -100, 3), None, 1, -100)

@@ -48,8 +48,22 @@ CONSTANT = {
 }
 # Outputs that torch's backward passes over where nothing but they is used.
 WITHOUT_GRADIENT = {(1, "native_group_norm"), (2, "native_group_norm")}
-# Functional overloads that autograd knows only in their in-place form.
+
+
+def _products_of_groups(left: Tensor, right: Tensor, ends: Tensor | None = None) -> Tensor:
+    if ends is None:
+        return left @ right
+    groups = [slice(start, end) for start, end in itertools.pairwise([0, *ends.tolist()])]
+    if left.ndim == right.ndim == 2:
+        return torch.stack([left[:, group] @ right[group] for group in groups])
+    if left.ndim == 2:
+        return torch.cat([left[group] @ matrix for group, matrix in zip(groups, right, strict=True)])
+    return torch.cat([matrix @ right[:, group] for group, matrix in zip(groups, left, strict=True)], 1)
+
+
+# Functional overloads that autograd knows only in their in-place form, or torch only in narrow dtypes.
 CALLED_AS: dict[OpOverload, Callable[..., Tensor]] = {
+    torch.ops.aten._grouped_mm.default: _products_of_groups,
     torch.ops.aten.copy.default: lambda base, source: base.clone().copy_(source),
 }
 

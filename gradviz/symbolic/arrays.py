@@ -1,0 +1,21 @@
+"""A torch tensor -> a numpy array that holds the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def exact_array(tensor: Tensor) -> NDArray[Any]:
+    """The values as a numpy array that holds them exactly, in their own type (bfloat16 in float32)."""
+    dense = tensor.detach() if tensor.layout is torch.strided else tensor.detach().to_dense()
+    plain = dense.cpu().resolve_conj().resolve_neg()
+    if plain.dtype is torch.complex32:
+        plain = plain.to(torch.complex64)
+    if plain.dtype.is_floating_point and plain.dtype not in (torch.float16, torch.float32, torch.float64):
+        plain = plain.to(torch.float32)
+    array: NDArray[Any] = plain.numpy()
+    return array

@@ -1,0 +1,42 @@
+"""Indices of tensors: which dims are meant, and from the index into a result to that of what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradviz.symbolic.bulk import Places
+
+
+def normalized_dims(dims: Sequence[int] | int | None, ndim: int) -> tuple[int, ...]:
+    """The dims as sorted non-negative ints; None or an empty list means all, as in torch."""
+    if dims is None or (not isinstance(dims, int) and len(dims) == 0):
+        return tuple(range(ndim))
+    if ndim == 0:
+        return ()
+    return tuple(sorted(dim % ndim for dim in ((dims,) if isinstance(dims, int) else dims)))
+
+
+def broadcaster(shape: Sequence[int], ndim: int) -> Callable[[Any], Any]:
+    """From an index (or arrays of indices) into a broadcast tensor of `ndim` dims to the index into one of `shape`."""
+    skipped = ndim - len(shape)
+    if all(size != 1 for size in shape):
+        return (lambda index: index) if skipped == 0 else (lambda index: index[skipped:])
+    keep = tuple(0 if size == 1 else 1 for size in shape)
+    return lambda index: tuple(place * kept for place, kept in zip(index[skipped:], keep, strict=True))
+
+
+def strides_of(shape: Sequence[int]) -> tuple[int, ...]:
+    """How many elements further the next along each dim lies, in row-major order."""
+    strides = [1]
+    for size in reversed(shape[1:]):
+        strides.append(strides[-1] * max(size, 1))
+    return tuple(reversed(strides)) if shape else ()
+
+
+def line(before: Sequence[Any], along: NDArray[np.int64], *after: Any) -> Places:
+    """The places of the elements along one dim."""
+    return tuple(np.broadcast_to(np.asarray(place), along.shape) for place in (*before, along, *after))
