@@ -24,6 +24,7 @@ How data flows, each step taking values and returning new ones:
                              frames/      a gradient step by step: the forward pass, then the backward pass
                              stage/       frames -> shapes and texts with places and colours; the layout never moves
                              player/      a stage -> one HTML page that plays it
+                             slides/      a stage -> presentations, PDF, LaTeX Beamer, pictures
       -> front ends          cli.py, app/, testing.py (for test suites), ops.py (which overloads are verified how)
 
     >>> import gradviz

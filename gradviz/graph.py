@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gradviz.frames import Detail, Frames, Language
     from gradviz.paths import Paths
     from gradviz.player import Player
+    from gradviz.slides import GraphSlideOptions
     from gradviz.view import Direction, Part, ThemeName, View, ViewOptions
     from gradviz.view.focus import Side, Target
     from gradviz.view.verdicts import Finding, Report
@@ -195,6 +196,24 @@ class GradGraph(AttributedGraph):
 
         frames = self.frames(following=following, detail=detail, max_nodes=max_nodes, title=title, language=language)
         return player_of(frames, theme=theme, font_size=font_size, highlight=highlight, time_limit_s=time_limit_s)
+
+    def save_slides(self, path: str | os.PathLike[str], **options: Unpack[GraphSlideOptions]) -> None:
+        """Writes the frames as slides that other programs open and edit; the extra `slides` has the libraries for it.
+
+        Args:
+            path: a file that ends in .pptx (native shapes), .pdf, .gif, .webp, .tex (LaTeX Beamer) or .html (the player);
+                else a folder, which gets a numbered picture of each frame.
+            options: those of `frames`; `theme` ("slides" unless given), `font_size`, `highlight`, `time_limit_s` as for
+                `player`; `format`, which is "svg" for SVG in a folder; `one_slide` of a .pptx file, which each click takes
+                on; `seconds_per_frame` of a .gif or .webp file.
+
+        Raises:
+            InputError: an option is not accepted, or as for `frames`.
+            RenderError: the format is unknown, a library is missing, the time is over, or nothing can be written there.
+        """
+        from gradviz.slides import save_graph_slides
+
+        save_graph_slides(self, path, **options)
 
     def save(self, path: str | os.PathLike[str], *, max_bytes: int = 2**30) -> None:
         """Writes the graph to a file that `gradviz.load` reads, on any machine: numbers, names, formulas; no code.

@@ -46,9 +46,10 @@ LAYERS = [
     ["frames"],
     ["stage"],
     ["player"],
+    ["slides"],
     ["listing", "ops", "picture_options", "schema", "target", "testing"],
     ["target_command"],
-    ["app_command", "diagnose_command", "explain_command", "ops_command"],
+    ["app_command", "diagnose_command", "explain_command", "ops_command", "slides_command"],
     ["__main__", "app", "cli"],
 ]
 
@@ -59,6 +60,7 @@ LAZY: dict[tuple[str, str], str] = {
     ("graph", "diagnose"): "graph.diagnose() is the public way to findings, which are about graphs",
     ("graph", "saved"): "graph.save() is the public way to files, which hold graphs",
     ("graph", "paths"): "graph.paths() is the public way to them, and they read graphs",
+    ("graph", "slides"): "graph.save_slides() is the public way to slides, which show graphs",
     ("graph", "player"): "graph.player() and graph.render() are the public ways to players, which show graphs",
     ("graph", "frames"): "graph.frames() is the public way to frames, which show graphs",
     ("graph", "explain"): "graph.explain() is the public way to explanations, which read graphs",
@@ -207,7 +209,7 @@ def test_a_graph_that_imports_a_renderer_points_back() -> None:
     assert not points_back(Import(importer="cli", imported=FRONT_DOOR, lazy=False, where=""))
 
 
-@pytest.mark.parametrize("module", ["PIL", "pptx", "streamlit", "sympy"])
+@pytest.mark.parametrize("module", ["PIL", "pptx", "pypdfium2", "reportlab", "streamlit", "sympy"])
 def test_import_gradviz_does_not_load(module: str) -> None:
     # What torch loads by itself is not ours to answer for, hence the reading before and after.
     script = f"import sys, torch; print({module!r} in sys.modules); import gradviz; print({module!r} in sys.modules)"

@@ -45,7 +45,7 @@ END = "\n\\end{document}\n"
 _WORD = re.compile(
     r"(?P<name>[^\W\dᵀ⁰¹²³⁴-⁹](?:[^\Wᵀ⁰¹²³⁴-⁹]|[.…])*)|(?P<space>\s+)|(?P<power>[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)|(?P<sign>.)", re.DOTALL
 )
-_SIGNS = {
+MATH_SIGNS = {
     "·": r" \cdot ",
     "−": "-",
     "@": r"\, ",
@@ -212,14 +212,14 @@ def _words(text: str) -> str:
     found = ""
     for token in _WORD.finditer(text):
         if token["name"]:
-            found += _SIGNS.get(token["name"]) or _function_or_name(token["name"], text[token.end() :])
+            found += MATH_SIGNS.get(token["name"]) or _function_or_name(token["name"], text[token.end() :])
         elif token["power"]:
             found += f"^{{{''.join(_FROM_SUPERSCRIPT[sign] for sign in token['power'])}}}"
         elif token["space"]:
             found += " "
         else:
             sign = token["sign"]
-            found += _SIGNS.get(sign) or (rf"\{sign}" if sign in "#$%&" else sign)
+            found += MATH_SIGNS.get(sign) or (rf"\{sign}" if sign in "#$%&" else sign)
     return found
 
 
