@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parent.parent / "gradviz"
 
 # Data flows down this list: a module imports from its own line or from a line above it. A package counts as one module.
 LAYERS = [
-    ["collector", "errors"],
+    ["collector", "errors", "statistics"],
     ["moves", "nodes", "opcall", "scopes", "versions"],
     ["expression", "recover", "symbolic"],
     ["backward", "names", "outputs"],

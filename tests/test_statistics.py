@@ -1,0 +1,74 @@
+"""The statistics of a tensor, against numpy's of the same numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gradviz.statistics import statistics_of
+
+DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.bool, torch.complex64]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_statistics_are_those_of_numpy(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    tensor = (3 * torch.randn(40, 7)).to(dtype) * (torch.rand(40, 7) < 0.9)
+    numbers = (tensor.abs() if dtype.is_complex else tensor).double().numpy()
+    found = statistics_of(tensor, bins=5)
+    assert found is not None
+    assert (found.count, found.nans, found.infs) == (280, 0, 0)
+    assert found.zeros == int((numbers == 0).sum())
+    assert (found.low, found.high) == (numbers.min(), numbers.max())
+    assert [found.mean, found.std] == pytest.approx([numbers.mean(), numbers.std()], rel=1e-5)
+    assert found.norm == pytest.approx(float(np.linalg.norm(numbers)), rel=1e-5)
+    assert sum(found.histogram) == 280
+    if dtype is torch.float64:
+        assert found.histogram == tuple(np.histogram(numbers, 5)[0])
+
+
+def test_nan_and_infinities_are_counted_and_left_out_of_the_rest() -> None:
+    tensor = torch.tensor([math.nan, math.inf, -math.inf, 2.0, 0.0, 4.0])
+    found = statistics_of(tensor)
+    assert found is not None
+    assert (found.nans, found.infs, found.finite, found.zeros) == (1, 2, 3, 1)
+    assert (found.low, found.high, found.mean) == (0.0, 4.0, 2.0)
+
+
+def test_nothing_finite_has_no_mean() -> None:
+    for tensor in (torch.tensor([math.nan]), torch.empty(0)):
+        found = statistics_of(tensor, bins=3)
+        assert found is not None
+        assert math.isnan(found.mean) and found.norm == 0 and found.histogram == ()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_spread_of_numbers_whose_squares_leave_the_range(scale: float) -> None:
+    found = statistics_of(torch.tensor([1.0, 3.0]) * scale)
+    assert found is not None and found.std == pytest.approx(scale, rel=1e-6)
+
+
+@pytest.mark.parametrize("tensor", [torch.empty(2, device="meta"), torch.ones(2, 2).to_sparse()], ids=["meta", "sparse"])
+def test_what_cannot_be_read_has_none(tensor: Tensor) -> None:
+    assert statistics_of(tensor) is None
+
+
+@pytest.mark.parametrize("parts", [(3, 5), (0, 4), (4, 0)])
+def test_statistics_of_two_parts_are_those_of_the_whole(parts: tuple[int, int]) -> None:
+    whole = torch.randn(sum(parts), dtype=torch.float64)
+    first, second = (statistics_of(part) for part in whole.split(parts))
+    found, expected = first and second and first.with_more(second), statistics_of(whole)
+    assert found and expected
+    assert (found.count, found.low, found.high) == (expected.count, expected.low, expected.high)
+    assert [found.mean, found.std] == pytest.approx([expected.mean, expected.std], rel=1e-12)
+
+
+def test_gradients_are_not_recorded_and_random_numbers_not_drawn() -> None:
+    tensor = torch.randn(5, requires_grad=True)
+    state = torch.get_rng_state()
+    statistics_of(tensor * 2, bins=3)
+    assert torch.equal(torch.get_rng_state(), state)
