@@ -3,6 +3,7 @@
 How data flows, each step taking values and returning new ones:
 
     what the user hands in   program.py   text, sympy, callable, module -> Program (expression/: math text)
+                             models.py    models to look at, with inputs and a loss
       -> record              record.py    one forward pass under a dispatch mode -> the aten calls, in order
                              scopes.py    which calls of modules and functions each call lies in
                              versions.py  what each tensor held when, while in-place ops change it
@@ -20,6 +21,7 @@ How data flows, each step taking values and returning new ones:
       -> renderers           render/      View -> DOT -> SVG, PNG, PDF
                              explain/     a gradient in words: text, Markdown, LaTeX, HTML
                              slices.py    an expression along one or two variables: tangent, gradient, differences
+                             outline.py   the calls of modules and functions as a tree
                              details.py   one node or edge, and all that is known of it
                              frames/      a gradient step by step: the forward pass, then the backward pass
                              stage/       frames -> shapes and texts with places and colours; the layout never moves

@@ -272,6 +272,7 @@ class GradGraph(AttributedGraph):
         show: Collection[Part] | None = None,
         collapse: int | str | Sequence[str] = "auto",
         unfold: str | Collection[str] = (),
+        fold: str | Collection[str] = (),
         focus: Target | Sequence[Target] | None = None,
         radius: int | None = None,
         side: Side = "both",
@@ -292,7 +293,9 @@ class GradGraph(AttributedGraph):
                 nodes; in a larger one the finest level at which the picture stays that small, calls that are alike as
                 one ("12 ×"). A number: how many levels stay open. A module's path, a function's name, a pattern
                 ("transformer.h.*") or several: those. "none": none at all.
-            unfold: names or patterns of calls, or names of nodes; the groups that they are in are opened.
+            unfold: names or patterns of calls, or names of nodes; the groups that they are in are opened, each with a box
+                around what was in it.
+            fold: names or patterns of calls that are drawn as one shape each, unless something in them is unfolded.
             focus: only what is around this: a node's name or number, a finding of `diagnose()`, a path of
                 `paths(name).top`, `paths(name)` for all of those, or several of these.
             radius: how many edges around the focus; None for all on one side, for 3 on both, for none of a path.
@@ -317,6 +320,7 @@ class GradGraph(AttributedGraph):
             show=show,
             collapse=collapse,
             unfold=unfold,
+            fold=fold,
             focus=focus,
             radius=radius,
             side=side,
@@ -375,7 +379,7 @@ class GradGraph(AttributedGraph):
             if path is not None:
                 page.save(path)
             return page.html.encode()
-        on_a_page: ViewOptions = {**options, "collapse": "auto", "unfold": (), "max_nodes": PAGE_NODES}
+        on_a_page: ViewOptions = {**options, "collapse": "auto", "unfold": (), "fold": (), "max_nodes": PAGE_NODES}
         return render(
             self.view(**options),
             path,

@@ -26,12 +26,13 @@ _OPTIONS = (
         "such as 'transformer.h.*'; may be repeated.",
     ),
     click.option("--unfold", multiple=True, metavar="NAME", help="Open the group of this call or node; may be repeated."),
+    click.option("--fold", multiple=True, metavar="NAME", help="Draw this call as one; may be repeated."),
     click.option("--focus", multiple=True, metavar="NAME", help="Draw only what is around this node; may be repeated."),
     click.option("--radius", type=click.IntRange(min=0), help="How many edges around the focus."),
     click.option("--side", type=click.Choice(["before", "after", "both"]), help="Which side of the focus."),
     click.option("--between", nargs=2, metavar="FIRST LAST", help="Draw only the paths from one node to another."),
 )
-_NAMES = ("theme", "direction", "max_nodes", "collapse", "unfold", "focus", "radius", "side", "between")
+_NAMES = ("theme", "direction", "max_nodes", "collapse", "unfold", "fold", "focus", "radius", "side", "between")
 
 
 def picture_options(command: Callable[..., None]) -> Callable[..., None]:

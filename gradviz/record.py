@@ -32,6 +32,8 @@ _CAN_SKIP = all(hasattr(_eval_frame, name) for name in ("set_code_exec_strategy"
 _sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
 _TORCH = (str(Path(torch.__file__).parent), "<frozen")
 _GRADVIZ = str(Path(__file__).parent)
+_MODELS = str(Path(__file__).parent / "models.py")
+"""Ours, but what is looked at: lines and names of it are shown as a user's."""
 MAX_FRAMES = 12
 """How many of the user's own frames, innermost first, are kept with a call: for its source line and its name."""
 MAX_BOOKKEEPING = 4
@@ -246,7 +248,7 @@ def is_our_own(frame: FrameType) -> bool:
 
 
 def _owner(file: str) -> int:
-    if file.startswith(_GRADVIZ):
+    if file.startswith(_GRADVIZ) and file != _MODELS:
         return _STOP
     return _PASSED_OVER if file.startswith(_TORCH) else _USER
 

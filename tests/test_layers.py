@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parent.parent / "gradviz"
 
 # Data flows down this list: a module imports from its own line or from a line above it. A package counts as one module.
 LAYERS = [
-    ["collector", "errors", "statistics"],
+    ["collector", "errors", "models", "statistics"],
     ["moves", "nodes", "opcall", "scopes", "versions"],
     ["expression", "recover", "symbolic"],
     ["backward", "names", "outputs"],
@@ -42,7 +42,7 @@ LAYERS = [
     ["view"],
     ["diagnose"],
     ["explain", "render"],
-    ["details", "slices"],
+    ["details", "outline", "slices"],
     ["frames"],
     ["stage"],
     ["player"],

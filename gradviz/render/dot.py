@@ -78,10 +78,13 @@ def _source(view: View, theme: Theme, heats: dict[str, str]) -> str:
         edge_attr={"fontname": FONTS, "fontsize": f"{theme.edge_size:g}", "fontcolor": theme.text, "color": theme.arrow}
         | {"penwidth": f"{theme.line_width:g}", "arrowsize": "0.8"},
     )
-    for node in view.nodes:
-        graph.node(node.id, label=_node_label(node, theme, heats), **_node_attributes(node, theme))
-    for group in view.groups:
-        graph.node(group.id, label=_group_label(group, theme), **_group_attributes(group, theme))
+    boxed = {name for box in view.boxes for name in box.members}
+    shapes = {node.id: {"label": _node_label(node, theme, heats), **_node_attributes(node, theme)} for node in view.nodes}
+    shapes |= {group.id: {"label": _group_label(group, theme), **_group_attributes(group, theme)} for group in view.groups}
+    for name, attributes in shapes.items():
+        if name not in boxed:
+            graph.node(name, **attributes)
+    _add_boxes(graph, "", view, shapes, theme)
     for edge in view.edges:
         graph.edge(edge.tail, edge.head, label=_edge_label(edge, theme, view.direction), **_edge_attributes(edge, theme))
     for gap in view.gaps:
@@ -92,6 +95,17 @@ def _source(view: View, theme: Theme, heats: dict[str, str]) -> str:
             graph.edge(gap.id, head, **_gap_edge_attributes(theme))
     source: str = graph.source
     return source
+
+
+def _add_boxes(graph: graphviz.Digraph, parent: str, view: View, shapes: dict[str, dict[str, str]], theme: Theme) -> None:
+    """Graphviz keeps what stands in a subgraph together where its name begins with `cluster`, and draws a box around it."""
+    for box in view.boxes:
+        if box.parent == parent:
+            with graph.subgraph(name=f"cluster_{box.id}") as inside:
+                inside.attr(label=f"<<B>{escaped(box.name)}</B>>", id=box.id, **_box_attributes(theme))
+                for name in box.members:
+                    inside.node(name, **shapes[name])
+                _add_boxes(inside, box.id, view, shapes, theme)
 
 
 def _graph_attributes(view: View, theme: Theme) -> dict[str, str]:
@@ -181,6 +195,19 @@ def _group_label(group: ViewGroup, theme: Theme) -> str:
     rows += [f'<FONT COLOR="{theme.backward}">{escaped(line)}</FONT>' for line in group.gradient]
     rows += _trouble(group.trouble, theme)
     return _rows(rows)
+
+
+def _box_attributes(theme: Theme) -> dict[str, str]:
+    colours = {"color": theme.group.border, "fontcolor": theme.faint}
+    return {
+        "class": "box",
+        "style": "rounded",
+        "labeljust": "l",
+        "fontsize": f"{theme.node_size:g}",
+        "margin": "12",
+        "penwidth": f"{theme.line_width:g}",
+        **colours,
+    }
 
 
 def _trouble(lines: tuple[str, ...], theme: Theme) -> list[str]:

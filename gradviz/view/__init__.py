@@ -10,9 +10,12 @@
     drawn      the smaller graph that is drawn
     groups     which nodes are drawn as one: calls of modules and functions, down to a level
     alike      calls of the same structure
+    closing    which calls are closed
+    folding    what a reader opened and closed: the options of the next picture
     quotient   a graph with each group as one node
     choose     which nodes stay when a graph is too large for one picture
     gaps       what does not stay, as places that say so
+    boxes      calls that were opened, around what was in them
     group_labels  what is written on a group
     jacobian   what matters of a Jacobian between tensors
     labels     what is written on one node or edge
@@ -26,8 +29,9 @@ Renderers read a `View` and never the graph.
 
 from gradviz.view.build import DEFAULT_PARTS, MAX_EDGE_LABELS, MAX_NODES, PARTS, view_of
 from gradviz.view.drawn import PAGE_NODES
+from gradviz.view.folding import Folding
 from gradviz.view.labels import node_call
-from gradviz.view.model import Direction, Gap, Role, ThemeName, Verdict, View, ViewEdge, ViewGroup, ViewNode
+from gradviz.view.model import Direction, Gap, Role, ThemeName, Verdict, View, ViewBox, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import number_text
 from gradviz.view.options import Part, ViewOptions
 from gradviz.view.summary import HeatMap, value_lines
@@ -39,6 +43,7 @@ __all__ = [
     "PAGE_NODES",
     "PARTS",
     "Direction",
+    "Folding",
     "Gap",
     "HeatMap",
     "Part",
@@ -46,6 +51,7 @@ __all__ = [
     "ThemeName",
     "Verdict",
     "View",
+    "ViewBox",
     "ViewEdge",
     "ViewGroup",
     "ViewNode",

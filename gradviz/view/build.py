@@ -12,6 +12,7 @@ from torch import Tensor
 from gradviz.collector import collector_paused
 from gradviz.errors import InputError
 from gradviz.moves import moved_as
+from gradviz.view.boxes import boxes_of
 from gradviz.view.choose import chosen_nodes, depth, output_nodes, repeated_nodes
 from gradviz.view.drawn import Drawn, drawn_of, part_of
 from gradviz.view.focus import Side, Target
@@ -58,6 +59,7 @@ def view_of(
     show: Collection[Part] | None = None,
     collapse: Collapse = "auto",
     unfold: str | Collection[str] = (),
+    fold: str | Collection[str] = (),
     focus: Target | Sequence[Target] | None = None,
     radius: int | None = None,
     side: Side = "both",
@@ -78,7 +80,8 @@ def view_of(
             the budget, with calls that are alike as one; a number of levels that stay open; a module's path, a function's
             name or patterns of them ("transformer.h.*"); "none" for no groups at all.
         unfold: names or patterns of calls, and names of nodes; the groups that they are in are open whatever `collapse`
-            says.
+            says, with a box around what was in them.
+        fold: names or patterns of calls that are closed, unless something in them is unfolded.
         focus: only the part of the graph around this: a node's name or number, a finding, a path, or several of these.
         radius: how many edges that part reaches; None for all on one side, for 3 on both, and for the path alone of a path.
         side: "before" the focus for what leads there, "after" it for what comes of it, or "both".
@@ -96,11 +99,11 @@ def view_of(
     """
     show = DEFAULT_PARTS if show is None else show
     _check_choices(show, max_nodes, max_edge_labels, direction, theme)
-    names = [unfold] if isinstance(unfold, str) else unfold
+    opened, closed = ([names] if isinstance(names, str) else names for names in (unfold, fold))
     marks = Marks(report, findings, with_verdicts="verdict" in show)
     part = part_of(graph, focus, radius, side, between)
     with collector_paused():
-        drawn = drawn_of(graph, part, collapse, names, max_nodes, keep=marks.places_to_keep())
+        drawn = drawn_of(graph, part, collapse, opened, closed, max_nodes, keep=marks.places_to_keep())
     builder = _Builder(drawn, marks, frozenset(show), MAX_NODES if max_nodes is None else max_nodes, max_edge_labels)
     is_deep = builder.gaps or depth(builder.graph, builder.shown) >= (DEEP_IN_GROUPS if builder.groups else DEEP)
     return builder.view(direction or ("BT" if is_deep else "LR"), theme)
@@ -130,6 +133,7 @@ class _Builder:
     def __init__(self, drawn: Drawn, marks: Marks, show: frozenset[str], max_nodes: int, max_edge_labels: int) -> None:
         self.show = show
         self.marks = marks
+        self.drawn = drawn
         self.whole = drawn.whole
         self.focus = drawn.focus
         self.folded = drawn.folded
@@ -158,10 +162,19 @@ class _Builder:
             edges=edges,
             groups=groups,
             gaps=tuple(self._gap(part) for part in self.gaps),
+            boxes=boxes_of(self.drawn, self._shapes()),
             direction=direction,
             theme=theme,
             notes=tuple(self._notes(nodes)),
         )
+
+    def _shapes(self) -> Iterator[tuple[str, int, int | None]]:
+        """The id of each shape, its node, and its user where a node is drawn once for each."""
+        for node in self.order:
+            if node in self.users:
+                yield from ((self._view_id(node, head), node, head) for head in self.users[node])
+            else:
+                yield self._id(node), node, None
 
     def _notes(self, nodes: tuple[ViewNode, ...]) -> Iterator[str]:
         if self.focus is not None:

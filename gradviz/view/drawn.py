@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import networkx as nx
 
 from gradviz.errors import InputError
+from gradviz.scopes import ScopePath
 from gradviz.view.focus import Focus, Side, Target, around
 from gradviz.view.focus import between as between_nodes
-from gradviz.view.fold import Folded, fold
+from gradviz.view.fold import Folded
+from gradviz.view.fold import fold as fold_constants
 from gradviz.view.groups import Budget, grouped
 from gradviz.view.options import Collapse
 from gradviz.view.quotient import Quotient, quotient
@@ -31,6 +33,7 @@ class Drawn:
         folded: what is left out because a constant stands for it.
         wires: the rest.
         quotient: of that, what is in focus, in groups.
+        opened: the calls that would be groups, or inside one, were they not unfolded; the outer ones first.
     """
 
     whole: nx.MultiDiGraph
@@ -38,6 +41,7 @@ class Drawn:
     folded: Folded
     wires: Wires
     quotient: Quotient
+    opened: tuple[ScopePath, ...] = ()
 
 
 def part_of(
@@ -62,19 +66,21 @@ def drawn_of(
     part: Focus | None,
     collapse: Collapse,
     unfold: Collection[str],
+    fold: Collection[str],
     max_nodes: int | None,
     *,
     keep: Collection[int],
 ) -> Drawn:
     """What is drawn of a graph; `keep` are nodes that no constant may stand for."""
-    folded = fold(graph, keep=keep)
+    folded = fold_constants(graph, keep=keep)
     if opened := folded.chains_of(graph, unfold):
-        folded = fold(graph, keep={*keep, *opened})
+        folded = fold_constants(graph, keep={*keep, *opened})
     wires = wires_of(graph, without=folded.hidden, unread=folded.constants)
     shown = wires if part is None else wires.only(part.nodes)
     page = PAGE_NODES if max_nodes is None else max_nodes
     budget = Budget(nodes=page, edges=EDGES_PER_NODE * page)
-    groups = grouped(shown, whole=wires, collapse=collapse, unfold=unfold, budget=budget, keep=part.centre if part else ())
-    is_whole = not (groups or folded.calls or part)
-    found = Quotient(graph=graph) if is_whole else quotient(shown, groups)
-    return Drawn(whole=graph, focus=part, folded=folded, wires=wires, quotient=found)
+    centre = part.centre if part else ()
+    found = grouped(shown, whole=wires, collapse=collapse, unfold=unfold, fold=fold, budget=budget, keep=centre)
+    is_whole = not (found.groups or folded.calls or part)
+    drawn = Quotient(graph=graph) if is_whole else quotient(shown, found.groups)
+    return Drawn(whole=graph, focus=part, folded=folded, wires=wires, quotient=drawn, opened=found.opened)

@@ -7,9 +7,8 @@ constant, such as an attention mask. Groups are plain values: `quotient` puts th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import Literal
 
@@ -20,11 +19,10 @@ from gradviz.moves import moved_as
 from gradviz.scopes import ScopePath
 from gradviz.view.alike import alike, rolled, stretch
 from gradviz.view.calls import op_word
+from gradviz.view.closing import Closing, at_depth, at_names, exact, first_of, matches
 from gradviz.view.wires import Wires
 
 GroupKind = Literal["call", "alike", "constants", "bookkeeping"]
-Closing = Callable[[ScopePath], int | None]
-"""A scope -> how many of its calls, from the outside in, lead to the group that is closed; None where none is."""
 
 MIN_CONSTANT_CALLS = 3
 """Fewer calls that compute a constant are drawn one by one."""
@@ -54,6 +52,19 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grouping:
+    """The groups of a graph, and those that were opened.
+
+    Attributes:
+        groups: none has a node of another.
+        opened: the calls that would be groups, or inside one, were they not unfolded; the outer ones first.
+    """
+
+    groups: tuple[Group, ...] = ()
+    opened: tuple[ScopePath, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """How many nodes and edges may be drawn."""
 
@@ -67,35 +78,47 @@ def grouped(
     whole: Wires,
     collapse: int | str | Sequence[str],
     unfold: Collection[str],
+    fold: Collection[str] = (),
     budget: Budget,
     keep: Collection[int] = (),
-) -> list[Group]:
+) -> Grouping:
     """The groups of a graph; none has a node of another, and no output is in one.
 
     Args:
         wires: of the graph, or of the part that is drawn.
-        whole: of the graph, for what `collapse` and `unfold` may name.
+        whole: of the graph, for what `collapse`, `unfold` and `fold` may name.
         collapse: "auto" for the finest level of calls at which the picture stays within the budget; a number of levels
             that stay open; a module's path, a function's name or patterns of them; or "none".
         unfold: names or patterns of calls, and names of nodes; what they are in is open whatever `collapse` says.
+        fold: names or patterns of calls that are closed, whatever `collapse` leaves open; `unfold` has the last word.
         budget: for "auto".
         keep: nodes that are in no group.
 
     Raises:
-        InputError: `collapse` or `unfold` names what the graph does not have.
+        InputError: `collapse`, `unfold` or `fold` names what the graph does not have.
     """
-    if collapse == "none":
-        return []
+    if collapse == "none" and not fold:
+        return Grouping()
     folder = _Folder(wires, whole, unfold, keep)
+    folder.check_names(fold, "fold")
+    closing, effort = _choice(folder, collapse, budget)
+    closing = first_of(at_names(fold), closing)
+    return Grouping(groups=tuple(folder.closed(closing, effort)), opened=tuple(folder.opened(closing)))
+
+
+def _choice(folder: _Folder, collapse: int | str | Sequence[str], budget: Budget) -> tuple[Closing, int]:
+    """What `collapse` closes, and with how much effort."""
+    if collapse == "none":
+        return at_depth(0), 0
     if collapse == "auto":
         return folder.within(budget)
     if isinstance(collapse, int):
         if collapse < 1:
             raise InputError(f"collapse is {collapse}; accepted: 1 or more levels, a name, a pattern, 'auto' or 'none'")
-        return folder.closed(_at_depth(collapse))
+        return at_depth(collapse), 0
     patterns = [collapse] if isinstance(collapse, str) else list(collapse)
     folder.check_names(patterns, "collapse")
-    return folder.closed(_at_names(patterns))
+    return at_names(patterns), 0
 
 
 class _Folder:
@@ -112,6 +135,7 @@ class _Folder:
             if attributes["kind"] == "op" and not attributes["is_output"]
         }
         self.all_scopes = set(self.scopes.values())
+        self.names = {name for scope in self.all_scopes for name in scope}
         named = {str(attributes["name"]): node for node, attributes in whole.attributes.items()} if unfold else {}
         self.single = {named[name] for name in unfold if name in named}.union(keep)
         self.constants = list(self._constant_groups())
@@ -120,7 +144,7 @@ class _Folder:
             scope[: place + 1]
             for scope in self.all_scopes
             for place, name in enumerate(scope)
-            if any(_matches(name, pattern) for pattern in unfold)
+            if any(matches(name, pattern) for pattern in unfold)
         }
         self.open = {scope[:length] for scope in self.unfolded for length in range(1, len(scope) + 1)}
 
@@ -129,17 +153,17 @@ class _Folder:
         scopes = {attributes["scope"] for attributes in self.whole.attributes.values()} if patterns else set()
         names = dict.fromkeys(name for scope in sorted(scopes) for name in scope)
         for pattern in patterns:
-            if not any(_matches(name, pattern) for name in names):
+            if not any(matches(name, pattern) for name in names):
                 known = ", ".join(list(names)[:12]) + (", …" if len(names) > 12 else "")
                 raise InputError(
                     f"{option} names {pattern!r}, which matches no call in the graph; "
                     + (f"its calls are {known}" if names else "the graph has no calls of modules or functions inside it")
                 )
 
-    def within(self, budget: Budget) -> list[Group]:
+    def within(self, budget: Budget) -> tuple[Closing, int]:
         """The finest level that fits, with as little effort as it takes."""
         if len(self.attributes) <= budget.nodes:
-            return self.closed(_at_depth(0))
+            return at_depth(0), 0
         deepest = max(map(len, self.all_scopes), default=0)
         opened, self.open = self.open, set()  # the level is that of the closed picture: what is unfolded comes on top
         level, effort = next(
@@ -147,12 +171,19 @@ class _Folder:
                 (depth, effort)
                 for effort in (MERGE, ROLL, HIDE_INPUTS)
                 for depth in range(deepest, -1, -1)
-                if self._fits(self.closed(_at_depth(depth), effort), budget)
+                if self._fits(self.closed(at_depth(depth), effort), budget)
             ),
             (min(1, deepest), MERGE),
         )
         self.open = opened
-        return self.closed(_at_depth(level), effort)
+        return at_depth(level), effort
+
+    def opened(self, closing: Closing) -> list[ScopePath]:
+        """The calls that `closing` would close, or that lie in one, were they not unfolded; the outer ones first."""
+        around = {scope[:length] for scope in self.all_scopes for length in range(1, len(scope) + 1)}
+        closed = {scope: closing(scope) for scope in self.open & around}
+        found = [scope for scope, length in closed.items() if length is not None and length <= len(scope)]
+        return sorted(found, key=lambda scope: (len(scope), scope))
 
     def closed(self, closing: Closing, effort: int = 0) -> list[Group]:
         """The groups of the calls that `closing` closes.
@@ -176,7 +207,7 @@ class _Folder:
                 kind="alike" if len(members) > 1 else "call",
                 blocks=tuple(calls[call] for call in members),
                 nodes=frozenset(node for call in members for node in calls[call]),
-                opens=tuple(call[-1] for call in members),
+                opens=tuple(exact(call[-1], self.names) for call in members),
             )
             for members in groups
         ]
@@ -273,23 +304,6 @@ class _Folder:
             name = str(self.attributes[calls[-1]]["name"])
             if len(calls) >= MIN_CONSTANT_CALLS and not self.single.intersection(calls):
                 yield Group(name=name, kind="constants", blocks=(calls,), nodes=frozenset(calls), opens=(name,))
-
-
-def _at_depth(depth: int) -> Closing:
-    return lambda scope: depth if len(scope) >= depth > 0 else None
-
-
-def _at_names(patterns: Sequence[str]) -> Closing:
-    def closing(scope: ScopePath) -> int | None:
-        places = (place + 1 for place, name in enumerate(scope) if any(_matches(name, pattern) for pattern in patterns))
-        return next(places, None)
-
-    return closing
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Whether a pattern means this call: `cell` means every call of it, `cell@2` the second one."""
-    return any(fnmatchcase(part, pattern) for part in (name, name.partition("@")[0]))
 
 
 @cache

@@ -130,6 +130,23 @@ class ViewGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ViewBox:
+    """A call that was opened: what is around the shapes that were in its group.
+
+    Attributes:
+        id: unique on the picture, safe in SVG and CSS.
+        name: the path of the module or the name of the function, by which `fold` closes it.
+        members: ids of the nodes and groups in it that are in no box within it.
+        parent: id of the box around it, or "".
+    """
+
+    id: str
+    name: str
+    members: tuple[str, ...]
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
     """A connected part of the graph that is left out of the picture.
 
@@ -164,6 +181,7 @@ class View:
         title: one line for screen readers.
         nodes, edges, groups: in forward order.
         gaps: where parts of the graph are left out.
+        boxes: calls that were opened, each before those within it.
         direction: "LR" from left to right, "BT" from the bottom to the top.
         theme: the name of the theme.
         notes: what is left out and how to read what is there; printed on the picture.
@@ -174,6 +192,7 @@ class View:
     edges: tuple[ViewEdge, ...]
     groups: tuple[ViewGroup, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    boxes: tuple[ViewBox, ...] = ()
     direction: Direction = "LR"
     theme: ThemeName = "light"
     notes: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ class ViewOptions(TypedDict, total=False):
     show: Collection[Part] | None
     collapse: Collapse
     unfold: str | Collection[str]
+    fold: str | Collection[str]
     focus: Target | Sequence[Target] | None
     radius: int | None
     side: Side
