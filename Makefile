@@ -21,7 +21,7 @@ new_environment = $(PYTHON) -m venv --clear $(1) || \
 help:
 	@echo "make app    set up, then start the app on a worked example (PORT=$(PORT))"
 	@echo "make test   set up, then run every test"
-	@echo "make demo   trace, check and draw the lecture examples into $(OUT)/"
+	@echo "make demo   trace, check and explain the lecture examples: pictures, slides, derivations in $(OUT)/"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  time and memory, with other tools beside us (own environment $(BENCH))"
 	@echo "make clean  remove all that the other targets made"

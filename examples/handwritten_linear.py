@@ -27,4 +27,5 @@ class Linear(nn.Module):
 graph = gradviz.trace(Linear(2, 3), torch.randn(4, 2), loss=lambda out: out.square().sum())
 report = graph.check()
 print(report)
+assert report.verified
 graph.render(out / "handwritten_linear.svg", report=report)

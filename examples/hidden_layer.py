@@ -21,4 +21,5 @@ for use in graph.arguments_of(product):
     assert torch.allclose(torch.tensordot(graph.cotangent(product), jacobian, dims=1), use.contribution)
 report = graph.check()
 print(report)
+assert report.verified
 graph.render(out / "hidden_layer.svg", report=report)

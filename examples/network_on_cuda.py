@@ -18,4 +18,5 @@ graph = gradviz.trace(model, inputs, loss=lambda out: nn.functional.nll_loss(out
 print("traced on", graph.nodes[graph.output]["device"])
 report = graph.check()
 print(report)
+assert report.verified
 graph.render(out / "network_on_cuda.svg", report=report)

@@ -18,9 +18,10 @@ def squared_error(w, x, b, y):
 
 values = {"w": 0.5, "x": 2.0, "b": -0.25, "y": 1.0}
 from_text = gradviz.trace("(y - tanh(wx+b))^2", **values)
-from_code = gradviz.trace(squared_error, *values.values(), device="cpu")
-for name, gradient in from_code.gradients().items():
+graph = gradviz.trace(squared_error, *values.values(), device="cpu")
+for name, gradient in graph.gradients().items():
     print(f"gradient of {name}: {float(gradient):+.6f} from code, {float(from_text.gradients()[name]):+.6f} from text")
-report = from_code.check()
+report = graph.check()
 print(report)
-from_code.render(out / "one_neuron.svg", report=report)
+assert report.verified
+graph.render(out / "one_neuron.svg", report=report)

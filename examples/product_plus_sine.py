@@ -13,4 +13,5 @@ for name, gradient in graph.gradients().items():
     print(f"gradient of {name}: {float(gradient):.6f}")
 report = graph.check()
 print(report)
+assert report.verified
 graph.render(out / "product_plus_sine.svg", report=report)

@@ -18,4 +18,5 @@ labels = (points.prod(1, keepdim=True) > 0).float()
 graph = gradviz.trace(model, points, loss=lambda out: nn.functional.binary_cross_entropy(out, labels))
 report = graph.check()
 print(report)
+assert report.verified
 graph.render(out / "sequential_bce.svg", report=report, theme="slides")

@@ -14,4 +14,5 @@ parts = [float(use.contribution) for use in graph.uses_of(z)]
 print(f"cotangent of z: {' + '.join(f'{part:.6g}' for part in parts)} = {float(graph.cotangent(z)):.6g}")
 report = graph.check()
 print(report)
+assert report.verified
 graph.render(out / "shared_intermediate.svg", report=report)

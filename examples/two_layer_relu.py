@@ -31,4 +31,5 @@ for name, parameter in model.named_parameters():
     print(f"{name}: shape {tuple(parameter.shape)}, gradient norm {float(graph.gradients()[name].norm()):.4f}")
 report = graph.check()
 print(report)
+assert report.verified
 graph.render(out / "two_layer_relu.svg", report=report)

@@ -44,12 +44,14 @@ def explain_command(
     top: int,
 ) -> None:
     """Write out how the gradients of TARGET come about."""
+    from gradviz.explain.latex import derivation_latex
     from gradviz.target import graph_of_target
 
     graph = graph_of_target(target, at=at, device=device)
     asked = names or tuple(graph.leaves)
-    if as_format == "latex" and len(asked) > 1:
-        raise click.UsageError(f"LaTeX makes one document: choose one of {', '.join(asked)} with --leaf")
     explained = [graph.explain(name, level=level, index=index, top=top) for name in asked]  # type: ignore[arg-type]
+    if as_format == "latex":
+        click.echo(derivation_latex(*(explanation.derivation for explanation in explained)), nl=False)
+        return
     separator = "\n" if level == "short" and as_format == "text" else "\n\n"
     click.echo(separator.join(explanation.as_format(as_format).rstrip() for explanation in explained))

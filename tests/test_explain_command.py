@@ -36,6 +36,13 @@ def test_each_format_is_what_it_says() -> None:
     assert run(*TEXT, "--leaf", "x", "--format", "html").stdout.startswith("<article")
 
 
+def test_latex_of_several_leaves_is_one_document() -> None:
+    latex = run(*TEXT, "--format", "latex").stdout
+    assert latex.count(r"\begin{document}") == latex.count(r"\end{document}") == 1
+    assert latex.count(r"\section*{How ") == 2
+    assert latex.endswith("\\end{document}\n")
+
+
 def test_an_element_is_written_out() -> None:
     assert "∂b/∂A[0, 1] =" in run(*MATRIX, "--leaf", "A", "--index", "0,1").stdout
 
@@ -46,7 +53,6 @@ def test_an_element_is_written_out() -> None:
         ([*TEXT, "--leaf", "q"], "no node called 'q'"),
         ([*MATRIX, "--leaf", "A", "--index", "one"], "'one' is no index"),
         ([*MATRIX, "--leaf", "A", "--index", "5,5"], "does not fit 'A'"),
-        ([*TEXT, "--format", "latex"], "choose one of x, y with --leaf"),
     ],
 )
 def test_what_is_not_accepted_exits_with_2(arguments: list[str], message: str) -> None:

@@ -85,11 +85,9 @@ _TEXT_SIGNS = {
 _DOCUMENT_LINE = 100
 
 
-def derivation_latex(derivation: Derivation) -> str:
-    """A whole document, for `pdflatex` and its kin; it needs amsmath and amssymb only."""
-    title = f"\\section*{{{line_latex(derivation.title)}}}\n\n" if derivation.title else ""
-    body = "\n\n".join(_section(section) for section in derivation.sections)
-    return f"{PREAMBLE}{title}{body}{END}"
+def derivation_latex(*derivations: Derivation) -> str:
+    """A whole document of one explanation or several, for `pdflatex` and its kin; it needs amsmath and amssymb only."""
+    return PREAMBLE + "\n\n".join(map(_body, derivations)) + END
 
 
 def line_latex(line: Line) -> str:
@@ -141,6 +139,11 @@ def term_latex(term: Term) -> str:
 def _element(found: re.Match[str]) -> str:
     """`x[0, 2]`, which is one symbol in a formula, with its index below."""
     return f"{{{_name(found['name'])}}}_{{{found['index']}}}"
+
+
+def _body(derivation: Derivation) -> str:
+    title = f"\\section*{{{line_latex(derivation.title)}}}\n\n" if derivation.title else ""
+    return title + "\n\n".join(map(_section, derivation.sections))
 
 
 def _section(section: Section) -> str:
