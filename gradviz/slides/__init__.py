@@ -6,6 +6,7 @@
     deck        these as a .pptx file
     document    paintings as the pages of a PDF
     pixels      paintings as PNG, GIF and WebP
+    webp        pictures as one animated WebP
     beamer      paintings as overlays of LaTeX Beamer
     extra       the libraries that only slides need (`pip install 'gradviz-explorer[slides]'`)
     save        frames -> a file or a folder, by the ending of its name

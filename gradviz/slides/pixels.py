@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from gradviz.slides.document import POINTS_PER_PX, pdf
 from gradviz.slides.extra import extra
+from gradviz.slides.webp import animated_webp
 from gradviz.stage import Painting
 
 PALETTE = 256
@@ -33,15 +34,14 @@ def moving_picture(
     paintings: Sequence[Painting], picture_format: Literal["gif", "webp"], *, seconds_per_frame: float
 ) -> bytes:
     """An animated picture of 1920 x 1080 pixels that begins again at its end; the last frame stays twice as long."""
-    first, *others = _pictures(paintings, f"a .{picture_format} file")
+    pictures = list(_pictures(paintings, f"a .{picture_format} file"))
     durations_ms = [round(1000 * seconds_per_frame)] * len(paintings)
     durations_ms[-1] *= 2
-    options: dict[str, Any] = {"optimize": False}
     if picture_format == "webp":
-        first, *others = (picture.convert("RGB") for picture in (first, *others))
-        options = {"lossless": True, "method": 1, "quality": 20}
+        return animated_webp(pictures, durations_ms)
     found = io.BytesIO()
-    first.save(found, picture_format, save_all=True, append_images=others, duration=durations_ms, loop=0, **options)
+    first, *others = pictures
+    first.save(found, "GIF", save_all=True, append_images=others, duration=durations_ms, loop=0, optimize=False)
     return found.getvalue()
 
 
