@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,8 +23,7 @@ from gradviz.opcall import OpCall, tensors_of
 Named = tuple[str, Tensor | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
+class Arguments(NamedTuple):
     """The tensor arguments of a node.
 
     Attributes:
@@ -33,8 +32,8 @@ class Arguments:
         snapshots: what each argument of a custom Function held, by position; () for other nodes.
     """
 
-    named: Sequence[Named] = ()
-    positions: Mapping[int, int] = field(default_factory=dict)
+    named: Sequence[Named]
+    positions: Mapping[int, int]
     snapshots: tuple[Tensor | None, ...] = ()
 
 
@@ -44,6 +43,8 @@ def arguments_of_call(lookup: Lookup, slots: Slots, index: int) -> Arguments:
     named = list(tensors_of(call.overload, call.args, call.kwargs))
     if len(named) == len(slots) == 1:
         return Arguments(named=named, positions={0: 0})
+    if len(named) == len(slots) and all([_fits(lookup, slot, one) for slot, one in zip(slots, named, strict=True)]):
+        return Arguments(named, {place: place for place, (tail, _) in enumerate(slots) if tail is not None})
     positions: dict[int, int] = {}
     free = dict(enumerate(named))
     left: list[int] = []
@@ -65,6 +66,12 @@ def arguments_of_call(lookup: Lookup, slots: Slots, index: int) -> Arguments:
         positions[slot] = position
         free.pop(position, None)
     return Arguments(named=named, positions=positions)
+
+
+def _fits(lookup: Lookup, slot: tuple[Node | None, int], named: tuple[str, Tensor]) -> bool:
+    """Whether a slot has no edge, or its edge comes from this argument."""
+    tail, output = slot
+    return tail is None or lookup.carries(named[1], tail, output)
 
 
 def arguments_of_recovered(slots: Slots, call: OpCall | None, recovered: Sequence[int | None] | None) -> Arguments:
@@ -110,6 +117,8 @@ def arguments_of_write(slots: Slots, base: Tensor, call: OpCall) -> Arguments:
 
 def differentiable_places(node: Node, tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
     """Which outputs of a call autograd counts as its node's outputs, in the node's own order."""
+    if len(tensors) == 1 and can_carry_gradient(tensors[0]):
+        return (0,)
     candidates = tuple([place for place, tensor in enumerate(tensors) if can_carry_gradient(tensor)])
     if len(candidates) == 1:
         return candidates

@@ -16,7 +16,7 @@ from gradviz.collector import collector_paused
 from gradviz.draft import Draft, DraftEdge, DraftNode, Key, draft_of, is_autograd_node
 from gradviz.graph import GradGraph
 from gradviz.names import Frames, named_tensors
-from gradviz.naming import Naming, TensorNames
+from gradviz.naming import Naming, TensorNames, module_paths, outermost_modules
 from gradviz.node_names import NodeNames, Used
 from gradviz.nodes import is_leaf, output_metadata
 from gradviz.order import backward_order, forward_order
@@ -85,14 +85,15 @@ class _Writer:
         self._naming = naming
         self._recorder = recorder
         self._tensor_names = names
-        self._modules = naming.modules()
-        self._roots = naming.roots()
+        roots_by_name = naming.root_modules()
+        self._modules = module_paths(roots_by_name)
+        self._roots = outermost_modules(roots_by_name)
         self._edges_into: dict[Key, list[DraftEdge]] = {}
         for edge in draft.edges:
             self._edges_into.setdefault(edge.head, []).append(edge)
         self._used = _used_outputs(draft, roots)
-        self._order = forward_order(draft, names.tensors())
-        self._number = {key: place for place, key in enumerate(self._order)}
+        self._number = forward_order(draft, names.tensors())
+        self._order = list(self._number)
         self._names = NodeNames(draft, self._order, self._used, names, recorder)
 
     def written(self, cotangents: list[Tensor], autograd: AutogradGraph) -> GradGraph:
@@ -148,27 +149,38 @@ class _Writer:
     def _attributes(self, key: Key, node: DraftNode) -> dict[str, Any]:
         used = self._used.get(key) or node.differentiable[:1] or (0,)
         first = used[0]
-        cotangents = self._cotangents(key, node)
-        shape, dtype, device = self._metadata(key, node, first)
-        several = len(used) > 1
-        everywhere = range(len(node.values))
+        value = node.values[first]
+        name = self._names.of_node[key]
+        names: tuple[str, ...] = (name,)
+        shapes: Any
+        values: Any = value
+        shapes, dtype, device = self._metadata(key, node, first)
+        cotangents: Any = self._cotangent(key, node, first)
+        if len(used) > 1:
+            everywhere = range(len(node.values))
+            names = self._names.of_outputs(key)
+            values = node.values
+            shapes = tuple([self._metadata(key, node, place)[0] for place in everywhere])
+            cotangents = tuple([self._cotangent(key, node, place) for place in everywhere])
+        is_op = node.kind == "op"
+        module = None if node.call_index is None else self._recorder.calls[node.call_index].module
         return {
             "kind": node.kind,
-            "name": self._names.of_node[key],
-            "output_names": self._names.of_outputs(key) if several else (self._names.of_node[key],),
+            "name": name,
+            "output_names": names,
             "op": node.op,
-            "expression": self._expression(node),
-            "value": node.values if several else node.values[first],
-            "value_missing": node.value_missing if node.values[first] is None else "",
-            "cotangent": tuple(map(cotangents.get, everywhere)) if several else cotangents.get(first),
-            "shape": tuple(self._metadata(key, node, place)[0] for place in everywhere) if several else shape,
+            "expression": self._expression(node) if self._tensor_names.expressions else "",
+            "value": values,
+            "value_missing": node.value_missing if value is None else "",
+            "cotangent": cotangents,
+            "shape": shapes,
             "dtype": dtype,
             "device": device,
             "requires_grad": node.requires_grad,
             "outputs": used,
             "differentiable": node.differentiable,
-            "module": self._module(node),
-            "training": self._training(node),
+            "module": self._module_path(module) if is_op else self._modules.get(id(node.tensors[0]), ""),
+            "training": None if module is None else bool(module.training),
             "root": self._roots.get(id(node.tensors[0]), "") if node.kind == "leaf" else "",
             "is_named": key not in self._names.lettered,
             "earlier_gradient": _earlier_gradient(node),
@@ -181,7 +193,7 @@ class _Writer:
     def _expression(self, node: DraftNode) -> str:
         """What math text says of a value; "" where it says nothing."""
         written = self._tensor_names.expressions
-        return next((written[id(tensor)] for tensor in node.tensors if id(tensor) in written), "") if written else ""
+        return next((written[id(tensor)] for tensor in node.tensors if id(tensor) in written), "")
 
     def _metadata(self, key: Key, node: DraftNode, place: int) -> tuple[tuple[int, ...], torch.dtype, torch.device]:
         """Shape, dtype and device of one output; autograd knows them where the value is not known."""
@@ -192,18 +204,17 @@ class _Writer:
             return (), torch.float32, torch.device("cpu")
         return tuple(value.shape), value.dtype, value.device
 
-    def _cotangents(self, key: Key, node: DraftNode) -> dict[int, Tensor | None]:
-        """Output of the call -> the cotangent that reached it."""
+    def _cotangent(self, key: Key, node: DraftNode, place: int) -> Tensor | None:
+        """The cotangent that reached one output of the call."""
         if not is_autograd_node(key):
-            return {}
+            return None
         if node.kind == "leaf":
-            return {0: self._backward.gradients.get(key)}
-        return dict(zip(node.differentiable, self._backward.cotangents.get(key, ()), strict=False))
+            return self._backward.gradients.get(key) if place == 0 else None
+        known = self._backward.cotangents.get(key, ())
+        output = node.differentiable.index(place) if place in node.differentiable else len(known)
+        return known[output] if output < len(known) else None
 
-    def _module(self, node: DraftNode) -> str:
-        if node.kind != "op":
-            return self._modules.get(id(node.tensors[0]), "")
-        module = self._recorder.calls[node.call_index].module if node.call_index is not None else None
+    def _module_path(self, module: torch.nn.Module | None) -> str:
         return "" if module is None else self._modules.get(id(module), type(module).__name__)
 
     def _scopes(self) -> dict[Key, ScopePath]:
@@ -221,11 +232,6 @@ class _Writer:
         for key in reversed(self._order):
             found[key] = paths[made_in[key]] if key in made_in else common(found[user] for user in users.get(key, ()))
         return found
-
-    def _training(self, node: DraftNode) -> bool | None:
-        """Whether the module that made a call is in training mode; None outside of modules."""
-        module = self._recorder.calls[node.call_index].module if node.call_index is not None else None
-        return None if module is None else bool(module.training)
 
     def _lost_leaves(self) -> dict[str, tuple[str, str, str, str]]:
         """Leaves that the code knows and the graph does not hold: name -> (root, reason, op, source line)."""
@@ -264,8 +270,7 @@ class _Writer:
         """What the partials into one node share."""
         name_of = self._names.of_output
         arguments = {edge.position: name_of(edge.tail, edge.output) for edge in self._edges_into[key]}
-        name = name_of(key, self._used.get(key, (0,))[0])
-        return Head(nodes, place, self._draft.nodes[key].call, name, arguments)
+        return Head(nodes, place, self._draft.nodes[key].call, name_of(key, self._used.get(key, (0,))[0]), arguments)
 
     def _first_output(self, key: Key) -> int:
         """The first of the autograd node's outputs that is used, in the node's own order."""

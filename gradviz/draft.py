@@ -203,19 +203,19 @@ class _Drafter:
 
     def _add_leaf(self, node: Node, place: int) -> None:
         variable = self._graph.variables[node]
-        value = self._recorder.versions.at(variable, self._first_uses.get(node, 0) - 1)
+        first_use = self._first_uses.get(node, 0) if self._recorder.versions.any_write else 0
+        value = self._recorder.versions.at(variable, first_use - 1)
         self.draft.nodes[node] = DraftNode(kind="leaf", priority=(_LEAF, place, 0), values=(value,), tensors=(variable,))
 
     @cached_property
     def _first_uses(self) -> dict[Node, int]:
         """Leaf -> the first call that used it: a leaf may be filled while the recorder listens, before it is used."""
         found: dict[Node, int] = {}
-        if self._recorder.versions.any_write:
-            for node, slots in self._graph.slots.items():
-                index = self._lookup.call_of(node) if slots else None
-                for tail, _ in slots if index is not None else ():
-                    if tail in self._graph.variables and index is not None:
-                        found[tail] = min(index, found.get(tail, index))
+        for node, slots in self._graph.slots.items():
+            index = self._lookup.call_of(node) if slots else None
+            for tail, _ in slots if index is not None else ():
+                if tail in self._graph.variables and index is not None:
+                    found[tail] = min(index, found.get(tail, index))
         return found
 
     def _add_explained(self, node: Node, index: int) -> None:

@@ -6,6 +6,7 @@ import bisect
 from collections.abc import Iterator
 from functools import cached_property
 
+import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.autograd.graph import Node
@@ -19,6 +20,7 @@ from gradviz.writes import Write
 
 _COPY_SLICES = "CopySlices"
 _AS_STRIDED = "AsStridedBackward"
+_DETACH = torch.ops.aten.detach.default
 
 
 class Lookup:
@@ -131,9 +133,9 @@ class Lookup:
         """Not where autograd put a node of its own in the place of the call's: a base that was written to through a view
         carries a CopySlices node, and a view of it an AsStrided node. Nor a detach: what tanh keeps of its result so is
         given the node of tanh when a second backward pass reads it."""
-        name = node.name()
-        if op_name(overload) == "detach":
+        if overload is _DETACH:
             return False
+        name = type(node).__name__
         return not name.endswith(_COPY_SLICES) and (_AS_STRIDED not in name or op_name(overload).startswith("as_strided"))
 
     @cached_property

@@ -70,10 +70,10 @@ def source_line(code: CodeType, offset: int) -> str:
 def result_names(frames: Frames) -> Iterator[tuple[str, ...]]:
     """The names that the result of a call gets, frame by frame: where a function returns it, its caller's name follows."""
     for code, offset in frames:
-        names = assigned_names(code, offset)
+        names, is_returned = _fate(code, offset)
         if names:
             yield names
-        elif not _returned(code, offset):
+        elif not is_returned:
             return
 
 
@@ -109,7 +109,6 @@ def named_tensors(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     A module's parameters and buffers carry their own dotted paths where it is the only module, and the variable's name in
     front where there are several.
     """
-    several = len(root_modules(named)) > 1
     pending = list(reversed(list(named.items())))
     seen: set[int] = set()
     while pending:
@@ -117,7 +116,7 @@ def named_tensors(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
         if isinstance(value, Tensor):
             yield name, value
         elif isinstance(value, torch.nn.Module):
-            prefix = f"{name}." if several else ""
+            prefix = f"{name}." if len(root_modules(named)) > 1 else ""
             yield from ((prefix + path, tensor) for path, tensor in value.named_parameters(remove_duplicate=False))
             yield from ((prefix + path, tensor) for path, tensor in value.named_buffers())
         elif isinstance(value, (tuple, list, Mapping)) and id(value) not in seen:
@@ -142,7 +141,8 @@ def root_modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
 
 def with_root_modules(named: Mapping[str, Any], called: Iterable[torch.nn.Module]) -> dict[str, Any]:
     """`named`, and those of the `called` modules that no named module holds, under their class's name in small letters."""
-    known = {id(module) for root in root_modules(named).values() for module in root.modules()}
+    called = list(called)
+    known = {id(module) for root in root_modules(named).values() for module in root.modules()} if called else set()
     return dict(named) | {type(module).__name__.lower(): module for module in called if id(module) not in known}
 
 
@@ -153,18 +153,27 @@ def closure_names(function: Any) -> dict[str, Any]:
         return {"self": function.__self__} | closure_names(function.__func__)
     if not inspect.isfunction(function):
         return {}
+    code = function.__code__
     values: dict[str, Any] = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
             values[name] = cell.cell_contents
         except ValueError:  # the enclosing function has not assigned it yet
             continue
-    pending = [function.__code__]
+    known = function.__globals__
+    return values | {name: known[name] for name in _named_in(code, 0) if name in known}
+
+
+@once_per_place
+def _named_in(code: CodeType, _: int) -> tuple[str, ...]:
+    """The globals and attributes that code names, nested functions included."""
+    names: dict[str, None] = {}
+    pending = [code]
     while pending:
-        code = pending.pop()
-        values |= {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
-        pending.extend(constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return values
+        inner = pending.pop()
+        names |= dict.fromkeys(inner.co_names)
+        pending.extend(constant for constant in inner.co_consts if isinstance(constant, CodeType))
+    return tuple(names)
 
 
 def frame_names(frame: FrameType | None) -> dict[str, Any]:
@@ -252,7 +261,8 @@ def _stored_by_all(instructions: Sequence[dis.Instruction]) -> Iterator[str]:
         rest = rest[2 if attribute else 1 :]
 
 
-def _returned(code: CodeType, offset: int) -> bool:
-    """Whether the instruction after the one at `offset` returns its result."""
+@once_per_place
+def _fate(code: CodeType, offset: int) -> tuple[tuple[str, ...], bool]:
+    """What the result of the instruction at `offset` is assigned to, and whether the next instruction returns it."""
     following = _following(code, offset)
-    return bool(following) and following[0].opname.startswith("RETURN")
+    return assigned_names(code, offset), bool(following) and following[0].opname.startswith("RETURN")

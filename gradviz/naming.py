@@ -39,22 +39,9 @@ class Naming:
     notes: Sequence[Note] = ()
     source_frame: tuple[CodeType, int] | None = None
 
-    def modules(self) -> dict[int, str]:
-        """id of each module among the inputs and surroundings, of its parameters and buffers -> the module's dotted path."""
-        roots = root_modules({**self.inputs, **self.surroundings})
-        paths: dict[int, str] = {}
-        for name, root in roots.items():
-            for path, module in root.named_modules():
-                full = ".".join(part for part in (name if len(roots) > 1 else "", path) if part)
-                paths.setdefault(id(module), full)
-                for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
-                    paths.setdefault(id(tensor), full)
-        return paths
-
-    def roots(self) -> dict[int, str]:
-        """id of each parameter -> the outermost module that holds it: its name, or its class where it has none."""
-        roots = root_modules({**self.inputs, **self.surroundings})
-        return {id(leaf): name or type(root).__name__ for name, root in roots.items() for leaf in root.parameters()}
+    def root_modules(self) -> dict[str, torch.nn.Module]:
+        """The modules with parameters among the inputs and surroundings, each once, under its first name."""
+        return root_modules({**self.inputs, **self.surroundings})
 
     def source(self, frames: Frames) -> str:
         """The user's line that made a call, `file.py:12`: its innermost frame, or where `trace` was called."""
@@ -105,6 +92,23 @@ class TensorNames:
             self._by_id.setdefault(id(tensor), name)
             if tensor.grad_fn is not None:
                 self._by_edge.setdefault((tensor.grad_fn, tensor.output_nr), name)
+
+
+def module_paths(roots: Mapping[str, torch.nn.Module]) -> dict[int, str]:
+    """id of each module within `roots`, of its parameters and buffers -> the module's dotted path."""
+    paths: dict[int, str] = {}
+    for name, root in roots.items():
+        for path, module in root.named_modules():
+            full = ".".join(part for part in (name if len(roots) > 1 else "", path) if part)
+            paths.setdefault(id(module), full)
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                paths.setdefault(id(tensor), full)
+    return paths
+
+
+def outermost_modules(roots: Mapping[str, torch.nn.Module]) -> dict[int, str]:
+    """id of each parameter -> the outermost module that holds it: its name, or its class where it has none."""
+    return {id(leaf): name or type(root).__name__ for name, root in roots.items() for leaf in root.parameters()}
 
 
 def _memory(tensor: Tensor) -> Any:

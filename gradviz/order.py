@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 from torch.autograd.graph import Node
@@ -12,40 +12,45 @@ from gradviz.backward import AutogradGraph
 from gradviz.draft import Draft, Key
 
 
-def forward_order(draft: Draft, named: Sequence[Tensor]) -> list[Key]:
-    """Leaves, constants, then ops as they ran, each after what feeds it.
+def forward_order(draft: Draft, named: Sequence[Tensor]) -> dict[Key, int]:
+    """Node -> its place: leaves, constants, then ops as they ran, each after what feeds it.
 
     Args:
         draft: the nodes and edges.
         named: leaves and constants come in the order of these tensors, others after them.
     """
-    nodes = draft.nodes
-    waiting = dict.fromkeys(nodes, 0)
+    known = {id(tensor): place for place, tensor in enumerate(named)}
+    ranks: dict[Key, tuple[int, int, int, int]] = {}
+    for key, node in draft.nodes.items():
+        kind, made, sequence = node.priority
+        place = 0 if node.kind == "op" else known.get(id(node.tensors[0]), len(known))
+        ranks[key] = (kind, place, made, sequence)
+    places = {key: place for place, key in enumerate(sorted(ranks, key=ranks.__getitem__))}
+    if all([places[edge.tail] < places[edge.head] for edge in draft.edges]):
+        return places
+    return _sorted_by_use(draft, ranks)
+
+
+def _sorted_by_use(draft: Draft, ranks: Mapping[Key, tuple[int, int, int, int]]) -> dict[Key, int]:
+    """Each node after what feeds it, and among those that could be next the one of the lowest rank."""
+    waiting = dict.fromkeys(ranks, 0)
     heads: dict[Key, list[Key]] = {}
     for edge in draft.edges:
         waiting[edge.head] += 1
         heads.setdefault(edge.tail, []).append(edge.head)
-    known = {id(tensor): place for place, tensor in enumerate(named)}
-
-    def entry(key: Key, count: int) -> tuple[tuple[int, int, int, int], int, Key]:
-        node = nodes[key]
-        kind, made, sequence = node.priority
-        place = 0 if node.kind == "op" else known.get(id(node.tensors[0]), len(known))
-        return (kind, place, made, sequence), count, key
-
-    heap = [entry(key, place) for place, (key, count) in enumerate(waiting.items()) if count == 0]
+    heap = [(ranks[key], pushed, key) for pushed, (key, count) in enumerate(waiting.items()) if count == 0]
     heapq.heapify(heap)
-    order: list[Key] = []
+    places: dict[Key, int] = {}
     pushed = len(waiting)
     while heap:
         _, _, key = heapq.heappop(heap)
-        order.append(key)
+        places[key] = len(places)
         for head in heads.get(key, ()):
             waiting[head] -= 1
             if waiting[head] == 0:
                 pushed += 1
-                heapq.heappush(heap, entry(head, pushed))
-    return order
+                heapq.heappush(heap, (ranks[head], pushed, head))
+    return places
 
 
 def backward_order(ran: Sequence[Node], autograd: AutogradGraph) -> dict[Key, int]:

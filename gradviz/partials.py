@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,8 +31,7 @@ _BATCHED_WITHIN = 0.02  # of the largest element: slips are larger, roundings in
 ROWS_AT_ONCE = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What the partials into one node share: its call, what it and its arguments (by position) are called, and its node.
 
     The autograd nodes of a graph are kept in one tuple, consumers last, which is freed from its end: torch frees a long

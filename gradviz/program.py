@@ -66,6 +66,8 @@ def program_of(
     Raises:
         InputError: the target, an input or an option is not accepted.
     """
+    if isinstance(target, FunctionType):
+        return _function_program(target, inputs, variables, loss, device)
     if isinstance(target, str):
         _refuse_for_text(inputs, loss, "math text")
         from gradviz.expression import parse

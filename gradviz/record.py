@@ -10,9 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from itertools import islice
-from pathlib import Path
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gradviz.names import Frames, assigned_names, local_value
 from gradviz.opcall import WRITE_IN_TRAINING, OpCall, tensors_of, written_arguments
 from gradviz.scopes import Scope, ScopeStack
+from gradviz.user_code import frames_around, user_frames
 from gradviz.versions import Versions
 
 # torch.compile must not look into the recorder. By default torch wraps each dispatched call for that, and imports all of
@@ -30,10 +29,6 @@ from gradviz.versions import Versions
 _eval_frame: Any = getattr(torch._C, "_dynamo", None) and torch._C._dynamo.eval_frame
 _CAN_SKIP = all(hasattr(_eval_frame, name) for name in ("set_code_exec_strategy", "_FrameExecStrategy", "_FrameAction"))
 _sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
-_TORCH = (str(Path(torch.__file__).parent), "<frozen")
-_GRADVIZ = str(Path(__file__).parent)
-_MODELS = str(Path(__file__).parent / "models.py")
-"""Ours, but what is looked at: lines and names of it are shown as a user's."""
 MAX_FRAMES = 12
 """How many of the user's own frames, innermost first, are kept with a call: for its source line and its name."""
 MAX_BOOKKEEPING = 4
@@ -121,10 +116,9 @@ class Recorder(TorchDispatchMode):
         sequence = _sequence_number()
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
-        frame = sys._getframe(1)
-        user_frames = list(islice(_user_frames(frame), MAX_FRAMES))
-        frames = tuple([(user_frame.f_code, user_frame.f_lasti) for user_frame in user_frames])
-        if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(user_frames, frames):
+        live_frames = user_frames(sys._getframe(1), MAX_FRAMES)
+        frames = tuple([(frame.f_code, frame.f_lasti) for frame in live_frames])
+        if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(live_frames, frames):
             self._visit += 1
         self.calls.append(
             RecordedCall(
@@ -136,7 +130,7 @@ class Recorder(TorchDispatchMode):
                 torch.is_grad_enabled(),
                 frames,
                 self._visit,
-                self._scopes.innermost(_user_frames(frame)),
+                self._scopes.innermost(live_frames[0] if live_frames else None),
             )
         )
         return result
@@ -144,11 +138,11 @@ class Recorder(TorchDispatchMode):
     def op_call(self, index: int) -> OpCall:
         """Call `index` as a value: its arguments as they were before it, its results as they were after it."""
         call = self.calls[index]
-        at = self.versions.at
+        at, snapshot, before = self.versions.at, self._snapshot, index - 1
         return OpCall(
             overload=call.overload,
-            args=tuple([self._snapshot(value, index - 1) for value in call.args]),
-            kwargs={name: self._snapshot(value, index - 1) for name, value in call.kwargs.items()} if call.kwargs else {},
+            args=tuple([at(value, before) if isinstance(value, Tensor) else snapshot(value, before) for value in call.args]),
+            kwargs={name: snapshot(value, before) for name, value in call.kwargs.items()} if call.kwargs else {},
             outputs=tuple([None if output is None else at(output, index) for output in call.outputs]),
         )
 
@@ -168,9 +162,9 @@ class Recorder(TorchDispatchMode):
             if _is_written(func, name):
                 self.versions.end(tensor, index, reshapes=torch.Tag.inplace_view in func.tags)
 
-    def _visit_is_over(self, user_frames: list[FrameType], frames: Frames) -> bool:
+    def _visit_is_over(self, live_frames: list[FrameType], frames: Frames) -> bool:
         """Whether the last calls, made at this same place, are over: a result has reached the variable it is assigned to."""
-        for frame, (code, offset) in zip(user_frames, frames, strict=True):
+        for frame, (code, offset) in zip(live_frames, frames, strict=True):
             names = assigned_names(code, offset)
             if names:
                 held = local_value(frame, names[0])
@@ -182,7 +176,7 @@ class Recorder(TorchDispatchMode):
         if threading.get_ident() == self._thread:
             if not self._scopes.in_module and all(module is not known for known in self.root_modules):
                 self.root_modules.append(module)
-            self._scopes.enter_module(module, _user_frames(sys._getframe(1)))
+            self._scopes.enter_module(module, next(frames_around(sys._getframe(1)), None))
 
     def _leave_module(self, module: torch.nn.Module, args: Any, output: Any) -> None:
         if threading.get_ident() == self._thread:
@@ -195,7 +189,10 @@ def _called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     Within one torch does not look whether a tensor is a conjugate or a negative view, so that a kernel that makes such views
     for itself reads them wrong (seen on 2.13: linalg_pinv of complex matrices gives other numbers).
     """
-    if not any(isinstance(argument, Tensor) and argument.is_complex() for argument in args):
+    for argument in args:
+        if isinstance(argument, Tensor) and argument.is_complex():
+            break
+    else:
         return func(*args, **kwargs)
     excluded = torch._C._dispatch_tls_local_exclude_set()
     for key in (torch._C.DispatchKey.Conjugate, torch._C.DispatchKey.Negative):
@@ -221,36 +218,6 @@ def _tensors_in_call(call: RecordedCall) -> Iterator[Tensor]:
     for _, tensor in tensors_of(call.overload, call.args, call.kwargs):
         yield tensor
     yield from (output for output in call.outputs if output is not None)
-
-
-_USER, _PASSED_OVER, _STOP = range(3)
-_owners: dict[int, int] = {}
-_owned: list[CodeType] = []  # code is kept, so its id stays its own
-
-
-def _user_frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """The user's frames, innermost first: torch's are passed over; what called gradviz is not part of the code traced."""
-    while frame is not None:
-        owner = _owners.get(id(frame.f_code))
-        if owner is None:
-            _owned.append(frame.f_code)
-            owner = _owners[id(frame.f_code)] = _owner(frame.f_code.co_filename)
-        if owner == _USER:
-            yield frame
-        elif owner == _STOP:
-            return
-        frame = frame.f_back
-
-
-def is_our_own(frame: FrameType) -> bool:
-    """Whether a frame belongs to gradviz: the command line and the app are no user's code."""
-    return _owner(frame.f_code.co_filename) == _STOP
-
-
-def _owner(file: str) -> int:
-    if file.startswith(_GRADVIZ) and file != _MODELS:
-        return _STOP
-    return _PASSED_OVER if file.startswith(_TORCH) else _USER
 
 
 if _CAN_SKIP:

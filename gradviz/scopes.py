@@ -9,11 +9,12 @@ second call within the same scope with `@2`, as `torch.export` does: `("decoder"
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from itertools import chain
 from types import CodeType, FrameType
 from typing import TypeVar
 
 import torch
+
+from gradviz.user_code import frames_around
 
 ScopePath = tuple[str, ...]
 Item = TypeVar("Item")
@@ -70,37 +71,36 @@ class ScopeStack:
     def in_module(self) -> bool:
         return bool(self._modules)
 
-    def enter_module(self, module: torch.nn.Module, frames: Iterable[FrameType]) -> None:
-        """Opens the call of a module. `frames` are the user's, innermost first; read only where no module is open."""
-        self._modules.append(self.innermost(frames).call(module))
+    def enter_module(self, module: torch.nn.Module, frame: FrameType | None) -> None:
+        """Opens the call of a module. `frame` is the innermost of the user's; read only where no module is open."""
+        self._modules.append(self.innermost(frame).call(module))
 
     def leave_module(self) -> None:
         if self._modules:
             self._modules.pop()
 
-    def innermost(self, frames: Iterable[FrameType]) -> Scope:
-        """The scope of what happens now. `frames` are the user's, innermost first; read only where no module is open."""
-        return self._modules[-1] if self._modules else self._function(frames)
+    def innermost(self, frame: FrameType | None) -> Scope:
+        """The scope of what happens now. `frame` is the innermost of the user's; read only where no module is open."""
+        if self._modules:
+            return self._modules[-1]
+        if frame is not None and self._functions and frame is self._functions[-1][0]:
+            return self._functions[-1][1]
+        return self._function(frame)
 
     def clear(self) -> None:
         """Lets go of everything."""
         self._modules.clear()
         self._functions.clear()
 
-    def _function(self, frames: Iterable[FrameType]) -> Scope:
+    def _function(self, innermost: FrameType | None) -> Scope:
         """The call that the innermost frame is: the same as long as it is the same frame, which is kept here meanwhile.
 
         A lambda, a comprehension and a script have no name to be found by; what they do belongs to what they lie in.
         """
-        frames = iter(frames)
-        first = next(frames, None)
-        if first is not None and self._functions and first is self._functions[-1][0]:
-            return self._functions[-1][1]
-        frames = () if first is None else chain((first,), frames)
         places = {id(frame): place for place, (frame, _) in enumerate(self._functions)}
         new = []
         still_open = 0
-        for frame in frames:
+        for frame in frames_around(innermost):
             if id(frame) in places:
                 still_open = places[id(frame)] + 1
                 break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any
 
 import torch
@@ -14,8 +15,9 @@ from gradviz.errors import InputError, NotScalarError, TraceError
 from gradviz.graph import GradGraph
 from gradviz.names import frame_names, with_root_modules
 from gradviz.naming import Naming
-from gradviz.program import program_of
-from gradviz.record import Recorder, is_our_own
+from gradviz.program import Program, program_of
+from gradviz.record import Recorder
+from gradviz.user_code import is_our_own
 
 
 def trace(
@@ -65,15 +67,21 @@ def trace(
             raise InputError("a tensor already computed takes no inputs, variables or loss; pass names= or grad_output=")
         naming = Naming(explicit=names or {}, surroundings=frame_names(caller))
         return build_graph(Traced(recorder=Recorder(), result=target), naming, grad_output)
-    program = program_of(target, inputs, _merged(variables, at), loss, device)
+    with collector_paused():
+        return _traced(program_of(target, inputs, _merged(variables, at), loss, device), names or {}, grad_output, caller)
+
+
+def _traced(program: Program, names: Mapping[str, Tensor], grad_output: Any, caller: FrameType) -> GradGraph:
+    from gradviz.build import Traced, build_graph
+
     recorder = Recorder()
     try:
-        with torch.enable_grad(), collector_paused(), recorder:
+        with torch.enable_grad(), recorder:
             result = program.run()
     finally:
         program.finish()
     naming = Naming(
-        explicit=names or {},
+        explicit=names,
         inputs=program.inputs,
         surroundings=with_root_modules(program.surroundings, recorder.root_modules),
         notes=program.notes,

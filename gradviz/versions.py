@@ -73,14 +73,19 @@ class Versions:
 
     def at(self, tensor: Tensor, time: int) -> Tensor:
         """What `tensor` held just after call `time`, detached; the same object for the same version."""
-        writes: Sequence[int] = self._writes.get(_storage_key(tensor), ()) if self._writes else ()
-        place = bisect.bisect_right(writes, time) if writes else 0
+        place, is_last = self._version(tensor, time) if self._writes else (0, True)
         key = (id(tensor), place)
         snapshot = self._snapshots.get(key)
         if snapshot is None:
-            held = _held(tensor) if place == len(writes) else _seen_in(self._copies[_storage_key(tensor)][place], tensor)
+            held = _held(tensor) if is_last else _seen_in(self._copies[_storage_key(tensor)][place], tensor)
             snapshot = self._snapshots[key] = held
         return snapshot
+
+    def _version(self, tensor: Tensor, time: int) -> tuple[int, bool]:
+        """How many writes the storage of `tensor` had seen just after call `time`, and whether these were all."""
+        writes: Sequence[int] = self._writes.get(_storage_key(tensor), ())
+        place = bisect.bisect_right(writes, time)
+        return place, place == len(writes)
 
     def written(self) -> Iterator[Tensor]:
         """The recorded tensors that are no views and whose storage was written to."""
