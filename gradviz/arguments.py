@@ -43,8 +43,12 @@ def arguments_of_call(lookup: Lookup, slots: Slots, index: int) -> Arguments:
     named = list(tensors_of(call.overload, call.args, call.kwargs))
     if len(named) == len(slots) == 1:
         return Arguments(named=named, positions={0: 0})
-    if len(named) == len(slots) and all([_fits(lookup, slot, one) for slot, one in zip(slots, named, strict=True)]):
-        return Arguments(named, {place: place for place, (tail, _) in enumerate(slots) if tail is not None})
+    if len(named) == len(slots):  # as a rule each argument has its slot
+        for (tail, output), (_, tensor) in zip(slots, named, strict=True):
+            if tail is not None and not lookup.carries(tensor, tail, output):
+                break
+        else:
+            return Arguments(named, {place: place for place, (tail, _) in enumerate(slots) if tail is not None})
     positions: dict[int, int] = {}
     free = dict(enumerate(named))
     left: list[int] = []
@@ -66,12 +70,6 @@ def arguments_of_call(lookup: Lookup, slots: Slots, index: int) -> Arguments:
         positions[slot] = position
         free.pop(position, None)
     return Arguments(named=named, positions=positions)
-
-
-def _fits(lookup: Lookup, slot: tuple[Node | None, int], named: tuple[str, Tensor]) -> bool:
-    """Whether a slot has no edge, or its edge comes from this argument."""
-    tail, output = slot
-    return tail is None or lookup.carries(named[1], tail, output)
 
 
 def arguments_of_recovered(slots: Slots, call: OpCall | None, recovered: Sequence[int | None] | None) -> Arguments:

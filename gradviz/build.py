@@ -114,7 +114,7 @@ class _Writer:
         places: dict[Key, int] = {node: place for place, node in enumerate(autograd_nodes)}
         for key in order:
             if key in self._edges_into:
-                self._write_edges(graph, key, autograd_nodes, places.get(key, 0))
+                self._write_edges(graph, key, autograd_nodes, places)
         graph.graph["outputs"] = [number[key] for key, _ in self._root_outputs]
         graph.graph["starting_cotangents"] = _starting(
             [(number[key], output) for key, output in self._root_outputs], cotangents
@@ -124,20 +124,21 @@ class _Writer:
         graph.graph["lost_leaves"] = self._lost_leaves()
         return graph
 
-    def _write_edges(self, graph: GradGraph, key: Key, nodes: tuple[Node, ...], place: int) -> None:
+    def _write_edges(self, graph: GradGraph, key: Key, nodes: tuple[Node, ...], places: dict[Key, int]) -> None:
         """The edges into one node. A partial belongs to those along which the engine sent a contribution."""
+        numbers, own = self._number, self._number[key]
         contributions = self._backward.contributions.get(key, ()) if is_autograd_node(key) else ()
-        head = self._head(key, nodes, place) if contributions else None
+        head = self._head(key, nodes, places[key]) if contributions else None
         first = self._first_output(key) if contributions else 0
         for edge in self._edges_into[key]:
-            tail, position = self._number[edge.tail], edge.position
+            tail, position = numbers[edge.tail], edge.position
             partial = contribution = None
             if edge.slot is not None and head is not None:
-                partial = LocalPartial((tail, self._number[key], position), edge.slot, first, head)
+                partial = LocalPartial((tail, own, position), edge.slot, first, head)
                 contribution = _added(contributions[edge.slot], self._draft.nodes[edge.tail].values[edge.output])
             graph.add_edge(
                 tail,
-                self._number[key],
+                own,
                 key=position,
                 argument=edge.argument,
                 output=edge.output,

@@ -116,7 +116,7 @@ def named_tensors(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
         if isinstance(value, Tensor):
             yield name, value
         elif isinstance(value, torch.nn.Module):
-            prefix = f"{name}." if len(root_modules(named)) > 1 else ""
+            prefix = f"{name}." if len(_modules(named)) > 1 and len(root_modules(named)) > 1 else ""
             yield from ((prefix + path, tensor) for path, tensor in value.named_parameters(remove_duplicate=False))
             yield from ((prefix + path, tensor) for path, tensor in value.named_buffers())
         elif isinstance(value, (tuple, list, Mapping)) and id(value) not in seen:
@@ -132,17 +132,20 @@ def named_tensors(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
 def root_modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
     """The modules with parameters among named values, each once, under its first name."""
     roots: dict[str, torch.nn.Module] = {}
-    for name, value in named.items():
-        is_new = isinstance(value, torch.nn.Module) and all(value is not root for root in roots.values())
-        if is_new and next(value.parameters(), None) is not None:
-            roots[name] = value
+    for name, module in _modules(named).items():
+        if all(module is not root for root in roots.values()) and next(module.parameters(), None) is not None:
+            roots[name] = module
     return roots
+
+
+def _modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
+    return {name: value for name, value in named.items() if isinstance(value, torch.nn.Module)}
 
 
 def with_root_modules(named: Mapping[str, Any], called: Iterable[torch.nn.Module]) -> dict[str, Any]:
     """`named`, and those of the `called` modules that no named module holds, under their class's name in small letters."""
     called = list(called)
-    known = {id(module) for root in root_modules(named).values() for module in root.modules()} if called else set()
+    known = {id(module) for root in _modules(named).values() for module in root.modules()} if called else set()
     return dict(named) | {type(module).__name__.lower(): module for module in called if id(module) not in known}
 
 

@@ -155,4 +155,7 @@ class UniqueNames:
         return candidate
 
     def letter(self) -> str:
-        return self.named(next(letter for letter in self._letters if letter not in self._taken))
+        for letter in self._letters:
+            if letter not in self._taken:
+                break
+        return self.named(letter)

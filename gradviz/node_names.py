@@ -77,8 +77,9 @@ class NodeNames:
             if id(tensor) in self._object_names:
                 return self._object_names[id(tensor)]
         if is_autograd_node(key) and node.kind == "op":
-            names = (self._names.of_edge(key, output) for output in range(len(node.differentiable)))
-            return next((name for name in names if name), "")
+            for output in range(len(node.differentiable)):
+                if name := self._names.of_edge(key, output):
+                    return name
         return ""
 
     def _assigned_to(self, node: DraftNode) -> tuple[str, ...]:

@@ -6,13 +6,15 @@ snapshot object, so data flow between calls is object identity: an argument `is`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +58,28 @@ class OpCall:
             yield TensorArgument(position=position, name=name, tensor=tensor)
 
 
-@cache
+def once_per_overload(function: Callable[[torch._ops.OpOverload], Result]) -> Callable[[torch._ops.OpOverload], Result]:
+    """Remembers what a function said of each overload. By identity: an overload's own hash runs Python code."""
+    said: dict[int, tuple[torch._ops.OpOverload, Result]] = {}
+
+    @wraps(function)
+    def remembered(overload: torch._ops.OpOverload) -> Result:
+        found = said.get(id(overload))
+        if found is None:
+            found = said[id(overload)] = (overload, function(overload))  # it is kept, so its id stays its own
+        return found[1]
+
+    return remembered
+
+
+@once_per_overload
 def op_name(overload: torch._ops.OpOverload) -> str:
     """`aten.add_.Tensor` -> `add`; `aten._softmax.default` -> `_softmax`."""
     name: str = overload._schema.name.split("::")[-1]
     return name[:-1] if name.endswith("_") and not name.endswith("__") else name
 
 
-@cache
+@once_per_overload
 def argument_names(overload: torch._ops.OpOverload) -> tuple[str, ...]:
     """The names of an overload's arguments, in the order of its schema."""
     return tuple(argument.name for argument in overload._schema.arguments)
@@ -88,16 +104,13 @@ def tensors_of(
 
 # torch's schemas do not say that these write to their running statistics, when `training`, their sixth argument, is set.
 WRITE_IN_TRAINING = frozenset({torch.ops.aten.native_batch_norm.default, torch.ops.aten.cudnn_batch_norm.default})
-_written: dict[torch._ops.OpOverload, tuple[str, ...]] = dict.fromkeys(WRITE_IN_TRAINING, ("running_mean", "running_var"))
 
 
+@once_per_overload
 def written_arguments(overload: torch._ops.OpOverload) -> tuple[str, ...]:
     """Names of the arguments that an overload writes to."""
-    written = _written.get(overload)
-    if written is None:
-        schema = getattr(overload, "_schema", None)
-        arguments = schema.arguments if schema is not None and schema.is_mutable else ()
-        written = _written[overload] = tuple(
-            argument.name for argument in arguments if argument.alias_info is not None and argument.alias_info.is_write
-        )
-    return written
+    if overload in WRITE_IN_TRAINING:
+        return ("running_mean", "running_var")
+    schema = getattr(overload, "_schema", None)
+    arguments = schema.arguments if schema is not None and schema.is_mutable else ()
+    return tuple(argument.name for argument in arguments if argument.alias_info is not None and argument.alias_info.is_write)

@@ -26,7 +26,7 @@ def forward_order(draft: Draft, named: Sequence[Tensor]) -> dict[Key, int]:
         place = 0 if node.kind == "op" else known.get(id(node.tensors[0]), len(known))
         ranks[key] = (kind, place, made, sequence)
     places = {key: place for place, key in enumerate(sorted(ranks, key=ranks.__getitem__))}
-    if all([places[edge.tail] < places[edge.head] for edge in draft.edges]):
+    if all(places[edge.tail] < places[edge.head] for edge in draft.edges):
         return places
     return _sorted_by_use(draft, ranks)
 

@@ -116,8 +116,11 @@ def _function_program(
     function: Callable[..., Any], inputs: Sequence[Any], variables: Mapping[str, Any], loss: Any, device: str
 ) -> Program:
     place = None if device == "auto" else _chosen_device(device)
-    mover = _Mover(place, floats_to_leaves=not _holds_tensor((inputs, variables)))
-    args, kwargs = mover.moved(tuple(inputs)), mover.moved(dict(variables))
+    args, kwargs = tuple(inputs), dict(variables)
+    holds_tensor = _holds_tensor((inputs, variables))
+    if place is not None or not holds_tensor:
+        mover = _Mover(place, floats_to_leaves=not holds_tensor)
+        args, kwargs = mover.moved(args), mover.moved(kwargs)
     try:
         named = input_names(function, args, kwargs)
     except TypeError as error:

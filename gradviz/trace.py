@@ -146,10 +146,11 @@ class record:
 
 
 def _merged(variables: Mapping[str, Any], at: Mapping[str, Any] | None) -> dict[str, Any]:
-    twice = sorted(set(variables) & set(at or {}))
-    if twice:
+    if not at:
+        return dict(variables)
+    if twice := sorted(set(variables) & set(at)):
         raise InputError(f"{', '.join(twice)} given twice: as keyword and in at=")
-    return {**variables, **(at or {})}
+    return {**variables, **at}
 
 
 def _refuse_transforms() -> None:
