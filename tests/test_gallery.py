@@ -15,16 +15,16 @@ import gradviz
 ROOT = Path(__file__).parent.parent
 GALLERY = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Gallery\n")[2].partition("\n## ")[0]
 SVG = "{http://www.w3.org/2000/svg}"
+KINDS = ("text", "path", "polygon", "ellipse", "title")
 
 
-def content(path: Path) -> list[tuple[str, str]]:
+def content(path: Path) -> list[tuple[str | None, ...]]:
     """What a picture shows, in order, without coordinates: those differ from one Graphviz to the next."""
     root = ElementTree.parse(path).getroot()
-    kept = [element for element in root.iter() if element.tag != f"{SVG}tspan"]
+    kept = [element for element in root.iter() if element.tag.removeprefix(SVG) in KINDS]
     return [
-        (element.tag.removeprefix(SVG), f"{''.join(element.itertext()).strip()} {element.get('fill')} {element.get('stroke')}")
+        ("".join(element.itertext()).strip(), element.tag.removeprefix(SVG), element.get("fill"), element.get("stroke"))
         for element in kept
-        if element.tag.removeprefix(SVG) in ("text", "path", "polygon", "ellipse", "title")
     ]
 
 

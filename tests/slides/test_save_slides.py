@@ -90,8 +90,13 @@ def test_a_folder_gets_numbered_pictures_and_loses_those_of_an_earlier_call(tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["slides"]
 
 
-def test_the_page_of_the_player_is_delegated() -> None:
-    assert "mount(" in LECTURE.player(theme="slides").html
+def test_html_slides_are_the_page_of_the_player_with_the_same_options(tmp_path: Path) -> None:
+    LECTURE.save_slides(tmp_path / "a.html", theme="dark", highlight="#aa00aa", font_size=30, title="mine")
+    player = LECTURE.player(theme="dark", highlight="#aa00aa", font_size=30, title="mine")
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == player.html
+    for other in ({"theme": "light"}, {"highlight": "#00aa00"}, {"font_size": 18}, {"title": "yours"}):
+        options = {"theme": "dark", "highlight": "#aa00aa", "font_size": 30, "title": "mine"} | other
+        assert LECTURE.player(**options).html != player.html, other
 
 
 @pytest.mark.parametrize(
