@@ -7,6 +7,7 @@ How data flows, each step taking values and returning new ones:
       -> record              record.py    one forward pass under a dispatch mode -> the aten calls, in order
                              scopes.py    which calls of modules and functions each call lies in
                              versions.py  what each tensor held when, while in-place ops change it
+                             keeping.py   which of it is kept in full -> standin.py, statistics.py for the rest
                              backward.py  one backward pass -> cotangents and contributions, in the engine's order
       -> graph               draft.py     calls and autograd nodes joined -> nodes, edges (recover/: what was not recorded)
                              naming.py    what the user's code calls each value (node_names.py: every node's name)
@@ -40,6 +41,7 @@ from gradviz.errors import (
     ExpressionError,
     GradvizError,
     InputError,
+    NotKeptError,
     PartialError,
     RenderError,
     TraceError,
@@ -56,6 +58,7 @@ __all__ = [
     "GradvizError",
     "InputError",
     "LocalPartial",
+    "NotKeptError",
     "PartialError",
     "RenderError",
     "Tape",

@@ -6,16 +6,18 @@ buffers are kept, so that local partials can be asked for later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
+from gradviz.backward_log import BudgetedLog, Log, Slots, Tensors
 from gradviz.errors import TraceError
+from gradviz.keeping import Keeper
 
-Slots = tuple[tuple[Node | None, int], ...]
+__all__ = ["AutogradGraph", "Backward", "Slots", "autograd_graph", "run_backward"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +65,8 @@ class Backward:
     """
 
     order: tuple[Node, ...]
-    cotangents: dict[Node, tuple[Tensor | None, ...]]
-    contributions: dict[Node, tuple[Tensor | None, ...]]
+    cotangents: dict[Node, Tensors]
+    contributions: dict[Node, Tensors]
     gradients: dict[Node, Tensor | None]
 
 
@@ -87,7 +89,11 @@ def autograd_graph(roots: Sequence[Node]) -> AutogradGraph:
 
 
 def run_backward(
-    graph: AutogradGraph, outputs: Sequence[Tensor], grad_outputs: Sequence[Tensor], retaining: Sequence[Tensor] = ()
+    graph: AutogradGraph,
+    outputs: Sequence[Tensor],
+    grad_outputs: Sequence[Tensor],
+    retaining: Sequence[Tensor] = (),
+    keeper: Keeper | None = None,
 ) -> Backward:
     """One backward pass from `outputs`, whose cotangents are `grad_outputs`. The hooks of tensors are called as in any.
 
@@ -95,14 +101,15 @@ def run_backward(
         graph: all that `outputs` reach.
         outputs, grad_outputs: one cotangent per output.
         retaining: tensors whose `.grad` torch would add to, although they are no leaves; theirs is put back.
+        keeper: has kept the forward values, and says how much room is left; None to keep all.
 
     Raises:
         TraceError: where the graph was freed by an earlier backward pass, or the backward pass itself fails.
     """
-    log: list[tuple[Node, tuple[Tensor | None, ...], tuple[Tensor | None, ...]]] = []
+    log = Log() if keeper is None or keeper.keeping.is_total else BudgetedLog(graph.slots, graph.variables, keeper)
     nodes = [node for node in graph.slots if node not in graph.variables]
     leaves = tuple(graph.variables.values())
-    handles = [node.register_hook(_listener(log, node)) for node in nodes]
+    handles = [node.register_hook(log.listener(node)) for node in nodes]
     kept = [(tensor, tensor.grad) for tensor in retaining]
     try:
         found = torch.autograd.grad(outputs, leaves, grad_outputs, retain_graph=True, allow_unused=True)
@@ -113,21 +120,13 @@ def run_backward(
             handle.remove()
         for tensor, gradient in kept:
             tensor.grad = gradient
+    log.finish()
     return Backward(
-        order=tuple(node for node, _, _ in log),
-        cotangents={node: cotangents for node, _, cotangents in log},
-        contributions={node: contributions for node, contributions, _ in log},
+        order=tuple(node for node, _, _ in log.entries),
+        cotangents={node: cotangents for node, _, cotangents in log.entries},
+        contributions={node: contributions for node, contributions, _ in log.entries},
         gradients=dict(zip(graph.variables, found, strict=True)),
     )
-
-
-def _listener(
-    log: list[tuple[Node, tuple[Tensor | None, ...], tuple[Tensor | None, ...]]], node: Node
-) -> Callable[[tuple[Tensor | None, ...], tuple[Tensor | None, ...]], None]:
-    def listen(contributions: tuple[Tensor | None, ...], cotangents: tuple[Tensor | None, ...]) -> None:
-        log.append((node, contributions, cotangents))
-
-    return listen
 
 
 def _backward_failure(error: RuntimeError) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.graph import Node, get_gradient_edge
 
 from gradviz.backward import AutogradGraph, Backward, autograd_graph, run_backward
+from gradviz.backward_log import as_added
 from gradviz.collector import collector_paused
 from gradviz.draft import Draft, DraftEdge, DraftNode, Key, draft_of, is_autograd_node
 from gradviz.graph import GradGraph
@@ -24,22 +25,32 @@ from gradviz.outputs import differentiable_outputs, starting_cotangents
 from gradviz.partials import Head, LocalPartial
 from gradviz.record import Recorder
 from gradviz.scopes import ScopePath, common, scope_paths
+from gradviz.standin import StandIn
 from gradviz.unreached import lost_leaves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traced:
-    """What was run: the recorder that listened and what the code returned."""
+    """What was run: the recorder that listened, and of what the code returned the tensors to differentiate."""
 
     recorder: Recorder
-    result: Any
+    outputs: list[Tensor]
+
+
+def traced(recorder: Recorder, result: Any) -> Traced:
+    """The outputs to differentiate alone: what else the code returned need not be held on to.
+
+    Raises:
+        TraceError: no gradient leads to the result.
+    """
+    return Traced(recorder=recorder, outputs=differentiable_outputs(result))
 
 
 def build_graph(traced: Traced, naming: Naming, grad_output: Any = None) -> GradGraph:
     """The graph of what was traced.
 
     Raises:
-        TraceError: no gradient leads to the result, or its graph cannot be traced.
+        TraceError: the graph of the result cannot be traced.
         InputError: `grad_output` is missing or does not fit.
     """
     with collector_paused():
@@ -47,19 +58,21 @@ def build_graph(traced: Traced, naming: Naming, grad_output: Any = None) -> Grad
 
 
 def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
-    outputs = differentiable_outputs(traced.result)
+    outputs, recorder = traced.outputs, traced.recorder
     cotangents = starting_cotangents(outputs, grad_output)
+    recorder.keeper.settle()
     roots = [get_gradient_edge(output) for output in outputs]
     autograd = autograd_graph([root.node for root in roots])
     names = TensorNames(naming)
-    backward = run_backward(autograd, outputs, cotangents, _retaining(traced.recorder, [*outputs, *names.tensors()]))
+    retaining = _retaining(recorder, [*outputs, *names.tensors()])
+    backward = run_backward(autograd, outputs, cotangents, retaining, recorder.keeper)
     with torch.no_grad():
         inputs = [tensor for _, tensor in named_tensors(naming.inputs)]
-        draft = draft_of(autograd, traced.recorder, inputs, alive=[*outputs, *names.tensors()])
+        draft = draft_of(autograd, recorder, inputs, alive=[*outputs, *names.tensors()])
         root_outputs: list[tuple[Key, int]] = [
             (root.node, draft.nodes[root.node].differentiable[root.output_nr]) for root in roots
         ]
-        writer = _Writer(draft, root_outputs, backward, naming, names, traced.recorder)
+        writer = _Writer(draft, root_outputs, backward, naming, names, recorder)
         return writer.written(cotangents, autograd)
 
 
@@ -172,7 +185,7 @@ class _Writer:
             "op": node.op,
             "expression": self._expression(node) if self._tensor_names.expressions else "",
             "value": values,
-            "value_missing": node.value_missing if value is None else "",
+            "value_missing": _missing(value, node.value_missing),
             "cotangent": cotangents,
             "shape": shapes,
             "dtype": dtype,
@@ -301,6 +314,13 @@ def _earlier_gradient(node: DraftNode) -> Tensor | None:
     return norm
 
 
+def _missing(value: Tensor | None, unknown: str) -> str:
+    """Why the elements of a value are not there; "" where they are."""
+    if isinstance(value, StandIn):
+        return value.reason
+    return unknown if value is None else ""
+
+
 def _starting(places: list[tuple[int, int]], cotangents: list[Tensor]) -> dict[tuple[int, int], Tensor]:
     """(node, output) -> the cotangent that starts there; a tensor that was returned twice gets both."""
     found: dict[tuple[int, int], Tensor] = {}
@@ -310,9 +330,4 @@ def _starting(places: list[tuple[int, int]], cotangents: list[Tensor]) -> dict[t
 
 
 def _added(contribution: Tensor | None, value: Tensor | None) -> Tensor | None:
-    """A contribution as the engine adds it: a node may answer before broadcasting is summed away, or in another dtype."""
-    if contribution is None or value is None:
-        return contribution
-    if contribution.shape != value.shape:
-        contribution = contribution.sum_to_size(value.shape)
-    return contribution if contribution.dtype == value.dtype else contribution.to(value.dtype)
+    return contribution if contribution is None or value is None else as_added(contribution, value.shape, value.dtype)

@@ -33,6 +33,7 @@ from gradviz.names import Frames
 from gradviz.nodes import forward_class, is_custom, is_leaf, is_torchs_own, op_of_node, output_metadata, sequence_number
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.record import RecordedCall, Recorder
+from gradviz.standin import is_kept
 from gradviz.writes import Write
 
 if TYPE_CHECKING:
@@ -325,7 +326,7 @@ class _Drafter:
                 for output, place in enumerate(drafted.differentiable):
                     if (value := drafted.values[place]) is not None:
                         known[key, output] = value
-        return known
+        return {key: value for key, value in known.items() if is_kept(value)}
 
     # Edges
 

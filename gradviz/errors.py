@@ -6,6 +6,7 @@ GradvizError
 │   └── NotScalarError    an output of several numbers, where a gradient starts from one
 ├── TraceError            code that ran but whose graph cannot be traced (freed, cut, compiled, transformed)
 ├── PartialError          a local partial that cannot be evaluated (buffers freed, value changed in place)
+├── NotKeptError          elements of a value that the graph keeps as statistics only
 ├── CheckError            a check that was asked for something that it cannot do
 └── RenderError           a picture that cannot be drawn (unknown format, out of time)
 """
@@ -53,6 +54,10 @@ class TraceError(GradvizError):
 
 class PartialError(GradvizError):
     """A local partial that cannot be evaluated."""
+
+
+class NotKeptError(GradvizError):
+    """The elements of a value were asked for, and the graph keeps only their statistics; see `values=` of `trace`."""
 
 
 class CheckError(GradvizError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -18,11 +19,13 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gradviz.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
 from gradviz.names import Frames, assigned_names, local_value
 from gradviz.opcall import WRITE_IN_TRAINING, OpCall, tensors_of, written_arguments
 from gradviz.scopes import Scope, ScopeStack
+from gradviz.standin import StandIn
 from gradviz.user_code import frames_around, user_frames
-from gradviz.versions import Versions
+from gradviz.versions import Versions, storage_bytes
 
 # torch.compile must not look into the recorder. By default torch wraps each dispatched call for that, and imports all of
 # dynamo; where it can be told once, about the code itself, a call costs a fifth less.
@@ -65,13 +68,15 @@ class Recorder(TorchDispatchMode):
     Attributes:
         calls: the calls in order.
         versions: what their tensors held when.
+        keeper: sets aside what is too much to be kept.
         root_modules: the modules that were called from outside any module, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keeping: Keeping = EVERYTHING) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[RecordedCall] = []
         self.versions = Versions()
+        self.keeper = Keeper(keeping, self.versions, partial(_references, self.calls))  # holds no recorder: no cycle
         self.root_modules: list[torch.nn.Module] = []
         self._thread = threading.get_ident()
         self._last_sequence = 0
@@ -133,6 +138,12 @@ class Recorder(TorchDispatchMode):
                 self._scopes.innermost(live_frames[0] if live_frames else None),
             )
         )
+        keeper = self.keeper
+        for output in outputs:
+            if output is not None:
+                keeper.made_bytes += output.numel() * output.itemsize
+        if keeper.made_bytes > keeper.look_at_bytes:
+            keeper.look()
         return result
 
     def op_call(self, index: int) -> OpCall:
@@ -160,7 +171,14 @@ class Recorder(TorchDispatchMode):
         self._versioned_calls = index
         for name, tensor in tensors_of(func, args, kwargs):
             if _is_written(func, name):
-                self.versions.end(tensor, index, reshapes=torch.Tag.inplace_view in func.tags)
+                reshapes = torch.Tag.inplace_view in func.tags
+                aside = None if self.keeper.has_room_for_copy(storage_bytes(tensor)) else self._aside
+                self.versions.end(tensor, index, reshapes=reshapes, set_aside=aside)
+
+    def _aside(self, tensor: Tensor) -> Tensor:
+        """What stands for a tensor that is about to be overwritten."""
+        keeping = self.keeper.keeping
+        return stand_ins([tensor], keeping)[0] if is_plain(tensor) else StandIn(tensor, reason=keeping.reason)
 
     def _visit_is_over(self, live_frames: list[FrameType], frames: Frames) -> bool:
         """Whether the last calls, made at this same place, are over: a result has reached the variable it is assigned to."""
@@ -212,6 +230,11 @@ def _flat(result: Any) -> tuple[Tensor | None, ...]:
 
 def _is_written(overload: Any, name: str) -> bool:
     return name.partition("[")[0] in written_arguments(overload)
+
+
+def _references(calls: list[RecordedCall]) -> Iterator[Tensor]:
+    for call in calls:
+        yield from _tensors_in_call(call)
 
 
 def _tensors_in_call(call: RecordedCall) -> Iterator[Tensor]:

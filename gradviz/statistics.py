@@ -133,7 +133,11 @@ def _moments(numbers: Tensor) -> tuple[float, float, float, float]:
 def _histogram(numbers: Tensor, bins: int, low: float, high: float) -> tuple[int, ...]:
     if not bins or not low < high:
         return ()
-    return tuple(int(count) for count in torch.histc(numbers.cpu(), bins, min=low, max=high))
+    if numbers.device.type == "cpu":
+        return tuple(int(count) for count in torch.histc(numbers, bins, min=low, max=high))
+    # torch calls its own way of counting on an accelerator nondeterministic, and refuses it where that is asked for.
+    places = ((numbers.double() - low) / (high - low) * bins).int().clamp_(0, bins - 1)
+    return tuple(torch.bincount(places.flatten(), minlength=bins).tolist())
 
 
 def _is_readable(tensor: Tensor) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 from gradviz.collector import collector_paused
 from gradviz.errors import InputError, NotScalarError, TraceError
 from gradviz.graph import GradGraph
+from gradviz.keeping import BUDGET_BYTES, Values, keeping_of
 from gradviz.names import frame_names, with_root_modules
 from gradviz.naming import Naming
 from gradviz.program import Program, program_of
@@ -28,6 +29,8 @@ def trace(
     device: str = "auto",
     names: Mapping[str, Tensor] | None = None,
     grad_output: Any = None,
+    values: Values = BUDGET_BYTES,
+    offload: bool = False,
     at: Mapping[str, Any] | None = None,
     **variables: Any,
 ) -> GradGraph:
@@ -42,6 +45,10 @@ def trace(
         names: name -> tensor, for values that the user's code does not name itself.
         grad_output: d(result)/d(output), shaped like the output; needed unless the output has one element. A sequence of
             them where there are several outputs; or a function that makes one for an output, as `torch.randn_like` does.
+        values: what is kept of values, cotangents and contributions beyond what is in memory anyway, as leaves, gradients
+            and what autograd saved are: "full" for all, a number of bytes for as much, the first made first, and of the rest
+            statistics (the default, 4 GiB), "statistics" for these only.
+        offload: whether what is kept is moved from an accelerator to main memory.
         at: the same as `variables`, for names that clash with an option.
         **variables: values of text and sympy variables (numbers or nested lists), or keyword inputs of a callable.
 
@@ -58,28 +65,33 @@ def trace(
     >>> {name: round(float(gradient), 4) for name, gradient in graph.gradients().items()}
     {'x': 6.1416, 'y': 2.0}
     """
-    from gradviz.build import Traced, build_graph  # imported with the first trace: `import gradviz` stays cheap
+    from gradviz.build import build_graph, traced  # imported with the first trace: `import gradviz` stays cheap
 
     caller = sys._getframe(1)
     _refuse_transforms()
+    keeping = keeping_of(values, offload)
     if isinstance(target, Tensor):
         if inputs or variables or at or loss is not None:
             raise InputError("a tensor already computed takes no inputs, variables or loss; pass names= or grad_output=")
         naming = Naming(explicit=names or {}, surroundings=frame_names(caller))
-        return build_graph(Traced(recorder=Recorder(), result=target), naming, grad_output)
+        return build_graph(traced(Recorder(keeping), target), naming, grad_output)
     with collector_paused():
-        return _traced(program_of(target, inputs, _merged(variables, at), loss, device), names or {}, grad_output, caller)
+        program = program_of(target, inputs, _merged(variables, at), loss, device)
+        return _traced(program, Recorder(keeping), names or {}, grad_output, caller)
 
 
-def _traced(program: Program, names: Mapping[str, Tensor], grad_output: Any, caller: FrameType) -> GradGraph:
-    from gradviz.build import Traced, build_graph
+def _traced(
+    program: Program, recorder: Recorder, names: Mapping[str, Tensor], grad_output: Any, caller: FrameType
+) -> GradGraph:
+    from gradviz.build import build_graph, traced
 
-    recorder = Recorder()
     try:
         with torch.enable_grad(), recorder:
             result = program.run()
     finally:
         program.finish()
+    ran = traced(recorder, result)
+    del result
     naming = Naming(
         explicit=names,
         inputs=program.inputs,
@@ -88,7 +100,7 @@ def _traced(program: Program, names: Mapping[str, Tensor], grad_output: Any, cal
         source_frame=None if is_our_own(caller) else (caller.f_code, caller.f_lasti),
     )
     try:
-        return build_graph(Traced(recorder=recorder, result=result), naming, grad_output)
+        return build_graph(ran, naming, grad_output)
     except NotScalarError as error:
         if not program.scalar_advice:
             raise
@@ -112,15 +124,18 @@ class Tape:
         Raises:
             TraceError: no gradient leads to `output`, or its graph was freed.
         """
-        from gradviz.build import Traced, build_graph
+        from gradviz.build import build_graph, traced
 
         surroundings = with_root_modules(frame_names(sys._getframe(1)), self._recorder.root_modules)
         naming = Naming(explicit=names or {}, surroundings=surroundings)
-        return build_graph(Traced(recorder=self._recorder, result=output), naming, grad_output)
+        return build_graph(traced(self._recorder, output), naming, grad_output)
 
 
 class record:
     """Records any torch code: `with gradviz.record() as tape: ...`, then `graph = tape.trace(loss)`.
+
+    Args:
+        values, offload: as of `trace`.
 
     >>> x = torch.tensor(3.0, requires_grad=True)
     >>> with record() as tape:
@@ -129,8 +144,8 @@ class record:
     tensor(6.)
     """
 
-    def __init__(self) -> None:
-        self._recorder = Recorder()
+    def __init__(self, *, values: Values = BUDGET_BYTES, offload: bool = False) -> None:
+        self._recorder = Recorder(keeping_of(values, offload))
         self._entered = False
 
     def __enter__(self) -> Tape:

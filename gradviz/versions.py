@@ -7,7 +7,7 @@ nothing is written, and nothing is indexed before the first write.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from gradviz.nodes import node_of
+from gradviz.standin import StandIn
 
 MAX_COPIED_BYTES = 2**20
 """Leaves up to this size are copied, so that the graph keeps their values through an optimizer step; larger ones are not."""
@@ -51,25 +52,48 @@ class Versions:
             known = self._whole if tensor._base is None else self._used
             known.setdefault(_storage_key(tensor), {})[id(tensor)] = tensor
 
-    def end(self, tensor: Tensor, time: int, *, reshapes: bool = False) -> None:
+    def end(
+        self, tensor: Tensor, time: int, *, reshapes: bool = False, set_aside: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
         """To be called right before call `time` writes to `tensor`: copies the storage, for all tensors that share it.
 
         Args:
             tensor: what is written to.
             time: the index of the call.
             reshapes: whether the call changes the tensor's shape or strides, as `transpose_` does.
+            set_aside: makes what stands for a tensor where there is no room for copies; None to copy.
         """
         self.register((tensor,))
         key = _storage_key(tensor)
         self._writes.setdefault(key, []).append(time)
         with torch.no_grad():
-            self._copies.setdefault(key, []).append(_copied(tensor))
+            copy = _copied(tensor) if set_aside is None else None
+            self._copies.setdefault(key, []).append(copy)
+            place = len(self._writes[key]) - 1
             for sharing in (*self._whole.get(key, {}).values(), *self._used.pop(key, {}).values()):
                 if (node := node_of(sharing)) is not None:
                     self.carried.append(Carried(node, sharing.output_nr, sharing, time))
+                if set_aside is not None:
+                    self._snapshots.setdefault((id(sharing), place), set_aside(sharing))
         if reshapes:  # as it looks at its storage now, it will not any more
             for ended in self._writes[key]:
                 self.at(tensor, ended - 1)
+
+    def put(self, tensor: Tensor, standin: StandIn) -> None:
+        """From now on `standin` is what `tensor` held, whose storage nothing wrote to and which is about to lose it."""
+        self._snapshots[id(tensor), 0] = standin
+        for known in (self._whole, self._used):
+            known.get(_storage_key(tensor), {}).pop(id(tensor), None)
+
+    def references(self) -> Iterator[Tensor]:
+        """Each tensor as often as it is held here."""
+        for known in (*self._whole.values(), *self._used.values()):
+            yield from known.values()
+        yield from (carried.tensor for carried in self.carried)
+
+    def was_written(self, tensor: Tensor) -> bool:
+        """Whether anything was written to the storage of a tensor."""
+        return _storage_key(tensor) in self._writes
 
     def at(self, tensor: Tensor, time: int) -> Tensor:
         """What `tensor` held just after call `time`, detached; the same object for the same version."""
@@ -115,6 +139,8 @@ def _seen_in(copy: Any, tensor: Tensor) -> Tensor:
     """A copied storage, looked at as `tensor` looks at the original."""
     if isinstance(copy, Tensor):
         return copy
+    if copy is None:
+        return StandIn(tensor, reason="the elements were not kept when an in-place op overwrote them")
     empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
     with torch.no_grad():
         seen = empty.set_(copy, tensor.storage_offset(), tensor.size(), tensor.stride())
@@ -129,6 +155,11 @@ def _held(tensor: Tensor) -> Tensor:
         return held
     # A part of a larger storage stays where it is: as_strided may reach beyond the part.
     return held.clone() if held.untyped_storage().nbytes() == held.nbytes else held
+
+
+def storage_bytes(tensor: Tensor) -> int:
+    """The size of all that shares memory with a tensor."""
+    return tensor.untyped_storage().nbytes() if _has_storage(tensor) else 0
 
 
 def _storage_key(tensor: Tensor) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradviz.opcall import OpCall
+from gradviz.standin import StandIn
 
 aten = torch.ops.aten
 
@@ -38,11 +39,20 @@ class Write(NamedTuple):
         layout = torch.empty_strided(self.base.shape, self.base.stride(), dtype=torch.int64, device=self.base.device)
         positions = layout.copy_(torch.arange(count, device=layout.device).view(layout.shape)).as_strided(*place).reshape(-1)
         with torch.no_grad():
-            flat, source = self.before.reshape(-1), written.reshape(-1)
-            scattered = flat.scatter(0, positions, source)
+            flat, source = _flat(self.before), _flat(written)
+            reason = next((one.reason for one in (flat, source) if isinstance(one, StandIn) and one.reason), "")
+            scattered = StandIn(flat, reason=reason) if reason else flat.scatter(0, positions, source)
         return (
             OpCall(overload=aten.reshape.default, args=(self.before, [-1]), outputs=(flat,)),
             OpCall(overload=aten.reshape.default, args=(written, [-1]), outputs=(source,)),
             OpCall(overload=aten.scatter.src, args=(flat, 0, positions, source), outputs=(scattered,)),
             OpCall(overload=aten.reshape.default, args=(scattered, list(self.base.shape)), outputs=(self.after,)),
         )
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """The elements in a row, or what stands for them."""
+    if isinstance(tensor, StandIn) and tensor.elements is None:
+        one = torch.empty(1, dtype=tensor.dtype, device=tensor.device)
+        return StandIn(one.expand(tensor.numel()), reason=tensor.reason, statistics=tensor.statistics)
+    return tensor.reshape(-1)

@@ -21,9 +21,11 @@ PACKAGE = Path(__file__).parent.parent / "gradviz"
 # Data flows down this list: a module imports from its own line or from a line above it. A package counts as one module.
 LAYERS = [
     ["collector", "errors", "models", "statistics"],
-    ["moves", "nodes", "opcall", "user_code", "versions"],
+    ["moves", "nodes", "opcall", "standin", "user_code", "versions"],
     ["scopes"],
     ["expression", "recover", "symbolic"],
+    ["keeping"],
+    ["backward_log"],
     ["backward", "names", "outputs"],
     ["program", "record"],
     ["naming", "rerun"],
