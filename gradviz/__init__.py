@@ -17,6 +17,7 @@ How data flows, each step taking values and returning new ones:
                              check/       autograd against sympy, edge by edge -> CheckReport
                              paths.py     the paths of a gradient, and what each contributes
                              compare.py   two graphs of the same code -> where their numbers part
+                             runs/        a training loop -> numbers of some of its steps, and what went wrong
                              saved/       GradGraph <-> a file without code in it
       -> view                view/        GradGraph + choices -> View: what is on the picture
       -> renderers           render/      View -> DOT -> SVG, PNG, PDF
@@ -48,6 +49,7 @@ from gradviz.errors import (
 )
 from gradviz.graph import GradGraph
 from gradviz.partials import LocalPartial
+from gradviz.runs import load_run, merge, watch
 from gradviz.saved import load
 from gradviz.trace import Tape, record, trace
 
@@ -64,6 +66,9 @@ __all__ = [
     "Tape",
     "TraceError",
     "load",
+    "load_run",
+    "merge",
     "record",
     "trace",
+    "watch",
 ]

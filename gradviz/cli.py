@@ -3,7 +3,8 @@
 Exit codes: 0 fine, 1 a mismatch or an error found, 2 bad input. What is asked for goes to standard output,
 all else to standard error. `--json` prints one object: of `trace` as `gradviz.schema` describes it; of `check` the keys
 `schema`, `gradviz` and `target` of that schema and `check`, which is `CheckReport.to_dict()`. `trace --check --json` has
-the keys of both. The commands `gradviz diagnose`, `explain`, `ops` and `slides` stand in files of their own.
+the keys of both. The commands `gradviz diagnose`, `explain`, `merge`, `ops`, `report` and `slides` stand in files of
+their own.
 
 What a command needs is imported when it runs, so that `--help` does not wait for sympy and Graphviz.
 """
@@ -24,6 +25,7 @@ from gradviz.errors import GradvizError
 from gradviz.explain_command import explain_command
 from gradviz.ops_command import ops_command
 from gradviz.picture_options import picture_options
+from gradviz.run_command import merge_command, report_command
 from gradviz.slides_command import slides_command
 from gradviz.target_command import TargetCommand, as_json, print_json, target_options
 
@@ -68,7 +70,9 @@ def main() -> None:
 main.add_command(app_command)
 main.add_command(diagnose_command)
 main.add_command(explain_command)
+main.add_command(merge_command)
 main.add_command(ops_command)
+main.add_command(report_command)
 main.add_command(slides_command)
 
 

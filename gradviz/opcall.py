@@ -16,6 +16,11 @@ from torch import Tensor
 
 Result = TypeVar("Result")
 
+WITH_CHANNELS = frozenset({"convolution", "native_batch_norm", "cudnn_batch_norm", "native_group_norm"})
+"""Functions of whose results dimension 1 counts the units."""
+KEEPING_CHANNELS = frozenset({"add", "mul", "div", "sub", "max_pool2d_with_indices", "avg_pool2d"})
+"""Functions whose results have the units where their first argument has them; those that only move or copy aside."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorArgument:

@@ -62,7 +62,21 @@ class RecordedCall(NamedTuple):
         return self.scope.called if isinstance(self.scope.called, torch.nn.Module) else None
 
 
-class Recorder(TorchDispatchMode):
+class UncompiledMode(TorchDispatchMode):
+    """A dispatch mode that torch.compile does not look into."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)  # type: ignore[no-untyped-call]
+        if _CAN_SKIP:
+            skip = _eval_frame._FrameExecStrategy(_eval_frame._FrameAction.SKIP, _eval_frame._FrameAction.SKIP)
+            _eval_frame.set_code_exec_strategy(cls.__torch_dispatch__.__code__, skip)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return not _CAN_SKIP
+
+
+class Recorder(UncompiledMode):
     """Records every aten call made in this thread while it is entered.
 
     Attributes:
@@ -84,10 +98,6 @@ class Recorder(TorchDispatchMode):
         self._scopes = ScopeStack()
         self._handles: list[Any] = []
         self._versioned_calls = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return not _CAN_SKIP
 
     def __enter__(self) -> Recorder:
         self._handles = [
@@ -113,11 +123,11 @@ class Recorder(TorchDispatchMode):
         writes = written_arguments(func)
         if writes and not (func in WRITE_IN_TRAINING and not args[5]):
             self._end_versions(func, args, kwargs)
-        result = _called(func, args, kwargs)
+        result = called_as_outside(func, args, kwargs)
         if result is None and writes:  # as _foreach_mul_: what it wrote to is its result
-            outputs = _flat([tensor for name, tensor in tensors_of(func, args, kwargs) if _is_written(func, name)])
+            outputs = flat_outputs([tensor for name, tensor in tensors_of(func, args, kwargs) if _is_written(func, name)])
         else:
-            outputs = _flat(result)
+            outputs = flat_outputs(result)
         sequence = _sequence_number()
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
@@ -201,7 +211,7 @@ class Recorder(TorchDispatchMode):
             self._scopes.leave_module()
 
 
-def _called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def called_as_outside(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The call as it runs outside of a dispatch mode.
 
     Within one torch does not look whether a tensor is a conjugate or a negative view, so that a kernel that makes such views
@@ -219,12 +229,12 @@ def _called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return func(*args, **kwargs)
 
 
-def _flat(result: Any) -> tuple[Tensor | None, ...]:
+def flat_outputs(result: Any) -> tuple[Tensor | None, ...]:
     """The results of a call, flattened."""
     if isinstance(result, Tensor):
         return (result,)
     if isinstance(result, (list, tuple)):
-        return tuple(output for item in result for output in _flat(item))
+        return tuple(output for item in result for output in flat_outputs(item))
     return (None,)
 
 
@@ -241,10 +251,3 @@ def _tensors_in_call(call: RecordedCall) -> Iterator[Tensor]:
     for _, tensor in tensors_of(call.overload, call.args, call.kwargs):
         yield tensor
     yield from (output for output in call.outputs if output is not None)
-
-
-if _CAN_SKIP:
-    _eval_frame.set_code_exec_strategy(
-        Recorder.__torch_dispatch__.__code__,
-        _eval_frame._FrameExecStrategy(_eval_frame._FrameAction.SKIP, _eval_frame._FrameAction.SKIP),
-    )

@@ -93,7 +93,7 @@ def statistics_of(tensor: Tensor, *, bins: int = 0) -> Statistics | None:
     >>> found.nans, found.zeros, found.low, found.high, found.histogram
     (1, 1, 0.0, 3.0, (2, 1))
     """
-    if not _is_readable(tensor):
+    if not is_readable(tensor):
         return None
     with torch.no_grad():
         numbers = _real(tensor.detach())
@@ -117,6 +117,28 @@ def statistics_of(tensor: Tensor, *, bins: int = 0) -> Statistics | None:
         )
 
 
+def norm_of(tensor: Tensor) -> float:
+    """The Euclidean norm of all elements, in float32 at least; 0 where there are none, or they cannot be read.
+
+    >>> round(norm_of(torch.tensor([3e30, 4e30])) / 1e30, 4), norm_of(torch.empty(0))
+    (5.0, 0.0)
+    """
+    if not tensor.numel() or not is_readable(tensor):
+        return 0.0
+    with torch.no_grad():
+        wide = torch.promote_types(tensor.dtype, torch.float32)
+        size = float(torch.linalg.vector_norm(tensor.detach(), dtype=wide))
+        if not 0 < size < math.inf:  # squares under- or overflow long before the numbers do
+            size = float(torch.linalg.vector_norm(tensor.detach().to(torch.promote_types(wide, torch.float64))))
+        return size
+
+
+def is_readable(tensor: Tensor) -> bool:
+    """Whether the numbers are there, lie in memory one by one, and are of a kind that torch can sum."""
+    odd = tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested
+    return not odd and tensor.device.type != "meta" and tensor.dtype is not torch.complex32
+
+
 def _moments(numbers: Tensor) -> tuple[float, float, float, float]:
     """Least, greatest, mean and standard deviation."""
     if not numbers.numel():
@@ -138,11 +160,6 @@ def _histogram(numbers: Tensor, bins: int, low: float, high: float) -> tuple[int
     # torch calls its own way of counting on an accelerator nondeterministic, and refuses it where that is asked for.
     places = ((numbers.double() - low) / (high - low) * bins).int().clamp_(0, bins - 1)
     return tuple(torch.bincount(places.flatten(), minlength=bins).tolist())
-
-
-def _is_readable(tensor: Tensor) -> bool:
-    odd = tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested
-    return not odd and tensor.device.type != "meta" and tensor.dtype is not torch.complex32
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ LAYERS = [
     ["view"],
     ["diagnose"],
     ["explain", "render"],
+    ["runs"],
     ["details", "outline", "slices"],
     ["frames"],
     ["stage"],
@@ -52,7 +53,7 @@ LAYERS = [
     ["slides"],
     ["listing", "ops", "picture_options", "schema", "target", "testing"],
     ["target_command"],
-    ["app_command", "diagnose_command", "explain_command", "ops_command", "slides_command"],
+    ["app_command", "diagnose_command", "explain_command", "ops_command", "run_command", "slides_command"],
     ["__main__", "app", "cli"],
 ]
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import torch
 from click.testing import CliRunner
 
+import gradviz
 from gradviz.check.composed import MAX_LEAF_ELEMENTS
 from gradviz.cli import main
 from gradviz.expression.functions import FUNCTIONS
@@ -35,8 +37,6 @@ def test_code_block_runs(block: str, tmp_path: Path) -> None:
 
 
 def test_table_in_the_readme_is_what_the_check_prints() -> None:
-    import gradviz
-
     printed = str(gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu").check())
     quoted = "\n".join(line.removeprefix("    ") for line in README.splitlines())
     assert printed.strip() in quoted
@@ -51,6 +51,15 @@ def test_finding_in_the_readme_is_what_the_block_prints(tmp_path: Path) -> None:
     assert done.stdout.strip() in quoted
 
 
+def write_run(directory: Path) -> None:
+    """What `gradviz merge` and `gradviz report` read."""
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters())
+    with gradviz.watch(model, directory):
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+
+
 COMMANDS = [shlex.split(line) for line in re.findall(r"^    (gradviz .*)$", README, re.MULTILINE)]
 
 
@@ -58,6 +67,7 @@ COMMANDS = [shlex.split(line) for line in re.findall(r"^    (gradviz .*)$", READ
 def test_command_runs(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("train.py").write_text("import torch\n\ndef step():\n    return torch.ones(2, requires_grad=True).exp().sum()\n")
+    write_run(Path("gradviz-run"))
     done = CliRunner().invoke(main, command[1:])
     assert done.exit_code == 0, done.output
 

@@ -30,6 +30,7 @@ class Finding:
         source: the user's line, "file.py:12", or "".
         module: the module in which it happens, by its dotted path, or "".
         numbers: what proves it, by name.
+        step, rank: of a training run, which step and which process; None where it is not about one.
     """
 
     kind: str
@@ -41,10 +42,13 @@ class Finding:
     source: str = ""
     module: str = ""
     numbers: Numbers = field(default_factory=dict)
+    step: int | None = None
+    rank: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON knows them; a number that is not finite becomes "nan", "inf" or "-inf"."""
-        return {
+        of_a_run = {name: number for name, number in (("step", self.step), ("rank", self.rank)) if number is not None}
+        return of_a_run | {
             "kind": self.kind,
             "severity": self.severity,
             "message": self.message,
@@ -56,11 +60,20 @@ class Finding:
             "numbers": {name: _json_number(number) for name, number in self.numbers.items()},
         }
 
+    @property
+    def where(self) -> str:
+        """Line, module, step and rank, as far as there are any: " at train.py:12 in layer1"."""
+        places = (("at", self.source), ("in", self.module), ("at step", self.step), ("on rank", self.rank))
+        return "".join(f" {preposition} {place}" for preposition, place in places if place not in ("", None))
+
+    @property
+    def numbers_text(self) -> str:
+        """The numbers in one line."""
+        return ", ".join(f"{name} {_text(number)}" for name, number in self.numbers.items())
+
     def __str__(self) -> str:
-        where = (f" at {self.source}" if self.source else "") + (f" in {self.module}" if self.module else "")
-        numbers = ", ".join(f"{name} {_text(number)}" for name, number in self.numbers.items())
-        lines = [f"{self.severity} {self.kind}{where}: {self.message}"]
-        lines += [f"numbers: {numbers}"] if numbers else []
+        lines = [f"{self.severity} {self.kind}{self.where}: {self.message}"]
+        lines += [f"numbers: {self.numbers_text}"] if self.numbers else []
         lines += [f"do: {self.hint}"]
         return "\n  ".join("\n    ".join(textwrap.wrap(line, WIDTH, break_long_words=False)) for line in lines)
 

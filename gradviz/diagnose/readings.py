@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradviz.check import CheckReport
 from gradviz.graph import GradGraph, Use
+from gradviz.statistics import is_readable, norm_of
 
 VIEWS = frozenset(
     {
@@ -42,20 +43,16 @@ class Readings:
 
     def norm(self, tensor: Tensor | None) -> float:
         """The Euclidean norm, in float32 at least; 0 for None and for what has no elements."""
-        if tensor is None or not tensor.numel() or not can_be_read(tensor):
+        if tensor is None:
             return 0.0
         if id(tensor) not in self._norms:
-            wide = torch.promote_types(tensor.dtype, torch.float32)
-            size = float(torch.linalg.vector_norm(tensor, dtype=wide))
-            if not 0 < size < float("inf"):  # squares under- or overflow long before the numbers do
-                size = float(torch.linalg.vector_norm(tensor.to(_double(wide))))
-            self._norms[id(tensor)] = size
+            self._norms[id(tensor)] = norm_of(tensor)
             self._kept.append(tensor)
         return self._norms[id(tensor)]
 
     def is_finite(self, tensor: Tensor | None) -> bool:
         """Whether every element is a finite number; an unknown tensor counts as finite."""
-        if tensor is None or not can_be_read(tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
+        if tensor is None or not is_readable(tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
             return True
         if id(tensor) not in self._finite:
             # A finite sum has finite terms only; one that is not may have overflowed.
@@ -137,12 +134,3 @@ class Readings:
                     seen.add(use.edge[1])
                     pending.append(use.edge[1])
         return seen
-
-
-def can_be_read(tensor: Tensor) -> bool:
-    """Whether the numbers are there, lie in memory one by one, and are of a kind that torch can sum."""
-    return tensor.layout is torch.strided and tensor.device.type != "meta" and tensor.dtype is not torch.complex32
-
-
-def _double(dtype: torch.dtype) -> torch.dtype:
-    return torch.complex128 if dtype.is_complex else torch.float64

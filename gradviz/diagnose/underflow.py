@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import torch
 
 from gradviz.diagnose.finding import Finding, found
-from gradviz.diagnose.readings import Readings, can_be_read
+from gradviz.diagnose.readings import Readings
 from gradviz.graph import Use
+from gradviz.statistics import is_readable
 
 LOST_SHARE = 0.1
 """This share of the elements that are not zero may be lost before it is told; a few small ones always are."""
@@ -51,7 +52,7 @@ def underflow(readings: Readings) -> Iterator[Finding]:
 def _lost(readings: Readings, use: Use) -> tuple[int, int]:
     """(elements that became zero in a cast or have lost digits, elements that are not zero before)"""
     contribution = use.contribution
-    if contribution is None or contribution.dtype not in NARROW or not can_be_read(contribution):
+    if contribution is None or contribution.dtype not in NARROW or not is_readable(contribution):
         return 0, 0
     before = readings.graph.cotangent(use.edge[1])
     small = contribution.abs() < torch.finfo(contribution.dtype).tiny

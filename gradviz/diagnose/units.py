@@ -5,16 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from gradviz.diagnose.readings import COPIES, Readings
-
-_WITH_CHANNELS = frozenset({"convolution", "native_batch_norm", "cudnn_batch_norm", "native_group_norm"})
-_KEEPING_CHANNELS = COPIES | {"add", "mul", "div", "sub", "max_pool2d_with_indices", "avg_pool2d"}
+from gradviz.opcall import KEEPING_CHANNELS, WITH_CHANNELS
 
 
 def unit_dim(readings: Readings, node: int) -> int:
     """The dimension of an activation's value that counts its units: 1 behind a convolution, else the last."""
-    behind = readings.behind(readings.arguments[node][0].edge[0], _KEEPING_CHANNELS)
+    behind = readings.behind(readings.arguments[node][0].edge[0], COPIES | KEEPING_CHANNELS)
     value = next(readings.values(node), None)
-    return 1 if value is not None and value.ndim > 2 and readings.op(behind) in _WITH_CHANNELS else -1
+    return 1 if value is not None and value.ndim > 2 and readings.op(behind) in WITH_CHANNELS else -1
 
 
 def flat_units(flat: Tensor, dim: int) -> tuple[int, int]:

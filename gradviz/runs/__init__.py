@@ -1,0 +1,20 @@
+"""Training runs: `watch` records steps of a loop, `load_run` reads them, and a `Run` tells how they went.
+
+    watch.py      `watch`: when a step begins and ends
+      step.py     one step while it is recorded
+      forward.py  one forward pass: which nodes lie in which calls, dead units, NaN
+      flow.py     the backward passes through it: what flows back through calls of modules
+      plain.py    which tensors may be read
+    notes.py      what is written down
+    file.py       notes <-> lines of JSON in a file: the format
+    run.py        `Run`, `load_run`, `merge`
+      series.py   how numbers moved from step to step
+      findings.py what went wrong, on which rank
+      text.py     the report for the terminal
+      page.py     the report as a page, plot.py its plots
+"""
+
+from gradviz.runs.run import Run, load_run, merge
+from gradviz.runs.watch import Watcher, watch
+
+__all__ = ["Run", "Watcher", "load_run", "merge", "watch"]

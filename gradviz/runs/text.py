@@ -1,0 +1,133 @@
+"""`Run` -> the report for the terminal: the steps, what moved most, what went wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from gradviz.runs.notes import Header, Step
+from gradviz.runs.run import Run, gradient_norm
+from gradviz.runs.series import Series, dead_shares, gradient_norms, module_gains, parameter_gradients
+from gradviz.view.notation import number_text, shorten
+
+STEP_ROWS, ROWS = 12, 10
+NAME_LENGTH = 44
+COURSE_LENGTH = 24
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def report_text(run: Run) -> str:
+    """The whole report; long tables are cut, and say so."""
+    parts = [title(run)]
+    if not run.steps:
+        return f"{parts[0]}\n\nNo step was recorded."
+    parts.append(_steps_table(run))
+    parts.append(_series_table("gradient norm of", parameter_gradients(run)))
+    parts.append(_series_table("gain of", module_gains(run)))
+    parts.append(_series_table("share of dead units of", [one for one in dead_shares(run) if max(one.known, default=0)]))
+    parts.append(str(run.diagnose()))
+    return "\n\n".join(part for part in parts if part)
+
+
+def title(run: Run) -> str:
+    """What ran, in one line."""
+    header: Header = run.headers[0]
+    ranks = f"{len(run.headers)} of {header.world_size} ranks" if header.world_size > 1 else ""
+    steps = sorted({step.step for step in run.steps})
+    recorded = f"{len(steps)} recorded step{'' if len(steps) == 1 else 's'}"
+    span = f", {steps[0]} to {steps[-1]}" if len(steps) > 1 else f", {steps[0]}" if steps else ""
+    return ", ".join(part for part in (header.model, header.parallel, ranks, f"every {header.every}") if part) + (
+        f": {recorded}{span}"
+    )
+
+
+def course(values: Sequence[float | None], length: int = COURSE_LENGTH) -> str:
+    """A course of values as bars, on a logarithmic scale where all are above 0; ✗ where one is not finite.
+
+    >>> course([1.0, 10.0, 100.0, None, float("nan")])
+    '▁▅█ ✗'
+    """
+    shown = [values[round(place)] for place in _spread_over(len(values), length)]
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    logarithmic = bool(known) and min(known) > 0
+    scaled = [math.log(value) if logarithmic else value for value in known]
+    low, high = min(scaled, default=0.0), max(scaled, default=0.0)
+    bars = []
+    for value in shown:
+        if value is None:
+            bars.append(" ")
+        elif not math.isfinite(value):
+            bars.append("✗")
+        else:
+            part = ((math.log(value) if logarithmic else value) - low) / ((high - low) or 1.0)
+            bars.append(BARS[min(len(BARS) - 1, int(part * len(BARS)))])
+    return "".join(bars)
+
+
+def most_moved(series: Sequence[Series], count: int) -> list[Series]:
+    """Those whose values moved most, in their order."""
+    chosen = {id(one) for one in sorted(series, key=lambda one: -one.moved)[:count]}
+    return [one for one in series if id(one) in chosen]
+
+
+def _spread_over(count: int, length: int) -> list[float]:
+    if count <= length:
+        return [float(place) for place in range(count)]
+    return [place * (count - 1) / (length - 1) for place in range(length)]
+
+
+def _steps_table(run: Run) -> str:
+    head: tuple[str, ...] = ("step", "rank", "passes", "gradient norm", "dead units", "")
+    rows = [head, *map(_step_row, run.steps)]
+    left_out = len(run.steps) - STEP_ROWS
+    if left_out > 0:
+        half = STEP_ROWS // 2
+        rows = [*rows[: 1 + half], (f"... {left_out} more", *[""] * 5), *rows[-half:]]
+    together = [one for one in gradient_norms(run) if one.rank is None]
+    notes = [f"gradient norm of all ranks: {course(one.values)} {_text(_last(one))} at the last step" for one in together]
+    return "\n".join([_table(rows), *notes])
+
+
+def _step_row(step: Step) -> tuple[str, ...]:
+    units = sum(note.units for note in step.units)
+    dead = f"{sum(note.dead for note in step.units)} of {units}" if units else ""
+    remarks = [f"{origin.what} not finite: {origin.op} {origin.module}".rstrip() for origin in step.origins]
+    remarks += [] if step.updated else ["no update"]
+    norm = _text(gradient_norm([step]))
+    return str(step.step), str(step.rank), f"{step.forwards} + {step.backwards}", norm, dead, "; ".join(remarks)
+
+
+def _series_table(what: str, series: Sequence[Series]) -> str:
+    if not series:
+        return ""
+    chosen = most_moved(series, ROWS)
+    rows = [(what, "rank", "first", "last", "least", "largest", "course")]
+    for one in chosen:
+        known = one.known
+        rows.append(
+            (
+                shorten(one.name or "the model", NAME_LENGTH),
+                "all" if one.rank is None else str(one.rank),
+                _text(next((value for value in one.values if value is not None), None)),
+                _text(_last(one)),
+                _text(min(known, default=None)),
+                _text(max(known, default=None)),
+                course(one.values),
+            )
+        )
+    more = len(series) - len(chosen)
+    return "\n".join([_table(rows), *([f"... and {more} more that moved less"] if more else [])])
+
+
+def _last(series: Series) -> float | None:
+    return next((value for value in reversed(series.values) if value is not None), None)
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else number_text(value)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "  ".join("─" * width for width in widths).rstrip(), *lines[1:]])

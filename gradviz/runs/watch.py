@@ -1,0 +1,239 @@
+"""`watch`: an ordinary training loop -> a file of numbers, a line for every so manieth step.
+
+A step is what leads to one update: all forward and backward passes between two steps of an optimizer that holds parameters
+of the model. Its begin is the first forward pass of the model with gradients after such a step; so its end is known only
+then, or when the watcher is left, and several optimizers, gradient accumulation and closures are right. Passes under
+`no_grad` and those that autograd itself makes, in a checkpoint's backward pass, are none of them. Where no optimizer is
+used, an update is what changed the parameters in place.
+
+On the steps between, one function is called per forward pass and two per optimizer step, and each returns at once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import nn
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from gradviz.errors import InputError
+from gradviz.runs.file import line_of, rank_file
+from gradviz.runs.notes import Header
+from gradviz.runs.run import Run, load_run
+from gradviz.runs.step import OpenStep
+
+DIRECTORY = "gradviz-run"
+ATTEMPTS = 4
+"""How often a step that is not followed by an update, as one that a gradient scaler skips, is recorded anew."""
+
+
+class Watcher:
+    """What `watch` yields. It records while its `with` block is open.
+
+    Attributes:
+        file: what this process writes.
+    """
+
+    def __init__(self, model: nn.Module, directory: Path, every: int, first_step: int, overwrite: bool) -> None:
+        self._wrapped = model
+        self._model: nn.Module = model.module if _is_data_parallel(model) else model  # type: ignore[assignment]
+        self._directory = directory
+        self._every = every
+        self._overwrite = overwrite
+        self._step = first_step
+        self._first_step = first_step
+        self._parameters: list[nn.Parameter] = []
+        self._names: dict[int, str] = {}
+        self._thread = threading.get_ident()
+        self._handles: list[Any] = []
+        self._out: TextIO | None = None
+        self._open: OpenStep | None = None
+        self._attempts = 0
+        self._updated = False
+        self._saw_optimizer = False
+        self._is_updating = False
+        self._versions: int | None = None
+        self._forwards = 0
+        self._rank = 0
+        self.file = directory / rank_file(0)
+
+    def __enter__(self) -> Watcher:
+        if self._handles:
+            raise InputError("this watcher is already at work; call gradviz.watch again for another")
+        header = self._header()
+        self._rank = header.rank
+        self.file = self._directory / rank_file(header.rank)
+        self._out = _opened(self.file, overwrite=self._overwrite)
+        self._write(line_of(header))
+        # Taken now: within a forward pass fully_shard has put other parameters in their place.
+        self._parameters = list(self._model.parameters())
+        self._names = {id(parameter): name for name, parameter in self._model.named_parameters()}
+        self._handles = [
+            self._model.register_forward_pre_hook(self._before_forward),
+            register_optimizer_step_pre_hook(self._before_update),
+            register_optimizer_step_post_hook(self._after_update),
+        ]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        try:
+            self._look_for_changes()
+            self._end_step()
+        finally:
+            if self._out is not None:
+                self._out.close()
+        if kind is None and self._forwards > 1 and self._step == self._first_step and not self._updated:
+            warnings.warn(
+                f"gradviz.watch saw {self._forwards} forward passes, but no update of the model's parameters: no step of a "
+                "torch.optim optimizer that holds them, and no change in place; all of it counted as one step",
+                stacklevel=2,
+            )
+
+    @property
+    def run(self) -> Run:
+        """What this process has recorded so far; other ranks write files of their own, see `gradviz.load_run`."""
+        return load_run(self.file)
+
+    def _header(self) -> Header:
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        sharded = any(hasattr(parameter, "device_mesh") for parameter in self._model.parameters())
+        return Header(
+            rank=torch.distributed.get_rank() if distributed else int(os.environ.get("RANK", 0)),
+            world_size=torch.distributed.get_world_size() if distributed else int(os.environ.get("WORLD_SIZE", 1)),
+            model=type(self._model).__name__.removeprefix("FSDP"),
+            parallel=type(self._wrapped).__name__ if _is_data_parallel(self._wrapped) else "fully_shard" if sharded else "",
+            every=self._every,
+            torch=str(torch.__version__),
+        )
+
+    def _before_forward(self, module: nn.Module, args: Any) -> None:
+        if not torch.is_grad_enabled() or torch._C._current_graph_task_id() != -1 or threading.get_ident() != self._thread:
+            return
+        self._forwards += 1
+        self._look_for_changes()
+        if self._updated:
+            self._end_step()
+            self._updated = False
+            self._attempts = 0
+            self._step += 1
+        elif self._open is not None and not self._is_updating and self._open.had_backward and self._has_no_gradients():
+            self._end_step()  # a gradient scaler skipped the update
+        if self._open is None and self._step % self._every == 0 and self._attempts < ATTEMPTS:
+            self._attempts += 1
+            self._open = OpenStep(self._step, self._model, self._names)
+        if self._open is not None:
+            self._open.open_pass()
+
+    def _before_update(self, optimizer: Optimizer, *_: Any) -> None:
+        if not self._is_ours(optimizer):
+            return
+        self._saw_optimizer = self._is_updating = True
+        if self._open is not None and self._open.had_backward:
+            self._open.read_parameters(_held(optimizer))
+
+    def _after_update(self, optimizer: Optimizer, *_: Any) -> None:
+        if not self._is_ours(optimizer):
+            return
+        if self._open is not None:  # of a closure, which makes its passes within the optimizer's step
+            self._open.read_parameters(_held(optimizer))
+        self._updated, self._is_updating = True, False
+
+    def _is_ours(self, optimizer: Optimizer) -> bool:
+        return any(id(parameter) in self._names for parameter in _held(optimizer))
+
+    def _look_for_changes(self) -> None:
+        """Where no optimizer was ever seen, a change in place is an update."""
+        if self._saw_optimizer:
+            return
+        versions = sum(parameter._version for parameter in self._parameters)
+        self._updated |= self._versions is not None and versions != self._versions
+        self._versions = versions
+
+    def _has_no_gradients(self) -> bool:
+        return all(parameter.grad is None for parameter in self._parameters)
+
+    def _end_step(self) -> None:
+        if self._open is not None:
+            ended, self._open = self._open, None
+            step = ended.finished(self._rank, updated=self._updated)
+            if step is not None:
+                self._write(line_of(step))
+
+    def _write(self, line: str) -> None:
+        if self._out is not None:
+            self._out.write(f"{line}\n")
+            self._out.flush()
+
+
+def watch(
+    model: nn.Module,
+    directory: str | os.PathLike[str] = DIRECTORY,
+    *,
+    every: int = 100,
+    first_step: int = 0,
+    overwrite: bool = False,
+) -> Watcher:
+    """Records every so manieth step of the training loop in its `with` block; the loop stays as it is.
+
+    Parameters, gradients, losses and random numbers are bit for bit those of the loop without it. Numbers go to
+    `directory`, one file for each rank: per module the statistics of what it returned and the gain of its backward pass, per
+    ReLU its dead units, per parameter its weight and the gradient that the optimizer got, and where NaN came from.
+
+    Args:
+        model: what the loop calls; under `torchrun` the DistributedDataParallel module, or one after `fully_shard`.
+        directory: where to write; made where it is not there.
+        every: record each step whose number it divides.
+        first_step: the number of the first step, for a loop that goes on where an earlier one ended.
+        overwrite: replace the run that the directory holds.
+
+    Raises:
+        InputError: an argument is not accepted; on entering, the directory holds a run or cannot be written to.
+
+    >>> import tempfile
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> with tempfile.TemporaryDirectory() as directory, watch(model, directory, every=10) as watcher:
+    ...     for _ in range(30):
+    ...         optimizer.zero_grad()
+    ...         loss = (model(torch.randn(16, 4)) - 1).square().mean()
+    ...         loss.backward()
+    ...         _ = optimizer.step()
+    ...     [step.step for step in watcher.run.steps]
+    [0, 10, 20]
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the model is {type(model).__name__}; accepted: a torch.nn.Module")
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        raise InputError(f"every is {every!r}; accepted: 1, 2, 3, ...")
+    if isinstance(first_step, bool) or not isinstance(first_step, int) or first_step < 0:
+        raise InputError(f"first_step is {first_step!r}; accepted: 0, 1, 2, ...")
+    return Watcher(model, Path(directory), every, first_step, overwrite)
+
+
+def _opened(file: Path, *, overwrite: bool) -> TextIO:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("w" if overwrite else "x", encoding="utf-8")
+    except FileExistsError as error:
+        raise InputError(
+            f"{str(file)!r} holds an earlier run; give watch another directory, or overwrite=True to replace it"
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot write to {str(file)!r}: {error.strerror or error}") from error
+
+
+def _is_data_parallel(model: nn.Module) -> bool:
+    return isinstance(model, nn.parallel.DistributedDataParallel)
+
+
+def _held(optimizer: Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
