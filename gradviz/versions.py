@@ -43,6 +43,7 @@ class Versions:
         self._writes: dict[int, list[int]] = {}
         self._copies: dict[int, list[Any]] = {}
         self._snapshots: dict[tuple[int, int], Tensor] = {}
+        self._unfilled: set[int] = set()
         self.carried: list[Carried] = []
 
     def register(self, tensors: Iterable[Tensor]) -> None:
@@ -51,6 +52,10 @@ class Versions:
             # A view that nothing used since its base was written to would get a new node, made for whoever asks.
             known = self._whole if tensor._base is None else self._used
             known.setdefault(_storage_key(tensor), {})[id(tensor)] = tensor
+
+    def register_unfilled(self, tensors: Iterable[Tensor]) -> None:
+        """Says of tensors that nothing was written to their memory yet: what it held before the first write is no value."""
+        self._unfilled.update(map(_storage_key, tensors))
 
     def end(
         self, tensor: Tensor, time: int, *, reshapes: bool = False, set_aside: Callable[[Tensor], Tensor] | None = None
@@ -67,7 +72,10 @@ class Versions:
         key = _storage_key(tensor)
         self._writes.setdefault(key, []).append(time)
         with torch.no_grad():
-            copy = _copied(tensor) if set_aside is None else None
+            copy = None
+            if set_aside is None:
+                copy = _allocated(tensor) if key in self._unfilled else _copied(tensor)
+            self._unfilled.discard(key)
             self._copies.setdefault(key, []).append(copy)
             place = len(self._writes[key]) - 1
             for sharing in (*self._whole.get(key, {}).values(), *self._used.pop(key, {}).values()):
@@ -133,6 +141,13 @@ class Versions:
 def _copied(tensor: Tensor) -> Any:
     """A copy of the storage of a tensor; of one without a storage of its own, a copy of the tensor."""
     return tensor.untyped_storage().clone() if _has_storage(tensor) else tensor.detach().clone()
+
+
+def _allocated(tensor: Tensor) -> Any:
+    """As much memory as a copy would take, not written to either."""
+    if not _has_storage(tensor):
+        return torch.empty_like(tensor.detach())
+    return torch.UntypedStorage(tensor.untyped_storage().nbytes(), device=tensor.device)
 
 
 def _seen_in(copy: Any, tensor: Tensor) -> Tensor:
