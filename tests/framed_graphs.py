@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import runpy
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import nn
@@ -75,6 +82,19 @@ def training(steps: int = 3) -> list[GradGraph]:
     return graphs
 
 
+def example(name: str) -> GradGraph:
+    """The graph of a lecture example; what it prints and draws is thrown away."""
+    with (
+        tempfile.TemporaryDirectory() as out,
+        mock.patch.dict(os.environ, GRADVIZ_OUT=out),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        graph: GradGraph = runpy.run_path(str(SCRIPTS / f"{name}.py"))["graph"]
+    return graph
+
+
+SCRIPTS = Path(__file__).parent.parent / "examples"
+EXAMPLES = sorted(path.stem for path in SCRIPTS.glob("*.py") if not path.name.startswith("__"))
 NEURON = {"x": [1.0, 0.2], "y": [0.1, 0.2], "W": [[1.0, -0.2], [0.3, 0.4]], "b": [0.0, 1.0]}
 NESTED = "sin(cos(exp(sin(cos(tanh(sin(exp(cos(sin(tanh(exp(sin(cos(x))))))))))))))"
 ALL: dict[str, Callable[[], GradGraph]] = {

@@ -6,7 +6,18 @@ from dataclasses import replace
 from itertools import count
 
 from gradviz.explain import sentences as say
-from gradviz.explain.terms import Blank, Derivation, Equation, Line, Name, Number, Section, changed_numbers, numbers_in
+from gradviz.explain.terms import (
+    Blank,
+    Derivation,
+    Equation,
+    Line,
+    Name,
+    Number,
+    Numbers,
+    Section,
+    changed_numbers,
+    numbers_in,
+)
 
 
 def with_blanks(derivation: Derivation) -> Derivation:
@@ -14,7 +25,7 @@ def with_blanks(derivation: Derivation) -> Derivation:
     places = count(1)
     blanks: list[Blank] = []
 
-    def blank(number: Number) -> Blank:
+    def blank(number: Number | Numbers) -> Blank:
         blanks.append(Blank(next(places), number))
         return blanks[-1]
 
@@ -24,7 +35,7 @@ def with_blanks(derivation: Derivation) -> Derivation:
         if everywhere:
             return changed_numbers(line, blank)
         last = line.sides[-1]
-        return replace(line, sides=(*line.sides[:-1], blank(last))) if isinstance(last, Number) else line
+        return replace(line, sides=(*line.sides[:-1], blank(last))) if isinstance(last, Number | Numbers) else line
 
     sections = []
     for section in derivation.sections:

@@ -16,6 +16,7 @@ from gradviz.explain.terms import (
     Negative,
     Norm,
     Number,
+    Numbers,
     Product,
     Sentence,
     Sum,
@@ -167,7 +168,7 @@ def short(equation: Equation, paths: int) -> Equation:
     return replace(equation, remark=f"({_count(paths, 'path')})")
 
 
-def answer(place: int, number: Number) -> Sentence:
+def answer(place: int, number: Number | Numbers) -> Sentence:
     return (f"({place}) ", number)
 
 

@@ -49,7 +49,7 @@ class Blank:
     """What a reader is to fill in: the answer is kept for the key."""
 
     place: int
-    answer: Number
+    answer: Number | Numbers
 
 
 @dataclass(frozen=True, slots=True)

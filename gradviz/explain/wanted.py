@@ -114,7 +114,7 @@ def without_repeats(sides: list[Term]) -> tuple[Term, ...]:
     """The sides of an equation without those that say again what stands before them."""
     kept: list[Term] = []
     for side in sides:
-        if not kept or side != kept[-1]:
+        if not kept or repr(side) != repr(kept[-1]):  # a NaN is not equal to itself
             kept.append(side)
     return tuple(kept)
 

@@ -84,6 +84,20 @@ def test_a_quiz_gives_no_answer_away_before_the_key() -> None:
     assert questions.count("____") == len(answers.strip().splitlines())
 
 
+def test_a_quiz_asks_for_short_vectors_too() -> None:
+    values = {"A": [[1.0, 2.0, 3.0], [0.5, 0.25, 0.125]], "v": [1.0, 2.0, 3.0]}
+    explanation = gradviz.trace("sum(tanh(A @ v / 10)**2)", at=values, device="cpu").explain("v", level="quiz")
+    questions, _, answers = str(explanation).partition(say.ANSWERS)
+    assert re.search(r"∂\w/∂v = Aᵀ \(∂\w/∂a\) = ____ \(\d\)", questions)
+    assert re.search(r"\(\d\) \[\S+, \S+, \S+\]", answers)
+
+
+def test_a_gradient_that_is_nan_is_said_once() -> None:
+    explanation = gradviz.trace("sqrt(0*x)", x=1.0, device="cpu").explain("x", level="short")
+    assert "= NaN" in str(explanation)
+    assert "NaN = NaN" not in str(explanation)
+
+
 def test_an_element_is_written_out_as_scalars() -> None:
     graph = neuron()
     gradient = graph.gradients()["W"]

@@ -12,6 +12,7 @@ from gradviz.frames import Frames
 from gradviz.stage import Painting, painted, stage_of, stage_theme
 
 NAMES = [*framed_graphs.ALL, "training"]
+MEASURED = [*NAMES, *framed_graphs.EXAMPLES]
 NASTY = "<b>&amp;\"]]>\\N{'é'} 𝛼^~$%#_αß"
 
 
@@ -23,6 +24,8 @@ def frames_named(name: str) -> Frames:
     if name == "nasty":
         leaf = torch.tensor(2.0, requires_grad=True)
         return gradviz.trace(leaf * leaf, names={NASTY: leaf}).frames(title=NASTY)
+    if name in framed_graphs.EXAMPLES:
+        return framed_graphs.example(name).frames()
     return framed_graphs.ALL[name]().frames()
 
 

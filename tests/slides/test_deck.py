@@ -17,7 +17,7 @@ import pypdfium2
 import pytest
 from pptx.enum.shapes import MSO_SHAPE_TYPE
 from pptx.oxml.ns import qn
-from slide_samples import NAMES, NASTY, frames_named, paintings
+from slide_samples import MEASURED, NAMES, NASTY, frames_named, paintings
 
 from gradviz.slides.connectors import sites, straight_lines
 from gradviz.slides.deck import deck
@@ -118,7 +118,7 @@ def run_width(run: Any) -> float:
     return text_width(run.text, 2 * run.font.size.pt * (2 / 3 if raised else 1), bold=bool(run.font.bold))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MEASURED)
 def test_text_can_be_read_and_nothing_overlaps_or_is_clipped(name: str) -> None:
     for slide in slides(name):
         boxes = {shape.name: box(shape) for shape in slide.shapes if shape.has_text_frame and shape.text_frame.text}

@@ -21,6 +21,7 @@ from gradviz.stage import MIN_TEXT_PX, PAGE, THEMES, Box, Painting, Stage, Text,
 from gradviz.stage.font import ASCENT, DESCENT, FONTS, text_width
 
 NAMES = [*framed_graphs.ALL, "training"]
+MEASURED = [*NAMES, *framed_graphs.EXAMPLES]
 LIGHT = stage_theme("light")
 
 
@@ -29,6 +30,8 @@ def frames_named(name: str) -> Frames:
     if name == "training":
         first, *later = framed_graphs.training()
         return first.frames(following=later)
+    if name in framed_graphs.EXAMPLES:
+        return framed_graphs.example(name).frames()
     return framed_graphs.ALL[name]().frames()
 
 
@@ -70,7 +73,7 @@ def overlap(one: Box, other: Box) -> bool:
     return across and one.top + slack < other.bottom and other.top + slack < one.bottom
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MEASURED)
 def test_every_text_has_18_px_or_more(name: str) -> None:
     assert len(frames_named(name).views[0].nodes) <= 15
     assert min(text.size for painting in paintings(name) for text in painting.texts) >= MIN_TEXT_PX == 18
@@ -93,7 +96,7 @@ def overlapping(painting: Painting) -> list[tuple[str, str]]:
     return [(one, other) for (one, box), (other, other_box) in pairs if overlap(box, other_box)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MEASURED)
 def test_no_text_is_clipped(name: str) -> None:
     for painting in paintings(name):
         assert outside(painting) == []
@@ -101,7 +104,7 @@ def test_no_text_is_clipped(name: str) -> None:
         assert cut == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MEASURED)
 def test_nothing_overlaps(name: str) -> None:
     assert [overlapping(painting) for painting in paintings(name)] == [[]] * len(paintings(name))
 
