@@ -1,7 +1,14 @@
 """Which arrows of a stage are straight lines from one connection site of a shape to one of another.
 
 Only such a line can be glued to both shapes, so that it follows when a shape is moved, and looks the same in every program.
-It must stay clear of everything else on the slide and near its label; an arrow for which no line does is drawn as its curve.
+It must stay clear of everything else on the slide and near its label; an arrow for which no line does is drawn as its curve,
+which is not glued. Those are:
+
+- arrows of a fan whose labels stand one above the other, as where eight leaves are stacked: a shape has one site on each
+  side, so all lines meet there, and on their way strike through the labels of their neighbours (4 of 9 of such a graph);
+- arrows that are led around a shape or a label which stands between their ends;
+- arrows between shapes so placed that every line would run along a side that it ends at;
+- the second of two arrows between the same shapes, as of x * x: two lines would lie upon each other.
 """
 
 from __future__ import annotations
@@ -13,7 +20,7 @@ from itertools import product
 
 from gradviz.stage import Arrow, Box, Painting, Point
 
-CLEAR = 6.0
+CLEAR = 3.0
 """Pixels between a line and what it must not touch."""
 NEAR = 50.0
 """Pixels between a line and its own label, at most."""

@@ -109,7 +109,8 @@ def test_most_arrows_can_be_glued() -> None:
     glued = Counter({name: len(straight_lines(paintings(name)[-1])) for name in NAMES})
     arrows = Counter({name: len(paintings(name)[-1].arrows) for name in NAMES})
     assert all(glued.values()), glued
-    assert glued.total() >= 0.8 * arrows.total(), (glued, arrows)
+    assert glued.total() >= 0.85 * arrows.total(), (glued, arrows)
+    assert glued["wide"] > arrows["wide"] / 2, "a fan of labelled arrows"
 
 
 def run_width(run: Any) -> float:
