@@ -26,15 +26,13 @@ HOSTS = ("localhost", "127.0.0.1")
 @click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="Of http://127.0.0.1.")
 @click.option("--headless", is_flag=True, help="Do not open a browser.")
 def app_command(target: str | None, at: tuple[str, ...], port: int, headless: bool) -> None:
-    """Open the explorer in the browser, on a worked example or on TARGET, which is math text."""
-    from gradviz.expression import parse
-    from gradviz.target import values_of
+    """Open the explorer in the browser, on a worked example or on TARGET: math text, or FILE.py:NAME for a function."""
+    from gradviz.target import refuse_target
 
     if target is not None:
-        parse(target)
+        refuse_target(target, at)
     elif at:
         raise InputError(f"--at {at[0]}: there is no TARGET that it could be a value of")
-    values_of(at)
     try:
         from streamlit.web.cli import main
     except ModuleNotFoundError as error:

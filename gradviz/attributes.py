@@ -87,6 +87,11 @@ class AttributedGraph(nx.MultiDiGraph):
             raise InputError(f"the graph has no node called {name!r}; its nodes are called {known}")
         return names[name]
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it comes from a file, without autograd's nodes."""
+        return "loaded_from" in self.graph
+
     def require_numbers(self, purpose: str) -> None:
         """Refuses what needs numbers on a graph of the meta device, which holds shapes and dtypes only.
 

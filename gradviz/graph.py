@@ -6,7 +6,7 @@ The attributes of its nodes and edges are those of `gradviz.attributes`.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from gradviz.attributes import AttributedGraph, Edge, Use
@@ -45,7 +45,7 @@ class GradGraph(AttributedGraph):
         samples: int = 8,
         seed: int = 0,
         time_limit_s: float | None = None,
-        progress: bool | None = None,
+        progress: bool | Callable[[int, int, str], None] | None = None,
     ) -> CheckReport:
         """Every edge, forward value and (for up to 12 scalar leaves) whole gradient against sympy.
 
@@ -54,7 +54,8 @@ class GradGraph(AttributedGraph):
             samples: how many rows of a large Jacobian, and elements of a large value, are looked at one by one.
             seed: random rows and cotangents are drawn from it; the same seed gives the same report.
             time_limit_s: after this many seconds the rest is unverified, "out of time".
-            progress: whether to show on stderr what is being checked; None: on a terminal, once the check takes long.
+            progress: whether to show on stderr what is being checked; None: on a terminal, once the check takes long; or
+                a function that is told how many nodes are done, how many there are, and what is next.
 
         Raises:
             CheckError: `edges` names an edge that does not exist or carries no gradient, or an option is out of range.
@@ -62,7 +63,7 @@ class GradGraph(AttributedGraph):
         """
         from gradviz.check import check
 
-        if "loaded_from" in self.graph:
+        if self.is_loaded:
             raise CheckError("a loaded graph has no autograd nodes to check; check it where it is traced")
         self.require_numbers("a check")
         return check(self, edges=edges, samples=samples, seed=seed, time_limit_s=time_limit_s, progress=progress)

@@ -30,6 +30,7 @@ from gradviz.trace import record, trace
 _FILE_AND_NAME = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
 _FILE_ALONE = re.compile(r"(?P<file>[^:]*\.py)\b.*|(?P<module>[\w./\\-]+):+\w*")
 _RETURNS = "a target function returns a scalar loss tensor or a triple (model, inputs, loss)"
+_NO_VALUES = "--at {}: values go with math text; {} names a function, which takes no arguments"
 _ACCEPTED = "a target is a function without arguments that returns a scalar loss tensor or a triple (model, inputs, loss)"
 
 
@@ -54,8 +55,35 @@ def graph_of_target(target: str, *, at: Iterable[str] = (), device: str = "auto"
         return _graph_of_text(target, values_of(at), device)
     given = list(at)
     if given:
-        raise InputError(f"--at {given[0]}: values go with math text; {target} names a function, which takes no arguments")
+        raise InputError(_NO_VALUES.format(given[0], target))
     return _graph_of_function(Path(found["file"]), found["name"], device)
+
+
+def names_function(target: str) -> bool:
+    """Whether a target is a function in a file; otherwise it is math text.
+
+    >>> names_function("train.py:step"), names_function("x*y")
+    (True, False)
+    """
+    return _FILE_AND_NAME.fullmatch(target) is not None
+
+
+def refuse_target(target: str, at: Iterable[str] = ()) -> None:
+    """Refuses what cannot be a target, without running anything.
+
+    Raises:
+        GradvizError: the text cannot be read, there is no such file, or the values are not accepted.
+    """
+    given = list(at)
+    if names_function(target):
+        if given:
+            raise InputError(_NO_VALUES.format(given[0], target))
+        if not (path := Path(target.rpartition(":")[0])).is_file():
+            raise InputError(f"there is no file {path}")
+        return
+    _refuse_file_alone(target)
+    parse(target)
+    values_of(given)
 
 
 def values_of(assignments: Iterable[str]) -> dict[str, Any]:

@@ -32,12 +32,21 @@ def test_a_target_is_handed_on_with_its_values(monkeypatch: pytest.MonkeyPatch) 
     assert handed[-4:] == ["--", "x*y", "x=2", "y=[1, 2]"] and "--server.headless=false" in handed
 
 
+def test_a_function_in_a_file_is_handed_on_and_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("raise SystemExit('this ran')")
+    result, handed = run(monkeypatch, f"{tmp_path}/train.py:step")
+    assert (result.exit_code, handed[-2:]) == (0, ["--", f"{tmp_path}/train.py:step"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["x*foo(y)"], "unknown function 'foo'"),
         (["x", "--at", "x=two"], "--at x: 'two' is neither a number"),
         (["--at", "x=2"], "there is no TARGET"),
+        (["nothing/here.py:step"], "there is no file nothing/here.py"),
+        (["train.py:step", "--at", "x=2"], "values go with math text"),
+        (["nothing/here.py"], "written file.py:name"),
     ],
 )
 def test_what_is_refused_starts_nothing(monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str) -> None:

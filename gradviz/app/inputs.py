@@ -39,7 +39,15 @@ def load(text: str, values: dict[str, str]) -> None:
 def expression_inputs() -> tuple[str, Values] | None:
     """Draws the widgets; None where the text or a value cannot be read, which is said beside it."""
     left, right = st.columns([1, 3])
-    left.selectbox("Example", list(EXAMPLES), key="example", placeholder="your own", on_change=_chosen, index=None)
+    left.selectbox(
+        "Example",
+        list(EXAMPLES),
+        key="example",
+        placeholder="your own",
+        on_change=_chosen,
+        index=None,
+        persist_state="session",
+    )
     with right:
         text = str(
             st.text_input(
@@ -47,6 +55,7 @@ def expression_inputs() -> tuple[str, Values] | None:
                 key="text",
                 on_change=_edited,
                 max_chars=MAX_TEXT,
+                persist_state="session",
                 help="`+ - * / ^ @`, `2x`, `|x|`, `A.T`, functions such as `sin`; `z = x*y; log(z)` names an intermediate.",
             )
         )
@@ -74,7 +83,7 @@ def _field(name: str) -> str | None:
     """The value of one variable as typed; None where it cannot be read, which is said below it."""
     key = _key(name)
     st.session_state.setdefault(key, "1")
-    typed = str(st.text_input(f"{name} =", key=key, max_chars=MAX_VALUE))
+    typed = str(st.text_input(f"{name} =", key=key, max_chars=MAX_VALUE, persist_state="session"))
     try:
         value = read_value(typed)
     except gradviz.InputError as error:

@@ -8,26 +8,51 @@ import streamlit as st
 from torch import Tensor
 
 import gradviz
+from gradviz.app.exploring import Exploring
 from gradviz.app.numbers import tensor_html
-from gradviz.check import Checked, CheckReport
+from gradviz.app.shown import Shown
+from gradviz.check import Checked
 from gradviz.details import EdgeDetails, NodeDetails, edge_details, node_details
 from gradviz.render.theme import MARKS
-from gradviz.view import View, number_text
+from gradviz.view import View, ViewGroup, number_text
 from gradviz.view.notation import MINUS
 
 NOTHING = "Click a value or an arrow, or move to one with Tab and the arrow keys and press Enter."
 
 
-def inspector(graph: gradviz.GradGraph, report: CheckReport | None, view: View, selection: str) -> None:
-    """Draws the panel for the view node or edge with the id `selection`; an id that is not on the picture is nothing."""
-    nodes = {node.id: node.node for node in view.nodes}
-    edges = {edge.id: edge.edge for edge in view.edges}
-    if selection in nodes:
-        _node(node_details(graph, nodes[selection], report), graph)
-    elif selection in edges:
-        _edge(edge_details(graph, edges[selection], report))
+def inspector(shown: Shown, view: View, exploring: Exploring) -> None:
+    """Draws the panel for what is selected; an id that is not on the picture is nothing."""
+    graph, report, selected = shown.graph, shown.report, exploring.selected
+    if node := next((one for one in view.nodes if one.id == selected), None):
+        _node(node_details(graph, node.node, report), graph)
+    elif edge := next((one for one in view.edges if one.id == selected), None):
+        if edge.uses > 1:
+            st.caption(f"One of {edge.uses:,} uses that are drawn as one arrow, {'the worst' if report else 'the first'}:")
+        _edge(edge_details(graph, edge.edge, report))
+    elif group := next((one for one in view.groups if one.id == selected), None):
+        _group(group, exploring)
+    elif box := next((one for one in view.boxes if one.id == selected), None):
+        _heading(box.name, "opened call")
+        st.button("Fold it", icon=":material/unfold_less:", on_click=exploring.close, args=(box.name, graph))
     else:
         st.caption(NOTHING)
+
+
+def _group(group: ViewGroup, exploring: Exploring) -> None:
+    """What a group says on the picture, and what opens it."""
+    _heading(group.name, f"{group.count:,} calls that are alike" if group.count > 1 else "drawn as one")
+    for line in (*group.lines, *group.gradient):
+        st.html(f'<div style="overflow-wrap: anywhere">{html.escape(line)}</div>')
+    if group.verdict:
+        st.html(f'<div class="gradviz-verdict {group.verdict}"><b>{MARKS[group.verdict]} {group.verdict}</b> inside</div>')
+    for line in group.trouble:
+        st.html(f'<div class="gradviz-trouble" style="overflow-wrap: anywhere">{html.escape(line)}</div>')
+    if group.opens:
+        names = list(dict.fromkeys(group.opens))
+        name = names[0] if len(names) == 1 else st.selectbox("Call", names, key=f"call of {group.id}")
+        st.button("Unfold it", icon=":material/unfold_more:", on_click=exploring.open, args=(name,))
+    else:
+        st.caption("Choose “every op” below the graph to see what is inside.")
 
 
 def _node(details: NodeDetails, graph: gradviz.GradGraph) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import streamlit as st
@@ -11,13 +11,14 @@ import gradviz
 from gradviz.app.link import choose
 from gradviz.app.plots import curve_chart, difference_table, surface_chart
 from gradviz.app.sentences import show_error
+from gradviz.app.shown import TIME_LIMIT_S, Shown
 from gradviz.app.stepper import stepper
 from gradviz.app.tables import check_tables
-from gradviz.app.tracing import TIME_LIMIT_S, Traced, Values, traced
+from gradviz.app.tracing import Traced
 from gradviz.player import Player
 from gradviz.slices import Coordinate, coordinates, curve, differences, surface
 
-PANELS: dict[str, str] = {
+EXPRESSION_PANELS: dict[str, str] = {
     "steps": "Step by step",
     "derivation": "Derivation",
     "check": "Check against sympy",
@@ -25,40 +26,38 @@ PANELS: dict[str, str] = {
     "curve": "Graph along one variable",
     "contour": "Over two variables",
 }
+MODEL_PANELS: dict[str, str] = {name: EXPRESSION_PANELS[name] for name in ("check", "derivation", "steps")}
 LEVELS: dict[str, str] = {"full": "in full", "short": "in one line", "quiz": "as a quiz"}
 REACHES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 KEPT_PLAYERS = 16
 
 
 @st.fragment
-def panels(found: Traced) -> None:
-    """The chosen panel; only it is computed."""
-    chosen = choose("Below the graph", PANELS, key="panel")
-    draw: dict[str, Callable[[Traced], None]] = {
-        "steps": _steps,
-        "derivation": _derivation,
-        "check": _check,
-        "differences": _differences,
-        "curve": _curve,
-        "contour": _contour,
-    }
+def panels(found: Shown, accepted: Mapping[str, str]) -> None:
+    """The one of the accepted panels that is chosen; only it is computed."""
+    chosen = choose("Below the graph", accepted, key="panel")
+    of_graphs: dict[str, Callable[[Shown], None]] = {"steps": _steps, "derivation": _derivation, "check": _check}
+    of_text: dict[str, Callable[[Traced], None]] = {"differences": _differences, "curve": _curve, "contour": _contour}
     try:
-        draw[chosen](found)
+        if chosen in of_graphs:
+            of_graphs[chosen](found)
+        elif isinstance(found, Traced):
+            of_text[chosen](found)
     except gradviz.GradvizError as error:
         show_error(error)
 
 
 @st.cache_resource(max_entries=KEPT_PLAYERS, show_spinner=False)
-def _player(text: str, values: Values, theme: Literal["light", "dark"]) -> Player:
-    return traced(text, values).graph.player(theme=theme, time_limit_s=TIME_LIMIT_S)
+def _player(key: str, theme: Literal["light", "dark"], _shown: Shown) -> Player:
+    return _shown.graph.player(theme=theme, time_limit_s=TIME_LIMIT_S)
 
 
-def _steps(found: Traced) -> None:
+def _steps(found: Shown) -> None:
     theme: Literal["light", "dark"] = "dark" if st.context.theme.type == "dark" else "light"
-    stepper(_player(found.text, found.values, theme), key="stepper")
+    stepper(_player(found.key, theme, found), key="stepper")
 
 
-def _derivation(found: Traced) -> None:
+def _derivation(found: Shown) -> None:
     with st.container(horizontal=True):
         name = st.selectbox("Gradient of", list(found.graph.leaves), key="explained", width=200)
         level = st.segmented_control("Written", list(LEVELS), format_func=LEVELS.__getitem__, default="full", required=True)
@@ -66,7 +65,10 @@ def _derivation(found: Traced) -> None:
         st.markdown(found.graph.explain(name, level=level or "full").markdown)  # type: ignore[arg-type]
 
 
-def _check(found: Traced) -> None:
+def _check(found: Shown) -> None:
+    if found.report is None:
+        st.caption("There is no check of this graph, or not yet.")
+        return
     st.markdown(found.report.summary)
     st.html(check_tables(found.report))
 

@@ -1,4 +1,8 @@
-"""Sets the page up and lists the pages."""
+"""Sets the page up and shows the one that is chosen.
+
+Streamlit's own navigation gives each page a path of its own, below which the browser then asks for Streamlit's own files in
+vain, an error in its console. Here the page is one more piece of state in the address: `/?page=model`.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,33 @@ from collections.abc import Sequence
 import streamlit as st
 
 from gradviz.app.expression import expression_page
+from gradviz.app.link import choose
+from gradviz.app.model import model_page, target_of_command_line
 
-_STYLE = "<style>.stMainBlockContainer {padding-top: 4rem; padding-bottom: 3rem}</style>"
-"""Streamlit leaves the top tenth of a page empty."""
+_STYLE = """<style>
+.stMainBlockContainer {padding-top: 1.2rem; padding-bottom: 3rem}
+.stAppHeader {background: transparent}
+.stAppHeader, .stAppHeader * {pointer-events: none}
+.stAppHeader button, .stAppHeader button * {pointer-events: auto}
+</style>"""
+"""Streamlit leaves the top tenth of a page empty, and lays a bar over it that holds one button."""
+PAGES = {"expression": "Expression", "model": "Model"}
 
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Draws the app; Streamlit runs this on every change of a widget.
 
     Args:
-        arguments: the expression to open with and its values, as in `x*y`, `x=2`, `y=3`; none for a worked example.
+        arguments: what to open with: an expression and its values, as in `x*y`, `x=2`, `y=3`, or a function in a file, as in
+            `train.py:step`; none for a worked example.
     """
     st.session_state.setdefault("opened with", tuple(arguments))
     st.set_page_config(page_title="gradviz", page_icon="∂", layout="wide")
     st.html(_STYLE)
-    st.navigation([st.Page(expression_page, title="Expression", icon=":material/function:", default=True)]).run()
+    first = "model" if target_of_command_line() else "expression"
+    pages = {first: PAGES[first]} | PAGES
+    page = choose("Page", pages, key="page", on_change=st.query_params.clear)
+    if page == "model":
+        model_page()
+    else:
+        expression_page()

@@ -1,4 +1,4 @@
-"""The file that Streamlit runs; its arguments are math text and values, as in `x*y x=2 y=3`, to open with."""
+"""The file that Streamlit runs; its arguments are what to open with: `x*y x=2 y=3`, or `train.py:step`."""
 
 from __future__ import annotations
 

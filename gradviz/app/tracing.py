@@ -1,4 +1,4 @@
-"""Text and typed values -> a traced and checked graph and its pictures, kept for a while and shared by all visitors.
+"""Text and typed values -> a traced and checked graph, kept for a while and shared by all visitors.
 
 What is kept is never changed. The bounds here keep the work for one request small, whatever is typed.
 """
@@ -12,10 +12,8 @@ from typing import Any
 import streamlit as st
 
 import gradviz
-from gradviz.check import CheckReport
+from gradviz.app.shown import TIME_LIMIT_S, Shown
 from gradviz.expression import Expression, parse, postorder, typed_value
-from gradviz.render import svg_text
-from gradviz.view import Direction, ThemeName, View
 
 MAX_TEXT = 1_000
 MAX_VALUE = 2_000
@@ -23,30 +21,18 @@ MAX_VALUE = 2_000
 MAX_OPERATIONS = 300
 MAX_ELEMENTS = 400
 """Numbers in all variables together."""
-TIME_LIMIT_S = 5.0
-KEPT_GRAPHS, KEPT_PICTURES = 32, 64
+KEPT_GRAPHS = 32
 
 Values = tuple[tuple[str, str], ...]
 """(variable, value as typed)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traced:
-    """A graph, what the check found, and what was traced: the values as typed and as numbers."""
+class Traced(Shown):
+    """The graph of an expression, and what was traced: the text, and the values of its variables."""
 
     text: str
-    values: Values
     at: Mapping[str, Any]
-    graph: gradviz.GradGraph
-    report: CheckReport
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """What is on a picture, and the picture."""
-
-    view: View
-    svg: str
 
 
 def read_expression(text: str) -> Expression:
@@ -90,19 +76,7 @@ def traced(text: str, values: Values) -> Traced:
     if elements > MAX_ELEMENTS:
         raise gradviz.InputError(f"the variables have {elements:,} numbers together; accepted here: up to {MAX_ELEMENTS:,}")
     graph = gradviz.trace(text, at=at, device="cpu")
-    return Traced(text=text, values=values, at=at, graph=graph, report=graph.check(time_limit_s=TIME_LIMIT_S))
-
-
-@st.cache_resource(max_entries=KEPT_PICTURES, show_spinner=False)
-def picture(text: str, values: Values, theme: ThemeName, direction: Direction) -> Picture:
-    """The picture of an expression's graph, with the marks of the check.
-
-    Raises:
-        GradvizError: as for `traced`, or it cannot be drawn in time.
-    """
-    found = traced(text, values)
-    view = found.graph.view(report=found.report, theme=theme, direction=direction)
-    return Picture(view=view, svg=svg_text(view, time_limit_s=TIME_LIMIT_S))
+    return Traced(key=repr((text, values)), text=text, at=at, graph=graph, report=graph.check(time_limit_s=TIME_LIMIT_S))
 
 
 def _depth(value: Any) -> int:

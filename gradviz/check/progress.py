@@ -1,11 +1,14 @@
-"""One line on stderr that says what is being checked and how far the check is."""
+"""What is being checked and how far the check is: one line on stderr, or told to a function."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
+Telling = Callable[[int, int, str], None]
+"""Takes how many steps are done, how many there are, and what is next."""
 _EVERY_S = 0.1
 _LONG_S = 1.0
 """Checks that take longer than this are worth a bar."""
@@ -18,13 +21,15 @@ class Progress:
 
     Args:
         total: how many steps there are.
-        shown: True: always; False: never; None: on a terminal, once the check has taken a second.
+        shown: True: always; False: never; None: on a terminal, once the check has taken a second; or a function that is
+            told instead, as often.
     """
 
-    def __init__(self, total: int, *, shown: bool | None) -> None:
+    def __init__(self, total: int, *, shown: bool | Telling | None) -> None:
         self._total = max(total, 1)
         self._started_s = time.monotonic()
-        self._is_shown = sys.stderr.isatty() if shown is None else shown
+        self._tell: Telling = shown if callable(shown) else self._draw
+        self._is_shown = sys.stderr.isatty() if shown is None else bool(shown)
         self._next_s = self._started_s + (_LONG_S if shown is None else 0.0)
         self._is_drawn = False
 
@@ -43,7 +48,10 @@ class Progress:
         if not self._is_shown or now_s < self._next_s:
             return
         self._next_s = now_s + _EVERY_S
-        self._write(self._line(done, what, now_s - self._started_s))
+        self._tell(done, self._total, what)
+
+    def _draw(self, done: int, total: int, what: str) -> None:
+        self._write(self._line(done, what, time.monotonic() - self._started_s))
 
     def _line(self, done: int, what: str, elapsed_s: float) -> str:
         share = min(done / self._total, 1.0)

@@ -19,7 +19,7 @@ from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check
 from gradviz.check.judge import Comparison
 from gradviz.check.leaves import check_leaves
 from gradviz.check.local import Plan, check_call
-from gradviz.check.progress import Progress
+from gradviz.check.progress import Progress, Telling
 from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.check.sums import check_contributions, check_sum
 from gradviz.check.values import check_value
@@ -38,7 +38,7 @@ def check(
     samples: int = SAMPLES,
     seed: int = 0,
     time_limit_s: float | None = None,
-    progress: bool | None = None,
+    progress: bool | Telling | None = None,
 ) -> CheckReport:
     """Checks a graph against sympy.
 
@@ -48,7 +48,8 @@ def check(
         samples: how many rows of a large Jacobian, and elements of a large value, are looked at one by one.
         seed: random rows and cotangents are drawn from it; the same seed gives the same report.
         time_limit_s: after this many seconds the rest is unverified, "out of time".
-        progress: whether to show on stderr what is being checked; None: on a terminal, once the check takes long.
+        progress: whether to show on stderr what is being checked; None: on a terminal, once the check takes long; or a
+            function that is told how many nodes are done, how many there are, and what is next.
 
     Raises:
         CheckError: `edges` names an edge that the graph does not have or along which no gradient flows, or an option is

@@ -91,7 +91,7 @@ def gradient_step(graph: GradGraph, lr: float, only: Collection[str] | None = No
 
 def _loss(graph: GradGraph) -> tuple[int, int]:
     """Where the backward pass started: at one number, with 1."""
-    if "loaded_from" in graph.graph:
+    if graph.is_loaded:
         raise InputError("a loaded graph holds no calls to run again; take the step where it is traced")
     starting = graph.starting_cotangents()
     ((place, cotangent), *others) = starting.items()

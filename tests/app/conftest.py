@@ -1,4 +1,4 @@
-"""The app in a browser: one server and one Chromium for the tests of a file, and nothing from anywhere else."""
+"""The app in a browser: one server and one Chromium for all tests of a process, and nothing from anywhere else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Open = Callable[..., Page]
 expect.set_options(timeout=15_000)  # a busy machine
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running app."""
     with socket.socket() as probe:
@@ -48,6 +48,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert "Traceback" not in log.read_text(), log.read_text()
 
 
+def ready(page: Page) -> None:
+    """Waits until the page has been drawn."""
+    expect(page.locator(READY)).to_be_attached(timeout=30_000)
+
+
 def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     last = time.monotonic() + START_S
     while time.monotonic() < last:
@@ -61,7 +66,7 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None
     pytest.fail(f"the server did not start within {START_S} s:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -69,7 +74,7 @@ def browser(chromium: str) -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def open_page(server: str, browser: Browser) -> Iterator[Open]:
     """`open_page(expression=..., at=[...], width=..., dark=...)` opens the app in a tab.
 
@@ -86,7 +91,7 @@ def open_page(server: str, browser: Browser) -> Iterator[Open]:
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
         page.goto(f"{server}/?{urllib.parse.urlencode(link, doseq=True)}")
-        expect(page.locator(READY)).to_be_attached(timeout=30_000)
+        ready(page)
         return page
 
     def guard(route: Route) -> None:

@@ -39,7 +39,7 @@ def fields(app: AppTest) -> list[str]:
 
 def select(app: AppTest, view_id: str) -> AppTest:
     """What a click on the canvas does to the session."""
-    app.session_state["canvas"] = {"selection": view_id}
+    app.session_state["expression exploring"].happened({"kind": "select", "what": view_id}, None)
     return app.run()
 
 
@@ -107,7 +107,7 @@ def test_a_link_brings_expression_values_selection_and_direction() -> None:
     app.text_input[2].set_value("5").run()
     assert not app.error and ">u</div>" in text_of(app)
     assert dict(app.query_params) == {
-        "expression": "u*v", "at": ["u=4", "v=5"], "selected": "node_0", "direction": "BT", "other": "1", "panel": "steps"
+        "expression": "u*v", "at": ["u=4", "v=5"], "selected": "node_0", "direction": "BT", "other": "1"
     }  # fmt: skip
 
 
@@ -137,7 +137,9 @@ def test_an_edited_text_is_no_example_any_more_and_keeps_its_values() -> None:
 
 
 def test_the_picture_can_be_downloaded_in_every_format() -> None:
-    assert [button.proto.label for button in page().get("download_button")] == ["SVG", "PNG", "PDF", "DOT", "HTML"]
+    assert [button.proto.label for button in page().get("download_button")] == [
+        "SVG", "PNG", "PDF", "DOT", "Slides, PPTX", "Slides, PDF", "Player, HTML", "Player, GIF"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

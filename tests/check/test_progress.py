@@ -34,6 +34,13 @@ def test_unasked_the_bar_is_for_long_checks_on_a_terminal(
     assert ("checking" in capsys.readouterr().err) == drawn
 
 
+def test_a_function_is_told_instead_of_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_EVERY_S", 0.0)
+    told: list[tuple[int, int, str]] = []
+    gradviz.trace("x*y + sin(x)", x=3.0, y=2.0, device="cpu").check(progress=lambda *what: told.append(what))
+    assert told == [(2, 5, "a = mul"), (3, 5, "b = sin"), (4, 5, "c = add")] and capsys.readouterr().err == ""
+
+
 def test_a_bar_that_is_not_wanted_is_not_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     checked(False)
     assert capsys.readouterr().err == ""

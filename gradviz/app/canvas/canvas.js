@@ -14,14 +14,15 @@ const ATTRIBUTES = new Set([
 const EMBEDDED = /^data:image\/png;base64,[A-Za-z0-9+/=]*$/;
 const XLINK = "http://www.w3.org/1999/xlink";
 const CLICK_PX = 4, READABLE = 0.6, LARGEST = 8, FITTED_AT_MOST = 1.5, STEP = 1.25;
+const TWICE_MS = 400;
 
 const canvases = new WeakMap();
 
-export default function ({data, parentElement, setStateValue}) {
+export default function ({data, parentElement, setTriggerValue}) {
   const root = parentElement.querySelector(".gradviz-canvas");
   if (!canvases.has(root)) canvases.set(root, canvasIn(root));
   const canvas = canvases.get(root);
-  canvas.update(data, (id) => setStateValue("selection", id));
+  canvas.update(data, (kind, what) => setTriggerValue("event", {kind, what}));
   return () => { canvas.destroy(); canvases.delete(root); };
 }
 
@@ -51,7 +52,7 @@ function canvasIn(root) {
   let selected = "", active = "", tell = () => {}, words = {};
   let scale = 1, left = 0, top = 0, untouched = true;
   const pointers = new Map();
-  let pressed = null, matches = [], match = -1;
+  let pressed = null, clicked = {id: "", at: 0}, toggled = null, matches = [], match = -1;
 
   /* ---- building ---- */
 
@@ -90,8 +91,9 @@ function canvasIn(root) {
     group.classList.add("item", item.kind);
     for (const [key, value] of [["role", "button"], ["tabindex", "-1"], ["aria-label", item.label], ["aria-pressed", "false"]])
       group.setAttribute(key, value);
+    if (item.unfold || item.fold) group.setAttribute("aria-expanded", String(Boolean(item.fold)));
     for (const child of group.children) {
-      if (item.kind === "node" && child.localName === "text") break;
+      if (item.kind !== "edge" && child.localName === "text") break;
       if (SHAPES.includes(child.localName) && child.getAttribute("stroke") !== "none") child.classList.add("line");
     }
     const curve = item.kind === "edge" && group.querySelector("path");
@@ -110,12 +112,12 @@ function canvasIn(root) {
     if (svg) svg.style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
   }
 
-  function fit() {
+  function fit(whole = false) {
     const {width, height} = area.getBoundingClientRect();
     if (!width || !size[0]) return;
     scale = Math.min(width / size[0], height / size[1], FITTED_AT_MOST);
     untouched = true;
-    if (scale < READABLE) {  // rather a part that can be read: where gradients start
+    if (scale < READABLE && !whole) {  // rather a part that can be read: where gradients start
       scale = Math.min(READABLE, Math.max(width / size[0], height / size[1], scale));
       left = Math.min((width - size[0] * scale) / 2, width - size[0] * scale);
       top = size[1] * scale > height ? 0 : (height - size[1] * scale) / 2;
@@ -161,9 +163,35 @@ function canvasIn(root) {
       shape.classList.toggle("way", way.has(name));
       shape.setAttribute("aria-pressed", String(name === selected));
     }
-    root.classList.toggle("chosen", selected !== "");
+    root.classList.toggle("chosen", selected !== "" && items.get(selected).kind !== "box");
     if (selected) activate(selected);
-    if (!silent) tell(selected);
+    if (!silent) tell("select", selected);
+  }
+
+  /* Opens a group or closes an opened one; false for what is neither. */
+  function toggle(id, {open = true, close = true} = {}) {
+    const item = items.get(id), name = open && item?.unfold || close && item?.fold;
+    if (!name) return false;
+    const box = shapes.get(id).getBoundingClientRect();
+    toggled = {name, x: box.left + box.width / 2, y: box.top + box.height / 2};
+    tell(item.unfold ? "unfold" : "fold", name);
+    return true;
+  }
+
+  /* What became of a toggled group, where it was: its box, or the group again. */
+  function settle() {
+    const found = [...items.values()].find((item) => item.fold === toggled.name || item.unfold === toggled.name);
+    const {x, y} = toggled;
+    toggled = null;
+    if (!found) return;
+    if (!untouched) {
+      const now = shapes.get(found.id).getBoundingClientRect();
+      left += x - now.left - now.width / 2;
+      top += y - now.top - now.height / 2;
+      place();
+    }
+    activate(found.id);
+    bringIntoView(found.id);
   }
 
   /* Everything between an item and the outputs: the paths along which its gradient arrives. */
@@ -197,7 +225,8 @@ function canvasIn(root) {
   /* ---- keys ---- */
 
   function beside(step) {
-    const item = items.get(active), all = [...items.keys()].filter((id) => items.get(id).kind === item?.kind);
+    const isEdge = (id) => items.get(id)?.kind === "edge";
+    const all = [...items.keys()].filter((id) => isEdge(id) === isEdge(active));
     return all[(all.indexOf(active) + step + all.length) % all.length];
   }
 
@@ -211,9 +240,10 @@ function canvasIn(root) {
     ArrowRight: () => focus(along("tail", "head")), ArrowLeft: () => focus(along("head", "tail")),
     ArrowDown: () => focus(beside(1)), ArrowUp: () => focus(beside(-1)),
     Home: () => focus([...items.keys()][0]),
-    End: () => focus([...items.values()].filter((item) => item.kind === "node").at(-1)?.id),
+    End: () => focus([...items.values()].filter((item) => item.kind !== "edge").at(-1)?.id),
     Enter: () => select(active === selected ? "" : active), " ": () => select(active === selected ? "" : active),
-    Escape: () => select(""), "+": () => zoom(STEP), "-": () => zoom(1 / STEP), 0: fit, "/": () => search.focus(),
+    Escape: () => select(""), 0: () => fit(true),
+    "+": () => toggle(active, {close: false}) || zoom(STEP), "-": () => toggle(active, {open: false}) || zoom(1 / STEP), "/": () => search.focus(),
   };
 
   function press(event) {
@@ -283,7 +313,9 @@ function canvasIn(root) {
   function up(event) {
     if (!pointers.delete(event.pointerId)) return;
     if (event.type === "pointerup" && pressed && !pressed.moved) {
-      select(pressed.item);
+      const twice = clicked.id === pressed.item && event.timeStamp - clicked.at < TWICE_MS;
+      clicked = {id: twice ? "" : pressed.item, at: event.timeStamp};
+      if (!twice || !toggle(pressed.item)) select(pressed.item);
       shapes.get(pressed.item)?.focus({preventScroll: true});
     }
     if (!pointers.size) pressed = null;
@@ -310,11 +342,17 @@ function canvasIn(root) {
   area.addEventListener("pointercancel", up);
   area.addEventListener("pointerleave", () => hint.classList.remove("shown"));
   area.addEventListener("wheel", wheel, {passive: false});
+  area.addEventListener("scroll", () => {  // a browser that brings something into view scrolls even what has no scroll bars
+    left -= area.scrollLeft;
+    top -= area.scrollTop;
+    area.scrollTo(0, 0);
+    place();
+  });
   area.addEventListener("keydown", press);
   area.addEventListener("focusin", (event) => { if (itemAt(event.target)) activate(itemAt(event.target)); });
   search.addEventListener("input", look);
   search.addEventListener("keydown", next);
-  buttons.fit.addEventListener("click", fit);
+  buttons.fit.addEventListener("click", () => fit(true));
   buttons.larger.addEventListener("click", () => zoom(STEP));
   buttons.smaller.addEventListener("click", () => zoom(1 / STEP));
   const resized = new ResizeObserver(() => { if (untouched) fit(); });
@@ -333,6 +371,7 @@ function canvasIn(root) {
       const focused = area.contains(root.getRootNode().activeElement);
       draw(data);
       if (untouched) fit(); else place();
+      if (toggled) settle();
       select(selected, {silent: true});
       look();
       if (focused) shapes.get(active)?.focus({preventScroll: true});

@@ -1,0 +1,82 @@
+"""A graph -> the canvas with its choices and exports, and beside it what is known of what is selected there."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import streamlit as st
+
+import gradviz
+from gradviz.app.canvas import canvas
+from gradviz.app.exploring import Exploring
+from gradviz.app.exports import exports
+from gradviz.app.inspector import inspector
+from gradviz.app.link import choose, write_link
+from gradviz.app.lists import findings_list, modules_list
+from gradviz.app.sentences import show_error
+from gradviz.app.shown import Look, Picture, Shown, picture
+from gradviz.view import Direction, Folding, ThemeName
+
+DIRECTIONS: dict[str, str] = {"auto": "as it fits", "LR": "left to right", "BT": "bottom up"}
+DETAILS: dict[str, str] = {"groups": "in groups", "ops": "every op"}
+BESIDE: dict[str, str] = {"selected": "Selected", "modules": "Modules", "findings": "Findings"}
+PANEL_PX = 546
+
+
+@st.fragment
+def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -> None:
+    """Canvas and what is beside it; what is clicked there runs only this again.
+
+    Args:
+        shown: the graph.
+        exploring: what is selected and open; changes with what is clicked.
+        page: its name, for the keys of widgets.
+        of_model: whether there may be groups, and modules and findings to list.
+    """
+    left, right = st.columns([3, 1.25])
+    with left:
+        place = st.container()
+        with st.container(horizontal=True, vertical_alignment="center"):
+            look = _look(exploring, of_model)
+            try:
+                drawn = picture(shown.key, look, shown)
+            except gradviz.GradvizError as error:
+                exploring.folding = Folding()  # what a link opens may not be there
+                show_error(error)
+                return
+            exploring.settle(drawn.view)
+            if exploring.folding != Folding():
+                st.button("Fold as at first", icon=":material/unfold_less:", on_click=_fold_all, args=(exploring,))
+            exports(shown, look)
+        with place:
+            canvas(drawn.data, exploring, shown.graph, key=f"{page} canvas")
+    folding = {"unfold": list(exploring.folding.unfold), "fold": list(exploring.folding.fold)}
+    write_link({"selected": [exploring.selected], **folding})
+    with right:
+        _beside(shown, exploring, drawn, of_model)
+
+
+def _look(exploring: Exploring, of_model: bool) -> Look:
+    direction = choose("Direction", DIRECTIONS, key="direction")
+    every_op = of_model and choose("Detail", DETAILS, key="detail") == "ops"
+    theme: ThemeName = "dark" if st.context.theme.type == "dark" else "light"
+    chosen = None if direction == "auto" else cast(Direction, direction)
+    return Look(theme=theme, direction=chosen, folding=exploring.folding, every_op=every_op)
+
+
+def _fold_all(exploring: Exploring) -> None:
+    exploring.folding = Folding()
+
+
+def _beside(shown: Shown, exploring: Exploring, drawn: Picture, of_model: bool) -> None:
+    beside = "selected"
+    if of_model:
+        counted = BESIDE | ({"findings": f"Findings {len(shown.findings)}"} if shown.findings else {})
+        beside = choose("Beside the graph", counted, key="beside")
+    with st.container(height=PANEL_PX, border=True):
+        if beside == "modules":
+            modules_list(shown, drawn.view, exploring)
+        elif beside == "findings":
+            findings_list(shown, drawn.view, exploring)
+        else:
+            inspector(shown, drawn.view, exploring)

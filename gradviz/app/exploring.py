@@ -1,0 +1,64 @@
+"""What one visitor does with one graph: selected, opened and closed; kept in their session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gradviz.graph import GradGraph
+from gradviz.view import Folding, View
+
+
+@dataclass(slots=True, kw_only=True)
+class Exploring:
+    """The state of an explorer.
+
+    Attributes:
+        selected: the id of a view node, edge, group or box, or "".
+        given: changes whenever the page, and not the browser, selects something.
+        folding: what was opened and closed.
+        toggled: what was opened or closed last and is not selected yet, or "".
+    """
+
+    selected: str = ""
+    given: int = 1
+    folding: Folding = field(default_factory=Folding)
+    toggled: str = ""
+
+    def select(self, view_id: str) -> None:
+        """Selects something on the canvas from outside of it."""
+        self.selected = view_id
+        self.given += 1
+
+    def open(self, name: str) -> None:
+        """Opens a group."""
+        self.folding, self.toggled = self.folding.opened(name), name
+
+    def close(self, name: str, graph: GradGraph) -> None:
+        """Closes a call."""
+        self.folding, self.toggled = self.folding.closed(name, graph), name
+
+    def settle(self, view: View) -> None:
+        """Selects what became of what was opened or closed last: its box, or the group that it is in."""
+        if self.toggled:
+            boxes = (box.id for box in view.boxes if box.name == self.toggled)
+            groups = (group.id for group in view.groups if self.toggled in group.opens)
+            self.select(next(boxes, next(groups, "")))
+            self.toggled = ""
+
+    def go_to(self, node: int, view: View, graph: GradGraph) -> None:
+        """Selects a node, and opens the group that it is in."""
+        if any(node in group.nodes for group in view.groups):
+            self.folding = self.folding.opened(str(graph.nodes[node]["name"]))
+        self.select(f"node_{node}")
+
+    def happened(self, event: Mapping[str, Any], graph: GradGraph) -> None:
+        """What was done on the canvas, which shows a selection by itself; what else a browser may send is passed over."""
+        match event.get("kind"), event.get("what"):
+            case "select", str(view_id):
+                self.selected = view_id
+            case "unfold", str(name):
+                self.open(name)
+            case "fold", str(name):
+                self.close(name, graph)

@@ -1,0 +1,61 @@
+"""What is on the canvas, as files to download; each is made only when it is asked for."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+import gradviz
+from gradviz.app.shown import Look, Shown
+from gradviz.frames.build import MAX_NODES
+
+TIME_LIMIT_S = 20.0
+PICTURES: dict[Literal["svg", "png", "pdf", "dot"], str] = {
+    "svg": "image/svg+xml",
+    "png": "image/png",
+    "pdf": "application/pdf",
+    "dot": "text/vnd.graphviz",
+}
+SLIDES: dict[str, tuple[str, str]] = {
+    "pptx": ("Slides, PPTX", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+    "pdf": ("Slides, PDF", "application/pdf"),
+    "html": ("Player, HTML", "text/html"),
+    "gif": ("Player, GIF", "image/gif"),
+}
+
+
+def exports(shown: Shown, look: Look) -> None:
+    """The menu."""
+    with st.popover("Export", icon=":material/download:"):
+        st.caption("The picture, as it is on the canvas")
+        with st.container(horizontal=True, width=220):
+            for name, kind in PICTURES.items():
+                make = partial(shown.graph.render, format=name, time_limit_s=TIME_LIMIT_S, **look.options(shown))
+                _button(name.upper(), make, f"gradviz.{name}", kind)
+        if len(shown.graph) > MAX_NODES:
+            st.caption(
+                f"Slides and players step through graphs of up to {MAX_NODES} nodes; this one has {len(shown.graph):,}."
+            )
+            return
+        st.caption("The gradient, step by step")
+        with st.container(horizontal=True, width=220):
+            for ending, (label, mime) in SLIDES.items():
+                _button(label, partial(slides, shown.graph, ending, look), f"gradviz-steps.{ending}", mime)
+
+
+def slides(graph: gradviz.GradGraph, ending: str, look: Look) -> bytes:
+    """The steps of a gradient as the file that `graph.save_slides` writes."""
+    theme: Literal["dark", "slides"] = "dark" if look.theme == "dark" else "slides"
+    with tempfile.TemporaryDirectory(prefix="gradviz-") as folder:
+        path = Path(folder) / f"steps.{ending}"
+        graph.save_slides(path, theme=theme, time_limit_s=TIME_LIMIT_S)
+        return path.read_bytes()
+
+
+def _button(label: str, make: Callable[[], bytes], name: str, kind: str) -> None:
+    st.download_button(label, make, file_name=name, mime=kind, on_click="ignore", key=f"download {name}")

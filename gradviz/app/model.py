@@ -1,0 +1,144 @@
+"""The model page: a model of the gallery, the target of the command line or a saved trace -> graph, findings, modules."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+import torch
+
+import gradviz
+from gradviz.app.explorer import explorer
+from gradviz.app.exploring import Exploring
+from gradviz.app.link import choice_of_link, choose, exploring_of_link, write_link
+from gradviz.app.panels import MODEL_PANELS, panels
+from gradviz.app.sentences import show_error
+from gradviz.app.work import Job, begun, forget, job_for
+from gradviz.models import MODELS
+from gradviz.target import graph_of_target, names_function
+
+MAX_FILE_MB = 16
+MAX_FILE_BYTES = MAX_FILE_MB * 2**20
+EVERY_S = 0.4
+PROGRESS_PX = 380
+SAVED = "saved trace"
+DEVICES = {"cuda": "CUDA", "cpu": "CPU"} if torch.cuda.is_available() else {"cpu": "CPU"}
+
+
+def model_page() -> None:
+    """Reads what is to be traced, has it traced in the background, draws what is there."""
+    state = st.session_state
+    if "model exploring" not in state:
+        state["model exploring"] = exploring_of_link()
+    job = _chosen_job()
+    if job.refusal is not None:
+        show_error(job.refusal)
+    if job.shown is not None:
+        explorer(job.shown, state["model exploring"], page="model", of_model=True)
+        panels(job.shown, MODEL_PANELS)
+
+
+def target_of_command_line() -> str:
+    """The function that the app was started with, `train.py:step`, or "". No other file is ever read as Python."""
+    text, *_ = st.session_state.get("opened with") or ("",)
+    return text if names_function(text) else ""
+
+
+def _chosen_job() -> Job:
+    """Draws what chooses a model, and has it traced."""
+    state, known, target = st.session_state, _known(), target_of_command_line()
+    if state.get("model") not in known:
+        state["model"] = choice_of_link("model", known) or next(iter(known))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width=340):
+            name = str(st.selectbox("Model", list(known), format_func=known.__getitem__, key="model", on_change=_leave))
+        device = choose("Device", DEVICES, key="device") if len(DEVICES) > 1 else next(iter(DEVICES))
+        key = f"{name} on {device}"
+        if name == target:
+            st.button("Trace again", icon=":material/refresh:", help="Runs the file anew.", on_click=forget, args=(key,))
+        with st.popover("Open a saved trace", icon=":material/folder_open:"):
+            _upload()
+        job = _job(name, key, device)
+        if not job.ended:
+            with st.container(width=PROGRESS_PX):
+                _progress(job)
+    write_link({"model": [name] if name != SAVED else []})
+    return job
+
+
+def _job(name: str, key: str, device: str) -> Job:
+    if name == SAVED:
+        job: Job = st.session_state["model opened"][1]
+        return job
+    if name == target_of_command_line():
+        return job_for(key, partial(graph_of_target, name, device=device), at_once=True)
+    return job_for(key, partial(_from_gallery, name, device))
+
+
+def _known() -> dict[str, str]:
+    """What can be chosen -> what it is called: the target first, then a saved trace, then the gallery."""
+    target, opened = target_of_command_line(), st.session_state.get("model opened")
+    known = {target: target} if target else {}
+    known |= {SAVED: opened[0]} if opened else {}
+    return known | {title: title for title in MODELS}
+
+
+def _leave() -> None:
+    """Another model: nothing of it is selected or opened yet."""
+    st.session_state["model exploring"] = Exploring()
+
+
+def _from_gallery(title: str, device: str) -> gradviz.GradGraph:
+    model, inputs, loss = MODELS[title]()
+    return gradviz.trace(model, *inputs, loss=loss, device=device)
+
+
+def _upload() -> None:
+    """The uploader; what cannot be read is said below it."""
+    st.file_uploader(
+        "A file that `graph.save` wrote", type=["gradviz"], max_upload_size=MAX_FILE_MB, key="model file", on_change=_opened
+    )
+    refusal = st.session_state.get("model file refused")
+    if refusal is not None:
+        show_error(refusal)
+
+
+def _opened() -> None:
+    """Reads an uploaded file; it belongs to this session."""
+    state, file = st.session_state, st.session_state["model file"]
+    state["model file refused"] = None
+    if file is None:
+        return
+    try:
+        graph = _loaded(file)
+    except gradviz.GradvizError as error:
+        state["model file refused"] = error
+        return
+    key = f"file {hashlib.sha256(file.getbuffer()).hexdigest()}"
+    state["model opened"] = (file.name, begun(key, lambda: graph))
+    state["model"] = SAVED
+    _leave()
+
+
+def _loaded(file: Any) -> gradviz.GradGraph:
+    """The graph in an uploaded file; nothing of it is executed, and its name is only shown."""
+    with tempfile.TemporaryDirectory(prefix="gradviz-") as folder:
+        path = Path(folder) / "uploaded.gradviz"
+        path.write_bytes(file.getbuffer())
+        try:
+            return gradviz.load(path, max_bytes=MAX_FILE_BYTES)
+        except gradviz.InputError as error:
+            raise gradviz.InputError(str(error).replace(repr(str(path)), repr(file.name))) from error
+
+
+@st.fragment(run_every=EVERY_S)
+def _progress(job: Job) -> None:
+    """How far a job is; draws the page anew when there is more to see."""
+    if job.ended or (job.shown is not None and st.session_state.get("model drawn") != job.shown.key):
+        st.session_state["model drawn"] = job.shown.key if job.shown else ""
+        st.rerun()
+    st.progress(job.share, text=f"{job.doing}, {job.elapsed_s:.0f} s")

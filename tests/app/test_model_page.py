@@ -1,0 +1,202 @@
+"""The model page, run by Streamlit's own test runner: gallery, target, saved traces, findings and modules. No browser."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_expression_page import text_of
+
+import gradviz
+from gradviz.app import model, work
+from gradviz.app.exploring import Exploring
+from gradviz.models import MODELS
+
+TARGET = """
+import torch
+
+def step():
+    x = torch.ones(16, 1, requires_grad=True)
+    return (x * 2 - torch.zeros(16)).square().mean()
+
+def broken():
+    raise ValueError("no data today")
+"""
+
+
+def page(*opened_with: str, **link: str | list[str]) -> AppTest:
+    """The page when all is traced and checked."""
+
+    def run() -> None:
+        from gradviz.app.model import model_page
+
+        model_page()
+
+    app = AppTest.from_function(run, default_timeout=60)
+    app.session_state["opened with"] = opened_with
+    for name, value in link.items():
+        app.query_params[name] = value
+    return finished(app.run())
+
+
+def finished(app: AppTest) -> AppTest:
+    """Waits for the background."""
+    last = time.monotonic() + 60
+    while any(not job.ended for job in jobs(app)) and time.monotonic() < last:
+        time.sleep(0.02)
+    return app.run()
+
+
+def jobs(app: AppTest) -> list[work.Job]:
+    opened = [app.session_state["model opened"][1]] if "model opened" in app.session_state else []
+    return [*work._jobs.values(), *opened]
+
+
+def exploring(app: AppTest) -> Exploring:
+    found: Exploring = app.session_state["model exploring"]
+    return found
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> str:
+    path = tmp_path / "train.py"
+    path.write_text(TARGET)
+    return str(path)
+
+
+def test_every_model_of_the_gallery_can_be_chosen_and_the_first_one_is_checked() -> None:
+    app = page()
+    assert not app.exception and not app.error
+    assert app.selectbox[0].options == list(MODELS) and app.selectbox[0].value == "perceptron"
+    assert "6 edges: 6 match (symbolic)" in text_of(app)
+    assert app.query_params["model"] == "perceptron"
+
+
+def test_a_link_brings_model_groups_and_selection() -> None:
+    app = page(model="LSTM", unfold="cell@2", selected="box_0")
+    assert app.selectbox[0].value == "LSTM"
+    assert ">cell@2</div>" in text_of(app) and "opened call" in text_of(app)
+    assert app.query_params["unfold"] == "cell@2"
+    app.button[-1].click().run()  # fold it
+    assert "unfold" not in app.query_params and not app.exception
+    assert "8 calls that are alike" in text_of(app)
+
+
+def test_another_model_starts_with_nothing_selected_or_opened() -> None:
+    app = page(model="LSTM", unfold="cell@2")
+    app.selectbox[0].select("perceptron").run()
+    finished(app)
+    assert not app.exception and not app.error
+    assert exploring(app) == Exploring() and "unfold" not in app.query_params
+
+
+def test_what_a_link_opens_and_the_graph_does_not_have_is_a_sentence_once() -> None:
+    app = page(model="LSTM", unfold="<script>")
+    assert not app.exception
+    app = app.run()
+    assert not app.error and exploring(app).folding.unfold == ()
+
+
+def test_a_group_says_what_is_in_it_and_opens() -> None:
+    module, inputs, loss = MODELS["LSTM"]()
+    group = gradviz.trace(module, *inputs, loss=loss, device="cpu").view().groups[0].id
+    app = page(model="LSTM", selected=group)
+    found = text_of(app)
+    assert "8 calls that are alike" in found and "120 ops" in found and "match</b> inside" in found
+    app.selectbox(key=f"call of {group}").select("cell@3").run()
+    app.button[-1].click().run()
+    assert exploring(app).folding.unfold == ("cell@3",) and exploring(app).selected == "box_0"
+
+
+def test_the_target_of_the_command_line_comes_first_with_its_findings(target: str) -> None:
+    app = page(f"{target}:step", beside="findings")
+    assert app.selectbox[0].value == f"{target}:step" and not app.error
+    assert app.segmented_control(key="beside").options[-1] == "Findings 1"
+    assert "1 error." in text_of(app)
+
+
+def test_a_finding_leads_to_its_node() -> None:
+    graph = gradviz.trace("log(x - x)", x=2.0, device="cpu")
+    shown = Exploring()
+    finding = graph.diagnose()[0]
+    assert finding.node is not None
+    shown.go_to(finding.node, graph.view(), graph)
+    assert shown == Exploring(selected=f"node_{finding.node}", given=2)
+
+
+def test_a_node_inside_a_group_is_unfolded_when_it_is_gone_to() -> None:
+    module, inputs, loss = MODELS["LSTM"]()
+    graph = gradviz.trace(module, *inputs, loss=loss, device="cpu")
+    shown, view = Exploring(), graph.view()
+    node = view.groups[0].nodes[40]
+    shown.go_to(node, view, graph)
+    assert f"node_{node}" in {one.id for one in graph.view(unfold=shown.folding.unfold).nodes}
+
+
+def test_a_target_that_fails_is_a_sentence_and_can_be_traced_again(target: str) -> None:
+    app = page(f"{target}:broken")
+    assert not app.exception
+    assert "broken failed: ValueError: no data today" in app.error[0].value.replace("\\", "")
+    Path(target).write_text(TARGET.replace("raise ValueError(\"no data today\")", "return step()"))
+    app = finished(app.button[0].click().run())
+    assert not app.error and not app.exception
+
+
+def test_a_link_names_no_file(target: str) -> None:
+    app = page(model=f"{target}:step")
+    assert app.selectbox[0].value == "perceptron"
+
+
+def saved(tmp_path: Path) -> bytes:
+    gradviz.trace("x*y", x=2.0, y=3.0, device="cpu").save(tmp_path / "run.gradviz")
+    return (tmp_path / "run.gradviz").read_bytes()
+
+
+def test_a_saved_trace_is_opened_and_belongs_to_its_session(tmp_path: Path) -> None:
+    app = page()
+    app.file_uploader[0].set_value(("run.gradviz", saved(tmp_path), "")).run()
+    finished(app)
+    assert not app.exception and not app.error
+    assert app.selectbox[0].value == model.SAVED and "model" not in app.query_params
+    assert "There is no check of this graph" in text_of(app)
+    graph = app.session_state["model opened"][1].shown.graph
+    assert graph.is_loaded and graph.gradients()["x"] == 3.0
+    assert page().selectbox[0].options == list(MODELS)
+    app.selectbox[0].select("perceptron").run()
+    assert app.selectbox[0].options == ["run.gradviz", *MODELS] and not app.exception
+
+
+CRAFTED = {
+    "empty": b"",
+    "pickle": b"\x80\x04cos\nsystem\n(S'touch owned'\ntR.",
+    "huge header": b"\xff" * 4_000,
+    "no graph": b"\x02\x00\x00\x00\x00\x00\x00\x00{}",
+}
+
+
+@pytest.mark.parametrize("content", CRAFTED.values(), ids=CRAFTED)
+def test_a_crafted_file_is_a_sentence_that_names_it_and_no_path_of_ours(content: bytes) -> None:
+    app = page()
+    app.file_uploader[0].set_value(("../../<b>.gradviz", content, "")).run()
+    assert not app.exception and app.selectbox[0].value == "perceptron"
+    told = app.error[0].value.replace("\\", "")
+    assert told.startswith("'../../<b>.gradviz' is ") and "uploaded.gradviz" not in told
+    app.selectbox[0].select("LSTM").run()
+    assert not app.exception
+
+
+def test_a_file_with_a_changed_graph_is_a_sentence(tmp_path: Path) -> None:
+    content = saved(tmp_path).replace(b"x\\u00b7y", b"x" * 6).replace(b'leaf', b'LEAF')
+    app = page()
+    app.file_uploader[0].set_value(("run.gradviz", content, "")).run()
+    assert not app.exception and "is damaged or was not made by gradviz" in app.error[0].value
+
+
+def test_a_file_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = page()
+    monkeypatch.setattr(model, "MAX_FILE_BYTES", 1_000)
+    app.file_uploader[0].set_value(("run.gradviz", saved(tmp_path), "")).run()
+    assert not app.exception
+    assert "accepted: up to 1000" in app.error[0].value.replace("\\", "")

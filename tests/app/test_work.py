@@ -1,0 +1,80 @@
+"""Tracing in the background: how far it is, what is kept, and what a failure says."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+import gradviz
+from gradviz.app import work
+
+
+def graph() -> gradviz.GradGraph:
+    return gradviz.trace("x*y + sin(x)", x=3.0, y=2.0, device="cpu")
+
+
+def ended(job: work.Job) -> work.Job:
+    last = time.monotonic() + 30
+    while not job.ended and time.monotonic() < last:
+        time.sleep(0.005)
+    return job
+
+
+@pytest.fixture(autouse=True)
+def no_other_jobs() -> None:
+    work._jobs.clear()
+
+
+def test_a_job_ends_with_the_graph_its_report_and_what_was_found() -> None:
+    job = ended(work.job_for("a", graph))
+    assert job.refusal is None and job.shown is not None and job.shown.report is not None
+    assert job.shown.report.verified and (job.doing, job.share) == ("diagnosing", 1.0)
+    assert job.shown.key == "a checked"
+
+
+def test_the_same_key_is_one_job_until_it_is_forgotten() -> None:
+    first = work.job_for("a", graph)
+    assert work.job_for("a", graph) is first
+    work.forget("a")
+    assert work.job_for("a", graph) is not first
+    ended(first)
+
+
+def test_only_the_latest_jobs_are_kept() -> None:
+    jobs = [work.job_for(f"{number}", graph) for number in range(work.KEPT_JOBS + 3)]
+    assert [ended(job).refusal for job in jobs] == [None] * len(jobs)
+    assert list(work._jobs) == [f"{number}" for number in range(3, work.KEPT_JOBS + 3)]
+
+
+def test_a_job_that_hangs_lets_no_other_wait() -> None:
+    free = threading.Event()
+
+    def hanging() -> gradviz.GradGraph:
+        free.wait(30)
+        return graph()
+
+    stuck = work.job_for("stuck", hanging, at_once=True)
+    assert ended(work.job_for("other", graph)).shown is not None
+    assert not stuck.ended and stuck.doing == "tracing"
+    free.set()
+    ended(stuck)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: gradviz.trace("x*", x=1.0), "x"),
+        (lambda: (_ for _ in ()).throw(RuntimeError("CUDA out of memory")), "RuntimeError: CUDA out of memory"),
+    ],
+)
+def test_a_failure_is_a_sentence(make: Callable[[], gradviz.GradGraph], sentence: str) -> None:
+    job = ended(work.job_for("a", make))
+    assert job.shown is None and sentence in str(job.refusal)
+
+
+def test_a_graph_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "MAX_NODES", 4)
+    assert "the graph has 5 nodes; accepted here: up to 4" in str(ended(work.job_for("a", graph)).refusal)
