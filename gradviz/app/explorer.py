@@ -71,8 +71,7 @@ def _fold_all(exploring: Exploring) -> None:
 def _beside(shown: Shown, exploring: Exploring, drawn: Picture, of_model: bool) -> None:
     beside = "selected"
     if of_model:
-        counted = BESIDE | ({"findings": f"Findings {len(shown.findings)}"} if shown.findings else {})
-        beside = choose("Beside the graph", counted, key="beside")
+        beside = choose("Beside the graph", BESIDE, key="beside")
     with st.container(height=PANEL_PX, border=True):
         if beside == "modules":
             modules_list(shown, drawn.view, exploring)

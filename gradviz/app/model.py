@@ -17,7 +17,9 @@ from gradviz.app.exploring import Exploring
 from gradviz.app.link import choice_of_link, choose, exploring_of_link, write_link
 from gradviz.app.panels import MODEL_PANELS, panels
 from gradviz.app.sentences import show_error
+from gradviz.app.shown import Shown
 from gradviz.app.work import Job, begun, forget, job_for
+from gradviz.diagnose import Diagnosis
 from gradviz.models import MODELS
 from gradviz.target import graph_of_target, names_function
 
@@ -63,9 +65,11 @@ def _chosen_job() -> Job:
         with st.popover("Open a saved trace", icon=":material/folder_open:"):
             _upload()
         job = _job(name, key, device)
-        if not job.ended:
-            with st.container(width=PROGRESS_PX):
+        with st.container(width=PROGRESS_PX):
+            if not job.ended:
                 _progress(job)
+            elif job.shown is not None:
+                _result(job.shown)
     write_link({"model": [name] if name != SAVED else []})
     return job
 
@@ -133,6 +137,12 @@ def _loaded(file: Any) -> gradviz.GradGraph:
             return gradviz.load(path, max_bytes=MAX_FILE_BYTES)
         except gradviz.InputError as error:
             raise gradviz.InputError(str(error).replace(repr(str(path)), repr(file.name))) from error
+
+
+def _result(shown: Shown) -> None:
+    """What came out, in two sentences."""
+    checked = f"{shown.report.summary.partition('. ')[0]}. " if shown.report else ""
+    st.caption(f"{checked}{Diagnosis(list(shown.findings)).summary}")
 
 
 @st.fragment(run_every=EVERY_S)
