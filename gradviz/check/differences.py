@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ from gradviz.opcall import OpCall, op_name
 from gradviz.rerun import run_call, why_not_again
 from gradviz.symbolic import NoRule, unit_roundoff
 from gradviz.symbolic.lowering import run_own_statement
+
+aten = torch.ops.aten
 
 if TYPE_CHECKING:
     from gradviz.check.local import Plan
@@ -53,39 +55,102 @@ _CONVENTIONS = {
 }
 _SPARSE = "differences of sparse and nested tensors are not taken"
 _ALWAYS_SPARSE = re.compile("sparse|nested|^values|^to_mkldnn")
+_PRODUCTS = {
+    aten.mm.default,
+    aten.bmm.default,
+    aten.mv.default,
+    aten.dot.default,
+    aten.addmm.default,
+    aten.addmv.default,
+    aten.baddbmm.default,
+    aten.linear.default,
+    aten.convolution.default,
+}
+"""Sums of products of two arguments each: of degree two, whichever of their arguments move."""
+_ENOUGH = 2.0**-4
+"""Of what rounding is granted: differences need not be more accurate than that."""
 _OF_SYMMETRIC = {"cholesky", "linalg_cholesky_ex", "_linalg_eigh", "linalg_ldl_factor_ex"}
 
 
-def probe_whole_map(
-    edge: EdgeUnderCheck, call: OpCall, place: int, cotangent: Tensor, got_map: Tensor, random: torch.Generator
+def probe_whole_maps(
+    edges: Sequence[EdgeUnderCheck],
+    call: OpCall,
+    place: int,
+    cotangent: Tensor,
+    got_maps: Sequence[Tensor],
+    random: torch.Generator,
 ) -> None:
     """Compares the number cotangent · J · tangent, in which every entry of J has a part, with differences of the op.
 
-    `got_map` is what autograd makes of the cotangent.
+    J is the Jacobian of all edges side by side: the op runs again once for all of them, each moved so far that it weighs as
+    much as the others. Only where that does not fit is each edge looked at by itself. `got_maps` is what autograd makes of
+    the cotangent.
     """
-    partial, comparison = edge.partials[place], edge.comparison
-    tangent = torch.rand(partial.in_shape, generator=random, dtype=torch.float64) * 2 - 1
-    if _is_of_symmetric(call):
-        tangent = tangent + tangent.mT
-    try:
-        slope, error = _slopes(call, edge.position, place, tangent)
-    except NoRule as missing:
-        comparison.step(f"the whole map was not probed: {missing.reason}")
+    tangents = {edge.position: _tangent(call, edge.partials[place].in_shape, random) for edge in edges}
+    answers = dict(zip((edge.position for edge in edges), got_maps, strict=True))
+    if len(edges) > 1 and _probe(edges, call, place, cotangent, _evened(call, tangents, answers), answers, joint=True):
         return
+    for edge in edges:
+        _probe([edge], call, place, cotangent, {edge.position: tangents[edge.position]}, answers, joint=False)
+
+
+def _tangent(call: OpCall, shape: tuple[int, ...], random: torch.Generator) -> Tensor:
+    tangent = torch.rand(shape, generator=random, dtype=torch.float64) * 2 - 1
+    return tangent + tangent.mT if _is_of_symmetric(call) else tangent
+
+
+def _evened(call: OpCall, tangents: Mapping[int, Tensor], answers: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """The tangents so long that each has as large a part in the probe, none longer than its argument."""
+    arguments = [argument.tensor for argument in call.tensor_arguments()]
+    natural = {position: tangent * _scale(parts_of(widened(arguments[position]))) for position, tangent in tangents.items()}
+    sizes = {position: _inner(answers[position], tangent)[1] for position, tangent in natural.items()}
+    least = min((size for size in sizes.values() if size and math.isfinite(size)), default=1.0)
+    return {position: tangent * (least / (sizes[position] or least)) for position, tangent in natural.items()}
+
+
+def _scale(tensor: Tensor) -> float:
+    """The size of the largest element, which differences are taken in units of; 1 for nothing but zeros, as of a bias."""
+    size = _largest(tensor)
+    return max(size, 2.0**-20) if size and math.isfinite(size) else 1.0
+
+
+def _probe(
+    edges: Sequence[EdgeUnderCheck],
+    call: OpCall,
+    place: int,
+    cotangent: Tensor,
+    tangents: Mapping[int, Tensor],
+    got_maps: Mapping[int, Tensor],
+    *,
+    joint: bool,
+) -> bool:
+    """Whether the edges were found to be right; what else is found is only kept where it is about a single edge."""
+    rounding = max(_rounding(edge.comparison.dtype) for edge in edges)
+    try:
+        slope, error = _slopes(call, tangents, place, enough=_ENOUGH * rounding)
+    except NoRule as missing:
+        if not joint:
+            edges[0].comparison.step(f"the whole map was not probed: {missing.reason}")
+        return False
     weights = as_array(cotangent)
     true = float((weights * slope).sum())
     doubt = float((np.abs(weights) * error).sum())
-    got, size = _inner(got_map, tangent)
+    found = [_inner(got_maps[edge.position], tangents[edge.position]) for edge in edges]
+    got, size = sum(one for one, _ in found), sum(most for _, most in found)
     size += float(np.abs(weights * slope).sum())
-    allowed = doubt + size * max(1e-9, _rounding(comparison.dtype))
-    if not math.isfinite(true) or doubt > TIGHT * size:
-        comparison.step("the whole map was not probed: differences are not accurate at these inputs")
-    elif abs(got - true) > allowed:
-        comparison.method = comparison.method or "numeric"
-        comparison.element(None, got, true, allowed, of="slope")
-    else:
-        comparison.method = comparison.method or "numeric"
-        comparison.step("whole map probed by differences")
+    allowed = doubt + size * max(1e-9, rounding)
+    is_tight = math.isfinite(true) and doubt <= TIGHT * size
+    is_right = is_tight and abs(got - true) <= allowed
+    for edge in edges if is_right or not joint else ():
+        if not is_tight:
+            edge.comparison.step("the whole map was not probed: differences are not accurate at these inputs")
+            continue
+        edge.comparison.method = edge.comparison.method or "numeric"
+        if is_right:
+            edge.comparison.step("whole map probed by differences")
+        else:
+            edge.comparison.element(None, got, true, allowed, of="slope")
+    return is_right
 
 
 def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan) -> None:
@@ -111,7 +176,7 @@ def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: P
     for column in np.ndindex(*partial.in_shape):
         tangent = torch.zeros(partial.in_shape, dtype=torch.float64)
         tangent[column] = 1
-        slope, error = _slopes(call, edge.position, place, tangent)
+        slope, error = _slopes(call, {edge.position: tangent}, place)
         _require_tight(slope, error, size)
         got = jacobian[(..., *column)]
         bound = 4 * error + (_rounding(comparison.dtype) + 1e-9) * size
@@ -141,7 +206,7 @@ def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan
                 raise NoRule(f"{call.op} is a function of symmetric matrices, and its argument is not symmetric")
             matrix = joined(tangent, start.dtype)
             tangent = parts_of(matrix + matrix.mH)
-        slope, error = _slopes(call, edge.position, place, tangent)
+        slope, error = _slopes(call, {edge.position: tangent}, place)
         _require_tight(slope, error, 0.0)
         weights = plan.cotangent(partial.out_shape, comparison.dtype)
         got, size = _inner(partial.vjp(weights), tangent)
@@ -175,16 +240,24 @@ def _is_of_symmetric(call: OpCall) -> bool:
     return call.op in _OF_SYMMETRIC
 
 
-def _slopes(call: OpCall, position: int, place: int, tangent: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The derivative of one output along `tangent`, and an estimate of its error, elementwise; at the best step width."""
+def _slopes(
+    call: OpCall, tangents: Mapping[int, Tensor], place: int, *, enough: float = 0.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The derivative of one output along tangents of some arguments, and an estimate of its error, elementwise.
+
+    Args:
+        call: the call.
+        tangents: position -> the direction in which that argument moves.
+        place: of the output.
+        enough: an error that, relative to the largest derivative, need not be made smaller.
+    """
     tensors = [widened(argument.tensor).cpu() for argument in call.tensor_arguments()]
-    dtype = tensors[position].dtype
-    start = parts_of(tensors[position])
-    size = float(start.abs().max()) if start.numel() else 1.0
-    scale = max(size if math.isfinite(size) else 1.0, 2.0**-20)
+    starts = {position: (parts_of(tensors[position]), tensors[position].dtype) for position in tangents}
+    scale = min(_scale(start) / (_largest(tangents[position]) or 1.0) for position, (start, _) in starts.items())
 
     def at(distance: float) -> Tensor:
-        tensors[position] = joined(start + distance * tangent, dtype)
+        for position, (start, dtype) in starts.items():
+            tensors[position] = joined(torch.add(start, tangents[position], alpha=distance), dtype)
         result = (run_own_statement(call, tensors) or run_call(call, tensors, widen=True))[place]
         if result is None:
             raise NoRule(f"{call.overload} gives no output {place}")
@@ -192,8 +265,11 @@ def _slopes(call: OpCall, position: int, place: int, tangent: Tensor) -> tuple[N
 
     found = []
     with torch.no_grad():
+        if call.overload in _PRODUCTS:
+            slope, error = (as_array(tensor) for tensor in _of_product(at, scale))
+            return slope, error
         for step in STEPS:
-            slope, error = (as_array(tensor) for tensor in _extrapolated(at, step * scale))
+            slope, error = (as_array(tensor) for tensor in _extrapolated(at, step * scale, enough))
             worst = float(error.max(initial=0.0))
             found.append((worst if math.isfinite(worst) else math.inf, slope, error))
             if worst <= TIGHT * float(np.abs(slope).max(initial=0.0)):
@@ -202,7 +278,13 @@ def _slopes(call: OpCall, position: int, place: int, tangent: Tensor) -> tuple[N
     return slope, error
 
 
-def _extrapolated(at: Callable[[float], Tensor], step: float) -> tuple[Tensor, Tensor]:
+def _of_product(at: Callable[[float], Tensor], step: float) -> tuple[Tensor, Tensor]:
+    """The central difference of a function of degree two, which is its derivative at any step width; and the rounding."""
+    right, left = at(step), at(-step)
+    return (right - left) / (2 * step), _ROUNDING * (right.abs() + left.abs()) / (2 * step)
+
+
+def _extrapolated(at: Callable[[float], Tensor], step: float, enough: float) -> tuple[Tensor, Tensor]:
     """Richardson's extrapolation of central differences, and an estimate of its error.
 
     The estimate also sees what looks smooth at one scale and is not at a smaller one: a staircase, and a kink, where the
@@ -220,12 +302,14 @@ def _extrapolated(at: Callable[[float], Tensor], step: float) -> tuple[Tensor, T
     straight, apart = _STRAIGHT * _largest(middle) / step, (fine - first).abs()
     if _largest(bend) <= straight and _FINE * _largest(apart) <= straight:
         return first, apart + bend + 8 * rounding / step  # linear in this argument, as most calls of a model are
+    kink = (fine_bend - 2 * _FINE * bend - rounding / (step * _FINE)).clamp(min=0)
+    if _largest(apart + kink) <= enough * _largest(first):
+        return first, apart + kink + 8 * rounding / step
     quotients = [first, *(differences(step / 2**halving)[0] for halving in (1, 2, 3))]
     twice = [(4 * narrow - wide) / 3 for wide, narrow in pairwise(quotients)]
     third = [(16 * narrow - wide) / 15 for wide, narrow in pairwise(twice)]
     rough = (third[1] - fine).abs() - rounding / (step * _FINE) - _ROUGH * fine.abs()
-    kink = fine_bend - 2 * _FINE * bend - rounding / (step * _FINE)
-    error = (third[1] - third[0]).abs() + 8 * rounding / step + rough.clamp(min=0) + kink.clamp(min=0)
+    error = (third[1] - third[0]).abs() + 8 * rounding / step + rough.clamp(min=0) + kink
     return third[1], error
 
 

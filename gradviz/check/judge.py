@@ -64,6 +64,11 @@ def moduli(numbers: NDArray[np.float64], dtype: torch.dtype) -> NDArray[np.float
         return np.broadcast_to(np.hypot(numbers[..., :1], numbers[..., 1:]), numbers.shape)
 
 
+def is_good(got: NDArray[np.float64], true: NDArray[np.longdouble], bound: NDArray[np.float64]) -> bool:
+    """Whether all numbers are finite and within the bound of the true ones."""
+    return bool(np.isfinite(got).all() and np.isfinite(bound).all() and _errors(got, true, bound)[1].all())
+
+
 class Comparison:
     """What was compared so far, and the verdict that follows.
 

@@ -2,8 +2,9 @@
 
 - Elementwise calls and data movements of many elements: all of them at once, and the whole VJP of a random cotangent, in
   which an entry that should be zero would show.
-- Every other call: row by row of its Jacobian, all rows where it is small, else a sample of rows (and of columns where a row
-  is long) with the differences of the whole map beside it.
+- Every other call: row by row of its Jacobian, all rows where it is small, else a sample of rows with the differences of the
+  whole map beside it. The sampled rows are checked in full as one random sum of them, where the truth can be had at once;
+  else, and where that does not fit, one by one, and of long rows only some columns.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradviz.check.differences import probe_whole_map
+from gradviz.check.differences import probe_whole_maps
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, rows_into, vjps_into
-from gradviz.check.judge import Comparison, Index, as_array
+from gradviz.check.judge import Comparison, Index, as_array, is_good
 from gradviz.check.kinks import element_between, kinked_elements
 from gradviz.check.rows import columns_to_look_at, compare_row
 from gradviz.opcall import OpCall
@@ -223,23 +224,57 @@ def _compare_row(
 def _check_sampled(
     head: HeadUnderCheck, truth: Reference, call: OpCall, place: int, edges: list[EdgeUnderCheck], plan: Plan
 ) -> None:
-    """Some rows of large Jacobians, and of long rows some columns; beside them differences of the whole map."""
+    """Some rows of large Jacobians, at once or one by one; beside them differences of the whole map."""
     shape = head.shape(place)
     numel = math.prod(shape)
     flats = plan.choose(plan.samples, numel)
+    looked_at = [edge for edge in edges if edge.in_numel <= TOO_LONG * numel]
+    one_by_one = _check_rows_at_once(truth, place, looked_at, flats, plan) if looked_at else []
     indices = [tuple(int(item) for item in np.unravel_index(flat, shape)) for flat in flats]
-    short = [edge for edge in edges if edge.in_numel <= LONG_ROW]
+    short = [edge for edge in one_by_one if edge.in_numel <= LONG_ROW]
     if short:
         _check_rows(head, truth, call, place, short, indices)
-    long = [edge for edge in edges if LONG_ROW < edge.in_numel <= TOO_LONG * numel]
+    long = [edge for edge in one_by_one if edge not in short]
     for index in indices if long else ():
         for edge, got in zip(long, rows_into(long, place, index), strict=True):
             _check_long_row(edge, call, place, index, got, plan)
     for edge in edges:
         edge.comparison.total += 0 if edge in short else numel * edge.in_numel
     cotangent = plan.cotangent(shape, torch.float64)
-    for edge, got in zip(edges, vjps_into(edges, place, cotangent), strict=True):
-        probe_whole_map(edge, call, place, cotangent, got, plan.random)
+    probe_whole_maps(edges, call, place, cotangent, vjps_into(edges, place, cotangent), plan.random)
+
+
+def _check_rows_at_once(
+    truth: Reference, place: int, edges: list[EdgeUnderCheck], flats: Sequence[int], plan: Plan
+) -> list[EdgeUnderCheck]:
+    """Rows of Jacobians, one random sum of them: every element of each is in it. The edges that do not match come back.
+
+    Those are to be looked at row by row, to find out where and why; and so are all where there is no truth about such a sum.
+    """
+    weights = plan.cotangent((len(flats),), edges[0].comparison.dtype).to(torch.float64)
+    rows = truth.vjp_at_once(flats, weights.tolist(), output=place)
+    if rows is None:
+        return edges
+    cotangent = torch.zeros(edges[0].partials[place].out_shape, dtype=torch.float64)
+    cotangent.view(-1)[flats] = weights
+    left = []
+    for edge, answer in zip(edges, vjps_into(edges, place, cotangent), strict=True):
+        true = rows.get(edge.position)
+        got = answer.detach().reshape(-1) if answer.layout is torch.strided else answer.to_dense().reshape(-1)
+        picked = as_array(got if true is None else got[torch.from_numpy(true.flats)])
+        if true is None or not is_good(picked, true.value, true.bound) or got.count_nonzero() != np.count_nonzero(picked):
+            left.append(edge)
+            continue
+        shape = edge.in_shape
+
+        def index_of(found: Index, flats: NDArray[np.int64] = true.flats, shape: tuple[int, ...] = shape) -> Index:
+            return tuple(int(item) for item in np.unravel_index(flats[found], shape))
+
+        edge.comparison.elements(picked, true.value, true.bound, of="VJP", place=index_of)
+        edge.comparison.method = "symbolic"
+        edge.comparison.checked += len(flats) * edge.in_numel
+        edge.comparison.step(f"{len(flats)} rows as one random sum")
+    return left
 
 
 def _check_long_row(edge: EdgeUnderCheck, call: OpCall, place: int, index: Index, row: Tensor, plan: Plan) -> None:

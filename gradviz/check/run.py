@@ -1,4 +1,9 @@
-"""`check`: every edge, forward value, gradient and sum of a graph against its true value -> CheckReport."""
+"""`check`: every edge, forward value, gradient and sum of a graph against its true value -> CheckReport.
+
+Checks run on both cores where that pays: in what torch runs, products of large matrices that probe a whole map and answer
+for autograd, with torch's own threads (`torch.set_num_threads`). The rest is Python and numpy, one node after the other: it
+holds the interpreter's lock, and a second process would have to be sent the live autograd graph, which cannot be.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@ What the check uses:
     row.partials[position]                       # {index: Exact}, only what is reached
     row.kinks                                    # ("relu at 0",): the inputs lie on a kink, any subgradient is right
     truth.vjp({(output, index): weight, ...})    # Row of sum(weight * out[index]): several elements in one sweep
+    truth.values_at_once(flats, output=0)        # Elements in wide floats; None where they are had one by one only
+    truth.vjp_at_once(flats, weights, output=0)  # position -> Elements of such a sum of rows; None as above, and on kinks
     truth.pointwise_value()                      # all elements of a pointwise call: WideValues
     truth.pointwise_partial(position)            # d out[i] / d in[i] for all i: WideValues, shaped like the output
     truth.pointwise_partial(position, elements=[7, 9])  # those flat elements again, to 50 digits first
@@ -38,8 +40,8 @@ Formulas for people, in intermediate variables:
 
 Rules are registered per overload by family: one file each, `_FAMILIES` lists them. What has no closed form but is
 defined by equations (`solving.py`, `factors.py`) is solved in `implicit.py`. How they are stated is in `registry.py`; how a
-call without rule is put down to others in `lowering.py`; how elements are computed in `tensor.py` and `scalar.py`; why a
-number may be trusted in `arithmetic.py` and `rounding.py`.
+call without rule is put down to others in `lowering.py`; how elements are computed in `tensor.py` and `scalar.py`, many at
+once in `many.py`; why a number may be trusted in `arithmetic.py` and `rounding.py`.
 """
 
 from __future__ import annotations

@@ -2,21 +2,19 @@
 
 A row of a large Jacobian is looked at in some columns only; all other elements of the inputs are constants. Of 50,000 terms
 of a softmax's sum a few hundred then carry symbols, and are computed to 50 digits one by one; the others need no more than
-`numpy.longdouble`, whose rounding is small beside what the bound grants torch for a sum of that length, and is added to it.
+`numpy.longdouble` (see `many.py`), whose rounding is added to what the bound grants torch for a sum of that length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradviz.symbolic import scalar as sc
-from gradviz.symbolic.arithmetic import WIDE_UNIT, from_wide, to_wide
-from gradviz.symbolic.function import ScalarFunction
+from gradviz.symbolic.arithmetic import from_wide, to_wide
+from gradviz.symbolic.many import WIDE_ROUNDING, Many, Places, multiplied
 from gradviz.symbolic.scalar import Plain, Scalar
 
 if TYPE_CHECKING:
@@ -24,35 +22,6 @@ if TYPE_CHECKING:
 
 LONG = 256
 """Shorter sums are computed to 50 digits throughout."""
-_WIDE_ROUNDING = 16 * WIDE_UNIT * 2.0**53
-"""What an operation in wide floats costs, in units of float64's u, the finest that is checked."""
-
-Places = tuple[NDArray[np.int64], ...]
-"""An array of indices per dim, all of one length: the places of many elements."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Many:
-    """Many elements of a tensor.
-
-    Attributes:
-        value: their values.
-        error: their rounding errors in units of u, as a `Scalar` has it.
-        carrying: which of them carry symbols.
-    """
-
-    value: NDArray[np.longdouble]
-    error: NDArray[np.float64]
-    carrying: NDArray[np.bool_]
-
-
-Read = Callable[[Places, int], Many]
-"""Gives the elements at these places, so many: without dims there are no arrays that would tell."""
-
-
-def exact(value: NDArray[np.longdouble], carrying: NDArray[np.bool_]) -> Many:
-    """Elements as they were entered."""
-    return Many(value=value, error=np.zeros(value.shape), carrying=carrying)
 
 
 def gathered(tensor: SymbolicTensor, places: Places, count: int) -> Many:
@@ -65,39 +34,6 @@ def gathered(tensor: SymbolicTensor, places: Places, count: int) -> Many:
         error=np.array([element.error for element in elements])[which],
         carrying=np.array([not element.is_number for element in elements])[which],
     )
-
-
-def as_numbers(read: Read, places: Places, count: int) -> Many:
-    """What is read, without symbols."""
-    found = read(places, count)
-    return Many(value=found.value, error=found.error, carrying=np.zeros(count, dtype=np.bool_))
-
-
-def elsewhere(read: Read, source: Callable[[Places], Places], places: Places, count: int) -> Many:
-    """What lies where the source says for these places."""
-    return read(tuple(np.broadcast_to(place, (count,)) for place in source(places)), count)
-
-
-def added(left: Many, right: Many) -> Many:
-    with np.errstate(all="ignore"):
-        value = left.value + right.value
-        error = left.error + right.error + _size(value)
-    return Many(value=value, error=_kept(value, error), carrying=left.carrying | right.carrying)
-
-
-def multiplied(left: Many, right: Many) -> Many:
-    with np.errstate(all="ignore"):
-        value = left.value * right.value
-        error = _size(left.value) * right.error + _size(right.value) * left.error + _size(value)
-    return Many(value=value, error=_kept(value, error), carrying=left.carrying | right.carrying)
-
-
-def applied(function: ScalarFunction, operands: list[Many]) -> Many:
-    """The function of the operands, elementwise."""
-    value = np.asarray(function.wide_value([operand.value for operand in operands]), dtype=np.longdouble)
-    _, error = function.value_rounding([(operand.value.astype(np.float64), operand.error) for operand in operands])
-    carrying = np.any([operand.carrying for operand in operands], axis=0)
-    return Many(value=value, error=_kept(value, np.asarray(error + _WIDE_ROUNDING * _size(value))), carrying=carrying)
 
 
 def total(tensor: SymbolicTensor, places: Places) -> Scalar:
@@ -136,21 +72,10 @@ def _read(tensor: SymbolicTensor, places: Places) -> Many:
 
 
 def _plain(value: NDArray[np.longdouble], error: NDArray[np.float64]) -> Plain:
-    size = float(_size(value).sum())
-    return Plain(
-        value=from_wide(value.sum()), error=float(error.sum()) + _WIDE_ROUNDING * size, size=size, count=len(value)
-    )
+    size = float(np.abs(value).astype(np.float64).sum())
+    return Plain(value=from_wide(value.sum()), error=float(error.sum()) + WIDE_ROUNDING * size, size=size, count=len(value))
 
 
 def _elements(tensor: SymbolicTensor, places: Places, wanted: NDArray[np.bool_]) -> list[Scalar]:
     picked = np.flatnonzero(wanted)
     return [tensor[index] for index in zip(*(place[picked].tolist() for place in places), strict=True)]
-
-
-def _size(value: NDArray[np.longdouble]) -> NDArray[np.float64]:
-    return np.abs(value).astype(np.float64)
-
-
-def _kept(value: NDArray[np.longdouble], error: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Infinite values carry no error."""
-    return np.where(np.isinf(value), 0.0, error)

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from gradviz.opcall import OpCall
 from gradviz.symbolic.binding import working_dtype
+from gradviz.symbolic.entered import InputTensor, from_torch, numbers
 from gradviz.symbolic.evaluate import Outputs, evaluate
 from gradviz.symbolic.reference import Reference, real_outputs
 from gradviz.symbolic.registry import NoGradient, NoRule, find_rule, has_rule
-from gradviz.symbolic.tensor import Index, InputTensor, SymbolicTensor, from_torch, numbers
+from gradviz.symbolic.tensor import Index, SymbolicTensor
 
 _MADE_AT_ONCE = 16
 

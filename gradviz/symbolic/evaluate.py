@@ -15,13 +15,14 @@ from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.arithmetic import EXACT
 from gradviz.symbolic.arrays import exact_array
 from gradviz.symbolic.binding import Argument, bind, call_with
+from gradviz.symbolic.entered import numbers
 from gradviz.symbolic.function import RESULT, ScalarFunction
 from gradviz.symbolic.lowering import lowered
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import MovementRule, NoGradient, NoRule, PointwiseRule, TensorRule, find_rule, has_rule
 from gradviz.symbolic.rounding import exactly_held, unit_roundoff
 from gradviz.symbolic.scalar import Pair, Scalar
-from gradviz.symbolic.tensor import Index, SymbolicTensor, elementwise, numbers
+from gradviz.symbolic.tensor import Index, SymbolicTensor, elementwise
 
 Lookup = Callable[[Tensor, int], SymbolicTensor]
 Outputs = tuple[SymbolicTensor | None, ...]

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.symbolic import scalar as sc
+from gradviz.symbolic.entered import numbers
 from gradviz.symbolic.implicit import implied, of_matrices
 from gradviz.symbolic.matrix import batched, elements, numbers_of, part, transposed, triangle, vector
 from gradviz.symbolic.registry import NoRule, symbolic_rule
 from gradviz.symbolic.scalar import Scalar
 from gradviz.symbolic.solving import row_order
-from gradviz.symbolic.tensor import QUOTIENT, SQRT, Index, SymbolicTensor, numbers
+from gradviz.symbolic.tensor import QUOTIENT, SQRT, Index, SymbolicTensor
 
 aten = torch.ops.aten
 Outputs = tuple[Tensor, ...]

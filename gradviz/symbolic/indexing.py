@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradviz.symbolic.bulk import Places
+from gradviz.symbolic.many import Places
 
 
 def normalized_dims(dims: Sequence[int] | int | None, ndim: int) -> tuple[int, ...]:
@@ -40,3 +40,8 @@ def strides_of(shape: Sequence[int]) -> tuple[int, ...]:
 def line(before: Sequence[Any], along: NDArray[np.int64], *after: Any) -> Places:
     """The places of the elements along one dim."""
     return tuple(np.broadcast_to(np.asarray(place), along.shape) for place in (*before, along, *after))
+
+
+def places_of(flats: NDArray[np.int64], shape: Sequence[int]) -> Places:
+    """The places of the elements with these flat indices."""
+    return tuple(np.unravel_index(flats, tuple(shape))) if shape else ()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gradviz.symbolic import bulk
 from gradviz.symbolic import scalar as sc
-from gradviz.symbolic.bulk import Places
+from gradviz.symbolic.entered import NumberTensor
+from gradviz.symbolic.many import Many, Places, added, multiplied, summed, where
 from gradviz.symbolic.registry import NoRule, symbolic_rule
 from gradviz.symbolic.scalar import Scalar
 from gradviz.symbolic.scatter import integers
@@ -157,31 +158,51 @@ def convolution(
             for size, step, pad, gap, k in zip(sizes, steps, pads, gaps, kernel, strict=True)
         ]
 
-    def place(out: int, k: int, dim: int) -> int | None:
-        """Where kernel element k of an output place reads along one dim; None where that is padding."""
-        if transposed:
-            found, rest = divmod(out + pads[dim] - k * gaps[dim], steps[dim])
-            return found if rest == 0 and 0 <= found < sizes[dim] else None
-        found = out * steps[dim] - pads[dim] + k * gaps[dim]
-        return found if 0 <= found < sizes[dim] else None
+    offsets = np.indices((in_group, *kernel)).reshape(1 + spatial, -1)
+
+    def taps(index: Places) -> tuple[Places, Places, NDArray[np.bool_]]:
+        """What is multiplied for some output elements: places in the input, in the weight, and which are not padding.
+
+        Each place is an array with a row per output element and a column per kernel element.
+        """
+        batch, channel, *out = (place.reshape(-1, 1) for place in index)
+        group, within = channel // out_group, channel % out_group
+        valid = np.ones((len(index[0]), offsets.shape[1]), dtype=np.bool_)
+        here = []
+        for dim, (o, k) in enumerate(zip(out, offsets[1:], strict=True)):
+            if transposed:
+                found, rest = np.divmod(o + pads[dim] - k * gaps[dim], steps[dim])
+                valid &= rest == 0
+            else:
+                found = o * steps[dim] - pads[dim] + k * gaps[dim]
+            valid &= (found >= 0) & (found < sizes[dim])
+            here.append(found.clip(0, sizes[dim] - 1))
+        full = group * in_group + offsets[0]
+        in_weight = (full, within, *offsets[1:]) if transposed else (channel, *offsets)
+        return (batch, full, *here), in_weight, valid
 
     def pull(index: Index) -> Scalar:
-        batch, channel, *out = index
-        group, within = divmod(channel, out_group)
-        left, right = [], []
-        for offsets in itertools.product(*map(range, kernel)):
-            places = [place(o, k, dim) for dim, (o, k) in enumerate(zip(out, offsets, strict=True))]
-            here = [found for found in places if found is not None]
-            if len(here) < spatial:
-                continue
-            for c in range(in_group):
-                full = group * in_group + c
-                left.append((batch, full, *here))
-                right.append((full, within, *offsets) if transposed else (channel, c, *offsets))
-        value = bulk.dot(input, _columns(left), weight, _columns(right)) if left else sc.ZERO
-        return value if bias is None else sc.total([value, bias[(channel,)]])
+        in_input, in_weight, valid = taps(tuple(np.array([place]) for place in index))
+        left, right = _flattened(in_input, valid), _flattened(in_weight, valid)
+        value = bulk.dot(input, left, weight, right) if len(left[0]) else sc.ZERO
+        return value if bias is None else sc.total([value, bias[(index[1],)]])
 
-    return SymbolicTensor((input.shape[0], out_channels, *out_sizes), pull)
+    def read(index: Places, count: int) -> Many:
+        assert input.many is not None and weight.many is not None
+        in_input, in_weight, valid = taps(index)
+        every = np.ones_like(valid)
+        left = input.many(_flattened(in_input, every), valid.size)
+        right = weight.many(_flattened(in_weight, every), valid.size)
+        value = summed(multiplied(where(left, valid.reshape(-1)), right), count)
+        return value if bias is None or bias.many is None else added(value, bias.many((index[1],), count))
+
+    cheap = in_group and all(tensor.many is not None for tensor in (input, weight, bias) if tensor is not None)
+    return SymbolicTensor((input.shape[0], out_channels, *out_sizes), pull, read if cheap else None)
+
+
+def _flattened(places: Places, valid: NDArray[np.bool_]) -> Places:
+    """The valid places, in one line."""
+    return tuple(np.broadcast_to(place, valid.shape)[valid] for place in places)
 
 
 def _columns(indices: list[Index]) -> Places:
@@ -225,7 +246,8 @@ def attention(
         weights = softmax(line, 0)
         return sc.dot([weights[(k,)] for k in range(seen)], [value[(*outer, k, column)] for k in range(seen)])
 
-    return SymbolicTensor((*query.shape[:-1], value.shape[-1]), pull), None
+    hidden = NumberTensor(np.triu(np.full(scores.shape[-2:], -np.inf), 1))
+    return SymbolicTensor((*query.shape[:-1], value.shape[-1]), pull, (softmax(scores + hidden, -1) @ value).many), None
 
 
 def _shared_by(tensor: SymbolicTensor, heads: int) -> SymbolicTensor:
@@ -234,7 +256,7 @@ def _shared_by(tensor: SymbolicTensor, heads: int) -> SymbolicTensor:
     if own == heads:
         return tensor
     shape = (*outer, heads, places, features)
-    return tensor.reindexed(shape, lambda index: (*index[:-3], index[-3] * own // heads, *index[-2:]))
+    return tensor.moved(shape, lambda index: (*index[:-3], index[-3] * own // heads, *index[-2:]))
 
 
 @symbolic_rule(aten._grouped_mm.default)

@@ -21,7 +21,7 @@ def part(x: SymbolicTensor, outer: Index, ndim: int = 2) -> SymbolicTensor:
     """The slice of `ndim` dims at `outer`, an index into the batch or into one that it is broadcast to.
 
     >>> import torch
-    >>> from gradviz.symbolic.tensor import numbers
+    >>> from gradviz.symbolic.entered import numbers
     >>> part(numbers(torch.arange(6.0).reshape(1, 2, 3)), (7, 1), 1)[(2,)].approximate
     5.0
     """

@@ -14,20 +14,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.errors import CheckError
 from gradviz.opcall import OpCall
-from gradviz.symbolic.arithmetic import EXACT, MP
+from gradviz.symbolic.arithmetic import EXACT, MP, WIDE_UNIT
 from gradviz.symbolic.binding import working_dtype
+from gradviz.symbolic.entered import InputTensor, from_torch, numbers
 from gradviz.symbolic.evaluate import Outputs, evaluate, is_complex, specialize
 from gradviz.symbolic.full import WideValues, movement_vjp, pointwise_partial, pointwise_value, pointwise_vjp
+from gradviz.symbolic.indexing import places_of
+from gradviz.symbolic.many import Many, NotAtOnce, swept
 from gradviz.symbolic.method import method_of
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule, has_rule
 from gradviz.symbolic.rounding import SAFETY, smallest, unit_roundoff
 from gradviz.symbolic.sweep import in_order, kinks_of, partials_of
-from gradviz.symbolic.tensor import Index, InputTensor, SymbolicTensor, from_torch, numbers, of_parts
+from gradviz.symbolic.tensor import Index, SymbolicTensor, of_parts
 
 
 class Exact(NamedTuple):
@@ -46,6 +50,20 @@ class Exact(NamedTuple):
 
 
 _NOTHING = Exact(MP.zero, 0.0)
+
+
+class Elements(NamedTuple):
+    """True numbers for some elements.
+
+    Attributes:
+        flats: their flat indices, each once.
+        value: in numpy longdouble.
+        bound: how far torch's numbers may be from them by rounding alone.
+    """
+
+    flats: NDArray[np.int64]
+    value: NDArray[np.longdouble]
+    bound: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +142,43 @@ class Reference:
             if entered.is_complex:
                 partials[position] = self._by_modulus(partials[position])
         return Row(partials=partials, kinks=kinks_of(order, self._unit))
+
+    def values_at_once(self, flats: Sequence[int], *, output: int = 0) -> Elements | None:
+        """The true values of some output elements, in wide floats; None where they are only had one by one."""
+        with np.errstate(all="ignore"):
+            many = self._many(flats, output)
+        if many is None:
+            return None
+        return self._elements(np.array(flats, dtype=np.int64), many.value, many.error, self._coarse_value)
+
+    def vjp_at_once(self, flats: Sequence[int], weights: Sequence[float], *, output: int = 0) -> dict[int, Elements] | None:
+        """The VJP of a cotangent with these weights at some output elements, in wide floats: all that is not exactly 0.
+
+        None where that is only had one by one: with `vjp`, which also tells on which kinks the inputs lie.
+        """
+        with np.errstate(all="ignore"):
+            many = self._many(flats, output)
+        if many is None:
+            return None
+        try:
+            found = swept(many, np.array(weights, dtype=np.longdouble), self._unit)
+        except NotAtOnce:
+            return None
+        return {at: self._elements(places, *adjoint, self._coarse) for at, (places, adjoint) in found.items()}
+
+    def _many(self, flats: Sequence[int], output: int) -> Many | None:
+        tensor = self._output(output)
+        if tensor.many is None:
+            return None
+        return tensor.many(places_of(np.array(flats, dtype=np.int64), tensor.shape), len(flats))
+
+    def _elements(
+        self, flats: NDArray[np.int64], value: NDArray[np.longdouble], error: NDArray[np.float64], coarse: float
+    ) -> Elements:
+        with np.errstate(all="ignore"):
+            size = np.abs(value).astype(np.float64)
+            bound = SAFETY * ((self._unit + WIDE_UNIT) * (size + error) + self._smallest) + coarse * size
+        return Elements(flats, value, bound)
 
     def _by_modulus(self, partials: Mapping[Index, Exact]) -> dict[Index, Exact]:
         """Partials after real and imaginary parts: torch computes the two as one number, accurate by modulus only."""

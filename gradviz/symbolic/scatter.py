@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from gradviz.symbolic import scalar as sc
+from gradviz.symbolic.entered import NumberTensor
 from gradviz.symbolic.registry import NoRule, symbolic_rule
 from gradviz.symbolic.scalar import Scalar
-from gradviz.symbolic.tensor import QUOTIENT, Index, NumberTensor, SymbolicTensor, constant
+from gradviz.symbolic.tensor import QUOTIENT, Index, SymbolicTensor, constant
 
 aten = torch.ops.aten
 

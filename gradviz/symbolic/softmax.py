@@ -34,7 +34,7 @@ def safe_softmax(self: SymbolicTensor, dim: int, dtype: torch.dtype | None = Non
         line = (*at[:axis], 0, *at[axis + 1 :]) if at else at
         return sc.ZERO if top[line].approximate == float("-inf") else plain[at]
 
-    return SymbolicTensor(self.shape, pull)
+    return SymbolicTensor(self.shape, pull, plain.many)  # of minus infinities not a number, and then looked at one by one
 
 
 @symbolic_rule(aten._log_softmax.default)

@@ -8,24 +8,23 @@ input elements chosen as symbols are differentiated for, all others are exact nu
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gradviz.errors import CheckError
 from gradviz.symbolic import bulk, sweep
+from gradviz.symbolic import many as at_once
 from gradviz.symbolic import scalar as sc
-from gradviz.symbolic.arithmetic import EXACT
-from gradviz.symbolic.arrays import exact_array
-from gradviz.symbolic.bulk import LONG, Many, Places, Read
+from gradviz.symbolic.bulk import LONG
 from gradviz.symbolic.function import RESULT, ScalarFunction, function_of_one
-from gradviz.symbolic.indexing import broadcaster, line, normalized_dims, strides_of
-from gradviz.symbolic.scalar import Pair, Scalar, Symbol
+from gradviz.symbolic.indexing import broadcaster, line, normalized_dims, places_of, strides_of
+from gradviz.symbolic.many import Many, Places, Read
+from gradviz.symbolic.scalar import Scalar
 
 Index = tuple[int, ...]
 Number = int | float | complex
@@ -46,6 +45,7 @@ class SymbolicTensor:
         many: gives many elements at once, as numbers; None where that is not cheaper than one by one.
 
     >>> import torch
+    >>> from gradviz.symbolic.entered import from_torch
     >>> x = from_torch(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), position=0, name="x")
     >>> (x @ x)[1, 0].approximate
     15.0
@@ -94,10 +94,10 @@ class SymbolicTensor:
         return elementwise(function, self, *others)
 
     def __add__(self, other: SymbolicTensor | Number) -> SymbolicTensor:
-        return _combined(lambda a, b: sc.total([a, b]), bulk.added, self, other)
+        return _combined(lambda a, b: sc.total([a, b]), at_once.added, self, other)
 
     def __mul__(self, other: SymbolicTensor | Number) -> SymbolicTensor:
-        return _combined(lambda a, b: sc.dot([a], [b]), bulk.multiplied, self, other)
+        return _combined(lambda a, b: sc.dot([a], [b]), at_once.multiplied, self, other)
 
     def __sub__(self, other: SymbolicTensor | Number) -> SymbolicTensor:
         return self + (other * -1)
@@ -143,7 +143,7 @@ class SymbolicTensor:
 
     def as_numbers(self) -> SymbolicTensor:
         """The same values without symbols: constants as far as derivatives go."""
-        many = None if self.many is None else partial(bulk.as_numbers, self.many)
+        many = None if self.many is None else partial(at_once.as_numbers, self.many)
         return SymbolicTensor(self.shape, lambda index: sc.as_number(self[index]), many)
 
     # Reductions; `dims` None means all of them.
@@ -155,21 +155,27 @@ class SymbolicTensor:
         *,
         keepdim: bool = False,
         long: Callable[[SymbolicTensor, Places], Scalar] | None = None,
+        groups: Callable[[Many, int], Many] | None = None,
     ) -> SymbolicTensor:
-        """`combine` of the elements along `dims`; `long` does the same of more than `LONG` of them."""
+        """`combine` of the elements along `dims`: `long` of more than `LONG`; `groups` of many such lines at once."""
         reduced = normalized_dims(dims, self.ndim)
         kept = [dim for dim in range(self.ndim) if dim not in reduced]
         ranges = [range(self.shape[dim]) for dim in reduced]
         shape = [1 if dim in reduced else self.shape[dim] for dim in range(self.ndim) if keepdim or dim not in reduced]
 
+        def lines(index: Places, count: int) -> Places:
+            """The places of all elements that are joined to these, one group after the other."""
+            inside = np.indices([self.shape[dim] for dim in reduced]).reshape(len(reduced), self.count(dims))
+            full = {dim: np.repeat(index[dim if keepdim else place], inside.shape[1]) for place, dim in enumerate(kept)}
+            full |= {dim: np.tile(along, count) for dim, along in zip(reduced, inside, strict=True)}
+            return tuple(full[dim] for dim in range(self.ndim))
+
         def pull(index: Index) -> Scalar:
+            if long is not None and self.many is not None and self.count(dims) > LONG:
+                return long(self, lines(tuple(np.array([place]) for place in index), 1))
             full = [0] * self.ndim
             for place, dim in enumerate(kept):
                 full[dim] = index[dim if keepdim else place]
-            if long is not None and self.many is not None and self.count(dims) > LONG:
-                inside = np.indices([self.shape[dim] for dim in reduced]).reshape(len(reduced), -1)
-                along = dict(zip(reduced, inside, strict=True))
-                return long(self, tuple(along.get(dim, np.full(inside.shape[1], full[dim])) for dim in range(self.ndim)))
             elements = []
             for inner in itertools.product(*ranges):
                 for place, dim in enumerate(reduced):
@@ -177,10 +183,20 @@ class SymbolicTensor:
                 elements.append(self[tuple(full)])
             return combine(elements)
 
-        return _with_many(SymbolicTensor(shape, pull), self)
+        def read(flats: NDArray[np.int64]) -> Many:
+            assert self.many is not None and groups is not None
+            count = len(flats)
+            return groups(self.many(lines(places_of(flats, shape), count), count * self.count(dims)), count)
+
+        result = SymbolicTensor(shape, pull)
+        if groups is None or not self.count(dims):
+            return _with_many(result, self)
+        if self.many is not None:
+            result.many = partial(at_once.once, read, result.shape)
+        return result
 
     def sum(self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False) -> SymbolicTensor:
-        return self.reduce(lambda terms: sc.total(terms) if terms else sc.ZERO, dims, keepdim=keepdim, long=bulk.total)
+        return self.reduce(_sum_of, dims, keepdim=keepdim, long=bulk.total, groups=at_once.summed)
 
     def mean(self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False) -> SymbolicTensor:
         return self.sum(dims, keepdim=keepdim) / self.count(dims)
@@ -189,12 +205,19 @@ class SymbolicTensor:
         return self.reduce(lambda factors: sc.product(factors) if factors else sc.ONE, dims, keepdim=keepdim)
 
     def amax(self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False, name: str = "amax") -> SymbolicTensor:
-        long = partial(bulk.largest, name=name)
-        return self.reduce(lambda elements: sc.largest(elements, name), dims, keepdim=keepdim, long=long)
+        return self._extreme(dims, keepdim, name, 1)
 
     def amin(self, dims: Sequence[int] | int | None = None, *, keepdim: bool = False, name: str = "amin") -> SymbolicTensor:
-        long = partial(bulk.largest, name=name, sign=-1)
-        return self.reduce(lambda elements: sc.largest(elements, name, sign=-1), dims, keepdim=keepdim, long=long)
+        return self._extreme(dims, keepdim, name, -1)
+
+    def _extreme(self, dims: Sequence[int] | int | None, keepdim: bool, name: str, sign: int) -> SymbolicTensor:
+        return self.reduce(
+            partial(sc.largest, name=name, sign=sign),
+            dims,
+            keepdim=keepdim,
+            long=partial(bulk.largest, name=name, sign=sign),
+            groups=partial(at_once.extreme, sign=sign),
+        )
 
     def count(self, dims: Sequence[int] | int | None = None) -> int:
         """How many elements a reduction over `dims` joins."""
@@ -206,9 +229,9 @@ class SymbolicTensor:
         """The tensor whose element at `index` is this one's at `source(index)`."""
         return SymbolicTensor(shape, lambda index: self[source(index)])
 
-    def _moved(self, shape: Sequence[int], source: Callable[[Any], Any]) -> SymbolicTensor:
+    def moved(self, shape: Sequence[int], source: Callable[[Any], Any]) -> SymbolicTensor:
         """`reindexed` by a source that also takes arrays of indices."""
-        many = None if self.many is None else partial(bulk.elsewhere, self.many, source)
+        many = None if self.many is None else partial(at_once.elsewhere, self.many, source)
         return SymbolicTensor(shape, lambda index: self[source(index)], many)
 
     def reshape(self, shape: Sequence[int]) -> SymbolicTensor:
@@ -218,20 +241,20 @@ class SymbolicTensor:
             flat = sum(place * stride for place, stride in zip(index, new, strict=True))
             return tuple(flat // stride % size for stride, size in zip(old, self.shape, strict=True))
 
-        return self._moved(shape, source)
+        return self.moved(shape, source)
 
     def transpose(self, first: int, second: int) -> SymbolicTensor:
         order = list(range(self.ndim))
         order[first], order[second] = order[second], order[first]
-        return self._moved([self.shape[dim] for dim in order], lambda index: tuple(index[dim] for dim in order))
+        return self.moved([self.shape[dim] for dim in order], lambda index: tuple(index[dim] for dim in order))
 
     def unsqueeze(self, dim: int) -> SymbolicTensor:
         place = dim % (self.ndim + 1)
         shape = (*self.shape[:place], 1, *self.shape[place:])
-        return self._moved(shape, lambda index: index[:place] + index[place + 1 :])
+        return self.moved(shape, lambda index: index[:place] + index[place + 1 :])
 
     def broadcast_to(self, shape: Sequence[int]) -> SymbolicTensor:
-        return self._moved(shape, broadcaster(self.shape, len(shape)))
+        return self.moved(shape, broadcaster(self.shape, len(shape)))
 
     def __matmul__(self, other: SymbolicTensor) -> SymbolicTensor:
         """As torch.matmul: vectors, matrices, and batches of them, broadcast."""
@@ -254,93 +277,27 @@ class SymbolicTensor:
                 [left[(*in_left, row, k)] for k in range(inner)], [right[(*in_right, k, column)] for k in range(inner)]
             )
 
-        result = _with_many(SymbolicTensor((*batch, left.shape[-2], right.shape[-1]), pull), left, right)
+        def read(flats: NDArray[np.int64]) -> Many:
+            assert left.many is not None and right.many is not None
+            *outer, row, column = (np.repeat(place, inner) for place in places_of(flats, shape))
+            steps = np.tile(np.arange(inner), len(flats))
+            first = left.many((*to_left(tuple(outer)), row, steps), len(steps))
+            second = right.many((*to_right(tuple(outer)), steps, column), len(steps))
+            return at_once.summed(at_once.multiplied(first, second), len(flats))
+
+        shape = (*batch, left.shape[-2], right.shape[-1])
+        result = SymbolicTensor(shape, pull)
+        if inner and left.many is not None and right.many is not None:
+            result.many = partial(at_once.once, read, shape)
         if self.ndim == 1:
-            result = result._moved((*result.shape[:-2], result.shape[-1]), lambda index: (*index[:-1], 0, index[-1]))
+            result = result.moved((*result.shape[:-2], result.shape[-1]), lambda index: (*index[:-1], 0, index[-1]))
         if other.ndim == 1:
-            result = result._moved(result.shape[:-1], lambda index: (*index, 0))
+            result = result.moved(result.shape[:-1], lambda index: (*index, 0))
         return result
 
 
-class InputTensor(SymbolicTensor):
-    """An input, entered exactly: chosen elements are symbols, all others numbers.
-
-    The parts of a complex element are two symbols: index (i, 0) is the real part of element i, (i, 1) the imaginary one.
-
-    Attributes:
-        touched: the indices that have been asked for; all other elements do not matter to what was pulled.
-    """
-
-    __slots__ = ("_array", "_chosen", "_mask", "_name", "_position")
-
-    def __init__(self, tensor: Tensor, position: int, name: str, chosen: Collection[Index] | None) -> None:
-        self._array = exact_array(tensor)
-        self._position = position
-        self._name = name
-        self._chosen = chosen
-        self._mask: NDArray[np.bool_] | None = None
-        super().__init__(tuple(tensor.shape), self._enter, None if self.is_complex else self._enter_many)
-
-    @property
-    def is_complex(self) -> bool:
-        return bool(np.iscomplexobj(self._array))
-
-    @property
-    def touched(self) -> Collection[Index]:
-        return self._memo.keys()
-
-    def _enter(self, index: Index) -> Scalar:
-        number = self._array.item(index)
-        if isinstance(number, complex):
-            return Pair(self._entered((*index, 0), number.real), self._entered((*index, 1), number.imag))
-        return self._entered(index, number)
-
-    def _entered(self, index: Index, number: float) -> Scalar:
-        if self._chosen is not None and index not in self._chosen:
-            return Scalar(EXACT.number(number), 0.0)
-        return Symbol(EXACT.number(number), number, (self._position, index), self._name)
-
-    def _enter_many(self, places: Places, count: int) -> Many:
-        carrying = np.ones(count, dtype=np.bool_)
-        if self._chosen is not None and self._mask is None:
-            self._mask = np.zeros(self.shape, dtype=np.bool_)
-            for index in self._chosen:
-                self._mask[index] = True
-        if self._mask is not None:
-            carrying &= self._mask[places]
-        return bulk.exact(np.broadcast_to(self._array[places], (count,)).astype(np.longdouble), carrying)
-
-
-def from_torch(tensor: Tensor, *, position: int, name: str, chosen: Collection[Index] | None = None) -> InputTensor:
-    """The tensor as an input whose elements (those in `chosen`; all for None) are symbols named `name_i_j`.
-
-    Every float is taken exactly; inf and nan stay what they are.
-    """
-    return InputTensor(tensor, position, name, chosen)
-
-
-class NumberTensor(SymbolicTensor):
-    """A tensor of exact numbers without symbols.
-
-    Attributes:
-        array: the numbers, in a dtype that holds them exactly; an index or a mask keeps its own.
-    """
-
-    __slots__ = ("array",)
-
-    def __init__(self, array: NDArray[Any]) -> None:
-        self.array = array
-        many = None if np.iscomplexobj(array) else self._enter_many
-        super().__init__(array.shape, lambda index: sc.number(array.item(index)), many)
-
-    def _enter_many(self, places: Places, count: int) -> Many:
-        value = np.broadcast_to(self.array[places], (count,)).astype(np.longdouble)
-        return bulk.exact(value, np.zeros(count, dtype=np.bool_))
-
-
-def numbers(tensor: Tensor) -> NumberTensor:
-    """The tensor as exact numbers without symbols."""
-    return NumberTensor(exact_array(tensor))
+def _sum_of(terms: list[Scalar]) -> Scalar:
+    return sc.total(terms) if terms else sc.ZERO
 
 
 def constant(value: Number, shape: Sequence[int] = ()) -> SymbolicTensor:
@@ -348,7 +305,6 @@ def constant(value: Number, shape: Sequence[int] = ()) -> SymbolicTensor:
     element = sc.number(value)
     made = SymbolicTensor(shape, lambda index: element)
     return made if isinstance(value, complex) else _with_many(made)
-
 
 
 def of_parts(tensor: SymbolicTensor) -> SymbolicTensor:
@@ -364,8 +320,7 @@ def of_parts(tensor: SymbolicTensor) -> SymbolicTensor:
 def elementwise(function: ScalarFunction, *operands: SymbolicTensor | Number) -> SymbolicTensor:
     """The function of all operands, broadcast against each other."""
     tensors = [operand if isinstance(operand, SymbolicTensor) else constant(operand) for operand in operands]
-    return _broadcast(lambda elements: sc.apply(function, elements), partial(bulk.applied, function), tensors)
-
+    return _broadcast(lambda elements: sc.apply(function, elements), partial(at_once.applied, function), tensors)
 
 
 def _combined(

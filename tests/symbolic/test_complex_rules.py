@@ -202,8 +202,8 @@ def test_a_gradient_is_that_of_the_parts_by_central_differences(function: Callab
 
 
 def test_a_complex_element_is_not_differentiated_as_if_it_were_real() -> None:
+    from gradviz.symbolic.entered import from_torch
     from gradviz.symbolic.sweep import partials_of
-    from gradviz.symbolic.tensor import from_torch
 
     element = from_torch(z(1), position=0, name="z")[(0,)]
     assert isinstance(element, Pair)
