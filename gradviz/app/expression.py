@@ -11,7 +11,7 @@ from gradviz.app.inputs import expression_inputs, load, load_example
 from gradviz.app.link import exploring_of_link, read_link, typed_state, write_link
 from gradviz.app.panels import EXPRESSION_PANELS, panels
 from gradviz.app.sentences import show_error
-from gradviz.app.tracing import traced
+from gradviz.app.tracing import Traced, Values, traced
 from gradviz.target import names_function
 
 
@@ -19,18 +19,26 @@ def expression_page() -> None:
     """Reads the widgets, traces, checks, draws."""
     if "expression exploring" not in st.session_state:
         _start()
-    written = expression_inputs()
-    if written is None:
-        return
-    text, values = written
-    try:
-        found = traced(text, values)
-    except gradviz.GradvizError as error:
-        show_error(error)
-        return
-    write_link({"expression": [text], "at": [f"{name}={typed}" for name, typed in values]})
-    explorer(found, st.session_state["expression exploring"], page="expression", of_model=False)
-    panels(found, EXPRESSION_PANELS)
+    found = _traced_or_last(expression_inputs())
+    if found is not None:
+        explorer(found, st.session_state["expression exploring"], page="expression", of_model=False)
+        panels(found, EXPRESSION_PANELS)
+
+
+def _traced_or_last(written: tuple[str, Values] | None) -> Traced | None:
+    """The graph of what is typed; while that cannot be read or traced, the last one, so that nothing jumps while typing."""
+    if written is not None:
+        text, values = written
+        try:
+            found = traced(text, values)
+        except gradviz.GradvizError as error:
+            show_error(error)
+        else:
+            st.session_state["expression last"] = written
+            write_link({"expression": [text], "at": [f"{name}={typed}" for name, typed in values]})
+            return found
+    last = st.session_state.get("expression last")
+    return None if last is None else traced(*last)
 
 
 def _start() -> None:

@@ -11,13 +11,16 @@ import streamlit as st
 
 import gradviz
 from gradviz.app.examples import EXAMPLES
-from gradviz.app.sentences import show_error
+from gradviz.app.sentences import show_below
 from gradviz.app.tracing import MAX_TEXT, MAX_VALUE, Values, read_expression, read_value
 
+HINT = "+ - * / ^ @, 2x, |x|, A.T and functions such as sin; z = x*y; log(z) names an intermediate."
 SPANS = (5.0, 20.0, 100.0, 1_000.0)
 """A slider goes from minus to plus the first of these that holds its value."""
 STEPS = 200
 FIELD_PX = 170
+LIVE = "50ms"
+"""How long a pause in typing is until what is typed is drawn."""
 
 
 def load_example(title: str) -> None:
@@ -37,7 +40,10 @@ def load(text: str, values: dict[str, str]) -> None:
 
 
 def expression_inputs() -> tuple[str, Values] | None:
-    """Draws the widgets; None where the text or a value cannot be read, which is said beside it."""
+    """Draws the widgets; None where the text or a value cannot be read, which is said below it.
+
+    While the text cannot be read, the fields of the last variables stay.
+    """
     left, right = st.columns([1, 3])
     left.selectbox(
         "Example",
@@ -56,16 +62,17 @@ def expression_inputs() -> tuple[str, Values] | None:
                 on_change=_edited,
                 max_chars=MAX_TEXT,
                 persist_state="session",
-                help="`+ - * / ^ @`, `2x`, `|x|`, `A.T`, functions such as `sin`; `z = x*y; log(z)` names an intermediate.",
+                live=LIVE,
             )
         )
+        refusal = None
         try:
-            variables = read_expression(text).variables
+            st.session_state["variables"] = read_expression(text).variables
         except gradviz.GradvizError as error:
-            show_error(error)
-            return None
-    values = _values(variables)
-    return None if values is None else (text, values)
+            refusal = error
+        show_below(refusal, HINT)
+    values = _values(st.session_state.get("variables", ()))
+    return None if refusal is not None or values is None else (text, values)
 
 
 def _values(variables: tuple[str, ...]) -> Values | None:
@@ -83,11 +90,11 @@ def _field(name: str) -> str | None:
     """The value of one variable as typed; None where it cannot be read, which is said below it."""
     key = _key(name)
     st.session_state.setdefault(key, "1")
-    typed = str(st.text_input(f"{name} =", key=key, max_chars=MAX_VALUE, persist_state="session"))
+    typed = str(st.text_input(f"{name} =", key=key, max_chars=MAX_VALUE, persist_state="session", live=LIVE))
     try:
         value = read_value(typed)
     except gradviz.InputError as error:
-        st.error(f"{name}: {str(error).partition(chr(10))[0]}")
+        show_below(error)
         return None
     if isinstance(value, float):
         _slider(name, value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import streamlit as st
 
 import gradviz
@@ -13,6 +15,24 @@ def show_error(error: gradviz.GradvizError) -> None:
     st.error(_plain(sentence))
     if caret:
         st.code(caret, language=None)
+
+
+def show_below(error: gradviz.GradvizError | None, hint: str = "") -> None:
+    """The same in small letters below a field in which someone is typing; where there is no error, a hint, as high."""
+    sentence, _, caret = str(error or "").partition("\n")
+    lines = f"<pre>{html.escape(caret)}</pre>" if caret else ""
+    lines += f'<div class="gradviz-refusal" role="alert">{html.escape(sentence)}</div>' if sentence else ""
+    height = ' style="min-height: 3.2rem"' if hint else ""
+    st.html(f'{_STYLE}<div class="gradviz-below"{height}>{lines or html.escape(hint)}</div>')
+
+
+_STYLE = """<style>
+.gradviz-below {font-size: 0.85rem; line-height: 1.3; overflow-wrap: anywhere; margin-top: -0.6rem; opacity: 0.75}
+.gradviz-below:has(.gradviz-refusal) {opacity: 1}
+.gradviz-refusal {color: #d55e00}
+.gradviz-below pre {margin: 0; padding: 0; background: none; border: none; font-size: 0.85rem; line-height: 1.1;
+    overflow-x: auto}
+</style>"""
 
 
 def _plain(text: str) -> str:

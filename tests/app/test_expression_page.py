@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import html
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,12 @@ def text_of(app: AppTest) -> str:
     """Everything that is HTML, Markdown or LaTeX on the page."""
     blocks = [block.proto.body for kind in ("html", "markdown", "caption") for block in app.get(kind)]
     return "\n".join([*blocks, *(block.value for block in app.get("latex"))])
+
+
+def refusals(app: AppTest) -> list[str]:
+    """The sentences that say what is not accepted: below a field, or in a box."""
+    below = re.findall(r'role="alert">(.*?)</div>', text_of(app))
+    return [*map(html.unescape, below), *(error.value.replace("\\", "") for error in app.error)]
 
 
 def fields(app: AppTest) -> list[str]:
@@ -170,17 +178,27 @@ def test_panels_that_cannot_be_shown_say_why() -> None:
 def test_unreadable_text_is_a_sentence_with_a_caret() -> None:
     app = page()
     app.text_input[0].set_value("x*y + sinn(pi*x)").run()
-    assert not app.exception and "unknown function 'sinn' at column 7" in app.error[0].value
-    line, caret = app.code[0].value.splitlines()
+    assert not app.exception and "unknown function 'sinn' at column 7" in refusals(app)[0]
+    line, caret = text_of(app).partition("<pre>")[2].partition("</pre>")[0].splitlines()
     assert caret.index("^") == line.index("sinn")
+
+
+def test_while_a_text_cannot_be_read_the_last_picture_and_its_fields_stay() -> None:
+    app = select(page(expression="u*v", at=["u=4", "v=5"]), "node_0")
+    app.text_input[0].set_value("u*v*").run()
+    assert refusals(app) and not app.exception
+    assert fields(app) == ["u*v*", "4", "5"] and ">u</div>" in text_of(app)
+    assert app.query_params["expression"] == "u*v"
+    app.text_input[0].set_value("u*v*w").run()
+    assert not refusals(app) and fields(app) == ["u*v*w", "4", "5", "1"]
 
 
 @pytest.mark.parametrize(
     ("text", "value", "sentence"),
     [
-        ("x", "two", "x: 'two' is neither a number such as 2"),
+        ("x", "two", "'two' is neither a number such as 2"),
         ("x", "[" * 2_000, "is neither a number such as 2"),
-        ("x", "[[[1]]]", "x: accepted here: a number, a list of numbers or a list of rows"),
+        ("x", "[[[1]]]", "accepted here: a number, a list of numbers or a list of rows"),
         ("sum(x)", f"[{','.join('1' * 401)}]", "the variables have 401 numbers together"),
         ("+".join("x" * 301), "1", "has 601 parts; accepted here: up to 300"),
         ("(" * 400 + "x" + ")" * 400, "1", "levels of nesting"),
@@ -192,7 +210,7 @@ def test_what_is_refused_is_a_sentence(text: str, value: str, sentence: str) -> 
     names = {"x": value, "A": "[[1, 2, 3]]"}
     app = page(expression=text, at=[f"{name}={written}" for name, written in names.items()])
     assert not app.exception
-    assert sentence in app.error[0].value.replace("\\", "")
+    assert sentence in refusals(app)[0]
 
 
 def test_no_page_evaluates_text() -> None:

@@ -155,13 +155,27 @@ def test_the_app_opens_on_the_target_of_the_command_line(open_page: Open) -> Non
 def test_hostile_text_stays_text(open_page: Open) -> None:
     nasty = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     page = open_page(expression=nasty, at=[f"{nasty}=1"], selected=nasty, direction=nasty)
-    expect(page.get_by_test_id("stAlert")).to_contain_text("at column")
+    expect(page.get_by_role("alert")).to_contain_text("at column")
     page.get_by_role("textbox", name="Expression").fill("x")
     page.get_by_role("textbox", name="Expression").press("Enter")
     expect(item(page, "leaf x").or_(item(page, "output x"))).to_be_visible()
     page.get_by_role("textbox", name="x =").fill(nasty)
     page.get_by_role("textbox", name="x =").press("Enter")
-    expect(page.get_by_test_id("stAlert")).to_contain_text("neither a number")
+    expect(page.get_by_role("alert")).to_contain_text("neither a number")
+
+
+def test_the_picture_follows_every_key_and_a_caret_stands_under_what_is_wrong(open_page: Open) -> None:
+    page = open_page(expression="u*v", at=["u=4", "v=3"])
+    expect(item(page, "output a = u·v")).to_be_visible()
+    page.get_by_role("textbox", name="Expression").press("End")
+    page.keyboard.type(" + ")
+    expect(page.get_by_role("alert")).to_contain_text("at column 7")
+    expect(item(page, "output a = u·v")).to_be_visible()
+    page.keyboard.type("7")
+    expect(item(page, "output b = a + 7")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"expression=u%2Av\+%2B\+7"))
+    expect(page.get_by_role("textbox", name="Expression")).to_be_focused()
 
 
 def test_of_an_svg_only_drawing_is_kept(explorer: Page) -> None:
