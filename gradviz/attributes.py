@@ -21,6 +21,8 @@ import networkx as nx
 from torch import Tensor
 
 from gradviz.errors import InputError
+from gradviz.standin import StandIn, is_kept, statistics_kept
+from gradviz.statistics import Statistics
 
 if TYPE_CHECKING:
     from gradviz.partials import LocalPartial
@@ -113,6 +115,25 @@ class AttributedGraph(nx.MultiDiGraph):
         """d(graph output)/d(value) of a node, or of one of its outputs; None where no gradient reaches it."""
         return _one_output(self.nodes[node], "cotangent", output)
 
+    def statistics(self, node: int, output: int | None = None) -> Statistics | None:
+        """Counts, extremes, mean, spread and histogram of a node's value, whether the graph kept its elements or not.
+
+        None where the value is not known, or has no plain numbers. Of cotangents and contributions
+        `gradviz.statistics_of` tells the same.
+
+        >>> import gradviz
+        >>> graph = gradviz.trace("A @ x", A=[[1, 0], [0, 2]], x=[0, 1], grad_output=[1, 1], device="cpu")
+        >>> graph.statistics(graph.node("A")).zero_share
+        0.5
+        """
+        value = self.value(node, output)
+        return None if value is None else statistics_kept(value)
+
+    @property
+    def not_kept(self) -> str:
+        """Of how much only statistics were kept, and why, in a sentence; "" where all was kept."""
+        return not_kept(self)
+
     def output_name(self, node: int, output: int = 0) -> str:
         """What one output of a node is called: the node's name, or `q` for the first of `q, k, v = x.split(8)`."""
         attributes = self.nodes[node]
@@ -172,11 +193,28 @@ class AttributedGraph(nx.MultiDiGraph):
         )
 
 
+def not_kept(graph: nx.MultiDiGraph) -> str:
+    """Of how much of a graph, or of a part of one, only statistics were kept, and why; "" where all was kept."""
+    held = {
+        "values": [one for node in graph.nodes.values() for one in _all_outputs(node["value"])],
+        "cotangents": [one for node in graph.nodes.values() for one in _all_outputs(node["cotangent"])],
+        "contributions": [contribution for _, _, contribution in graph.edges(data="contribution")],
+    }
+    missing = {what: [one for one in tensors if one is not None and not is_kept(one)] for what, tensors in held.items()}
+    counts = [f"{len(tensors)} of {len(held[what])} {what}" for what, tensors in missing.items() if tensors]
+    reasons = dict.fromkeys(one.reason for tensors in missing.values() for one in tensors if isinstance(one, StandIn))
+    return f"{', '.join(counts)}: {'; '.join(reasons)}" if counts else ""
+
+
 def _one_output(attributes: dict[str, Any], which: str, output: int | None) -> Tensor | None:
     found = attributes[which]
     if not isinstance(found, tuple):
         return found  # type: ignore[no-any-return]
     return found[attributes["outputs"][0] if output is None else output]  # type: ignore[no-any-return]
+
+
+def _all_outputs(found: Tensor | tuple[Tensor | None, ...] | None) -> tuple[Tensor | None, ...]:
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _use(tail: int, head: int, key: int, attributes: dict[str, Any]) -> Use:

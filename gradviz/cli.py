@@ -32,6 +32,7 @@ from gradviz.target_command import TargetCommand, as_json, print_json, target_op
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
     from gradviz.graph import GradGraph
+    from gradviz.keeping import Values
 
 MISMATCH = 1
 INTERRUPTED = 130
@@ -91,6 +92,7 @@ def trace_command(
     target: str,
     at: tuple[str, ...],
     device: str,
+    values: Values,
     as_json: bool,
     output: tuple[Path, ...],
     dpi: float | None,
@@ -101,7 +103,7 @@ def trace_command(
     """Show every value, every local partial and every gradient of TARGET."""
     from gradviz.target import graph_of_target
 
-    graph = graph_of_target(target, at=at, device=device)
+    graph = graph_of_target(target, at=at, device=device, values=values)
     report = graph.check() if checked else None
     if diagnosed:
         choices["findings"] = graph.diagnose(report=report)
@@ -130,6 +132,7 @@ def check_command(
     target: str,
     at: tuple[str, ...],
     device: str,
+    values: Values,
     as_json: bool,
     samples: int,
     seed: int,
@@ -138,7 +141,7 @@ def check_command(
     """Check every local partial, value and gradient of TARGET against sympy."""
     from gradviz.target import graph_of_target
 
-    graph = graph_of_target(target, at=at, device=device)
+    graph = graph_of_target(target, at=at, device=device, values=values)
     report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit, progress=False if as_json else None)
     if as_json:
         from gradviz.schema import header

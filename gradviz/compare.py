@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gradviz.errors import InputError
 from gradviz.graph import GradGraph
+from gradviz.standin import is_kept, statistics_kept
 
 What = Literal["value", "cotangent", "structure"]
 
@@ -48,6 +49,8 @@ class Comparison:
         differences: those above the tolerance: values in forward order, then cotangents in the engine's order.
         compared: how many tensors were compared.
         skipped: how many were not, because one side does not hold them.
+        summed: how many of those compared were compared by statistics, because one side kept only these: equal statistics
+            are no proof of equal elements.
         rtol: the tolerance.
     """
 
@@ -55,6 +58,7 @@ class Comparison:
     compared: int
     skipped: int
     rtol: float
+    summed: int = 0
 
     @property
     def first_value(self) -> Difference | None:
@@ -68,7 +72,8 @@ class Comparison:
 
     def __str__(self) -> str:
         skipped = f", {self.skipped} not compared: one side does not hold them" if self.skipped else ""
-        head = f"{self.compared} tensors compared to a relative {self.rtol:.3g}{skipped}"
+        summed = f", {self.summed} of them by their statistics only" if self.summed else ""
+        head = f"{self.compared} tensors compared to a relative {self.rtol:.3g}{summed}{skipped}"
         if not self.differences:
             return f"{head}: no difference"
         shown = [found.message for found in (self.first_value, self.first_cotangent) if found is not None]
@@ -89,7 +94,7 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
     if structure is not None and structure.node is None and set(first.leaves) != set(second.leaves):
         pairs = []
     found: list[Difference] = []
-    compared = skipped = 0
+    compared = skipped = summed = 0
     backward = sorted(pairs, key=lambda pair: -1 if (place := first.nodes[pair[0]]["backward_order"]) is None else place)
     tensors = list(_tensors("value", first, second, pairs))
     if structure is None:  # else what comes back to the common part has gone other ways
@@ -98,13 +103,18 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
         if one is None or other is None:
             skipped += (one is None) != (other is None)
             continue
+        by_elements = is_kept(one) and is_kept(other)
+        relative = _relative(one, other) if by_elements else _relative_of_statistics(one, other)
+        if relative is None:
+            skipped += 1
+            continue
         compared += 1
-        relative = _relative(one, other)
+        summed += not by_elements
         if not relative <= tolerance:
             found.append(_difference(first, what, node, name, relative))
     if structure is not None:
         found.append(structure)
-    return Comparison(differences=tuple(found), compared=compared, skipped=skipped, rtol=tolerance)
+    return Comparison(differences=tuple(found), compared=compared, skipped=skipped, rtol=tolerance, summed=summed)
 
 
 def _pairs(first: GradGraph, second: GradGraph) -> list[tuple[int, int]]:
@@ -180,6 +190,18 @@ def _relative(one: Tensor, other: Tensor) -> float:
     if not bool(torch.isfinite(differs).all()):
         return float("inf")
     return float(differs.max() / scale[torch.isfinite(scale)].max())
+
+
+def _relative_of_statistics(one: Tensor, other: Tensor) -> float | None:
+    """The same of extremes, mean and standard deviation; None where a side has not even these."""
+    left, right = statistics_kept(one), statistics_kept(other)
+    if left is None or right is None:
+        return None
+    if (left.count, left.nans, left.infs) != (right.count, right.nans, right.infs):
+        return float("inf")
+    pairs = ((left.low, right.low), (left.high, right.high), (left.mean, right.mean), (left.std, right.std))
+    scale = max((abs(end) for ends in pairs[:2] for end in ends), default=0.0) if left.finite else 0.0
+    return max(abs(here - there) for here, there in pairs) / scale if scale else 0.0
 
 
 def _wide(tensor: Tensor) -> Tensor:

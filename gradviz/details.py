@@ -14,7 +14,7 @@ from gradviz.explain.latex import line_latex, term_latex
 from gradviz.explain.terms import Derivative, Equation, Name, Number, Words
 from gradviz.graph import Edge, GradGraph
 from gradviz.view import node_call
-from gradviz.view.summary import is_opaque, norm
+from gradviz.view.summary import has_norm, norm
 
 MAX_JACOBIAN_ELEMENTS = 32 * 32
 """A local Jacobian with more elements is not made: nobody could read it."""
@@ -187,7 +187,7 @@ def _matrix(jacobian: Tensor, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -
 def _gain(graph: GradGraph, head: int, contribution: Tensor | None) -> float | None:
     cotangents = [graph.cotangent(head, place) for place in graph.nodes[head]["outputs"]]
     arrived = [cotangent for cotangent in cotangents if cotangent is not None]
-    if contribution is None or not arrived or any(map(is_opaque, [contribution, *arrived])):
+    if contribution is None or not arrived or not all(map(has_norm, [contribution, *arrived])):
         return None
     whole = math.hypot(*map(norm, arrived))
     return norm(contribution) / whole if whole else None

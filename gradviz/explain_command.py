@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import click
 
 from gradviz.target_command import TargetCommand, target_options
+
+if TYPE_CHECKING:
+    from gradviz.keeping import Values
 
 _INDEX = re.compile(r"-?\d+(,-?\d+)*")
 
@@ -37,6 +41,7 @@ def explain_command(
     target: str,
     at: tuple[str, ...],
     device: str,
+    values: Values,
     names: tuple[str, ...],
     as_format: str,
     level: str,
@@ -47,7 +52,7 @@ def explain_command(
     from gradviz.explain.latex import derivation_latex
     from gradviz.target import graph_of_target
 
-    graph = graph_of_target(target, at=at, device=device)
+    graph = graph_of_target(target, at=at, device=device, values=values)
     asked = names or tuple(graph.leaves)
     explained = [graph.explain(name, level=level, index=index, top=top) for name in asked]  # type: ignore[arg-type]
     if as_format == "latex":

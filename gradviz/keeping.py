@@ -12,6 +12,7 @@ same object with the same autograd node, so that whoever knows tensors by identi
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -35,6 +36,7 @@ BUDGET_BYTES = 4 * 2**30
 SMALL_BYTES = 1024
 _STEP_BYTES = 64 * 2**20  # looked again, once as much more was made
 _UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_READ = {unit.lower(): size for unit, size in _UNITS.items()} | {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +54,9 @@ class Keeping:
     @property
     def reason(self) -> str:
         """Why elements are not there, as a sentence."""
-        if not self.budget_bytes:
-            return 'the elements were not kept, only their statistics (values="statistics")'
-        return f"the elements were not kept, only their statistics: over the budget of {size_text(int(self.budget_bytes))}"
+        budget = f"over the budget of {size_text(int(self.budget_bytes))}"
+        why = budget if self.budget_bytes else 'as values="statistics" says'
+        return f'only statistics of the elements were kept, {why}; values="full" keeps all'
 
     @property
     def is_total(self) -> bool:
@@ -72,7 +74,7 @@ def keeping_of(values: Values, offload: bool) -> Keeping:
         InputError: an option is not accepted.
 
     >>> keeping_of(2**20, False).reason
-    'the elements were not kept, only their statistics: over the budget of 1 MiB'
+    'only statistics of the elements were kept, over the budget of 1 MiB; values="full" keeps all'
     """
     if isinstance(values, str) and values in ("full", "statistics"):
         return Keeping(budget_bytes=float("inf") if values == "full" else 0, offload=offload)
@@ -93,6 +95,16 @@ def size_text(size_bytes: int) -> str:
     """
     unit = next((name for name in reversed(_UNITS) if size_bytes >= _UNITS[name]), "")
     return f"{size_bytes / _UNITS[unit]:.4g} {unit}" if unit else f"{size_bytes} bytes"
+
+
+def size_of(text: str) -> int | None:
+    """The number of bytes that a text says; None where it says none.
+
+    >>> size_of("4GiB"), size_of("1.5 MB"), size_of("100"), size_of("many")
+    (4294967296, 1500000, 100, None)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    return int(float(found[1]) * _READ[found[2]]) if found is not None and found[2] in _READ else None
 
 
 class Keeper:

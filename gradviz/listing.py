@@ -62,7 +62,7 @@ def listing(graph: GradGraph, columns: float = math.inf) -> str:
         table(PARTIALS, partials, len(uses)),
         table(("gradient", ""), gradients),
     ]
-    return "\n\n".join(tables)
+    return "\n\n".join([*tables, *([f"Kept as statistics: {graph.not_kept}"] if graph.not_kept else [])])
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], total: int | None = None) -> str:

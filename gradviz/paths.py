@@ -166,7 +166,9 @@ class _Sweep:
             self._on_the_way.add(self._node)
         found.keep(self._top)
         gradient = self._graph.cotangent(self._node)
-        nothing = torch.zeros(0) if gradient is None else torch.zeros_like(gradient)
+        nothing = torch.zeros(0 if gradient is None else gradient.shape)
+        if gradient is not None:
+            nothing = nothing.to(dtype=gradient.dtype, device=gradient.device)
         terms = [partial.cotangent for partial in found.kept] + ([] if found.rest is None else [found.rest])
         return Paths(
             name=name,

@@ -20,7 +20,8 @@
     gradients   leaf name -> tensor object, or null where no gradient reached the leaf
 
 A tensor object has `shape`, `dtype` and `values`: a number or nested lists. Above 1,000 elements `values` is null, and
-`mean`, `min` and `max` stand in (of the finite elements, or of their moduli; null without any). Numbers that are not finite
+`mean`, `min` and `max` stand in (of the finite elements, or of their moduli; null without any). So it is, with the key
+`not_kept` that says why, where the graph kept no elements (`values=` of `trace`). Numbers that are not finite
 are the texts "nan", "inf" and "-inf"; a complex number is the list [real, imaginary].
 """
 
@@ -37,6 +38,8 @@ from gradviz.check.formulas import edge_name
 from gradviz.errors import PartialError
 from gradviz.graph import GradGraph, Use
 from gradviz.partials import LocalPartial
+from gradviz.standin import StandIn, is_kept
+from gradviz.statistics import Statistics
 from gradviz.symbolic import formula_text
 
 SCHEMA = 1
@@ -115,10 +118,18 @@ def _tensor(value: Tensor | None) -> dict[str, Any] | None:
     if value is None:
         return None
     described: dict[str, Any] = {"shape": list(value.shape), "dtype": _dtype(value.dtype)}
+    if isinstance(value, StandIn) and not is_kept(value):
+        return described | {"values": None, "not_kept": value.reason} | _known(value.statistics)
     dense = value.detach().to_dense() if value.layout != torch.strided else value.detach()
     if dense.numel() <= MAX_ELEMENTS:
         return described | {"values": _numbers(dense.cpu().tolist())}
     return described | {"values": None} | _statistics(dense)
+
+
+def _known(statistics: Statistics | None) -> dict[str, Any]:
+    if statistics is None or not statistics.finite:
+        return {"mean": None, "min": None, "max": None}
+    return {"mean": statistics.mean, "min": statistics.low, "max": statistics.high}
 
 
 def _statistics(value: Tensor) -> dict[str, Any]:

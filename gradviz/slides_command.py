@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from gradviz.target_command import TargetCommand, target_options
+
+if TYPE_CHECKING:
+    from gradviz.keeping import Values
 
 
 @click.command("slides", cls=TargetCommand)
@@ -25,6 +30,7 @@ def slides_command(
     target: str,
     at: tuple[str, ...],
     device: str,
+    values: Values,
     output: str,
     as_format: str | None,
     theme: str,
@@ -38,7 +44,7 @@ def slides_command(
     """Show how the gradients of TARGET come about, step by step, on slides."""
     from gradviz.target import graph_of_target
 
-    graph_of_target(target, at=at, device=device).save_slides(
+    graph_of_target(target, at=at, device=device, values=values).save_slides(
         output,
         format=as_format,
         title=title,

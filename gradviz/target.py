@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from gradviz.errors import GradvizError, InputError, NotScalarError
 from gradviz.expression import parse, typed_value
 from gradviz.graph import GradGraph
+from gradviz.keeping import BUDGET_BYTES, Values
 from gradviz.trace import record, trace
 
 _FILE_AND_NAME = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
@@ -34,7 +35,9 @@ _NO_VALUES = "--at {}: values go with math text; {} names a function, which take
 _ACCEPTED = "a target is a function without arguments that returns a scalar loss tensor or a triple (model, inputs, loss)"
 
 
-def graph_of_target(target: str, *, at: Iterable[str] = (), device: str = "auto") -> GradGraph:
+def graph_of_target(
+    target: str, *, at: Iterable[str] = (), device: str = "auto", values: Values = BUDGET_BYTES
+) -> GradGraph:
     """Traces a target of the command line.
 
     Args:
@@ -42,6 +45,7 @@ def graph_of_target(target: str, *, at: Iterable[str] = (), device: str = "auto"
         at: values for the variables of math text, each as `name=value`.
         device: "auto" or a torch device. A function runs with it as torch's default device, so tensors that it makes
             without saying where are made there.
+        values: what is kept, as of `trace`.
 
     Raises:
         GradvizError: the target, a value or the device is not accepted, or the code in the file fails.
@@ -52,11 +56,11 @@ def graph_of_target(target: str, *, at: Iterable[str] = (), device: str = "auto"
     found = _FILE_AND_NAME.fullmatch(target)
     if found is None:
         _refuse_file_alone(target)
-        return _graph_of_text(target, values_of(at), device)
+        return _graph_of_text(target, values_of(at), device, values)
     given = list(at)
     if given:
         raise InputError(_NO_VALUES.format(given[0], target))
-    return _graph_of_function(Path(found["file"]), found["name"], device)
+    return _graph_of_function(Path(found["file"]), found["name"], device, values)
 
 
 def names_function(target: str) -> bool:
@@ -111,17 +115,17 @@ def values_of(assignments: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def _graph_of_text(text: str, values: Mapping[str, Any], device: str) -> GradGraph:
-    expression = parse(text, variables=tuple(values) or None)
-    missing = [name for name in expression.variables if name not in values]
+def _graph_of_text(text: str, at: Mapping[str, Any], device: str, values: Values) -> GradGraph:
+    expression = parse(text, variables=tuple(at) or None)
+    missing = [name for name in expression.variables if name not in at]
     if missing:
         example = " ".join(f"--at {name}=2" for name in missing)
-        surplus = [name for name in values if name not in expression.variables]
+        surplus = [name for name in at if name not in expression.variables]
         unused = f", which has no {', '.join(surplus)}" if surplus else ""
         raise InputError(
             f'no value for {", ".join(missing)} in "{expression}"{unused}; give one to each variable, as in {example}'
         )
-    return trace(text, at=values, device=device)
+    return trace(text, at=at, device=device, values=values)
 
 
 def _refuse_file_alone(target: str) -> None:
@@ -156,10 +160,10 @@ def _candidates(path: Path) -> list[str]:
     ]
 
 
-def _graph_of_function(path: Path, name: str, device: str) -> GradGraph:
+def _graph_of_function(path: Path, name: str, device: str, values: Values) -> GradGraph:
     with _folder_on_path(path):
         function = _function(_loaded(path), path, name)
-        with _default_device(device), record() as tape:
+        with _default_device(device), record(values=values) as tape:
             result = _called(function, path, name)
         if isinstance(result, Tensor):
             with _scalar_output(f"{path}:{name}", "return a scalar loss, such as .mean() or .sum() of it"):
@@ -170,7 +174,7 @@ def _graph_of_function(path: Path, name: str, device: str) -> GradGraph:
         advice = "give a loss that returns one number as third" if loss is None else "let the loss return one number"
         try:
             with _scalar_output(f"{path}:{name}", advice):
-                return trace(model, *args, loss=loss, device=device, at=kwargs)
+                return trace(model, *args, loss=loss, device=device, values=values, at=kwargs)
         except GradvizError:
             raise
         except Exception as error:

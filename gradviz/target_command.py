@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from gradviz.keeping import Values
 
 
 class TargetCommand(click.Command):
@@ -37,6 +40,14 @@ class TargetCommand(click.Command):
 def target_options(command: Any) -> Any:
     """The argument and the options of every command with a target."""
     for option in (
+        click.option(
+            "--values",
+            default="4GiB",
+            show_default=True,
+            metavar="full|statistics|SIZE",
+            callback=_kept,
+            help="What is kept of values and gradients: all, statistics, or up to a size and statistics beyond.",
+        ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."),
         click.option(
             "--at", multiple=True, metavar="NAME=VALUE", help="Value of a variable: --at x=pi/2, --at 'A=[[1,2],[3,4]]'."
@@ -48,6 +59,20 @@ def target_options(command: Any) -> Any:
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (its schema: gradviz/schema.py).")
+
+
+def _kept(context: click.Context, option: click.Parameter, text: str) -> Values:
+    """What `values=` of `trace` takes: "full", "statistics", or a size in bytes."""
+    from gradviz.keeping import size_of
+
+    if text == "full":
+        return "full"
+    if text == "statistics":
+        return "statistics"
+    size_bytes = size_of(text)
+    if size_bytes is None:
+        raise click.BadParameter(f"{text!r}; accepted: full, statistics, or a size such as 500MB, 512MiB or 4GiB")
+    return size_bytes
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -155,7 +155,7 @@ def _seen_in(copy: Any, tensor: Tensor) -> Tensor:
     if isinstance(copy, Tensor):
         return copy
     if copy is None:
-        return StandIn(tensor, reason="the elements were not kept when an in-place op overwrote them")
+        return StandIn(tensor, reason="the elements were not kept before an in-place op overwrote them")
     empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
     with torch.no_grad():
         seen = empty.set_(copy, tensor.storage_offset(), tensor.size(), tensor.stride())

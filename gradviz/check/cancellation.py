@@ -12,6 +12,7 @@ import torch
 
 from gradviz.check.judge import as_array
 from gradviz.graph import GradGraph
+from gradviz.standin import is_kept
 from gradviz.symbolic import formula_text
 
 _LARGEST_FORMULA = 60
@@ -69,6 +70,8 @@ def _terms(graph: GradGraph, node: int) -> list[Any]:
 
 def _lost_between(result: Any, terms: list[Any]) -> tuple[float, str]:
     """How much larger the terms are than their sum, at the worst element, and the numbers there."""
+    if not all(is_kept(one) for one in (result, *terms) if one is not None):
+        return 0.0, ""
     arrays = [as_array(term) for term in terms if term is not None and not term.is_complex()]
     if result is None or result.is_complex() or len(arrays) < 2 or not result.numel():
         return 0.0, ""

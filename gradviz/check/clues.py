@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gradviz.check.cancellation import lost_in_formula, lost_in_graph
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import Comparison, as_array
 from gradviz.check.slips import likely_slip
 from gradviz.graph import GradGraph
+from gradviz.standin import is_kept
 from gradviz.symbolic import local_formula, method_of
 
 
@@ -36,7 +40,11 @@ def _values_around(graph: GradGraph, head: HeadUnderCheck) -> dict[str, NDArray[
         for use in graph.arguments_of(head.node)
     }
     values |= {graph.output_name(head.node, place): value for place, value in head.outputs.items()}
-    return {name: as_array(value) for name, value in values.items() if value is not None and not value.is_complex()}
+    return {name: as_array(value) for name, value in values.items() if _is_real(value)}
+
+
+def _is_real(value: Tensor | None) -> TypeGuard[Tensor]:
+    return value is not None and not value.is_complex() and is_kept(value)
 
 
 def _lost_in_partial(graph: GradGraph, head: HeadUnderCheck, edge: EdgeUnderCheck) -> str:

@@ -17,6 +17,7 @@ from gradviz.check.judge import Comparison, Index
 from gradviz.check.parts import Partial, of_parts, parts_shape, vjps_of
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.opcall import OpCall
+from gradviz.standin import StandIn
 from gradviz.symbolic import NoRule, Reference, reference
 
 
@@ -170,6 +171,8 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
+    if isinstance(one, StandIn) and isinstance(other, StandIn) and one.statistics is not None:
+        return one.statistics is other.statistics  # taken once, of elements that both looked at
     return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
 
 

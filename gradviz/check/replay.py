@@ -86,7 +86,10 @@ class Replay:
                 for made, result in zip(call.outputs, run_call(call, items, widen=True), strict=False):
                     if made is not None and result is not None:
                         known[id(made)] = self._moved(result, move)
-        outputs = {place: known.get(id(snapshot), widened(snapshot).cpu()) for place, snapshot in self._outputs.items()}
+        outputs = {
+            place: known[id(snapshot)] if id(snapshot) in known else widened(snapshot).cpu()
+            for place, snapshot in self._outputs.items()
+        }
         return leaves, outputs
 
     def vjp(

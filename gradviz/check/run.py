@@ -115,6 +115,8 @@ class _Run:
         )
 
     def _remarks(self) -> Iterable[str]:
+        if self.graph.not_kept:
+            yield f"Kept as statistics are {self.graph.not_kept}."
         elements = leaf_elements(self.graph)
         if elements > MAX_LEAF_ELEMENTS:
             yield (

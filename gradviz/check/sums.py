@@ -11,6 +11,7 @@ from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import Comparison, Index, as_array
 from gradviz.check.parts import answers_of
 from gradviz.graph import Edge, GradGraph
+from gradviz.standin import StandIn, is_kept
 from gradviz.symbolic import unit_roundoff
 
 _ROUNDINGS = 16
@@ -30,6 +31,12 @@ def check_contributions(head: HeadUnderCheck) -> None:
         given = head.cotangent(place)
         edges = [edge for edge in head.edges if place in edge.partials and edge.use.contribution is not None]
         if given is None or not edges:
+            continue
+        compared = [given, *(edge.use.contribution for edge in edges)]
+        if unread := [one for one in compared if one is not None and not is_kept(one)]:
+            note = f"its contribution was not compared with what the autograd node answers: {_why(unread)}"
+            for edge in edges:
+                edge.comparison.note(note)
             continue
         found = answers_of([edge.partials[place] for edge in edges], given)
         for edge, answer in zip(edges, found, strict=True):
@@ -66,15 +73,23 @@ def check_sum(graph: GradGraph, node: int, output: int, starting: Tensor | None,
     terms = [use.contribution for use in graph.uses_of(node) if use.output == output and use.contribution is not None]
     if cotangent is None or not terms:
         return 0
+    comparison.total += cotangent.numel()
+    if unread := [one for one in (cotangent, *terms) if not is_kept(one)]:
+        comparison.doubt(_why(unread))
+        return len(terms)
     comparison.method = "numeric"
     comparison.checked += cotangent.numel()
-    comparison.total += cotangent.numel()
     if starting is None and _is(terms, cotangent):
         return 1
     if starting is not None:
         terms.append(starting)
     _compare_sum(terms, cotangent, comparison)
     return len(terms) - (starting is not None)
+
+
+def _why(unread: list[Tensor]) -> str:
+    """Why elements cannot be compared."""
+    return next(one.reason for one in unread if isinstance(one, StandIn))
 
 
 def _compare_sum(terms: list[Tensor], cotangent: Tensor, comparison: Comparison) -> None:

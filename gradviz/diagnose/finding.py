@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -79,10 +80,17 @@ class Finding:
 
 
 class Diagnosis(list[Finding]):
-    """The findings of one graph, worst first; `str()` of it is the report."""
+    """The findings of one graph, worst first; `str()` of it is the report.
 
-    def __init__(self, findings: list[Finding]) -> None:
+    Attributes:
+        unread: what was looked for in vain, as it takes elements of which the graph kept only statistics.
+        not_kept: of how much that is, and why.
+    """
+
+    def __init__(self, findings: list[Finding], *, unread: Iterable[str] = (), not_kept: str = "") -> None:
         super().__init__(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+        self.unread = tuple(unread)
+        self.not_kept = not_kept
 
     @property
     def ok(self) -> bool:
@@ -94,11 +102,15 @@ class Diagnosis(list[Finding]):
         """How much was found, in one line."""
         counts = [(sum(finding.severity == level for finding in self), level) for level in SEVERITIES]
         parts = [f"{count} {level}{'' if count == 1 else 's'}" for count, level in counts if count]
-        return f"{', '.join(parts)}." if parts else "Nothing found."
+        found = f"{', '.join(parts)}." if parts else "Nothing found."
+        if not self.unread:
+            return found
+        return f"{found} Not looked for in all of the graph: {', '.join(self.unread)} ({self.not_kept})."
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON knows it: `ok`, `summary`, and `findings`, whose items have the fields of `Finding`."""
-        return {"ok": self.ok, "summary": self.summary, "findings": [finding.to_dict() for finding in self]}
+        """The report as JSON: `ok`, `summary`, `unread`, and `findings`, whose items have the fields of `Finding`."""
+        found = [finding.to_dict() for finding in self]
+        return {"ok": self.ok, "summary": self.summary, "unread": list(self.unread), "findings": found}
 
     def __str__(self) -> str:
         return "\n\n".join([*map(str, self), self.summary])

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.readings import Readings
+from gradviz.standin import is_kept
+from gradviz.view.summary import kept_statistics
 
 SHOWN = 3
 """How many origins are told one by one: what is wrong once is often wrong in each layer."""
@@ -57,8 +59,8 @@ def _behind(ends: list[int], bad: set[int], readings: Readings) -> set[int]:
 def _finding(readings: Readings, node: int) -> Finding:
     graph, name = readings.graph, readings.name(node)
     value = next(value for value in readings.values(node) if not readings.is_finite(value))
-    what = "NaN" if torch.isnan(value).any() else "infinity"
     numbers = _counts(value)
+    what = "NaN" if numbers["NaN"] else "infinity"
     if graph.nodes[node]["kind"] != "op":
         return found(
             graph,
@@ -117,6 +119,8 @@ def _masked(readings: Readings, node: int, bad: set[int]) -> Finding:
 
 
 def _counts(value: Tensor) -> Numbers:
+    if (known := kept_statistics(value)) is not None:
+        return {"NaN": known.nans, "infinite": known.infs, "of": known.count}
     return {
         "NaN": int(torch.isnan(value).sum()),
         "infinite": int(torch.isinf(value).sum()),
@@ -126,14 +130,16 @@ def _counts(value: Tensor) -> Numbers:
 
 def _operands(readings: Readings, node: int, value: Tensor) -> Numbers:
     """The operands of an elementwise call at the first element that is not finite; else their largest magnitudes."""
-    first = int((~torch.isfinite(value)).reshape(-1).nonzero()[0, 0])
+    first = int((~torch.isfinite(value)).reshape(-1).nonzero()[0, 0]) if is_kept(value) else 0
     numbers: Numbers = {}
     for use in readings.arguments[node]:
         operand = readings.value_of(use)
         if operand is None or not operand.numel() or not operand.is_floating_point():
             continue
         name = readings.graph.output_name(use.edge[0], use.output)
-        if operand.shape == value.shape:
+        if (known := kept_statistics(operand)) is not None:
+            numbers[f"largest |{name}|"] = max(abs(known.low), abs(known.high))
+        elif operand.shape == value.shape and is_kept(value):
             numbers[f"{name} there"] = float(operand.reshape(-1)[first])
         else:
             numbers[f"largest |{name}|"] = float(operand.abs().max())
@@ -141,4 +147,4 @@ def _operands(readings: Readings, node: int, value: Tensor) -> Numbers:
 
 
 def _has_nan(readings: Readings, node: int) -> bool:
-    return any(bool(torch.isnan(value).any()) for value in readings.values(node) if value.is_floating_point())
+    return any(_counts(value)["NaN"] for value in readings.values(node) if value.is_floating_point())

@@ -12,6 +12,7 @@ from torch import Tensor
 from gradviz.check import CheckReport
 from gradviz.graph import GradGraph, Use
 from gradviz.statistics import is_readable, norm_of
+from gradviz.view.summary import kept_statistics, norm
 
 VIEWS = frozenset(
     {
@@ -43,6 +44,8 @@ class Readings:
 
     def norm(self, tensor: Tensor | None) -> float:
         """The Euclidean norm, in float32 at least; 0 for None and for what has no elements."""
+        if tensor is not None and (known := kept_statistics(tensor)) is not None:
+            return norm(tensor) if known.count else 0.0
         if tensor is None:
             return 0.0
         if id(tensor) not in self._norms:
@@ -54,6 +57,8 @@ class Readings:
         """Whether every element is a finite number; an unknown tensor counts as finite."""
         if tensor is None or not is_readable(tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
             return True
+        if (known := kept_statistics(tensor)) is not None:
+            return known.finite == known.count
         if id(tensor) not in self._finite:
             # A finite sum has finite terms only; one that is not may have overflowed.
             self._finite[id(tensor)] = cmath.isfinite(tensor.sum().item()) or bool(torch.isfinite(tensor).all())

@@ -30,6 +30,7 @@ from gradviz.diagnose.underflow import underflow
 from gradviz.diagnose.unregistered import unregistered
 from gradviz.diagnose.wrong_backward import wrong_backward
 from gradviz.diagnose.zero_gradient import zero_gradient
+from gradviz.errors import NotKeptError
 from gradviz.graph import GradGraph
 
 FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
@@ -63,7 +64,17 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
     """What is wrong with a traced step, or worth a look; see `GradGraph.diagnose`."""
     with torch.no_grad():
         readings = Readings(graph, _custom_edges_checked(graph) if report is None else report)
-        return Diagnosis([finding for finder in FINDERS for finding in finder(readings)])
+        found: list[Finding] = []
+        unread: list[str] = []
+        for finder in FINDERS:
+            try:
+                found += finder(readings)
+            except NotKeptError:
+                unread.append(finder.__name__.replace("_", " "))
+        missing = graph.not_kept
+        if missing and any(entry.verdict == "unverified" for entry in readings.report.edges):
+            unread.append("wrong backward")
+        return Diagnosis(found, unread=dict.fromkeys(unread), not_kept=missing)
 
 
 def _custom_edges_checked(graph: GradGraph) -> CheckReport:

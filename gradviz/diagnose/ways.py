@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradviz.graph import Edge, GradGraph, Use
+from gradviz.view.summary import kept_statistics
 
 NO_WAY = "no gradient path to the output"
 """The cut of an edge that itself would carry a gradient, if one arrived: the reason lies behind it."""
@@ -57,12 +58,16 @@ def reaches_an_output(graph: GradGraph, node: int, without: Collection[Edge]) ->
 def is_finite(tensor: Tensor | None) -> bool:
     """Whether there is a tensor and all its elements are finite; of a sparse one, those that it holds."""
     held = _held(tensor)
+    if held is not None and (known := kept_statistics(held)) is not None:
+        return known.finite == known.count
     return held is not None and bool(torch.isfinite(held).all())
 
 
 def is_zero(tensor: Tensor | None) -> bool:
     """Whether there is a tensor and all its elements are zero."""
     held = _held(tensor)
+    if held is not None and (known := kept_statistics(held)) is not None:
+        return known.zeros == known.count
     return held is not None and not bool((held != 0).any())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gradviz.diagnose.ways import cuts_behind, is_finite, reaches_an_output, turned_not_finite, turned_zero
+from gradviz.diagnose.ways import cuts_behind, is_finite, is_zero, reaches_an_output, turned_not_finite, turned_zero
 from gradviz.explain import sentences as say
 from gradviz.explain.terms import Line
 from gradviz.explain.wanted import Wanted
@@ -39,7 +39,7 @@ def why_odd(wanted: Wanted) -> list[Line]:
     if not is_finite(gradient):
         broken = list(turned_not_finite(graph, heads, wanted.between))
         return [say.not_finite(wanted.derivative(use)) for use in broken[:MAX_EDGES]]
-    if bool((gradient != 0).any()):
+    if not is_zero(gradient):
         return []
     zero = list(turned_zero(graph, heads, wanted.between))
     if reaches_an_output(graph, wanted.node, {use.edge for use in zero}):

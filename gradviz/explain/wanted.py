@@ -12,7 +12,9 @@ from gradviz.explain import sentences as say
 from gradviz.explain.terms import Derivative, Line, Name, Norm, Number, Numbers, Sentence, Term, Words
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.paths import Paths, paths_from
+from gradviz.standin import is_kept
 from gradviz.view.notation import shape_text
+from gradviz.view.summary import norm
 
 MAX_LINES = 40
 """How many values, partials or steps one section lists; the others are counted."""
@@ -96,7 +98,7 @@ def amount(tensor: Tensor) -> Term:
         return Number(tensor.item())
     if tensor.ndim == 1 and tensor.numel() <= WRITTEN_OUT:
         return Numbers(tuple(Number(value) for value in tensor.tolist()))
-    return Number(float(torch.linalg.vector_norm(tensor)))
+    return Number(float(torch.linalg.vector_norm(tensor)) if is_kept(tensor) else norm(tensor))
 
 
 def amount_of(sign: Term, tensor: Tensor) -> tuple[Term, Term]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from gradviz.errors import InputError
 from gradviz.opcall import OpCall
+from gradviz.standin import StandIn, is_kept
+from gradviz.statistics import Statistics
 
 _OVERLOAD = re.compile(r"(?P<namespace>aten|prims)\.(?P<packet>\w+)\.(?P<overload>\w+)")
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -38,6 +41,7 @@ class Encoder:
         self.tensors: dict[str, Tensor] = {}
         self.left_out = 0
         self._names: dict[int, str | None] = {}
+        self._numbers: dict[int, int] = {}
         self._kept: list[Tensor] = []
         self._free = max_bytes
 
@@ -49,6 +53,8 @@ class Encoder:
             return value if math.isfinite(value) else {"float": str(value)}
         if isinstance(value, complex):
             return {"complex": [self.encoded(value.real), self.encoded(value.imag)]}
+        if isinstance(value, StandIn) and not is_kept(value):
+            return {"statistics": self._standin(value)}
         if isinstance(value, Tensor):
             return {"tensor": self._name(value)}
         if isinstance(value, tuple):
@@ -70,6 +76,17 @@ class Encoder:
             "args": [self.encoded(value) for value in call.args],
             "kwargs": {name: self.encoded(value) for name, value in call.kwargs.items()},
             "outputs": [self.encoded(value) for value in call.outputs],
+        }
+
+    def _standin(self, standin: StandIn) -> dict[str, Any]:
+        """What stands for elements that the graph did not keep, under a number of its own: one object loads as one."""
+        self._kept.append(standin)
+        return {
+            "number": self._numbers.setdefault(id(standin), len(self._numbers)),
+            "shape": list(standin.shape),
+            "dtype": str(standin.dtype).removeprefix("torch."),
+            "reason": standin.reason,
+            "known": None if standin.statistics is None else self.encoded(asdict(standin.statistics)),
         }
 
     def _name(self, tensor: Tensor) -> str | None:
@@ -99,6 +116,7 @@ class Decoder:
         self._tensors = {
             name: torch.view_as_complex(tensor) if name.startswith("c") else tensor for name, tensor in tensors.items()
         }
+        self._stand_ins: dict[int, StandIn] = {}
 
     def decoded(self, value: Any) -> Any:
         """One value."""
@@ -125,6 +143,16 @@ class Decoder:
 
     def _read_tensor(self, content: str | None) -> Tensor | None:
         return None if content is None else self._tensors[content]
+
+    def _read_statistics(self, content: dict[str, Any]) -> StandIn:
+        number, shape, known = content["number"], content["shape"], self.decoded(content["known"])
+        if not all(type(size) is int and 0 <= size < 2**40 for size in (number, *shape)):
+            raise ValueError(str(shape))
+        if number not in self._stand_ins:
+            statistics = None if known is None else _checked_statistics(known, math.prod(shape))
+            like = torch.empty(1, dtype=self._of_torch("dtype", content["dtype"])).expand(shape)
+            self._stand_ins[number] = StandIn(like, reason=str(content["reason"]), statistics=statistics)
+        return self._stand_ins[number]
 
     def _read_float(self, content: str) -> float:
         return float(content)
@@ -170,6 +198,17 @@ class Decoder:
         if not isinstance(found, _ENUMS[kind]):
             raise ValueError(name)
         return found
+
+
+def _checked_statistics(known: dict[str, Any], count: int) -> Statistics:
+    """Every number is of its kind, so that whoever reads them can rely on it."""
+    found = Statistics(**known)
+    counts = (found.count, found.zeros, found.nans, found.infs, *found.histogram)
+    if not all(type(one) is int and 0 <= one <= count for one in counts) or found.count != count:
+        raise ValueError("counts")
+    if not all(type(one) is float for one in (found.low, found.high, found.mean, found.std)):
+        raise TypeError("numbers")
+    return found
 
 
 def _plain(tensor: Tensor) -> Tensor | None:

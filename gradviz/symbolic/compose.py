@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gradviz.opcall import OpCall
+from gradviz.standin import StandIn, is_kept
 from gradviz.symbolic.binding import working_dtype
 from gradviz.symbolic.entered import InputTensor, from_torch, numbers
 from gradviz.symbolic.evaluate import Outputs, evaluate
@@ -126,11 +127,16 @@ class _Flow:
 
     def _refuse_alias(self, tensor: Tensor, call: OpCall) -> None:
         numeric = tensor.dtype.is_floating_point or tensor.dtype.is_complex
-        if id(tensor) not in self._constants and numeric and _storage(tensor) in self._storages:
+        if id(tensor) in self._constants or not numeric:
+            return
+        if isinstance(tensor, StandIn) and not is_kept(tensor):
+            raise NoRule(tensor.reason)  # nor is it known whose memory it shared
+        if _storage(tensor) in self._storages:
             raise NoRule(f"an argument of {call.op} shares memory with an earlier value but is not it (changed via a view)")
 
 
 def _storage(tensor: Tensor) -> int:
-    if tensor.numel() == 0 or tensor.device.type == "meta" or tensor.layout is not torch.strided:
+    odd = tensor.device.type == "meta" or tensor.layout is not torch.strided or isinstance(tensor, StandIn)
+    if tensor.numel() == 0 or odd:
         return -id(tensor)
     return tensor.untyped_storage().data_ptr()

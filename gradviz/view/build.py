@@ -9,6 +9,7 @@ from typing import Any, get_args
 import networkx as nx
 from torch import Tensor
 
+from gradviz.attributes import not_kept
 from gradviz.collector import collector_paused
 from gradviz.errors import InputError
 from gradviz.moves import moved_as
@@ -194,6 +195,8 @@ class _Builder:
             yield f"drawn once per use: {', '.join(shorten(name, NAME_LENGTH) for name in names[:3])}{more}"
         if any(node.heat for node in nodes):
             yield HEAT_NOTE
+        if missing := not_kept(self.whole):
+            yield f"kept as statistics: {missing}"
 
     def _nodes_shown(self) -> int:
         return sum(len(self.groups[node].nodes) if node in self.groups else 1 for node in self.order)

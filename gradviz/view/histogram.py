@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gradviz.view.summary import as_reals, is_opaque
+from gradviz.view.summary import as_reals, is_opaque, kept_statistics
 
 BINS = 24
 FEWEST = 17
@@ -36,6 +36,8 @@ def histogram(value: Tensor, bins: int = BINS) -> Histogram | None:
     >>> histogram(torch.arange(4.0)) is None, histogram(torch.ones(48)) is None
     (True, True)
     """
+    if (known := kept_statistics(value)) is not None:
+        return Histogram(counts=known.histogram, low=known.low, high=known.high) if known.histogram else None
     if is_opaque(value) or value.numel() < FEWEST:
         return None
     numbers = as_reals(value).flatten()

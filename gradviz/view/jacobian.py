@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gradviz.moves import moved_as
 from gradviz.view.notation import number_text
-from gradviz.view.summary import is_opaque, norm
+from gradviz.view.summary import has_norm, kept_statistics, norm
 
 LEAST_ZEROS = 0.005
 """A smaller share of zeros is not worth a word."""
@@ -59,12 +59,13 @@ def flow_text(contribution: Tensor | None, cotangents: Tensor | tuple[Tensor | N
     ('gain 0.5, 50 % zeros', '')
     """
     known = [one for one in (cotangents if isinstance(cotangents, tuple) else (cotangents,)) if one is not None]
-    if contribution is None or not known or any(is_opaque(one) or not one.numel() for one in (contribution, *known)):
+    if contribution is None or not known or any(not has_norm(one) or not one.numel() for one in (contribution, *known)):
         return ""
     arriving = math.hypot(*map(norm, known))
     words = [f"gain {number_text(norm(contribution) / arriving, 3)}"] if arriving else []
     if contribution.numel() <= COUNTED:
-        zeros = 1 - int(torch.count_nonzero(contribution)) / contribution.numel()
+        summed = kept_statistics(contribution)
+        zeros = 1 - int(torch.count_nonzero(contribution)) / contribution.numel() if summed is None else summed.zero_share
         words += [_zeros_text(zeros)] if zeros >= LEAST_ZEROS else []
     return ", ".join(words)
 

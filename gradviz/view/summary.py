@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradviz.standin import StandIn, is_kept
+from gradviz.statistics import Statistics
 from gradviz.view.notation import number_text, shape_text
 
 HEAT_SIDE = 32
@@ -52,6 +54,8 @@ def value_lines(value: Tensor) -> tuple[str, ...]:
     >>> value_lines(torch.arange(6.0))
     ('float32 [6]', 'mean 2.5', 'min 0  max 5')
     """
+    if (known := kept_statistics(value)) is not None:
+        return (head_line(value), *_lines_of(known, value.dtype), "elements not kept")
     if is_opaque(value):
         return (head_line(value),)
     if value.numel() == 1:
@@ -73,7 +77,7 @@ def cotangent_text(cotangent: Tensor, sign: str, *, longest: int = WRITTEN_LENGT
     >>> cotangent_text(torch.tensor(1.5), "∂d/∂c"), cotangent_text(torch.ones(100), "∂d/∂h")
     ('∂d/∂c = 1.5', '‖∂d/∂h‖ = 10')
     """
-    if is_opaque(cotangent) or cotangent.numel() == 0:
+    if not has_norm(cotangent) or cotangent.numel() == 0:
         return f"{sign}: {head_line(cotangent)}"
     if cotangent.numel() == 1:
         return f"{sign} = {_brackets(number_text(cotangent.item()), cotangent.ndim)}"
@@ -136,6 +140,8 @@ def statistics_lines(value: Tensor) -> tuple[str, ...]:
 
 def norm(value: Tensor) -> float:
     """The Euclidean norm of all elements."""
+    if (known := kept_statistics(value)) is not None:
+        return math.nan if known.nans else math.inf if known.infs else known.norm
     return float(torch.linalg.vector_norm(as_reals(value)))
 
 
@@ -160,7 +166,19 @@ def heat_map(value: Tensor) -> HeatMap | None:
 
 def is_opaque(value: Tensor) -> bool:
     """Whether the elements cannot be read by ordinary operations."""
+    if not is_kept(value):
+        return True
     return value.layout != torch.strided or value.device.type == "meta" or value.is_quantized or value.is_nested
+
+
+def has_norm(value: Tensor) -> bool:
+    """Whether `norm` can be asked."""
+    return kept_statistics(value) is not None or not is_opaque(value)
+
+
+def kept_statistics(value: Tensor) -> Statistics | None:
+    """The statistics that stand for a value whose elements were not kept; None for any other."""
+    return value.statistics if isinstance(value, StandIn) and not is_kept(value) else None
 
 
 def as_reals(value: Tensor) -> Tensor:
@@ -170,6 +188,18 @@ def as_reals(value: Tensor) -> Tensor:
         numbers = numbers.abs()
     wide = numbers.numel() <= 1 << 20 and numbers.device.type != "mps"
     return numbers.to(torch.float64 if wide else torch.float32)
+
+
+def _lines_of(known: Statistics, dtype: torch.dtype) -> tuple[str, ...]:
+    """The lines of `statistics_lines`, of statistics."""
+    if dtype == torch.bool:
+        return (f"{known.count - known.zeros} of {known.count} True",)
+    odd = ", ".join(f"{count} {name}" for count, name in ((known.nans, "NaN"), (known.infs, "∞")) if count)
+    if not known.finite:
+        return ("nothing finite", odd)
+    mean = f"{'modulus: ' if dtype.is_complex else ''}mean {number_text(known.mean)}"
+    ends = f"min {number_text(known.low)}  max {number_text(known.high)}"
+    return (mean, ends, odd) if odd else (mean, ends)
 
 
 def _exact(extreme: Tensor, value: Tensor) -> float | int:

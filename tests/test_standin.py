@@ -1,0 +1,272 @@
+"""What a graph can and cannot do without elements: what statistics tell is exact, everything else is refused by name."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor, nn
+
+import gradviz
+from gradviz.cli import main
+from gradviz.details import edge_details
+from gradviz.errors import InputError, NotKeptError
+from gradviz.graph import GradGraph
+from gradviz.listing import listing
+from gradviz.schema import graph_document
+from gradviz.standin import StandIn, is_kept, statistics_kept
+from gradviz.statistics import statistics_of
+from gradviz.trace import trace
+from gradviz.view.histogram import histogram
+from gradviz.view.summary import cotangent_text, norm, value_lines
+
+REASON = 'only statistics of the elements were kept, as values="statistics" says; values="full" keeps all'
+LIKE = torch.tensor([[3.0, 0.0], [-4.0, 0.0]]).expand(100, 2, 2)
+
+
+def step() -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(40, 30, generator=generator)
+    hidden = torch.relu(rows @ weight + 1) * 2
+    return (hidden + torch.randn(40, 30, generator=generator)).square().mean()
+
+
+weight = torch.randn(30, 30, generator=torch.Generator().manual_seed(1)).requires_grad_()
+
+
+@pytest.fixture(scope="module")
+def full() -> GradGraph:
+    return trace(step, values="full")
+
+
+@pytest.fixture(scope="module")
+def bare() -> GradGraph:
+    """The same graph, of whose values and cotangents several are statistics."""
+    return trace(step, values="statistics")
+
+
+def standin(tensor: Tensor) -> StandIn:
+    return StandIn(tensor, reason=REASON, statistics=statistics_of(tensor, bins=24))
+
+
+def test_a_stand_in_has_shape_strides_and_dtype_and_refuses_everything_else() -> None:
+    found = standin(LIKE)
+    assert (found.shape, found.stride(), found.dtype, found.device) == (LIKE.shape, LIKE.stride(), LIKE.dtype, LIKE.device)
+    assert not is_kept(found) and not is_kept(found.detach()) and copy.deepcopy(found) is found
+    asked: list[Any] = [
+        lambda: found + 1,
+        lambda: found[0],
+        lambda: found.tolist(),
+        lambda: np.asarray(found),
+        lambda: found.data_ptr(),
+        lambda: torch.equal(found, LIKE),
+        lambda: LIKE.clone().add_(found),
+        lambda: found.cpu(),
+        lambda: list(found),
+        lambda: torch.cat([LIKE, found]),
+        lambda: bool((found == 0).all()),
+    ]
+    for ask in asked[:7] + asked[8:]:
+        with pytest.raises(NotKeptError, match="only statistics"):
+            ask()
+    assert not is_kept(asked[7]())
+
+
+def test_elements_in_main_memory_are_used_like_any() -> None:
+    found = StandIn(LIKE, elements=LIKE.clone())
+    assert torch.equal(found * 2, LIKE * 2) and found.tolist() == LIKE.tolist() and is_kept(found)
+    assert statistics_kept(found) == statistics_of(LIKE, bins=24)
+
+
+def test_pictures_and_tables_show_statistics_and_say_so(bare: GradGraph, full: GradGraph) -> None:
+    for (node, attributes), (_, whole) in zip(bare.nodes(data=True), full.nodes(data=True), strict=True):
+        if isinstance(attributes["value"], StandIn):
+            assert value_lines(attributes["value"]) == (*value_lines(whole["value"]), "elements not kept")
+            assert attributes["value_missing"] == REASON
+            assert bare.statistics(node) == full.statistics(node)
+    assert "elements not kept" in listing(bare)
+    note = f"6 of 12 values, 6 of 12 cotangents, 6 of 11 contributions: {REASON}"
+    assert bare.not_kept == note and full.not_kept == ""
+    assert listing(bare).endswith(f"Kept as statistics: {note}") and "Kept as" not in listing(full)
+    assert f"kept as statistics: {note}" in bare.view().notes
+    assert not any("kept as" in text for text in full.view().notes)
+    bare.render(format="svg")
+
+
+def test_norms_gains_and_shares_of_zeros_are_those_of_the_full_graph(bare: GradGraph, full: GradGraph) -> None:
+    labels, expected = ([edge.flow for edge in graph.view().edges] for graph in (bare, full))
+    assert labels == expected and any("zeros" in label for label in labels)
+    for edge in bare.edges(keys=True):
+        gain, truth = edge_details(bare, edge).gain, edge_details(full, edge).gain
+        assert gain == truth or gain == pytest.approx(truth, rel=1e-6)
+    for tensor in (LIKE, torch.full((400,), math.nan), torch.full((400,), math.inf), torch.ones(400, dtype=torch.complex64)):
+        assert norm(standin(tensor)) == pytest.approx(norm(tensor), nan_ok=True)
+        assert cotangent_text(standin(tensor), "c") == cotangent_text(tensor, "c")
+
+
+def test_histograms_are_kept() -> None:
+    rows = torch.randn(1000)
+    assert histogram(standin(rows)) == histogram(rows) and histogram(standin(torch.ones(1000))) is None
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.tensor([1.0, math.nan, -math.inf] * 200),
+        torch.full((300,), math.nan),
+        torch.tensor([True, False, True] * 100),
+        torch.arange(300),
+        torch.tensor([1 + 1j, 3 - 4j] * 100),
+        torch.randn(300).bfloat16(),
+    ],
+    ids=["not finite", "nan", "bool", "int", "complex", "bfloat16"],
+)
+def test_lines_of_statistics_are_those_of_the_elements(tensor: Tensor) -> None:
+    lines = value_lines(standin(tensor))
+    assert lines == (*value_lines(tensor), "elements not kept")
+
+
+def test_the_check_verifies_what_it_can_and_says_of_the_rest_why_not(bare: GradGraph, full: GradGraph) -> None:
+    report, truth = bare.check(), full.check()
+    assert truth.verified and report.ok and not report.verified
+    for kept in (report.unverified, report.edges):
+        assert kept
+    for entry, expected in zip(report.entries, truth.entries, strict=True):
+        assert entry.verdict == expected.verdict or REASON in entry.reason
+    assert {entry.verdict for entry in report.edges} == {"match", "unverified"}
+    assert f"Kept as statistics are {bare.not_kept}." in report.summary
+
+
+def test_a_wrong_backward_is_still_found() -> None:
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+            (x,) = ctx.saved_tensors
+            return cotangent * 2.002 * x
+
+    rows = torch.randn(20, 20, requires_grad=True)
+    graph = trace(lambda x: (Doubled.apply(x).sin() + 1).sum(), rows, values="statistics")
+    assert graph.not_kept and not graph.check().ok
+    assert [finding.kind for finding in graph.diagnose()] == ["wrong-backward"]
+    graph = trace(lambda x: (Doubled.apply(x) + 1).sum(), rows, values="statistics")  # its rounding takes its value
+    assert [entry.verdict for entry in graph.check().edges] == ["unverified"] * 3
+    assert graph.diagnose().unread == ("cancellation", "wrong backward")
+
+
+def test_a_diagnosis_finds_where_nan_was_made_and_says_what_it_could_not_look_for(bare: GradGraph) -> None:
+    rows = torch.linspace(-1, 1, 400).requires_grad_()
+    full, graph = (trace(lambda x: ((x + 1) / 0).sub(math.inf).add(1).sum(), rows, values=v) for v in ("full", "statistics"))
+    found, truth = graph.diagnose(), full.diagnose()
+    assert [(one.kind, one.severity, one.node) for one in found] == [(one.kind, one.severity, one.node) for one in truth]
+    assert any(finding.numbers.get("NaN") for finding in found)
+    assert not bare.diagnose() and trace(step).diagnose().unread == ()
+    shifted = trace(lambda x: torch.sigmoid(x * 50 + 100).add(1).add(1).sum(), rows, values="statistics").diagnose()
+    assert shifted.unread == () or "Not looked for in all of the graph" in shifted.summary
+
+
+def test_what_no_analysis_could_read_is_listed() -> None:
+    def loss(x: Tensor) -> Tensor:
+        return nn.functional.softmax((x + 1) * 2, -1).log().neg().mean() + (x - x.flip(0)).add(1).square().sum()
+
+    graph = trace(loss, torch.randn(20, 20, dtype=torch.float64, requires_grad=True), values="statistics")
+    diagnosis = graph.diagnose()
+    assert diagnosis.unread and diagnosis.to_dict()["unread"] == list(diagnosis.unread)
+    assert f"Not looked for in all of the graph: {', '.join(diagnosis.unread)} ({graph.not_kept})" in str(diagnosis)
+
+
+def test_an_explanation_is_that_of_the_full_graph_or_is_refused(bare: GradGraph, full: GradGraph) -> None:
+    assert str(bare.explain("weight")).replace(", elements not kept", "") == str(full.explain("weight"))
+    hidden = bare.nodes[next(node for node, kept in bare.nodes(data="cotangent") if isinstance(kept, StandIn))]["name"]
+    with pytest.raises(NotKeptError, match="only statistics"):
+        bare.explain(hidden)
+
+
+def test_a_gradient_step_runs_the_same_calls_or_is_refused(bare: GradGraph) -> None:
+    rows = torch.randn(40, 30)
+    full, graph = (trace(lambda: ((rows @ weight + 1) * 2).square().mean(), values=v) for v in ("full", "statistics"))
+    assert graph.not_kept and str(graph.step(0.01)) == str(full.step(0.01))
+    with pytest.raises(NotKeptError, match="only statistics"):  # of numbers that were drawn on the way
+        bare.step(0.01)
+
+
+def test_a_comparison_uses_statistics_and_counts_them(bare: GradGraph, full: GradGraph) -> None:
+    alike = bare.compare(full)
+    assert not alike.differences and alike.summed == 12 and "12 of them by their statistics only" in str(alike)
+    with torch.no_grad():
+        weight.mul_(1.5)
+    try:
+        moved = trace(step, values="statistics")
+    finally:
+        with torch.no_grad():
+            weight.div_(1.5)
+    first = moved.compare(full).differences[0]
+    assert first.name == full.compare(moved).differences[0].name == "weight"
+    assert any(isinstance(bare.nodes[one.node]["value"], StandIn) for one in moved.compare(full).differences if one.node)
+
+
+def test_a_saved_graph_keeps_the_statistics(bare: GradGraph, tmp_path: Path) -> None:
+    bare.save(tmp_path / "g.gradviz")
+    again = gradviz.load(tmp_path / "g.gradviz")
+    assert again.not_kept == bare.not_kept
+    assert [again.statistics(node) for node in again] == [bare.statistics(node) for node in bare]
+    assert not bare.compare(again).differences
+    for node, attributes in again.nodes(data=True):
+        if attributes["call"] is not None and isinstance(attributes["value"], StandIn):
+            assert attributes["call"].outputs[0] is attributes["value"], node
+    again.save(tmp_path / "again.gradviz")
+    assert gradviz.load(tmp_path / "again.gradviz").not_kept == bare.not_kept
+    with pytest.raises(NotKeptError):
+        _ = next(kept for _, kept in again.nodes(data="value") if isinstance(kept, StandIn)) + 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('\\"zeros\\", 0', '\\"zeros\\", 5000'),
+        ('\\"nans\\", 0', '\\"nans\\", \\"none\\"'),
+        ('\\"count\\", 1200', '\\"count\\", 1201'),
+        ('\\"number\\": 0', '\\"number\\": -1'),
+    ],
+)
+def test_statistics_of_a_damaged_file_are_refused(bare: GradGraph, tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "g.gradviz"
+    bare.save(path)
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + size].replace(old.encode(), new.encode())
+    assert header != content[8 : 8 + size]
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
+    with pytest.raises(InputError, match="a statistics in the file cannot be read"):
+        gradviz.load(path)
+
+
+def test_json_says_what_was_not_kept(bare: GradGraph, full: GradGraph) -> None:
+    nodes = [graph_document(graph, "step")["nodes"] for graph in (bare, full)]
+    pairs = [(one["value"], other["value"]) for one, other in zip(*nodes, strict=True)]
+    missing = [(one, other) for one, other in pairs if one and "not_kept" in one]
+    assert len(missing) == 6
+    for one, other in missing:
+        assert one["values"] is None and one["not_kept"] == REASON
+        assert [one[key] for key in ("mean", "min", "max")] == pytest.approx([other[key] for key in ("mean", "min", "max")])
+
+
+def test_the_command_line_has_the_option(tmp_path: Path) -> None:
+    code = "import torch\nw = torch.ones(40, 40, requires_grad=True)\ndef step():\n    return ((w + 1) * 2).add(1).sum()\n"
+    (tmp_path / "train.py").write_text(code)
+    target = f"{tmp_path / 'train.py'}:step"
+    for given, said in (("statistics", 'values="statistics"'), ("2KB", "the budget of 1.953 KiB"), ("1GiB", "")):
+        result = CliRunner().invoke(main, ["trace", target, "--values", given])
+        assert result.exit_code == 0 and ("Kept as statistics" in result.output) == bool(said) and said in result.output
+    result = CliRunner().invoke(main, ["check", target, "--values", "much"])
+    assert result.exit_code == 2 and "accepted: full, statistics, or a size" in result.output
