@@ -25,7 +25,7 @@ class OpenStep:
         """`names`: id of each parameter, as optimizers hold it, -> its dotted name."""
         self.number = number
         self._model = model
-        self._paths = {id(module): path for path, module in model.named_modules()}
+        self._paths = {id(module): as_written(path) for path, module in model.named_modules()}
         self._names = names
         self._passes: list[ForwardPass] = []
         self._parameters: dict[int, ParameterNote] = {}
@@ -84,6 +84,15 @@ class OpenStep:
             parameters=tuple(self._parameters[key] for key in self._names if key in self._parameters),
             origins=(*harmful[:1], *list(broken.values())[:1]),
         )
+
+
+def as_written(name: str) -> str:
+    """A dotted name without what `torch.compile` put in between.
+
+    >>> as_written("encoder._orig_mod.0.weight")
+    'encoder.0.weight'
+    """
+    return name.replace("_orig_mod.", "")
 
 
 def _statistics(tensor: torch.Tensor) -> Statistics | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,7 +26,7 @@ from gradviz.errors import InputError
 from gradviz.runs.file import line_of, rank_file
 from gradviz.runs.notes import Header
 from gradviz.runs.run import Run, load_run
-from gradviz.runs.step import OpenStep
+from gradviz.runs.step import OpenStep, as_written
 
 DIRECTORY = "gradviz-run"
 ATTEMPTS = 4
@@ -72,7 +73,7 @@ class Watcher:
         self._write(line_of(header))
         # Taken now: within a forward pass fully_shard has put other parameters in their place.
         self._parameters = list(self._model.parameters())
-        self._names = {id(parameter): name for name, parameter in self._model.named_parameters()}
+        self._names = {id(parameter): as_written(name) for name, parameter in self._model.named_parameters()}
         self._handles = [
             self._model.register_forward_pre_hook(self._before_forward),
             register_optimizer_step_pre_hook(self._before_update),
@@ -235,5 +236,5 @@ def _is_data_parallel(model: nn.Module) -> bool:
     return isinstance(model, nn.parallel.DistributedDataParallel)
 
 
-def _held(optimizer: Optimizer) -> list[torch.Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+def _held(optimizer: Optimizer) -> Iterator[torch.Tensor]:
+    return (parameter for group in optimizer.param_groups for parameter in group["params"])

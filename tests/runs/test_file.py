@@ -1,0 +1,111 @@
+"""The file of a run: what is written is read, and what did not come from gradviz is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs.loops import one_step, watched
+
+import gradviz
+from gradviz.errors import InputError
+from gradviz.runs import Run
+from gradviz.runs.file import line_of
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return watched(lambda model, optimizer: [one_step(model, optimizer) for _ in range(2)], tmp_path)
+
+
+def lines(directory: Path) -> list[str]:
+    return (directory / "rank0.jsonl").read_text().splitlines(keepends=True)
+
+
+def written(directory: Path, content: list[str]) -> Path:
+    file = directory / "changed.jsonl"
+    file.write_text("".join(content))
+    return file
+
+
+def test_numbers_that_are_not_finite_come_back(run: Run, tmp_path: Path) -> None:
+    note = replace(run.steps[0].modules[0], arriving=math.nan, leaving=math.inf)
+    step = replace(run.steps[0], modules=(note,))
+    file = written(tmp_path, [lines(tmp_path)[0], line_of(step) + "\n"])
+    (found,) = gradviz.load_run(file).steps
+    assert found.modules[0].leaving == math.inf and math.isnan(found.modules[0].arriving or 0.0)
+    assert replace(found, modules=()) == replace(step, modules=())
+
+
+def test_every_line_is_plain_json_without_words_that_json_does_not_know(run: Run, tmp_path: Path) -> None:
+    for line in lines(tmp_path):
+        json.loads(line, parse_constant=lambda word: pytest.fail(word))
+
+
+def test_line_that_was_cut_short_is_left_out(run: Run, tmp_path: Path) -> None:
+    header, first, second = lines(tmp_path)
+    assert gradviz.load_run(written(tmp_path, [header, first, second[: len(second) // 2]])).steps == run.steps[:1]
+
+
+def test_run_is_read_while_it_is_written(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def loop(model: Any, optimizer: Any) -> None:
+        for _ in range(3):
+            one_step(model, optimizer)
+            seen.append(len(gradviz.load_run(tmp_path).steps))
+
+    watched(loop, tmp_path)
+    assert seen == [0, 1, 2]
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a field is missing": lambda step: step.pop("forwards"),
+    "a field is unknown": lambda step: step.update(code="import os"),
+    "a number is text": lambda step: step.update(step="0"),
+    "a number is a boolean": lambda step: step.update(forwards=True),
+    "a list is a number": lambda step: step.update(modules=3),
+    "a float is a word": lambda step: step["modules"][0].update(arriving={"float": "a lot"}),
+    "an origin is of no known kind": lambda step: step.update(
+        origins=[{"what": "a guess", "number": "NaN", "made": True, "op": "", "module": "", "source": ""}]
+    ),
+    "its rank has no header": lambda step: step.update(rank=7),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_step_that_is_not_as_it_should_be_is_refused(run: Run, tmp_path: Path, change: str) -> None:
+    header, first, _ = lines(tmp_path)
+    content = json.loads(first)
+    CHANGES[change](content["step"])
+    with pytest.raises(InputError, match=r"changed\.jsonl"):
+        gradviz.load_run(written(tmp_path, [header, json.dumps(content) + "\n"]))
+
+
+OTHERS = {
+    "empty": "",
+    "no JSON": "no JSON\n",
+    "a list": "[]\n",
+    "an object": "{}\n",
+    "a later version": '{"gradviz": "run", "version": 2}\n',
+    "no header": '{"gradviz": "run", "version": 1}\n',
+    "deeply nested": "[" * 100_000 + "\n",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_file_that_is_no_run_is_refused(tmp_path: Path, other: str) -> None:
+    with pytest.raises(InputError):
+        gradviz.load_run(written(tmp_path, [OTHERS[other]]))
+
+
+def test_directory_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no rank0\.jsonl"):
+        gradviz.load_run(tmp_path)
+    with pytest.raises(InputError, match="cannot read"):
+        gradviz.load_run(tmp_path / "nothing.jsonl")
