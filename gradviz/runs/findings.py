@@ -17,7 +17,6 @@ from gradviz.diagnose.finding import Numbers
 from gradviz.runs.notes import Origin, ParameterNote, Step
 from gradviz.runs.run import Run, gradient_norm
 from gradviz.runs.series import by_step
-from gradviz.statistics import Statistics
 
 SAME = 1e-5
 """Copies of a gradient after an all-reduce are the same bits; their norms may be summed in another order."""
@@ -235,13 +234,13 @@ def _is_spoilt(note: ParameterNote) -> bool:
     return _is_broken(note.gradient)
 
 
-def _is_broken(found: Statistics | None) -> bool:
-    return found is not None and found.finite < found.count
+def _is_broken(norm: float | None) -> bool:
+    return norm is not None and not math.isfinite(norm)
 
 
 def _norm(note: ParameterNote, what: str) -> float:
-    found = note.gradient if what == "gradient" else note.weight
-    return -1.0 if found is None else math.nan if _is_broken(found) else found.norm
+    norm = note.gradient if what == "gradient" else note.weight
+    return -1.0 if norm is None else math.nan if _is_broken(norm) else norm
 
 
 def _alike(norms: list[float]) -> bool:

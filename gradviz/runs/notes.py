@@ -89,15 +89,15 @@ class ParameterNote:
         name: its dotted name.
         shape: of the whole.
         shard: where it is split over processes, which piece this one holds; () where it holds all of it.
-        weight: of the parameter, or of the piece.
-        gradient: of its gradient; None where it had none.
+        weight: the norm of the parameter, or of the piece; NaN or infinite where it holds either.
+        gradient: the norm of its gradient; None where it had none.
     """
 
     name: str
     shape: tuple[int, ...]
     shard: tuple[int, ...]
-    weight: Statistics | None
-    gradient: Statistics | None
+    weight: float | None
+    gradient: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

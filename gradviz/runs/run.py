@@ -128,6 +128,5 @@ def gradient_norm(steps: Iterable[Step], name: str | None = None) -> float | Non
     """
     held = [note for step in steps for note in step.parameters if name in (None, note.name) and note.gradient is not None]
     pieces = {(note.name, note.shard): note.gradient for note in held}
-    found = [gradient for gradient in pieces.values() if gradient is not None]
-    norms = [math.nan if gradient.nans else math.inf if gradient.infs else gradient.norm for gradient in found]
+    norms = [norm for norm in pieces.values() if norm is not None]
     return math.nan if any(map(math.isnan, norms)) else math.hypot(*norms) if norms else None

@@ -11,7 +11,7 @@ from torch import nn
 from gradviz.runs.forward import ForwardPass
 from gradviz.runs.notes import ModuleNote, ParameterNote, Step, UnitsNote
 from gradviz.runs.plain import plain, reading, shard_of
-from gradviz.statistics import Statistics, statistics_of
+from gradviz.statistics import Statistics, norm_of
 
 
 class OpenStep:
@@ -56,8 +56,8 @@ class OpenStep:
                 name=name,
                 shape=tuple(parameter.shape),
                 shard=shard_of(parameter),
-                weight=_statistics(parameter),
-                gradient=None if gradient is None else _statistics(gradient),
+                weight=_norm(parameter),
+                gradient=None if gradient is None else _norm(gradient),
             )
 
     def finished(self, rank: int, *, updated: bool) -> Step | None:
@@ -95,10 +95,10 @@ def as_written(name: str) -> str:
     return name.replace("_orig_mod.", "")
 
 
-def _statistics(tensor: torch.Tensor) -> Statistics | None:
+def _norm(tensor: torch.Tensor) -> float | None:
     with reading():
         numbers = plain(tensor)
-        return None if numbers is None else statistics_of(numbers)
+        return None if numbers is None else norm_of(numbers)
 
 
 def _module_notes(passes: Collection[ForwardPass]) -> tuple[ModuleNote, ...]:
@@ -116,14 +116,14 @@ def _module_notes(passes: Collection[ForwardPass]) -> tuple[ModuleNote, ...]:
                 kind=here[0].kind,
                 calls=len(calls),
                 value=value,
-                arriving=_norm(call.arriving for call in calls),
-                leaving=_norm(call.leaving for call in calls),
+                arriving=_root(call.arriving for call in calls),
+                leaving=_root(call.leaving for call in calls),
             )
         )
     return tuple(found)
 
 
-def _norm(squares: Iterable[float | None]) -> float | None:
+def _root(squares: Iterable[float | None]) -> float | None:
     known = [square for square in squares if square is not None]
     return math.sqrt(sum(known)) if known else None
 

@@ -3,8 +3,8 @@
 A step is what leads to one update: all forward and backward passes between two steps of an optimizer that holds parameters
 of the model. Its begin is the first forward pass of the model with gradients after such a step; so its end is known only
 then, or when the watcher is left, and several optimizers, gradient accumulation and closures are right. Passes under
-`no_grad` and those that autograd itself makes, in a checkpoint's backward pass, are none of them. Where no optimizer is
-used, an update is what changed the parameters in place.
+`no_grad` count nothing; of a pass and its repetition by a checkpoint the one counts that a backward pass goes through. Where
+no optimizer is used, an update is what changed the parameters in place.
 
 On the steps between, one function is called per forward pass and two per optimizer step, and each returns at once.
 """
@@ -116,7 +116,7 @@ class Watcher:
         )
 
     def _before_forward(self, module: nn.Module, args: Any) -> None:
-        if not torch.is_grad_enabled() or torch._C._current_graph_task_id() != -1 or threading.get_ident() != self._thread:
+        if not torch.is_grad_enabled() or threading.get_ident() != self._thread:
             return
         self._forwards += 1
         self._look_for_changes()
