@@ -77,7 +77,7 @@ def test_nan_names_the_call_that_made_infinity_of_numbers(tmp_path: Path) -> Non
     finding = only(spoilt_at_last("value", tmp_path))
     assert (finding.kind, finding.severity, finding.step, finding.rank) == ("not-finite-value", "error", 2, None)
     assert finding.message.startswith("log made infinity of finite numbers")
-    assert finding.source.startswith("test_findings.py:")
+    assert finding.source.startswith("test_run_findings.py:")
 
 
 def test_gradient_that_is_not_finite_names_the_call_whose_backward_made_it(tmp_path: Path) -> None:
