@@ -21,7 +21,10 @@ from gradviz.explain.terms import (
 
 
 def with_blanks(derivation: Derivation) -> Derivation:
-    """What can be worked out becomes a blank; the answers stand at the end. Sentences that give them away are left out."""
+    """What can be worked out becomes a blank; the answers stand at the end.
+
+    Sentences that give them away are left out, but of the paths, where they say what is asked for.
+    """
     places = count(1)
     blanks: list[Blank] = []
 
@@ -30,17 +33,18 @@ def with_blanks(derivation: Derivation) -> Derivation:
         return blanks[-1]
 
     def asked(line: Line, everywhere: bool) -> Line:
-        if not isinstance(line, Equation) or _is_given(line):
-            return line
         if everywhere:
             return changed_numbers(line, blank)
+        if not isinstance(line, Equation) or _is_given(line):
+            return line
         last = line.sides[-1]
         return replace(line, sides=(*line.sides[:-1], blank(last))) if isinstance(last, Number | Numbers) else line
 
     sections = []
     for section in derivation.sections:
         everywhere = section.heading in (say.PATHS, say.SUM)
-        lines = tuple(asked(line, everywhere) for line in section.lines if not _gives_away(line))
+        kept = section.lines if section.heading == say.PATHS else [line for line in section.lines if not _gives_away(line)]
+        lines = tuple(asked(line, everywhere) for line in kept)
         sections.append(replace(section, lines=lines))
     key: tuple[Line, ...] = tuple(say.answer(blank.place, blank.answer) for blank in blanks)
     return replace(derivation, sections=(*sections, Section(heading=say.ANSWERS, lines=key)))

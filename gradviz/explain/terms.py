@@ -1,6 +1,6 @@
 """The parts that an explanation is written with: mathematics as values, before anything is text, LaTeX or MathML.
 
-A term is a small tree. Whoever writes one (`text.py`, `latex.py`, `mathml.py`) decides about signs and parentheses;
+A term is a small tree. Whoever writes one (`text.py`, `latex.py`, `html.py`) decides about signs and parentheses;
 whoever makes one decides what is true. A sentence is plain words with terms between them.
 """
 
@@ -152,6 +152,7 @@ Term: TypeAlias = (
 )
 Sentence: TypeAlias = tuple[str | Term, ...]
 Line: TypeAlias = Equation | Sentence
+Change: TypeAlias = Callable[[Number | Numbers], Number | Numbers | Blank]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,32 +192,28 @@ def numbers_in(line: Line) -> list[float | int | complex]:
     """Every number of a line, from left to right."""
     found: list[float | int | complex] = []
 
-    def note(number: Number) -> Number:
-        found.append(number.value)
+    def note(number: Number | Numbers) -> Number | Numbers:
+        found.extend([number.value] if isinstance(number, Number) else [one.value for one in number.values])
         return number
 
     changed_numbers(line, note)
     return found
 
 
-def changed_numbers(line: Line, change: Callable[[Number], Number | Blank]) -> Line:
-    """The line with each number replaced."""
+def changed_numbers(line: Line, change: Change) -> Line:
+    """The line with each number, and each short vector of numbers, replaced."""
     if isinstance(line, Equation):
         return replace(line, sides=tuple(_changed(side, change) for side in line.sides))
     return tuple(part if isinstance(part, str) else _changed(part, change) for part in line)
 
 
-def _changed(term: Term, change: Callable[[Number], Number | Blank]) -> Term:
-    if isinstance(term, Number):
+def _changed(term: Term, change: Change) -> Term:
+    if isinstance(term, (Number, Numbers)):
         return change(term)
     if isinstance(term, Product):
         return replace(term, factors=tuple(_changed(factor, change) for factor in term.factors))
     if isinstance(term, Sum):
         return Sum(tuple(_changed(part, change) for part in term.terms))
-    if isinstance(term, Numbers):
-        for value in term.values:
-            change(value)
-        return term
     if isinstance(term, (Negative, Norm, Transposed)):
         return replace(term, term=_changed(term.term, change))
     if isinstance(term, Applied):
