@@ -77,6 +77,15 @@ class AttributedGraph(nx.MultiDiGraph):
         given: dict[tuple[int, int], Tensor] = self.graph.get("starting_cotangents", {})
         return {(node, place): cotangent for (node, place), cotangent in given.items() if node in self}
 
+    @property
+    def loss(self) -> tuple[int, int] | None:
+        """(node, output) of the one number from which the backward pass starts with 1; None where it starts otherwise."""
+        starting = self.starting_cotangents()
+        if len(starting) != 1:
+            return None
+        ((place, cotangent),) = starting.items()
+        return place if cotangent.numel() == 1 and cotangent.item() == 1 else None
+
     def node(self, name: str) -> int:
         """The node called `name`.
 

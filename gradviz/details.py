@@ -162,10 +162,7 @@ def edge_details(graph: GradGraph, edge: Edge, report: CheckReport | None = None
 
 def _sign(graph: GradGraph, name: str) -> str:
     """Cotangents are derivatives of the output where the backward pass started from 1."""
-    starts = list(graph.starting_cotangents().values())
-    if len(starts) != 1 or starts[0].numel() != 1 or float(starts[0]) != 1:
-        return ""
-    return f"∂{graph.nodes[graph.output]['name']}/∂{name}"
+    return "" if graph.loss is None else f"∂{graph.output_name(*graph.loss)}/∂{name}"
 
 
 def _checks_of(report: CheckReport, node: int) -> tuple[tuple[str, Checked], ...]:

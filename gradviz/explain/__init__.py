@@ -2,6 +2,7 @@
 
 terms        mathematics and sentences as values
 sentences    every English sentence
+amounts      tensors and local partials -> terms
 wanted       the value that is explained, with its paths
 forward, chain, backward, elements, result, missing
              one section each: GradGraph -> lines

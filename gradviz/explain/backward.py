@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from gradviz.explain import sentences as say
+from gradviz.explain.amounts import amount, amount_of, shape_word, without_repeats
 from gradviz.explain.terms import Applied, Derivative, Equation, Line, Name, Section, Term, total
 from gradviz.explain.vjp import Written, contribution
-from gradviz.explain.wanted import Wanted, amount, amount_of, limited, shape_word, without_repeats
+from gradviz.explain.wanted import Wanted, limited
 
 
 def backward_section(wanted: Wanted) -> Section:

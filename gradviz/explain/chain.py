@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import sympy as sp
-
 from gradviz.explain import sentences as say
-from gradviz.explain.terms import Equation, Formula, Line, Number, Product, Section, Term, Way, product
-from gradviz.explain.wanted import Wanted, amount, amount_of, limited, without_repeats
+from gradviz.explain.amounts import amount, amount_of, factor_of, without_repeats
+from gradviz.explain.terms import Equation, Line, Number, Product, Section, Way, product
+from gradviz.explain.wanted import Wanted, limited
 from gradviz.graph import Use
 from gradviz.paths import Path
 
@@ -45,7 +44,7 @@ def other_paths(wanted: Wanted) -> Iterator[Line]:
     """What is not written path by path, and what to know about the sum."""
     paths = wanted.paths
     if paths.rest is not None:
-        yield say.other_paths(paths.count - len(paths.top), *amount_of(say.CONTRIBUTION, paths.rest))
+        yield say.other_paths(paths.count - len(paths.top), len(paths.top), *amount_of(say.CONTRIBUTION, paths.rest))
     if not paths.is_largest:
         yield say.not_proven_largest(paths.count)
     if paths.cancellation > CANCELLING:
@@ -79,16 +78,6 @@ def _product_lines(wanted: Wanted, path: Path) -> Iterator[Line]:
 def _end(wanted: Wanted, path: Path) -> tuple[int, int]:
     """The place where the backward pass started for this path."""
     return next(place for place in wanted.graph.starting_cotangents() if place[0] == path.nodes[-1])
-
-
-def factor_of(use: Use) -> tuple[Term, Number]:
-    """The local partial as formula, where there is one, and as number. A formula that is a number stands for itself."""
-    assert use.partial is not None
-    number = Number(float(use.partial))
-    formula = use.partial.formula
-    if not isinstance(formula, sp.Expr) or formula.is_Matrix or (formula.is_Rational and float(formula) == number.value):
-        return number, number
-    return Formula(formula), number
 
 
 def _way(wanted: Wanted, path: Path) -> Way:

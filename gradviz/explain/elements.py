@@ -17,8 +17,9 @@ from torch import Tensor
 from gradviz.check import FAILURES
 from gradviz.errors import InputError
 from gradviz.explain import sentences as say
+from gradviz.explain.amounts import without_repeats
 from gradviz.explain.terms import Derivative, Equation, Formula, Line, Name, Number, Section, Term, product, total
-from gradviz.explain.wanted import Wanted, without_repeats
+from gradviz.explain.wanted import Wanted
 from gradviz.graph import Use
 from gradviz.opcall import OpCall
 from gradviz.symbolic import compose

@@ -106,7 +106,8 @@ def _sections(wanted: Wanted, index: tuple[int, ...] | None) -> tuple[Section, .
         middle.append(element_section(wanted, index))
     odd = why_odd(wanted)
     last = [Section(heading=say.WHY, lines=tuple(odd))] if odd else []
-    return (forward_section(wanted), *middle, sum_section(wanted), *last)
+    sections = (forward_section(wanted), *middle, sum_section(wanted), *last)
+    return tuple(section for section in sections if section.lines)
 
 
 def _why(wanted: Wanted, lines: list[Line]) -> Derivation:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from gradviz.explain import sentences as say
+from gradviz.explain.amounts import LOSS
 from gradviz.explain.terms import Equation, Line, Name, Number, Section, Term, Words
 from gradviz.explain.text import term_text
-from gradviz.explain.wanted import LOSS, Wanted, limited
+from gradviz.explain.wanted import Wanted, limited
 from gradviz.view import node_call, value_lines
 
 

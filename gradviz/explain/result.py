@@ -9,8 +9,9 @@ import torch
 from gradviz.check import closed_form
 from gradviz.errors import GradvizError
 from gradviz.explain import sentences as say
+from gradviz.explain.amounts import amount, amount_of, is_same, without_repeats
 from gradviz.explain.terms import Derivative, Equation, Formula, Line, Name, Number, Section, Term, total
-from gradviz.explain.wanted import Wanted, amount, amount_of, without_repeats
+from gradviz.explain.wanted import Wanted
 
 ROUNDINGS = 64
 """How many rounding errors per node on the way are allowed between two ways to add the same numbers."""
@@ -67,6 +68,8 @@ def _closed_form(wanted: Wanted) -> Iterator[Line]:
     if found.kinks:
         yield say.on_kink(sign, Formula(found.formula), found.kinks)
         return
-    yield Equation(without_repeats([sign, Formula(found.formula), Number(found.value)]))
+    true = Number(found.value)
+    formula: list[Term] = [] if is_same(found.formula, true) else [Formula(found.formula)]
+    yield Equation(without_repeats([sign, *formula, true]))
     if not (abs(number - found.value) <= found.bound or number == found.value):
-        yield say.contradicted(sign, Number(number), Number(found.value))
+        yield say.contradicted(sign, Number(number), true)

@@ -61,10 +61,6 @@ def starts_from_several(count: int) -> Sentence:
     return (f"L stands for the sum of the {count} outputs weighted with grad_output (1 unless given)",)
 
 
-def constant_value(name: str, described: str) -> Sentence:
-    return (Name(name), f": {described}")
-
-
 def along(way: Way) -> Sentence:
     return ("along ", way)
 
@@ -77,8 +73,10 @@ def path_gives(way: Way, sign: Term, number: Term) -> Sentence:
     return ("along ", way, ": ", sign, " = ", number)
 
 
-def other_paths(count: int, sign: Term, number: Term) -> Sentence:
-    who = "the one other path gives" if count == 1 else f"the other {count:,} paths together give"
+def other_paths(count: int, written: int, sign: Term, number: Term) -> Sentence:
+    """What the paths give that are not among those written one by one."""
+    which = "the other" if written else "the"
+    who = f"{which} path gives" if count == 1 else f"{which} {count:,} paths together give"
     return (f"{who} ", sign, " = ", number) if isinstance(sign, Norm) else (f"{who} ", number)
 
 

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from gradviz.errors import InputError
 from gradviz.explain import sentences as say
+from gradviz.explain.amounts import amount, amount_of
 from gradviz.explain.explanation import Explanation
 from gradviz.explain.terms import Derivation, Derivative, Line, Name, Norm, Number, Section, Sentence, product
-from gradviz.explain.wanted import amount, amount_of, limited
+from gradviz.explain.wanted import limited
 from gradviz.graph import GradGraph
 from gradviz.opcall import OpCall
 from gradviz.rerun import run_call
@@ -93,11 +94,9 @@ def _loss(graph: GradGraph) -> tuple[int, int]:
     """Where the backward pass started: at one number, with 1."""
     if graph.is_loaded:
         raise InputError("a loaded graph holds no calls to run again; take the step where it is traced")
-    starting = graph.starting_cotangents()
-    ((place, cotangent), *others) = starting.items()
-    if others or cotangent.numel() != 1 or cotangent.item() != 1:
+    if graph.loss is None:
         raise InputError("a gradient step needs a loss: one output with one element, and no grad_output other than 1")
-    return place
+    return graph.loss
 
 
 def _moved(graph: GradGraph, leaf: int, lr: float) -> Moved:

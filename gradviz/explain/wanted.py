@@ -5,22 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from gradviz.explain import sentences as say
-from gradviz.explain.terms import Derivative, Line, Name, Norm, Number, Numbers, Sentence, Term, Words
+from gradviz.explain.amounts import loss_name
+from gradviz.explain.terms import Derivative, Line, Name
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.paths import Paths, paths_from
-from gradviz.standin import is_kept
-from gradviz.view.notation import shape_text
-from gradviz.view.summary import norm
 
 MAX_LINES = 40
 """How many values, partials or steps one section lists; the others are counted."""
-WRITTEN_OUT = 4
-LOSS = "L"
-"""What the explained quantity is called where it is not simply the output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,48 +84,8 @@ def wanted_value(graph: GradGraph, name: str, top: int) -> Wanted:
     )
 
 
-def amount(tensor: Tensor) -> Term:
-    """A single number, or a short vector written out; a larger tensor's norm stands for it, see `amount_of`."""
-    if tensor.numel() == 1:
-        return Number(tensor.item())
-    if tensor.ndim == 1 and tensor.numel() <= WRITTEN_OUT:
-        return Numbers(tuple(Number(value) for value in tensor.tolist()))
-    return Number(float(torch.linalg.vector_norm(tensor)) if is_kept(tensor) else norm(tensor))
-
-
-def amount_of(sign: Term, tensor: Tensor) -> tuple[Term, Term]:
-    """(what is equal, its number): the sign itself where the tensor is written out, else its norm."""
-    written = amount(tensor)
-    is_norm = isinstance(written, Number) and tensor.numel() != 1
-    return (Norm(sign) if is_norm else sign), written
-
-
-def shape_word(shape: tuple[int, ...]) -> Term:
-    return Words(shape_text(shape))
-
-
-def without_repeats(sides: list[Term]) -> tuple[Term, ...]:
-    """The sides of an equation without those that say again what stands before them."""
-    kept: list[Term] = []
-    for side in sides:
-        if not kept or repr(side) != repr(kept[-1]):  # a NaN is not equal to itself
-            kept.append(side)
-    return tuple(kept)
-
-
 def limited(lines: list[Line], what: str) -> tuple[Line, ...]:
     """The first lines, and how many are left out."""
     if len(lines) <= MAX_LINES:
         return tuple(lines)
-    rest: Sentence = say.left_out(len(lines) - MAX_LINES, what)
-    return (*lines[:MAX_LINES], rest)
-
-
-def loss_name(graph: GradGraph) -> str:
-    """The name of the output where the backward pass starts from 1 at a single number."""
-    starting = graph.starting_cotangents()
-    if len(starting) == 1:
-        ((node, place), cotangent) = next(iter(starting.items()))
-        if cotangent.numel() == 1 and cotangent.item() == 1:
-            return graph.output_name(node, place)
-    return LOSS
+    return (*lines[:MAX_LINES], say.left_out(len(lines) - MAX_LINES, what))

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from gradviz.errors import PartialError
-from gradviz.explain.chain import factor_of
-from gradviz.explain.terms import Derivative, Name, Number, Product, Sentence, Term, total
+from gradviz.explain.amounts import amount, amount_of, factor_of, is_written_out, loss_name, without_repeats
+from gradviz.explain.terms import Derivative, Name, Product, Sentence, Term, total
 from gradviz.explain.vjp import contribution
-from gradviz.explain.wanted import amount, amount_of, loss_name, without_repeats
 from gradviz.frames import sentences as say
 from gradviz.frames.model import Frame, Place
 from gradviz.graph import Edge, GradGraph, Use
@@ -110,8 +109,7 @@ class BackwardPass:
         result: say.Amount = ()
         if not is_opaque(use.contribution) and use.contribution.numel():
             number = amount(use.contribution)
-            is_norm = use.contribution.numel() != 1 and isinstance(number, Number)
-            result = say.of_norm(number) if is_norm else say.gives(number)
+            result = say.gives(number) if is_written_out(use.contribution) else say.of_norm(number)
         return say.flows_as(self._sign((head, places[0])), name, term, shapes if _is_matrix_product(term) else None, result)
 
     def _arrival(self, place: Place) -> say.Amount:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from gradviz.errors import InputError
+from gradviz.explain.amounts import amount, is_written_out, without_repeats
 from gradviz.explain.terms import Name, Sentence, Term, Words
 from gradviz.explain.text import term_text
-from gradviz.explain.wanted import amount, without_repeats
 from gradviz.frames import sentences as say
 from gradviz.frames.backward import BackwardPass
 from gradviz.frames.model import Frame, Frames
@@ -197,6 +197,4 @@ def _number(value: Tensor | None) -> Term | None:
     """A single number, or a short vector; None for any other."""
     if value is None or is_opaque(value) or not value.numel():
         return None
-    if value.numel() == 1 or (value.ndim == 1 and value.numel() <= 4):
-        return amount(value)
-    return None
+    return amount(value) if is_written_out(value) else None

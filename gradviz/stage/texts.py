@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gradviz.explain.wanted import loss_name
+from gradviz.explain.amounts import loss_name
 from gradviz.frames import Frame, Frames
 from gradviz.render.dot import one_line
 from gradviz.stage.font import text_width

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import sympy as sp
 import torch
 from explained_graphs import ALL, lecture, neuron
 from hypothesis import HealthCheck, assume, given, settings
@@ -19,6 +22,8 @@ from random_expressions import VARIABLES, expressions, points
 import gradviz
 from gradviz import GradGraph
 from gradviz.explain import sentences as say
+from gradviz.explain.amounts import is_same
+from gradviz.explain.terms import Number
 from gradviz.expression import parse
 
 Golden = Callable[[str, str], None]
@@ -90,6 +95,49 @@ def test_a_quiz_asks_for_short_vectors_too() -> None:
     questions, _, answers = str(explanation).partition(say.ANSWERS)
     assert re.search(r"∂\w/∂v = Aᵀ \(∂\w/∂a\) = ____ \(\d\)", questions)
     assert re.search(r"\(\d\) \[\S+, \S+, \S+\]", answers)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_answer_of_a_quiz_has_its_blank(name: str) -> None:
+    graph = ALL[name]()
+    for leaf in graph.leaves:
+        questions, _, answers = str(graph.explain(leaf, level="quiz")).partition(say.ANSWERS)
+        asked = re.findall(r"____ \((\d+)\)", questions)
+        assert asked == re.findall(r"^ *\((\d+)\) ", answers, re.MULTILINE)
+        assert asked, leaf
+
+
+def test_a_quiz_asks_what_each_path_between_vectors_gives() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    graph = gradviz.trace(lambda x: (x * x + 3 * x).sum(), x)
+    questions, _, answers = str(graph.explain("x", level="quiz")).partition(say.ANSWERS)
+    assert len(re.findall(r"along x → .*: contribution = ____", questions)) == 3
+    assert "∂d/∂x = ____" in questions
+    assert "[5, 7]" in answers and "[5, 7]" not in questions
+
+
+def test_nothing_is_said_twice_in_an_equation() -> None:
+    def doubled(x: torch.Tensor) -> torch.Tensor:
+        return 1.01 * x - x + x / x
+
+    text = str(gradviz.trace(doubled, torch.tensor(1.3, requires_grad=True)).explain("x"))
+    assert "∂a/∂x = 1.01\n" in text
+    for line in text.splitlines():
+        sides = line.strip().split(" = ")
+        assert all(one != other for one, other in pairwise(sides)), line
+
+
+def test_a_float_as_a_formula_is_written_once_and_a_wrong_one_beside_its_number() -> None:
+    assert is_same(sp.Float("1076.37"), Number(1076.3698))
+    assert not is_same(sp.Float("1.01"), Number(1.02))
+    assert not is_same(sp.Integer(3), Number(3.0000001))
+    assert not is_same(sp.pi, Number(math.pi))
+
+
+def test_without_paths_one_by_one_there_are_no_others() -> None:
+    graph = lecture()
+    assert "  the 2 paths together give 6.142" in str(graph.explain("x", top=0))
+    assert "  the other path gives 3" in str(graph.explain("x", top=1))
 
 
 def test_a_gradient_that_is_nan_is_said_once() -> None:
