@@ -7,12 +7,14 @@ How the parts go together:
     local.py         edges into one recorded call: elementwise, data movement, rows of a Jacobian
     rows.py          one row of a Jacobian beside the true one
     custom.py        edges into a custom autograd.Function: forward's own calls, composed
+    draws.py         random cotangents and tangents
     differences.py   central differences: beside samples, and where there is no symbolic rule
     replay.py        recorded calls run again in float64, with rounding bounded by trial
     kinks.py         one-sided derivatives, between which torch may choose
     values.py, sums.py, leaves.py    forward values; contributions; whole gradients of small graphs
     composed.py, closed_formula.py   a small graph as one function; its derivatives as formulas
     judge.py         a number of torch's beside the true one: ULP, bound, verdict
+    arrays.py        tensors as arrays, units in the last place
     ratios.py        whether wrong numbers are one and the same multiple of the true ones
     clues.py         what is told beside a verdict, from slips.py (which slip makes such numbers) and cancellation.py
                      (where digits were lost)

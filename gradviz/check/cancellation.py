@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 import torch
 
-from gradviz.check.judge import as_array
+from gradviz.check.arrays import as_array
 from gradviz.graph import GradGraph
 from gradviz.standin import is_kept
 from gradviz.symbolic import formula_text

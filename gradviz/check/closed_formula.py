@@ -8,9 +8,9 @@ from typing import Any
 
 import sympy as sp
 
+from gradviz.check.arrays import Index
 from gradviz.check.composed import MAX_LEAF_ELEMENTS, Composed, composed_graph, is_small
 from gradviz.check.failures import FAILURES, failure_reason
-from gradviz.check.judge import Index
 from gradviz.graph import GradGraph
 from gradviz.symbolic import NoRule, formula_text
 from gradviz.symbolic.formula import shown_number

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradviz.check.arrays import as_array
 from gradviz.check.cancellation import lost_in_formula, lost_in_graph
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
-from gradviz.check.judge import Comparison, as_array
+from gradviz.check.judge import Comparison
 from gradviz.check.slips import likely_slip
 from gradviz.graph import GradGraph
 from gradviz.standin import is_kept

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gradviz.check.arrays import Index
 from gradviz.check.heads import head_under_check
-from gradviz.check.judge import Index
 from gradviz.check.kinks import with_tensors
 from gradviz.check.parts import parts_of
 from gradviz.graph import GradGraph

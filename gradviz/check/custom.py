@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradviz.check.arrays import Index, as_array, moduli
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
-from gradviz.check.judge import CANCELLED, Comparison, Index, as_array, moduli
+from gradviz.check.judge import CANCELLED, Comparison
 from gradviz.check.local import COLUMNS, DENSE_UP_TO, LONG_ROW, Plan
 from gradviz.check.parts import parts_of, parts_shape
 from gradviz.check.replay import Replay

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch._ops import OpOverload
 
+from gradviz.check.arrays import Index, as_array
+from gradviz.check.draws import drawn_tangent
 from gradviz.check.heads import EdgeUnderCheck
-from gradviz.check.judge import CANCELLED, Index, as_array
+from gradviz.check.judge import CANCELLED
 from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.opcall import OpCall, op_name
@@ -87,25 +89,31 @@ def probe_whole_maps(
     the cotangent.
     """
     tangents = {edge.position: _tangent(call, edge.partials[place].in_shape, random) for edge in edges}
-    answers = dict(zip((edge.position for edge in edges), got_maps, strict=True))
-    if len(edges) > 1 and _probe(edges, call, place, cotangent, _evened(call, tangents, answers), answers, joint=True):
-        return
+    inner = {edge.position: _inner(answer, tangents[edge.position]) for edge, answer in zip(edges, got_maps, strict=True)}
+    weights = as_array(cotangent)
+    if len(edges) > 1:
+        lengths = _evened(call, {position: size for position, (_, size) in inner.items()})
+        if _probe(edges, call, place, weights, tangents, lengths, inner):
+            return
     for edge in edges:
-        _probe([edge], call, place, cotangent, {edge.position: tangents[edge.position]}, answers, joint=False)
+        _probe([edge], call, place, weights, {edge.position: tangents[edge.position]}, {edge.position: 1.0}, inner)
 
 
 def _tangent(call: OpCall, shape: tuple[int, ...], random: torch.Generator) -> Tensor:
-    tangent = torch.rand(shape, generator=random, dtype=torch.float64) * 2 - 1
+    tangent = drawn_tangent(shape, random)
     return tangent + tangent.mT if _is_of_symmetric(call) else tangent
 
 
-def _evened(call: OpCall, tangents: Mapping[int, Tensor], answers: Mapping[int, Tensor]) -> dict[int, Tensor]:
-    """The tangents so long that each has as large a part in the probe, none longer than its argument."""
+def _evened(call: OpCall, sizes: Mapping[int, float]) -> dict[int, float]:
+    """How long the tangents are to be so that each has as large a part in the probe, and none is longer than its argument.
+
+    `sizes`: how large a part each has as it is.
+    """
     arguments = [argument.tensor for argument in call.tensor_arguments()]
-    natural = {position: tangent * _scale(parts_of(widened(arguments[position]))) for position, tangent in tangents.items()}
-    sizes = {position: _inner(answers[position], tangent)[1] for position, tangent in natural.items()}
-    least = min((size for size in sizes.values() if size and math.isfinite(size)), default=1.0)
-    return {position: tangent * (least / (sizes[position] or least)) for position, tangent in natural.items()}
+    natural = {position: _scale(parts_of(arguments[position].detach())) for position in sizes}
+    parts = {position: size * natural[position] for position, size in sizes.items()}
+    least = min((part for part in parts.values() if part and math.isfinite(part)), default=1.0)
+    return {position: natural[position] * least / (part or least) for position, part in parts.items()}
 
 
 def _scale(tensor: Tensor) -> float:
@@ -118,26 +126,25 @@ def _probe(
     edges: Sequence[EdgeUnderCheck],
     call: OpCall,
     place: int,
-    cotangent: Tensor,
+    weights: NDArray[np.float64],
     tangents: Mapping[int, Tensor],
-    got_maps: Mapping[int, Tensor],
-    *,
-    joint: bool,
+    lengths: Mapping[int, float],
+    inner: Mapping[int, tuple[float, float]],
 ) -> bool:
     """Whether the edges were found to be right; what else is found is only kept where it is about a single edge."""
+    joint = len(edges) > 1
     rounding = max(_rounding(edge.comparison.dtype) for edge in edges)
     try:
-        slope, error = _slopes(call, tangents, place, enough=_ENOUGH * rounding)
+        slope, error = _slopes(call, tangents, place, lengths=lengths, enough=_ENOUGH * rounding)
     except NoRule as missing:
         if not joint:
             edges[0].comparison.step(f"the whole map was not probed: {missing.reason}")
         return False
-    weights = as_array(cotangent)
-    true = float((weights * slope).sum())
+    parts = weights * slope
+    true, size = float(parts.sum()), float(np.abs(parts, out=parts).sum())
     doubt = float((np.abs(weights) * error).sum())
-    found = [_inner(got_maps[edge.position], tangents[edge.position]) for edge in edges]
-    got, size = sum(one for one, _ in found), sum(most for _, most in found)
-    size += float(np.abs(weights * slope).sum())
+    got = sum(inner[position][0] * length for position, length in lengths.items())
+    size += sum(inner[position][1] * length for position, length in lengths.items())
     allowed = doubt + size * max(1e-9, rounding)
     is_tight = math.isfinite(true) and doubt <= TIGHT * size
     is_right = is_tight and abs(got - true) <= allowed
@@ -241,7 +248,12 @@ def _is_of_symmetric(call: OpCall) -> bool:
 
 
 def _slopes(
-    call: OpCall, tangents: Mapping[int, Tensor], place: int, *, enough: float = 0.0
+    call: OpCall,
+    tangents: Mapping[int, Tensor],
+    place: int,
+    *,
+    lengths: Mapping[int, float] | None = None,
+    enough: float = 0.0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The derivative of one output along tangents of some arguments, and an estimate of its error, elementwise.
 
@@ -249,15 +261,18 @@ def _slopes(
         call: the call.
         tangents: position -> the direction in which that argument moves.
         place: of the output.
+        lengths: position -> what its tangent is multiplied by; None for 1.
         enough: an error that, relative to the largest derivative, need not be made smaller.
     """
     tensors = [widened(argument.tensor).cpu() for argument in call.tensor_arguments()]
     starts = {position: (parts_of(tensors[position]), tensors[position].dtype) for position in tangents}
-    scale = min(_scale(start) / (_largest(tangents[position]) or 1.0) for position, (start, _) in starts.items())
+    times = dict.fromkeys(tangents, 1.0) if lengths is None else lengths
+    scale = min(_scale(start) / (_largest(tangents[at]) * times[at] or 1.0) for at, (start, _) in starts.items())
 
     def at(distance: float) -> Tensor:
         for position, (start, dtype) in starts.items():
-            tensors[position] = joined(torch.add(start, tangents[position], alpha=distance), dtype)
+            moved = torch.add(start, tangents[position], alpha=distance * times[position])
+            tensors[position] = joined(moved, dtype)
         result = (run_own_statement(call, tensors) or run_call(call, tensors, widen=True))[place]
         if result is None:
             raise NoRule(f"{call.overload} gives no output {place}")
@@ -281,7 +296,7 @@ def _slopes(
 def _of_product(at: Callable[[float], Tensor], step: float) -> tuple[Tensor, Tensor]:
     """The central difference of a function of degree two, which is its derivative at any step width; and the rounding."""
     right, left = at(step), at(-step)
-    return (right - left) / (2 * step), _ROUNDING * (right.abs() + left.abs()) / (2 * step)
+    return (right - left).div_(2 * step), right.abs_().add_(left.abs_()).mul_(_ROUNDING / (2 * step))
 
 
 def _extrapolated(at: Callable[[float], Tensor], step: float, enough: float) -> tuple[Tensor, Tensor]:
@@ -294,17 +309,18 @@ def _extrapolated(at: Callable[[float], Tensor], step: float, enough: float) -> 
 
     def differences(width: float) -> tuple[Tensor, Tensor]:
         right, left = at(width), at(-width)
-        return (right - left) / (2 * width), (right + left - 2 * middle).abs() / (2 * width)
+        slope = (right - left).div_(2 * width)
+        return slope, (right + left).sub_(middle, alpha=2).div_(2 * width).abs_()
 
     first, bend = differences(step)
     fine, fine_bend = differences(step * _FINE)
-    rounding = _ROUNDING * middle.abs()
-    straight, apart = _STRAIGHT * _largest(middle) / step, (fine - first).abs()
+    straight, apart = _STRAIGHT * _largest(middle) / step, (fine - first).abs_()
+    rounding = middle.abs().mul_(_ROUNDING)
     if _largest(bend) <= straight and _FINE * _largest(apart) <= straight:
-        return first, apart + bend + 8 * rounding / step  # linear in this argument, as most calls of a model are
-    kink = (fine_bend - 2 * _FINE * bend - rounding / (step * _FINE)).clamp(min=0)
-    if _largest(apart + kink) <= enough * _largest(first):
-        return first, apart + kink + 8 * rounding / step
+        return first, apart.add_(bend).add_(rounding, alpha=8 / step)  # linear, as most calls of a model are
+    kink = fine_bend.sub_(bend, alpha=2 * _FINE).sub_(rounding, alpha=1 / (step * _FINE)).clamp_(min=0)
+    if _largest(apart.add_(kink)) <= enough * _largest(first):
+        return first, apart.add_(rounding, alpha=8 / step)
     quotients = [first, *(differences(step / 2**halving)[0] for halving in (1, 2, 3))]
     twice = [(4 * narrow - wide) / 3 for wide, narrow in pairwise(quotients)]
     third = [(16 * narrow - wide) / 15 for wide, narrow in pairwise(twice)]
@@ -320,7 +336,11 @@ def _inner(one: Tensor, other: Tensor) -> tuple[float, float]:
 
 
 def _largest(tensor: Tensor) -> float:
-    return float(tensor.abs().max()) if tensor.numel() else 0.0
+    """The size of the largest element; NaN where there is one."""
+    if not tensor.numel():
+        return 0.0
+    low, high = torch.aminmax(tensor.detach())
+    return max(abs(float(low)), abs(float(high)))
 
 
 def _require_tight(slope: NDArray[np.float64], error: NDArray[np.float64], size: float) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradviz.check.judge import Comparison, Index
+from gradviz.check.arrays import Index
+from gradviz.check.judge import Comparison
 from gradviz.check.parts import Partial, of_parts, parts_shape, vjps_of
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.opcall import OpCall

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradviz.check.judge import Comparison, Index
+from gradviz.check.arrays import Index
+from gradviz.check.judge import Comparison
 from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.opcall import OpCall

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradviz.check.arrays import Index, as_array, moduli
 from gradviz.check.closed_formula import closed_form_text
 from gradviz.check.composed import composed_graph
 from gradviz.check.failures import FAILURES, failure_reason
-from gradviz.check.judge import Comparison, Index, as_array, moduli
+from gradviz.check.judge import Comparison
 from gradviz.check.kinks import STEP, is_between
 from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened

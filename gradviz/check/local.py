@@ -18,9 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradviz.check.arrays import Index, as_array, is_good
 from gradviz.check.differences import probe_whole_maps
+from gradviz.check.draws import drawn_cotangent
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, rows_into, vjps_into
-from gradviz.check.judge import Comparison, Index, as_array, is_good
+from gradviz.check.judge import Comparison
 from gradviz.check.kinks import element_between, kinked_elements
 from gradviz.check.rows import columns_to_look_at, compare_row
 from gradviz.opcall import OpCall
@@ -51,8 +53,7 @@ class Plan:
 
     def cotangent(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Random numbers of size 1/2 to 1 and either sign, exact in `dtype`, or in that of the parts of a complex one."""
-        drawn = torch.rand(tuple(shape), generator=self.random, dtype=torch.float64).sub_(0.5)
-        return drawn.add_(torch.copysign(torch.tensor(0.5, dtype=torch.float64), drawn)).to(dtype.to_real())
+        return drawn_cotangent(shape, dtype, self.random)
 
     def choose(self, count: int, size: int) -> list[int]:
         """`count` different numbers below `size`, in order."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradviz.check.judge import Comparison, Index, moduli
+from gradviz.check.arrays import Index, moduli
+from gradviz.check.judge import Comparison
 from gradviz.check.kinks import is_between
 from gradviz.symbolic import Exact, Row
 from gradviz.symbolic.arithmetic import EXACT, to_wide

@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradviz.check.arrays import Index, as_array
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
-from gradviz.check.judge import Comparison, Index, as_array
+from gradviz.check.judge import Comparison
 from gradviz.check.parts import answers_of
 from gradviz.graph import Edge, GradGraph
 from gradviz.standin import StandIn, is_kept

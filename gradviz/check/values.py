@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradviz.check.arrays import as_array, is_good, moduli
 from gradviz.check.heads import HeadUnderCheck
-from gradviz.check.judge import Comparison, as_array, is_good, moduli
+from gradviz.check.judge import Comparison
 from gradviz.check.local import LONG_ROW, ROWS_UP_TO, TOO_LONG, Plan
 from gradviz.check.parts import parts_of, parts_shape
 from gradviz.symbolic import NoRule, Reference, compose, reference

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from gradviz.check.judge import Comparison, as_array, ulp
+from gradviz.check.arrays import as_array, ulp
+from gradviz.check.judge import Comparison
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16], ids=str)

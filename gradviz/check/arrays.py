@@ -1,0 +1,60 @@
+"""Tensors as arrays of numbers, and how far two of them are apart: in units in the last place, within bounds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Index = tuple[int, ...]
+
+
+def ulp(value: float, dtype: torch.dtype) -> float:
+    """The spacing of the numbers of `dtype` at `value`.
+
+    >>> ulp(1.0, torch.float64) == 2.0**-52, ulp(-3.0, torch.float32) == 2.0**-22
+    (True, True)
+    """
+    kind = torch.finfo(dtype)
+    if value == 0 or not math.isfinite(value):
+        return kind.tiny * kind.eps
+    return max(math.ldexp(kind.eps, math.frexp(value)[1] - 1), kind.tiny * kind.eps)
+
+
+def as_array(tensor: Tensor) -> NDArray[np.float64]:
+    """The tensor's numbers as float64, exactly; float64 holds those of every narrower type.
+
+    A complex tensor gets a last dimension of two: real and imaginary parts.
+    """
+    dense = tensor.detach()
+    if dense.layout is not torch.strided:
+        dense = dense.to_dense()
+    if dense.is_complex():
+        dense = torch.view_as_real(dense.resolve_conj())
+    array: NDArray[np.float64] = dense.to(device="cpu", dtype=torch.float64).numpy(force=True)
+    return array
+
+
+def moduli(numbers: NDArray[np.float64], dtype: torch.dtype) -> NDArray[np.float64] | None:
+    """For each part of complex numbers the modulus of its number; None for numbers of a real dtype."""
+    if not dtype.is_complex:
+        return None
+    with np.errstate(all="ignore"):
+        return np.broadcast_to(np.hypot(numbers[..., :1], numbers[..., 1:]), numbers.shape)
+
+
+def is_good(got: NDArray[np.float64], true: NDArray[np.longdouble], bound: NDArray[np.float64]) -> bool:
+    """Whether all numbers are finite and within the bound of the true ones."""
+    return bool(np.isfinite(got).all() and np.isfinite(bound).all() and apart(got, true, bound)[1].all())
+
+
+def apart(
+    got: NDArray[np.float64], true: NDArray[np.longdouble], bound: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """How far apart they are, and whether that is within the bound."""
+    with np.errstate(all="ignore"):
+        error = np.abs(true - got).astype(np.float64)
+        return error, np.asarray(error <= bound)
