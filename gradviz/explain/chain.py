@@ -8,11 +8,12 @@ from gradviz.explain import sentences as say
 from gradviz.explain.amounts import amount, amount_of, factor_of, without_repeats
 from gradviz.explain.terms import Equation, Line, Number, Product, Section, Way, product
 from gradviz.explain.wanted import Wanted, limited
+from gradviz.explain.ways import as_argument, ways_of
 from gradviz.graph import Use
 from gradviz.paths import Path
 
-MAX_WAY = 12
-"""How many nodes of a path are named, and how many of its factors written out."""
+MAX_FACTORS = 12
+"""Up to how many local partials a product is written out."""
 CANCELLING = 100
 
 
@@ -27,15 +28,16 @@ def local_partials_section(wanted: Wanted) -> Section:
 def product_paths_section(wanted: Wanted) -> Section:
     """Each of the largest paths with the product of its local partials, then all others together."""
     lines: list[Line] = []
-    for path in wanted.paths.top:
-        lines += _product_lines(wanted, path)
+    for path, way in zip(wanted.paths.top, ways_of(wanted), strict=True):
+        lines += _product_lines(wanted, path, way)
     return Section(heading=say.PATHS, lines=(*lines, *other_paths(wanted)))
 
 
 def compared_paths_section(wanted: Wanted) -> Section:
     """Each of the largest paths by the size of what it contributes, then all others together."""
     lines: list[Line] = [
-        say.path_gives(_way(wanted, path), *amount_of(say.CONTRIBUTION, path.contribution)) for path in wanted.paths.top
+        say.path_gives(way, *amount_of(say.CONTRIBUTION, path.contribution))
+        for path, way in zip(wanted.paths.top, ways_of(wanted), strict=True)
     ]
     return Section(heading=say.PATHS, lines=(*lines, *other_paths(wanted)))
 
@@ -53,13 +55,13 @@ def other_paths(wanted: Wanted) -> Iterator[Line]:
 
 def _partial_line(wanted: Wanted, use: Use) -> Equation:
     formula, number = factor_of(use)
-    return Equation(without_repeats([wanted.derivative(use), formula, number]))
+    return Equation(without_repeats([wanted.derivative(use), formula, number]), remark=as_argument(wanted, use.edge))
 
 
-def _product_lines(wanted: Wanted, path: Path) -> Iterator[Line]:
-    yield say.along(_way(wanted, path))
+def _product_lines(wanted: Wanted, path: Path, way: Way) -> Iterator[Line]:
+    yield say.along(way)
     result = amount(path.contribution)
-    if len(path.edges) > MAX_WAY:
+    if len(path.edges) > MAX_FACTORS:
         yield say.many_factors(len(path.edges), result)
         return
     uses = [wanted.use(edge) for edge in reversed(path.edges)]
@@ -78,9 +80,3 @@ def _product_lines(wanted: Wanted, path: Path) -> Iterator[Line]:
 def _end(wanted: Wanted, path: Path) -> tuple[int, int]:
     """The place where the backward pass started for this path."""
     return next(place for place in wanted.graph.starting_cotangents() if place[0] == path.nodes[-1])
-
-
-def _way(wanted: Wanted, path: Path) -> Way:
-    names: list[str | None] = [wanted.value_name(node) for node in path.nodes]
-    half = MAX_WAY // 2
-    return Way(tuple(names if len(names) <= MAX_WAY else [*names[:half], None, *names[-half:]]))

@@ -20,6 +20,7 @@ from gradviz.explain.terms import (
     Numbers,
     Product,
     Section,
+    Stop,
     Sum,
     Term,
     Transposed,
@@ -97,8 +98,12 @@ def _term(term: Term) -> str:
             name = f"<mi>{html.escape(function)}</mi>"
             name = f"<msub>{name}<mtext>{html.escape(below)}</mtext></msub>" if below else name
             return f"{name}<mo>(</mo>{'<mo>,</mo>'.join(map(_term, arguments))}<mo>)</mo>"
-        case Way(names):
-            return "<mo>→</mo>".join("<mo>…</mo>" if name is None else _name(name) for name in names)
+        case Way(stops):
+            return "<mo>→</mo>".join("<mo>…</mo>" if stop is None else _stop(stop) for stop in stops)
+
+
+def _stop(stop: Stop) -> str:
+    return _name(stop.name) + (f"<mtext>&#160;{html.escape(stop.remark)}</mtext>" if stop.remark else "")
 
 
 def _sum(terms: tuple[Term, ...]) -> str:

@@ -21,6 +21,7 @@ from gradviz.explain.terms import (
     Numbers,
     Product,
     Section,
+    Stop,
     Sum,
     Term,
     Transposed,
@@ -132,8 +133,12 @@ def term_latex(term: Term) -> str:
         case Applied(function, arguments, below):
             under = f"_{{{_words(below)}}}" if below else ""
             return rf"\operatorname{{{_name_text(function)}}}{under}\left({', '.join(map(term_latex, arguments))}\right)"
-        case Way(names):
-            return r" \to ".join(r"\cdots" if name is None else _name(name) for name in names)
+        case Way(stops):
+            return r" \to ".join(r"\cdots" if stop is None else _stop(stop) for stop in stops)
+
+
+def _stop(stop: Stop) -> str:
+    return _name(stop.name) + (rf"\ \text{{{_escaped(stop.remark)}}}" if stop.remark else "")
 
 
 def _element(found: re.Match[str]) -> str:

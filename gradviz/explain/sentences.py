@@ -61,6 +61,10 @@ def starts_from_several(count: int) -> Sentence:
     return (f"L stands for the sum of the {count} outputs weighted with grad_output (1 unless given)",)
 
 
+def as_argument(number: int) -> str:
+    return f"(argument {number})"
+
+
 def along(way: Way) -> Sentence:
     return ("along ", way)
 

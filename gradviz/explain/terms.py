@@ -112,11 +112,19 @@ class Applied:
     below: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """A node on a path by its name, and where it reads the node before it several times, as which argument."""
+
+    name: str
+    remark: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A path by the names of its nodes; None stands for those left out."""
+    """A path by its nodes; None stands for some that are left out."""
 
-    names: tuple[str | None, ...]
+    stops: tuple[Stop | None, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,8 @@ def term_text(term: Term) -> str:
             return f"{_factor(inner, upright=True)}ᵀ"
         case Applied(function, arguments, below):
             return f"{function}{f'→{below}' if below else ''}({', '.join(map(term_text, arguments))})"
-        case Way(names):
-            return " → ".join("…" if name is None else name for name in names)
+        case Way(stops):
+            return " → ".join("…" if stop is None else f"{stop.name} {stop.remark}".rstrip() for stop in stops)
 
 
 def _section(section: Section) -> str:

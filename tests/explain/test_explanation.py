@@ -134,6 +134,45 @@ def test_a_float_as_a_formula_is_written_once_and_a_wrong_one_beside_its_number(
     assert not is_same(sp.pi, Number(math.pi))
 
 
+def alongs(text: str) -> list[str]:
+    return re.findall(r"along (.*?)(?:: |$)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("rounds", [3, 10, 30])
+@pytest.mark.parametrize("size", [(), (6,)])
+def test_no_two_paths_read_alike_however_many_there_are(rounds: int, size: tuple[int, ...]) -> None:
+    def doubled(x: torch.Tensor) -> torch.Tensor:
+        for _ in range(rounds):
+            x = 1.01 * x + x
+        return x.sum()
+
+    text = str(gradviz.trace(doubled, torch.ones(size, requires_grad=True)).explain("x", top=8))
+    found = alongs(text)
+    assert len(set(found)) == len(found) == 8
+    assert all(way.startswith("x → ") and way.count("→") < 40 for way in found)
+
+
+def test_a_long_path_names_where_another_leaves_it() -> None:
+    def doubled(x: torch.Tensor) -> torch.Tensor:
+        for _ in range(10):
+            x = 1.01 * x + x
+        return x
+
+    first, *others = alongs(str(gradviz.trace(doubled, torch.tensor(1.3, requires_grad=True)).explain("x")))
+    assert "→ x_4 → d → … → h → x_9 →" in first
+    assert any("x_4 → x_5 → … → h → x_9 →" in way for way in others)
+
+
+def test_uses_of_one_value_by_one_call_are_told_apart_by_the_argument() -> None:
+    explanation = gradviz.trace("x/x", x=2.0, device="cpu").explain("x")
+    text = str(explanation)
+    assert re.search(r"∂a/∂x = 1/x = 0.5 +\(argument 1\)", text)
+    assert re.search(r"∂a/∂x = −a/x = −0.5 +\(argument 2\)", text)
+    assert sorted(alongs(text)) == ["x → a (argument 1)", "x → a (argument 2)"]
+    assert r"x \to a\ \text{(argument 2)}" in explanation.latex
+    assert "<mo>→</mo><mi>a</mi><mtext>&#160;(argument 2)</mtext>" in explanation.html
+
+
 def test_without_paths_one_by_one_there_are_no_others() -> None:
     graph = lecture()
     assert "  the 2 paths together give 6.142" in str(graph.explain("x", top=0))
