@@ -206,7 +206,7 @@ class GradGraph(AttributedGraph):
                 else a folder, which gets a numbered picture of each frame.
             options: those of `frames`; `theme` ("slides" unless given), `font_size`, `highlight`, `time_limit_s` as for
                 `player`; `format`, which is "svg" for SVG in a folder; `one_slide` of a .pptx file, which each click takes
-                on; `seconds_per_frame` of a .gif or .webp file.
+                on, and which is printed as its last frame; `seconds_per_frame` of a .gif or .webp file.
 
         Raises:
             InputError: an option is not accepted, or as for `frames`.

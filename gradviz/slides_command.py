@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @click.option("--theme", default="slides", show_default=True, type=click.Choice(["light", "dark", "slides", "print"]))
 @click.option("--font-size", default=20.0, show_default=True, help="Of the nodes, in pixels of a page of 1920 x 1080.")
 @click.option("--highlight", metavar="#RRGGBB", help="Colour of what is looked at.")
-@click.option("--one-slide", is_flag=True, help="Of a .pptx file: one slide, on which each click shows the next frame.")
+@click.option(
+    "--one-slide", is_flag=True,
+    help="Of a .pptx file: one slide, on which each click shows the next frame. It is printed as the last one.",
+)  # fmt: skip
 @click.option("--seconds", default=2.5, show_default=True, help="How long a .gif or .webp file shows each frame.")
 @click.option("--title", metavar="TEXT", help="The line above; else it is made from the output.")
 @click.option("--language", default="en", show_default=True, type=click.Choice(["en"]), help="Of the sentences.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from gradviz.slides.animation import Click, timing_xml
 from gradviz.slides.connectors import straight_lines
-from gradviz.slides.drawingml import TITLE_ID, Mark, emu, marks_of, title_xml
+from gradviz.slides.drawingml import TITLE_ID, Mark, cover, emu, marks_of, title_xml
 from gradviz.slides.extra import extra
 from gradviz.stage import PAGE, Painting
 
@@ -86,11 +86,17 @@ def _put(slide: Any, marks: Sequence[Mark], numbers: dict[str, int]) -> list[int
 
 
 def _animated_slide(presentation: Any, first: Painting, frames: Sequence[Sequence[Mark]], sentences: Sequence[str]) -> None:
-    """One slide that holds every look that a mark ever has; a click hides those that end and shows those that begin."""
+    """One slide that holds every look that a mark ever has; a click hides those that end and shows those that begin.
+
+    A printed slide, or a PDF of it, shows all of them, whatever the animation says. So those that are gone in the last frame
+    lie below a cover, which appears with the last click, and the others above it: what is printed is the last frame.
+    """
     from pptx.oxml import parse_xml
 
     slide = _slide(presentation, first, "\n".join(sentences))
-    looks = list(_looks(frames))
+    looks = sorted(_looks(frames), key=lambda look: look[2] == len(frames))
+    gone = sum(end < len(frames) for _, _, end in looks)
+    looks[gone:gone] = [(cover(first), len(frames) - 1, len(frames))] if gone else []
     given = _put(slide, [mark for mark, _, _ in looks], {})
     clicks = [
         Click(

@@ -64,6 +64,19 @@ def marks_of(painting: Painting, lines: Mapping[str, Line]) -> list[Mark]:
     ]
 
 
+def cover(painting: Painting) -> Mark:
+    """An empty sheet over everything but the title, in the colour of the slide."""
+    title = next(text for text in painting.texts if text.part == "title")
+    page, top = painting.page, title.box.bottom
+    box = Box(left=page.left, top=top, width=page.width, height=page.bottom - top)
+    xml = (
+        f'<p:sp {NAMESPACES}><p:nvSpPr><p:cNvPr id="0" name="cover"/><p:cNvSpPr/><p:nvPr/></p:nvSpPr><p:spPr>{_place(box)}'
+        f'<a:prstGeom prst="rect"><a:avLst/></a:prstGeom>{_fill(painting.background)}<a:ln><a:noFill/></a:ln></p:spPr>'
+        f"{_body([], 'ctr')}</p:sp>"
+    )
+    return Mark(key="cover", xml=xml)
+
+
 def title_xml(text: Text) -> str:
     """The title's placeholder, which the outline of the presentation shows."""
     return (

@@ -88,7 +88,8 @@ def save_slides(
         theme: "light", "dark", "slides" or "print".
         font_size: as in `stage_of`.
         highlight: the colour of what is looked at, as `#rrggbb`; None for the theme's.
-        one_slide: of a .pptx file: one slide on which each click shows the next frame, instead of one for each.
+        one_slide: of a .pptx file: one slide on which each click shows the next frame, instead of one for each. Printed,
+            or as a PDF made of it, it shows the last frame; for a handout of every step write a .pdf file.
         seconds_per_frame: how long a .gif or .webp file shows each frame.
         time_limit_s: seconds until drawing is given up.
 

@@ -15,6 +15,7 @@ from typing import Any
 import pptx
 import pypdfium2
 import pytest
+from PIL import ImageChops
 from pptx.enum.shapes import MSO_SHAPE_TYPE
 from pptx.oxml.ns import qn
 from slide_samples import MEASURED, NAMES, NASTY, frames_named, paintings
@@ -166,6 +167,28 @@ def test_clicking_through_the_one_slide_shows_every_frame(name: str) -> None:
         assert {name: squeezed(text) for name, text in texts.items() if text} == expected(painting)
 
 
+@pytest.mark.parametrize("name", ["lecture", "cut", "training"])
+def test_of_the_one_slide_only_the_last_frame_is_printed(name: str) -> None:
+    """Whoever prints it draws everything, from the lowest to the highest."""
+    (slide,) = slides(name, animated=True)
+    drawn = list(slide.shapes)
+    place = next(number for number, shape in enumerate(drawn) if shape.name == "cover")
+    (title, *covered), above = drawn[:place], drawn[place + 1 :]
+    sheet = box(drawn[place])
+    assert title.is_placeholder and box(title).bottom <= sheet.top + 0.01
+    assert str(drawn[place].fill.fore_color.rgb) == paintings(name)[-1].background[1:].upper()
+    assert covered
+    for shape in covered:
+        room = box(shape)
+        assert sheet.left <= room.left and room.right <= sheet.right
+        assert sheet.top <= room.top and room.bottom <= sheet.bottom
+    last = [shape for shape in slides(name)[-1].shapes if not shape.is_placeholder]
+    shown, expected_last = (
+        Counter((shape.name, shape.has_text_frame and shape.text_frame.text) for shape in shapes) for shapes in (above, last)
+    )
+    assert shown == expected_last
+
+
 @pytest.mark.skipif(shutil.which("soffice") is None, reason="no LibreOffice here: python-pptx read the slides again instead")
 def test_libreoffice_opens_the_slides(tmp_path: Path) -> None:
     (tmp_path / "a.pptx").write_bytes(deck_named("lecture"))
@@ -178,3 +201,5 @@ def test_libreoffice_opens_the_slides(tmp_path: Path) -> None:
         assert (len(pages), len(one_page)) == (len(frames_named("lecture")), 1)
         for number, frame in enumerate(frames_named("lecture")):
             assert squeezed(plain(frame.text)) in squeezed(pages[number].get_textpage().get_text_bounded())
+        printed, last = (page.render(scale=1).to_pil() for page in (one_page[0], pages[len(pages) - 1]))
+        assert ImageChops.difference(printed, last).getbbox() is None
