@@ -16,7 +16,8 @@ def backward_section(wanted: Wanted) -> Section:
     lines: list[Line] = []
     for node in reversed(wanted.between):
         lines += _step(wanted, node)
-    return Section(heading=say.BACKWARD, lines=limited(lines, "step"))
+    how_complex: list[Line] = [say.complex_as_pairs(wanted.sign)] if wanted.is_complex else []
+    return Section(heading=say.BACKWARD, lines=(*limited(lines, "step"), *how_complex))
 
 
 def _step(wanted: Wanted, node: int) -> list[Line]:

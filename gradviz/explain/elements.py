@@ -53,8 +53,10 @@ def element_section(wanted: Wanted, index: Index) -> Section:
     """The equations for one element of the wanted value.
 
     Raises:
-        InputError: the index does not fit the value.
+        InputError: the index does not fit the value, or complex numbers are on the way.
     """
+    if wanted.is_complex:
+        raise InputError(f"complex numbers lead from {wanted.name!r} to the output; accepted with an index: real ones only")
     shape = wanted.shape(wanted.node)
     if len(index) != len(shape) or not all(-size <= place < size for place, size in zip(index, shape, strict=True)):
         raise InputError(f"index {index} does not fit {wanted.name!r}, which has shape {shape}; give one place per axis")

@@ -58,6 +58,9 @@ def _closed_form(wanted: Wanted) -> Iterator[Line]:
     index = (0,) * gradient.ndim
     if not gradient.numel():
         return
+    if wanted.is_complex:
+        yield say.not_composed("it is made for real numbers only")
+        return
     try:
         found = closed_form(wanted.graph, wanted.name, index)
     except GradvizError as error:

@@ -57,6 +57,14 @@ def starts_from(name: str, shape: Sequence[int]) -> Sentence:
     )
 
 
+def complex_as_pairs(sign: Derivative) -> Sentence:
+    return (
+        "of a complex number z = x + iy, ∂L/∂z stands for ∂L/∂x + i ∂L/∂y, as in ",
+        sign,
+        "; the Jacobians are those of the real and imaginary parts",
+    )
+
+
 def starts_from_several(count: int) -> Sentence:
     return (f"L stands for the sum of the {count} outputs weighted with grad_output (1 unless given)",)
 

@@ -78,7 +78,8 @@ def contribution(graph: GradGraph, use: Use, place: int, cotangent: Term) -> Wri
     partial = partials[place]
     tail, head, _ = use.edge
     call: OpCall | None = graph.nodes[head]["call"]
-    form = _form_of(call)
+    is_complex = partial.in_dtype.is_complex or partial.out_dtype.is_complex
+    form = _between_pairs if is_complex else _form_of(call)
     tail_name, head_name = Name(graph.output_name(tail, use.output)), Name(graph.output_name(head, place))
     formula = partial.formula if len(partials) == 1 else None  # of several outputs it is known of the first only
     shown = None if formula is None or isinstance(formula, sp.MatrixExpr) else Formula(formula)
@@ -145,6 +146,11 @@ def _general(parts: Parts) -> Term:
     """The transposed Jacobian times the cotangent; between single numbers a plain product."""
     if math.prod(parts.in_shape) == math.prod(parts.out_shape) == 1:
         return multiplied([parts.cotangent, parts.formula or parts.jacobian])
+    return _between_pairs(parts)
+
+
+def _between_pairs(parts: Parts) -> Term:
+    """Complex numbers as pairs of real ones: true of every function, holomorphic or not, without a conjugate."""
     return Product((Transposed(parts.jacobian), parts.cotangent), "matrix")
 
 

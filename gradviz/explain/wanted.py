@@ -43,8 +43,13 @@ class Wanted:
 
     @property
     def is_scalar(self) -> bool:
-        """Whether every value on the way is a single number."""
-        return all(math.prod(self.shape(node)) == 1 for node in self.between)
+        """Whether every value on the way is a single real number."""
+        return not self.is_complex and all(math.prod(self.shape(node)) == 1 for node in self.between)
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether some value on the way is of complex numbers, where a gradient is no product of derivatives."""
+        return any(self.graph.nodes[node]["dtype"].is_complex for node in self.between)
 
     def shape(self, node: int) -> tuple[int, ...]:
         """The shape of the (first used) output of a node."""

@@ -352,3 +352,21 @@ def test_a_gradient_that_is_not_finite_is_not_called_the_same() -> None:
     text = str(gradviz.trace("sqrt(x)*x", x=0.0, device="cpu").explain("x"))
     assert "which is not finite: nothing can be compared" in text
     assert "the same to rounding" not in text
+
+
+def test_a_gradient_of_complex_numbers_is_written_with_jacobians_of_their_parts() -> None:
+    for value in (torch.tensor(1 + 2j, requires_grad=True), torch.tensor([1 + 2j, 2 - 1j], requires_grad=True)):
+        explanation = gradviz.trace(lambda z: (z * z.conj()).abs().sum(), value).explain("z")
+        text = str(explanation)
+        assert "(∂b/∂z)ᵀ" in text
+        assert not re.search(r"∂\S+ [·⊙] [az]\b", text), "a conjugate is missing"
+        assert "the Jacobians are those of the real and imaginary parts" in text
+        assert "= 2 + 4j" in text.replace("[2 + 4j, 4 − 2j]", "2 + 4j")
+        assert "the same to rounding" in text
+        assert "sympy's closed form is not given: it is made for real numbers only" in text
+
+
+def test_an_element_of_complex_numbers_is_refused() -> None:
+    graph = gradviz.trace(lambda z: z.abs().sum(), torch.tensor([1 + 2j, 2 - 1j], requires_grad=True))
+    with pytest.raises(gradviz.InputError, match="complex numbers lead from .z. to the output; accepted with an index"):
+        graph.explain("z", index=(0,))
