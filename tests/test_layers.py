@@ -214,12 +214,12 @@ def test_a_graph_that_imports_a_renderer_points_back() -> None:
     assert not points_back(Import(importer="cli", imported=FRONT_DOOR, lazy=False, where=""))
 
 
-@pytest.mark.parametrize("module", ["PIL", "pptx", "pypdfium2", "reportlab", "streamlit", "sympy"])
-def test_import_gradviz_does_not_load(module: str) -> None:
+def test_import_gradviz_loads_nothing_heavy() -> None:
     # What torch loads by itself is not ours to answer for, hence the reading before and after.
-    script = f"import sys, torch; print({module!r} in sys.modules); import gradviz; print({module!r} in sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    assert answer in (["False", "False"], ["True", "True"])
+    script = "import sys, torch; before = set(sys.modules); import gradviz; print(*sorted(set(sys.modules) - before))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "gradviz.trace" in loaded
+    assert not {"PIL", "pptx", "pypdfium2", "reportlab", "streamlit", "sympy"} & set(loaded)
 
 
 def test_all_is_sorted_and_everything_in_it_can_be_imported() -> None:

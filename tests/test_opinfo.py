@@ -24,12 +24,17 @@ NOT_COMPARED = {
     "chalf": "complex half: torch cannot compare it",
 }
 """Ops whose tensors torch itself has no comparison for."""
+PARTS = 6
+"""The ops are gone through in as many tests, so that they spread over the processes of a run."""
 
 
-def op_infos() -> list[Any]:
+def op_infos(part: int) -> list[Any]:
+    """One of `PARTS` parts of the differentiable ops; the variants of an op stay together."""
     from torch.testing._internal.common_methods_invocations import op_db
 
-    return [op for op in op_db if op.supports_autograd and op.supports_dtype(torch.float64, "cpu")]
+    found = [op for op in op_db if op.supports_autograd and op.supports_dtype(torch.float64, "cpu")]
+    names = set(sorted({op.name for op in found})[part::PARTS])
+    return [op for op in found if op.name in names]
 
 
 def label(op: Any) -> str:
@@ -79,10 +84,12 @@ def complaints(graph: gradviz.GradGraph) -> Iterator[str]:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_every_differentiable_op_traces_with_autograds_own_gradients() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_differentiable_op_traces_with_autograds_own_gradients(part: int) -> None:
     failures: dict[str, str] = {}
     traced = 0
-    for op in op_infos():
+    ops = op_infos(part)
+    for op in ops:
         if label(op) in NOT_COMPARED or op.name in NOT_COMPARED:
             continue
         with warnings.catch_warnings():
@@ -106,4 +113,4 @@ def test_every_differentiable_op_traces_with_autograds_own_gradients() -> None:
             failures[label(op)] = problem
     print(f"{traced} ops traced; not compared: {NOT_COMPARED}")
     assert failures == {}
-    assert traced >= 500
+    assert traced >= 0.9 * len(ops)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from test_opinfo import op_infos
+from test_opinfo import PARTS, op_infos
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
@@ -50,9 +50,9 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["ops", *arguments], catch_exceptions=False)
 
 
-def graphs() -> Iterator[gradviz.GradGraph]:
-    """The first differentiable OpInfo sample of every differentiable op, where torch has a backward pass for it."""
-    for op in op_infos():
+def graphs(part: int) -> Iterator[gradviz.GradGraph]:
+    """The first differentiable OpInfo sample of a part of the differentiable ops, where torch has a backward pass for it."""
+    for op in op_infos(part):
         for sample in op.sample_inputs("cpu", torch.float64, requires_grad=True):
             leaves = tree_leaves((sample.input, sample.args, sample.kwargs))
             if any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves):
@@ -131,9 +131,10 @@ def test_a_map_over_lists_is_verified_where_torch_makes_a_node_of_its_own(overlo
 
 
 @pytest.mark.filterwarnings("ignore")  # torch warns about its own prototypes
-def test_the_list_says_what_a_check_does(known: dict[str, Overload]) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_the_list_says_what_a_check_does(known: dict[str, Overload], part: int) -> None:
     found: dict[str, set[str]] = defaultdict(set)
-    for graph in graphs():
+    for graph in graphs(part):
         calls = {edge: graph.nodes[edge[1]]["call"] for edge in graph.differentiable_edges()}
         calls = {edge: call for edge, call in calls.items() if call is not None and call.overload.namespace == "aten"}
         assert [call.overload for call in calls.values() if known[short(call.overload)].method not in RECORDED] == []
@@ -143,9 +144,10 @@ def test_the_list_says_what_a_check_does(known: dict[str, Overload]) -> None:
     numeric = {name: verdicts for name, verdicts in found.items() if known[name].method == "numeric"}
     unverified = {name: verdicts for name, verdicts in found.items() if known[name].method == "unverified"}
     lowered = {name: verdicts for name, verdicts in found.items() if known[name].method == "lowered"}
+    assert found
     assert len(numeric) + len(lowered) + len(unverified) == len(found)
-    assert {name for name, verdicts in lowered.items() if "symbolic match" not in verdicts} == LOWERED_ELSEWHERE
-    assert numeric
+    unmatched = {name for name, verdicts in lowered.items() if "symbolic match" not in verdicts}
+    assert unmatched == LOWERED_ELSEWHERE & set(lowered)
     assert {name for name, verdicts in numeric.items() if "numeric match" not in verdicts} == set()
     assert {name: verdicts for name, verdicts in unverified.items() if verdicts != {"unverified"}} == {}
 
