@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.keeping import SMALL_BYTES, Elements, Keeper, elements_of, is_plain, moved, stand_ins
+from gradviz.keeping import SMALL_BYTES, Elements, Keeper, elements_of, is_elsewhere, is_plain, moved, stand_ins
 from gradviz.nodes import output_metadata
 from gradviz.standin import StandIn
 
@@ -190,7 +190,7 @@ class BudgetedLog(Log):
         fits = self._keeping.offload and self._moved_bytes + size <= self._room()
         if fits:
             self._moved_bytes += size
-            if tensor.device.type == "cpu":
+            if not is_elsewhere(tensor):
                 return tensor
         kept = known[elements_of(tensor)] = (moved([tensor]) if fits else stand_ins([tensor], self._keeping))[0]
         return kept

@@ -162,12 +162,12 @@ class Keeper:
             fits = kept + size <= budget
             self.is_over |= not fits
             kept += size if fits else 0
-            moves = fits and self.keeping.offload and group[0].device.type != "cpu"
+            moves = fits and self.keeping.offload and is_elsewhere(group[0])
             if moves or not fits:
                 self._elsewhere_bytes += size if moves else 0
                 for tensor, standin in zip(group, moved(group) if moves else stand_ins(group, self.keeping), strict=True):
                     self._versions.put(tensor, standin)
-                    tensor.data = torch.zeros(1, dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
+                    tensor.data = torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
         self._kept_bytes = kept
         room = 0 if self.is_over or self.keeping.offload else budget - kept
         self.look_at_bytes = self.made_bytes + max(room, _STEP_BYTES, self.made_bytes / 8)
@@ -189,6 +189,11 @@ def moved(tensors: Sequence[Tensor]) -> list[StandIn]:
     with torch.no_grad(), _disable_current_modes():
         storage = tensors[0].untyped_storage().cpu()
         return [StandIn(tensor, elements=_looking_at(storage, tensor)) for tensor in tensors]
+
+
+def is_elsewhere(tensor: Tensor) -> bool:
+    """Whether a tensor is not in main memory."""
+    return tensor.device.type != "cpu"
 
 
 def elements_of(tensor: Tensor) -> Elements:

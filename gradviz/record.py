@@ -190,8 +190,8 @@ class Recorder(UncompiledMode):
 
     def _aside(self, tensor: Tensor) -> Tensor:
         """What stands for a tensor that is about to be overwritten."""
-        keeping = self.keeper.keeping
-        return stand_ins([tensor], keeping)[0] if is_plain(tensor) else StandIn(tensor, reason=keeping.reason)
+        keeping, held = self.keeper.keeping, tensor.detach()
+        return stand_ins([held], keeping)[0] if is_plain(held) else StandIn(held, reason=keeping.reason)
 
     def _visit_is_over(self, live_frames: list[FrameType], frames: Frames) -> bool:
         """Whether the last calls, made at this same place, are over: a result has reached the variable it is assigned to."""

@@ -42,6 +42,7 @@ class Versions:
         self._used: dict[int, dict[int, Tensor]] = {}
         self._writes: dict[int, list[int]] = {}
         self._copies: dict[int, list[Any]] = {}
+        self._aside: dict[tuple[int, int, int], Tensor] = {}
         self._snapshots: dict[tuple[int, int], Tensor] = {}
         self._unfilled: set[int] = set()
         self.carried: list[Carried] = []
@@ -75,6 +76,8 @@ class Versions:
             copy = None
             if set_aside is None:
                 copy = _allocated(tensor) if key in self._unfilled else _copied(tensor)
+            elif key in self._unfilled:
+                set_aside = None
             self._unfilled.discard(key)
             self._copies.setdefault(key, []).append(copy)
             place = len(self._writes[key]) - 1
@@ -82,7 +85,7 @@ class Versions:
                 if (node := node_of(sharing)) is not None:
                     self.carried.append(Carried(node, sharing.output_nr, sharing, time))
                 if set_aside is not None:
-                    self._snapshots.setdefault((id(sharing), place), set_aside(sharing))
+                    self._aside[key, id(sharing), place] = set_aside(sharing)
         if reshapes:  # as it looks at its storage now, it will not any more
             for ended in self._writes[key]:
                 self.at(tensor, ended - 1)
@@ -109,7 +112,7 @@ class Versions:
         key = (id(tensor), place)
         snapshot = self._snapshots.get(key)
         if snapshot is None:
-            held = _held(tensor) if is_last else _seen_in(self._copies[_storage_key(tensor)][place], tensor)
+            held = _held(tensor) if is_last else self._overwritten(tensor, place)
             snapshot = self._snapshots[key] = held
         return snapshot
 
@@ -118,6 +121,16 @@ class Versions:
         writes: Sequence[int] = self._writes.get(_storage_key(tensor), ())
         place = bisect.bisect_right(writes, time)
         return place, place == len(writes)
+
+    def _overwritten(self, tensor: Tensor, place: int) -> Tensor:
+        """What `tensor` held before a write to its storage."""
+        key = _storage_key(tensor)
+        copy = self._copies[key][place]
+        if copy is not None:
+            return _seen_in(copy, tensor)
+        standin = self._aside.get((key, id(tensor), place))
+        unknown = "the elements were not kept before an in-place op overwrote them"
+        return StandIn(tensor, reason=unknown) if standin is None else standin
 
     def written(self) -> Iterator[Tensor]:
         """The recorded tensors that are no views and whose storage was written to."""
@@ -154,8 +167,6 @@ def _seen_in(copy: Any, tensor: Tensor) -> Tensor:
     """A copied storage, looked at as `tensor` looks at the original."""
     if isinstance(copy, Tensor):
         return copy
-    if copy is None:
-        return StandIn(tensor, reason="the elements were not kept before an in-place op overwrote them")
     empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
     with torch.no_grad():
         seen = empty.set_(copy, tensor.storage_offset(), tensor.size(), tensor.stride())

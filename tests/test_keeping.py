@@ -65,6 +65,12 @@ def without_gradient(x: Tensor) -> Tensor:
     return ((x + 1) * (mask + 1)).gather(1, where).sum() + x.detach().add(1).sum()
 
 
+def converted(x: Tensor) -> Tensor:
+    layer = nn.Linear(20, 20).double()  # a leaf that is filled and gets another storage while the recorder listens
+    h = layer(x + 1)
+    return (h[1:, 1:] + h[0, 0]).sum() + (h.mT + 1).flatten()[3]
+
+
 def custom(x: Tensor) -> Tensor:
     return (Swish.apply(x + 1) + x).mean()
 
@@ -84,7 +90,7 @@ def narrow(x: Tensor) -> Tensor:
     return (h.half() + 1).float().mean() + (x.to(torch.float32) / 0).nan_to_num(0, 0, 0).sum()
 
 
-PROGRAMS = [sums, views, in_place, without_gradient, custom, several, complex_numbers, narrow]
+PROGRAMS = [sums, views, in_place, without_gradient, converted, custom, several, complex_numbers, narrow]
 
 
 def leaf() -> Tensor:
@@ -142,7 +148,11 @@ def assert_same(graph: GradGraph, full: GradGraph) -> None:
 def test_what_is_kept_is_the_same_and_statistics_are_those_of_the_rest(
     program: Callable[[Tensor], Tensor], values: Any
 ) -> None:
-    full, graph = (trace(program, leaf(), values=kept) for kept in ("full", values))
+    graphs = []
+    for kept in ("full", values):
+        torch.manual_seed(0)
+        graphs.append(trace(program, leaf(), values=kept))
+    full, graph = graphs
     assert not stand_ins(full)
     assert_same(graph, full)
     assert same(graph.gradients()["x"], full.gradients()["x"])
@@ -307,6 +317,28 @@ def test_an_input_called_values_goes_in_at() -> None:
 
 def test_offloading_on_a_cpu_changes_nothing() -> None:
     assert_same(trace(custom, leaf(), offload=True), trace(custom, leaf()))
+
+
+@pytest.mark.parametrize("values", ["full", 12_000])
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_what_is_offloaded_is_used_like_any(
+    program: Callable[[Tensor], Tensor], values: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("keeping", "backward_log"):  # as if this were an accelerator
+        monkeypatch.setattr(f"gradviz.{module}.is_elsewhere", lambda tensor: True)
+    graphs = []
+    for offload in (False, True):
+        torch.manual_seed(0)
+        graphs.append(trace(program, leaf(), values="full" if not offload else values, offload=offload))
+    full, graph = graphs
+    moved = 0
+    for (name, tensor), (_, whole) in zip(tensors(graph), tensors(full), strict=True):
+        if isinstance(tensor, StandIn) and tensor.elements is not None:
+            assert tensor.elements.stride() == tensor.stride() and same(tensor + 0, whole), name
+            moved += 1
+    assert moved or program is in_place  # copies of what is overwritten stay where they are
+    assert values != "full" or not graph.not_kept
+    assert graph.check().ok == full.check().ok
 
 
 @on_cuda

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -22,11 +22,14 @@ from gradviz.listing import listing
 from gradviz.schema import graph_document
 from gradviz.standin import StandIn, is_kept, statistics_kept
 from gradviz.statistics import statistics_of
+from gradviz.target import graph_of_target
 from gradviz.trace import trace
 from gradviz.view.histogram import histogram
 from gradviz.view.summary import cotangent_text, norm, value_lines
 
 REASON = 'only statistics of the elements were kept, as values="statistics" says; values="full" keeps all'
+BUGS = Path(__file__).parent.parent / "examples" / "bugs"
+POLICIES: tuple[Literal["full"], Literal["statistics"]] = ("full", "statistics")
 LIKE = torch.tensor([[3.0, 0.0], [-4.0, 0.0]]).expand(100, 2, 2)
 
 
@@ -173,6 +176,22 @@ def test_a_diagnosis_finds_where_nan_was_made_and_says_what_it_could_not_look_fo
     assert not bare.diagnose() and trace(step).diagnose().unread == ()
     shifted = trace(lambda x: torch.sigmoid(x * 50 + 100).add(1).add(1).sum(), rows, values="statistics").diagnose()
     assert shifted.unread == () or "Not looked for in all of the graph" in shifted.summary
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        *("attention_without_scale", "dead_relu", "float16_overflow", "float16_underflow", "distance_to_itself"),
+        "nan_in_the_data",
+    ],
+)
+def test_of_a_broken_script_nothing_is_lost_unsaid(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("keeping", "backward_log"):
+        monkeypatch.setattr(f"gradviz.{module}.SMALL_BYTES", 16)
+    for function in ("broken", "healthy"):
+        full, bare = (graph_of_target(f"{BUGS / script}.py:{function}", device="cpu", values=v).diagnose() for v in POLICIES)
+        kinds, found = ({(finding.kind, finding.node) for finding in diagnosis} for diagnosis in (full, bare))
+        assert found <= kinds and (found == kinds or bare.unread)
 
 
 def test_what_no_analysis_could_read_is_listed() -> None:

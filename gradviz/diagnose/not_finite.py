@@ -59,7 +59,7 @@ def _behind(ends: list[int], bad: set[int], readings: Readings) -> set[int]:
 def _finding(readings: Readings, node: int) -> Finding:
     graph, name = readings.graph, readings.name(node)
     value = next(value for value in readings.values(node) if not readings.is_finite(value))
-    numbers = _counts(value)
+    numbers = counts(value)
     what = "NaN" if numbers["NaN"] else "infinity"
     if graph.nodes[node]["kind"] != "op":
         return found(
@@ -114,11 +114,12 @@ def _masked(readings: Readings, node: int, bad: set[int]) -> Finding:
         f"{readings.name(node)} holds NaN{where}; it does not reach the output",
         "compute it only where it is defined, as in log(where(mask, x, 1)): behind a mask NaN can still reach a gradient",
         node=node,
-        numbers=_counts(value),
+        numbers=counts(value),
     )
 
 
-def _counts(value: Tensor) -> Numbers:
+def counts(value: Tensor) -> Numbers:
+    """How many elements are NaN or infinite, and of how many."""
     if (known := kept_statistics(value)) is not None:
         return {"NaN": known.nans, "infinite": known.infs, "of": known.count}
     return {
@@ -147,4 +148,4 @@ def _operands(readings: Readings, node: int, value: Tensor) -> Numbers:
 
 
 def _has_nan(readings: Readings, node: int) -> bool:
-    return any(_counts(value)["NaN"] for value in readings.values(node) if value.is_floating_point())
+    return any(counts(value)["NaN"] for value in readings.values(node) if value.is_floating_point())

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.no_gradient import listed
-from gradviz.diagnose.not_finite import SHOWN
+from gradviz.diagnose.not_finite import SHOWN, counts
 from gradviz.diagnose.readings import Readings
 from gradviz.errors import PartialError
 from gradviz.graph import Use
+from gradviz.standin import is_kept
 from gradviz.view.notation import number_text
 
 ELEMENTWISE_BY_HAND = frozenset({"index", "sum", "mean"})
@@ -61,11 +62,12 @@ def _finding(readings: Readings, use: Use, lost: list[str]) -> Finding:
 
 def _written_out(readings: Readings, use: Use, contribution: Tensor) -> tuple[str, Numbers]:
     """`: 0 × ∞ = NaN` at the first such element of an elementwise call, and the numbers."""
-    numbers: Numbers = {"NaN": int(torch.isnan(contribution).sum()), "infinite": int(torch.isinf(contribution).sum())}
-    numbers["of"] = contribution.numel()
+    numbers = counts(contribution)
     value, cotangent = readings.value_of(use), readings.graph.cotangent(use.edge[1])
     local = _diagonal(use)
     if local is None or cotangent is None or local.shape != cotangent.shape:
+        return "", numbers
+    if not (is_kept(contribution) and is_kept(cotangent)):
         return "", numbers
     broken = ~torch.isfinite(contribution)
     if not broken.any():
@@ -73,7 +75,7 @@ def _written_out(readings: Readings, use: Use, contribution: Tensor) -> tuple[st
     first = int(broken.reshape(-1).nonzero()[0, 0])
     upstream, factor, product = (float(tensor.reshape(-1)[first]) for tensor in (cotangent, local, contribution))
     numbers |= {"upstream": upstream, "local partial": factor}
-    if value is not None:
+    if value is not None and is_kept(value):
         numbers["value there"] = float(value.reshape(-1)[first])
     return f": {number_text(upstream)} × {number_text(factor)} = {number_text(product)}", numbers
 

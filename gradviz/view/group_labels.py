@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor
 
+from gradviz.standin import is_kept
 from gradviz.view.calls import op_word
 from gradviz.view.groups import Group
 from gradviz.view.notation import number_text, shape_text
-from gradviz.view.summary import is_opaque, norm
+from gradviz.view.summary import has_norm, norm
 from gradviz.view.wires import Place, Wires
 
 SHOWN_SHAPES = 3
@@ -87,18 +88,19 @@ def norms(
 ) -> tuple[float | None, float | None]:
     """Of the cotangents at what leaves these nodes, and of what they contribute to the values that they read.
 
-    None where there is nothing, or nothing known. Parameters are not among the values, nor are the leaves in `aside`.
+    None where there is nothing, or not all is known. Parameters are not among the values, nor are the leaves in `aside`.
     """
     arriving = [cotangent for place in wires.made_by(nodes) if (cotangent := _cotangent(wires, place)) is not None]
-    sums: dict[Place, Tensor] = {}
+    terms: dict[Place, list[Tensor]] = {}
     for head in nodes:
         for tail, _, data in wires.into[head]:
             contribution = data["contribution"]
             if tail in nodes or contribution is None or _is_parameter(wires, tail, aside):
                 continue
-            place = (tail, data["output"])
-            sums[place] = sums[place] + contribution if place in sums else contribution
-    return _norm(arriving), _norm(sums.values())
+            terms.setdefault((tail, data["output"]), []).append(contribution)
+    if any(len(several) > 1 and not all(map(is_kept, several)) for several in terms.values()):
+        return _norm(arriving), None  # statistics do not add up
+    return _norm(arriving), _norm([sum(several[1:], several[0]) for several in terms.values()])
 
 
 def _is_parameter(wires: Wires, node: int, aside: Collection[int]) -> bool:
@@ -114,7 +116,7 @@ def _cotangent(wires: Wires, place: Place) -> Tensor | None:
 
 def _norm(tensors: Iterable[Tensor]) -> float | None:
     """Of all their elements together."""
-    known = [norm(tensor) for tensor in tensors if not is_opaque(tensor)]
+    known = [norm(tensor) for tensor in tensors if has_norm(tensor)]
     return math.hypot(*known) if known else None
 
 
