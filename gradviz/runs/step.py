@@ -97,7 +97,8 @@ def as_written(name: str) -> str:
 
 def _norm(tensor: torch.Tensor) -> float | None:
     with reading():
-        numbers = plain(tensor)
+        # Rows that an embedding's sparse gradient has twice add up.
+        numbers = tensor.detach().coalesce().values() if tensor.layout is torch.sparse_coo else plain(tensor)
         return None if numbers is None else norm_of(numbers)
 
 

@@ -103,6 +103,14 @@ class Watcher:
         """What this process has recorded so far; other ranks write files of their own, see `gradviz.load_run`."""
         return load_run(self.file)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Watcher:
+        """A copy of the model, as of its moving average, takes the hook along, which then lets other models pass."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A model that is saved whole takes the hook along, which is idle where it is loaded."""
+        return Idle, ()
+
     def _header(self) -> Header:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         sharded = any(hasattr(parameter, "device_mesh") for parameter in self._model.parameters())
@@ -116,7 +124,7 @@ class Watcher:
         )
 
     def _before_forward(self, module: nn.Module, args: Any) -> None:
-        if not torch.is_grad_enabled() or threading.get_ident() != self._thread:
+        if module is not self._model or not torch.is_grad_enabled() or threading.get_ident() != self._thread:
             return
         self._forwards += 1
         self._look_for_changes()
@@ -172,6 +180,13 @@ class Watcher:
         if self._out is not None:
             self._out.write(f"{line}\n")
             self._out.flush()
+
+
+class Idle:
+    """What is left of a watcher in a model that was saved while it was watched."""
+
+    def _before_forward(self, module: nn.Module, args: Any) -> None:
+        pass
 
 
 def watch(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,6 +283,19 @@ def test_parameters_are_noted_as_the_optimizer_gets_them(tmp_path: Path) -> None
         assert (note.weight, note.gradient) == pytest.approx(norms[note.name], rel=1e-5)
 
 
+def test_sparse_gradient_of_an_embedding_is_noted(tmp_path: Path) -> None:
+    norms: list[float] = []
+
+    def loop(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        model(torch.tensor([1, 1, 3])).square().sum().backward()
+        norms.append(model.weight.grad.to_dense().norm().item())  # type: ignore[union-attr,operator]
+        optimizer.step()
+
+    run = watched(loop, tmp_path, model=nn.Embedding(5, 3, sparse=True))
+    assert [note.gradient for note in run.steps[0].parameters] == pytest.approx(norms, rel=1e-6)
+    assert run.diagnose() == []
+
+
 def test_dead_units_are_channels_behind_a_convolution_and_those_of_the_last_dimension_else(tmp_path: Path) -> None:
     model = small_model()
     with torch.no_grad():
@@ -321,6 +336,20 @@ def test_no_tensor_is_kept_alive_by_a_recorded_step(tmp_path: Path) -> None:
     with gradviz.watch(model, tmp_path):
         loss_of(model(batch())).backward()
         assert kept and all(one() is None for one in kept)
+
+
+def test_copies_of_a_watched_model_are_not_watched(tmp_path: Path) -> None:
+    def loop(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        file = io.BytesIO()
+        torch.save(model, file)
+        file.seek(0)
+        copies = [copy.deepcopy(model), torch.load(file, weights_only=False)]
+        for each in (model, *copies):
+            loss_of(each(torch.randn(3, 4))).backward()
+        optimizer.step()
+
+    run = watched(loop, tmp_path, model=nn.Sequential(nn.Linear(4, 2), nn.Tanh()))
+    assert [(step.forwards, step.backwards) for step in run.steps] == [(1, 1)]
 
 
 def test_directory_that_holds_a_run_is_refused_unless_it_is_to_be_replaced(tmp_path: Path) -> None:
