@@ -78,7 +78,7 @@ def contribution(graph: GradGraph, use: Use, place: int, cotangent: Term) -> Wri
     partial = partials[place]
     tail, head, _ = use.edge
     call: OpCall | None = graph.nodes[head]["call"]
-    is_complex = partial.in_dtype.is_complex or partial.out_dtype.is_complex
+    is_complex = any(graph.nodes[node]["dtype"].is_complex for node in (tail, head))
     form = _between_pairs if is_complex else _form_of(call)
     tail_name, head_name = Name(graph.output_name(tail, use.output)), Name(graph.output_name(head, place))
     formula = partial.formula if len(partials) == 1 else None  # of several outputs it is known of the first only
