@@ -1,0 +1,72 @@
+"""Large calls: sampled rows are checked in full as one sum, the whole map for all edges at once; slips are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gradviz
+from gradviz.check import CheckReport, heads, local
+from gradviz.check.heads import EdgeUnderCheck, vjps_into
+
+SAMPLES = 8
+ELEMENTS = 60 * 90 * 100 * 90
+"""Of the Jacobian of a linear layer with respect to its weight."""
+
+
+def _checked() -> CheckReport:
+    torch.manual_seed(0)
+    return gradviz.trace(nn.Linear(100, 90), torch.randn(60, 100), loss=lambda out: out.square().mean()).check()
+
+
+def _slipping(monkeypatch: pytest.MonkeyPatch, slip: Callable[[Tensor, Tensor], None]) -> None:
+    """Autograd's answers along the edge of the weight, an argument of addmm, as if its formula had this slip."""
+
+    def answers(edges: Sequence[EdgeUnderCheck], place: int, cotangent: Tensor) -> list[Tensor]:
+        found = vjps_into(edges, place, cotangent)
+        for edge, answer in zip(edges, found, strict=True):
+            if edge.in_shape == (100, 90):
+                slip(answer, cotangent)
+        return found
+
+    monkeypatch.setattr(local, "vjps_into", answers)
+    monkeypatch.setattr(heads, "vjps_into", answers)  # which asks row by row
+
+
+def test_sampled_rows_are_checked_in_full() -> None:
+    report = _checked()
+    (weight,) = (edge for edge in report.edges if edge.total == ELEMENTS)
+    assert (weight.verdict, weight.checked) == ("match", SAMPLES * 100 * 90)
+    assert weight.how == "8 rows as one random sum; whole map probed by differences"
+
+
+def test_a_derivative_that_is_wrong_by_a_thousandth_is_found_at_its_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    _slipping(monkeypatch, lambda answer, cotangent: answer.mul_(1.001))
+    report = _checked()
+    assert [edge.total for edge in report.mismatches] == [ELEMENTS]
+
+
+def test_an_element_that_should_be_zero_is_found_in_sampled_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slip(answer: Tensor, cotangent: Tensor) -> None:
+        unused = (cotangent.abs().sum(0) == 0).nonzero()
+        if len(unused):
+            answer[0, unused[0]] = 1e-6
+
+    _slipping(monkeypatch, slip)
+    assert [edge.total for edge in _checked().mismatches] == [ELEMENTS]
+
+
+def test_what_is_wrong_in_one_element_of_a_hundred_is_found_by_the_probe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def slip(answer: Tensor, cotangent: Tensor) -> None:
+        if cotangent.count_nonzero() == cotangent.numel():
+            answer[3] *= -1
+
+    _slipping(monkeypatch, slip)
+    (found,) = _checked().mismatches
+    assert found.total == ELEMENTS
+    assert "along a random direction" in found.reason
