@@ -141,7 +141,7 @@ def _probe(
             edges[0].comparison.step(f"the whole map was not probed: {missing.reason}")
         return False
     parts = weights * slope
-    true, size = float(parts.sum()), float(np.abs(parts, out=parts).sum())
+    true, size = float(parts.sum()), float(np.abs(parts).sum())
     doubt = float((np.abs(weights) * error).sum())
     got = sum(inner[position][0] * length for position, length in lengths.items())
     size += sum(inner[position][1] * length for position, length in lengths.items())

@@ -70,3 +70,8 @@ def test_what_is_wrong_in_one_element_of_a_hundred_is_found_by_the_probe(
     (found,) = _checked().mismatches
     assert found.total == ELEMENTS
     assert "along a random direction" in found.reason
+
+
+def test_a_number_made_of_many_is_checked_like_any_other_output() -> None:
+    report = gradviz.trace(lambda x: x.mean(), torch.randn(70, 70, requires_grad=True)).check()
+    assert [(edge.verdict, edge.checked, edge.total) for edge in report.edges] == [("match", 4900, 4900)]
