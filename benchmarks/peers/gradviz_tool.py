@@ -11,6 +11,10 @@ def run(job: Job) -> object:
     return gradviz.trace(job.module, *job.inputs)
 
 
+def run_with_statistics(job: Job) -> object:
+    return gradviz.trace(job.module, *job.inputs, values="statistics")
+
+
 TOOLS = [
     Tool(
         name="gradviz",
@@ -18,5 +22,12 @@ TOOLS = [
         sees="every value, cotangent, contribution and local partial",
         misses="-",
         run=run,
-    )
+    ),
+    Tool(
+        name="gradviz, statistics",
+        package="gradviz-explorer",
+        sees="the same; of what autograd does not hold anyway, statistics",
+        misses="elements",
+        run=run_with_statistics,
+    ),
 ]
