@@ -1,7 +1,7 @@
 """`Run` -> what went wrong: each analysis one function, run -> findings, which say the step and the rank.
 
     error      not-finite-value, not-finite-gradient, ranks-differ under DistributedDataParallel
-    warning    ranks-differ, dead-relu, gradient-jump, vanishing-gradient, unused-parameter
+    warning    ranks-differ, dead-relu, gradient-jump, vanishing-gradient, saturated-module, unused-parameter
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from gradviz.diagnose.depth import APART
 from gradviz.diagnose.finding import Numbers
 from gradviz.runs.notes import Origin, ParameterNote, Step
 from gradviz.runs.run import Run, gradient_norm
-from gradviz.runs.series import by_step
+from gradviz.runs.series import by_step, module_gains
 
 SAME = 1e-5
 """Copies of a gradient after an all-reduce are the same bits; their norms may be summed in another order."""
 JUMP = 100.0
 """Gradient norms of a step may be several times those before; a batch that is odd makes them ten times as large."""
+SATURATED = 1e-6
+"""A sigmoid that is sure of its answer has a slope of 1e-4; where this is left of its first gain, nothing is learned."""
 EARLIER = 3
 """How many recorded steps there must be before one can stand out."""
 SHOWN = 3
@@ -29,7 +31,7 @@ SHOWN = 3
 
 def diagnose_run(run: Run) -> Diagnosis:
     """What went wrong in a training run; see `Run.diagnose`."""
-    finders = (_not_finite, _ranks_differ, _dead_units, _gradient_jump, _vanishing, _unused)
+    finders = (_not_finite, _ranks_differ, _dead_units, _gradient_jump, _vanishing, _saturated, _unused)
     return Diagnosis([finding for finder in finders for finding in finder(run)])
 
 
@@ -210,6 +212,26 @@ def _vanishing(run: Run) -> Iterator[Finding]:
             module=small.rpartition(".")[0],
             numbers={"ratio": ratio},
             step=steps[-1][0].step,
+        )
+
+
+def _saturated(run: Run) -> Iterator[Finding]:
+    """The modules that at each of the last recorded steps pass on next to nothing of what they passed on at the first."""
+    rectifying = {note.module for step in run.steps for note in step.units}  # of these `dead-relu` tells
+    for series in module_gains(run):
+        gains, last = series.known, [gain for gain in series.values[-SHOWN:] if gain is not None]
+        if len(gains) <= SHOWN or len(last) < SHOWN or max(last) >= SATURATED * gains[0] or series.name in rectifying:
+            continue
+        yield Finding(
+            kind="saturated-module",
+            severity="warning",
+            message=f"of the gradient that comes back to it module {series.name} passes on {gains[-1]:.2g}; at the first "
+            f"recorded step {gains[0]:.2g}",
+            hint="it is saturated: lower the learning rate, normalise what goes into it, or use relu or gelu",
+            module=series.name,
+            numbers={"gain": gains[-1], "gain at first": gains[0]},
+            step=series.steps[-1],
+            rank=series.rank if len(run.headers) > 1 else None,
         )
 
 

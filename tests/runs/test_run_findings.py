@@ -155,6 +155,30 @@ def test_gradient_that_vanishes_on_its_way_is_told(tmp_path: Path) -> None:
     assert finding.kind == "vanishing-gradient" and finding.message.startswith("the gradient of 0.weight is ")
 
 
+def sigmoid_steps(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, *, scale: float) -> None:
+    wanted = (inputs.sum(1, keepdim=True) > 0).float()
+    for _ in range(8):
+        optimizer.zero_grad()
+        nn.functional.binary_cross_entropy(model(inputs), wanted).backward()
+        optimizer.step()
+        with torch.no_grad():
+            model[0].weight.mul_(scale)
+
+
+@pytest.mark.parametrize(("scale", "kinds"), [(1.0, []), (5.0, ["saturated-module"])])
+def test_sigmoid_that_saturates_while_training_is_told(tmp_path: Path, scale: float, kinds: list[str]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(), nn.Linear(4, 1), nn.Sigmoid())
+    inputs = torch.randn(16, 4, generator=torch.Generator().manual_seed(1)) + 4.0
+
+    def loop(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        sigmoid_steps(model, optimizer, inputs, scale=scale)
+
+    run = watched(loop, tmp_path, model=model)
+    assert [finding.kind for finding in run.diagnose()] == kinds
+    assert all(finding.module == "1" for finding in run.diagnose())
+
+
 def test_parameter_that_is_never_used_is_told(tmp_path: Path) -> None:
     model = small_model()
     model.register_parameter("forgotten", nn.Parameter(torch.ones(2)))
