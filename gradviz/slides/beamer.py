@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from gradviz.explain.latex import MATH_SIGNS
-from gradviz.stage import Arrow, Painting, Point, Shape, Text
+from gradviz.stage import Arrow, Box, Painting, Point, Shape, Text
 from gradviz.view.notation import SUPERSCRIPT
 
 PAGE_WIDTH_CM = 16.0
@@ -130,20 +130,16 @@ def _arrow(arrow: Arrow, colours: dict[str, str], points: float) -> str:
 
 
 def _shape(shape: Shape, colours: dict[str, str], points: float) -> str:
-    box, inset = shape.box, shape.inset
     line = f"draw={colours[shape.line]}, line width={shape.line_width * points:.3f}pt{_dash(shape.dashed)}"
     fill = f"fill={colours[shape.fill]}"
-    corners = f"{_point((box.left, box.top))} rectangle {_point((box.right, box.bottom))}"
+    corners = _rectangle(shape.box)
     if shape.form in ("pill", "rounded"):
-        return f"\\path[{line}, {fill}, rounded corners={inset * points:.3f}pt] {corners};"
+        return f"\\path[{line}, {fill}, rounded corners={shape.inset * points:.3f}pt] {corners};"
     if shape.form == "double":
-        inner = f"{_point((box.left + inset, box.top + inset))} rectangle {_point((box.right - inset, box.bottom - inset))}"
-        return f"\\path[{line}, {fill}] {corners}; \\path[{line}] {inner};"
-    crease = [(box.right - inset, box.top), (box.right - inset, box.top + inset), (box.right, box.top + inset)]
-    outline = [(box.left, box.top), crease[0], crease[2], (box.right, box.bottom), (box.left, box.bottom)]
+        return f"\\path[{line}, {fill}] {corners}; \\path[{line}] {_rectangle(shape.inner)};"
     return (
-        f"\\path[{line}, {fill}] {' -- '.join(map(_point, outline))} -- cycle; "
-        f"\\path[{line}] {' -- '.join(map(_point, crease))};"
+        f"\\path[{line}, {fill}] {' -- '.join(map(_point, shape.folded))} -- cycle; "
+        f"\\path[{line}] {' -- '.join(map(_point, shape.fold))};"
     )
 
 
@@ -159,12 +155,15 @@ def _text(text: Text, colours: dict[str, str], points: float) -> str:
     node = f"\\node[{style}] at {_point(place)} {{{written}}};"
     if not text.ground:
         return node
-    ground = f"{_point((box.left, box.top))} rectangle {_point((box.right, box.bottom))}"
-    return f"\\fill[{colours[text.ground]}] {ground}; {node}"
+    return f"\\fill[{colours[text.ground]}] {_rectangle(box)}; {node}"
 
 
 def _dash(dashed: bool) -> str:
     return ", dashed" if dashed else ""
+
+
+def _rectangle(box: Box) -> str:
+    return f"{_point((box.left, box.top))} rectangle {_point((box.right, box.bottom))}"
 
 
 def _point(point: Point) -> str:

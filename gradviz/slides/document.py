@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradviz.slides.extra import extra
-from gradviz.stage import Arrow, Painting, Point, Shape, Text
+from gradviz.stage import Arrow, Box, Painting, Point, Shape, Text
 from gradviz.stage.font import FONTS
 
 POINTS_PER_PX = 0.5
@@ -68,18 +68,14 @@ class _Page:
         self.line(shape)
         self.canvas.setStrokeColor(shape.line)
         self.canvas.setFillColor(shape.fill)
-        box, inset = shape.box, shape.inset
         if shape.form in ("pill", "rounded"):
-            self.canvas.roundRect(box.left, self.height - box.bottom, box.width, box.height, inset, fill=1)
+            self.canvas.roundRect(*self.rectangle(shape.box), shape.inset, fill=1)
         elif shape.form == "double":
-            self.canvas.rect(box.left, self.height - box.bottom, box.width, box.height, fill=1)
-            inner = (box.left + inset, self.height - box.bottom + inset, box.width - 2 * inset, box.height - 2 * inset)
-            self.canvas.rect(*inner, fill=0)
+            self.canvas.rect(*self.rectangle(shape.box), fill=1)
+            self.canvas.rect(*self.rectangle(shape.inner), fill=0)
         else:
-            crease = [(box.right - inset, box.top), (box.right - inset, box.top + inset), (box.right, box.top + inset)]
-            corners = [(box.left, box.top), crease[0], crease[2], (box.right, box.bottom), (box.left, box.bottom)]
-            self.polygon(corners, fill=shape.fill)
-            self.polygon(crease, closed=False)
+            self.polygon(shape.folded, fill=shape.fill)
+            self.polygon(shape.fold, closed=False)
         self.canvas.setDash()
 
     def text(self, text: Text) -> None:
@@ -88,7 +84,7 @@ class _Page:
         box = text.box
         if text.ground:
             self.canvas.setFillColor(text.ground)
-            self.canvas.rect(box.left, self.height - box.bottom, box.width, box.height, stroke=0, fill=1)
+            self.canvas.rect(*self.rectangle(box), stroke=0, fill=1)
         self.canvas.setFillColor(text.colour)
         self.canvas.setFont(FACES[text.bold], text.size)
         baseline = self.height - text.baseline
@@ -112,6 +108,10 @@ class _Page:
         if fill:
             self.canvas.setFillColor(fill)
         self.canvas.drawPath(path, fill=int(bool(fill)))
+
+    def rectangle(self, box: Box) -> tuple[float, float, float, float]:
+        """Left side, lower side, width and height."""
+        return box.left, self.height - box.bottom, box.width, box.height
 
     def point(self, point: Point) -> Point:
         return point[0], self.height - point[1]

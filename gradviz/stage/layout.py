@@ -42,6 +42,11 @@ class Box:
     def middle(self) -> Point:
         return self.left + self.width / 2, self.top + self.height / 2
 
+    @property
+    def corners(self) -> tuple[Point, ...]:
+        """Clockwise from the left at the top."""
+        return (self.left, self.top), (self.right, self.top), (self.right, self.bottom), (self.left, self.bottom)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:

@@ -53,6 +53,24 @@ class Shape:
     dashed: bool
     inset: float
 
+    @property
+    def inner(self) -> Box:
+        """The inner line of a double rectangle."""
+        box, inset = self.box, self.inset
+        return Box(left=box.left + inset, top=box.top + inset, width=box.width - 2 * inset, height=box.height - 2 * inset)
+
+    @property
+    def fold(self) -> tuple[Point, ...]:
+        """The line of a folded corner, from the top to the right side."""
+        x, y = self.box.right - self.inset, self.box.top + self.inset
+        return (x, self.box.top), (x, y), (self.box.right, y)
+
+    @property
+    def folded(self) -> tuple[Point, ...]:
+        """The corners of a rectangle whose corner at the top right is folded."""
+        top_left, _, bottom_right, bottom_left = self.box.corners
+        return top_left, self.fold[0], self.fold[-1], bottom_right, bottom_left
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrow:

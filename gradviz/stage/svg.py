@@ -48,15 +48,11 @@ def polygon_path(corners: Sequence[Point]) -> str:
 
 def shape_paths(shape: Shape) -> list[str]:
     """The outlines of a shape, each as the `d` of a `<path>`; the first is filled."""
-    box, inset = shape.box, shape.inset
     if shape.form in ("pill", "rounded"):
-        return [_rounded(box, inset)]
+        return [_rounded(shape.box, shape.inset)]
     if shape.form == "double":
-        inner = Box(left=box.left + inset, top=box.top + inset, width=box.width - 2 * inset, height=box.height - 2 * inset)
-        return [polygon_path(_corners(box)), polygon_path(_corners(inner))]
-    crease = [(box.right - inset, box.top), (box.right - inset, box.top + inset), (box.right, box.top + inset)]
-    corners = [(box.left, box.top), crease[0], crease[2], (box.right, box.bottom), (box.left, box.bottom)]
-    return [polygon_path(corners), f"M{'L'.join(map(_point, crease))}"]
+        return [polygon_path(shape.box.corners), polygon_path(shape.inner.corners)]
+    return [polygon_path(shape.folded), f"M{'L'.join(map(_point, shape.fold))}"]
 
 
 def _shape(shape: Shape) -> Iterator[str]:
@@ -99,10 +95,6 @@ def _rounded(box: Box, radius: float) -> str:
         f"M{_number(box.left + radius)},{_number(box.top)}h{across}a{r},{r} 0 0 1 {r},{r}v{down}"
         f"a{r},{r} 0 0 1 -{r},{r}h-{across}a{r},{r} 0 0 1 -{r},-{r}v-{down}a{r},{r} 0 0 1 {r},-{r}Z"
     )
-
-
-def _corners(box: Box) -> list[Point]:
-    return [(box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)]
 
 
 def _point(point: Point) -> str:
