@@ -7,7 +7,7 @@ from typing import cast
 import streamlit as st
 
 import gradviz
-from gradviz.app.canvas import canvas
+from gradviz.app.canvas import canvas, relay
 from gradviz.app.exploring import Exploring
 from gradviz.app.exports import exports
 from gradviz.app.inspector import inspector
@@ -25,7 +25,7 @@ PANEL_PX = 546
 
 @st.fragment
 def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -> None:
-    """Canvas and what is beside it; what is clicked there runs only this again.
+    """Canvas and what is beside it; what is opened or closed on the canvas runs only this again.
 
     Args:
         shown: the graph.
@@ -50,10 +50,10 @@ def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -
             exports(shown, look)
         with place:
             canvas(drawn.data, exploring, shown.graph, key=f"{page} canvas")
-    folding = {"unfold": list(exploring.folding.unfold), "fold": list(exploring.folding.fold)}
-    write_link({"selected": [exploring.selected], **folding})
+    exploring.drawn = (exploring.given, exploring.folding)
+    write_link({"unfold": list(exploring.folding.unfold), "fold": list(exploring.folding.fold)})
     with right:
-        _beside(shown, exploring, drawn, of_model)
+        _beside(shown, exploring, drawn, page, of_model)
 
 
 def _look(exploring: Exploring, of_model: bool) -> Look:
@@ -68,7 +68,13 @@ def _fold_all(exploring: Exploring) -> None:
     exploring.folding = Folding()
 
 
-def _beside(shown: Shown, exploring: Exploring, drawn: Picture, of_model: bool) -> None:
+@st.fragment
+def _beside(shown: Shown, exploring: Exploring, drawn: Picture, page: str, of_model: bool) -> None:
+    """What is known of what is selected, or a list; a selection on the canvas runs only this again."""
+    if not exploring.is_drawn:  # something here selected, opened or closed something there
+        st.rerun()
+    write_link({"selected": [exploring.selected]})
+    relay(exploring, shown.graph, key=f"{page} relay")
     beside = "selected"
     if of_model:
         beside = choose("Beside the graph", BESIDE, key="beside")

@@ -19,12 +19,19 @@ class Exploring:
         given: changes whenever the page, and not the browser, selects something.
         folding: what was opened and closed.
         toggled: what was opened or closed last and is not selected yet, or "".
+        drawn: `given` and `folding` of what the canvas shows.
     """
 
     selected: str = ""
     given: int = 1
     folding: Folding = field(default_factory=Folding)
     toggled: str = ""
+    drawn: tuple[int, Folding] = (0, Folding())
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the canvas shows what is selected and open."""
+        return self.drawn == (self.given, self.folding)
 
     def select(self, view_id: str) -> None:
         """Selects something on the canvas from outside of it."""

@@ -25,7 +25,7 @@ from gradviz.target import graph_of_target, names_function
 
 MAX_FILE_MB = 16
 MAX_FILE_BYTES = MAX_FILE_MB * 2**20
-EVERY_S = 0.4
+EVERY_S = 1.0
 PROGRESS_PX = 380
 SAVED = "saved trace"
 DEVICES = {"cuda": "CUDA", "cpu": "CPU"} if torch.cuda.is_available() else {"cpu": "CPU"}

@@ -30,6 +30,7 @@ MODEL_PANELS: dict[str, str] = {name: EXPRESSION_PANELS[name] for name in ("chec
 LEVELS: dict[str, str] = {"full": "in full", "short": "in one line", "quiz": "as a quiz"}
 REACHES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 KEPT_PLAYERS = 16
+MOST_NODES = 200
 
 
 @st.fragment
@@ -49,7 +50,7 @@ def panels(found: Shown, accepted: Mapping[str, str]) -> None:
 
 @st.cache_resource(max_entries=KEPT_PLAYERS, show_spinner=False)
 def _player(key: str, theme: Literal["light", "dark"], _shown: Shown) -> Player:
-    return _shown.graph.player(theme=theme, time_limit_s=TIME_LIMIT_S)
+    return _shown.graph.player(theme=theme, max_nodes=MOST_NODES, time_limit_s=TIME_LIMIT_S)
 
 
 def _steps(found: Shown) -> None:

@@ -27,8 +27,8 @@ expect.set_options(timeout=15_000)  # a busy machine
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running app."""
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A running app: its address and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -41,11 +41,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_for(address, process, log)
-            yield address
+            yield address, process
         finally:
             process.terminate()
             process.wait(20)
     assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture(scope="session")
+def server(running: tuple[str, subprocess.Popen[bytes]]) -> str:
+    """The address of the running app."""
+    return running[0]
+
+
+@pytest.fixture(scope="session")
+def server_process(running: tuple[str, subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    return running[1]
 
 
 def ready(page: Page) -> None:

@@ -13,6 +13,7 @@ import gradviz
 from gradviz.app import model, work
 from gradviz.app.exploring import Exploring
 from gradviz.models import MODELS
+from gradviz.view import Folding
 
 TARGET = """
 import torch
@@ -89,7 +90,7 @@ def test_another_model_starts_with_nothing_selected_or_opened() -> None:
     app.selectbox[0].select("perceptron").run()
     finished(app)
     assert not app.exception and not app.error
-    assert exploring(app) == Exploring() and "unfold" not in app.query_params
+    assert (exploring(app).selected, exploring(app).folding) == ("", Folding()) and "unfold" not in app.query_params
 
 
 def test_what_a_link_opens_and_the_graph_does_not_have_is_a_sentence_once() -> None:

@@ -1,6 +1,7 @@
 """A view and its SVG -> the canvas in the browser: zoom, drag, search, selection, opening and closing of groups.
 
 canvas.js, canvas.css   the component's own files; the page loads nothing else
+relay.js                tells the server what is selected
 """
 
 from __future__ import annotations
@@ -38,10 +39,18 @@ def _file(name: str) -> str:
 _COMPONENT = st.components.v2.component(
     "gradviz_canvas", html='<div class="gradviz-canvas"></div>', css=_file("canvas.css"), js=_file("canvas.js")
 )
+_RELAY = st.components.v2.component(
+    "gradviz_relay", html='<div class="gradviz-relay"></div>', css=":host { display: none; }", js=_file("relay.js")
+)
+
+
+def relay(exploring: Exploring, graph: GradGraph, *, key: str) -> None:
+    """Draws nothing; a selection on the canvas runs the fragment again in which this stands."""
+    _RELAY(key=key, on_event_change=lambda: _happened(key, exploring, graph), height="content")
 
 
 def canvas(data: dict[str, Any], exploring: Exploring, graph: GradGraph, *, key: str) -> None:
-    """Shows the canvas; what is done on it goes into `exploring`, and runs the fragment again in which it stands.
+    """Shows the canvas; what is opened or closed on it runs the fragment again in which it stands.
 
     Args:
         data: of `canvas_data`.
@@ -49,14 +58,14 @@ def canvas(data: dict[str, Any], exploring: Exploring, graph: GradGraph, *, key:
         graph: what is drawn.
         key: of the widget.
     """
-
-    def happened() -> None:
-        event = st.session_state[key].get("event")
-        if isinstance(event, Mapping):
-            exploring.happened(event, graph)
-
     data = data | {"given": exploring.given, "selection": exploring.selected}
-    _COMPONENT(key=key, data=data, on_event_change=happened, height="content")
+    _COMPONENT(key=key, data=data, on_event_change=lambda: _happened(key, exploring, graph), height="content")
+
+
+def _happened(key: str, exploring: Exploring, graph: GradGraph) -> None:
+    event = st.session_state[key].get("event")
+    if isinstance(event, Mapping):
+        exploring.happened(event, graph)
 
 
 def canvas_data(view: View, svg: str, graph: GradGraph, report: CheckReport | None) -> dict[str, Any]:

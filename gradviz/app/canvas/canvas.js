@@ -22,7 +22,10 @@ export default function ({data, parentElement, setTriggerValue}) {
   const root = parentElement.querySelector(".gradviz-canvas");
   if (!canvases.has(root)) canvases.set(root, canvasIn(root));
   const canvas = canvases.get(root);
-  canvas.update(data, (kind, what) => setTriggerValue("event", {kind, what}));
+  canvas.update(data, (kind, what) => {
+    if (kind === "select") window.dispatchEvent(new CustomEvent("gradviz-select", {detail: what}));  // see relay.js
+    else setTriggerValue("event", {kind, what});
+  });
   return () => { canvas.destroy(); canvases.delete(root); };
 }
 
