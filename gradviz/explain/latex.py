@@ -98,7 +98,7 @@ def line_latex(line: Line) -> str:
     '\\\\frac{\\\\partial c}{\\\\partial a} = z = 3'
     """
     if isinstance(line, Equation):
-        return _equation(line, " ")
+        return " = ".join(map(term_latex, line.sides)) + _beside(line)
     return "".join(_escaped(part) if isinstance(part, str) else f"${term_latex(part)}$" for part in line)
 
 
@@ -156,7 +156,7 @@ def _section(section: Section) -> str:
     equations: list[str] = []
     for line in section.lines:
         if isinstance(line, Equation):
-            equations.append(_equation(line, "\n    &"))
+            equations.append(_aligned_equation(line))
             continue
         parts += _aligned(equations)
         parts.append(rf"\par {line_latex(line)}")
@@ -173,18 +173,21 @@ def _aligned(equations: list[str]) -> list[str]:
     return [display]
 
 
-def _equation(equation: Equation, gap: str) -> str:
+def _aligned_equation(equation: Equation) -> str:
     """`a &= b = c`; a long chain goes on below its first sign."""
-    sides = [term_latex(side) for side in equation.sides]
-    in_document = gap != " "
-    text = sides[0]
-    room = _DOCUMENT_LINE - len(sides[0])
-    for place, side in enumerate(sides[1:]):
-        breaks = in_document and place > 0 and len(side) > room
-        text += (" \\\\" if breaks else "") + (gap if in_document and (place == 0 or breaks) else " ") + f"= {side}"
+    first, *others = map(term_latex, equation.sides)
+    text, room = first, _DOCUMENT_LINE - len(first)
+    for place, side in enumerate(others):
+        breaks = place > 0 and len(side) > room
+        text += (" \\\\" if breaks else "") + ("\n    &" if place == 0 or breaks else " ") + f"= {side}"
         room = (_DOCUMENT_LINE if breaks else room) - len(side)
+    return text + _beside(equation)
+
+
+def _beside(equation: Equation) -> str:
+    """The shapes and the remark, to the right of an equation."""
     shapes = " = ".join(map(term_latex, equation.shapes))
-    text += rf" \qquad {shapes}" if shapes else ""
+    text = rf" \qquad {shapes}" if shapes else ""
     return text + (rf" \qquad \text{{{_escaped(equation.remark)}}}" if equation.remark else "")
 
 
