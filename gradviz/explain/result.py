@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
+import sympy as sp
 import torch
 
 from gradviz.check import closed_form
@@ -12,6 +14,7 @@ from gradviz.explain import sentences as say
 from gradviz.explain.amounts import amount, amount_of, is_same, without_repeats
 from gradviz.explain.terms import Derivative, Equation, Formula, Line, Name, Number, Section, Term, total
 from gradviz.explain.wanted import Wanted
+from gradviz.graph import GradGraph
 
 ROUNDINGS = 64
 """How many rounding errors per node on the way are allowed between two ways to add the same numbers."""
@@ -68,11 +71,21 @@ def _closed_form(wanted: Wanted) -> Iterator[Line]:
         return
     sign = Derivative(wanted.sign.head, Name(wanted.name, index))
     number = float(gradient[index])
+    formula = found.formula.xreplace(_elements_in(found.formula, wanted.graph))
     if found.kinks:
-        yield say.on_kink(sign, Formula(found.formula), found.kinks)
+        yield say.on_kink(sign, Formula(formula), found.kinks)
         return
     true = Number(found.value)
-    formula: list[Term] = [] if is_same(found.formula, true) else [Formula(found.formula)]
-    yield Equation(without_repeats([sign, *formula, true]))
+    written: list[Term] = [] if is_same(formula, true) else [Formula(formula)]
+    yield Equation(without_repeats([sign, *written, true]))
     if not (abs(number - found.value) <= found.bound or number == found.value):
         yield say.contradicted(sign, Number(number), true)
+
+
+def _elements_in(formula: sp.Expr, graph: GradGraph) -> dict[sp.Symbol, sp.Symbol]:
+    """`W_0_1` -> `W[0, 1]`, as elements are written elsewhere; a leaf that is called `W_0_1` stays."""
+    shapes = {name: graph.nodes[node]["shape"] for name, node in graph.leaves.items()}
+    indices = [(name, index) for name, shape in shapes.items() if shape for index in product(*map(range, shape))]
+    written = {"_".join([name, *map(str, index)]): f"{name}[{', '.join(map(str, index))}]" for name, index in indices}
+    elements = [symbol for symbol in formula.free_symbols if symbol.name in written and symbol.name not in shapes]
+    return {symbol: sp.Symbol(written[symbol.name]) for symbol in elements}
