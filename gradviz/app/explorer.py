@@ -74,7 +74,6 @@ def _beside(shown: Shown, exploring: Exploring, drawn: Picture, page: str, of_mo
     if not exploring.is_drawn:  # something here selected, opened or closed something there
         st.rerun()
     write_link({"selected": [exploring.selected]})
-    relay(exploring, shown.graph, key=f"{page} relay")
     beside = "selected"
     if of_model:
         beside = choose("Beside the graph", BESIDE, key="beside")
@@ -85,3 +84,4 @@ def _beside(shown: Shown, exploring: Exploring, drawn: Picture, page: str, of_mo
             findings_list(shown, drawn.view, exploring)
         else:
             inspector(shown, drawn.view, exploring)
+    relay(exploring, shown.graph, key=f"{page} relay")  # last: even what draws nothing takes a gap
