@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -57,7 +58,9 @@ def closed_form(graph: GradGraph, leaf: str, index: Index) -> ClosedForm:
         raise NoRule("the formula would be too long to read")
     row = composed.truth.vjp(composed.weights)
     exact = row.partial(list(graph.leaves).index(leaf), index)
-    return ClosedForm(formula=shown, value=float(exact.value), bound=exact.bound, kinks=row.kinks)
+    # evaluated step by step, 0 times the NaN of a branch that is not taken is NaN
+    value = float(shown) if math.isnan(exact.value) and shown.is_Number else float(exact.value)
+    return ClosedForm(formula=shown, value=value, bound=exact.bound, kinks=row.kinks)
 
 
 def closed_form_text(composed: Composed, leaf: str, index: Index) -> str:

@@ -55,7 +55,10 @@ def other_paths(wanted: Wanted) -> Iterator[Line]:
 
 def _partial_line(wanted: Wanted, use: Use) -> Equation:
     formula, number = factor_of(use)
-    return Equation(without_repeats([wanted.derivative(use), formula, number]), remark=as_argument(wanted, use.edge))
+    sign, remark = wanted.derivative(use), as_argument(wanted, use.edge)
+    if sign.fixed and not remark:
+        remark = say.held(sign.fixed)
+    return Equation(without_repeats([sign, formula, number]), remark=remark)
 
 
 def _product_lines(wanted: Wanted, path: Path, way: Way) -> Iterator[Line]:

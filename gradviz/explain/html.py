@@ -84,8 +84,9 @@ def _term(term: Term) -> str:
             return f"<mrow><mo>‖</mo>{_term(inner)}<mo>‖</mo></mrow>"
         case Blank(place):
             return f'<mtext class="blank">____</mtext><mtext>&#8201;({place})</mtext>'
-        case Derivative(head, tail):
-            return f"<mfrac><mrow><mo>∂</mo>{_term(head)}</mrow><mrow><mo>∂</mo>{_term(tail)}</mrow></mfrac>"
+        case Derivative(head, tail, fixed):
+            written = f"<mfrac><mrow><mo>∂</mo>{_term(head)}</mrow><mrow><mo>∂</mo>{_term(tail)}</mrow></mfrac>"
+            return f"<msub><mrow>{written}<mo>|</mo></mrow><mrow>{_tokens(fixed)}</mrow></msub>" if fixed else written
         case Product(factors, how):
             return SIGNS[how].join(map(_factor, factors))
         case Sum(terms):

@@ -120,8 +120,9 @@ def term_latex(term: Term) -> str:
             return _words(text)
         case Formula(expression):
             return _ELEMENT.sub(_element, formula_latex(expression))
-        case Derivative(head, tail):
-            return rf"\frac{{\partial {term_latex(head)}}}{{\partial {term_latex(tail)}}}"
+        case Derivative(head, tail, fixed):
+            written = rf"\frac{{\partial {term_latex(head)}}}{{\partial {term_latex(tail)}}}"
+            return rf"\left.{written}\right|_{{{_words(fixed)}}}" if fixed else written
         case Product(factors, how):
             return SIGNS[how].join(map(_factor, factors))
         case Sum(terms):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from gradviz.diagnose.ways import cuts_behind, is_finite, is_zero, reaches_an_output, turned_not_finite, turned_zero
 from gradviz.explain import sentences as say
-from gradviz.explain.terms import Line
+from gradviz.explain.terms import Line, Sentence
 from gradviz.explain.wanted import Wanted
+from gradviz.graph import Use
+from gradviz.view.summary import is_opaque
 
 MAX_CUTS = 8
 MAX_EDGES = 4
@@ -38,10 +42,34 @@ def why_odd(wanted: Wanted) -> list[Line]:
     graph, heads = wanted.graph, list(reversed(wanted.between))
     if not is_finite(gradient):
         broken = list(turned_not_finite(graph, heads, wanted.between))
-        return [say.not_finite(wanted.derivative(use)) for use in broken[:MAX_EDGES]]
+        return [
+            say.not_finite(wanted.derivative(use), only_zeros=_only_zeros_arrive(wanted, use)) for use in broken[:MAX_EDGES]
+        ]
     if not is_zero(gradient):
         return []
     zero = list(turned_zero(graph, heads, wanted.between))
     if reaches_an_output(graph, wanted.node, {use.edge for use in zero}):
         return [say.zero_by_cancelling(wanted.name)]
-    return [say.zero_because(wanted.derivative(use), wanted.name) for use in zero[:MAX_EDGES]]
+    met = zero + [use for head in heads for use in wanted.uses_into(head) if _is_off(wanted, use) and use not in zero]
+    named = [(wanted.derivative(use), _switched_off(wanted, use)) for use in sorted(met, key=lambda use: use.edge)]
+    return [say.zero_because(named[:MAX_EDGES], len(named) - MAX_EDGES, wanted.name)]
+
+
+def _only_zeros_arrive(wanted: Wanted, use: Use) -> bool:
+    """Whether what is not finite comes from zeros alone: from a branch that is not taken."""
+    cotangent, contribution = wanted.graph.cotangent(use.edge[1]), use.contribution
+    if cotangent is None or contribution is None or cotangent.shape != contribution.shape or is_opaque(contribution):
+        return False
+    return is_zero(cotangent[~torch.isfinite(contribution)])
+
+
+def _is_off(wanted: Wanted, use: Use) -> bool:
+    """Whether the local partial between two single numbers is zero, whatever arrives there."""
+    single = math.prod(wanted.shape(use.edge[0])) == math.prod(wanted.shape(use.edge[1])) == 1
+    return single and use.partial is not None and not use.partial.out_dtype.is_complex and float(use.partial) == 0
+
+
+def _switched_off(wanted: Wanted, use: Use) -> Sentence:
+    """A few words where the zero is that of a ReLU."""
+    tail, head, _ = use.edge
+    return say.relu_is_off(wanted.graph.output_name(tail, use.output)) if wanted.graph.nodes[head]["op"] == "relu" else ()

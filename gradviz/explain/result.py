@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import product
 
@@ -78,7 +79,10 @@ def _closed_form(wanted: Wanted) -> Iterator[Line]:
     true = Number(found.value)
     written: list[Term] = [] if is_same(formula, true) else [Formula(formula)]
     yield Equation(without_repeats([sign, *written, true]))
-    if not (abs(number - found.value) <= found.bound or number == found.value):
+    if math.isnan(number):
+        if not math.isnan(found.value):
+            yield say.autograd_found_none(sign, true)
+    elif not (abs(number - found.value) <= found.bound or number == found.value):
         yield say.contradicted(sign, Number(number), true)
 
 

@@ -39,6 +39,7 @@ PARAMETERS = "Parameters"
 PREDICTION = "First-order prediction"
 LOSS = "Loss"
 CONTRIBUTION = Words("contribution")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
 def title(wanted: Derivative, paths: int) -> Sentence:
@@ -70,7 +71,13 @@ def starts_from_several(count: int) -> Sentence:
 
 
 def as_argument(number: int) -> str:
-    return f"(argument {number})"
+    """Which argument of a call is meant, where a value is several of them."""
+    return f"({_ORDINALS[number - 1]} argument)" if number <= len(_ORDINALS) else f"(argument {number})"
+
+
+def held(fixed: str) -> str:
+    """What the mark of a local partial says, once."""
+    return f"({fixed} held fixed)"
 
 
 def along(way: Way) -> Sentence:
@@ -138,6 +145,10 @@ def contradicted(sign: Term, found: Term, true: Term) -> Sentence:
     )
 
 
+def autograd_found_none(sign: Term, true: Term) -> Sentence:
+    return ("autograd found no number where sympy's closed form is ", sign, " = ", true)
+
+
 def autograd_has_none() -> Sentence:
     return ("autograd has no gradient here, although the local partials lead here",)
 
@@ -162,16 +173,31 @@ def cut_at(head: str, tail: str, reason: str) -> Sentence:
     return ("the way from ", Name(tail), " to ", Name(head), f" is cut: {reason}")
 
 
-def zero_because(derivative: Derivative, name: str) -> Sentence:
-    return ("The gradient of ", Name(name), " is zero: ", derivative, " passes on nothing but zeros, and no path avoids it")
+def zero_because(met: Sequence[tuple[Derivative, Sentence]], more: int, name: str) -> Sentence:
+    """The edges that pass on nothing but zeros, each with a remark; together they lie on every path."""
+    start: Sentence = ("The gradient of ", Name(name), " is zero: ")
+    if len(met) == 1:
+        derivative, remark = met[0]
+        return (*start, derivative, " passes on nothing but zeros, and no path avoids it", *remark)
+    zeros = [part for derivative, remark in met for part in (", ", derivative, *remark)]
+    return (*start, "every path meets a zero: ", *zeros[1:], f" and {more} more" if more > 0 else "")
+
+
+def relu_is_off(name: str) -> Sentence:
+    return (" (the ReLU is off: ", Words(f"{name} ≤ 0"), ")")
 
 
 def zero_by_cancelling(name: str) -> Sentence:
     return ("The gradient of ", Name(name), " is zero because the contributions of its paths cancel")
 
 
-def not_finite(derivative: Derivative) -> Sentence:
-    return ("The gradient is not finite: going back, ", derivative, " turns finite numbers into NaN or infinity")
+def not_finite(derivative: Derivative, *, only_zeros: bool) -> Sentence:
+    """Which edge made it so; `only_zeros` where it is itself not finite, and what arrives there is zero."""
+    made: Sentence = ("The gradient is not finite: going back, ", derivative, " turns finite numbers into NaN or infinity")
+    if not only_zeros:
+        return made
+    why = ": a zero arrives where it is not finite, as in a branch that is not taken, and 0 times NaN or infinity is NaN"
+    return (*made, why)
 
 
 def short(equation: Equation, paths: int) -> Equation:

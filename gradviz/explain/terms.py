@@ -68,10 +68,15 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Derivative:
-    """The sign ∂head/∂tail."""
+    """The sign ∂head/∂tail.
+
+    Attributes:
+        fixed: what a local partial holds fixed, where the total derivative has the same head and tail.
+    """
 
     head: Name
     tail: Name
+    fixed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from gradviz.symbolic import formula_text
 from gradviz.view.notation import MINUS, atom_text, number_text, with_minus_signs
 
 SIGNS = {"times": " · ", "elementwise": " ⊙ ", "matrix": " "}
+SUBSCRIPT = dict(zip("0123456789aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
 INDENT = "  "
 GAP = "    "
 
@@ -73,8 +74,8 @@ def term_text(term: Term) -> str:
             return text
         case Formula(expression):
             return with_minus_signs(formula_text(expression))
-        case Derivative(head, tail):
-            return f"∂{_name(head)}/∂{_name(tail)}"
+        case Derivative(head, tail, fixed):
+            return f"∂{_name(head)}/∂{_name(tail)}" + (f"|{_below(fixed)}" if fixed else "")
         case Product(factors, how):
             return SIGNS[how].join(_factor(factor, upright=how == "matrix") for factor in factors)
         case Sum(terms):
@@ -97,6 +98,17 @@ def _section(section: Section) -> str:
 
 def _name(name: Name) -> str:
     return term_text(name) if name.index else atom_text(name.text)
+
+
+def _below(text: str) -> str:
+    """Subscripts where all letters have one, which b, c and d have not.
+
+    >>> _below("a"), _below("a, c")
+    ('ₐ', '_(a, c)')
+    """
+    if all(sign in SUBSCRIPT for sign in text):
+        return "".join(SUBSCRIPT[sign] for sign in text)
+    return f"_{text}" if text.isalnum() else f"_({text})"
 
 
 def _sum(terms: tuple[Term, ...]) -> str:

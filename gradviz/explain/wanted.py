@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from gradviz.explain import sentences as say
 from gradviz.explain.amounts import loss_name
 from gradviz.explain.terms import Derivative, Line, Name
@@ -68,9 +71,23 @@ class Wanted:
         return next(use for use in self.graph.arguments_of(edge[1]) if use.edge == edge)
 
     def derivative(self, use: Use) -> Derivative:
-        """∂head/∂tail"""
+        """∂head/∂tail, marked where that sign stands for another number, the total derivative."""
         tail, head, _ = use.edge
-        return Derivative(Name(self.value_name(head)), Name(self.graph.output_name(tail, use.output)))
+        total = self.paths.gradient
+        differs = total is None or use.contribution is None or not is_equal(use.contribution, total)
+        fixed = self.held(use) if tail == self.node and self.paths.count > 1 and differs else ""
+        return Derivative(Name(self.value_name(head)), Name(self.graph.output_name(tail, use.output)), fixed)
+
+    def held(self, use: Use) -> str:
+        """What a partial of the loss holds fixed that moves with its tail: its other arguments; "" of another head.
+
+        Where the tail itself is several arguments, the number of this one.
+        """
+        tail, head, position = use.edge
+        others = [one.edge[0] for one in self.uses_into(head) if one.edge != use.edge]
+        if self.value_name(head) != self.loss or not others:
+            return ""
+        return str(position + 1) if tail in others else ", ".join(map(self.value_name, dict.fromkeys(others)))
 
 
 def wanted_value(graph: GradGraph, name: str, top: int) -> Wanted:
@@ -87,6 +104,11 @@ def wanted_value(graph: GradGraph, name: str, top: int) -> Wanted:
         between=tuple(sorted(paths.between)),
         loss=loss_name(graph),
     )
+
+
+def is_equal(tensor: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers; sparse ones are not compared."""
+    return tensor.layout is other.layout is torch.strided and torch.equal(tensor, other)
 
 
 def limited(lines: list[Line], what: str) -> tuple[Line, ...]:

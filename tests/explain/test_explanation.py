@@ -166,11 +166,23 @@ def test_a_long_path_names_where_another_leaves_it() -> None:
 def test_uses_of_one_value_by_one_call_are_told_apart_by_the_argument() -> None:
     explanation = gradviz.trace("x/x", x=2.0, device="cpu").explain("x")
     text = str(explanation)
-    assert re.search(r"∂a/∂x = 1/x = 0.5 +\(argument 1\)", text)
-    assert re.search(r"∂a/∂x = −a/x = −0.5 +\(argument 2\)", text)
-    assert sorted(alongs(text)) == ["x → a (argument 1)", "x → a (argument 2)"]
-    assert r"x \to a\ \text{(argument 2)}" in explanation.latex
-    assert "<mo>→</mo><mi>a</mi><mtext>&#160;(argument 2)</mtext>" in explanation.html
+    assert re.search(r"∂a/∂x\|₁ = 1/x = 0.5 +\(first argument\)", text)
+    assert re.search(r"∂a/∂x\|₂ = −a/x = −0.5 +\(second argument\)", text)
+    assert sorted(alongs(text)) == ["x → a (first argument)", "x → a (second argument)"]
+    assert r"x \to a\ \text{(second argument)}" in explanation.latex
+    assert "<mo>→</mo><mi>a</mi><mtext>&#160;(second argument)</mtext>" in explanation.html
+
+
+def test_a_local_partial_is_marked_where_the_total_has_the_same_sign_and_another_number() -> None:
+    explanation = gradviz.trace("x*x*x", x=2.0, device="cpu").explain("x")
+    text = str(explanation)
+    assert "  ∂b/∂x|ₐ = a = 4    (a held fixed)\n" in text
+    assert "  ∂b/∂x = 4 + 4 + 4 = 12\n" in text
+    assert "  ∂a/∂x = x = 2    (first argument)\n  ∂a/∂x = x = 2    (second argument)\n  ∂b/∂a = x = 2\n" in text
+    assert r"\left.\frac{\partial b}{\partial x}\right|_{a}" in explanation.latex
+    assert "<mo>|</mo></mrow><mrow><mi>a</mi></mrow></msub>" in explanation.html
+    assert "|" not in str(lecture().explain("x"))
+    assert "|" not in str(gradviz.trace("x*y", x=2.0, y=3.0, device="cpu").explain("x"))
 
 
 def test_without_paths_one_by_one_there_are_no_others() -> None:
@@ -251,6 +263,26 @@ def test_a_gradient_of_nan_names_the_first_edge_that_made_it() -> None:
     x = torch.tensor([0.0, 4.0], requires_grad=True)
     text = str(gradviz.trace(lambda x: torch.where(x > 0, x.sqrt(), 0 * x).sum(), x).explain("x"))
     assert "turns finite numbers into NaN or infinity" in text
+
+
+def test_nan_of_a_branch_not_taken_is_no_contradiction() -> None:
+    graph = gradviz.trace(lambda x: torch.where(x > 0, torch.sqrt(x), torch.zeros_like(x)), -1.0)
+    text = str(graph.explain("x"))
+    assert "  ∂e/∂x = 0\n  autograd found no number where sympy's closed form is ∂e/∂x = 0\n" in text
+    assert "contradicts" not in text
+    assert "∂b/∂x turns finite numbers into NaN or infinity: a zero arrives where it is not finite" in text
+
+
+def test_zeros_on_several_paths_are_one_sentence() -> None:
+    text = str(gradviz.trace("abs(x) + relu(x)", x=0.0, device="cpu").explain("x"))
+    assert "is zero: every path meets a zero: ∂a/∂x, ∂b/∂x (the ReLU is off: x ≤ 0)" in text
+    assert text.count("is zero") == 1
+
+
+def test_a_dead_relu_is_named_where_another_zero_lies_behind_it() -> None:
+    values = {"w": 1.0, "x": -3.0, "b": 1.0}
+    text = str(gradviz.trace("relu(w*x + b)^2", at=values, device="cpu").explain("w"))
+    assert "every path meets a zero: ∂d/∂c (the ReLU is off: c ≤ 0), ∂e/∂d" in text
 
 
 def test_a_hook_that_changes_the_gradient_is_noticed() -> None:
