@@ -59,7 +59,7 @@ def marks_of(painting: Painting, lines: Mapping[str, Line]) -> list[Mark]:
     return [
         *(_connector(arrow, lines[arrow.id]) if arrow.id in lines else _curve(arrow) for arrow in painting.arrows),
         *(Mark(key=shape.id, xml=_shape(shape, rows.get(shape.id, []))) for shape in painting.shapes),
-        *(Mark(key=text.id, xml=_text_box(text, text.text)) for text in labels),
+        *(Mark(key=text.id, xml=_text_box(_moved(text, lines.get(text.owner)), text.text)) for text in labels),
         _caption([text for text in rows[""] if text.part == "caption"]),
     ]
 
@@ -156,6 +156,11 @@ def _with_tip(arrow: Arrow) -> list[Point]:
     (x, y), (to_x, to_y) = start, end
     piece = [(x + part * (to_x - x) / 3, y + part * (to_y - y) / 3) for part in range(4)]
     return [*piece, *arrow.curve[1:]] if arrow.backward else [*arrow.curve, *piece[1:]]
+
+
+def _moved(label: Text, line: Line | None) -> Text:
+    """A label where its line has it."""
+    return replace(label, box=line.label) if line and line.label else label
 
 
 def _caption(lines: Sequence[Text]) -> Mark:
