@@ -107,6 +107,11 @@ def tensors_of(
                     yield f"{name}[{place}]", item
 
 
+OVERWRITING = frozenset(
+    {"bernoulli", "cauchy", "copy", "exponential", "fill", "geometric", "log_normal", "normal", "random", "uniform", "zero"}
+)
+"""Functions that, in place, write every element of their first argument without reading it."""
+
 # torch's schemas do not say that these write to their running statistics, when `training`, their sixth argument, is set.
 WRITE_IN_TRAINING = frozenset({torch.ops.aten.native_batch_norm.default, torch.ops.aten.cudnn_batch_norm.default})
 

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradviz.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
 from gradviz.names import Frames, assigned_names, local_value
-from gradviz.opcall import WRITE_IN_TRAINING, OpCall, op_name, tensors_of, written_arguments
+from gradviz.opcall import OVERWRITING, WRITE_IN_TRAINING, OpCall, op_name, tensors_of, written_arguments
 from gradviz.scopes import Scope, ScopeStack
 from gradviz.standin import StandIn
 from gradviz.user_code import frames_around, user_frames
@@ -182,11 +182,12 @@ class Recorder(UncompiledMode):
             if op_name(call.overload) in _ALLOCATING:
                 self.versions.register_unfilled(output for output in call.outputs if output is not None)
         self._versioned_calls = index
+        fills = op_name(func) in OVERWRITING
         for name, tensor in tensors_of(func, args, kwargs):
             if _is_written(func, name):
                 reshapes = torch.Tag.inplace_view in func.tags
                 aside = None if self.keeper.has_room_for_copy(storage_bytes(tensor)) else self._aside
-                self.versions.end(tensor, index, reshapes=reshapes, set_aside=aside)
+                self.versions.end(tensor, index, reshapes=reshapes, fills=fills, set_aside=aside)
 
     def _aside(self, tensor: Tensor) -> Tensor:
         """What stands for a tensor that is about to be overwritten."""

@@ -59,7 +59,13 @@ class Versions:
         self._unfilled.update(map(_storage_key, tensors))
 
     def end(
-        self, tensor: Tensor, time: int, *, reshapes: bool = False, set_aside: Callable[[Tensor], Tensor] | None = None
+        self,
+        tensor: Tensor,
+        time: int,
+        *,
+        reshapes: bool = False,
+        fills: bool = False,
+        set_aside: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """To be called right before call `time` writes to `tensor`: copies the storage, for all tensors that share it.
 
@@ -67,6 +73,7 @@ class Versions:
             tensor: what is written to.
             time: the index of the call.
             reshapes: whether the call changes the tensor's shape or strides, as `transpose_` does.
+            fills: whether the call writes every element of `tensor` and reads none.
             set_aside: makes what stands for a tensor where there is no room for copies; None to copy.
         """
         self.register((tensor,))
@@ -74,10 +81,10 @@ class Versions:
         self._writes.setdefault(key, []).append(time)
         with torch.no_grad():
             copy = None
-            if set_aside is None:
-                copy = _allocated(tensor) if key in self._unfilled else _copied(tensor)
-            elif key in self._unfilled:
-                set_aside = None
+            if fills and key in self._unfilled and storage_bytes(tensor) == tensor.numel() * tensor.itemsize:
+                copy, set_aside = _allocated(tensor), None
+            elif set_aside is None:
+                copy = _copied(tensor)
             self._unfilled.discard(key)
             self._copies.setdefault(key, []).append(copy)
             place = len(self._writes[key]) - 1

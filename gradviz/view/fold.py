@@ -14,15 +14,11 @@ from typing import Any
 
 import networkx as nx
 
+from gradviz.opcall import OVERWRITING
 from gradviz.view.calls import call_text, filling_text
 from gradviz.view.labels import operands_of
 
 _SAME_VALUE = {"alias", "detach", "lift_fresh"}
-_OVERWRITING = {
-    *("bernoulli", "cauchy", "copy", "exponential", "fill", "geometric", "log_normal", "normal", "random", "uniform"),
-    "zero",
-}
-"""Calls that write every element of their first argument without reading it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +111,7 @@ def _continued(attributes: Mapping[str, Any], before: str, operands: Mapping[int
     op, call = attributes["op"], attributes["call"]
     if op in _SAME_VALUE and not attributes["requires_grad"]:
         return before
-    if op in _OVERWRITING and (is_raw or len(operands) == 1):
+    if op in OVERWRITING and (is_raw or len(operands) == 1):
         return filling_text(op, operands, call)
     if len(operands) != 1 or not before or attributes["requires_grad"]:
         return None
