@@ -5,11 +5,11 @@
      "themes": [{"name", "background", "text", "faint", "highlight", "colours": ["#rrggbb", ...]}, ...],
      "marks": [{"kind": "arrow", "ways": [[curve, tip], [curve, tip]], "dashed"},    forward and backward
                {"kind": "shape", "paths": [outline, ...]},
-               {"kind": "text", "x", "y", "size", "bold", "centred", "ground": box behind it or null}, ...],
+               {"kind": "text", "y", "size", "bold", "centred", "ground": box behind it or null}, ...],
      "frames": [{"sentence", "phase", "changes": [[mark, ...state], ...]}, ...]}
 
-A state is [way, colour, width] of an arrow, [fill, line, width, dashed] of a shape, [text, colour] of a text; a colour is a
-place in each theme's `colours`. A mark that is not among a frame's changes is as it was one frame before.
+A state is [way, colour, width] of an arrow, [fill, line, width, dashed] of a shape, [text, colour, x] of a text; a colour is
+a place in each theme's `colours`. A mark that is not among a frame's changes is as it was one frame before.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def _state(versions: tuple[Mark, ...], colours: _Colours) -> list[Any]:
     if isinstance(mark, Shape):
         fill, line = colours.place(_each(versions, "fill")), colours.place(_each(versions, "line"))
         return [fill, line, round(mark.line_width, 1), int(mark.dashed)]
-    return [mark.text, colours.place(_each(versions, "colour"))]
+    x = mark.box.middle[0] if mark.centred else mark.box.left
+    return [mark.text, colours.place(_each(versions, "colour")), round(x, 1)]
 
 
 def _each(versions: tuple[Mark, ...], name: str) -> tuple[str, ...]:
@@ -117,7 +118,6 @@ def _mark(versions: tuple[Mark, ...]) -> dict[str, Any]:
     box = mark.box
     return {
         "kind": "text",
-        "x": round(box.middle[0] if mark.centred else box.left, 1),
         "y": round(mark.baseline, 1),
         "size": round(mark.size, 1),
         "bold": mark.bold,

@@ -84,7 +84,7 @@ function mount(root, data) {
       }};
     }
     const text = drawn("text", {
-      x: mark.x, y: mark.y, "font-size": mark.size, "text-anchor": mark.centred ? "middle" : "start",
+      y: mark.y, "font-size": mark.size, "text-anchor": mark.centred ? "middle" : "start",
       "font-weight": mark.bold ? "bold" : "normal",
     });
     if (mark.ground) {
@@ -94,8 +94,9 @@ function mount(root, data) {
       group.append(ground);
     }
     group.append(text);
-    return {group, set([words, fill]) {
+    return {group, set([words, fill, x]) {
       text.textContent = words;
+      text.setAttribute("x", x);
       text.style.fill = colour(fill);
       group.style.display = words ? "" : "none";
     }};

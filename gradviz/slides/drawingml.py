@@ -92,7 +92,7 @@ def emu(pixels: float) -> int:
 
 
 def _shape(shape: Shape, texts: Sequence[Text]) -> str:
-    """A node with its rows of text; rows of several runs begin where they always begin, so that nothing shifts."""
+    """A node with its rows of text; rows of several runs begin where the painting has them, however long the last one is."""
     side = min(shape.box.width, shape.box.height)
     preset = {"pill": "roundRect", "rounded": "roundRect", "note": "foldedCorner", "double": "rect"}[shape.form]
     adjusted = "" if shape.form == "double" else f'<a:gd name="adj" fmla="val {round(100_000 * shape.inset / side)}"/>'

@@ -7,7 +7,7 @@ way to how large it is: from everything in full, over labels without their signs
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradviz.errors import InputError
 from gradviz.frames import Frames
@@ -29,8 +29,10 @@ FONT_SIZE = 20.0
 FONT_SIZES = (MIN_TEXT_PX, 60.0)
 COMFORT = 1.1
 """How much larger than asked for the text should be before more is written."""
-LARGEST = 1.75
+LARGEST = 2.0
 """How much larger than asked for the text becomes where there is room, so that small graphs do not shout."""
+WORTH = 1.2
+"""How much larger text must become for the texts of a node to stand beside each other, which leaves wide shapes."""
 CAPTIONS = ((36.0, 2), (32.0, 2), (28.0, 3), (24.0, 3), (20.0, 4), (MIN_TEXT_PX, 5))
 """Sizes of the sentence and how many lines it may take; the first that fits every frame is used for all."""
 
@@ -125,18 +127,28 @@ def _largest(frames: Frames, room: Box, font_size: float, time_limit_s: float) -
 
     The fullest density whose text is comfortably large, else the one with the largest text if that is as large as asked
     for. Where no density is, the fullest that can be read at all, else the one with the largest text.
+
+    Single numbers say as much beside their names as below them, so both are tried.
     """
+    are_numbers = all(len(node.value) < 2 for view in frames.views for node in view.nodes)
     lengths = {density.longest for density in (*LABELLED, *UNLABELLED)}
     cotangents = {longest: room_for_cotangents(frames, longest) for longest in lengths}
     deadline = time.monotonic() + time_limit_s
 
-    def choice(density: Density) -> _Choice:
+    def directed(density: Density) -> _Choice:
         sketches = [sketch_of(frames, cotangents[density.longest], density, direction) for direction in DIRECTIONS]
         layouts = [
             laid_out(sketch, room, largest=LARGEST * font_size, time_limit_s=max(deadline - time.monotonic(), SHORTEST_S))
             for sketch in sketches
         ]
         return max(zip([density] * len(DIRECTIONS), DIRECTIONS, layouts, strict=True), key=_scale)
+
+    def choice(density: Density) -> _Choice:
+        found = directed(density)
+        if not are_numbers or density.in_one_row or WORTH * _scale(found) * NODE_SIZE > LARGEST * font_size:
+            return found
+        beside = directed(replace(density, in_one_row=True))
+        return beside if _scale(beside) > WORTH * _scale(found) else found
 
     tried: list[_Choice] = []
     for densities in (LABELLED if len(frames.views[0].edges) <= MAX_LABELS else (), UNLABELLED):

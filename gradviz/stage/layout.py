@@ -2,7 +2,7 @@
 
 Each run of text has a slot of its own, as wide as the longest text that ever stands there. Where a row of a node holds
 one run, its text is centred; where it holds several they start at fixed places, so that nothing shifts when the last of
-them changes.
+them changes (`look` moves a row once, when the last of them appears).
 """
 
 from __future__ import annotations

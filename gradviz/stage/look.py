@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 from gradviz.frames import Frame
@@ -69,8 +71,20 @@ def _node_look(stage: Stage, frame: Frame, node: ViewNode, place: NodePlace) -> 
         node=node,
         state=_state(stage, frame, node.node) if is_known else "waiting",
         active=_is_active(stage, frame, node),
-        texts=tuple(zip(slots, texts, strict=True)),
+        texts=tuple(_centred(slots, texts)),
     )
+
+
+def _centred(slots: Sequence[Slot], texts: Sequence[str]) -> Iterator[tuple[Slot, str]]:
+    """Each slot with its text; where the last slots of a row are still empty, the others move to the middle of the row."""
+    for _, row in groupby(zip(slots, texts, strict=True), key=lambda pair: pair[0].baseline):
+        pairs = list(row)
+        written, last = [slot for slot, text in pairs if text], pairs[-1][0]
+        if not written or written[-1] == last:
+            yield from pairs
+            continue
+        empty = last.left + last.width - written[-1].left - written[-1].width
+        yield from ((replace(slot, left=slot.left + empty / 2) if text else slot, text) for slot, text in pairs)
 
 
 def _state(stage: Stage, frame: Frame, node: int) -> State:

@@ -1,7 +1,7 @@
 """Stage, frame and theme -> shapes, arrows and texts with places and colours, which any format can write.
 
-All frames of a stage have the same shapes, arrows and texts in the same order: only colours, the ends of arrows and the
-words change. A text that is not written yet is "".
+All frames of a stage have the same shapes, arrows and texts in the same order: only colours, the ends of arrows, the
+words and, in a row that is still to be filled, their left sides change. A text that is not written yet is "".
 """
 
 from __future__ import annotations

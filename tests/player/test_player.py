@@ -72,8 +72,9 @@ def test_playing_the_changes_gives_what_was_painted(name: str) -> None:
                 fill, line, _, dashed = next(shown)
                 assert (colours[fill], colours[line], bool(dashed)) == (shape.fill, shape.line, shape.dashed)
             for text in texts:
-                words, colour = next(shown)
-                assert (words, colours[colour]) == (text.text, text.colour)
+                words, colour, x = next(shown)
+                place_of = text.box.middle[0] if text.centred else text.box.left
+                assert (words, colours[colour], x) == (text.text, text.colour, round(place_of, 1))
 
 
 @pytest.mark.parametrize("name", ["lecture", "relu_net", "deep"])

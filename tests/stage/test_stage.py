@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from functools import cache
-from itertools import combinations
+from itertools import combinations, groupby
 
 import framed_graphs
 import pytest
@@ -19,6 +19,7 @@ from gradviz import InputError
 from gradviz.frames import Frames
 from gradviz.stage import MIN_TEXT_PX, PAGE, THEMES, Box, Painting, Stage, Text, painted, painting_svg, stage_of, stage_theme
 from gradviz.stage.font import ASCENT, DESCENT, FONTS, text_width
+from gradviz.stage.sketch import NODE_SIZE
 
 NAMES = [*framed_graphs.ALL, "training"]
 MEASURED = [*NAMES, *framed_graphs.EXAMPLES]
@@ -124,11 +125,39 @@ def test_the_layout_never_moves(name: str) -> None:
     def places(painting: Painting) -> list[object]:
         shapes: list[object] = [(shape.id, shape.form, shape.box, shape.inset) for shape in painting.shapes]
         arrows = [(arrow.id, arrow.tail, arrow.head) for arrow in painting.arrows]
-        texts = [(text.id, text.part, text.box, text.baseline, text.size, text.centred) for text in painting.texts]
+        heights = [(text.id, text.part, text.box.width, text.box.top, text.baseline) for text in painting.texts]
+        texts = [*heights, *((text.size, text.centred) for text in painting.texts)]
         return [*shapes, *arrows, *texts]
 
     first, *others = paintings(name)
     assert all(places(painting) == places(first) for painting in others)
+
+
+def rows_of(painting: Painting) -> list[list[Text]]:
+    """The texts of shapes, row by row."""
+    shapes = {shape.id for shape in painting.shapes}
+    texts = [text for text in painting.texts if text.owner in shapes]
+    return [list(row) for _, row in groupby(texts, key=lambda text: (text.owner, text.baseline))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_moves_only_when_its_last_text_appears(name: str) -> None:
+    final = [[text.box.left for text in row] for row in rows_of(paintings(name)[-1])]
+    for painting in paintings(name):
+        for row, left in zip(rows_of(painting), final, strict=True):
+            if all(text.text for text in row):
+                assert [text.box.left for text in row] == left
+
+
+@pytest.mark.parametrize("name", ["chain", "deep"])
+def test_what_a_row_says_stands_in_its_middle(name: str) -> None:
+    for painting in paintings(name):
+        middle = {shape.id: shape.box.middle[0] for shape in painting.shapes}
+        for row in rows_of(painting):
+            written = [text for text in row if text.text and not text.centred]
+            if written:
+                across = (written[0].box.left + written[-1].box.right) / 2
+                assert across == pytest.approx(middle[written[0].owner], abs=2), written
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -260,3 +289,14 @@ def test_a_theme_takes_another_highlight_and_refuses_what_is_no_colour() -> None
         stage_theme("light", highlight="red")
     with pytest.raises(InputError, match="unknown theme 'sepia'; accepted: light, dark, slides, print"):
         stage_theme("sepia")
+
+
+def test_texts_of_a_node_stand_beside_each_other_where_that_makes_the_letters_much_larger() -> None:
+    def with_a_cut_way(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (x * y).detach() * x + torch.sin(y)
+
+    long, short = gradviz.trace(with_a_cut_way, x=2.0, y=3.0, device="cpu"), gradviz.trace("x*y", x=2.0, y=3.0, device="cpu")
+    stage = stage_of(long.frames())
+    assert (stage.density.in_one_row, stage.density.labels, stage.direction) == (True, "all", "BT")
+    assert NODE_SIZE * stage.layout.scale > 1.4 * 28
+    assert not stage_of(short.frames()).density.in_one_row
