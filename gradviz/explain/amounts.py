@@ -13,10 +13,12 @@ from gradviz.explain.text import term_text
 from gradviz.graph import GradGraph, Use
 from gradviz.standin import is_kept
 from gradviz.view.notation import shape_text
-from gradviz.view.summary import norm
+from gradviz.view.summary import is_opaque, norm
 
 WRITTEN_OUT = 4
-"""How many elements a vector may have that is written out."""
+"""How many elements a vector may have that is written out in a caption."""
+SHOWN = 9
+"""How many elements a vector or a matrix may have that is written out on a page."""
 LOSS = "L"
 """What the explained quantity is called where it is not simply the output."""
 SAME = 1e-5
@@ -28,13 +30,24 @@ def is_written_out(tensor: Tensor) -> bool:
     return tensor.numel() == 1 or (tensor.ndim == 1 and tensor.numel() <= WRITTEN_OUT)
 
 
+def is_shown(tensor: Tensor) -> bool:
+    """Whether `shown` writes every element: of a single number, a short vector or a small matrix."""
+    return tensor.numel() == 1 or (tensor.ndim in (1, 2) and 0 < tensor.numel() <= SHOWN and not is_opaque(tensor))
+
+
 def amount(tensor: Tensor) -> Term:
     """A single number, or a short vector written out; a larger tensor's norm stands for it, see `amount_of`."""
-    if tensor.numel() == 1:
-        return Number(tensor.item())
-    if is_written_out(tensor):
-        return Numbers(tuple(Number(value) for value in tensor.tolist()))
-    return Number(float(torch.linalg.vector_norm(tensor)) if is_kept(tensor) else norm(tensor))
+    return _elements(tensor) if is_written_out(tensor) else _norm(tensor)
+
+
+def shown(tensor: Tensor) -> Term:
+    """The same, with more elements written out, and in matrices too."""
+    return _elements(tensor) if is_shown(tensor) else _norm(tensor)
+
+
+def shown_of(sign: Term, tensor: Tensor) -> tuple[Term, Term]:
+    """(what is equal, its number): the sign itself where the tensor is written out by `shown`, else its norm."""
+    return (sign if is_shown(tensor) else Norm(sign)), shown(tensor)
 
 
 def amount_of(sign: Term, tensor: Tensor) -> tuple[Term, Term]:
@@ -80,3 +93,15 @@ def without_repeats(sides: list[Term]) -> tuple[Term, ...]:
 def loss_name(graph: GradGraph) -> str:
     """The name of the output where the backward pass starts from 1 at a single number, else `LOSS`."""
     return LOSS if graph.loss is None else graph.output_name(*graph.loss)
+
+
+def _elements(tensor: Tensor) -> Number | Numbers:
+    return Number(tensor.item()) if tensor.numel() == 1 else _rows(tensor)
+
+
+def _rows(tensor: Tensor) -> Numbers:
+    return Numbers(tuple(_rows(row) if row.ndim else Number(row.item()) for row in tensor))
+
+
+def _norm(tensor: Tensor) -> Number:
+    return Number(float(torch.linalg.vector_norm(tensor)) if is_kept(tensor) else norm(tensor))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from gradviz.explain import sentences as say
-from gradviz.explain.amounts import amount, amount_of, shape_word, without_repeats
+from gradviz.explain.amounts import shape_word, shown, shown_of, without_repeats
 from gradviz.explain.terms import Applied, Derivative, Equation, Line, Name, Section, Term, total
 from gradviz.explain.vjp import Written, contribution
 from gradviz.explain.wanted import Wanted, limited
@@ -31,9 +33,9 @@ def _step(wanted: Wanted, node: int) -> list[Line]:
         sign = Derivative(Name(wanted.loss), Name(wanted.graph.output_name(node, place)))
         sides: list[Term] = [sign, total([one.term for one in written])]
         shapes = [one.shapes for one in written]
-        is_short = amount_of(sign, cotangent)[0] == sign
+        is_short = shown_of(sign, cotangent)[0] == sign
         if is_short:
-            sides.append(amount(cotangent))
+            sides.append(shown(cotangent))
         kept = without_repeats(sides)
         if len(kept) > 1:
             found.append(Equation(kept, shapes=_shapes(tuple(cotangent.shape), shapes)))
@@ -46,7 +48,7 @@ def _started(wanted: Wanted, node: int, place: int) -> list[Written]:
     if cotangent is None:
         return []
     name = Name(wanted.graph.output_name(node, place))
-    term = amount(cotangent) if cotangent.numel() == 1 else Applied("grad_output", (name,))
+    term = shown(cotangent) if cotangent.numel() == 1 else Applied("grad_output", (name,))
     return [Written(term=term, shapes=shape_word(tuple(cotangent.shape)))]
 
 
@@ -65,6 +67,6 @@ def _received(wanted: Wanted, node: int, place: int) -> list[Written]:
 
 
 def _shapes(shape: tuple[int, ...], terms: list[Term]) -> tuple[Term, ...]:
-    """`[3, 2] = [3] [2]ᵀ`; () where both sides have the same shape and nothing is multiplied."""
+    """`[3, 2] = [3] [2]ᵀ`; () of one element, and where both sides have the same shape and nothing is multiplied."""
     own, written = shape_word(shape), total(terms)
-    return () if written == own else (own, written)
+    return () if written == own or math.prod(shape) == 1 else (own, written)

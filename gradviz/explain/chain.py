@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradviz.explain import sentences as say
-from gradviz.explain.amounts import amount, amount_of, factor_of, without_repeats
+from gradviz.explain.amounts import factor_of, shown, shown_of, without_repeats
 from gradviz.explain.terms import Equation, Line, Number, Product, Section, Way, product
 from gradviz.explain.wanted import Wanted, limited
 from gradviz.explain.ways import as_argument, ways_of
@@ -36,7 +36,7 @@ def product_paths_section(wanted: Wanted) -> Section:
 def compared_paths_section(wanted: Wanted) -> Section:
     """Each of the largest paths by the size of what it contributes, then all others together."""
     lines: list[Line] = [
-        say.path_gives(way, *amount_of(say.CONTRIBUTION, path.contribution))
+        say.path_gives(way, *shown_of(say.CONTRIBUTION, path.contribution))
         for path, way in zip(wanted.paths.top, ways_of(wanted), strict=True)
     ]
     return Section(heading=say.PATHS, lines=(*lines, *other_paths(wanted)))
@@ -46,11 +46,11 @@ def other_paths(wanted: Wanted) -> Iterator[Line]:
     """What is not written path by path, and what to know about the sum."""
     paths = wanted.paths
     if paths.rest is not None:
-        yield say.other_paths(paths.count - len(paths.top), len(paths.top), *amount_of(say.CONTRIBUTION, paths.rest))
+        yield say.other_paths(paths.count - len(paths.top), len(paths.top), *shown_of(say.CONTRIBUTION, paths.rest))
     if not paths.is_largest:
         yield say.not_proven_largest(paths.count)
     if paths.cancellation > CANCELLING:
-        yield say.cancelling(amount(paths.top[0].contribution), amount(paths.total))
+        yield say.cancelling(shown(paths.top[0].contribution), shown(paths.total))
 
 
 def _partial_line(wanted: Wanted, use: Use) -> Equation:
@@ -63,12 +63,12 @@ def _partial_line(wanted: Wanted, use: Use) -> Equation:
 
 def _product_lines(wanted: Wanted, path: Path, way: Way) -> Iterator[Line]:
     yield say.along(way)
-    result = amount(path.contribution)
+    result = shown(path.contribution)
     if len(path.edges) > MAX_FACTORS:
         yield say.many_factors(len(path.edges), result)
         return
     uses = [wanted.use(edge) for edge in reversed(path.edges)]
-    start = amount(wanted.graph.starting_cotangents()[_end(wanted, path)])
+    start = shown(wanted.graph.starting_cotangents()[_end(wanted, path)])
     factors = [factor for factor in ((start, start), *map(factor_of, uses)) if factor[0] != Number(1.0)]
     sides = [
         product([start, *(wanted.derivative(use) for use in uses)]),

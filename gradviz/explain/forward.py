@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from gradviz.explain import sentences as say
-from gradviz.explain.amounts import LOSS
-from gradviz.explain.terms import Equation, Line, Name, Number, Section, Term, Words
+from gradviz.explain.amounts import LOSS, is_shown, shown
+from gradviz.explain.terms import Equation, Line, Name, Section, Term, Words
 from gradviz.explain.text import term_text
-from gradviz.explain.wanted import Wanted, limited
+from gradviz.explain.wanted import MAX_LINES, Wanted, limited
+from gradviz.graph import GradGraph
 from gradviz.view import node_call, value_lines
+from gradviz.view.summary import head_line
 
 
 def forward_section(wanted: Wanted) -> Section:
-    """The nodes on the way and what they read, in forward order."""
+    """The nodes on the way and all that they are made from, in forward order.
+
+    Where that is more than a section lists, what lies off the way is given as known, without the function that made it.
+    """
     graph = wanted.graph
-    named = set(wanted.between) | {use.edge[0] for node in wanted.between[1:] for use in graph.arguments_of(node)}
-    lines = limited([_value_line(wanted, node) for node in sorted(named)], "value")
+    read = {use.edge[0] for node in wanted.between for use in graph.arguments_of(node)}
+    behind = _behind(graph, wanted.between)
+    named = behind if len(behind) <= MAX_LINES else {*wanted.between, *read}
+    known = set() if named == behind else named.difference(wanted.between)
+    lines = limited([_value_line(wanted, node, is_known=node in known) for node in sorted(named)], "value")
     return Section(heading=say.FORWARD, lines=(*lines, *_start(wanted)))
+
+
+def _behind(graph: GradGraph, nodes: Iterable[int]) -> set[int]:
+    """The nodes and all that they are made from."""
+    found = set(nodes)
+    pending = list(found)
+    while pending:
+        for use in graph.arguments_of(pending.pop()):
+            if use.edge[0] not in found:
+                found.add(use.edge[0])
+                pending.append(use.edge[0])
+    return found
 
 
 def _start(wanted: Wanted) -> tuple[Line, ...]:
@@ -31,16 +53,16 @@ def _start(wanted: Wanted) -> tuple[Line, ...]:
     return (say.starts_from(wanted.graph.output_name(node, place), wanted.shape(node)),)
 
 
-def _value_line(wanted: Wanted, node: int) -> Line:
+def _value_line(wanted: Wanted, node: int, *, is_known: bool) -> Line:
     attributes = wanted.graph.nodes[node]
     name, value = Name(wanted.value_name(node)), wanted.graph.value(node)
-    call = node_call(wanted.graph, node)
+    call = "" if is_known else node_call(wanted.graph, node)
     function: tuple[Term, ...] = (Words(call),) if call else ()
-    if value is not None and value.numel() == 1 and value.layout is torch.strided:
-        number = Number(value.item())
+    if value is not None and value.layout is torch.strided and is_shown(value):
+        number = shown(value)
         if not function and name.text == term_text(number):
             return (name,)
-        return Equation((name, *function, number))
+        return Equation((name, *function, number), remark=head_line(value) if value.numel() > 1 else "")
     described = attributes["value_missing"] if value is None else ", ".join(value_lines(value))
     equals = (" = ", *function) if function else ()
     return (name, *equals, f": {described}")

@@ -78,6 +78,8 @@ def _term(term: Term) -> str:
         case Name(text, index):
             below = f"<mrow><mtext>{', '.join(map(str, index))}</mtext></mrow>"
             return f"<msub><mi>{html.escape(text)}</mi>{below}</msub>" if index else _name(text)
+        case Numbers((Numbers(), *_) as rows):
+            return f"<mo>[</mo><mtable>{''.join(_row(row) for row in rows if isinstance(row, Numbers))}</mtable><mo>]</mo>"
         case Number() | Numbers() | Words() | Formula():
             return _tokens(term_text(term))
         case Norm(inner):
@@ -101,6 +103,10 @@ def _term(term: Term) -> str:
             return f"{name}<mo>(</mo>{'<mo>,</mo>'.join(map(_term, arguments))}<mo>)</mo>"
         case Way(stops):
             return "<mo>→</mo>".join("<mo>…</mo>" if stop is None else _stop(stop) for stop in stops)
+
+
+def _row(row: Numbers) -> str:
+    return f"<mtr>{''.join(f'<mtd>{_term(number)}</mtd>' for number in row.values)}</mtr>"
 
 
 def _stop(stop: Stop) -> str:

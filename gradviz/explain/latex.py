@@ -108,8 +108,11 @@ def term_latex(term: Term) -> str:
         case Name(text, index):
             below = f"_{{{', '.join(map(str, index))}}}" if index else ""
             return f"{{{_name(text)}}}{below}" if below else _name(text)
-        case Number(value):
-            return _number(value)
+        case Number(value, digits):
+            return _number(value, digits)
+        case Numbers((Numbers(), *_) as rows):
+            lines = (" & ".join(map(term_latex, row.values)) for row in rows if isinstance(row, Numbers))
+            return r"\begin{bmatrix}" + r" \\ ".join(lines) + r"\end{bmatrix}"
         case Numbers(values):
             return rf"\left[{', '.join(map(term_latex, values))}\right]"
         case Norm(inner):
@@ -209,13 +212,15 @@ def _factor(term: Term, *, always: bool = False) -> str:
     return rf"\left({written}\right)" if compound else written
 
 
-def _number(value: float | int | complex) -> str:
+def _number(value: float | int | complex, digits: int = 4) -> str:
     r"""`1.2 \cdot 10^{-5}` where Python writes 1.2e-05.
 
     >>> print(_number(1.2e-5), _number(-2.0), _number(float("inf")))
     1.2 \cdot 10^{-5} -2 \infty
     """
-    text = number_text(value).replace("−", "-").replace("∞", r"\infty").replace("NaN", r"\text{NaN}")
+    if isinstance(value, bool):
+        return rf"\text{{{value}}}"
+    text = number_text(value, digits).replace("−", "-").replace("∞", r"\infty").replace("NaN", r"\text{NaN}")
     return re.sub(r"e([+-])0*(\d+)", lambda power: rf" \cdot 10^{{{power[1].strip('+')}{power[2]}}}", text)
 
 

@@ -16,6 +16,7 @@ from gradviz.explain.terms import (
     Numbers,
     Section,
     changed_numbers,
+    is_numeric,
     numbers_in,
 )
 
@@ -23,7 +24,8 @@ from gradviz.explain.terms import (
 def with_blanks(derivation: Derivation) -> Derivation:
     """What can be worked out becomes a blank; the answers stand at the end.
 
-    Sentences that give them away are left out, but of the paths, where they say what is asked for.
+    Sentences that give them away are left out, but of the paths, where they say what is asked for; why a gradient is zero or
+    not finite stands with the answers. Sides that are nothing but numbers are left out: they are answers to other blanks.
     """
     places = count(1)
     blanks: list[Blank] = []
@@ -38,16 +40,20 @@ def with_blanks(derivation: Derivation) -> Derivation:
         if not isinstance(line, Equation) or _is_given(line):
             return line
         last = line.sides[-1]
-        return replace(line, sides=(*line.sides[:-1], blank(last))) if isinstance(last, Number | Numbers) else line
+        sides = [side for side in line.sides[:-1] if not is_numeric(side)]
+        return replace(line, sides=(*sides, blank(last))) if isinstance(last, Number | Numbers) else line
 
     sections = []
     for section in derivation.sections:
+        if section.heading == say.WHY:
+            continue
         everywhere = section.heading in (say.PATHS, say.SUM)
         kept = section.lines if section.heading == say.PATHS else [line for line in section.lines if not _gives_away(line)]
         lines = tuple(asked(line, everywhere) for line in kept)
         sections.append(replace(section, lines=lines))
-    key: tuple[Line, ...] = tuple(say.answer(blank.place, blank.answer) for blank in blanks)
-    return replace(derivation, sections=(*sections, Section(heading=say.ANSWERS, lines=key)))
+    key: list[Line] = [say.answer(blank.place, blank.answer) for blank in blanks]
+    key += [line for section in derivation.sections if section.heading == say.WHY for line in section.lines]
+    return replace(derivation, sections=(*sections, Section(heading=say.ANSWERS, lines=tuple(key))))
 
 
 def _is_given(equation: Equation) -> bool:

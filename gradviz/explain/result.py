@@ -12,7 +12,7 @@ import torch
 from gradviz.check import closed_form
 from gradviz.errors import GradvizError
 from gradviz.explain import sentences as say
-from gradviz.explain.amounts import amount, amount_of, is_same, without_repeats
+from gradviz.explain.amounts import is_same, shown_of, without_repeats
 from gradviz.explain.terms import Derivative, Equation, Formula, Line, Name, Number, Section, Term, total
 from gradviz.explain.wanted import Wanted
 from gradviz.graph import GradGraph
@@ -30,10 +30,20 @@ def sum_section(wanted: Wanted) -> Section:
 def sum_equation(wanted: Wanted) -> Equation:
     """∂L/∂x = the contributions of the paths, added, = their sum; of larger tensors the norm."""
     paths = wanted.paths
-    sign, number = amount_of(wanted.sign, paths.total)
-    terms = [amount(path.contribution) for path in paths.top] + ([] if paths.rest is None else [amount(paths.rest)])
-    added: list[Term] = [total(terms)] if paths.total.numel() == 1 else []
+    sign, number = shown_of(wanted.sign, paths.total)
+    parts = [path.contribution for path in paths.top] + ([] if paths.rest is None else [paths.rest])
+    digits = _digits(paths.cancellation)
+    added: list[Term] = [total([Number(part.item(), digits) for part in parts])] if paths.total.numel() == 1 else []
     return Equation(without_repeats([sign, *added, number]))
+
+
+def _digits(cancellation: float) -> int:
+    """How many digits the terms of a sum need, so that its own can be seen.
+
+    >>> _digits(1.0), _digits(1e6)
+    (4, 10)
+    """
+    return min(4 + math.ceil(math.log10(cancellation)), 15) if 10 <= cancellation < math.inf else 4
 
 
 def _autograd(wanted: Wanted) -> Line:
@@ -41,7 +51,7 @@ def _autograd(wanted: Wanted) -> Line:
     gradient, paths = wanted.paths.gradient, wanted.paths
     if gradient is None:
         return say.autograd_has_none()
-    sign, number = amount_of(wanted.sign, gradient)
+    sign, number = shown_of(wanted.sign, gradient)
     if not gradient.numel():
         return say.same_as_autograd(sign, number)
     difference = float((paths.total - gradient).abs().max())

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gradviz.errors import InputError
 from gradviz.explain import sentences as say
-from gradviz.explain.amounts import amount, amount_of
+from gradviz.explain.amounts import shown, shown_of
 from gradviz.explain.explanation import Explanation
 from gradviz.explain.terms import Derivation, Derivative, Line, Name, Norm, Number, Section, Sentence, product
 from gradviz.explain.wanted import limited
@@ -201,9 +201,9 @@ def _derivation(step: Mapping[str, float], loss: str, parameters: Sequence[Moved
 
 def _moved_line(parameter: Moved, loss: str, lr: float) -> Sentence:
     """A parameter's step, written out where it is short, else how far it goes."""
-    name, gradient = parameter.name, amount(parameter.gradient)
+    name, gradient = parameter.name, shown(parameter.gradient)
     sign = Derivative(Name(loss), Name(name))
-    if amount_of(sign, parameter.gradient)[0] != sign:
+    if shown_of(sign, parameter.gradient)[0] != sign:
         length = lr * float(torch.linalg.vector_norm(parameter.gradient))
         return say.moves_by(name, parameter.before.shape, product([Number(lr), Norm(sign)]), Number(length))
-    return say.becomes(name, amount(parameter.before), product([Number(lr), gradient]), amount(parameter.after))
+    return say.becomes(name, shown(parameter.before), product([Number(lr), gradient]), shown(parameter.after))

@@ -25,16 +25,17 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number; it is written with at most four significant digits."""
+    """A number; it is written with at most that many significant digits."""
 
     value: float | int | complex
+    digits: int = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The elements of a short vector."""
+    """The elements of a short vector, or the rows of a small matrix."""
 
-    values: tuple[Number, ...]
+    values: tuple[Number | Numbers, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +202,30 @@ def total(terms: Sequence[Term]) -> Term:
     return terms[0] if len(terms) == 1 else Sum(tuple(terms))
 
 
+def is_numeric(term: Term) -> bool:
+    """Whether a term is nothing but numbers: `9 · 0.5`.
+
+    >>> is_numeric(Product((Number(9), Number(0.5)))), is_numeric(Product((Number(9), Name("x"))))
+    (True, False)
+    """
+    if isinstance(term, Product):
+        return all(map(is_numeric, term.factors))
+    if isinstance(term, Sum):
+        return all(map(is_numeric, term.terms))
+    if isinstance(term, Negative):
+        return is_numeric(term.term)
+    return isinstance(term, Number | Numbers)
+
+
 def numbers_in(line: Line) -> list[float | int | complex]:
     """Every number of a line, from left to right."""
     found: list[float | int | complex] = []
 
     def note(number: Number | Numbers) -> Number | Numbers:
-        found.extend([number.value] if isinstance(number, Number) else [one.value for one in number.values])
+        for one in number.values if isinstance(number, Numbers) else ():
+            note(one)
+        if isinstance(number, Number):
+            found.append(number.value)
         return number
 
     changed_numbers(line, note)

@@ -62,8 +62,8 @@ def term_text(term: Term) -> str:
     match term:
         case Name(text, index):
             return text + (f"[{', '.join(map(str, index))}]" if index else "")
-        case Number(value):
-            return number_text(value)
+        case Number(value, digits):
+            return number_text(value, digits)
         case Numbers(values):
             return f"[{', '.join(map(term_text, values))}]"
         case Norm(inner):

@@ -167,8 +167,16 @@ def _reduction(parts: Parts) -> Term:
     """The cotangent, one for each result, is handed out to all elements that went into it."""
     if parts.formula is None or parts.in_shape == parts.out_shape:
         return _elementwise(parts)
+    if math.prod(parts.out_shape) == 1:
+        return multiplied([parts.cotangent, parts.formula])
     handed_out = Applied("expand", (parts.cotangent,), shape_text(parts.in_shape))
     return multiplied([handed_out, parts.formula], "elementwise")
+
+
+def _sum(parts: Parts) -> Term:
+    if math.prod(parts.in_shape) == 1:
+        return parts.cotangent
+    return Applied("expand", (parts.cotangent,), shape_text(parts.in_shape))
 
 
 def _matrix_product(left: str, right: str) -> Callable[[Parts], Term]:
@@ -265,7 +273,7 @@ _FORMS: dict[str, Callable[[Parts], Term]] = {
     "t": _transpose,
     "transpose": _transpose,
     "permute": _transpose,
-    "sum": lambda parts: Applied("expand", (parts.cotangent,), shape_text(parts.in_shape)),
+    "sum": _sum,
     "mean": _mean,
     "_softmax": _softmax,
     "_log_softmax": _log_softmax,

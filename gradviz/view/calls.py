@@ -35,6 +35,7 @@ FUNCTION = {
     "_softmax": "softmax",
     "_log_softmax": "log_softmax",
     "convolution": "conv",
+    "linalg_vector_norm": "norm",
     "nansum": "Σ",
     "neg": MINUS,
     "prod": "Π",

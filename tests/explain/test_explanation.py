@@ -93,8 +93,8 @@ def test_a_quiz_asks_for_short_vectors_too() -> None:
     values = {"A": [[1.0, 2.0, 3.0], [0.5, 0.25, 0.125]], "v": [1.0, 2.0, 3.0]}
     explanation = gradviz.trace("sum(tanh(A @ v / 10)**2)", at=values, device="cpu").explain("v", level="quiz")
     questions, _, answers = str(explanation).partition(say.ANSWERS)
-    assert re.search(r"∂\w/∂v = Aᵀ \(∂\w/∂a\) = ____ \(\d\)", questions)
-    assert re.search(r"\(\d\) \[\S+, \S+, \S+\]", answers)
+    assert re.search(r"∂\w/∂v = Aᵀ \(∂\w/∂a\) = ____ \(\d+\)", questions)
+    assert re.search(r"\(\d+\) \[\S+, \S+, \S+\]", answers)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -114,6 +114,73 @@ def test_a_quiz_asks_what_each_path_between_vectors_gives() -> None:
     assert len(re.findall(r"along x → .*: contribution = ____", questions)) == 3
     assert "∂d/∂x = ____" in questions
     assert "[5, 7]" in answers and "[5, 7]" not in questions
+
+
+def layer() -> GradGraph:
+    values = {"x": [1.0, 0.5], "W1": [[1.0, 2.0], [-1.0, -1.0]], "W2": [[3.0, 1.0]], "y": [1.5]}
+    return gradviz.trace("sum((W2 @ relu(W1 @ x) - y)**2)", at=values, device="cpu")
+
+
+def test_a_quiz_lists_every_value_that_its_blanks_need() -> None:
+    questions = str(gradviz.trace("(y - tanh(w*x + b))^2", x=2.0, y=1.0, w=0.5, b=-0.25).explain("y", level="quiz"))
+    for given_or_asked in ("w = 0.5\n", "x = 2\n", "b = −0.25\n", "a = w·x = ____", "c = a + b = ____"):
+        assert given_or_asked in questions
+    product = str(gradviz.trace("sin(x*y)", x=2.0, y=3.0, device="cpu").explain("a", level="quiz"))
+    assert "x = 2\n" in product and "y = 3\n" in product
+
+
+def test_where_too_much_lies_off_the_way_its_values_are_given_as_known() -> None:
+    def long(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        for _ in range(50):
+            y = torch.sin(y)
+        return x * y
+
+    text = str(gradviz.trace(long, 2.0, 3.0).explain("x", level="quiz"))
+    assert re.search(r"^  y_\d+ = 0\.\d+$", text, re.MULTILINE)
+    assert "sin(" not in text.partition(say.LOCAL)[0]
+
+
+def test_a_quiz_asks_for_small_vectors_and_matrices() -> None:
+    questions, _, answers = str(layer().explain("W1", level="quiz")).partition(say.ANSWERS)
+    assert "a = W1 @ x = ____ (1)" in questions
+    assert re.search(r"∂f/∂W1 = \(∂f/∂a\) xᵀ = ____", questions)
+    assert "[[27, 13.5], [0, 0]]" in answers and "13.5" not in questions
+
+
+def test_a_quiz_of_one_element_shows_no_number_that_another_blank_asks_for() -> None:
+    questions, _, answers = str(layer().explain("W1", level="quiz", index=(0, 1))).partition(say.ANSWERS)
+    assert "∂f/∂W1[0, 1] = ∂f/∂a[0] · ∂a[0]/∂W1[0, 1] = ∂f/∂a[0] · x[1] = ____" in questions
+    assert "27" not in questions and "27" in answers
+
+
+def test_a_quiz_says_why_among_the_answers() -> None:
+    questions, _, answers = str(gradviz.trace("relu(x)", x=-1.0, device="cpu").explain("x", level="quiz")).partition(
+        "Answers"
+    )
+    assert "the ReLU is off" in answers
+    assert "the ReLU is off" not in questions and say.WHY not in questions.splitlines()
+
+
+def test_a_small_matrix_is_shown_in_every_format() -> None:
+    values = {"A": [[1.0, 2.0], [3.0, 4.0]], "x": [1.0, -1.0]}
+    explanation = gradviz.trace("norm(A @ x)", at=values, device="cpu").explain("A")
+    assert "  ∂b/∂A = [[−0.7071, 0.7071], [−0.7071, 0.7071]]\n" in str(explanation)
+    assert "  b = norm(a) = 1.414\n" in str(explanation)
+    assert "∂b/∂a = ∂b/∂b · a/b = " in str(explanation)
+    matrix = r"\begin{bmatrix}-0.7071 & 0.7071 \\ -0.7071 & 0.7071\end{bmatrix}"
+    assert matrix in explanation.latex
+    assert matrix in explanation.markdown
+    assert "<mtr><mtd><mn>1</mn></mtd><mtd><mn>2</mn></mtd></mtr>" in explanation.html
+
+
+def test_truth_values_are_set_as_text() -> None:
+    latex = gradviz.trace(lambda x: torch.where(x > 0, x, 2 * x), -1.0).explain("x").latex
+    assert r"\text{False}" in latex
+
+
+def test_terms_that_cancel_are_written_with_the_digits_that_show_it() -> None:
+    graph = gradviz.trace("1000000*x - 999999*x", x=1 / 3, device="cpu")
+    assert str(graph.explain("x", level="short")).startswith("∂c/∂x = 1000000 + (−999999) = 1 ")
 
 
 def test_nothing_is_said_twice_in_an_equation() -> None:
