@@ -238,20 +238,35 @@ def loss_before(loss: str, number: Number) -> Sentence:
 
 
 def loss_after(loss: str, number: Number, *, drawn: bool) -> Sentence:
-    how = ", its calls run again with the same random numbers" if drawn else ", its calls run again"
-    return ("after: ", Name(loss), " = ", number, how)
+    how = "with the moved parameters and the same random numbers" if drawn else "with the moved parameters"
+    return ("after: ", Name(loss), " = ", number, f", computed by the same calls {how}")
 
 
-def compared_change(loss: str, change: float, predicted: float) -> Sentence:
-    """How the real change compares with the predicted one."""
+def cut_from_slope(loss: str, tail: str, head: str, reason: str) -> Sentence:
+    which = (Name(loss), " also moves along the way from ", Name(tail), " to ", Name(head))
+    return (*which, f", which the slope does not count, since it is cut: {reason}")
+
+
+def compared_change(loss: str, change: float, predicted: float, shorter: tuple[float, float] | None) -> Sentence:
+    """How the real change compares with the predicted one.
+
+    Args:
+        loss: its name.
+        change, predicted: of the loss.
+        shorter: a smaller learning rate with which the loss falls, and by how much, for a change that is no fall.
+    """
     if math.isnan(change) or math.isinf(change) or math.isnan(predicted) or math.isinf(predicted):
         return ("the change of ", Name(loss), " is not finite: nothing can be compared")
     if predicted == 0:
         return ("every gradient is zero, so nothing moves",)
     if change >= 0:
         rises: Sentence = (" rises instead by ", Number(change)) if change else (" stays as it is",)
-        why = "the step is too long for its slope, or too short for this dtype, or the gradient is wrong (check() says)"
-        return (Name(loss), *rises, f": {why}")
+        if shorter is None:
+            why = "they are too short for this dtype, or a gradient is wrong (check() says)"
+            return (Name(loss), *rises, f"; nor does it fall with shorter steps: {why}")
+        lr, fall = map(Number, shorter)
+        overshoot: Sentence = (": the step is too long and goes past the minimum along it, since ", Name(loss), " is curved")
+        return (Name(loss), *rises, *overshoot, "; with learning rate ", lr, " it changes by ", fall)
     share = Number(round(100 * change / predicted, 1))
     return ("it changes by ", Number(change), ": ", share, " % of what the slope predicts")
 

@@ -8,12 +8,14 @@ the random numbers that it drew.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import networkx as nx
 import torch
 from torch import Tensor
 
+from gradviz.diagnose.ways import cuts_behind
 from gradviz.errors import InputError
 from gradviz.explain import sentences as say
 from gradviz.explain.amounts import shown, shown_of
@@ -29,6 +31,8 @@ _FILLED = ("cauchy", "exponential", "geometric", "log_normal", "normal", "random
 _SAMPLED = ("bernoulli", "multinomial", "poisson", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like")
 DRAWS = frozenset((*_FILLED, *_SAMPLED, "randperm"))
 """Ops whose outputs are random numbers: they stay as they were drawn."""
+HALVINGS = 10
+"""How often a step is halved, where the loss does not fall, to see whether it was too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,14 @@ def gradient_step(graph: GradGraph, lr: float, only: Collection[str] | None = No
             "after": float(again.value(node, place)),
             "predicted": -lr * math.fsum(_squared_norm(parameter.gradient) for parameter in parameters),
         }
-        derivation = _derivation(numbers, graph.output_name(node, place), parameters, drawn=again.drawn)
+        loss, shorter = graph.output_name(node, place), _fall_of_shorter_step(graph, moved, numbers)
+        compared: list[Line] = [
+            say.loss_before(loss, Number(numbers["before"])),
+            say.loss_after(loss, Number(numbers["after"]), drawn=again.drawn),
+            say.compared_change(loss, numbers["after"] - numbers["before"], numbers["predicted"], shorter),
+            *limited([say.cut_from_slope(loss, *cut) for cut in again.cuts(node)], "cut"),
+        ]
+        derivation = _derivation(numbers, loss, parameters, compared)
     return GradientStep(derivation=derivation, parameters=parameters, **numbers)
 
 
@@ -97,6 +108,24 @@ def _loss(graph: GradGraph) -> tuple[int, int]:
     if graph.loss is None:
         raise InputError("a gradient step needs a loss: one output with one element, and no grad_output other than 1")
     return graph.loss
+
+
+def _fall_of_shorter_step(
+    graph: GradGraph, moved: Mapping[int, Moved], step: Mapping[str, float]
+) -> tuple[float, float] | None:
+    """The largest of the learning rates lr/2, lr/4, ... with which the loss falls, and its change.
+
+    None where it falls with lr itself, or with none of them.
+    """
+    if step["predicted"] == 0 or not step["after"] >= step["before"]:
+        return None
+    node, place = _loss(graph)
+    for lr in (step["lr"] / 2**halvings for halvings in range(1, HALVINGS + 1)):
+        leaves = {leaf: parameter.before - lr * parameter.gradient for leaf, parameter in moved.items()}
+        change = float(_Again(graph, leaves).value(node, place)) - step["before"]
+        if change < 0:
+            return lr, change
+    return None
 
 
 def _moved(graph: GradGraph, leaf: int, lr: float) -> Moved:
@@ -117,12 +146,26 @@ class _Again:
     def __init__(self, graph: GradGraph, leaves: Mapping[int, Tensor]) -> None:
         self.drawn = False
         self._graph = graph
+        self._leaves = tuple(leaves)
         self._changed = {(leaf, 0): value for leaf, value in leaves.items()}
         for node in graph:
             arguments = {use.edge[2]: (use.edge[0], use.output) for use in graph.arguments_of(node)}
             moved = {position: self._changed[place] for position, place in arguments.items() if place in self._changed}
             if moved and graph.nodes[node]["kind"] == "op":
                 self._changed |= {(node, output): value for output, value in self._outputs(node, moved).items()}
+
+    def cuts(self, loss: int) -> Iterator[tuple[str, str, str]]:
+        """Tail, head and reason of each cut way along which what changed leads on to the loss."""
+        changed = {node for node, output in self._changed if self._has_changed(node, output)}
+        cuts = {use.edge: use for leaf in self._leaves for use in cuts_behind(self._graph, leaf)}
+        leading_on = changed & (nx.ancestors(self._graph, loss) | {loss})
+        for (tail, head, _), use in sorted(cuts.items()):
+            if tail in changed and head in leading_on:
+                yield self._graph.output_name(tail, use.output), str(self._graph.nodes[head]["name"]), use.cut
+
+    def _has_changed(self, node: int, output: int) -> bool:
+        recorded = self._graph.value(node, output)
+        return recorded is not None and not torch.equal(self.value(node, output), recorded)
 
     def value(self, node: int, output: int) -> Tensor:
         """The value of one output of a node."""
@@ -177,7 +220,7 @@ def _squared_norm(tensor: Tensor) -> float:
     return float(norm) ** 2
 
 
-def _derivation(step: Mapping[str, float], loss: str, parameters: Sequence[Moved], *, drawn: bool) -> Derivation:
+def _derivation(step: Mapping[str, float], loss: str, parameters: Sequence[Moved], compared: list[Line]) -> Derivation:
     """The step in words; `step` holds lr, before, after and predicted."""
     lr, predicted = step["lr"], step["predicted"]
     squares = Number(-predicted / lr)
@@ -187,14 +230,7 @@ def _derivation(step: Mapping[str, float], loss: str, parameters: Sequence[Moved
         sections=(
             Section(heading=say.PARAMETERS, lines=limited(moved, "parameter")),
             Section(heading=say.PREDICTION, lines=(say.first_order(loss, Number(lr), squares, Number(predicted)),)),
-            Section(
-                heading=say.LOSS,
-                lines=(
-                    say.loss_before(loss, Number(step["before"])),
-                    say.loss_after(loss, Number(step["after"]), drawn=drawn),
-                    say.compared_change(loss, step["after"] - step["before"], predicted),
-                ),
-            ),
+            Section(heading=say.LOSS, lines=tuple(compared)),
         ),
     )
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import gradviz
 from gradviz.expression import parse
+from gradviz.view.notation import number_text
 
 Golden = Callable[[str, str], None]
 
@@ -125,7 +126,33 @@ def test_the_step_is_written_as_it_was_looked_at(golden: Golden) -> None:
 def test_a_step_that_is_too_long_is_said_to_raise_the_loss() -> None:
     text = str(gradviz.trace("x^4", x=2.0, device="cpu").step(0.5))
     assert "a rises instead by " in text
-    assert "the step is too long" in text
+    assert "the step is too long and goes past the minimum along it" in text
+
+
+@pytest.mark.parametrize(("lr", "shorter"), [(1.0, 0.5), (1.5, 0.75), (40.0, 0.625)])
+def test_a_step_past_the_minimum_names_a_rate_with_which_the_loss_falls(lr: float, shorter: float) -> None:
+    graph = gradviz.trace("x^2", x=2.0, device="cpu")
+    change = graph.step(shorter).change
+    assert change < 0 <= graph.step(lr).change
+    assert f"with learning rate {shorter:g} it changes by {number_text(change)}" in str(graph.step(lr))
+
+
+def test_a_loss_that_falls_with_no_shorter_step_either_is_not_called_an_overshoot() -> None:
+    text = str(gradviz.trace("x^2", x=2.0, device="cpu").step(1e-17))
+    assert "a stays as it is; nor does it fall with shorter steps: they are too short for this dtype" in text
+    assert "minimum" not in text
+
+
+def test_a_way_that_is_cut_is_named_where_the_loss_moves_along_it() -> None:
+    def with_a_cut_way(x: Tensor, y: Tensor) -> Tensor:
+        a = (x * y).detach()
+        return a * x + torch.sin(y)
+
+    cut = str(gradviz.trace(with_a_cut_way, x=2.0, y=3.0, device="cpu").step(0.05))
+    assert cut.endswith("e also moves along the way from b to a, which the slope does not count, since it is cut: detach")
+    assert cut.count("also moves") == 1
+    unmoved = gradviz.trace(lambda x: x * torch.sign(x), x=2.0, device="cpu").step(0.05)
+    assert "the slope does not count" not in str(unmoved)  # the sign stays as it was
 
 
 def test_a_step_without_any_slope_moves_nothing() -> None:
