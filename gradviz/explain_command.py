@@ -49,6 +49,7 @@ def explain_command(
     top: int,
 ) -> None:
     """Write out how the gradients of TARGET come about."""
+    from gradviz.explain.html import derivation_page
     from gradviz.explain.latex import derivation_latex
     from gradviz.target import graph_of_target
 
@@ -57,6 +58,10 @@ def explain_command(
     explained = [graph.explain(name, level=level, index=index, top=top) for name in asked]  # type: ignore[arg-type]
     if as_format == "latex":
         click.echo(derivation_latex(*(explanation.derivation for explanation in explained)), nl=False)
+        return
+    if as_format == "html":
+        title = f"How the gradients of {target} come about"
+        click.echo(derivation_page(title, *(one.derivation for one in explained)), nl=False)
         return
     separator = "\n" if level == "short" and as_format == "text" else "\n\n"
     click.echo(separator.join(explanation.as_format(as_format).rstrip() for explanation in explained))

@@ -33,7 +33,10 @@ def test_a_short_explanation_is_one_line_per_leaf() -> None:
 def test_each_format_is_what_it_says() -> None:
     assert run(*TEXT, "--leaf", "x", "--format", "latex").stdout.startswith("\\documentclass")
     assert run(*TEXT, "--leaf", "x", "--format", "markdown").stdout.startswith("## How $")
-    assert run(*TEXT, "--leaf", "x", "--format", "html").stdout.startswith("<article")
+    page = run(*TEXT, "--format", "html").stdout
+    assert page.startswith("<!DOCTYPE html>") and '<meta charset="utf-8">' in page and page.endswith("</html>\n")
+    assert page.count("<article") == page.count("</article>") == 2
+    assert f"<title>How the gradients of {TEXT[0]} come about</title>" in page
 
 
 def test_latex_of_several_leaves_is_one_document() -> None:

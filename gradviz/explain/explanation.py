@@ -55,7 +55,7 @@ class Explanation:
 
     @property
     def html(self) -> str:
-        """An `<article>` whose formulas are MathML, which browsers set without any script."""
+        """An `<article>` to put into a page, as notebooks do; its formulas are MathML, which browsers set without script."""
         return derivation_html(self.derivation)
 
     def as_format(self, name: str) -> str:

@@ -45,6 +45,16 @@ def derivation_html(derivation: Derivation) -> str:
     return f'<article class="gradviz-explanation">\n{heading}{"".join(map(_section, derivation.sections))}</article>\n'
 
 
+def derivation_page(title: str, *derivations: Derivation) -> str:
+    """A whole page, for a file of its own."""
+    articles = "".join(map(derivation_html, derivations))
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title, quote=False)}</title>\n</head>\n<body>\n{articles}</body>\n</html>\n"
+    )
+
+
 def line_html(line: Line) -> str:
     """An equation as a displayed formula, a sentence as a paragraph."""
     if isinstance(line, Equation):

@@ -91,7 +91,7 @@ def write_file(path: Path, content: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise RenderError(f"cannot write the picture to {str(path)!r}: {error.strerror or error}") from error
+        raise RenderError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
 
 def format_name(path: str | os.PathLike[str] | None, picture_format: str | None, formats: Collection[str] = FORMATS) -> str:

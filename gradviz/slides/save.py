@@ -99,7 +99,9 @@ def save_slides(
     """
     name = _format(path, format)
     if one_slide and name != "pptx":
-        raise InputError(f"one_slide is for .pptx files, not for {name}")
+        timed = "seconds_per_frame, " if name in ("gif", "webp") else ""
+        accepted = f"{timed}theme, font_size, highlight and time_limit_s"
+        raise InputError(f"one_slide is for .pptx files, not for {name}; accepted: {accepted}")
     if not 0 < seconds_per_frame <= SLOWEST_S:
         raise InputError(f"seconds_per_frame is {seconds_per_frame:g}; accepted: above 0, up to {SLOWEST_S:g}")
     colours = stage_theme(theme, highlight=highlight)
