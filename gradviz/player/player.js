@@ -16,7 +16,7 @@ function mount(root, data) {
   const OPEN = ["back", "next", "whole"];  // outlines only
   const words = data.words;
   const states = allStates();
-  let current = 0, timer = null, speed = 1, chosen = null;
+  let current = 0, timer = null, speed = 1, chosen = null, shown = [];
 
   /* ---- building ---- */
 
@@ -129,7 +129,8 @@ function mount(root, data) {
 
   function show(place) {
     const wanted = Math.max(0, Math.min(data.frames.length - 1, place));
-    states[wanted].forEach((state, mark) => marks[mark].set(state));
+    states[wanted].forEach((state, mark) => { if (state !== shown[mark]) marks[mark].set(state); });
+    shown = states[wanted];
     current = wanted;
     const frame = data.frames[wanted];
     sentence.textContent = frame.sentence;

@@ -18,12 +18,12 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 ROOT = Path(__file__).parent.parent.parent
 TARGET = ("u*v^2", "--at", "u=4", "--at", "v=3")
 READY = "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
-START_S = 60
+START_S = 120
 
 Open = Callable[..., Page]
 
 
-expect.set_options(timeout=15_000)  # a busy machine
+expect.set_options(timeout=60_000)  # a busy machine
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, sub
             yield address, process
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
     assert "Traceback" not in log.read_text(), log.read_text()
 
 
@@ -61,7 +61,7 @@ def server_process(running: tuple[str, subprocess.Popen[bytes]]) -> subprocess.P
 
 def ready(page: Page) -> None:
     """Waits until the page has been drawn."""
-    expect(page.locator(READY)).to_be_attached(timeout=30_000)
+    expect(page.locator(READY)).to_be_attached(timeout=60_000)
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -70,7 +70,7 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None
         if process.poll() is not None:
             pytest.fail(f"the server ended:\n{log.read_text()}")
         try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=30):
                 return
         except OSError:
             time.sleep(0.1)
@@ -98,7 +98,7 @@ def open_page(server: str, browser: Browser) -> Iterator[Open]:
         page = context.new_page()
         page.set_viewport_size({"width": width, "height": 800})
         page.emulate_media(color_scheme="dark" if dark else "light")
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
         page.goto(f"{server}/?{urllib.parse.urlencode(link, doseq=True)}")

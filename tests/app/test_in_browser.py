@@ -48,9 +48,13 @@ def test_a_click_on_a_node_or_an_edge_shows_it_and_writes_the_address(explorer: 
     expect(inspector(page)).to_contain_text("6.141592653589793")
     expect(item(page, "leaf x")).to_have_attribute("aria-pressed", "true")
     expect(page).to_have_url(re.compile("selected=node_0"))
-    spot = item(page, "edge b → c").locator("path.line").evaluate(
-        "(path) => { const at = path.getPointAtLength(path.getTotalLength() / 2).matrixTransform(path.getScreenCTM());"
-        " return [at.x, at.y]; }"
+    spot = (
+        item(page, "edge b → c")
+        .locator("path.line")
+        .evaluate(
+            "(path) => { const at = path.getPointAtLength(path.getTotalLength() / 2).matrixTransform(path.getScreenCTM());"
+            " return [at.x, at.y]; }"
+        )
     )
     page.mouse.click(spot[0], spot[1])
     expect(inspector(page)).to_contain_text("∂c/∂b")
@@ -118,7 +122,7 @@ def test_search_finds_and_selects(explorer: Page) -> None:
 
 
 def test_a_link_restores_the_selection_and_new_values_keep_it(open_page: Open) -> None:
-    page = open_page(expression="u*v^2", at=["u=4", "v=3"], selected="node_1", direction="BT")
+    page = open_page(expression="u*v^2", at=["u=4", "v=3"], selected="node_1", direction="BT", panel="check")
     expect(item(page, "leaf v")).to_have_class(re.compile("selected"))
     expect(inspector(page)).to_contain_text("∂b/∂v")
     page.get_by_role("textbox", name="u =").fill("5")
@@ -137,19 +141,15 @@ def test_the_player_steps_in_the_page(explorer: Page) -> None:
     assert player.get_attribute("data-theme") == "light"
 
 
-def test_the_drawing_follows_dark_and_light(open_page: Open) -> None:
+def test_the_app_opens_on_the_target_of_the_command_line_in_dark_on_a_phone(open_page: Open) -> None:
     page = open_page(dark=True, width=400)
+    expect(item(page, "leaf u; value 4; ∂b/∂u = 9")).to_be_visible()
     ground = "(area) => getComputedStyle(area).backgroundColor"
     area = page.locator(".gradviz-canvas .area")
     expect(area).to_be_visible()
     assert area.evaluate(ground) == "rgb(22, 24, 29)"
     expect(page.locator(".gradviz-player")).to_have_attribute("data-theme", "dark")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-def test_the_app_opens_on_the_target_of_the_command_line(open_page: Open) -> None:
-    page = open_page()
-    expect(item(page, "leaf u; value 4; ∂b/∂u = 9")).to_be_visible()
 
 
 def test_hostile_text_stays_text(open_page: Open) -> None:
@@ -165,7 +165,7 @@ def test_hostile_text_stays_text(open_page: Open) -> None:
 
 
 def test_the_picture_follows_every_key_and_a_caret_stands_under_what_is_wrong(open_page: Open) -> None:
-    page = open_page(expression="u*v", at=["u=4", "v=3"])
+    page = open_page(expression="u*v", at=["u=4", "v=3"], panel="check")
     expect(item(page, "output a = u·v")).to_be_visible()
     page.get_by_role("textbox", name="Expression").press("End")
     page.keyboard.type(" + ")
@@ -202,3 +202,34 @@ def test_of_an_svg_only_drawing_is_kept(explorer: Page) -> None:
         '<path d="M0,0" stroke="red"/><text>a</text></g></svg>',
         True,
     ]
+
+
+def test_a_drawing_that_comes_in_between_does_not_take_the_focus_of_what_is_opened(explorer: Page) -> None:
+    def data(revision: str, *items: dict[str, str]) -> dict[str, Any]:
+        groups = "".join(f'<g id="{item["id"]}"><path stroke="red" d="M0,0L9,9"/></g>' for item in items)
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{groups}</svg>'
+        whole = [{"name": "", "label": item["id"], "hover": [], **item} for item in items]
+        return {"revision": revision, "svg": svg, "items": whole, "words": {}, "given": 1, "selection": ""}
+
+    group = {"id": "group", "kind": "group", "unfold": "cell"}
+    leaf, box = {"id": "leaf", "kind": "node"}, {"id": "box", "kind": "box", "fold": "cell"}
+    seen = explorer.evaluate(
+        """async ([code, drawings]) => {
+          const made = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
+          const parentElement = document.body.appendChild(document.createElement("div")), told = [], seen = [];
+          parentElement.innerHTML = '<div class="gradviz-canvas"></div>';
+          const show = (data) => made.default({data, parentElement, setTriggerValue: (_, event) => told.push(event)});
+          const ends = show(drawings[0]);
+          parentElement.querySelector("#group").focus();
+          parentElement.querySelector("#group").dispatchEvent(new KeyboardEvent("keydown", {key: "+", bubbles: true}));
+          for (const data of drawings.slice(1)) { show(data); seen.push(document.activeElement.id); }
+          ends();
+          parentElement.remove();
+          return [told, seen];
+        }""",
+        [
+            resources.files("gradviz.app.canvas").joinpath("canvas.js").read_text(),
+            [data("a", leaf, group), data("checked", leaf, group), data("open", leaf, box)],
+        ],
+    )
+    assert seen == [[{"kind": "unfold", "what": "cell"}], ["group", "box"]]

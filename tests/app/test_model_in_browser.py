@@ -18,7 +18,7 @@ Open = Any
 @pytest.fixture(scope="module")
 def opened(open_page: Open) -> Page:
     page: Page = open_page(page="model", model="LSTM")
-    expect(item(page, "group 8 × cell")).to_be_visible(timeout=60_000)  # the check goes on meanwhile
+    expect(item(page, "group 8 × cell")).to_be_visible()  # the check goes on meanwhile
     return page
 
 
@@ -108,7 +108,7 @@ def test_a_saved_trace_is_opened_and_a_finding_leads_to_its_node(open_page: Open
     page.locator("input[type=file]").set_input_files(file)
     expect(item(page, "leaf x; value 2")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.get_by_text(re.compile(r"^\d error"))).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile(r"^\d error"))).to_be_visible()
     page.get_by_role("radio", name="Findings").click()
     page.get_by_role("option").first.click()
     expect(page.locator(".gradviz-canvas .item.selected")).to_have_count(1)

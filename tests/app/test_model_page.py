@@ -139,7 +139,7 @@ def test_a_target_that_fails_is_a_sentence_and_can_be_traced_again(target: str) 
     app = page(f"{target}:broken")
     assert not app.exception
     assert "broken failed: ValueError: no data today" in app.error[0].value.replace("\\", "")
-    Path(target).write_text(TARGET.replace("raise ValueError(\"no data today\")", "return step()"))
+    Path(target).write_text(TARGET.replace('raise ValueError("no data today")', "return step()"))
     app = finished(app.button[0].click().run())
     assert not app.error and not app.exception
 
@@ -188,7 +188,7 @@ def test_a_crafted_file_is_a_sentence_that_names_it_and_no_path_of_ours(content:
 
 
 def test_a_file_with_a_changed_graph_is_a_sentence(tmp_path: Path) -> None:
-    content = saved(tmp_path).replace(b"x\\u00b7y", b"x" * 6).replace(b'leaf', b'LEAF')
+    content = saved(tmp_path).replace(b"x\\u00b7y", b"x" * 6).replace(b"leaf", b"LEAF")
     app = page()
     app.file_uploader[0].set_value(("run.gradviz", content, "")).run()
     assert not app.exception and "is damaged or was not made by gradviz" in app.error[0].value

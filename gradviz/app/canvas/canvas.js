@@ -51,8 +51,8 @@ function element(name, attributes, ...children) {
 }
 
 function canvasIn(root) {
-  let items = new Map(), shapes = new Map(), svg = null, size = [1, 1], revision = "", given = 0;
-  let selected = "", active = "", tell = () => {}, words = {};
+  let items = new Map(), shapes = new Map(), uses = new Map(), svg = null, size = [1, 1], revision = "", given = 0;
+  let selected = "", marked = new Map(), active = "", tell = () => {}, words = {};
   let scale = 1, left = 0, top = 0, untouched = true;
   const pointers = new Map();
   let pressed = null, clicked = {id: "", at: 0}, toggled = null, matches = [], match = -1;
@@ -72,14 +72,14 @@ function canvasIn(root) {
     const drawn = sanitized(data.svg);
     svg?.remove();
     items = new Map(data.items.map((item) => [item.id, item]));
+    uses = Map.groupBy(data.items.filter((item) => item.kind === "edge" && !item.cut), (edge) => edge.tail);
     shapes = new Map();
+    marked = new Map();
     svg = drawn;
     if (svg === null) return;
     size = (svg.getAttribute("viewBox") ?? "0 0 1 1").split(/[\s,]+/).slice(2).map(Number);
-    svg.setAttribute("width", size[0]);
-    svg.setAttribute("height", size[1]);
-    svg.setAttribute("role", "group");
-    svg.setAttribute("aria-label", data.label);
+    for (const [key, value] of [["width", size[0]], ["height", size[1]], ["role", "group"], ["aria-label", data.label]])
+      svg.setAttribute(key, value);
     for (const group of svg.querySelectorAll("g[id]")) {
       const item = items.get(group.id);
       if (item) shapes.set(item.id, prepared(group, item));
@@ -101,10 +101,9 @@ function canvasIn(root) {
     }
     const curve = item.kind === "edge" && group.querySelector("path");
     if (curve) {  // a thin line is hard to hit
-      const wide = curve.cloneNode();
+      const wide = group.appendChild(curve.cloneNode());
       wide.setAttribute("class", "wide");
       wide.removeAttribute("id");
-      group.append(wide);
     }
     return group;
   }
@@ -139,8 +138,7 @@ function canvasIn(root) {
     left = middle[0] - (middle[0] - left) * wanted / scale;
     top = middle[1] - (middle[1] - top) * wanted / scale;
     const changed = wanted !== scale;
-    scale = wanted;
-    untouched = false;
+    [scale, untouched] = [wanted, false];
     place();
     return changed;
   }
@@ -160,12 +158,15 @@ function canvasIn(root) {
 
   function select(id, {silent = false} = {}) {
     selected = items.has(id) ? id : "";
-    const way = wayFrom(selected);
-    for (const [name, shape] of shapes) {
-      shape.classList.toggle("selected", name === selected);
-      shape.classList.toggle("way", way.has(name));
-      shape.setAttribute("aria-pressed", String(name === selected));
+    const now = marksOf(selected);
+    for (const name of new Set([...marked.keys(), ...now.keys()])) {  // of many shapes, only those that change
+      if (marked.get(name) === now.get(name)) continue;
+      const shape = shapes.get(name), isSelected = now.get(name) === "selected";
+      shape?.classList.toggle("way", now.has(name));
+      shape?.classList.toggle("selected", isSelected);
+      shape?.setAttribute("aria-pressed", String(isSelected));
     }
+    marked = now;
     root.classList.toggle("chosen", selected !== "" && items.get(selected).kind !== "box");
     if (selected) activate(selected);
     if (!silent) tell("select", selected);
@@ -176,15 +177,16 @@ function canvasIn(root) {
     const item = items.get(id), name = open && item?.unfold || close && item?.fold;
     if (!name) return false;
     const box = shapes.get(id).getBoundingClientRect();
-    toggled = {name, x: box.left + box.width / 2, y: box.top + box.height / 2};
+    toggled = {name, was: item.unfold ? "unfold" : "fold", x: box.left + box.width / 2, y: box.top + box.height / 2};
     tell(item.unfold ? "unfold" : "fold", name);
     return true;
   }
 
   /* What became of a toggled group, where it was: its box, or the group again. */
   function settle() {
-    const found = [...items.values()].find((item) => item.fold === toggled.name || item.unfold === toggled.name);
-    const {x, y} = toggled;
+    const {name, was, x, y} = toggled, all = [...items.values()];
+    if (all.some((item) => item[was] === name)) return;  // drawn anew for another reason: a check has ended
+    const found = all.find((item) => item.fold === name || item.unfold === name);
     toggled = null;
     if (!found) return;
     if (!untouched) {
@@ -198,18 +200,17 @@ function canvasIn(root) {
   }
 
   /* Everything between an item and the outputs: the paths along which its gradient arrives. */
-  function wayFrom(id) {
-    const found = new Set(id ? [id] : []), edges = [...items.values()].filter((item) => item.kind === "edge");
-    const uses = Map.groupBy(edges.filter((edge) => !edge.cut), (edge) => edge.tail);
-    const waiting = items.get(id)?.kind === "edge" ? [items.get(id).head] : id ? [id] : [];
-    waiting.forEach((node) => found.add(node));
+  function marksOf(id) {
+    if (!id) return new Map();
+    const start = items.get(id).kind === "edge" ? items.get(id).head : id;
+    const found = new Map([[start, "way"]]), waiting = [start];
     while (waiting.length) {
       for (const edge of uses.get(waiting.pop()) ?? []) {
-        found.add(edge.id);
-        if (!found.has(edge.head)) { found.add(edge.head); waiting.push(edge.head); }
+        found.set(edge.id, "way");
+        if (!found.has(edge.head)) { found.set(edge.head, "way"); waiting.push(edge.head); }
       }
     }
-    return found;
+    return found.set(id, "selected");
   }
 
   function activate(id) {
@@ -369,21 +370,21 @@ function canvasIn(root) {
       if (name !== "bar") made.title = words[name];
     }
     search.placeholder = words.search;
+    const focused = area.contains(root.getRootNode().activeElement);
     if (data.revision !== revision) {
       revision = data.revision;
-      const focused = area.contains(root.getRootNode().activeElement);
       draw(data);
       if (untouched) fit(); else place();
       if (toggled) settle();
       select(selected, {silent: true});
       look();
-      if (focused) shapes.get(active)?.focus({preventScroll: true});
     }
     if (data.given !== given) {
       given = data.given;
       select(data.selection, {silent: true});
       bringIntoView(selected);
     }
+    if (focused) shapes.get(active)?.focus({preventScroll: true});
   }
 
   return {update, destroy: () => resized.disconnect()};
