@@ -12,13 +12,29 @@ from dataclasses import dataclass
 
 import sympy as sp
 import torch
+from sympy.core.function import AppliedUndef
 from torch import Tensor
 
 from gradviz.check import FAILURES
 from gradviz.errors import InputError
 from gradviz.explain import sentences as say
 from gradviz.explain.amounts import without_repeats
-from gradviz.explain.terms import Derivative, Equation, Formula, Line, Name, Number, Section, Term, product, total
+from gradviz.explain.terms import (
+    Derivative,
+    Equation,
+    Formula,
+    Line,
+    Name,
+    Number,
+    Product,
+    Section,
+    Term,
+    Words,
+    product,
+    total,
+)
+from gradviz.explain.text import term_text
+from gradviz.explain.vjp import is_by_element
 from gradviz.explain.wanted import Wanted
 from gradviz.graph import Use
 from gradviz.opcall import OpCall
@@ -28,7 +44,7 @@ Index = tuple[int, ...]
 Element = tuple[int, int, Index]
 """(node, output, index)"""
 MAX_TERMS = 4
-MAX_EQUATIONS = 12
+MAX_EQUATIONS = 24
 MAX_FORMULA = 20
 """How many operations a formula may have."""
 MAX_SYMBOLS = 400
@@ -69,12 +85,12 @@ def element_section(wanted: Wanted, index: Index) -> Section:
             break
         terms = _terms(wanted, element)
         lines.append(_equation(wanted, element, terms))
-        pending += [term.head for term in terms[:MAX_TERMS] if term.contribution and term.head not in pending]
+        pending += [term.head for term in terms[:MAX_TERMS] if term.partial and term.head not in pending]
     return Section(heading=say.ELEMENT, lines=tuple(lines))
 
 
 def _terms(wanted: Wanted, element: Element) -> list[_Term]:
-    """What each element that reads this one adds to its gradient, largest first."""
+    """What each element that reads this one adds to its gradient: the largest first, in their order, then the others."""
     node, place, index = element
     found = []
     for use in wanted.graph.uses_of(node):
@@ -87,35 +103,47 @@ def _terms(wanted: Wanted, element: Element) -> list[_Term]:
             tangent = torch.zeros(partial.in_shape, dtype=torch.float64)
             tangent[index] = 1
             column = partial.jvp(tangent)
-            for reached in map(tuple, column.nonzero().tolist()):
+            reading = column.nonzero().tolist()
+            if not reading and partial.in_shape == partial.out_shape:  # a function that is flat here, as a ReLU that is off
+                reading = [index]
+            for reached in map(tuple, reading):
                 numbers = float(column[reached]), float(cotangent[reached])
                 found.append(_Term(head=(use.edge[1], output, reached), use=use, partial=numbers[0], cotangent=numbers[1]))
-    return sorted(found, key=lambda term: -abs(term.contribution))
+    found.sort(key=lambda term: -abs(term.contribution))
+    return [*sorted(found[:MAX_TERMS], key=lambda term: (term.use.edge, term.head)), *found[MAX_TERMS:]]
 
 
 def _equation(wanted: Wanted, element: Element, terms: list[_Term]) -> Equation:
     sign = _sign(wanted, element)
     start = _start(wanted, element)
     shown, others = terms[:MAX_TERMS], terms[MAX_TERMS:]
+    partials = [_formula(wanted, element, term) for term in shown]
     signs: list[Term] = [
         *start,
         *(product([_sign(wanted, term.head), _partial_sign(wanted, element, term)]) for term in shown),
     ]
     formulas: list[Term] = [
         *start,
-        *(product([_sign(wanted, term.head), _formula(wanted, element, term)]) for term in shown),
+        *(product([_sign(wanted, term.head), written]) for term, written in zip(shown, partials, strict=True)),
     ]
-    numbers: list[Term] = [*start, *(product([Number(term.cotangent), Number(term.partial)]) for term in shown)]
+    numbers: list[Term] = [*start, *(_numbers(term, written) for term, written in zip(shown, partials, strict=True))]
     if others:
         rest = Number(math.fsum(term.contribution for term in others))
-        signs.append(Name(say.other_terms(len(others))))
-        formulas.append(Name(say.other_terms(len(others))))
+        named = Words(say.other_terms(len(others), term_text(rest)))
+        signs.append(named)
+        formulas.append(named)
         numbers.append(rest)
     node, place, index = element
     cotangent = wanted.graph.cotangent(node, place)
     result = [] if cotangent is None else [Number(float(cotangent[index]))]
     sides = [sign, *(total(side) for side in (signs, formulas, numbers) if side), *result]
     return Equation(without_repeats(sides))
+
+
+def _numbers(term: _Term, written: Term) -> Term:
+    """The cotangent times the partial, and a 1 too where what stands for it is written."""
+    factors = (Number(term.cotangent), Number(term.partial))
+    return product(factors) if written in (Number(1.0), Formula(sp.S.One)) else Product(factors)
 
 
 def _start(wanted: Wanted, element: Element) -> list[Term]:
@@ -139,11 +167,16 @@ def _name(wanted: Wanted, element: Element) -> Name:
 
 
 def _formula(wanted: Wanted, element: Element, term: _Term) -> Term:
-    """The partial between two elements in symbols, where the call is small and has a rule; else its number."""
+    """The partial between two elements in symbols, where the call is small and has a rule; else its number.
+
+    What the other sections write for all elements is written for this one.
+    """
     number = Number(term.partial)
     call: OpCall | None = wanted.graph.nodes[term.head[0]]["call"]
     if call is None:
         return number
+    if (formula := _same_formula(wanted, element, term)) is not None:
+        return number if formula.is_number else Formula(formula)
     inputs = {one.position: one.tensor for one in call.tensor_arguments() if one.tensor.is_floating_point()}
     output = call.outputs[term.head[1]]
     is_small = sum(tensor.numel() for tensor in inputs.values()) <= MAX_SYMBOLS
@@ -160,6 +193,34 @@ def _formula(wanted: Wanted, element: Element, term: _Term) -> Term:
     if derivative.is_number or sp.count_ops(derivative) > MAX_FORMULA:
         return number
     return Formula(derivative.xreplace(_readable(derivative, symbols)))
+
+
+def _same_formula(wanted: Wanted, element: Element, term: _Term) -> sp.Expr | None:
+    """The formula of the edge for one element; None where it is that of a whole matrix, or speaks of several elements."""
+    graph, (head, output, reached) = wanted.graph, term.head
+    assert term.use.partial is not None
+    formula = term.use.partial.formula if len(graph.nodes[head]["outputs"]) == 1 else None
+    if not isinstance(formula, sp.Expr) or not is_by_element(graph.nodes[head]["call"]) or formula.has(AppliedUndef):
+        return None
+    result, arguments = graph.output_name(head, output), graph.arguments_of(head)
+    values = {graph.output_name(one.edge[0], one.output): graph.value(one.edge[0], one.output) for one in arguments}
+    is_reduction = math.prod(term.use.partial.out_shape) < math.prod(term.use.partial.in_shape)
+    written = {}
+    for symbol in formula.free_symbols:
+        value = values.get(symbol.name)
+        place = reached if symbol.name == result else _aligned(element[2] if is_reduction else reached, value)
+        if place is None:
+            return None
+        written[symbol] = sp.Symbol(symbol.name + (f"[{', '.join(map(str, place))}]" if place else ""))
+    return formula.xreplace(written)
+
+
+def _aligned(place: Index, value: Tensor | None) -> Index | None:
+    """Where a value that is broadcast to some shape is read at a place of that shape; None where it is not known."""
+    if value is None or value.ndim > len(place):
+        return None
+    own = place[len(place) - value.ndim :]
+    return tuple(at if size > 1 else 0 for at, size in zip(own, value.shape, strict=True))
 
 
 def _symbol(name: str, index: Index) -> sp.Symbol:

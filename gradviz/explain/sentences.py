@@ -208,8 +208,8 @@ def answer(place: int, number: Number | Numbers) -> Sentence:
     return (f"({place}) ", number)
 
 
-def other_terms(count: int) -> str:
-    return f"{_count(count, 'other term')}"
+def other_terms(count: int, number: str) -> str:
+    return f"({_count(count, 'other term')}: {number})"
 
 
 def not_followed(count: int) -> Sentence:

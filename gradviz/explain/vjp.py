@@ -105,6 +105,11 @@ def contribution(graph: GradGraph, use: Use, place: int, cotangent: Term) -> Wri
     return Written(term=form(in_names), shapes=form(in_shapes))
 
 
+def is_by_element(call: OpCall | None) -> bool:
+    """Whether the formula of a call's partial is that of one element of a function, or of a reduction."""
+    return _form_of(call) in (_elementwise, _reduction)
+
+
 def _form_of(call: OpCall | None) -> Callable[[Parts], Term]:
     if call is None:
         return _general
