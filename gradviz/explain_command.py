@@ -25,6 +25,10 @@ def read_index(context: click.Context, parameter: click.Parameter, text: str | N
     return tuple(int(place) for place in plain.split(","))
 
 
+def _fits(index: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return len(index) == len(shape) and all(-size <= place < size for place, size in zip(index, shape, strict=True))
+
+
 @click.command("explain", cls=TargetCommand)
 @target_options
 @click.option("--leaf", "names", multiple=True, metavar="NAME", help="Explain this value; may be repeated. Else every leaf.")
@@ -35,7 +39,10 @@ def read_index(context: click.Context, parameter: click.Parameter, text: str | N
     "--level", default="full", show_default=True, type=click.Choice(["short", "full", "quiz"]),
     help="One line, everything, or blanks to fill in with a key.",
 )  # fmt: skip
-@click.option("--index", callback=read_index, metavar="PLACE,PLACE", help="Write out this element of a tensor as scalars.")
+@click.option(
+    "--index", callback=read_index, metavar="PLACE,PLACE",
+    help="Write out this element as scalars; without --leaf, of each leaf that has it.",
+)  # fmt: skip
 @click.option("--top", default=5, show_default=True, help="How many paths are written one by one.")
 def explain_command(
     target: str,
@@ -53,8 +60,14 @@ def explain_command(
     from gradviz.explain.latex import derivation_latex
     from gradviz.target import graph_of_target
 
+    if index is not None and level == "short":
+        raise click.UsageError("--index writes an element out: it is for --level full and --level quiz")
     graph = graph_of_target(target, at=at, device=device, values=values)
     asked = names or tuple(graph.leaves)
+    if index is not None and not names:  # the leaves that have such an element
+        asked = tuple(name for name, node in graph.leaves.items() if _fits(index, graph.nodes[node]["shape"]))
+        if not asked:
+            raise click.UsageError(f"no leaf has an element {','.join(map(str, index))}; --leaf names one")
     explained = [graph.explain(name, level=level, index=index, top=top) for name in asked]  # type: ignore[arg-type]
     if as_format == "latex":
         click.echo(derivation_latex(*(explanation.derivation for explanation in explained)), nl=False)

@@ -84,14 +84,14 @@ class GradGraph(AttributedGraph):
         return paths_from(self, name, top=top)
 
     def explain(
-        self, name: str, *, level: Level = "full", index: tuple[int, ...] | None = None, top: int = 5
+        self, name: str, *, level: Level = "full", index: int | tuple[int, ...] | None = None, top: int = 5
     ) -> Explanation:
         """The chain rule written out for one value: why its gradient is what it is, why it is zero, or why there is none.
 
         Args:
             name: of a leaf, or of any other value.
             level: "short" for one line, "full", or "quiz" with blanks to fill in and their key at the end.
-            index: one element of a tensor, which is then written out as scalars too.
+            index: one element of a tensor, which is then written out as scalars too; not with "short".
             top: how many paths are written one by one.
 
         Returns:

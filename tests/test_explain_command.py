@@ -50,9 +50,17 @@ def test_an_element_is_written_out() -> None:
     assert "∂b/∂A[0, 1] =" in run(*MATRIX, "--leaf", "A", "--index", "0,1").stdout
 
 
+def test_without_a_leaf_an_index_is_that_of_the_leaves_that_have_it() -> None:
+    written = run(*MATRIX, "--index", "0,1").stdout
+    assert "∂b/∂A[0, 1] =" in written
+    assert "How ∂b/∂x" not in written
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([*MATRIX, "--index", "0,0,0"], "no leaf has an element 0,0,0"),
+        ([*MATRIX, "--index", "0,1", "--level", "short"], "it is for --level full and --level quiz"),
         ([*TEXT, "--leaf", "q"], "no node called 'q'"),
         ([*MATRIX, "--leaf", "A", "--index", "one"], "'one' is no index"),
         ([*MATRIX, "--leaf", "A", "--index", "5,5"], "does not fit 'A'"),

@@ -100,7 +100,10 @@ class _Flow:
             elif attributes["inner_calls"]:
                 self.calls += self._connected_inside(node)
             else:
-                raise NoRule(f"what {attributes['op']} ran is not known")
+                raise NoRule(
+                    f"how {attributes['op']} was called is not known, since the graph was made from a tensor that was "
+                    "already computed, or loaded; trace the function that computes it"
+                )
             elements += sum(tensor.numel() for tensor in self.calls[-1].outputs if tensor is not None)
             if len(self.calls) > _CALLS_UP_TO or elements > _ELEMENTS_UP_TO:
                 raise NoRule("the graph is too large to be composed into one expression")

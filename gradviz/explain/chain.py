@@ -28,6 +28,8 @@ def local_partials_section(wanted: Wanted) -> Section:
 def product_paths_section(wanted: Wanted) -> Section:
     """Each of the largest paths with the product of its local partials, then all others together."""
     lines: list[Line] = []
+    if len(wanted.between) == 1:
+        return Section(heading=say.PATHS, lines=(say.is_the_output(wanted.name),))
     for path, way in zip(wanted.paths.top, ways_of(wanted), strict=True):
         lines += _product_lines(wanted, path, way)
     return Section(heading=say.PATHS, lines=(*lines, *other_paths(wanted)))

@@ -16,7 +16,7 @@ from gradviz.explain.forward import forward_section
 from gradviz.explain.html import derivation_html
 from gradviz.explain.latex import derivation_latex
 from gradviz.explain.markdown import derivation_markdown
-from gradviz.explain.missing import why_none, why_odd
+from gradviz.explain.missing import cut_ways, why_none, why_odd
 from gradviz.explain.quiz import with_blanks
 from gradviz.explain.result import sum_equation, sum_section
 from gradviz.explain.terms import Derivation, Line, Section
@@ -77,13 +77,24 @@ class Explanation:
 
 
 def explain(
-    graph: GradGraph, name: str, *, level: Level = "full", index: tuple[int, ...] | None = None, top: int = 5
+    graph: GradGraph, name: str, *, level: Level = "full", index: int | tuple[int, ...] | None = None, top: int = 5
 ) -> Explanation:
     """The chain rule written out for one value; see `GradGraph.explain`."""
     if level not in get_args(Level):
         raise InputError(f"unknown level {level!r}; accepted: {', '.join(get_args(Level))}")
+    place = _places(index)
+    if level == "short" and place is not None:
+        raise InputError('an element is not written out on one line; index is for the levels "full" and "quiz"')
     with torch.no_grad():
-        return Explanation(derivation=_derivation(wanted_value(graph, name, top), level, index))
+        return Explanation(derivation=_derivation(wanted_value(graph, name, top), level, place))
+
+
+def _places(index: object) -> tuple[int, ...] | None:
+    """An index as one place per axis; a number is that of the only axis."""
+    places = index if isinstance(index, tuple) else (index,)
+    if index is None or all(isinstance(place, int) and not isinstance(place, bool) for place in places):
+        return None if index is None else places
+    raise InputError(f"index is {index!r}; accepted: an int, or a tuple of them, one for each axis")
 
 
 def _derivation(wanted: Wanted, level: Level, index: tuple[int, ...] | None) -> Derivation:
@@ -104,6 +115,7 @@ def _sections(wanted: Wanted, index: tuple[int, ...] | None) -> tuple[Section, .
         middle += [compared_paths_section(wanted)] if wanted.paths.count > 1 else []
     if index is not None:
         middle.append(element_section(wanted, index))
+    middle.append(Section(heading=say.CUT, lines=tuple(cut_ways(wanted))))
     odd = why_odd(wanted)
     last = [Section(heading=say.WHY, lines=tuple(odd))] if odd else []
     sections = (forward_section(wanted), *middle, sum_section(wanted), *last)

@@ -10,11 +10,13 @@ from gradviz.diagnose.ways import cuts_behind, is_finite, is_zero, reaches_an_ou
 from gradviz.explain import sentences as say
 from gradviz.explain.terms import Line, Sentence
 from gradviz.explain.wanted import Wanted
-from gradviz.graph import Use
+from gradviz.graph import GradGraph, Use
 from gradviz.view.summary import is_opaque
 
 MAX_CUTS = 8
 MAX_EDGES = 4
+CUT_BY_THE_CODE = frozenset({"detach", "no_grad"})
+"""What somebody wrote; a comparison or a rounding has no gradient that could be missed."""
 
 
 def why_none(wanted: Wanted) -> list[Line]:
@@ -24,8 +26,17 @@ def why_none(wanted: Wanted) -> list[Line]:
         return [say.needs_no_gradient(wanted.name)]
     if not graph.uses_of(node):
         return [say.unused(wanted.name)]
-    cuts = list(cuts_behind(graph, node))
-    found: list[Line] = [say.no_gradient(wanted.name)]
+    return [say.no_gradient(wanted.name), *_cut_lines(graph, list(cuts_behind(graph, node)))]
+
+
+def cut_ways(wanted: Wanted) -> list[Line]:
+    """For a value with a gradient: the ways from it that the code cut off all the same."""
+    graph = wanted.graph
+    return _cut_lines(graph, [use for use in cuts_behind(graph, wanted.node) if use.cut in CUT_BY_THE_CODE])
+
+
+def _cut_lines(graph: GradGraph, cuts: list[Use]) -> list[Line]:
+    found: list[Line] = []
     for use in cuts[:MAX_CUTS]:
         tail, head, _ = use.edge
         found.append(say.cut_at(graph.nodes[head]["name"], graph.output_name(tail, use.output), use.cut))

@@ -33,6 +33,7 @@ PATHS = "Paths"
 SUM = "Sum over the paths"
 ELEMENT = "Written out for one element"
 CHECKED = "Checked"
+CUT = "Cut off"
 WHY = "Why"
 ANSWERS = "Answers"
 PARAMETERS = "Parameters"
@@ -44,6 +45,10 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 def title(wanted: Derivative, paths: int) -> Sentence:
     return ("How ", wanted, f" comes about: {_count(paths, 'path')}")
+
+
+def is_the_output(name: str) -> Sentence:
+    return (Name(name), " is the output itself: the backward pass starts here")
 
 
 def left_out(count: int, what: str) -> Sentence:

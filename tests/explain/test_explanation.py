@@ -308,6 +308,21 @@ def test_an_index_that_does_not_fit_is_refused(index: tuple[int, ...]) -> None:
         neuron().explain("W", index=index)
 
 
+def test_an_int_is_the_index_of_the_only_axis() -> None:
+    assert str(neuron().explain("b", index=1)) == str(neuron().explain("b", index=(1,)))
+
+
+@pytest.mark.parametrize("index", ["0", 1.0, [0], (0, 1.5), True])
+def test_an_index_that_is_none_is_refused(index: object) -> None:
+    with pytest.raises(gradviz.InputError, match="accepted: an int, or a tuple of them"):
+        neuron().explain("b", index=index)  # type: ignore[arg-type]
+
+
+def test_an_index_has_no_short_form() -> None:
+    with pytest.raises(gradviz.InputError, match="not written out on one line"):
+        neuron().explain("b", level="short", index=(0,))
+
+
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(gradviz.InputError, match="unknown level 'long'; accepted: short, full, quiz"):
         lecture().explain("x", level="long")  # type: ignore[arg-type]
@@ -326,6 +341,29 @@ def test_a_gradient_that_is_cut_names_the_cut() -> None:
     text = str(graph.explain("w"))
     assert "No gradient reaches w" in text
     assert "is cut: detach" in text
+
+
+def test_a_way_that_is_cut_beside_others_is_named_with_the_values_on_it() -> None:
+    def product(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (x * y).detach() * x + torch.sin(y)
+
+    text = str(gradviz.trace(product, 2.0, 3.0).explain("x"))
+    name = re.search(r"the way from (\w) to (\w) is cut: detach", text)
+    assert name and f"  {name[1]} = x·y = 6\n  {name[2]} = detach({name[1]}) = 6\n" in text
+    compared = gradviz.trace(lambda x: torch.where(x > 0, x, 2 * x), -1.0).explain("x")
+    assert say.CUT not in str(compared)
+
+
+def test_of_the_output_itself_there_is_nothing_to_multiply() -> None:
+    text = str(lecture().explain("d"))
+    assert "d is the output itself: the backward pass starts here" in text
+    assert say.LOCAL not in text and "1 = 1" not in text
+
+
+def test_a_computed_tensor_says_why_it_has_no_closed_form() -> None:
+    w = torch.tensor(0.5, requires_grad=True)
+    text = str(gradviz.trace((2 * w - 3) ** 2, names={"w": w}).explain("w"))
+    assert "is not given: how sub was called is not known, since the graph was made from a tensor that was" in text
 
 
 def test_an_unused_parameter_is_said_to_be_unused() -> None:
