@@ -21,11 +21,13 @@ from gradviz.frames.sentences import Language
 from gradviz.graph import GradGraph
 from gradviz.view import Part, View, node_call, view_of
 from gradviz.view.calls import call_text
-from gradviz.view.summary import head_line, is_opaque
+from gradviz.view.summary import head_line, is_opaque, written_out
 
 Detail = Literal["values", "passes"]
 MAX_NODES = 60
 EXPRESSION_LENGTH = 60
+FEW_ELEMENTS, FEW_LENGTH = 6, 64
+"""A sentence writes out tensors of so many elements, in so many characters; a picture has less room."""
 _AROUND_VECTOR = re.compile(r"(?<!\w)\((\[[^()]*\])\)")
 PARTS: tuple[Part, ...] = ("call", "value", "cotangent", "formula", "number")
 
@@ -155,7 +157,7 @@ def _input(graph: GradGraph, node: int) -> say.Amount:
     """`x = 2`, or the name alone where it says the value."""
     name, value, number = Name(str(graph.nodes[node]["name"])), graph.value(node), _number(graph.value(node))
     if number is None:
-        return (name, f": {graph.nodes[node]['value_missing'] if value is None else head_line(value)}")
+        return (name, f": {graph.nodes[node]['value_missing'] if value is None else ' = '.join(_few(value))}")
     return (name,) if term_text(number) == name.text else (name, " = ", number)
 
 
@@ -164,7 +166,9 @@ def _computed(graph: GradGraph, node: int, lines: Sequence[str]) -> Sentence:
     name, call = str(graph.nodes[node]["name"]), node_call(graph, node)
     number = _number(graph.value(node)) if len(graph.nodes[node]["outputs"]) < 2 else None
     if number is None:
-        return say.described(name, call, ", ".join(lines))
+        value = graph.value(node) if len(graph.nodes[node]["outputs"]) < 2 else None
+        few = () if value is None else _few(value)
+        return say.described(name, call, " = ".join(few) if len(few) > 1 else ", ".join(lines))
     sides: list[Term] = [Words(call)] if call else []
     sides += [Words(inserted)] if (inserted := _with_numbers(graph, node)) else []
     return say.computed(name, without_repeats([*sides, number]))
@@ -191,6 +195,12 @@ def _changed(graph: GradGraph, before: GradGraph | None) -> Sentence:
         if now is not None and was is not None and now != was:
             changes.append((_input(graph, node), was))
     return say.went(changes, output, _number(before.value(before.output)))
+
+
+def _few(value: Tensor) -> tuple[str, ...]:
+    """The dtype and the shape, and the elements where they are few."""
+    elements = written_out(value, most=FEW_ELEMENTS, longest=FEW_LENGTH)
+    return (head_line(value), elements) if elements else (head_line(value),)
 
 
 def _number(value: Tensor | None) -> Term | None:

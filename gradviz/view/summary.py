@@ -86,16 +86,20 @@ def cotangent_text(cotangent: Tensor, sign: str, *, longest: int = WRITTEN_LENGT
     return f"‖{sign}‖ = {number_text(norm(cotangent))}"
 
 
-def written_out(value: Tensor) -> str:
+def written_out(value: Tensor, *, most: int = SHOWN_ELEMENTS, longest: int = WRITTEN_LENGTH) -> str:
     """The elements of a short vector or a small matrix; "" for any other tensor and where they take too much room.
+
+    Args:
+        value: any tensor.
+        most, longest: how many elements are written, in how many characters.
 
     >>> written_out(torch.tensor([[0.5, -1.0], [2.0, 0.25]])), written_out(torch.zeros(5)), written_out(torch.tensor(1.0))
     ('[[0.5, −1], [2, 0.25]]', '', '')
     """
-    if is_opaque(value) or value.ndim not in (1, 2) or not 0 < value.numel() <= SHOWN_ELEMENTS:
+    if is_opaque(value) or value.ndim not in (1, 2) or not 0 < value.numel() <= most:
         return ""
     text = _nested(value.tolist())
-    return text if len(text) <= WRITTEN_LENGTH else ""
+    return text if len(text) <= longest else ""
 
 
 def head_line(value: Tensor) -> str:

@@ -270,3 +270,11 @@ def test_what_cannot_be_shown_is_refused_with_its_reason() -> None:
         graph.frames(detail="all")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="unknown language 'tlh'; accepted: en"):
         graph.frames(language="tlh")  # type: ignore[arg-type]
+
+
+def test_a_sentence_writes_out_the_few_numbers_of_a_tensor_beside_its_shape() -> None:
+    rows, wide = torch.tensor([[0.25], [0.5], [1.0], [1.234567]], requires_grad=True), torch.ones(2, 4)
+    frames = gradviz.trace(lambda a, b: torch.sin(a @ b[:1]).sum() + (-a).sum(), rows, wide, device="cpu").frames()
+    assert frames[0].text == "The inputs: a: float32 [4, 1] = [[0.25], [0.5], [1], [1.235]], b: float32 [2, 4]"
+    assert any(frame.text.endswith("= −a: float32 [4, 1] = [[−0.25], [−0.5], [−1], [−1.235]]") for frame in frames)
+    assert any("float32 [4, 4], mean " in frame.text for frame in frames)
