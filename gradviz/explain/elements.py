@@ -137,7 +137,7 @@ def _equation(wanted: Wanted, element: Element, terms: list[_Term]) -> Equation:
     cotangent = wanted.graph.cotangent(node, place)
     result = [] if cotangent is None else [Number(float(cotangent[index]))]
     sides = [sign, *(total(side) for side in (signs, formulas, numbers) if side), *result]
-    return Equation(without_repeats(sides))
+    return Equation(without_repeats(sides), remark="" if start or terms else say.UNREAD)
 
 
 def _numbers(term: _Term, written: Term) -> Term:

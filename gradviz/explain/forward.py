@@ -26,7 +26,8 @@ def forward_section(wanted: Wanted) -> Section:
     behind = _behind(graph, wanted.between)
     named = behind if len(behind) <= MAX_LINES else {*wanted.between, *read}
     known = set() if named == behind else named.difference(wanted.between)
-    lines = limited([_value_line(wanted, node, is_known=node in known) for node in sorted(named)], "value")
+    places = [(node, place) for node in sorted(named) for place in graph.nodes[node]["outputs"] or (0,)]
+    lines = limited([_value_line(wanted, *place, is_known=place[0] in known) for place in places], "value")
     return Section(heading=say.FORWARD, lines=(*lines, *_start(wanted)))
 
 
@@ -53,10 +54,12 @@ def _start(wanted: Wanted) -> tuple[Line, ...]:
     return (say.starts_from(wanted.graph.output_name(node, place), wanted.shape(node)),)
 
 
-def _value_line(wanted: Wanted, node: int, *, is_known: bool) -> Line:
+def _value_line(wanted: Wanted, node: int, place: int, *, is_known: bool) -> Line:
     attributes = wanted.graph.nodes[node]
-    name, value = Name(wanted.value_name(node)), wanted.graph.value(node)
+    name, value = Name(wanted.graph.output_name(node, place)), wanted.graph.value(node, place)
     call = "" if is_known else node_call(wanted.graph, node)
+    if call and len(attributes["outputs"]) > 1:
+        call += f"[{place}]"
     function: tuple[Term, ...] = (Words(call),) if call else ()
     if value is not None and value.layout is torch.strided and is_shown(value):
         number = shown(value)

@@ -298,6 +298,18 @@ def test_an_element_is_written_with_the_formulas_of_the_other_sections() -> None
     assert "= ∂c/∂b[1, 1] · b[1, 1]·(1 − b[1, 1]) = " in columns
 
 
+def test_an_element_that_nothing_reads_says_so() -> None:
+    x = torch.tensor([1.0, 2.0, 0.5], requires_grad=True)
+    text = str(gradviz.trace(lambda x: x.exp()[0] * x.sum(), x).explain("x", index=1))
+    assert re.search(r"∂\w/∂\w\[1\] = 0 +\(nothing on the way reads it\)", text)
+
+
+def test_each_output_of_a_call_is_listed() -> None:
+    text = str(ALL["split"]().explain("x"))
+    assert "  left[0] = split_with_sizes(x, [2, 4])[0] = [0, 1]    float32 [2]\n" in text
+    assert "  left[1] = split_with_sizes(x, [2, 4])[1] = [2, 3, 4, 5]    float32 [4]\n" in text
+
+
 def test_a_negative_index_counts_from_the_end() -> None:
     assert "∂g/∂W[1, 1] =" in str(neuron().explain("W", index=(-1, -1)))
 
