@@ -47,7 +47,7 @@ def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -
             exploring.settle(drawn.view)
             if exploring.folding != Folding():
                 st.button("Fold as at first", icon=":material/unfold_less:", on_click=_fold_all, args=(exploring,))
-            exports(shown, look)
+            exports(shown, look, folded=bool(drawn.view.groups))
         with place:
             canvas(drawn.data, exploring, shown.graph, key=f"{page} canvas")
     exploring.drawn = (exploring.given, exploring.folding)

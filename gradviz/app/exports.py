@@ -15,7 +15,8 @@ from gradviz.app.shown import Look, Shown
 from gradviz.frames.build import MAX_NODES
 
 TIME_LIMIT_S = 20.0
-PICTURES: dict[Literal["svg", "png", "pdf", "dot"], str] = {
+PictureFormat = Literal["svg", "png", "pdf", "dot"]
+PICTURES: dict[PictureFormat, str] = {
     "svg": "image/svg+xml",
     "png": "image/png",
     "pdf": "application/pdf",
@@ -29,23 +30,33 @@ SLIDES: dict[str, tuple[str, str]] = {
 }
 
 
-def exports(shown: Shown, look: Look) -> None:
-    """The menu."""
+def exports(shown: Shown, look: Look, *, folded: bool) -> None:
+    """The menu.
+
+    Args:
+        shown: the graph.
+        look: what was chosen about its picture.
+        folded: whether groups are on the picture.
+    """
     with st.popover("Export", icon=":material/download:"):
         st.caption("The picture, as it is on the canvas")
         with st.container(horizontal=True, width=220):
             for name, kind in PICTURES.items():
-                make = partial(shown.graph.render, format=name, time_limit_s=TIME_LIMIT_S, **look.options(shown))
-                _button(name.upper(), make, f"gradviz.{name}", kind)
+                _button(name.upper(), partial(rendered, shown, name, look), f"gradviz.{name}", kind)
         if len(shown.graph) > MAX_NODES:
             st.caption(
                 f"Slides and players step through graphs of up to {MAX_NODES} nodes; this one has {len(shown.graph):,}."
             )
             return
-        st.caption("The gradient, step by step")
+        st.caption("The gradient, step by step" + (": op by op, not in groups as on the canvas" if folded else ""))
         with st.container(horizontal=True, width=220):
             for ending, (label, mime) in SLIDES.items():
                 _button(label, partial(slides, shown.graph, ending, look), f"gradviz-steps.{ending}", mime)
+
+
+def rendered(shown: Shown, name: PictureFormat, look: Look) -> bytes:
+    """The picture as it is on the canvas."""
+    return shown.graph.render(format=name, time_limit_s=TIME_LIMIT_S, **look.options(shown))
 
 
 def slides(graph: gradviz.GradGraph, ending: str, look: Look) -> bytes:

@@ -18,6 +18,9 @@ from gradviz.view import View, ViewGroup, number_text
 from gradviz.view.notation import MINUS
 
 NOTHING = "Click a value or an arrow, or move to one with Tab and the arrow keys and press Enter."
+NOT_DRAWN = "This node is not on the picture, which shows a part of the graph."
+QUICK_NODES = 150
+"""A derivation goes through all that is between a node and the output: in larger graphs only where it is asked for."""
 
 
 def inspector(shown: Shown, view: View, exploring: Exploring) -> None:
@@ -34,8 +37,22 @@ def inspector(shown: Shown, view: View, exploring: Exploring) -> None:
     elif box := next((one for one in view.boxes if one.id == selected), None):
         _heading(box.name, "opened call")
         st.button("Fold it", icon=":material/unfold_less:", on_click=exploring.close, args=(box.name, graph))
+    elif (hidden := _node_of(selected, graph)) is not None:
+        st.caption(NOT_DRAWN)
+        _node(node_details(graph, hidden, report), graph)
     else:
         st.caption(NOTHING)
+
+
+def is_hidden(view_id: str, view: View, graph: gradviz.GradGraph) -> bool:
+    """Whether an id is that of a node that is not on the picture."""
+    return _node_of(view_id, graph) is not None and all(node.id != view_id for node in view.nodes)
+
+
+def _node_of(view_id: str, graph: gradviz.GradGraph) -> int | None:
+    number = view_id.removeprefix("node_")
+    found = int(number) if view_id != number and number.isascii() and number.isdecimal() and len(number) < 9 else None
+    return found if found in graph else None
 
 
 def _group(group: ViewGroup, exploring: Exploring) -> None:
@@ -63,11 +80,11 @@ def _node(details: NodeDetails, graph: gradviz.GradGraph) -> None:
     _tensor("value", details.value, details.value_missing or "unknown")
     if details.requires_grad:
         _tensor(f"cotangent {details.sign}".strip(), details.cotangent, "no gradient reached it")
-        if details.cotangent is not None:
-            _derivation(graph, details.name)
     _facts({"line": details.source, "module": details.module, "device": details.device})
     for what, entry in details.checks:
         _check(what, entry)
+    if details.cotangent is not None and (len(graph) <= QUICK_NODES or st.toggle("Derivation", key="derivation of node")):
+        _derivation(graph, details.name)
 
 
 def _derivation(graph: gradviz.GradGraph, name: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import streamlit as st
 
 from gradviz.app.exploring import Exploring
+from gradviz.app.inspector import NOT_DRAWN, is_hidden
 from gradviz.app.rows import Row, rows
 from gradviz.app.shown import Shown
 from gradviz.diagnose import Diagnosis, Finding
@@ -61,6 +62,8 @@ def findings_list(shown: Shown, view: View, exploring: Exploring) -> None:
     places = [f"node_{place_of(finding)}" for finding in shown.findings]
     selected = str(places.index(exploring.selected)) if exploring.selected in places else ""
     rows(listed, selected=selected, label="Findings", chosen=chosen, key="findings")
+    if selected and is_hidden(exploring.selected, view, shown.graph):
+        st.caption(f"{NOT_DRAWN} “Selected” tells what is known of it.")
 
 
 def _visible(calls: tuple[Call, ...], view: View) -> Iterator[tuple[Call, bool, bool]]:

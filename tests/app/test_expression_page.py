@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import gradviz
-from gradviz.app import panels
+from gradviz.app import inspector, panels
 from gradviz.app.examples import EXAMPLES
 
 APP = Path(gradviz.__file__).parent / "app"
@@ -82,6 +82,14 @@ def test_a_selected_node_is_inspected() -> None:
     assert '<span class="one">6.141592653589793</span>' in text
     assert r"\frac{\partial d}{\partial x} = 3 + 3.142 = 6.142" in text or r"= 3.142 + 3 = 6.142" in text
     assert "✓ match</b> gradient" in text
+
+
+def test_in_a_large_graph_a_derivation_is_made_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspector, "QUICK_NODES", 5)
+    app = select(page(), "node_0")
+    assert "= 6.142" not in text_of(app) and "✓ match</b> gradient" in text_of(app)
+    app.toggle[0].set_value(True).run()
+    assert "= 6.142" in text_of(app) and not app.exception
 
 
 def test_a_selected_edge_shows_its_partial_beside_that_of_sympy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -200,3 +201,26 @@ def test_a_file_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     app.file_uploader[0].set_value(("run.gradviz", saved(tmp_path), "")).run()
     assert not app.exception
     assert "accepted: up to 1000" in app.error[0].value.replace("\\", "")
+
+
+def test_a_node_that_the_picture_leaves_out_is_inspected_all_the_same() -> None:
+    def run(graph: object, view: object, exploring: object) -> None:
+        from gradviz.app.inspector import inspector
+        from gradviz.app.lists import findings_list
+        from gradviz.app.shown import Shown
+
+        shown = Shown(key="part", graph=graph, findings=tuple(graph.diagnose()))
+        inspector(shown, view, exploring)
+        findings_list(shown, view, exploring)
+
+    graph = gradviz.trace("log(x - x) * sin(y) * cos(y) * tanh(y)", x=2.0, y=3.0, device="cpu")
+    whole = graph.view()
+    node = graph.diagnose()[0].node
+    assert node is not None
+    part = dataclasses.replace(whole, nodes=tuple(one for one in whole.nodes if one.node != node))
+    for view, is_told in ((part, True), (whole, False)):
+        given = (graph, view, Exploring(selected=f"node_{node}"))
+        app = AppTest.from_function(run, default_timeout=60, args=given).run()
+        assert not app.exception and f">{graph.nodes[node]['name']}</div>" in text_of(app)
+        assert ("This node is not on the picture" in text_of(app)) == is_told
+        assert ("“Selected” tells what is known of it" in text_of(app)) == is_told
