@@ -69,7 +69,9 @@ def why_odd(wanted: Wanted) -> list[Line]:
 def _only_zeros_arrive(wanted: Wanted, use: Use) -> bool:
     """Whether what is not finite comes from zeros alone: from a branch that is not taken."""
     cotangent, contribution = wanted.graph.cotangent(use.edge[1]), use.contribution
-    if cotangent is None or contribution is None or cotangent.shape != contribution.shape or is_opaque(contribution):
+    if cotangent is None or contribution is None or cotangent.shape != contribution.shape:
+        return False
+    if is_opaque(cotangent) or is_opaque(contribution):
         return False
     return is_zero(cotangent[~torch.isfinite(contribution)])
 

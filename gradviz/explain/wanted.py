@@ -13,6 +13,7 @@ from gradviz.explain.amounts import loss_name
 from gradviz.explain.terms import Derivative, Line, Name
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.paths import Paths, paths_from
+from gradviz.view.summary import is_opaque
 
 MAX_LINES = 40
 """How many values, partials or steps one section lists; the others are counted."""
@@ -107,8 +108,8 @@ def wanted_value(graph: GradGraph, name: str, top: int) -> Wanted:
 
 
 def is_equal(tensor: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same numbers; sparse ones are not compared."""
-    return tensor.layout is other.layout is torch.strided and torch.equal(tensor, other)
+    """Whether two tensors hold the same numbers; sparse ones and those that were not kept are not compared."""
+    return not is_opaque(tensor) and not is_opaque(other) and torch.equal(tensor, other)
 
 
 def limited(lines: list[Line], what: str) -> tuple[Line, ...]:

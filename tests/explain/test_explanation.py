@@ -414,6 +414,12 @@ def test_nan_of_a_branch_not_taken_is_no_contradiction() -> None:
     assert "∂b/∂x turns finite numbers into NaN or infinity: a zero arrives where it is not finite" in text
 
 
+def test_nan_is_explained_of_values_that_were_not_kept_too() -> None:
+    x = -torch.rand(40, 40, generator=torch.Generator().manual_seed(0))
+    graph = gradviz.trace(lambda x: torch.where(x > 0, x.sqrt(), x).sum(), x.requires_grad_(), values="statistics")
+    assert "∂b/∂x turns finite numbers into NaN or infinity" in str(graph.explain("x"))
+
+
 def test_zeros_on_several_paths_are_one_sentence() -> None:
     text = str(gradviz.trace("abs(x) + relu(x)", x=0.0, device="cpu").explain("x"))
     assert "is zero: every path meets a zero: ∂a/∂x, ∂b/∂x (the ReLU is off: x ≤ 0)" in text
