@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gradviz.errors import InputError
 from gradviz.graph import GradGraph
+from gradviz.opcall import ALLOCATING
 from gradviz.standin import is_kept, statistics_kept
 
 What = Literal["value", "cotangent", "structure"]
@@ -167,6 +168,8 @@ def _tensors(
     what: What, first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]
 ) -> Iterator[tuple[What, int, str, Tensor | None, Tensor | None]]:
     for one, other in pairs:
+        if what == "value" and first.nodes[one]["op"] in ALLOCATING:
+            continue  # nothing was written there yet
         for place in first.nodes[one]["outputs"]:
             if place in second.nodes[other]["outputs"]:
                 name = first.output_name(one, place)

@@ -107,6 +107,8 @@ def tensors_of(
                     yield f"{name}[{place}]", item
 
 
+ALLOCATING = frozenset({"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"})
+"""Functions whose results hold what memory held."""
 OVERWRITING = frozenset(
     {"bernoulli", "cauchy", "copy", "exponential", "fill", "geometric", "log_normal", "normal", "random", "uniform", "zero"}
 )

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradviz.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
 from gradviz.names import Frames, assigned_names, local_value
-from gradviz.opcall import OVERWRITING, WRITE_IN_TRAINING, OpCall, op_name, tensors_of, written_arguments
+from gradviz.opcall import ALLOCATING, OVERWRITING, WRITE_IN_TRAINING, OpCall, op_name, tensors_of, written_arguments
 from gradviz.scopes import Scope, ScopeStack
 from gradviz.standin import StandIn
 from gradviz.user_code import frames_around, user_frames
@@ -32,7 +32,6 @@ from gradviz.versions import Versions, storage_bytes
 _eval_frame: Any = getattr(torch._C, "_dynamo", None) and torch._C._dynamo.eval_frame
 _CAN_SKIP = all(hasattr(_eval_frame, name) for name in ("set_code_exec_strategy", "_FrameExecStrategy", "_FrameAction"))
 _sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
-_ALLOCATING = {"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"}
 MAX_FRAMES = 12
 """How many of the user's own frames, innermost first, are kept with a call: for its source line and its name."""
 MAX_BOOKKEEPING = 4
@@ -179,7 +178,7 @@ class Recorder(UncompiledMode):
         index = len(self.calls)
         for call in self.calls[self._versioned_calls :]:
             self.versions.register(_tensors_in_call(call))
-            if op_name(call.overload) in _ALLOCATING:
+            if op_name(call.overload) in ALLOCATING:
                 self.versions.register_unfilled(output for output in call.outputs if output is not None)
         self._versioned_calls = index
         fills = op_name(func) in OVERWRITING

@@ -28,6 +28,19 @@ def test_the_same_trace_has_no_difference() -> None:
     assert str(found).endswith("no difference")
 
 
+def test_memory_that_nobody_has_written_to_yet_is_not_compared() -> None:
+    def dropped(x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(x, 0.5).sum()
+
+    graphs = []
+    for soil in (1.0, 2.0):
+        soiled = [torch.full((8,), soil) for _ in range(8)]
+        del soiled  # as a rule the mask's memory held these
+        torch.manual_seed(0)
+        graphs.append(gradviz.trace(dropped, torch.ones(8, requires_grad=True)))
+    assert graphs[0].compare(graphs[1]).differences == ()
+
+
 def test_a_changed_weight_is_the_first_value_that_differs() -> None:
     changed = model()
     with torch.no_grad():

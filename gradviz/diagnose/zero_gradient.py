@@ -38,12 +38,36 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
     edges = list(turned_zero(graph, heads, set(graph)))
     ways = {name: {node} | readings.ahead_of(node) for name, node in zeros.items()}
     told: set[str] = set()
+    is_told = False
     for use in edges:
         names = [name for name in zeros if name not in told and use.edge[0] in ways[name]]
         told |= set(names)
         finding = _finding(readings, use, names) if names else None
         if finding is not None:
+            is_told = True
             yield finding
+    reached = [node for node in graph.leaves.values() if graph.cotangent(node) is not None]
+    if edges and not is_told and len(zeros) == len(reached):
+        yield from _nothing_learned(readings, edges[0], list(zeros))
+
+
+def _nothing_learned(readings: Readings, use: Use, names: list[str]) -> Iterator[Finding]:
+    """What may be meant for one of several terms is not, where no leaf gets any gradient and yet the loss is not 0."""
+    tail, head, _ = use.edge
+    op, value, name = readings.op(head), readings.value_of(use), readings.graph.output_name(tail, use.output)
+    if op in TOLD_ELSEWHERE and value is not None and value.numel() > 1:
+        return
+    if not any(readings.norm(readings.graph.value(output)) for output in readings.graph.outputs):
+        return  # every sample keeps its margin
+    yield found(
+        readings.graph,
+        "zero-gradient",
+        "warning",
+        f"no leaf gets any gradient: ∂{readings.name(head)}/∂{name} ({op}) passes on nothing but zeros",
+        "look at the limits of this function, and at the scale of its input",
+        edge=use.edge,
+        numbers={"leaves with a zero gradient": len(names)},
+    )
 
 
 def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:

@@ -219,8 +219,10 @@ def _saturated(run: Run) -> Iterator[Finding]:
     """The modules that at each of the last recorded steps pass on next to nothing of what they passed on at the first."""
     rectifying = {note.module for step in run.steps for note in step.units}  # of these `dead-relu` tells
     for series in module_gains(run):
-        gains, last = series.known, [gain for gain in series.values[-SHOWN:] if gain is not None]
-        if len(gains) <= SHOWN or len(last) < SHOWN or max(last) >= SATURATED * gains[0] or series.name in rectifying:
+        gains = series.known
+        if len(gains) <= SHOWN or series.name in rectifying:
+            continue
+        if not all(gain is not None and gain < SATURATED * gains[0] for gain in series.values[-SHOWN:]):
             continue
         yield Finding(
             kind="saturated-module",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,21 @@ def kinds(diagnosis: list[Finding]) -> list[str]:
 
 def a_finding(**fields: object) -> Finding:
     return Finding(**({"kind": "kind", "severity": "hint", "message": "what", "hint": "how"} | fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("limit", "op"),
+    [
+        (lambda loss: torch.clamp(loss + 5, max=1.0), "clamp"),
+        (lambda loss: torch.minimum(loss + 5, torch.ones(())), "minimum"),
+    ],
+)
+def test_a_limit_that_lets_no_gradient_through_at_all_is_told(limit: Callable[[Tensor], Tensor], op: str) -> None:
+    torch.manual_seed(0)
+    model, inputs = nn.Linear(4, 1), torch.randn(3, 4)
+    (finding,) = gradviz.trace(lambda: limit(model(inputs).square().mean())).diagnose()
+    assert finding.kind == "zero-gradient" and finding.message.startswith("no leaf gets any gradient")
+    assert f"({op})" in finding.message and finding.numbers["leaves with a zero gradient"] == 2
 
 
 def test_zero_times_infinity_is_written_out() -> None:

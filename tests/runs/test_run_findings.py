@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,6 +178,18 @@ def test_sigmoid_that_saturates_while_training_is_told(tmp_path: Path, scale: fl
     run = watched(loop, tmp_path, model=model)
     assert [finding.kind for finding in run.diagnose()] == kinds
     assert all(finding.module == "1" for finding in run.diagnose())
+
+
+def test_nan_is_no_saturation(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+
+    def loop(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        for number in range(8):
+            optimizer.zero_grad()
+            (model(torch.randn(4, 4)).square().mean() * (math.nan if number == 5 else 1.0)).backward()
+            optimizer.step()
+
+    assert "saturated-module" not in {finding.kind for finding in watched(loop, tmp_path, model=model).diagnose()}
 
 
 def test_parameter_that_is_never_used_is_told(tmp_path: Path) -> None:
