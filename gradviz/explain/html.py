@@ -151,7 +151,12 @@ def _tokens(text: str) -> str:
             power = "".join(_FROM_SUPERSCRIPT[sign] for sign in token["power"]).replace("⁻", MINUS)
             found[-1] = f"<msup><mrow>{found[-1]}</mrow><mn>{power}</mn></msup>"
         elif token["number"]:
-            found.append(f"<mn>{html.escape(token['number'])}</mn>")
+            digits, _, power = token["number"].partition("e")
+            number = f"<mn>{digits}</mn>"
+            if power:
+                exponent = str(int(power.replace(MINUS, "-"))).replace("-", MINUS)
+                number = f"<mrow>{number}<mo>⋅</mo><msup><mn>10</mn><mn>{exponent}</mn></msup></mrow>"
+            found.append(number)
         elif token["name"]:
             found.append(f"<mi>{html.escape(token['name'])}</mi>")
         elif token["sign"]:

@@ -12,6 +12,7 @@ from gradviz.explain.terms import Sentence
 from gradviz.explain.text import line_text
 from gradviz.graph import Edge, GradGraph
 from gradviz.view import View
+from gradviz.view.notation import with_powers_of_ten
 
 Phase = Literal["forward", "backward"]
 Place = tuple[int, int]
@@ -46,7 +47,7 @@ class Frame:
     @property
     def text(self) -> str:
         """The sentence as plain text."""
-        return line_text(self.sentence)
+        return with_powers_of_ten(line_text(self.sentence))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
