@@ -55,6 +55,11 @@ def split() -> GradGraph:
     return gradviz.trace(left.sum() * right.mean())
 
 
+def layer() -> GradGraph:
+    values = {"x": [1.0, 0.5], "W1": [[1.0, 2.0], [-1.0, -1.0]], "W2": [[3.0, 1.0]], "y": [1.5]}
+    return gradviz.trace("sum((W2 @ relu(W1 @ x) - y)**2)", at=values, device="cpu")
+
+
 ALL: dict[str, Callable[[], GradGraph]] = {
     make.__name__: make for make in (lecture, shared, neuron, sequential, attention, convolution, weighted, split)
 }
