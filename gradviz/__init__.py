@@ -23,6 +23,7 @@ How data flows, each step taking values and returning new ones:
       -> renderers           render/      View -> DOT -> SVG, PNG, PDF
                              explain/     a gradient in words: text, Markdown, LaTeX, HTML
                              slices.py    an expression along one or two variables: tangent, gradient, differences
+                             relief.py    the surface over two variables as an SVG
                              outline.py   the calls of modules and functions as a tree
                              details.py   one node or edge, and all that is known of it
                              frames/      a gradient step by step: the forward pass, then the backward pass

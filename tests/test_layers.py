@@ -48,6 +48,7 @@ LAYERS = [
     ["explain", "render"],
     ["runs"],
     ["details", "outline", "slices"],
+    ["relief"],
     ["frames"],
     ["stage"],
     ["player"],

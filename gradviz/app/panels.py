@@ -16,6 +16,8 @@ from gradviz.app.stepper import stepper
 from gradviz.app.tables import check_tables
 from gradviz.app.tracing import Traced
 from gradviz.player import Player
+from gradviz.relief import relief_svg
+from gradviz.render import theme_named
 from gradviz.slices import Coordinate, coordinates, curve, differences, surface
 
 EXPRESSION_PANELS: dict[str, str] = {
@@ -96,7 +98,13 @@ def _contour(found: Traced) -> None:
     if first == second:
         st.caption("Choose two different variables.")
         return
-    surface_chart(surface(found.text, found.at, first, second, reach=(reach, reach)), (first.label, second.label))
+    over, names = surface(found.text, found.at, first, second, reach=(reach, reach)), (first.label, second.label)
+    flat, aside = st.columns(2)
+    with flat:
+        surface_chart(over, names)
+    with aside:
+        ink = theme_named("dark" if st.context.theme.type == "dark" else "light").text
+        st.image(relief_svg(over, names, ink=ink))
 
 
 def _coordinates(found: Traced, labels: list[str]) -> list[Coordinate]:

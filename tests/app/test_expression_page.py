@@ -175,6 +175,11 @@ def test_each_panel_says_what_the_gradient_is(panel: str, told: str) -> None:
     assert told in text_of(app).replace("3.142 + 3 ", "3 + 3.142 ")
 
 
+def test_the_surface_stands_beside_the_contour() -> None:
+    (aside,) = page(panel="contour").get("image")
+    assert aside.proto.imgs[0].url.startswith("data:image/svg+xml")
+
+
 def test_panels_that_cannot_be_shown_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(panels, "MOST_NODES", 60)
     assert "The expression has one variable only." in text_of(page(expression="x^2", at="x=1", panel="contour"))

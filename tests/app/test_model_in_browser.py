@@ -124,9 +124,11 @@ def test_the_pages_keep_their_state_when_one_is_left(open_page: Open) -> None:
     expect(page).not_to_have_url(re.compile("model"))
 
 
-def test_a_narrow_dark_page_has_no_sideways_scrolling(open_page: Open) -> None:
-    page = open_page(page="model", dark=True, width=400)
+def test_a_narrow_dark_page_starts_readable_at_the_output_and_has_no_sideways_scrolling(open_page: Open) -> None:
+    page = open_page(page="model", model="LSTM", detail="ops", dark=True, width=400)
     area = page.locator(".gradviz-canvas .area")
-    expect(area).to_be_visible()
+    expect(item(page, "output")).to_be_in_viewport()
+    scale = re.search(r"scale\(([\d.]+)\)", str(area.locator("> svg").get_attribute("style")))
+    assert scale is not None and float(scale[1]) >= 0.5
     assert area.evaluate("(area) => getComputedStyle(area).backgroundColor") == "rgb(22, 24, 29)"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

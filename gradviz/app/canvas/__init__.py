@@ -101,7 +101,8 @@ def _node(node: ViewNode, graph: GradGraph) -> dict[str, Any]:
     heading = f"{node.name} = {node.call}" if node.call else node.name
     lines = [f"value {', '.join(node.value)}" if node.value else "", node.cotangent]
     told = _told(str(graph.nodes[node.node]["name"]), node.role, lines, heading)
-    return {"id": node.id, "kind": "node", **told, "hover": [heading, *_full(node, graph), *node.trouble]}
+    hover = [heading, *_full(node, graph), *node.trouble]
+    return {"id": node.id, "kind": "node", **told, "output": node.role == "output", "hover": hover}
 
 
 def _group(group: ViewGroup) -> dict[str, Any]:

@@ -13,8 +13,7 @@ const ATTRIBUTES = new Set([
 ]);
 const EMBEDDED = /^data:image\/png;base64,[A-Za-z0-9+/=]*$/;
 const XLINK = "http://www.w3.org/1999/xlink";
-const CLICK_PX = 4, READABLE = 0.6, LARGEST = 8, FITTED_AT_MOST = 1.5, STEP = 1.25;
-const TWICE_MS = 400;
+const CLICK_PX = 4, READABLE = 0.6, LEAST = 0.5, LARGEST = 8, FITTED_AT_MOST = 1.5, STEP = 1.25, TWICE_MS = 400;
 
 const canvases = new WeakMap();
 
@@ -69,13 +68,12 @@ function canvasIn(root) {
   root.replaceChildren(bar, area);
 
   function draw(data) {
-    const drawn = sanitized(data.svg);
     svg?.remove();
     items = new Map(data.items.map((item) => [item.id, item]));
     uses = Map.groupBy(data.items.filter((item) => item.kind === "edge" && !item.cut), (edge) => edge.tail);
     shapes = new Map();
     marked = new Map();
-    svg = drawn;
+    svg = sanitized(data.svg);
     if (svg === null) return;
     size = (svg.getAttribute("viewBox") ?? "0 0 1 1").split(/[\s,]+/).slice(2).map(Number);
     for (const [key, value] of [["width", size[0]], ["height", size[1]], ["role", "group"], ["aria-label", data.label]])
@@ -120,7 +118,7 @@ function canvasIn(root) {
     scale = Math.min(width / size[0], height / size[1], FITTED_AT_MOST);
     untouched = true;
     if (scale < READABLE && !whole) {  // rather a part that can be read: where gradients start
-      scale = Math.min(READABLE, Math.max(width / size[0], height / size[1], scale));
+      scale = Math.min(READABLE, Math.max(width / size[0], height / size[1], LEAST));
       left = Math.min((width - size[0] * scale) / 2, width - size[0] * scale);
       top = size[1] * scale > height ? 0 : (height - size[1] * scale) / 2;
     } else {
@@ -128,6 +126,7 @@ function canvasIn(root) {
       top = (height - size[1] * scale) / 2;
     }
     place();
+    if (scale * size[0] > width && !whole) bringIntoView([...items.values()].find((item) => item.output)?.id);
   }
 
   function zoom(factor, x, y) {
