@@ -234,6 +234,9 @@ class _Writer:
     def _scopes(self) -> dict[Key, ScopePath]:
         """The calls in which each node was made; of what no recorded call made, those in which all its uses lie."""
         calls = self._recorder.calls
+        around = {call.scope for call in calls}
+        if len(around) == 1 and not any(scope_paths(around, self._modules).values()):
+            return dict.fromkeys(self._order, ())  # as in any small function
         indices = {key: self._draft.nodes[key].call_index for key in self._order if self._draft.nodes[key].kind == "op"}
         made_in = {key: calls[index].scope for key, index in indices.items() if index is not None}
         paths = scope_paths(set(made_in.values()), self._modules)

@@ -147,7 +147,7 @@ def _module_program(
     elif torch.cuda.is_available() and (home is None or home.type == "cpu"):
         place = torch.device("cuda")
     working = module if place == home or place is None else copy.deepcopy(module).to(place)
-    mover = _Mover(place, replaced={id(module): working})
+    mover = _Mover(place, replaced={} if working is module else {id(module): working})
     args, kwargs = mover.moved(tuple(inputs)), mover.moved(dict(variables))
     try:
         named = input_names(module.forward, args, kwargs)
@@ -193,6 +193,8 @@ class _Mover:
         self._kept: list[Any] = []  # keeps what `_moved` names by id alive
 
     def moved(self, value: Any) -> Any:
+        if self._device is None and not self._moved and not self._floats_to_leaves:
+            return value  # there is nothing to do
         if id(value) in self._moved:
             return self._moved[id(value)]
         if isinstance(value, Tensor):

@@ -20,10 +20,12 @@ _owned: list[CodeType] = []  # code is kept, so its id stays its own
 def user_frames(frame: FrameType | None, most: int) -> list[FrameType]:
     """The user's frames from `frame` outwards, `most` at most: what called gradviz is not part of the code traced."""
     found: list[FrameType] = []
+    known = _owners.get
     while frame is not None and len(found) < most:
-        owner = _owners.get(id(frame.f_code))
+        code = frame.f_code
+        owner = known(id(code))
         if owner is None:
-            owner = _remembered(frame.f_code)
+            owner = _remembered(code)
         if owner == _USER:
             found.append(frame)
         elif owner == _STOP:
