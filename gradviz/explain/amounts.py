@@ -84,7 +84,7 @@ def without_repeats(sides: list[Term]) -> tuple[Term, ...]:
     """The sides of an equation, of those that read the same as the one before only the last.
 
     >>> without_repeats([Words("a"), Formula(sp.Integer(2)), Number(2.0)])
-    (Words(text='a'), Number(value=2.0))
+    (Words(text='a'), Number(value=2.0, digits=4))
     """
     following = [*map(term_text, sides[1:]), None]
     return tuple(side for side, after in zip(sides, following, strict=True) if term_text(side) != after)

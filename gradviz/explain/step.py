@@ -25,6 +25,7 @@ from gradviz.explain.wanted import limited
 from gradviz.graph import GradGraph
 from gradviz.opcall import OpCall
 from gradviz.rerun import run_call
+from gradviz.standin import is_kept, statistics_kept
 from gradviz.symbolic import NoRule
 
 _FILLED = ("cauchy", "exponential", "geometric", "log_normal", "normal", "random", "uniform")
@@ -164,8 +165,10 @@ class _Again:
                 yield self._graph.output_name(tail, use.output), str(self._graph.nodes[head]["name"]), use.cut
 
     def _has_changed(self, node: int, output: int) -> bool:
-        recorded = self._graph.value(node, output)
-        return recorded is not None and not torch.equal(self.value(node, output), recorded)
+        recorded, now = self._graph.value(node, output), self._changed[node, output]
+        if recorded is None:
+            return False
+        return not torch.equal(now, recorded) if is_kept(recorded) else statistics_kept(now) != statistics_kept(recorded)
 
     def value(self, node: int, output: int) -> Tensor:
         """The value of one output of a node."""

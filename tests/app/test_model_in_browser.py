@@ -18,7 +18,8 @@ Open = Any
 @pytest.fixture(scope="module")
 def opened(open_page: Open) -> Page:
     page: Page = open_page(page="model", model="LSTM")
-    expect(item(page, "group 8 × cell")).to_be_visible()  # the check goes on meanwhile
+    expect(item(page, "group 8 × cell")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d+ edges: .*match")).first).to_be_visible(timeout=120_000)
     return page
 
 
@@ -67,7 +68,7 @@ def test_the_inspector_opens_any_call_of_a_group_and_folds_it(lstm: Page) -> Non
     expect(inspector(page)).to_contain_text("8 calls that are alike")
     inspector(page).get_by_role("button", name="Unfold it").click()
     expect(inspector(page)).to_contain_text("opened call")
-    inspector(page).get_by_role("button", name="Fold it").click()
+    inspector(page).get_by_role("button", name="Fold it", exact=True).click()
     expect(item(page, "group 8 × cell")).to_be_visible()
 
 
