@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import torch
 from torch import nn
@@ -26,7 +26,9 @@ from gradviz.errors import InputError
 from gradviz.runs.file import line_of, rank_file
 from gradviz.runs.notes import Header
 from gradviz.runs.run import Run, load_run
-from gradviz.runs.step import OpenStep, as_written
+
+if TYPE_CHECKING:
+    from gradviz.runs.step import OpenStep
 
 DIRECTORY = "gradviz-run"
 ATTEMPTS = 4
@@ -71,6 +73,8 @@ class Watcher:
         self.file = self._directory / rank_file(header.rank)
         self._out = _opened(self.file, overwrite=self._overwrite)
         self._write(line_of(header))
+        from gradviz.runs.step import as_written  # not needed before: `import gradviz` stays cheap
+
         # Taken now: within a forward pass fully_shard has put other parameters in their place.
         self._parameters = list(self._model.parameters())
         self._names = {id(parameter): as_written(name) for name, parameter in self._model.named_parameters()}
@@ -136,6 +140,8 @@ class Watcher:
         elif self._open is not None and not self._is_updating and self._open.had_backward and self._has_no_gradients():
             self._end_step()  # a gradient scaler skipped the update
         if self._open is None and self._step % self._every == 0 and self._attempts < ATTEMPTS:
+            from gradviz.runs.step import OpenStep
+
             self._attempts += 1
             self._open = OpenStep(self._step, self._model, self._names)
         if self._open is not None:
