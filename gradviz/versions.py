@@ -165,8 +165,6 @@ def _copied(tensor: Tensor) -> Any:
 
 def _allocated(tensor: Tensor) -> Any:
     """As much memory as a copy would take, not written to either."""
-    if not _has_storage(tensor):
-        return torch.empty_like(tensor.detach())
     return torch.UntypedStorage(tensor.untyped_storage().nbytes(), device=tensor.device)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from test_testing import Square
 from torch import Tensor, nn
 
 import gradviz
@@ -147,22 +148,11 @@ def test_the_check_verifies_what_it_can_and_says_of_the_rest_why_not(bare: GradG
 
 
 def test_a_wrong_backward_is_still_found() -> None:
-    class Doubled(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Tensor) -> Tensor:
-            ctx.save_for_backward(x)
-            return x * x
-
-        @staticmethod
-        def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-            (x,) = ctx.saved_tensors
-            return cotangent * 2.002 * x
-
     rows = torch.randn(20, 20, requires_grad=True)
-    graph = trace(lambda x: (Doubled.apply(x).sin() + 1).sum(), rows, values="statistics")
+    graph = trace(lambda x: (Square.apply(x).sin() + 1).sum(), rows, values="statistics")
     assert graph.not_kept and not graph.check().ok
     assert [finding.kind for finding in graph.diagnose()] == ["wrong-backward"]
-    graph = trace(lambda x: (Doubled.apply(x) + 1).sum(), rows, values="statistics")  # its rounding takes its value
+    graph = trace(lambda x: (Square.apply(x) + 1).sum(), rows, values="statistics")  # its rounding takes its value
     assert [entry.verdict for entry in graph.check().edges] == ["unverified"] * 3
     assert graph.diagnose().unread == ("cancellation", "wrong backward")
 

@@ -129,6 +129,11 @@ def trilinear(
     return (factors[0] * factors[1] * factors[2]).sum(sumdim)
 
 
+def _reaches(kernel: Sequence[int], gaps: Sequence[int]) -> list[int]:
+    """How many elements a kernel spans in each dim, with the gaps that dilation leaves."""
+    return [gap * (k - 1) + 1 for k, gap in zip(kernel, gaps, strict=True)]
+
+
 @symbolic_rule(aten.convolution.default)
 def convolution(
     input: SymbolicTensor,
@@ -147,17 +152,10 @@ def convolution(
     sizes, kernel = input.shape[2:], weight.shape[2:]
     out_channels = weight.shape[1] * groups if transposed else weight.shape[0]
     in_group, out_group = input.shape[1] // groups, out_channels // groups
-    if transposed:
-        out_sizes = [
-            (size - 1) * step - 2 * pad + gap * (k - 1) + 1 + more
-            for size, step, pad, gap, k, more in zip(sizes, steps, pads, gaps, kernel, extra, strict=True)
-        ]
-    else:
-        out_sizes = [
-            (size + 2 * pad - gap * (k - 1) - 1) // step + 1
-            for size, step, pad, gap, k in zip(sizes, steps, pads, gaps, kernel, strict=True)
-        ]
-
+    out_sizes = [
+        (size - 1) * step - 2 * pad + reach + more if transposed else (size + 2 * pad - reach) // step + 1
+        for size, step, pad, more, reach in zip(sizes, steps, pads, extra, _reaches(kernel, gaps), strict=True)
+    ]
     offsets = np.indices((in_group, *kernel)).reshape(1 + spatial, -1)
 
     def taps(index: Places) -> tuple[Places, Places, NDArray[np.bool_]]:
