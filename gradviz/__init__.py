@@ -2,16 +2,14 @@
 
 How data flows, each step taking values and returning new ones:
 
-    what the user hands in   program.py   text, sympy, callable, module -> Program (expression/: math text)
+    what the user hands in   recording/   text, sympy, callable, module -> Program (expression/: math text)
                              models.py    models to look at, with inputs and a loss
-      -> record              record.py    one forward pass under a dispatch mode -> the aten calls, in order
-                             scopes.py    which calls of modules and functions each call lies in
-                             versions.py  what each tensor held when, while in-place ops change it
-                             keeping.py   which of it is kept in full -> standin.py, statistics.py for the rest
-                             backward.py  one backward pass -> cotangents and contributions, in the engine's order
-      -> graph               draft.py     calls and autograd nodes joined -> nodes, edges (recover/: what was not recorded)
-                             naming.py    what the user's code calls each value (node_names.py: every node's name)
-                             build.py     numbered, named, written -> GradGraph, a networkx.MultiDiGraph
+      -> record                           one forward pass -> the aten calls in order, with scopes and names;
+                                          which tensors are kept in full -> standin.py, statistics.py for the rest;
+                                          one backward pass -> cotangents and contributions, in the engine's order
+      -> graph               assemble/    calls and autograd nodes joined, named, written -> GradGraph, a
+                                          networkx.MultiDiGraph (recover/: what was not recorded)
+                             tracing.py   `trace` and `record`: the way from the top down to here
                              partials.py  the local Jacobian of an edge, as its autograd node computes it, on demand
       -> analyses            symbolic/    one rule per aten overload: exact reference derivatives and formulas
                              check/       autograd against sympy, edge by edge -> CheckReport
@@ -30,7 +28,7 @@ How data flows, each step taking values and returning new ones:
                              stage/       frames -> shapes and texts with places and colours; the layout never moves
                              player/      a stage -> one HTML page that plays it
                              slides/      a stage -> presentations, PDF, LaTeX Beamer, pictures
-      -> front ends          cli.py, app/, testing.py (for test suites), ops.py (which overloads are verified how)
+      -> front ends          cli/, app/, testing.py (for test suites), ops.py (which overloads are verified how)
 
     >>> import gradviz
     >>> graph = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu")
@@ -52,7 +50,7 @@ from gradviz.graph import GradGraph
 from gradviz.partials import LocalPartial
 from gradviz.runs import load_run, merge, watch
 from gradviz.saved import load
-from gradviz.trace import Tape, record, trace
+from gradviz.tracing import Tape, record, trace
 
 __all__ = [
     "CheckError",

@@ -1,5 +1,5 @@
 """`python -m gradviz` is the command `gradviz`."""
 
-from gradviz.cli import main
+from gradviz.cli.command import main
 
 main(prog_name="gradviz")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gradviz.graph import GradGraph
-from gradviz.scopes import ScopePath
+from gradviz.recording.scopes import ScopePath
 from gradviz.view.closing import exact
 from gradviz.view.model import Verdict
 from gradviz.view.verdicts import Finding, Marks, Report, worst

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from gradviz.errors import PartialError
-from gradviz.nodes import contributions, is_custom, needed_arguments, output_metadata
+from gradviz.recording.nodes import contributions, is_custom, needed_arguments, output_metadata
 
 if TYPE_CHECKING:
     import sympy

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from gradviz.errors import GradvizError, InputError, NotScalarError
 from gradviz.expression import parse, typed_value
 from gradviz.graph import GradGraph
-from gradviz.keeping import BUDGET_BYTES, Values
-from gradviz.trace import record, trace
+from gradviz.recording.keeping import BUDGET_BYTES, Values
+from gradviz.tracing import record, trace
 
 _FILE_AND_NAME = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
 _FILE_ALONE = re.compile(r"(?P<file>[^:]*\.py)\b.*|(?P<module>[\w./\\-]+):+\w*")

@@ -17,8 +17,8 @@ from gradviz.check import CheckReport
 from gradviz.check.report import Checked, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.errors import CheckError, GradvizError
 from gradviz.graph import GradGraph
-from gradviz.names import input_names, named_tensors
-from gradviz.trace import trace
+from gradviz.recording.names import input_names, named_tensors
+from gradviz.tracing import trace
 
 SHOWN = 10
 """How many of many entries of a kind a message lists."""

@@ -19,7 +19,7 @@ from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves
 
 import gradviz
-from gradviz.cli import main
+from gradviz.cli.command import main
 from gradviz.ops import CARRYING, COMMAND, MEANINGS, Overload, is_differentiable, overloads, overloads_page
 from gradviz.symbolic import method_of
 from gradviz.testing import assert_gradients

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import gradviz
 from gradviz.check.composed import MAX_LEAF_ELEMENTS
-from gradviz.cli import main
+from gradviz.cli.command import main
 from gradviz.expression.functions import FUNCTIONS
 from gradviz.view import Direction, Part, ThemeName
 

@@ -15,16 +15,16 @@ from test_testing import Square
 from torch import Tensor, nn
 
 import gradviz
-from gradviz.cli import main
+from gradviz.cli.command import main
+from gradviz.cli.listing import listing
 from gradviz.details import edge_details
 from gradviz.errors import InputError, NotKeptError
 from gradviz.graph import GradGraph
-from gradviz.listing import listing
 from gradviz.schema import graph_document
 from gradviz.standin import StandIn, is_kept, statistics_kept
 from gradviz.statistics import statistics_of
 from gradviz.target import graph_of_target
-from gradviz.trace import trace
+from gradviz.tracing import trace
 from gradviz.view.histogram import histogram
 from gradviz.view.summary import cotangent_text, norm, value_lines
 
@@ -177,7 +177,7 @@ def test_a_diagnosis_finds_where_nan_was_made_and_says_what_it_could_not_look_fo
 )
 def test_of_a_broken_script_nothing_is_lost_unsaid(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("keeping", "backward_log"):
-        monkeypatch.setattr(f"gradviz.{module}.SMALL_BYTES", 16)
+        monkeypatch.setattr(f"gradviz.recording.{module}.SMALL_BYTES", 16)
     for function in ("broken", "healthy"):
         full, bare = (graph_of_target(f"{BUGS / script}.py:{function}", device="cpu", values=v).diagnose() for v in POLICIES)
         kinds, found = ({(finding.kind, finding.node) for finding in diagnosis} for diagnosis in (full, bare))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.nodes import sequence_number
+from gradviz.recording.nodes import sequence_number
 from gradviz.runs.plain import plain, reading
 from gradviz.statistics import norm_of
 

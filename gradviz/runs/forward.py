@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils.weak import WeakIdKeyDictionary
 
-from gradviz.names import source_line
-from gradviz.nodes import node_of, sequence_number
 from gradviz.opcall import KEEPING_CHANNELS, WITH_CHANNELS, op_name, tensors_of
-from gradviz.record import UncompiledMode, called_as_outside, flat_outputs
+from gradviz.recording.names import source_line
+from gradviz.recording.nodes import node_of, sequence_number
+from gradviz.recording.record import UncompiledMode, called_as_outside, flat_outputs
+from gradviz.recording.user_code import user_frames
 from gradviz.runs.flow import Flow, ModuleCall
 from gradviz.runs.notes import Origin
 from gradviz.runs.plain import plain, reading
 from gradviz.statistics import Statistics, statistics_of
-from gradviz.user_code import user_frames
 
 _KEEPING_CHANNELS = KEEPING_CHANNELS | {"clone", "_to_copy", "relu"}
 _DISTRIBUTED = os.path.dirname(torch.distributed.__file__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
-from gradviz.scopes import ScopePath
+from gradviz.recording.scopes import ScopePath
 from gradviz.view.wires import Wires
 
 MIN_ROLLED = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from gradviz.scopes import ScopePath, common
+from gradviz.recording.scopes import ScopePath, common
 from gradviz.view.closing import exact
 from gradviz.view.drawn import Drawn
 from gradviz.view.model import ViewBox

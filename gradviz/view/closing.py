@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
 
-from gradviz.scopes import ScopePath
+from gradviz.recording.scopes import ScopePath
 
 Closing = Callable[[ScopePath], int | None]
 """A scope -> how many of its calls, from the outside in, lead to the group that is closed; None where none is."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import networkx as nx
 
 from gradviz.errors import InputError
-from gradviz.scopes import ScopePath
+from gradviz.recording.scopes import ScopePath
 from gradviz.view.focus import Focus, Side, Target, around
 from gradviz.view.focus import between as between_nodes
 from gradviz.view.fold import Folded

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import networkx as nx
 
-from gradviz.scopes import ScopePath
+from gradviz.recording.scopes import ScopePath
 from gradviz.view.closing import matches
 
 

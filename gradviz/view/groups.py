@@ -1,8 +1,9 @@
 """GradGraph and a choice -> which nodes are drawn together as one group.
 
-A group is a call of a module or function (`gradviz.scopes`), several such calls that are alike, or calls that only compute a
-constant, such as an attention mask. Groups are plain values: `quotient` puts them in the place of their nodes,
-`group_labels` says what is written on them, and a group is opened by making the groups again with its name in `unfold`.
+A group is a call of a module or function (`gradviz.recording.scopes`), several such calls that are alike, or calls that
+only compute a constant, such as an attention mask. Groups are plain values: `quotient` puts them in the place of their
+nodes, `group_labels` says what is written on them, and a group is opened by making the groups again with its name in
+`unfold`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import networkx as nx
 
 from gradviz.errors import InputError
 from gradviz.moves import moved_as
-from gradviz.scopes import ScopePath
+from gradviz.recording.scopes import ScopePath
 from gradviz.view.alike import alike, rolled, stretch
 from gradviz.view.calls import op_word
 from gradviz.view.closing import Closing, at_depth, at_names, exact, first_of, matches

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import gradviz
-from gradviz.cli import main
+from gradviz.cli.command import main
 from gradviz.diagnose import Diagnosis, Finding
 from gradviz.diagnose.finding import found
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import gradviz
-from gradviz.cli import main
+from gradviz.cli.command import main
 from gradviz.errors import InputError
 from gradviz.runs.run import gradient_norm
 from gradviz.runs.series import by_step

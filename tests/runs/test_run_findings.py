@@ -13,7 +13,7 @@ from runs.loops import batch, loss_of, one_step, small_model, watched
 from torch import Tensor, nn
 
 import gradviz
-from gradviz.cli import main
+from gradviz.cli.command import main
 from gradviz.diagnose import Finding
 from gradviz.runs import Run
 from gradviz.runs.notes import Origin

@@ -1,0 +1,11 @@
+"""A recording and a backward pass -> a `GradGraph`.
+
+    lookup.py       which call made this autograd node, which call made this tensor
+    arguments.py    which argument of the call each slot of its node stands for
+    writes.py       an in-place write to a view, as calls on whole tensors
+    draft.py        calls and autograd nodes joined -> nodes and edges under keys of their own
+    unreached.py    the leaves that nothing reaches, and where what was computed from them was lost
+    order.py        forward as the code ran, backward as the engine settled its cotangents
+    node_names.py   every node's name
+    build.py        numbered, named, written
+"""

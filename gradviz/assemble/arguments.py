@@ -1,0 +1,162 @@
+"""Aligns an autograd node's slots with the tensor arguments of the call that it was made for.
+
+Slots follow the order of the schema and leave out arguments that are not differentiable (indices, targets); the edge key is
+the position among all tensor arguments.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from gradviz.assemble.lookup import Lookup
+from gradviz.errors import TraceError
+from gradviz.opcall import OpCall, tensors_of
+from gradviz.recording.backward import Slots
+from gradviz.recording.nodes import forward_class, needed_arguments, node_of, op_of_node, output_metadata
+
+Named = tuple[str, Tensor | None]
+
+
+class Arguments(NamedTuple):
+    """The tensor arguments of a node.
+
+    Attributes:
+        named: (schema name, tensor) by position; the tensor is None where it is not needed because a slot says who made it.
+        positions: slot -> position, for the slots that have an edge.
+        snapshots: what each argument of a custom Function held, by position; () for other nodes.
+    """
+
+    named: Sequence[Named]
+    positions: Mapping[int, int]
+    snapshots: tuple[Tensor | None, ...] = ()
+
+
+def arguments_of_call(lookup: Lookup, slots: Slots, index: int) -> Arguments:
+    """The arguments of a node that was made for call `index`."""
+    call = lookup.calls[index]
+    named = list(tensors_of(call.overload, call.args, call.kwargs))
+    if len(named) == len(slots) == 1:
+        return Arguments(named=named, positions={0: 0})
+    if len(named) == len(slots):  # as a rule each argument has its slot
+        for (tail, output), (_, tensor) in zip(slots, named, strict=True):
+            if tail is not None and not lookup.carries(tensor, tail, output):
+                break
+        else:
+            return Arguments(named, {place: place for place, (tail, _) in enumerate(slots) if tail is not None})
+    positions: dict[int, int] = {}
+    free = dict(enumerate(named))
+    left: list[int] = []
+    for slot, (tail, output) in enumerate(slots):
+        if tail is None:
+            continue
+        for place, (_, tensor) in free.items():
+            if lookup.carries(tensor, tail, output):
+                positions[slot] = place
+                del free[place]
+                break
+        else:
+            left.append(slot)
+    for slot in left:
+        # Written to since, an argument no longer stands for its old edge: in order, among those that can carry a gradient.
+        position = next(
+            (place for place, (_, tensor) in free.items() if can_carry_gradient(tensor)), max(free, default=slot)
+        )
+        positions[slot] = position
+        free.pop(position, None)
+    return Arguments(named=named, positions=positions)
+
+
+def arguments_of_recovered(slots: Slots, call: OpCall | None, recovered: Sequence[int | None] | None) -> Arguments:
+    """The arguments of a node whose call was recovered; a node without a call has its slots as positions."""
+    edges = [slot for slot, (tail, _) in enumerate(slots) if tail is not None]
+    if call is None or recovered is None:
+        return Arguments(named=[("", None)] * len(slots), positions={slot: slot for slot in edges})
+    known = dict(enumerate(recovered))
+    positions = {slot: slot if (position := known.get(slot)) is None else position for slot in edges}
+    return Arguments(named=[(argument.name, argument.tensor) for argument in call.tensor_arguments()], positions=positions)
+
+
+def arguments_of_custom(lookup: Lookup, node: Node, slots: Slots, inner: Mapping[int, OpCall]) -> Arguments:
+    """The tensor arguments of a custom Function: its slots, then what else its forward (`inner` calls) read."""
+    edges = {slot: (tail, output) for slot, (tail, output) in enumerate(slots) if tail is not None}
+    parameters = _forward_parameters(node)
+    named: list[Named] = [("", None)] * len(slots)
+    for slot, place in zip(edges, needed_arguments(node), strict=False):
+        named[slot] = (parameters[place] if place < len(parameters) else "", None)
+    snapshots: list[Tensor | None] = [None] * len(slots)
+    empty = [slot for slot in range(len(slots)) if slot not in edges]
+    for tensor, snapshot in _read_from_outside(lookup, inner):
+        own = next((slot for slot, (tail, output) in edges.items() if lookup.carries(tensor, tail, output)), None)
+        if own is None and node_of(tensor) is node:  # written to by the forward, it stands for the result now
+            own = next((slot for slot in edges if snapshots[slot] is None), None)
+        if own is not None:
+            snapshots[own] = snapshot
+        elif empty:
+            named[empty[0]], snapshots[empty.pop(0)] = ("", tensor), snapshot
+        else:
+            named.append(("", tensor))
+            snapshots.append(snapshot)
+    return Arguments(named=named, positions={slot: slot for slot in edges}, snapshots=tuple(snapshots))
+
+
+def arguments_of_write(slots: Slots, base: Tensor, call: OpCall) -> Arguments:
+    """The arguments of an in-place write to a view: the base as it was, then what the call reads besides the view."""
+    others = list(call.tensor_arguments())[1:]
+    named: list[Named] = [("self", None), *((argument.name, None) for argument in others)]
+    positions = {slot: slot for slot, (tail, _) in enumerate(slots) if tail is not None}
+    return Arguments(named=named, positions=positions, snapshots=(base, *(argument.tensor for argument in others)))
+
+
+def differentiable_places(node: Node, tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
+    """Which outputs of a call autograd counts as its node's outputs, in the node's own order."""
+    if len(tensors) == 1 and can_carry_gradient(tensors[0]):
+        return (0,)
+    candidates = tuple([place for place, tensor in enumerate(tensors) if can_carry_gradient(tensor)])
+    if len(candidates) == 1:
+        return candidates
+    carrying = {
+        tensor.output_nr: place for place, tensor in enumerate(tensors) if tensor is not None and node_of(tensor) is node
+    }
+    if not candidates:
+        raise TraceError(f"what {op_of_node(node)} returned is no plain tensor (nested, masked, ...): it cannot be traced")
+    count = len(output_metadata(node))
+    left = iter(place for place in candidates if place not in carrying.values() and _may_carry(tensors[place]))
+    return tuple(carrying[output] if output in carrying else next(left, candidates[0]) for output in range(count))
+
+
+def can_carry_gradient(tensor: Tensor | None) -> bool:
+    """Whether a tensor of this dtype can require grad."""
+    return tensor is not None and (tensor.is_floating_point() or tensor.is_complex())
+
+
+def _may_carry(tensor: Tensor | None) -> bool:
+    return tensor is not None and tensor.requires_grad
+
+
+def _read_from_outside(lookup: Lookup, inner: Mapping[int, OpCall]) -> Iterator[tuple[Tensor, Tensor]]:
+    """(live, snapshot) of the tensors that calls read but did not make, each once."""
+    known: set[int] = set()
+    for index, call in inner.items():
+        live = lookup.calls[index]
+        pairs = zip(tensors_of(live.overload, live.args, live.kwargs), call.tensor_arguments(), strict=True)
+        for (_, tensor), argument in pairs:
+            if id(argument.tensor) not in known:
+                known.add(id(argument.tensor))
+                yield tensor, argument.tensor
+        known |= {id(output) for output in call.outputs if output is not None}
+
+
+def _forward_parameters(node: Node) -> list[str]:
+    """Names of the arguments of a custom forward, without `ctx`."""
+    function = forward_class(node)
+    if function is None:
+        return []
+    names = list(inspect.signature(function.forward).parameters)
+    has_own_setup = function.setup_context is not torch.autograd.Function.setup_context
+    return names if has_own_setup else names[1:]

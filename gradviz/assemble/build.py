@@ -1,0 +1,336 @@
+"""Turns a recording and one backward pass into a `GradGraph`: numbers the draft in forward order, names it, writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node, get_gradient_edge
+
+from gradviz.assemble.draft import Draft, DraftEdge, DraftNode, Key, draft_of, is_autograd_node
+from gradviz.assemble.node_names import NodeNames, Used
+from gradviz.assemble.order import backward_order, forward_order
+from gradviz.assemble.unreached import lost_leaves
+from gradviz.collector import collector_paused
+from gradviz.graph import GradGraph
+from gradviz.partials import Head, LocalPartial
+from gradviz.recording.backward import AutogradGraph, Backward, autograd_graph, run_backward
+from gradviz.recording.backward_log import as_added
+from gradviz.recording.names import Frames, named_tensors
+from gradviz.recording.naming import Naming, TensorNames, module_paths, outermost_modules
+from gradviz.recording.nodes import is_leaf, output_metadata
+from gradviz.recording.outputs import differentiable_outputs, starting_cotangents
+from gradviz.recording.record import Recorder
+from gradviz.recording.scopes import ScopePath, common, scope_paths
+from gradviz.standin import StandIn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """What was run: the recorder that listened, and of what the code returned the tensors to differentiate."""
+
+    recorder: Recorder
+    outputs: list[Tensor]
+
+
+def traced(recorder: Recorder, result: Any) -> Traced:
+    """The outputs to differentiate alone: what else the code returned need not be held on to.
+
+    Raises:
+        TraceError: no gradient leads to the result.
+    """
+    return Traced(recorder=recorder, outputs=differentiable_outputs(result))
+
+
+def build_graph(traced: Traced, naming: Naming, grad_output: Any = None) -> GradGraph:
+    """The graph of what was traced.
+
+    Raises:
+        TraceError: the graph of the result cannot be traced.
+        InputError: `grad_output` is missing or does not fit.
+    """
+    with collector_paused():
+        return _built(traced, naming, grad_output)
+
+
+def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
+    outputs, recorder = traced.outputs, traced.recorder
+    cotangents = starting_cotangents(outputs, grad_output)
+    recorder.keeper.settle()
+    roots = [get_gradient_edge(output) for output in outputs]
+    autograd = autograd_graph([root.node for root in roots])
+    names = TensorNames(naming)
+    retaining = _retaining(recorder, [*outputs, *names.tensors()])
+    backward = run_backward(autograd, outputs, cotangents, retaining, recorder.keeper)
+    with torch.no_grad():
+        inputs = [tensor for _, tensor in named_tensors(naming.inputs)]
+        draft = draft_of(autograd, recorder, inputs, alive=[*outputs, *names.tensors()])
+        root_outputs: list[tuple[Key, int]] = [
+            (root.node, draft.nodes[root.node].differentiable[root.output_nr]) for root in roots
+        ]
+        writer = _Writer(draft, root_outputs, backward, naming, names, recorder)
+        return writer.written(cotangents, autograd)
+
+
+def _retaining(recorder: Recorder, alive: list[Tensor]) -> list[Tensor]:
+    """The tensors in sight for which the user asked torch to keep `.grad` although they are no leaves."""
+    made = (output for call in recorder.calls for output in call.outputs if output is not None)
+    return [tensor for tensor in (*alive, *made) if tensor.retains_grad]
+
+
+class _Writer:
+    def __init__(
+        self,
+        draft: Draft,
+        roots: list[tuple[Key, int]],
+        backward: Backward,
+        naming: Naming,
+        names: TensorNames,
+        recorder: Recorder,
+    ) -> None:
+        self._draft = draft
+        self._root_outputs = roots
+        self._backward = backward
+        self._naming = naming
+        self._recorder = recorder
+        self._tensor_names = names
+        roots_by_name = naming.root_modules()
+        self._modules = module_paths(roots_by_name)
+        self._roots = outermost_modules(roots_by_name)
+        self._edges_into: dict[Key, list[DraftEdge]] = {}
+        for edge in draft.edges:
+            self._edges_into.setdefault(edge.head, []).append(edge)
+        self._used = _used_outputs(draft, roots)
+        self._number = forward_order(draft, names.tensors())
+        self._order = list(self._number)
+        self._names = NodeNames(draft, self._order, self._used, names, recorder)
+
+    def written(self, cotangents: list[Tensor], autograd: AutogradGraph) -> GradGraph:
+        graph = GradGraph()
+        order, number, names = self._order, self._number, self._names.of_node
+        settled = backward_order(self._backward.order, autograd)
+        scopes = self._scopes()
+        root_keys = {key for key, _ in self._root_outputs}
+        nodes = graph.nodes
+        for place, key in enumerate(order):
+            attributes = self._attributes(key, self._draft.nodes[key])
+            attributes["backward_order"] = settled.get(key)
+            attributes["is_output"] = key in root_keys
+            attributes["scope"] = scopes[key]
+            graph.add_node(place)  # given to add_node, thirty attributes would be copied twice
+            nodes[place].update(attributes)
+        autograd_nodes = tuple([key for key in order if is_autograd_node(key)])
+        places: dict[Key, int] = {node: place for place, node in enumerate(autograd_nodes)}
+        for key in order:
+            if key in self._edges_into:
+                self._write_edges(graph, key, autograd_nodes, places)
+        graph.graph["outputs"] = [number[key] for key, _ in self._root_outputs]
+        graph.graph["starting_cotangents"] = _starting(
+            [(number[key], output) for key, output in self._root_outputs], cotangents
+        )
+        graph.graph["leaves"] = {names[key]: number[key] for key in order if self._draft.nodes[key].kind == "leaf"}
+        graph.graph["names"] = {name: number[key] for key, name in names.items()}
+        graph.graph["lost_leaves"] = self._lost_leaves()
+        return graph
+
+    def _write_edges(self, graph: GradGraph, key: Key, nodes: tuple[Node, ...], places: dict[Key, int]) -> None:
+        """The edges into one node. A partial belongs to those along which the engine sent a contribution."""
+        numbers, own = self._number, self._number[key]
+        contributions = self._backward.contributions.get(key, ()) if is_autograd_node(key) else ()
+        head = self._head(key, nodes, places[key]) if contributions else None
+        first = self._first_output(key) if contributions else 0
+        for edge in self._edges_into[key]:
+            tail, position = numbers[edge.tail], edge.position
+            partial = contribution = None
+            if edge.slot is not None and head is not None:
+                partial = LocalPartial((tail, own, position), edge.slot, first, head)
+                contribution = _added(contributions[edge.slot], self._draft.nodes[edge.tail].values[edge.output])
+            graph.add_edge(
+                tail,
+                own,
+                key=position,
+                argument=edge.argument,
+                output=edge.output,
+                partial=partial,
+                contribution=contribution,
+                cut=edge.cut,
+            )
+
+    def _attributes(self, key: Key, node: DraftNode) -> dict[str, Any]:
+        used = self._used.get(key) or node.differentiable[:1] or (0,)
+        first = used[0]
+        value = node.values[first]
+        name = self._names.of_node[key]
+        names: tuple[str, ...] = (name,)
+        shapes: Any
+        values: Any = value
+        shapes, dtype, device = self._metadata(key, node, first)
+        cotangents: Any = self._cotangent(key, node, first)
+        if len(used) > 1:
+            everywhere = range(len(node.values))
+            names = self._names.of_outputs(key)
+            values = node.values
+            shapes = tuple([self._metadata(key, node, place)[0] for place in everywhere])
+            cotangents = tuple([self._cotangent(key, node, place) for place in everywhere])
+        is_op = node.kind == "op"
+        module = None if node.call_index is None else self._recorder.calls[node.call_index].module
+        return {
+            "kind": node.kind,
+            "name": name,
+            "output_names": names,
+            "op": node.op,
+            "expression": self._expression(node) if self._tensor_names.expressions else "",
+            "value": values,
+            "value_missing": _missing(value, node.value_missing),
+            "cotangent": cotangents,
+            "shape": shapes,
+            "dtype": dtype,
+            "device": device,
+            "requires_grad": node.requires_grad,
+            "outputs": used,
+            "differentiable": node.differentiable,
+            "module": self._module_path(module) if is_op else self._modules.get(id(node.tensors[0]), ""),
+            "training": None if module is None else bool(module.training),
+            "root": self._roots.get(id(node.tensors[0]), "") if node.kind == "leaf" else "",
+            "is_named": key not in self._names.lettered,
+            "earlier_gradient": _earlier_gradient(node),
+            "source": self._source(node),
+            "call": node.call,
+            "inner_calls": node.inner_calls,
+            "inner_inputs": node.inner_inputs,
+        }
+
+    def _expression(self, node: DraftNode) -> str:
+        """What math text says of a value; "" where it says nothing."""
+        written = self._tensor_names.expressions
+        return next((written[id(tensor)] for tensor in node.tensors if id(tensor) in written), "")
+
+    def _metadata(self, key: Key, node: DraftNode, place: int) -> tuple[tuple[int, ...], torch.dtype, torch.device]:
+        """Shape, dtype and device of one output; autograd knows them where the value is not known."""
+        value = node.values[place]
+        if value is None and is_autograd_node(key) and place in node.differentiable:
+            value = output_metadata(key)[node.differentiable.index(place)]
+        if value is None:
+            return (), torch.float32, torch.device("cpu")
+        return tuple(value.shape), value.dtype, value.device
+
+    def _cotangent(self, key: Key, node: DraftNode, place: int) -> Tensor | None:
+        """The cotangent that reached one output of the call."""
+        if not is_autograd_node(key):
+            return None
+        if node.kind == "leaf":
+            return self._backward.gradients.get(key) if place == 0 else None
+        known = self._backward.cotangents.get(key, ())
+        output = node.differentiable.index(place) if place in node.differentiable else len(known)
+        return known[output] if output < len(known) else None
+
+    def _module_path(self, module: torch.nn.Module | None) -> str:
+        return "" if module is None else self._modules.get(id(module), type(module).__name__)
+
+    def _scopes(self) -> dict[Key, ScopePath]:
+        """The calls in which each node was made; of what no recorded call made, those in which all its uses lie."""
+        calls = self._recorder.calls
+        around = {call.scope for call in calls}
+        if len(around) == 1 and not any(scope_paths(around, self._modules).values()):
+            return dict.fromkeys(self._order, ())  # as in any small function
+        indices = {key: self._draft.nodes[key].call_index for key in self._order if self._draft.nodes[key].kind == "op"}
+        made_in = {key: calls[index].scope for key, index in indices.items() if index is not None}
+        paths = scope_paths(set(made_in.values()), self._modules)
+        if not any(paths.values()):
+            return dict.fromkeys(self._order, ())
+        users: dict[Key, list[Key]] = {}
+        for edge in self._draft.edges:
+            users.setdefault(edge.tail, []).append(edge.head)
+        found: dict[Key, ScopePath] = {}
+        for key in reversed(self._order):
+            found[key] = paths[made_in[key]] if key in made_in else common(found[user] for user in users.get(key, ()))
+        return found
+
+    def _lost_leaves(self) -> dict[str, tuple[str, str, str, str]]:
+        """Leaves that the code knows and the graph does not hold: name -> (root, reason, op, source line)."""
+        leaves = [node.tensors[0] for node in self._draft.nodes.values() if node.kind == "leaf"]
+        held = {id(leaf) for leaf in leaves}
+        candidates = {
+            self._tensor_names.of_tensor(tensor): tensor
+            for tensor in self._tensor_names.tensors()
+            if is_leaf(tensor) and id(tensor) not in held
+        }
+        lost = lost_leaves(self._recorder, candidates, self._roots, [leaf for leaf in leaves if leaf is not None])
+        return {
+            name: (found.root, found.reason, found.op, self._call_source(found.call)) for name, found in lost.items()
+        }
+
+    def _call_source(self, index: int) -> str:
+        return "" if index < 0 else self._naming.source(self._recorder.calls[index].frames)
+
+    def _source(self, node: DraftNode) -> str:
+        if node.kind == "leaf" and (made := self._made_leaves.get(id(node.tensors[0]))) is not None:
+            return self._naming.source(made)
+        return "" if node.call_index is None else self._naming.source(node.frames)
+
+    @cached_property
+    def _made_leaves(self) -> dict[int, Frames]:
+        """Leaf -> where it was made, if that was recorded."""
+        return {
+            id(output): call.frames
+            for call in self._recorder.calls
+            if call.sequence < 0
+            for output in call.outputs
+            if output is not None and is_leaf(output)
+        }
+
+    def _head(self, key: Key, nodes: tuple[Node, ...], place: int) -> Head:
+        """What the partials into one node share."""
+        name_of = self._names.of_output
+        arguments = {edge.position: name_of(edge.tail, edge.output) for edge in self._edges_into[key]}
+        return Head(nodes, place, self._draft.nodes[key].call, name_of(key, self._used.get(key, (0,))[0]), arguments)
+
+    def _first_output(self, key: Key) -> int:
+        """The first of the autograd node's outputs that is used, in the node's own order."""
+        places = self._draft.nodes[key].differentiable
+        if len(places) == 1:
+            return 0
+        used = self._used.get(key, ())
+        return next((output for output, place in enumerate(places) if place in used), 0)
+
+
+def _used_outputs(draft: Draft, roots: Sequence[tuple[Key, int]]) -> Used:
+    """The outputs that edges read and those that the backward pass starts from."""
+    used: dict[Key, tuple[int, ...]] = {}
+    for key, output in ((*((edge.tail, edge.output) for edge in draft.edges), *roots)):
+        known = used.get(key, ())
+        if output not in known:
+            used[key] = tuple(sorted((*known, output)))
+    return used
+
+
+def _earlier_gradient(node: DraftNode) -> Tensor | None:
+    """The norm of what a leaf's `.grad` holds already, to which `.backward()` would add; None where there is nothing."""
+    leaf = node.tensors[0] if node.kind == "leaf" else None
+    if leaf is None or leaf.grad is None or leaf.device.type == "meta":
+        return None
+    norm: Tensor = leaf.grad.detach().norm()
+    return norm
+
+
+def _missing(value: Tensor | None, unknown: str) -> str:
+    """Why the elements of a value are not there; "" where they are."""
+    if isinstance(value, StandIn):
+        return value.reason
+    return unknown if value is None else ""
+
+
+def _starting(places: list[tuple[int, int]], cotangents: list[Tensor]) -> dict[tuple[int, int], Tensor]:
+    """(node, output) -> the cotangent that starts there; a tensor that was returned twice gets both."""
+    found: dict[tuple[int, int], Tensor] = {}
+    for place, cotangent in zip(places, cotangents, strict=True):
+        found[place] = found[place] + cotangent if place in found else cotangent
+    return found
+
+
+def _added(contribution: Tensor | None, value: Tensor | None) -> Tensor | None:
+    return contribution if contribution is None or value is None else as_added(contribution, value.shape, value.dtype)

@@ -1,0 +1,398 @@
+"""Collects the nodes and edges of a traced graph under keys of their own, before they are numbered and named.
+
+Autograd's nodes give the differentiable edges; recorded calls give values, constants and what ran without gradient. A call
+and its node are joined by sequence number. A node that no recorded call explains (a tensor computed before the recording,
+an in-place write to a view) gets its value from the recorded tensors or from what autograd saved (`gradviz.recover`).
+
+Keys: an autograd `Node` for what autograd knows, ("call", index) for a call without gradient, ("tensor", id) for a constant
+or a leaf that autograd does not reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeGuard
+
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from gradviz.assemble.arguments import (
+    Arguments,
+    arguments_of_call,
+    arguments_of_custom,
+    arguments_of_recovered,
+    arguments_of_write,
+    can_carry_gradient,
+    differentiable_places,
+)
+from gradviz.assemble.lookup import Lookup
+from gradviz.assemble.writes import Write
+from gradviz.opcall import OpCall, op_name, tensors_of
+from gradviz.recording.backward import AutogradGraph, Slots
+from gradviz.recording.names import Frames
+from gradviz.recording.nodes import (
+    forward_class,
+    is_custom,
+    is_leaf,
+    is_torchs_own,
+    op_of_node,
+    output_metadata,
+    sequence_number,
+)
+from gradviz.recording.record import RecordedCall, Recorder
+from gradviz.standin import is_kept
+
+if TYPE_CHECKING:
+    from gradviz.recover import Recovery
+
+Key = Hashable
+_LEAF, _CONSTANT, _OP = 0, 1, 2
+
+
+@dataclass(slots=True, kw_only=True)
+class DraftNode:
+    """A node to be. `tensors` are live (for names); `values` are snapshots, one per output of the call."""
+
+    kind: str
+    priority: tuple[int, int, int]
+    op: str = ""
+    values: tuple[Tensor | None, ...] = (None,)
+    value_missing: str = ""
+    tensors: tuple[Tensor | None, ...] = (None,)
+    differentiable: tuple[int, ...] = (0,)
+    requires_grad: bool = True
+    call: OpCall | None = None
+    call_index: int | None = None
+    frames: Frames = ()
+    inner_calls: tuple[OpCall, ...] = ()
+    inner_inputs: tuple[Tensor | None, ...] = ()
+
+
+@dataclass(slots=True)
+class DraftEdge:
+    """An edge to be. `slot` is the place among the autograd node's differentiable inputs, None where no gradient flows."""
+
+    tail: Key
+    head: Key
+    position: int
+    argument: str
+    output: int
+    slot: int | None
+    cut: str = ""
+
+
+@dataclass(slots=True)
+class Draft:
+    """Nodes and edges by key."""
+
+    nodes: dict[Key, DraftNode] = field(default_factory=dict)
+    edges: list[DraftEdge] = field(default_factory=list)
+
+
+def draft_of(graph: AutogradGraph, recorder: Recorder, inputs: Sequence[Tensor], alive: Sequence[Tensor]) -> Draft:
+    """The draft of everything that feeds the roots of `graph`.
+
+    Args:
+        graph: the autograd nodes.
+        recorder: the calls that made them, as far as they were recorded.
+        inputs: tensors that become leaves even where they are not used, if they require grad.
+        alive: tensors that the caller still holds: they tell the values of nodes that were not recorded.
+    """
+    drafter = _Drafter(Lookup(graph, recorder), alive)
+    drafter.add_autograd_nodes()
+    drafter.add_calls_without_gradient()
+    for tensor in inputs:
+        if tensor.requires_grad and tensor.is_leaf:
+            drafter.node_behind(tensor, 0)
+    return drafter.draft
+
+
+class _Drafter:
+    def __init__(self, lookup: Lookup, alive: Sequence[Tensor]) -> None:
+        self.draft = Draft()
+        self._lookup = lookup
+        self._alive = alive
+        self._graph = lookup.graph
+        self._recorder = lookup.recorder
+        self._calls = lookup.calls
+        self._node_of_call: dict[int, Node] = {}
+        self._inner: dict[Node, dict[int, OpCall]] = {}
+        self._writes: dict[Node, Write] = {}
+        self._recovery: Recovery | None = None
+        self._pending: list[int] = []
+
+    def add_autograd_nodes(self) -> None:
+        """Nodes first, then edges: an edge needs to know both of its ends."""
+        unexplained: list[Node] = []
+        for place, node in enumerate(self._graph.slots):
+            if node in self._graph.variables:
+                self._add_leaf(node, place)
+            elif is_custom(node) and not is_torchs_own(node):
+                self._add_custom(node)
+            elif (index := self._lookup.call_of(node)) is not None:
+                self._add_explained(node, index)
+            elif is_custom(node):
+                self._add_custom(node)
+            else:
+                unexplained.append(node)
+        if unexplained:
+            from gradviz.recover import recover  # not needed where all was recorded: `import gradviz` stays cheap
+
+            self._recovery = recover(self._with_neighbours(unexplained), self._known_values())
+            for node in unexplained:
+                self._add_recovered(node, self._recovery)
+        for node, slots in self._graph.slots.items():
+            if slots:
+                self._connect(node, slots)
+
+    def add_calls_without_gradient(self) -> None:
+        """The calls that ran without gradient and whose results the graph uses: masks, detached values, indices."""
+        while self._pending:
+            index = self._pending.pop()
+            key = ("call", index)
+            if self.draft.nodes[key].kind == "constant":
+                continue
+            call = self._calls[index]
+            for position, (name, tensor) in enumerate(tensors_of(call.overload, call.args, call.kwargs)):
+                tail, output = self.node_behind(tensor, index)
+                cut = self._cut_reason(tail, call)
+                self.draft.edges.append(DraftEdge(tail, key, position, name, output, None, cut))
+
+    def node_behind(self, tensor: Tensor, index: int) -> tuple[Key, int]:
+        """The node that call `index` gets `tensor` from, and which of its outputs it is; makes it where there is none."""
+        # A leaf that is filled while the recorder listens, under no_grad, stays the leaf.
+        producer = None if is_leaf(tensor) else self._lookup.producer(tensor, index)
+        if producer is not None:
+            call = self._calls[producer]
+            node = self._node_of_call.get(producer)
+            if node in self._inner:
+                return node, self._place_in_custom(node, tensor)
+            output = next((place for place, item in enumerate(call.outputs) if item is tensor), 0)
+            return (node if node is not None else self._call_key(producer)), output
+        leaf = self._lookup.leaf_node(tensor)
+        if leaf is not None:
+            return leaf, 0
+        value = self._recorder.versions.at(tensor, index - 1)
+        key = ("tensor", id(value))
+        if key not in self.draft.nodes:
+            kind = "leaf" if is_leaf(tensor) else "constant"
+            self.draft.nodes[key] = DraftNode(
+                kind=kind,
+                priority=(_LEAF if kind == "leaf" else _CONSTANT, len(self.draft.nodes), 0),
+                values=(value,),
+                tensors=(tensor,),
+                requires_grad=tensor.requires_grad,
+            )
+        return key, 0
+
+    # Nodes
+
+    def _call_key(self, index: int) -> Key:
+        """The node of a call without gradient. A call that reads no tensor (zeros, arange) makes a constant."""
+        key = ("call", index)
+        if key not in self.draft.nodes:
+            live = self._calls[index]
+            call = self._recorder.op_call(index)
+            reads = call.op != "lift_fresh" and next(tensors_of(call.overload, call.args, call.kwargs), None) is not None
+            self.draft.nodes[key] = DraftNode(
+                kind="op" if reads else "constant",
+                priority=(_OP if reads else _CONSTANT, index, 0),
+                op=call.op if reads else "",
+                values=call.outputs,
+                tensors=live.outputs,
+                requires_grad=live.sequence >= 0,
+                call=call if reads else None,
+                call_index=index,
+                frames=live.frames,
+            )
+            self._pending.append(index)
+        return key
+
+    def _add_leaf(self, node: Node, place: int) -> None:
+        variable = self._graph.variables[node]
+        first_use = self._first_uses.get(node, 0) if self._recorder.versions.any_write else 0
+        value = self._recorder.versions.at(variable, first_use - 1)
+        self.draft.nodes[node] = DraftNode(kind="leaf", priority=(_LEAF, place, 0), values=(value,), tensors=(variable,))
+
+    @cached_property
+    def _first_uses(self) -> dict[Node, int]:
+        """Leaf -> the first call that used it: a leaf may be filled while the recorder listens, before it is used."""
+        found: dict[Node, int] = {}
+        for node, slots in self._graph.slots.items():
+            index = self._lookup.call_of(node) if slots else None
+            for tail, _ in slots if index is not None else ():
+                if tail in self._graph.variables and index is not None:
+                    found[tail] = min(index, found.get(tail, index))
+        return found
+
+    def _add_explained(self, node: Node, index: int) -> None:
+        call = self._recorder.op_call(index)
+        tensors = self._calls[index].outputs
+        self._node_of_call[index] = node
+        self.draft.nodes[node] = DraftNode(
+            kind="op",
+            priority=(_OP, index, sequence_number(node)),
+            op=call.op,
+            values=call.outputs,
+            tensors=tensors,
+            differentiable=differentiable_places(node, tensors),
+            call=call,
+            call_index=index,
+            frames=self._calls[index].frames,
+        )
+
+    def _add_custom(self, node: Node) -> None:
+        inner = {index: self._recorder.op_call(index) for index in self._lookup.calls_of_forward(node)}
+        last = max(inner, default=self._lookup.call_before(node))
+        live = self._lookup.live_tensors(node)
+        tensors = tuple(live.get(output) for output in range(len(output_metadata(node))))
+        values = tuple(None if tensor is None else self._recorder.versions.at(tensor, last) for tensor in tensors)
+        self.draft.nodes[node] = DraftNode(
+            kind="op",
+            priority=(_OP, last, sequence_number(node)),
+            op=_custom_name(node),
+            values=values,
+            value_missing="" if None not in values else "what a custom autograd.Function returned was not recorded",
+            tensors=tensors,
+            differentiable=tuple(range(len(tensors))),
+            call_index=last if inner else None,
+            frames=self._lookup.frames_outside(node, last) if inner else (),
+            inner_calls=tuple(inner.values()),
+        )
+        self._inner[node] = inner
+        self._node_of_call |= dict.fromkeys(inner, node)
+
+    def _place_in_custom(self, node: Node, tensor: Tensor) -> int:
+        """Which output of a custom Function a tensor is.
+
+        No autograd node leads to one that is marked as not differentiable: it gets the first place that is free, or, where
+        forward() handed it out by other ways than its result, a place after the others.
+        """
+        drafted = self.draft.nodes[node]
+        places = [place for place, known in enumerate(drafted.tensors) if known is tensor]
+        places += [place for place, known in enumerate(drafted.tensors) if known is None]
+        place = places[0] if places else len(drafted.tensors)
+        if not places or drafted.tensors[place] is None:
+            value = self._recorder.versions.at(tensor, max(self._inner[node]))
+            drafted.tensors = (*drafted.tensors[:place], tensor, *drafted.tensors[place + 1 :])
+            drafted.values = (*drafted.values[:place], value, *drafted.values[place + 1 :])
+        return place
+
+    def _add_recovered(self, node: Node, recovery: Recovery) -> None:
+        outputs = range(len(output_metadata(node)))
+        write = self._lookup.write_of(node)
+        call = recovery.calls.get(node)
+        reasons = (recovery.reasons.get((node, output), "") for output in outputs)
+        self.draft.nodes[node] = DraftNode(
+            kind="op",
+            priority=(_OP, self._lookup.call_before(node), sequence_number(node)),
+            op=call.op if call is not None else op_of_node(node),
+            values=tuple(recovery.values.get((node, output)) for output in outputs),
+            value_missing=next((reason for reason in reasons if reason), ""),
+            tensors=tuple(self._lookup.live_tensors(node).get(output) for output in outputs)
+            if write is None
+            else (write.base,),
+            differentiable=tuple(outputs),
+            call=call,
+            call_index=None if write is None else write.call_index,
+            frames=() if write is None else self._calls[write.call_index].frames,
+            inner_calls=() if write is None else write.calls(self._recorder.op_call(write.call_index)),
+        )
+        if write is not None:
+            self._writes[node] = write
+
+    def _with_neighbours(self, nodes: list[Node]) -> list[Node]:
+        """The nodes, those that they feed and those that feed them, leaves first: what a recovery can learn from."""
+        asked = frozenset(nodes)
+        wanted = set(nodes)
+        for node, slots in self._graph.slots.items():
+            tails = {tail for tail, _ in slots if tail is not None}
+            if node in asked or not tails.isdisjoint(asked):
+                wanted |= {node} | tails
+        return [node for node in self._graph.forward_order() if node in wanted]
+
+    def _known_values(self) -> dict[tuple[Node, int], Tensor]:
+        """Values of graph nodes that the recording holds: of explained nodes, of tensors still alive, of written bases."""
+        known: dict[tuple[Node, int], Tensor] = {}
+        for tensor in self._alive:
+            if tensor.grad_fn is not None and tensor.grad_fn in self._graph.slots:
+                known[tensor.grad_fn, tensor.output_nr] = self._recorder.versions.at(tensor, len(self._calls))
+        if self._calls:
+            for node in self._graph.slots:
+                for output, held in self._lookup.values_before_writes(node).items():
+                    known[node, output] = held
+                for output, tensor in self._lookup.live_tensors(node).items():
+                    known[node, output] = self._recorder.versions.at(tensor, len(self._calls))
+                write = self._lookup.write_of(node)
+                if write is not None:
+                    known[node, 0] = write.after
+        for key, drafted in self.draft.nodes.items():
+            # Leaves are left to the recovery, which knows how to tell that one was written to.
+            if is_autograd_node(key) and drafted.kind == "op":
+                for output, place in enumerate(drafted.differentiable):
+                    if (value := drafted.values[place]) is not None:
+                        known[key, output] = value
+        return {key: value for key, value in known.items() if is_kept(value)}
+
+    # Edges
+
+    def _connect(self, node: Node, slots: Slots) -> None:
+        """The edges into one autograd node: a gradient flows along its slots, none along its other tensor arguments."""
+        drafted = self.draft.nodes[node]
+        arguments = self._arguments(node, slots, drafted)
+        drafted.inner_inputs = arguments.snapshots
+        for slot, (tail, output) in enumerate(slots):
+            if tail is not None:
+                position = arguments.positions[slot]
+                name = arguments.named[position][0] if position < len(arguments.named) else ""
+                from_output = self.draft.nodes[tail].differentiable[output]
+                self.draft.edges.append(DraftEdge(tail, node, position, name, from_output, slot))
+        taken = set(arguments.positions.values())
+        if len(taken) == len(arguments.named):
+            return
+        index = len(self._calls) if drafted.call_index is None else drafted.call_index
+        for position, (name, tensor) in enumerate(arguments.named):
+            if position not in taken and tensor is not None:
+                key, output = self.node_behind(tensor, index)
+                cut = "not differentiable" if self.draft.nodes[key].requires_grad else "constant"
+                self.draft.edges.append(DraftEdge(key, node, position, name, output, None, cut))
+
+    def _arguments(self, node: Node, slots: Slots, drafted: DraftNode) -> Arguments:
+        if node in self._inner:
+            return arguments_of_custom(self._lookup, node, slots, self._inner[node])
+        index = drafted.call_index
+        if index is not None and self._node_of_call.get(index) is node:
+            return arguments_of_call(self._lookup, slots, index)
+        if node in self._writes:
+            return arguments_of_write(
+                slots, self._writes[node].before, self._recorder.op_call(self._writes[node].call_index)
+            )
+        return arguments_of_recovered(
+            slots, drafted.call, None if self._recovery is None else self._recovery.slots.get(node)
+        )
+
+    def _cut_reason(self, tail: Key, call: RecordedCall) -> str:
+        if not self.draft.nodes[tail].requires_grad:
+            return "constant"
+        if op_name(call.overload) == "detach":
+            return "detach"
+        if not call.grad_enabled:
+            return "no_grad"
+        if call.sequence >= 0:
+            return "no gradient path to the output"
+        outputs = [output for output in call.outputs if output is not None]
+        if outputs and not any(map(can_carry_gradient, outputs)):
+            return "integer"
+        return "not differentiable"
+
+
+def is_autograd_node(key: Key) -> TypeGuard[Node]:
+    """Whether a key is an autograd node; torch's class `Node` does not own all of them (those of `_foreach` functions)."""
+    return not isinstance(key, tuple)
+
+
+def _custom_name(node: Node) -> str:
+    function = forward_class(node)
+    return str(function.__name__) if function is not None else node.name().removesuffix("Backward")

@@ -1,0 +1,176 @@
+"""Answers what the join of a recording and autograd's graph asks: which call made this node, which call made this tensor."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.autograd.graph import Node
+
+from gradviz.assemble.writes import Write
+from gradviz.opcall import op_name, tensors_of
+from gradviz.recording.backward import AutogradGraph
+from gradviz.recording.names import Frames
+from gradviz.recording.nodes import forward_code, node_of, sequence_number
+from gradviz.recording.record import Recorder
+
+_COPY_SLICES = "CopySlices"
+_AS_STRIDED = "AsStridedBackward"
+_DETACH = torch.ops.aten.detach.default
+
+
+class Lookup:
+    """Look-ups in one recording and the autograd graph of its outputs. Rare tables are made when asked for."""
+
+    def __init__(self, graph: AutogradGraph, recorder: Recorder) -> None:
+        self.graph = graph
+        self.recorder = recorder
+        self.calls = recorder.calls
+        self._by_sequence = {call.sequence: index for index, call in enumerate(recorder.calls) if call.sequence >= 0}
+        self._sequences = sorted(self._by_sequence)
+        self._leaf_nodes = {id(variable): node for node, variable in graph.variables.items()}
+
+    def call_of(self, node: Node) -> int | None:
+        """The call that autograd made this node for: the one whose result carried it. None where none was recorded."""
+        return self._calls_by_node.get(node)
+
+    def _returned_by(self, index: int, node: Node) -> bool:
+        return any(tensor is not None and node_of(tensor) is node for tensor in self.calls[index].outputs)
+
+    def calls_of_forward(self, node: Node) -> Iterator[int]:
+        """The calls that the forward of a custom Function made: its node is numbered right before the first of them."""
+        first = self._by_sequence.get(sequence_number(node))
+        forward = forward_code(node)
+        if first is None or forward is None:
+            return
+        for index in range(first, len(self.calls)):
+            call = self.calls[index]
+            if index > first and call.sequence >= 0:
+                return
+            if not any(code is forward for code, _ in call.frames):
+                if self._returned_by(index, node):  # a forward that returns its argument: torch makes an alias of it
+                    yield index
+                return
+            yield index
+
+    def frames_outside(self, node: Node, index: int) -> Frames:
+        """The user's frames that called a custom Function, for call `index` of its forward."""
+        frames = self.calls[index].frames
+        inside = next((place for place, (code, _) in enumerate(frames) if code is forward_code(node)), -1)
+        return frames[inside + 1 :]
+
+    def call_before(self, node: Node) -> int:
+        """The call for which autograd made the last node up to `node`; -1 where none was recorded."""
+        place = bisect.bisect_right(self._sequences, sequence_number(node))
+        return self._by_sequence[self._sequences[place - 1]] if place else -1
+
+    def producer(self, tensor: Tensor, before: int) -> int | None:
+        """The last call before call `before` that returned `tensor` or wrote to its storage."""
+        returned = self._returned.get(id(tensor), [])
+        place = bisect.bisect_left(returned, before)
+        written = self.recorder.versions.last_write(tensor, before)
+        candidates = returned[place - 1 : place] if place else []
+        return max(candidates if written is None else [*candidates, written], default=None)
+
+    def leaf_node(self, tensor: Tensor) -> Node | None:
+        """The AccumulateGrad node of a leaf that the outputs reach."""
+        return self._leaf_nodes.get(id(tensor))
+
+    def carries(self, tensor: Tensor, node: Node, output: int) -> bool:
+        """Whether `tensor` now stands for this output of `node`."""
+        if node in self.graph.variables:
+            return self.graph.variables[node] is tensor
+        return node_of(tensor) is node and tensor.output_nr == output
+
+    def values_before_writes(self, node: Node) -> dict[int, Tensor]:
+        """Output number -> what a tensor held that stood for this output of `node` until it was written to."""
+        return self._before_writes.get(node, {})
+
+    def live_tensors(self, node: Node) -> dict[int, Tensor]:
+        """Output number -> the recorded tensor that stands for this output of `node` now."""
+        return self._by_node.get(node, {})
+
+    def write_of(self, node: Node) -> Write | None:
+        """The in-place write to a view that made this CopySlices node; None for other nodes, or where none was recorded."""
+        if not node.name().endswith(_COPY_SLICES):
+            return None
+        versions = self.recorder.versions
+        found = self._carriers.get(node)
+        index = None if found is None else versions.last_write(found[0], found[1])
+        if index is None:
+            return None
+        call = self.calls[index]
+        view = next((tensor for _, tensor in tensors_of(call.overload, call.args, {})), None)
+        if view is None or view._base is None:
+            return None
+        before, after = versions.at(view._base, index - 1), versions.at(view._base, index)
+        return Write(call_index=index, view=view, base=view._base, before=before, after=after)
+
+    @cached_property
+    def _calls_by_node(self) -> dict[Node, int]:
+        """Node -> the last call that returned a tensor which carried it, now or until it was written to."""
+        found: dict[Node, int] = {}
+        for index, call in enumerate(self.calls):
+            if not call.grad_enabled and call.overload._schema.is_mutable:
+                continue  # autograd does not see the write: the tensor keeps its node
+            for tensor in call.outputs:
+                node = None if tensor is None else node_of(tensor)
+                if node is not None and self._may_have_made(call.overload, node):
+                    found[node] = index
+        for carried in self.recorder.versions.carried:
+            returned = self._returned.get(id(carried.tensor), [])
+            place = bisect.bisect_left(returned, carried.time)
+            if place and self._may_have_made(self.calls[returned[place - 1]].overload, carried.node):
+                found[carried.node] = returned[place - 1]
+        return found
+
+    @staticmethod
+    def _may_have_made(overload: OpOverload, node: Node) -> bool:
+        """Not where autograd put a node of its own in the place of the call's: a base that was written to through a view
+        carries a CopySlices node, and a view of it an AsStrided node. Nor a detach: what tanh keeps of its result so is
+        given the node of tanh when a second backward pass reads it."""
+        if overload is _DETACH:
+            return False
+        name = type(node).__name__
+        return not name.endswith(_COPY_SLICES) and (_AS_STRIDED not in name or op_name(overload).startswith("as_strided"))
+
+    @cached_property
+    def _carriers(self) -> dict[Node, tuple[Tensor, int]]:
+        """Node -> the whole tensor that carries it, and until which call."""
+        now = len(self.calls)
+        bases = self.recorder.versions.written()
+        found = {base.grad_fn: (base, now) for base in bases if base.grad_fn is not None}
+        for carried in self.recorder.versions.carried:
+            if carried.tensor._base is None:
+                found[carried.node] = carried.tensor, carried.time
+        return found
+
+    @cached_property
+    def _before_writes(self) -> dict[Node, dict[int, Tensor]]:
+        versions = self.recorder.versions
+        found: dict[Node, dict[int, Tensor]] = {}
+        for node, output, tensor, time in versions.carried:
+            found.setdefault(node, {})[output] = versions.at(tensor, time - 1)
+        return found
+
+    @cached_property
+    def _returned(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for index, call in enumerate(self.calls):
+            for output in call.outputs:
+                if output is not None:
+                    found.setdefault(id(output), []).append(index)
+        return found
+
+    @cached_property
+    def _by_node(self) -> dict[Node, dict[int, Tensor]]:
+        found: dict[Node, dict[int, Tensor]] = {}
+        for call in self.calls:
+            for tensor in call.outputs:
+                if tensor is not None and (node := node_of(tensor)) is not None:
+                    found.setdefault(node, {})[tensor.output_nr] = tensor
+        return found

@@ -1,0 +1,91 @@
+"""Names the nodes of a draft: what the code calls them, each name once, or a letter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gradviz.assemble.draft import Draft, DraftNode, Key, is_autograd_node
+from gradviz.recording.names import result_names
+from gradviz.recording.naming import TensorNames, UniqueNames, assigned_in_code
+from gradviz.recording.record import Recorder
+
+Used = Mapping[Key, tuple[int, ...]]
+"""Node -> its outputs that something reads, in order. A node of which nothing is read has no entry."""
+
+
+class NodeNames:
+    """The names of the nodes of one draft.
+
+    Attributes:
+        of_node: node -> its name.
+        lettered: the nodes that the code gives no name.
+    """
+
+    def __init__(self, draft: Draft, order: Sequence[Key], used: Used, names: TensorNames, recorder: Recorder) -> None:
+        self._draft = draft
+        self._used = used
+        self._names = names
+        self._assigned = assigned_in_code(recorder)
+        self._object_names = {
+            id(output): name
+            for index, assigned in self._assigned.items()
+            for name, output in zip(assigned, recorder.calls[index].outputs, strict=False)
+        }
+        self.lettered: set[Key] = set()
+        self.of_node = self._all(order)
+
+    def of_output(self, key: Key, output: int) -> str:
+        """The name of one output: the node's own where only one is used."""
+        return self.of_node[key] if len(self._used.get(key, ())) < 2 else self.of_outputs(key)[output]
+
+    def of_outputs(self, key: Key) -> tuple[str, ...]:
+        """The names of all outputs: those that they are assigned to, or the node's with a number."""
+        node = self._draft.nodes[key]
+        assigned = self._assigned_to(node)
+        if len(assigned) == len(node.values):
+            return assigned
+        return tuple(f"{self.of_node[key]}[{place}]" for place in range(len(node.values)))
+
+    def _all(self, order: Sequence[Key]) -> dict[Key, str]:
+        unique = UniqueNames()
+        found: dict[Key, str] = {}
+        for key in order:
+            name = self._own(key, self._draft.nodes[key])
+            if name:
+                found[key] = unique.named(name)
+                for part in name.split(", ") if ", " in name else ():
+                    unique.named(part)
+        for key in order:
+            if key not in found:
+                found[key] = unique.letter()
+                self.lettered.add(key)
+        return found
+
+    def _own(self, key: Key, node: DraftNode) -> str:
+        """What the code calls a node; "" where it gives it no name."""
+        used = self._used.get(key, (0,))
+        if len(used) == 1 and (tensor := node.tensors[used[0]]) is not None:
+            name = self._names.of_tensor(tensor) or (self._names.of_memory(tensor) if node.kind == "constant" else "")
+            if name:
+                return name
+        assigned = self._assigned_to(node)
+        if assigned:
+            if len(assigned) == 1:
+                return assigned[0]
+            return assigned[used[0]] if len(used) == 1 else ", ".join(assigned)
+        for tensor in node.tensors:
+            if id(tensor) in self._object_names:
+                return self._object_names[id(tensor)]
+        if is_autograd_node(key) and node.kind == "op":
+            for output in range(len(node.differentiable)):
+                if name := self._names.of_edge(key, output):
+                    return name
+        return ""
+
+    def _assigned_to(self, node: DraftNode) -> tuple[str, ...]:
+        """What the user's code assigns the result to: one name, or one for each output."""
+        if node.call_index is None:
+            return ()
+        if node.inner_calls:
+            return next((names for names in result_names(node.frames) if len(names) in (1, len(node.values))), ())
+        return self._assigned.get(node.call_index, ())

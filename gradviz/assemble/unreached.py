@@ -1,0 +1,100 @@
+"""Leaves that the code knows and the traced graph does not hold -> where what was computed from them was lost.
+
+A graph holds what its outputs were computed from. A parameter outside of it was not used at all, or a value computed from
+it left torch (`.item()`, `.tolist()`, NumPy), was wrapped as a new leaf, or was dropped: the recording tells which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from gradviz.assemble.arguments import can_carry_gradient
+from gradviz.opcall import op_name, tensors_of
+from gradviz.recording.record import RecordedCall, Recorder
+
+WRAPPED, UNUSED, DROPPED = "wrapped as a new leaf", "unused", "dropped"
+
+
+class Lost(NamedTuple):
+    """Where the way of one leaf ends.
+
+    Attributes:
+        root: the module that was called and that holds the leaf; "" for a tensor outside of modules.
+        reason: "unused", "dropped", "wrapped as a new leaf", "item", "detach", "no_grad", "integer" or "not differentiable".
+        op: the call where it ends; "" for an unused leaf.
+        call: the number of that call; -1 for an unused leaf.
+    """
+
+    root: str
+    reason: str
+    op: str
+    call: int
+
+
+def lost_leaves(
+    recorder: Recorder, candidates: Mapping[str, Tensor], roots: Mapping[int, str], leaves: Iterable[Tensor]
+) -> dict[str, Lost]:
+    """Name -> where its way ends, for each candidate that the recorded calls read and each unused one of a used module.
+
+    Args:
+        recorder: what ran.
+        candidates: name -> leaf that is not in the graph.
+        roots: id of a parameter -> the name of the outermost module that holds it.
+        leaves: the leaves that are in the graph.
+    """
+    if not candidates:
+        return {}
+    in_graph = list(leaves)
+    used_roots = {roots[id(leaf)] for leaf in in_graph if id(leaf) in roots}
+    ends = _ends(recorder, candidates, {leaf.data_ptr() for leaf in in_graph if leaf.device.type != "meta"})
+    found: dict[str, Lost] = {}
+    for name, leaf in candidates.items():
+        root = roots.get(id(leaf), "")
+        if name in ends or root in used_roots:
+            found[name] = Lost(root, *ends.get(name, (UNUSED, "", -1)))
+    return found
+
+
+def _ends(recorder: Recorder, candidates: Mapping[str, Tensor], leaf_memory: set[int]) -> dict[str, tuple[str, str, int]]:
+    """Name -> (reason, op, call): the last cut on the way from a leaf, else the last call that it reaches."""
+    behind: dict[int, frozenset[str]] = {id(leaf): frozenset([name]) for name, leaf in candidates.items()}
+    own = set(behind)
+    reached: dict[str, tuple[str, str, int]] = {}
+    cut: dict[str, tuple[str, str, int]] = {}
+    for index, call in enumerate(recorder.calls):
+        names: frozenset[str] = frozenset().union(
+            *(behind.get(id(tensor), ()) for _, tensor in tensors_of(call.overload, call.args, call.kwargs))
+        )
+        if not names:
+            continue
+        outputs = [output for output in call.outputs if output is not None]
+        if any(id(output) in own for output in outputs):
+            continue  # the leaf is filled: it stays the leaf
+        reason = _reason(call, outputs)
+        if reason == DROPPED:
+            wrapped = any(output.device.type != "meta" and output.data_ptr() in leaf_memory for output in outputs)
+            reached |= dict.fromkeys(names, (WRAPPED if wrapped else DROPPED, op_name(call.overload), index))
+            for output in outputs:
+                behind[id(output)] = names | behind.get(id(output), frozenset())
+        else:
+            cut |= dict.fromkeys(names, (reason, op_name(call.overload), index))
+    return reached | {name: end for name, end in cut.items() if reached.get(name, ("",))[0] != WRAPPED}
+
+
+def _reason(call: RecordedCall, outputs: list[Tensor]) -> str:
+    """Why no gradient passes a call; `DROPPED` where it does, as far as the call itself goes."""
+    op = op_name(call.overload)
+    if op == "_local_scalar_dense":
+        return "item"
+    if op == "detach":
+        return "detach"
+    if not call.grad_enabled:
+        return "no_grad"
+    if any(output.requires_grad for output in outputs):
+        return DROPPED
+    if outputs and not any(map(can_carry_gradient, outputs)):
+        return "integer"
+    return "not differentiable"

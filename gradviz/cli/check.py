@@ -1,0 +1,43 @@
+"""The command `gradviz check`: every local partial, value and gradient of a target against sympy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gradviz.cli.reports import exit_with, report_of
+from gradviz.cli.targets import TargetCommand, as_json, print_json, target_options
+
+if TYPE_CHECKING:
+    from gradviz.recording.keeping import Values
+
+
+@click.command("check", cls=TargetCommand)
+@target_options
+@as_json
+@click.option("--samples", default=8, show_default=True, help="Rows of a large Jacobian that are looked at one by one.")
+@click.option("--seed", default=0, show_default=True, help="What those rows are drawn from.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="What is not checked by then is unverified.")
+def check_command(
+    target: str,
+    at: tuple[str, ...],
+    device: str,
+    values: Values,
+    as_json: bool,
+    samples: int,
+    seed: int,
+    time_limit: float | None,
+) -> None:
+    """Check every local partial, value and gradient of TARGET against sympy."""
+    from gradviz.target import graph_of_target
+
+    graph = graph_of_target(target, at=at, device=device, values=values)
+    report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit, progress=False if as_json else None)
+    if as_json:
+        from gradviz.schema import header
+
+        print_json(header(target) | {"check": report.to_dict()})
+    else:
+        click.echo(report_of(report))
+    exit_with(report)

@@ -1,0 +1,33 @@
+"""What the commands that check print of it, and how they end."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from gradviz.check import CheckReport
+
+MISMATCH = 1
+
+
+def report_of(report: CheckReport) -> str:
+    """The report as text."""
+    from gradviz.check.table import report_text
+
+    return report_text(report, columns())
+
+
+def columns() -> float:
+    """How wide a table may become: as the terminal; what goes into a file or a pipe is never cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+
+
+def exit_with(report: CheckReport | None) -> None:
+    """Ends the command with 1 where a check found a mismatch."""
+    if report is not None and not report.ok:
+        click.get_current_context().exit(MISMATCH)

@@ -1,0 +1,80 @@
+"""What the commands with a target have in common: the argument, its options, and what the help says of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from gradviz.recording.keeping import Values
+
+
+class TargetCommand(click.Command):
+    """A command with a target: its help ends with what that may be."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from gradviz.expression.functions import functions_text
+
+        sections = {
+            "A target is": (
+                'Math text, such as "x*y + sin(pi*x)" or "z = x*y; log(z) + exp(z)", with a value for each variable given '
+                "by --at: a constant (2, 1/2, 2pi, sqrt(2)) or a nested list of them.",
+                "Or FILE.py:NAME, a function without arguments in a file. It returns a scalar loss tensor, or a triple "
+                "(model, inputs, loss): inputs is a tensor, a tuple or a dict; loss maps the model's output to one number, "
+                "and is None where that output is the loss.",
+            ),
+            "In math text": (
+                "Operators + - * / ^ @ (a matrix product), |x|, ||x||, A.T; 2x and wx are products; constants pi and e.",
+                f"Functions: {functions_text()}.",
+            ),
+            "Exit codes": ("0 fine, 1 a mismatch or an error found, 2 bad input.",),
+        }
+        for title, paragraphs in sections.items():
+            with formatter.section(title):
+                for paragraph in paragraphs:
+                    formatter.write_text(paragraph)
+
+
+def target_options(command: Any) -> Any:
+    """The argument and the options of every command with a target."""
+    for option in (
+        click.option(
+            "--values",
+            default="4GiB",
+            show_default=True,
+            metavar="full|statistics|SIZE",
+            callback=_kept,
+            help="What is kept of values and gradients: all, statistics, or up to a size and statistics beyond.",
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."),
+        click.option(
+            "--at", multiple=True, metavar="NAME=VALUE", help="Value of a variable: --at x=pi/2, --at 'A=[[1,2],[3,4]]'."
+        ),
+        click.argument("target"),
+    ):
+        command = option(command)
+    return command
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (its schema: gradviz/schema.py).")
+
+
+def _kept(context: click.Context, option: click.Parameter, text: str) -> Values:
+    """What `values=` of `trace` takes: "full", "statistics", or a size in bytes."""
+    from gradviz.recording.keeping import size_of
+
+    if text == "full":
+        return "full"
+    if text == "statistics":
+        return "statistics"
+    size_bytes = size_of(text)
+    if size_bytes is None:
+        raise click.BadParameter(f"{text!r}; accepted: full, statistics, or a size such as 500MB, 512MiB or 4GiB")
+    return size_bytes
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One object; the numbers in it are finite, so that any JSON reader takes it."""
+    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))

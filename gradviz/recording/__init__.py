@@ -1,0 +1,13 @@
+"""The user's code -> what it did: one forward pass under a dispatch mode, one backward pass of autograd.
+
+    program.py      text, sympy, callable, module -> one `Program`: what to run, on which inputs
+    record.py       runs it and writes down every aten call, in order
+    user_code.py    whose code a frame runs; names.py reads variables' names and source lines from it
+    scopes.py       which calls of modules and functions a call lies in
+    versions.py     what each tensor held when, while in-place ops change it
+    keeping.py      which of it is kept in full
+    outputs.py      the tensors to differentiate, in what the code returned
+    backward.py     runs the backward pass -> cotangents and contributions; backward_log.py is what its hooks hear
+    nodes.py        what is read of an autograd node
+    naming.py       what the user's code calls each value
+"""

@@ -1,0 +1,146 @@
+"""Runs one real backward pass and turns it into cotangents and contributions, in the engine's own order.
+
+A hook on every node listens; nothing is changed. `torch.autograd.grad` is used, so `.grad` stays as it was, and the graph's
+buffers are kept, so that local partials can be asked for later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from gradviz.errors import TraceError
+from gradviz.recording.backward_log import BudgetedLog, Log, Slots, Tensors
+from gradviz.recording.keeping import Keeper
+
+__all__ = ["AutogradGraph", "Backward", "Slots", "autograd_graph", "run_backward"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutogradGraph:
+    """The autograd nodes that the outputs reach.
+
+    Attributes:
+        slots: node -> its `next_functions`: for each differentiable input, the node that made it and which of its outputs.
+        variables: AccumulateGrad node -> its leaf tensor.
+    """
+
+    slots: dict[Node, Slots]
+    variables: dict[Node, Tensor]
+
+    def forward_order(self) -> list[Node]:
+        """The nodes so that each comes after those that feed it."""
+        uses = dict.fromkeys(self.slots, 0)
+        for slots in self.slots.values():
+            for tail, _ in slots:
+                if tail is not None:
+                    uses[tail] += 1
+        ready = [node for node, count in uses.items() if count == 0]
+        order: list[Node] = []
+        while ready:
+            node = ready.pop()
+            order.append(node)
+            for tail, _ in self.slots[node]:
+                if tail is not None:
+                    uses[tail] -= 1
+                    if uses[tail] == 0:
+                        ready.append(tail)
+        order.reverse()
+        return order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backward:
+    """What one backward pass computed.
+
+    Attributes:
+        order: nodes in the order in which the engine ran them; AccumulateGrad nodes are not among them.
+        cotangents: node -> d(output)/d(its outputs), one per output, None where none arrived.
+        contributions: node -> what it adds to each of its slots' cotangents.
+        gradients: AccumulateGrad node -> the gradient of its leaf, None where none arrived.
+    """
+
+    order: tuple[Node, ...]
+    cotangents: dict[Node, Tensors]
+    contributions: dict[Node, Tensors]
+    gradients: dict[Node, Tensor | None]
+
+
+def autograd_graph(roots: Sequence[Node]) -> AutogradGraph:
+    """Every node that `roots` reach. Iterative: a chain of 100,000 nodes is a legal graph."""
+    slots: dict[Node, Slots] = {}
+    variables: dict[Node, Tensor] = {}
+    pending = list(roots)
+    while pending:
+        node = pending.pop()
+        if node in slots:
+            continue
+        following = slots[node] = node.next_functions
+        if not following and hasattr(node, "variable"):
+            variables[node] = node.variable
+        for tail, _ in following:
+            if tail is not None and tail not in slots:
+                pending.append(tail)
+    return AutogradGraph(slots=slots, variables=variables)
+
+
+def run_backward(
+    graph: AutogradGraph,
+    outputs: Sequence[Tensor],
+    grad_outputs: Sequence[Tensor],
+    retaining: Sequence[Tensor] = (),
+    keeper: Keeper | None = None,
+) -> Backward:
+    """One backward pass from `outputs`, whose cotangents are `grad_outputs`. The hooks of tensors are called as in any.
+
+    Args:
+        graph: all that `outputs` reach.
+        outputs, grad_outputs: one cotangent per output.
+        retaining: tensors whose `.grad` torch would add to, although they are no leaves; theirs is put back.
+        keeper: has kept the forward values, and says how much room is left; None to keep all.
+
+    Raises:
+        TraceError: where the graph was freed by an earlier backward pass, or the backward pass itself fails.
+    """
+    log = Log() if keeper is None or keeper.keeping.is_total else BudgetedLog(graph.slots, graph.variables, keeper)
+    nodes = [node for node in graph.slots if node not in graph.variables]
+    leaves = tuple(graph.variables.values())
+    handles = [node.register_hook(log.listener(node)) for node in nodes]
+    kept = [(tensor, tensor.grad) for tensor in retaining]
+    try:
+        found = torch.autograd.grad(outputs, leaves, grad_outputs, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        raise TraceError(_backward_failure(error)) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+        for tensor, gradient in kept:
+            tensor.grad = gradient
+    log.finish()
+    return Backward(
+        order=tuple(node for node, _, _ in log.entries),
+        cotangents={node: cotangents for node, _, cotangents in log.entries},
+        contributions={node: contributions for node, contributions, _ in log.entries},
+        gradients=dict(zip(graph.variables, found, strict=True)),
+    )
+
+
+def _backward_failure(error: RuntimeError) -> str:
+    text = str(error)
+    if "backward through the graph a second time" in text or "have already been freed" in text:
+        return (
+            "the graph of this tensor was freed by an earlier backward pass; trace it before calling .backward(), "
+            "or call .backward(retain_graph=True)"
+        )
+    if "modified by an inplace operation" in text:
+        return f"the backward pass failed: a tensor that it needs was changed in place after the forward pass: {text}"
+    if "use_reentrant=True" in text or "Checkpointing is not compatible" in text:
+        return (
+            "a reentrant checkpoint hides its ops from autograd's graph; call torch.utils.checkpoint.checkpoint with "
+            "use_reentrant=False, which can be traced"
+        )
+    return f"the backward pass failed: {text}"

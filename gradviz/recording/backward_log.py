@@ -1,0 +1,212 @@
+"""What the hooks of a backward pass hear -> its log, in full or, over the budget, with stand-ins."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from gradviz.recording.keeping import SMALL_BYTES, Elements, Keeper, elements_of, is_elsewhere, is_plain, moved, stand_ins
+from gradviz.recording.nodes import output_metadata
+from gradviz.standin import StandIn
+
+Slots = tuple[tuple[Node | None, int], ...]
+Tensors = tuple[Tensor | None, ...]
+
+
+def as_added(contribution: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """A contribution as the engine adds it: a node may answer before broadcasting is summed away, or in another dtype."""
+    if contribution.shape != shape:
+        contribution = contribution.sum_to_size(tuple(shape))
+    return contribution if contribution.dtype == dtype else contribution.to(dtype)
+
+
+class Log:
+    """What each node was handed and handed on, in the engine's order."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[Node, Tensors, Tensors]] = []
+
+    def finish(self) -> None:
+        """To be called after the last node."""
+
+    def listener(self, node: Node) -> Callable[[Tensors, Tensors], None]:
+        """The hook of one node."""
+        entries = self.entries
+
+        def listen(contributions: Tensors, cotangents: Tensors) -> None:
+            entries.append((node, contributions, cotangents))
+
+        return listen
+
+
+class _Waiting(NamedTuple):
+    """A contribution not yet set aside: the tensor, its version, where it stands, and its stand-in if that is known."""
+
+    tensor: Tensor
+    version: int
+    place: int
+    slot: int
+    standin: Tensor | None
+
+
+class BudgetedLog(Log):
+    """Keeps tensors in full as long as there is room, then stand-ins.
+
+    What a leaf gets from its only use is its gradient, which is there after any backward pass: it is always kept.
+
+    Args:
+        slots: of each node, who gets its contributions.
+        variables: the leaves of the nodes that gather gradients.
+        keeper: has kept the forward values, and says how much room is left.
+    """
+
+    def __init__(self, slots: Mapping[Node, Slots], variables: Mapping[Node, Tensor], keeper: Keeper) -> None:
+        super().__init__()
+        self._slots = slots
+        self._variables = variables
+        self._keeper = keeper
+        self._keeping = keeper.keeping
+        self._room_bytes: float | None = None
+        self._seen_bytes = keeper.made_bytes
+        self._look_at_bytes = keeper.keeping.budget_bytes
+        self._is_over = keeper.is_over or keeper.keeping.offload
+        self._moved_bytes = 0
+        self._kept_storages: set[int] = set()
+        self._waiting: dict[tuple[Node, int], _Waiting] = {}
+
+    def listener(self, node: Node) -> Callable[[Tensors, Tensors], None]:
+        def listen(contributions: Tensors, cotangents: Tensors) -> None:
+            if self._is_over:
+                self._append_aside(node, contributions, cotangents)
+                return
+            self.entries.append((node, contributions, cotangents))
+            for tensor in contributions:
+                if tensor is not None:
+                    self._seen_bytes += tensor.numel() * tensor.itemsize
+            if self._seen_bytes > self._look_at_bytes:
+                self._look()
+
+        return listen
+
+    def _look(self) -> None:
+        """Counts exactly: each storage once, and no gradients."""
+        sizes: dict[int, int] = {}
+        for node, contributions, cotangents in self.entries:
+            counted = [one for slot, one in enumerate(contributions) if not self._is_gradient(node, slot)]
+            for tensor in (*counted, *cotangents):
+                if tensor is not None and is_plain(tensor) and (size := tensor.untyped_storage().nbytes()) > SMALL_BYTES:
+                    sizes[tensor.untyped_storage()._cdata] = size
+        left = self._room() - sum(sizes.values())
+        self._look_at_bytes = self._seen_bytes + left
+        if left < 0:
+            self._is_over = True
+            node, contributions, cotangents = self.entries.pop()
+            self._kept_storages = {
+                tensor.untyped_storage()._cdata
+                for _, *both in self.entries
+                for tensor in (*both[0], *both[1])
+                if tensor is not None and is_plain(tensor)
+            }
+            self._append_aside(node, contributions, cotangents)
+
+    def _room(self) -> float:
+        """How many bytes the forward values leave; counted when it is first asked for."""
+        if self._room_bytes is None:
+            self._room_bytes = self._keeper.look()
+        return self._room_bytes
+
+    def _append_aside(self, node: Node, contributions: Tensors, cotangents: Tensors) -> None:
+        """A contribution that is to become a whole cotangent waits for that: whether it is also a gradient shows there."""
+        gradients = {
+            one.untyped_storage()._cdata
+            for slot, one in enumerate(contributions)
+            if one is not None and self._is_gradient(node, slot) and is_plain(one)
+        }
+        known: dict[Elements, Tensor] = {}
+        arrived = tuple([self._arrived(node, output, one, gradients, known) for output, one in enumerate(cotangents)])
+        self.entries.append((node, contributions, arrived))
+        place = len(self.entries) - 1
+        for slot, contribution in enumerate(contributions):
+            tail, output = self._slots[node][slot] if contribution is not None else (None, 0)
+            if contribution is None or tail is None or self._is_gradient(node, slot):
+                continue
+            expected = self._variables[tail] if tail in self._variables else output_metadata(tail)[output]
+            with torch.no_grad():
+                added = as_added(contribution, tuple(expected.shape), expected.dtype)
+            if added is contribution and self._uses[tail, output] == 1:
+                standin = self._known(added, known)
+                self._waiting[tail, output] = _Waiting(added, added._version, place, slot, standin)
+            else:
+                self._put(place, slot, self._aside(added, known))
+
+    def _arrived(
+        self, node: Node, output: int, cotangent: Tensor | None, gradients: set[int], known: dict[Elements, Tensor]
+    ) -> Tensor | None:
+        """What is kept of a cotangent, and of the contribution that it is the same as."""
+        waiting = self._waiting.pop((node, output), None)
+        if waiting is not None and (cotangent is not waiting.tensor or cotangent._version != waiting.version):
+            self._put(waiting.place, waiting.slot, self._aside(waiting.tensor, {}))
+            waiting = None
+        if cotangent is None:
+            return None
+        is_gradient = is_plain(cotangent) and cotangent.untyped_storage()._cdata in gradients
+        if waiting is not None and waiting.standin is not None and not is_gradient:
+            kept = known[elements_of(cotangent)] = waiting.standin
+        else:
+            kept = cotangent if is_gradient else self._aside(cotangent, known)
+        if waiting is not None:
+            self._put(waiting.place, waiting.slot, kept)
+        return kept
+
+    def finish(self) -> None:
+        for waiting in self._waiting.values():
+            self._put(waiting.place, waiting.slot, self._aside(waiting.tensor, {}))
+        self._waiting.clear()
+
+    def _put(self, place: int, slot: int, kept: Tensor) -> None:
+        node, contributions, cotangents = self.entries[place]
+        self.entries[place] = (node, (*contributions[:slot], kept, *contributions[slot + 1 :]), cotangents)
+
+    def _aside(self, tensor: Tensor, known: dict[Elements, Tensor]) -> Tensor:
+        """What is kept of a tensor.
+
+        Args:
+            tensor: any.
+            known: what was kept of tensors whose storage is still there; it learns of this one.
+        """
+        if not is_plain(tensor) or tensor.untyped_storage()._cdata in self._kept_storages:
+            return tensor
+        size = tensor.untyped_storage().nbytes()
+        if size <= SMALL_BYTES:
+            return tensor
+        if (standin := self._known(tensor, known)) is not None:
+            return standin
+        fits = self._keeping.offload and self._moved_bytes + size <= self._room()
+        if fits:
+            self._moved_bytes += size
+            if not is_elsewhere(tensor):
+                return tensor
+        kept = known[elements_of(tensor)] = (moved([tensor]) if fits else stand_ins([tensor], self._keeping))[0]
+        return kept
+
+    def _known(self, tensor: Tensor, known: dict[Elements, Tensor]) -> Tensor | None:
+        """A stand-in for a tensor with the same elements as a known one, where only their statistics were kept."""
+        found = known.get(elements_of(tensor)) if known and is_plain(tensor) else None
+        if not isinstance(found, StandIn) or found.elements is not None:
+            return None
+        return StandIn(tensor, reason=found.reason, statistics=found.statistics)
+
+    def _is_gradient(self, node: Node, slot: int) -> bool:
+        tail, output = self._slots[node][slot]
+        return tail in self._variables and self._uses[tail, output] == 1
+
+    @cached_property
+    def _uses(self) -> Counter[tuple[Node | None, int]]:
+        """(node, which of its outputs) -> how many nodes use it."""
+        return Counter((tail, output) for slots in self._slots.values() for tail, output in slots)

@@ -1,0 +1,161 @@
+"""Decides what each value of a traced graph is called, from all that is known about the user's code.
+
+Where two names fit, the first assigned wins: explicit names, then arguments, then what the code assigns a call's result to,
+then local variables, closure and parameters. A value that no name fits gets a letter, in order of computation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import CodeType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from gradviz.recording.names import Frames, letters, named_tensors, result_names, root_modules, source_line
+from gradviz.recording.program import Note
+from gradviz.recording.record import Recorder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """Where names come from.
+
+    Attributes:
+        explicit: name -> tensor, from the `names=` option.
+        inputs: argument name -> input, tensors in nested containers.
+        surroundings: name -> value, from the closure, the globals or the caller's frame.
+        notes: what sub-expressions of math text are called.
+        source_frame: where `trace` was called: the source line of calls that no user frame made.
+    """
+
+    explicit: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    surroundings: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[Note] = ()
+    source_frame: tuple[CodeType, int] | None = None
+
+    def root_modules(self) -> dict[str, torch.nn.Module]:
+        """The modules with parameters among the inputs and surroundings, each once, under its first name."""
+        return root_modules({**self.inputs, **self.surroundings})
+
+    def source(self, frames: Frames) -> str:
+        """The user's line that made a call, `file.py:12`: its innermost frame, or where `trace` was called."""
+        if frames:
+            return source_line(*frames[0])
+        return source_line(*self.source_frame) if self.source_frame else ""
+
+
+class TensorNames:
+    """Looks up what the tensors of one trace are called: by identity, and by the autograd edge that they carry."""
+
+    def __init__(self, naming: Naming) -> None:
+        self._by_id: dict[int, str] = {}
+        self._by_edge: dict[tuple[Node, int], str] = {}
+        self._kept: list[Tensor] = []
+        self.expressions: dict[int, str] = {}
+        for source in (naming.explicit, naming.inputs):
+            self._learn(named_tensors(source))
+        for note in naming.notes:
+            self.expressions.setdefault(id(note.tensor), note.text)
+            if note.name:
+                self._learn([(note.name, note.tensor)])
+        self._learn(named_tensors(naming.surroundings))
+
+    def of_tensor(self, tensor: Tensor) -> str:
+        """The name of this tensor object; "" where it has none."""
+        return self._by_id.get(id(tensor), "")
+
+    def of_memory(self, tensor: Tensor) -> str:
+        """The name of a tensor that looks at the same memory in the same way; "" where there is none."""
+        return self._by_memory.get(_memory(tensor), "")
+
+    def of_edge(self, node: Node, output: int) -> str:
+        """The name of the tensor that an autograd node made; "" where it has none."""
+        return self._by_edge.get((node, output), "")
+
+    def tensors(self) -> list[Tensor]:
+        """The named tensors, in the order in which they were named."""
+        return self._kept
+
+    @cached_property
+    def _by_memory(self) -> dict[Any, str]:
+        return {_memory(tensor): self._by_id[id(tensor)] for tensor in reversed(self._kept) if tensor.grad_fn is None}
+
+    def _learn(self, pairs: Iterable[tuple[str, Tensor]]) -> None:
+        for name, tensor in pairs:
+            self._kept.append(tensor)
+            self._by_id.setdefault(id(tensor), name)
+            if tensor.grad_fn is not None:
+                self._by_edge.setdefault((tensor.grad_fn, tensor.output_nr), name)
+
+
+def module_paths(roots: Mapping[str, torch.nn.Module]) -> dict[int, str]:
+    """id of each module within `roots`, of its parameters and buffers -> the module's dotted path."""
+    paths: dict[int, str] = {}
+    for name, root in roots.items():
+        for path, module in root.named_modules():
+            full = ".".join(part for part in (name if len(roots) > 1 else "", path) if part)
+            paths.setdefault(id(module), full)
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                paths.setdefault(id(tensor), full)
+    return paths
+
+
+def outermost_modules(roots: Mapping[str, torch.nn.Module]) -> dict[int, str]:
+    """id of each parameter -> the outermost module that holds it: its name, or its class where it has none."""
+    return {id(leaf): name or type(root).__name__ for name, root in roots.items() for leaf in root.parameters()}
+
+
+def _memory(tensor: Tensor) -> Any:
+    if tensor.layout is not torch.strided or tensor.numel() == 0 or tensor.device.type == "meta":
+        return id(tensor)
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def assigned_in_code(recorder: Recorder) -> dict[int, tuple[str, ...]]:
+    """Call index -> the names that the user's code assigns its results to.
+
+    Of the calls of one visit only the last that autograd or the user can see is what the code gets back.
+    """
+    last_of_visit: dict[int, int] = {}
+    for index, call in enumerate(recorder.calls):
+        held = last_of_visit.get(call.visit)
+        if held is None or call.sequence >= 0 or recorder.calls[held].sequence < 0:
+            last_of_visit[call.visit] = index
+    found: dict[int, tuple[str, ...]] = {}
+    for index in last_of_visit.values():
+        call = recorder.calls[index]
+        count = len(call.outputs)
+        for names in result_names(call.frames):
+            if len(names) in (1, count) and names != ("_",):
+                found[index] = names
+                break
+    return found
+
+
+class UniqueNames:
+    """Hands out each name once: a second `h` becomes `h_2`; a value without a name gets the next free letter."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._letters = letters()
+        self._counts: dict[str, int] = {}
+
+    def named(self, name: str) -> str:
+        candidate = name
+        while candidate in self._taken:
+            self._counts[name] = count = self._counts.get(name, 1) + 1
+            candidate = f"{name}_{count}"
+        self._taken.add(candidate)
+        return candidate
+
+    def letter(self) -> str:
+        for letter in self._letters:
+            if letter not in self._taken:
+                break
+        return self.named(letter)

@@ -1,0 +1,256 @@
+"""Turns code that runs under `Recorder` into the list of aten calls that it made, in order.
+
+The recorder is a dispatch mode: it sits below autograd, so it sees each call after autograd has made its node, and the
+sequence number read then says which node that was. Everything that costs time (snapshots, names, graphs) is left to the
+reader of the recording; what happens per call is one tuple.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import FrameType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gradviz.opcall import ALLOCATING, OVERWRITING, WRITE_IN_TRAINING, OpCall, op_name, tensors_of, written_arguments
+from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
+from gradviz.recording.names import Frames, assigned_names, local_value
+from gradviz.recording.scopes import Scope, ScopeStack
+from gradviz.recording.user_code import frames_around, user_frames
+from gradviz.recording.versions import Versions, storage_bytes
+from gradviz.standin import StandIn
+
+# torch.compile must not look into the recorder. By default torch wraps each dispatched call for that, and imports all of
+# dynamo; where it can be told once, about the code itself, a call costs a fifth less.
+_eval_frame: Any = getattr(torch._C, "_dynamo", None) and torch._C._dynamo.eval_frame
+_CAN_SKIP = all(hasattr(_eval_frame, name) for name in ("set_code_exec_strategy", "_FrameExecStrategy", "_FrameAction"))
+_sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
+MAX_FRAMES = 12
+"""How many of the user's own frames, innermost first, are kept with a call: for its source line and its name."""
+MAX_BOOKKEEPING = 4
+"""How many calls torch may add after the one whose result the user gets, as `sigmoid` adds a `detach`."""
+
+
+class RecordedCall(NamedTuple):
+    """One aten call with its live tensors.
+
+    `outputs` are the results, flattened: None stands where the op returned no tensor. `sequence` is the number of the
+    autograd node that was made for it, -1 where none was. Calls with the same `visit` come from one evaluation of one place
+    in the user's code, as the `t` and `addmm` of one `linear(x)` do.
+    """
+
+    overload: torch._ops.OpOverload
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: tuple[Tensor | None, ...]
+    sequence: int
+    grad_enabled: bool
+    frames: Frames
+    visit: int
+    scope: Scope
+
+    @property
+    def module(self) -> torch.nn.Module | None:
+        """The innermost module that was running."""
+        return self.scope.called if isinstance(self.scope.called, torch.nn.Module) else None
+
+
+class UncompiledMode(TorchDispatchMode):
+    """A dispatch mode that torch.compile does not look into."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)  # type: ignore[no-untyped-call]
+        if _CAN_SKIP:
+            skip = _eval_frame._FrameExecStrategy(_eval_frame._FrameAction.SKIP, _eval_frame._FrameAction.SKIP)
+            _eval_frame.set_code_exec_strategy(cls.__torch_dispatch__.__code__, skip)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return not _CAN_SKIP
+
+
+class Recorder(UncompiledMode):
+    """Records every aten call made in this thread while it is entered.
+
+    Attributes:
+        calls: the calls in order.
+        versions: what their tensors held when.
+        keeper: sets aside what is too much to be kept.
+        root_modules: the modules that were called from outside any module, in order.
+    """
+
+    def __init__(self, keeping: Keeping = EVERYTHING) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[RecordedCall] = []
+        self.versions = Versions()
+        self.keeper = Keeper(keeping, self.versions, partial(_references, self.calls))  # holds no recorder: no cycle
+        self.root_modules: list[torch.nn.Module] = []
+        self._thread = threading.get_ident()
+        self._last_sequence = 0
+        self._visit = 0
+        self._scopes = ScopeStack()
+        self._handles: list[Any] = []
+        self._versioned_calls = 0
+
+    def __enter__(self) -> Recorder:
+        self._handles = [
+            register_module_forward_pre_hook(self._enter_module),
+            register_module_forward_hook(self._leave_module, always_call=True),
+        ]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        self._last_sequence = _sequence_number()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        try:
+            super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        finally:
+            for handle in self._handles:
+                handle.remove()
+            self._scopes.clear()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        writes = written_arguments(func)
+        if writes and not (func in WRITE_IN_TRAINING and not args[5]):
+            self._end_versions(func, args, kwargs)
+        result = called_as_outside(func, args, kwargs)
+        if result is None and writes:  # as _foreach_mul_: what it wrote to is its result
+            outputs = flat_outputs([tensor for name, tensor in tensors_of(func, args, kwargs) if _is_written(func, name)])
+        else:
+            outputs = flat_outputs(result)
+        sequence = _sequence_number()
+        made_node = sequence != self._last_sequence
+        self._last_sequence = sequence
+        live_frames = user_frames(sys._getframe(1), MAX_FRAMES)
+        frames = tuple([(frame.f_code, frame.f_lasti) for frame in live_frames])
+        if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(live_frames, frames):
+            self._visit += 1
+        self.calls.append(
+            RecordedCall(
+                func,
+                args,
+                kwargs,
+                outputs,
+                sequence - 1 if made_node else -1,
+                torch.is_grad_enabled(),
+                frames,
+                self._visit,
+                self._scopes.innermost(live_frames[0] if live_frames else None),
+            )
+        )
+        keeper = self.keeper
+        for output in outputs:
+            if output is not None:
+                keeper.made_bytes += output.numel() * output.itemsize
+        if keeper.made_bytes > keeper.look_at_bytes:
+            keeper.look()
+        return result
+
+    def op_call(self, index: int) -> OpCall:
+        """Call `index` as a value: its arguments as they were before it, its results as they were after it."""
+        call = self.calls[index]
+        at, snapshot, before = self.versions.at, self._snapshot, index - 1
+        return OpCall(
+            overload=call.overload,
+            args=tuple([at(value, before) if isinstance(value, Tensor) else snapshot(value, before) for value in call.args]),
+            kwargs={name: snapshot(value, before) for name, value in call.kwargs.items()} if call.kwargs else {},
+            outputs=tuple([None if output is None else at(output, index) for output in call.outputs]),
+        )
+
+    def _snapshot(self, value: Any, time: int) -> Any:
+        if isinstance(value, Tensor):
+            return self.versions.at(value, time)
+        if type(value) in (list, tuple):
+            return type(value)([self._snapshot(item, time) for item in value])
+        return value
+
+    def _end_versions(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        index = len(self.calls)
+        for call in self.calls[self._versioned_calls :]:
+            self.versions.register(_tensors_in_call(call))
+            if op_name(call.overload) in ALLOCATING:
+                self.versions.register_unfilled(output for output in call.outputs if output is not None)
+        self._versioned_calls = index
+        fills = op_name(func) in OVERWRITING
+        for name, tensor in tensors_of(func, args, kwargs):
+            if _is_written(func, name):
+                reshapes = torch.Tag.inplace_view in func.tags
+                aside = None if self.keeper.has_room_for_copy(storage_bytes(tensor)) else self._aside
+                self.versions.end(tensor, index, reshapes=reshapes, fills=fills, set_aside=aside)
+
+    def _aside(self, tensor: Tensor) -> Tensor:
+        """What stands for a tensor that is about to be overwritten."""
+        keeping, held = self.keeper.keeping, tensor.detach()
+        return stand_ins([held], keeping)[0] if is_plain(held) else StandIn(held, reason=keeping.reason)
+
+    def _visit_is_over(self, live_frames: list[FrameType], frames: Frames) -> bool:
+        """Whether the last calls, made at this same place, are over: a result has reached the variable it is assigned to."""
+        for frame, (code, offset) in zip(live_frames, frames, strict=True):
+            names = assigned_names(code, offset)
+            if names:
+                held = local_value(frame, names[0])
+                recent = (call for call in self.calls[-MAX_BOOKKEEPING:] if call.visit == self._visit)
+                return held is not None and any(held is output for call in recent for output in call.outputs)
+        return False
+
+    def _enter_module(self, module: torch.nn.Module, args: Any) -> None:
+        if threading.get_ident() == self._thread:
+            if not self._scopes.in_module and all(module is not known for known in self.root_modules):
+                self.root_modules.append(module)
+            self._scopes.enter_module(module, next(frames_around(sys._getframe(1)), None))
+
+    def _leave_module(self, module: torch.nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() == self._thread:
+            self._scopes.leave_module()
+
+
+def called_as_outside(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The call as it runs outside of a dispatch mode.
+
+    Within one torch does not look whether a tensor is a conjugate or a negative view, so that a kernel that makes such views
+    for itself reads them wrong (seen on 2.13: linalg_pinv of complex matrices gives other numbers).
+    """
+    for argument in args:
+        if isinstance(argument, Tensor) and argument.is_complex():
+            break
+    else:
+        return func(*args, **kwargs)
+    excluded = torch._C._dispatch_tls_local_exclude_set()
+    for key in (torch._C.DispatchKey.Conjugate, torch._C.DispatchKey.Negative):
+        excluded = excluded.remove(key)
+    with torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), excluded):
+        return func(*args, **kwargs)
+
+
+def flat_outputs(result: Any) -> tuple[Tensor | None, ...]:
+    """The results of a call, flattened."""
+    if isinstance(result, Tensor):
+        return (result,)
+    if isinstance(result, (list, tuple)):
+        return tuple(output for item in result for output in flat_outputs(item))
+    return (None,)
+
+
+def _is_written(overload: Any, name: str) -> bool:
+    return name.partition("[")[0] in written_arguments(overload)
+
+
+def _references(calls: list[RecordedCall]) -> Iterator[Tensor]:
+    for call in calls:
+        yield from _tensors_in_call(call)
+
+
+def _tensors_in_call(call: RecordedCall) -> Iterator[Tensor]:
+    for _, tensor in tensors_of(call.overload, call.args, call.kwargs):
+        yield tensor
+    yield from (output for output in call.outputs if output is not None)

@@ -1,0 +1,158 @@
+"""The calls of functions and modules that a traced call lies in: what groups the nodes of a large graph.
+
+While code runs, a `ScopeStack` says which calls of modules are open, and around and between them which calls of the user's
+functions. Each call is a `Scope` of its own, so that a module that is shared, or called again and again, gives one scope per
+call. Written down, a scope is its calls from the outside in, each under the module's dotted path or the function's name, the
+second call within the same scope with `@2`, as `torch.export` does: `("decoder", "decoder.cell@2")`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from types import CodeType, FrameType
+from typing import TypeVar
+
+import torch
+
+from gradviz.recording.user_code import frames_around
+
+ScopePath = tuple[str, ...]
+Item = TypeVar("Item")
+
+
+class Scope:
+    """One call of a module or a function.
+
+    Attributes:
+        called: the module, or the code of the function; None for what lies around all calls.
+        parent: the call that it lies in.
+        number: counts the calls of the same thing within the parent, from 1.
+    """
+
+    __slots__ = ("_calls", "called", "number", "parent")
+
+    def __init__(self, called: torch.nn.Module | CodeType | None, parent: Scope | None = None, number: int = 1) -> None:
+        self.called = called
+        self.parent = parent
+        self.number = number
+        self._calls: dict[int, Scope] = {}
+
+    def call(self, called: torch.nn.Module | CodeType) -> Scope:
+        """The next call of `called` from here."""
+        before = self._calls.get(id(called))  # it holds `called`, so the id stays its own
+        scope = self._calls[id(called)] = Scope(called, self, before.number + 1 if before else 1)
+        return scope
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether its parent calls the same thing more than once."""
+        return self.parent is not None and self.parent._calls[id(self.called)].number > 1
+
+    @property
+    def calls(self) -> tuple[Scope, ...]:
+        """The calls that it lies in, from the outside in, itself last."""
+        found = []
+        scope: Scope | None = self
+        while scope is not None and scope.called is not None:
+            found.append(scope)
+            scope = scope.parent
+        return tuple(reversed(found))
+
+
+class ScopeStack:
+    """The calls that are open in one thread while it is recorded."""
+
+    def __init__(self) -> None:
+        self._outside = Scope(None)
+        self._modules: list[Scope] = []
+        self._functions: list[tuple[FrameType, Scope]] = []
+
+    @property
+    def in_module(self) -> bool:
+        return bool(self._modules)
+
+    def enter_module(self, module: torch.nn.Module, frame: FrameType | None) -> None:
+        """Opens the call of a module. `frame` is the innermost of the user's; read only where no module is open."""
+        self._modules.append(self.innermost(frame).call(module))
+
+    def leave_module(self) -> None:
+        if self._modules:
+            self._modules.pop()
+
+    def innermost(self, frame: FrameType | None) -> Scope:
+        """The scope of what happens now. `frame` is the innermost of the user's; read only where no module is open."""
+        if self._modules:
+            return self._modules[-1]
+        if frame is not None and self._functions and frame is self._functions[-1][0]:
+            return self._functions[-1][1]
+        return self._function(frame)
+
+    def clear(self) -> None:
+        """Lets go of everything."""
+        self._modules.clear()
+        self._functions.clear()
+
+    def _function(self, innermost: FrameType | None) -> Scope:
+        """The call that the innermost frame is: the same as long as it is the same frame, which is kept here meanwhile.
+
+        A lambda, a comprehension and a script have no name to be found by; what they do belongs to what they lie in.
+        """
+        places = {id(frame): place for place, (frame, _) in enumerate(self._functions)}
+        new = []
+        still_open = 0
+        for frame in frames_around(innermost):
+            if id(frame) in places:
+                still_open = places[id(frame)] + 1
+                break
+            new.append(frame)
+        del self._functions[still_open:]
+        scope = self._functions[-1][1] if self._functions else self._outside
+        for frame in reversed(new):
+            scope = scope if frame.f_code.co_name.startswith("<") else scope.call(frame.f_code)
+            self._functions.append((frame, scope))
+        return scope
+
+
+def scope_paths(scopes: Collection[Scope], module_paths: Mapping[int, str]) -> dict[Scope, ScopePath]:
+    """The names of the calls that each scope lies in, itself last.
+
+    Functions that everything lies in are left out, and so is a root module, whose path is empty, unless it is called more
+    than once.
+
+    Args:
+        scopes: all of one recording.
+        module_paths: id of a module -> its dotted path.
+    """
+    calls = {scope: scope.calls for scope in scopes}
+    around = common(calls.values())
+    skipped = next((place for place, scope in enumerate(around) if not isinstance(scope.called, CodeType)), len(around))
+    return {
+        scope: tuple(name for call in called[skipped:] if (name := _call_name(call, module_paths)))
+        for scope, called in calls.items()
+    }
+
+
+def common(paths: Iterable[tuple[Item, ...]]) -> tuple[Item, ...]:
+    """What all of these begin with.
+
+    >>> common([("h.0", "h.0.attn"), ("h.0", "h.0.mlp")]), common([])
+    (('h.0',), ())
+    """
+    found: tuple[Item, ...] | None = None
+    for other in paths:
+        if found is None:
+            found = other
+            continue
+        apart = (place for place, pair in enumerate(zip(found, other, strict=False)) if pair[0] != pair[1])
+        found = found[: next(apart, min(len(found), len(other)))]
+    return found or ()
+
+
+def _call_name(call: Scope, module_paths: Mapping[int, str]) -> str:
+    called = call.called
+    if isinstance(called, CodeType):
+        name = called.co_qualname.rpartition("<locals>.")[2]
+    else:
+        name = module_paths.get(id(called), type(called).__name__)
+        name = name or (type(called).__name__ if call.is_repeated else "")
+    return f"{name}@{call.number}" if name and call.number > 1 else name

@@ -1,0 +1,58 @@
+"""Whose code a frame runs: the user's, torch's, which is passed over, or our own, where what is traced ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+
+import torch
+
+_TORCH = (str(Path(torch.__file__).parent), "<frozen")
+_GRADVIZ = str(Path(__file__).parent.parent)
+_MODELS = str(Path(__file__).parent.parent / "models.py")
+"""Ours, but what is looked at: lines and names of it are shown as a user's."""
+_USER, _PASSED_OVER, _STOP = range(3)
+_owners: dict[int, int] = {}
+_owned: list[CodeType] = []  # code is kept, so its id stays its own
+
+
+def user_frames(frame: FrameType | None, most: int) -> list[FrameType]:
+    """The user's frames from `frame` outwards, `most` at most: what called gradviz is not part of the code traced."""
+    found: list[FrameType] = []
+    known = _owners.get
+    while frame is not None and len(found) < most:
+        code = frame.f_code
+        owner = known(id(code))
+        if owner is None:
+            owner = _remembered(code)
+        if owner == _USER:
+            found.append(frame)
+        elif owner == _STOP:
+            break
+        frame = frame.f_back
+    return found
+
+
+def frames_around(frame: FrameType | None) -> Iterator[FrameType]:
+    """The same, one by one and all of them: for who stops early in a deep recursion."""
+    while frame is not None and (inner := user_frames(frame, 1)):
+        yield inner[0]
+        frame = inner[0].f_back
+
+
+def is_our_own(frame: FrameType) -> bool:
+    """Whether a frame belongs to gradviz: the command line and the app are no user's code."""
+    return _owner(frame.f_code.co_filename) == _STOP
+
+
+def _remembered(code: CodeType) -> int:
+    _owned.append(code)
+    owner = _owners[id(code)] = _owner(code.co_filename)
+    return owner
+
+
+def _owner(file: str) -> int:
+    if file.startswith(_GRADVIZ) and file != _MODELS:
+        return _STOP
+    return _PASSED_OVER if file.startswith(_TORCH) else _USER

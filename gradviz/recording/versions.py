@@ -1,0 +1,202 @@
+"""Remembers what each tensor held at each call, while in-place ops change tensors under our hands.
+
+Right before a write, the written storage is copied once, for all the tensors that look at it. Nothing is copied where
+nothing is written, and nothing is indexed before the first write.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from gradviz.recording.nodes import node_of
+from gradviz.standin import StandIn
+
+MAX_COPIED_BYTES = 2**20
+"""Leaves up to this size are copied, so that the graph keeps their values through an optimizer step; larger ones are not."""
+
+
+class Carried(NamedTuple):
+    """A tensor that stood for output `output` of an autograd node until the write at `time`."""
+
+    node: Node
+    output: int
+    tensor: Tensor
+    time: int
+
+
+class Versions:
+    """The versions of recorded tensors. "Time" is the index of a call; a write at time t ends the versions before it.
+
+    Attributes:
+        carried: for which autograd nodes tensors stood until they were written to.
+    """
+
+    def __init__(self) -> None:
+        self._whole: dict[int, dict[int, Tensor]] = {}
+        self._used: dict[int, dict[int, Tensor]] = {}
+        self._writes: dict[int, list[int]] = {}
+        self._copies: dict[int, list[Any]] = {}
+        self._aside: dict[tuple[int, int, int], Tensor] = {}
+        self._snapshots: dict[tuple[int, int], Tensor] = {}
+        self._unfilled: set[int] = set()
+        self.carried: list[Carried] = []
+
+    def register(self, tensors: Iterable[Tensor]) -> None:
+        """Makes tensors known, so that the nodes that they stand for are noted before a later write to their storage."""
+        for tensor in tensors:
+            # A view that nothing used since its base was written to would get a new node, made for whoever asks.
+            known = self._whole if tensor._base is None else self._used
+            known.setdefault(_storage_key(tensor), {})[id(tensor)] = tensor
+
+    def register_unfilled(self, tensors: Iterable[Tensor]) -> None:
+        """Says of tensors that nothing was written to their memory yet: what it held before the first write is no value."""
+        self._unfilled.update(map(_storage_key, tensors))
+
+    def end(
+        self,
+        tensor: Tensor,
+        time: int,
+        *,
+        reshapes: bool = False,
+        fills: bool = False,
+        set_aside: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        """To be called right before call `time` writes to `tensor`: copies the storage, for all tensors that share it.
+
+        Args:
+            tensor: what is written to.
+            time: the index of the call.
+            reshapes: whether the call changes the tensor's shape or strides, as `transpose_` does.
+            fills: whether the call writes every element of `tensor` and reads none.
+            set_aside: makes what stands for a tensor where there is no room for copies; None to copy.
+        """
+        self.register((tensor,))
+        key = _storage_key(tensor)
+        self._writes.setdefault(key, []).append(time)
+        with torch.no_grad():
+            copy = None
+            if fills and key in self._unfilled and storage_bytes(tensor) == tensor.numel() * tensor.itemsize:
+                copy, set_aside = _allocated(tensor), None
+            elif set_aside is None:
+                copy = _copied(tensor)
+            self._unfilled.discard(key)
+            self._copies.setdefault(key, []).append(copy)
+            place = len(self._writes[key]) - 1
+            for sharing in (*self._whole.get(key, {}).values(), *self._used.pop(key, {}).values()):
+                if (node := node_of(sharing)) is not None:
+                    self.carried.append(Carried(node, sharing.output_nr, sharing, time))
+                if set_aside is not None:
+                    self._aside[key, id(sharing), place] = set_aside(sharing)
+        if reshapes:  # as it looks at its storage now, it will not any more
+            for ended in self._writes[key]:
+                self.at(tensor, ended - 1)
+
+    def put(self, tensor: Tensor, standin: StandIn) -> None:
+        """From now on `standin` is what `tensor` held, whose storage nothing wrote to and which is about to lose it."""
+        self._snapshots[id(tensor), 0] = standin
+        for known in (self._whole, self._used):
+            known.get(_storage_key(tensor), {}).pop(id(tensor), None)
+
+    def references(self) -> Iterator[Tensor]:
+        """Each tensor as often as it is held here."""
+        for known in (*self._whole.values(), *self._used.values()):
+            yield from known.values()
+        yield from (carried.tensor for carried in self.carried)
+
+    def was_written(self, tensor: Tensor) -> bool:
+        """Whether anything was written to the storage of a tensor."""
+        return _storage_key(tensor) in self._writes
+
+    def at(self, tensor: Tensor, time: int) -> Tensor:
+        """What `tensor` held just after call `time`, detached; the same object for the same version."""
+        place, is_last = self._version(tensor, time) if self._writes else (0, True)
+        key = (id(tensor), place)
+        snapshot = self._snapshots.get(key)
+        if snapshot is None:
+            held = _held(tensor) if is_last else self._overwritten(tensor, place)
+            snapshot = self._snapshots[key] = held
+        return snapshot
+
+    def _version(self, tensor: Tensor, time: int) -> tuple[int, bool]:
+        """How many writes the storage of `tensor` had seen just after call `time`, and whether these were all."""
+        writes: Sequence[int] = self._writes.get(_storage_key(tensor), ())
+        place = bisect.bisect_right(writes, time)
+        return place, place == len(writes)
+
+    def _overwritten(self, tensor: Tensor, place: int) -> Tensor:
+        """What `tensor` held before a write to its storage."""
+        key = _storage_key(tensor)
+        copy = self._copies[key][place]
+        if copy is not None:
+            return _seen_in(copy, tensor)
+        standin = self._aside.get((key, id(tensor), place))
+        unknown = "the elements were not kept before an in-place op overwrote them"
+        return StandIn(tensor, reason=unknown) if standin is None else standin
+
+    def written(self) -> Iterator[Tensor]:
+        """The recorded tensors that are no views and whose storage was written to."""
+        for key in self._writes:
+            yield from self._whole.get(key, {}).values()
+
+    @property
+    def any_write(self) -> bool:
+        """Whether anything was written to at all."""
+        return bool(self._writes)
+
+    def last_write(self, tensor: Tensor, before: int) -> int | None:
+        """The last call before call `before` that wrote to the storage of `tensor`; None where none did."""
+        if not self._writes:
+            return None
+        writes = self._writes.get(_storage_key(tensor), [])
+        place = bisect.bisect_left(writes, before)
+        return writes[place - 1] if place else None
+
+
+def _copied(tensor: Tensor) -> Any:
+    """A copy of the storage of a tensor; of one without a storage of its own, a copy of the tensor."""
+    return tensor.untyped_storage().clone() if _has_storage(tensor) else tensor.detach().clone()
+
+
+def _allocated(tensor: Tensor) -> Any:
+    """As much memory as a copy would take, not written to either."""
+    return torch.UntypedStorage(tensor.untyped_storage().nbytes(), device=tensor.device)
+
+
+def _seen_in(copy: Any, tensor: Tensor) -> Tensor:
+    """A copied storage, looked at as `tensor` looks at the original."""
+    if isinstance(copy, Tensor):
+        return copy
+    empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+    with torch.no_grad():
+        seen = empty.set_(copy, tensor.storage_offset(), tensor.size(), tensor.stride())
+        seen = torch._conj(seen) if tensor.is_conj() else seen
+        return torch._neg_view(seen) if tensor.is_neg() else seen
+
+
+def _held(tensor: Tensor) -> Tensor:
+    """What a tensor holds now. A leaf that an optimizer may step is copied, as long as that costs little memory."""
+    held = tensor.detach()
+    if not (tensor.requires_grad and tensor.is_leaf and held.layout is torch.strided and held.nbytes <= MAX_COPIED_BYTES):
+        return held
+    # A part of a larger storage stays where it is: as_strided may reach beyond the part.
+    return held.clone() if held.untyped_storage().nbytes() == held.nbytes else held
+
+
+def storage_bytes(tensor: Tensor) -> int:
+    """The size of all that shares memory with a tensor."""
+    return tensor.untyped_storage().nbytes() if _has_storage(tensor) else 0
+
+
+def _storage_key(tensor: Tensor) -> int:
+    # Sparse and other tensors without a storage of their own are written as whole objects.
+    return tensor.untyped_storage()._cdata if _has_storage(tensor) else id(tensor)
+
+
+def _has_storage(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_nested and not tensor.is_quantized

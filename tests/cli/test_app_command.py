@@ -1,0 +1,54 @@
+"""`gradviz app`: what is handed to Streamlit, and what is refused before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import streamlit.web.cli
+from click.testing import CliRunner, Result
+
+from gradviz.cli.command import main
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Result, list[str]]:
+    handed: list[str] = []
+    monkeypatch.setattr(streamlit.web.cli, "main", lambda args, prog_name: handed.extend(args))
+    return CliRunner().invoke(main, ["app", *arguments]), handed
+
+
+def test_the_server_answers_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, handed = run(monkeypatch, "--port", "8600", "--headless")
+    assert result.exit_code == 0 and handed[0] == "run" and Path(handed[1]).name == "run.py"
+    assert {"--server.address=127.0.0.1", "--server.port=8600", "--server.headless=true"} <= set(handed)
+    assert [flag for flag in handed if "allowedHosts" in flag] == [
+        "--server.allowedHosts=localhost", "--server.allowedHosts=127.0.0.1"
+    ]  # fmt: skip
+    assert "--" not in handed
+
+
+def test_a_target_is_handed_on_with_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, handed = run(monkeypatch, "x*y", "--at", "x=2", "--at", "y=[1, 2]")
+    assert handed[-4:] == ["--", "x*y", "x=2", "y=[1, 2]"] and "--server.headless=false" in handed
+
+
+def test_a_function_in_a_file_is_handed_on_and_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("raise SystemExit('this ran')")
+    result, handed = run(monkeypatch, f"{tmp_path}/train.py:step")
+    assert (result.exit_code, handed[-2:]) == (0, ["--", f"{tmp_path}/train.py:step"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["x*foo(y)"], "unknown function 'foo'"),
+        (["x", "--at", "x=two"], "--at x: 'two' is neither a number"),
+        (["--at", "x=2"], "there is no TARGET"),
+        (["nothing/here.py:step"], "there is no file nothing/here.py"),
+        (["train.py:step", "--at", "x=2"], "values go with math text"),
+        (["nothing/here.py"], "written file.py:name"),
+    ],
+)
+def test_what_is_refused_starts_nothing(monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str) -> None:
+    result, handed = run(monkeypatch, *arguments)
+    assert (result.exit_code, handed) == (2, []) and sentence in result.output

@@ -1,0 +1,214 @@
+"""The command line: what it prints, what it writes, how it exits."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gradviz.cli.command import main
+from gradviz.cli.reports import columns
+from gradviz.expression.functions import SPELLINGS
+from gradviz.render import FORMATS, THEMES
+
+TEXT = ["x*y + sin(pi*x)", "--at", "x=2", "--at", "y=3", "--device", "cpu"]
+
+WRONG = '''
+import torch
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        (x,) = ctx.saved_tensors
+        return cotangent * 2.002 * x
+
+def loss():
+    x = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    return torch.tanh(Square.apply(x) / 10)
+'''
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+def test_trace_prints_values_partials_and_gradients() -> None:
+    result = run("trace", *TEXT)
+    assert result.exit_code == 0
+    assert "x·y" in result.stdout
+    assert "∂c/∂b" in result.stdout
+    assert "6.142" in result.stdout.partition("gradient")[2]
+
+
+def test_trace_writes_every_picture_that_is_asked_for(tmp_path: Path) -> None:
+    svg, dot = tmp_path / "graph.svg", tmp_path / "graph.dot"
+    result = run("trace", *TEXT, "-o", str(svg), "-o", str(dot), "--theme", "slides", "--direction", "BT")
+    assert result.exit_code == 0
+    assert svg.read_text().startswith(("<svg", "<?xml"))
+    assert "digraph" in dot.read_text()
+    assert result.stderr == f"wrote {svg}\nwrote {dot}\n"
+
+
+def test_json_of_trace_is_one_object_of_schema_1() -> None:
+    document = json.loads(run("trace", *TEXT, "--json").stdout)
+    assert document["schema"] == 1
+    assert document["target"] == TEXT[0]
+    assert document["gradients"]["y"] == {"shape": [], "dtype": "float64", "values": 2.0}
+    assert {edge["partial"]["formula"] for edge in document["edges"]} == {"y", "x", "π", "cos(b)", "1"}
+
+
+def test_check_of_a_right_expression_exits_with_0() -> None:
+    result = run("check", *TEXT)
+    assert result.exit_code == 0
+    assert "6 edges: 6 match (symbolic)." in result.stdout
+
+
+def test_check_of_a_wrong_backward_exits_with_1(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text(WRONG)
+    result = run("check", f"{path}:loss")
+    assert result.exit_code == 1
+    assert "MISMATCH" in result.stdout
+    assert run("trace", f"{path}:loss", "--check").exit_code == 1
+
+
+def test_json_of_a_wrong_backward_names_the_edge(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text(WRONG)
+    result = run("check", f"{path}:loss", "--json")
+    assert result.exit_code == 1
+    check = json.loads(result.stdout)["check"]
+    assert check["ok"] is False
+    assert [edge["verdict"] for edge in check["edges"]].count("mismatch") == 1
+
+
+MODEL = """
+import torch
+
+def step():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(*[torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Tanh()) for _ in range(20)])
+    return model, torch.ones(2, 3), loss
+
+def loss(out):
+    error = out.square().mean()
+    return error
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "shown", "hidden"),
+    [
+        ((), "20 × <B>0 … 19</B>", "0.0.weight"),
+        (("--unfold", "3"), "16 × <B>4 … 19</B>", "20 ×"),
+        (("--collapse", "1", "--max-nodes", "30"), "<B>7</B>", "20 ×"),
+        (("--collapse", "none", "--max-nodes", "300"), "<B>7.0.weight</B>", "20 ×"),
+        (("--collapse", "1?", "--collapse", "2", "--focus", "5.0.weight"), "<B>5.0.weight</B>", "4.0.weight"),
+        (("--between", "5.0.weight", "error", "--collapse", "2"), "<B>5.0.weight</B>", "4.0.weight"),
+        (("--focus", "0.0.weight", "--side", "before"), "1 of ", "0.0.bias"),
+        (("--diagnose",), "20 × <B>0 … 19</B>", ">error: "),
+    ],
+)
+def test_trace_draws_groups_and_parts_as_it_is_told(
+    tmp_path: Path, options: tuple[str, ...], shown: str, hidden: str
+) -> None:
+    script, picture = tmp_path / "model.py", tmp_path / "model.dot"
+    script.write_text(MODEL)
+    assert run("trace", f"{script}:step", "--device", "cpu", "-o", str(picture), *options).exit_code == 0
+    assert shown in picture.read_text() and hidden not in picture.read_text()
+
+
+def test_trace_with_check_has_the_keys_of_both_in_json() -> None:
+    document = json.loads(run("trace", *TEXT, "--check", "--json").stdout)
+    assert document["check"]["ok"] is True
+    assert document["nodes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trace", "x*y", "--at", "x=2"], 'no value for y in "x*y"; give one to each variable, as in --at y=2'),
+        (["trace", "x * foo(y)"], "column 5"),
+        (["trace", "x", "--at", "x=two"], "--at x: 'two' is neither a number such as 2, 1/2 or 2pi nor a nested list"),
+        (["trace", "x", "--at", "x"], "accepted is name=value"),
+        (["trace", "x", "--at", "x=1", "--at", "x=2"], "x has a value already"),
+        (["trace", "x", "--at", "x=1", "--device", "abacus"], "device 'abacus' cannot be used here"),
+        (["trace", "x", "--at", "x=1", "-o", "graph.gif"], "unknown picture format"),
+        (["check", "missing.py:loss"], "there is no file missing.py"),
+        (["trace", "missing.py"], "there is no file missing.py"),
+        (["trace", "2x", "--at", "x=[1,2]"], "write sum(...), mean(...) or norm(...)"),
+        (["check", "x", "--at", "x=1", "--samples", "-1"], "samples"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["trace"], ["trace", "x", "--them", "dark"], ["draw", "x"]])
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+LONG = ["pi*x*sin(x*y)^2 + exp(x*y)*log(x)*cos(x + y)", "--at", "x=2", "--at", "y=3", "--device", "cpu"]
+
+
+def test_what_goes_into_a_pipe_is_never_cut() -> None:
+    for command in (["check"], ["trace", "--check"]):
+        gradients = run(*command, *LONG).stdout.partition("gradient  formula")[2]
+        assert "…" not in gradients
+        assert "cos(x + y)" in gradients
+
+
+@pytest.mark.parametrize("width", [100, 140])
+def test_formulas_take_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setattr("gradviz.cli.reports.columns", lambda: width)
+    table = run("check", *LONG).stdout.partition("gradient  formula")[2].splitlines()[1:4]
+    assert max(map(len, table)) == width
+    assert any("…" in row for row in table)
+
+
+def test_a_terminal_has_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "91")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert columns() == 91
+
+
+def test_python_runs_the_package_as_the_command() -> None:
+    answer = subprocess.run([sys.executable, "-m", "gradviz", "check", *TEXT], capture_output=True, text=True, check=True)
+    assert answer.stdout == run("check", *TEXT).stdout
+    assert subprocess.run([sys.executable, "-m", "gradviz", "trace", "x*"], capture_output=True, check=False).returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["trace", "-h"], ["check", "--help"]])
+def test_help_is_printed(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 0
+    assert "TARGET" in result.stdout
+    assert "Exit codes: 0 fine, 1 a mismatch or an error found, 2 bad input." in result.stdout.replace(":\n ", ":")
+
+
+@pytest.mark.parametrize("command", ["trace", "check"])
+def test_help_tells_what_a_target_is_and_every_function_of_math_text(command: str) -> None:
+    told = " ".join(run(command, "--help").stdout.split())
+    assert "FILE.py:NAME, a function without arguments in a file. It returns a scalar loss tensor, or a triple" in told
+    assert set(SPELLINGS) <= set(re.findall(r"\w+", told))
+
+
+def test_help_of_trace_names_formats_and_themes() -> None:
+    told = run("trace", "--help").stdout
+    assert all(f".{ending}" in told for ending in FORMATS)
+    assert all(name in told for name in THEMES)

@@ -1,0 +1,207 @@
+"""Values carry the names that the user's code gives them."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gradviz import record, trace
+from gradviz.recording.names import assigned_names, letters, result_names, source_line
+
+
+def op_names(graph) -> list[str]:
+    return [attributes["name"] for _, attributes in graph.nodes(data=True) if attributes["kind"] == "op"]
+
+
+def test_local_variables_name_what_is_assigned_to_them_and_letters_the_rest() -> None:
+    def function(x: Tensor, y: Tensor) -> Tensor:
+        product = x * y
+        return torch.sin(product) + product**2
+
+    assert op_names(trace(function, 1.0, 2.0)) == ["product", "a", "b", "c"]
+
+
+def test_variable_bound_again_in_a_loop_is_numbered() -> None:
+    def function(h: Tensor) -> Tensor:
+        for _ in range(3):
+            h = torch.tanh(h)
+        return h
+
+    assert op_names(trace(function, 1.0)) == ["h_2", "h_3", "h_4"]
+
+
+def test_augmented_assignment_and_attribute_name_their_value() -> None:
+    class Holder:
+        def run(self, x: Tensor) -> Tensor:
+            self.state = x * 2
+            total = self.state + 1
+            total += x
+            return total
+
+    assert op_names(trace(Holder().run, 1.0)) == ["state", "total", "total_2"]
+
+
+def test_unpacked_outputs_have_their_own_names() -> None:
+    def function(x: Tensor) -> Tensor:
+        query, key = x.split(2)
+        return (query * key).sum()
+
+    graph = trace(function, torch.ones(4, requires_grad=True))
+    assert op_names(graph)[0] == "query, key"
+    assert graph.argument_names(graph.node("a")) == ["query", "key"]
+
+
+def test_result_of_a_helper_gets_the_callers_name() -> None:
+    def helper(x: Tensor) -> Tensor:
+        return torch.exp(x)
+
+    def function(x: Tensor) -> Tensor:
+        grown = helper(x)
+        return grown * 2
+
+    assert op_names(trace(function, 1.0)) == ["grown", "a"]
+
+
+def test_only_the_last_call_of_a_layer_gets_the_layers_name() -> None:
+    layer = nn.Linear(2, 2)
+
+    def function(x: Tensor) -> Tensor:
+        hidden = layer(x)
+        return hidden.sum()
+
+    graph = trace(function, torch.ones(1, 2))
+    assert {attributes["op"]: attributes["name"] for _, attributes in graph.nodes(data=True)}["addmm"] == "hidden"
+    assert {attributes["op"]: attributes["name"] for _, attributes in graph.nodes(data=True)}["t"] == "a"
+
+
+def test_explicit_name_wins() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+    inner = x * x
+    graph = trace(torch.sin(inner), names={"square": inner})
+    assert "square" in op_names(graph)
+
+
+def test_two_modules_are_told_apart_by_their_variables() -> None:
+    encoder, decoder, inputs = nn.Linear(2, 2), nn.Linear(2, 1), torch.ones(1, 2)
+    graph = trace(lambda: decoder(encoder(inputs)).sum())
+    assert set(graph.leaves) == {"encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"}
+
+
+def test_module_that_only_the_traced_function_holds_names_its_parameters() -> None:
+    def function() -> Tensor:
+        model = nn.Sequential(nn.Linear(2, 3), nn.Tanh())
+        return model(torch.ones(1, 2)).sum()
+
+    graph = trace(function)
+    assert set(graph.leaves) == {"0.weight", "0.bias"}
+
+
+def test_part_of_a_module_that_is_called_alone_keeps_the_modules_paths() -> None:
+    model, inputs = nn.Sequential(nn.Linear(2, 3), nn.Tanh()), torch.ones(1, 2)
+    graph = trace(lambda: model[0](inputs).sum())
+    assert set(graph.leaves) == {"0.weight", "0.bias"}
+
+
+def test_source_is_the_users_own_line() -> None:
+    def function(x: Tensor) -> Tensor:
+        y = torch.sin(x)
+        return y
+
+    graph = trace(function, 1.0)
+    expected = function.__code__.co_firstlineno + 1
+    assert graph.nodes[graph.node("y")]["source"] == f"test_naming.py:{expected}"
+
+
+def test_caller_of_a_library_function_is_not_part_of_the_traced_code() -> None:
+    graph = trace(lambda x: x * 2, 1.0)
+    assert op_names(graph) == ["a"], "the variable that holds the graph names no value in it"
+
+
+def test_tape_names_globals_and_locals_of_the_with_block() -> None:
+    weights = torch.ones(2, requires_grad=True)
+    with record() as tape:
+        energy = (weights * weights).sum()
+    graph = tape.trace(energy)
+    assert set(graph.leaves) == {"weights"} and graph.nodes[graph.output]["name"] == "energy"
+
+
+def test_names_are_unique_and_letters_avoid_them() -> None:
+    def function(a: Tensor, b: Tensor) -> Tensor:
+        return torch.sin(a * b)
+
+    graph = trace(function, 1.0, 2.0)
+    assert [attributes["name"] for _, attributes in graph.nodes(data=True)] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "statement, names",
+    [
+        ("y = f()", ("y",)),
+        ("y = z = f()", ("y",)),
+        ("y, z = f()", ("y", "z")),
+        ("f()", ()),
+        ("g(f())", ()),
+        ("box['y'] = f()", ()),
+        ("y: int = f()", ("y",)),
+    ],
+)
+def test_assigned_name_is_read_from_the_bytecode(statement: str, names: tuple[str, ...]) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def f() -> tuple[int, int]:
+        frame = sys._getframe(1)
+        seen.append(assigned_names(frame.f_code, frame.f_lasti))
+        assert source_line(frame.f_code, frame.f_lasti) == "<text>:1"
+        return 1, 2
+
+    exec(compile(statement, "<text>", "exec"), {"f": f, "g": lambda value: value, "box": {}})
+    assert seen == [names]
+
+
+def test_name_of_a_returned_result_is_looked_up_frame_by_frame() -> None:
+    found: list[list[tuple[str, ...]]] = []
+
+    def inner() -> None:
+        frames = []
+        frame = sys._getframe(1)
+        for _ in range(2):
+            frames.append((frame.f_code, frame.f_lasti))
+            frame = frame.f_back
+        found.append(list(result_names(tuple(frames))))
+
+    def middle() -> None:
+        return inner()
+
+    value = middle()
+    assert value is None and found == [[("value",)]]
+
+
+def test_letters_go_on_after_z() -> None:
+    names = letters()
+    assert [next(names) for _ in range(28)][-3:] == ["z", "a1", "b1"]
+
+
+def test_a_pair_that_attributes_or_captured_variables_take_is_not_mixed_up() -> None:
+    from types import SimpleNamespace
+
+    def attributes(x: torch.Tensor) -> torch.Tensor:
+        pair = SimpleNamespace()
+        pair.p, pair.q = x.sin(), x.cos()
+        return pair.p * pair.q  # type: ignore[no-any-return]
+
+    def captured(x: torch.Tensor) -> torch.Tensor:
+        p, q = x.sin(), x.cos()
+
+        def product() -> torch.Tensor:
+            return p * q
+
+        return product()
+
+    for function in (attributes, captured):
+        graph = trace(function, torch.tensor(0.3, requires_grad=True))
+        named = {data["op"]: data["name"] for _, data in graph.nodes(data=True)}
+        assert named["cos"] == "q"
+        assert named["sin"] != "q"
