@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from gradviz.check import Checked, CheckReport, EdgeCheck
+from gradviz.check import Checked, CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.check.formulas import edge_name
 from gradviz.errors import PartialError
 from gradviz.explain.latex import line_latex, term_latex
@@ -114,7 +115,7 @@ def node_details(graph: GradGraph, node: int, report: CheckReport | None = None)
         source=str(attributes["source"]),
         module=str(attributes["module"] or ""),
         device=str(attributes["device"]),
-        checks=() if report is None else _checks_of(report, node),
+        checks=() if report is None else tuple(found for found in checks_of(report) if found[1].node == node),
     )
 
 
@@ -160,17 +161,16 @@ def edge_details(graph: GradGraph, edge: Edge, report: CheckReport | None = None
     )
 
 
+def checks_of(report: CheckReport) -> Iterator[tuple[str, NodeCheck | LeafCheck | SumCheck]]:
+    """All that was checked of nodes, each with what it is: the value, the whole gradient, the sum of contributions."""
+    yield from (("value", entry) for entry in report.nodes)
+    yield from (("gradient", entry) for entry in report.leaves)
+    yield from (("sum of contributions", entry) for entry in report.sums)
+
+
 def _sign(graph: GradGraph, name: str) -> str:
     """Cotangents are derivatives of the output where the backward pass started from 1."""
     return "" if graph.loss is None else f"∂{graph.output_name(*graph.loss)}/∂{name}"
-
-
-def _checks_of(report: CheckReport, node: int) -> tuple[tuple[str, Checked], ...]:
-    return (
-        *(("value", entry) for entry in report.nodes if entry.node == node),
-        *(("gradient", entry) for entry in report.leaves if entry.node == node),
-        *(("sum of contributions", entry) for entry in report.sums if entry.node == node),
-    )
 
 
 def _fits(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:

@@ -11,6 +11,7 @@ link.py        the state of a page <-> its address
 shown.py       a graph and the choices of a visitor -> its picture
 explorer.py    canvas, choices, and what is beside them; exploring.py what one visitor selected and opened
 canvas/        a view and its SVG -> the canvas in the browser
+glance/        what the canvas knows of what is selected, until the server has told all
 inspector.py   what is selected on it -> all that is known of it; numbers.py tensors as HTML
 lists.py       modules and findings; rows/ lists and trees in the browser
 exports.py     what is on the canvas -> files

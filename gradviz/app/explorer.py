@@ -7,10 +7,11 @@ from typing import cast
 import streamlit as st
 
 import gradviz
-from gradviz.app.canvas import canvas, relay
+from gradviz.app.canvas import canvas
 from gradviz.app.exploring import Exploring
 from gradviz.app.exports import exports
-from gradviz.app.inspector import inspector
+from gradviz.app.glance import PANEL_PX, PLACE, glance
+from gradviz.app.inspector import NOTHING, inspector
 from gradviz.app.link import choose, write_link
 from gradviz.app.lists import findings_list, modules_list
 from gradviz.app.sentences import show_error
@@ -20,7 +21,6 @@ from gradviz.view import Direction, Folding, ThemeName
 DIRECTIONS: dict[str, str] = {"auto": "as it fits", "LR": "left to right", "BT": "bottom up"}
 DETAILS: dict[str, str] = {"groups": "in groups", "ops": "every op"}
 BESIDE: dict[str, str] = {"selected": "Selected", "modules": "Modules", "findings": "Findings"}
-PANEL_PX = 546
 
 
 @st.fragment
@@ -77,11 +77,13 @@ def _beside(shown: Shown, exploring: Exploring, drawn: Picture, page: str, of_mo
     beside = "selected"
     if of_model:
         beside = choose("Beside the graph", BESIDE, key="beside")
-    with st.container(height=PANEL_PX, border=True):
-        if beside == "modules":
-            modules_list(shown, drawn.view, exploring)
-        elif beside == "findings":
-            findings_list(shown, drawn.view, exploring)
-        else:
-            inspector(shown, drawn.view, exploring)
-    relay(exploring, shown.graph, key=f"{page} relay")  # last: even what draws nothing takes a gap
+    with st.container(key=PLACE):
+        with st.container(height=PANEL_PX, border=True):
+            if beside == "modules":
+                modules_list(shown, drawn.view, exploring)
+            elif beside == "findings":
+                findings_list(shown, drawn.view, exploring)
+            else:
+                inspector(shown, drawn.view, exploring)
+        nothing = NOTHING if beside == "selected" else None
+        glance(exploring, lambda event: exploring.happened(event, shown.graph), nothing=nothing, key=f"{page} glance")

@@ -8,6 +8,7 @@ import streamlit as st
 from torch import Tensor
 
 import gradviz
+from gradviz.app.canvas.items import count_text, kind_text, use_text
 from gradviz.app.exploring import Exploring
 from gradviz.app.numbers import tensor_html
 from gradviz.app.shown import Shown
@@ -57,7 +58,7 @@ def _node_of(view_id: str, graph: gradviz.GradGraph) -> int | None:
 
 def _group(group: ViewGroup, exploring: Exploring) -> None:
     """What a group says on the picture, and what opens it."""
-    _heading(group.name, f"{group.count:,} calls that are alike" if group.count > 1 else "drawn as one")
+    _heading(group.name, count_text(group.count))
     for line in (*group.lines, *group.gradient):
         st.html(f'<div style="overflow-wrap: anywhere">{html.escape(line)}</div>')
     if group.verdict:
@@ -73,8 +74,7 @@ def _group(group: ViewGroup, exploring: Exploring) -> None:
 
 
 def _node(details: NodeDetails, graph: gradviz.GradGraph) -> None:
-    kind = {"leaf": "input, requires grad", "constant": "constant"}.get(details.kind, f"function {details.op}")
-    _heading(details.name, kind)
+    _heading(details.name, kind_text(details.kind, details.op))
     if details.op:
         st.latex(details.latex)
     _tensor("value", details.value, details.value_missing or "unknown")
@@ -96,8 +96,7 @@ def _derivation(graph: gradviz.GradGraph, name: str) -> None:
 
 
 def _edge(details: EdgeDetails) -> None:
-    argument = f", argument {details.argument}" if details.argument else ""
-    _heading(details.name, f"{details.tail} is used by {details.head}{argument}")
+    _heading(details.name, use_text(details.tail, details.head, details.argument))
     st.latex(details.latex)
     if details.cut:
         st.caption(f"No gradient flows here: {details.cut}")

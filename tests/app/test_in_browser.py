@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from gradviz.app import canvas
+
 Open = Any
 
 
@@ -63,6 +65,60 @@ def test_a_click_on_a_node_or_an_edge_shows_it_and_writes_the_address(explorer: 
     page.locator(".gradviz-canvas .area").click(position={"x": 5, "y": 5})
     expect(inspector(page)).to_contain_text("Click a value or an arrow")
     expect(page).not_to_have_url(re.compile("selected="))
+
+
+def test_what_is_known_of_a_node_stands_in_the_inspector_before_the_server_could_answer(explorer: Page) -> None:
+    """One task of the browser: it hears of nothing in between."""
+    item(explorer, "op c = sin(b)").evaluate("(node) => { window.node = node; }")
+    seen = explorer.evaluate(
+        """() => {
+          window.node.focus();
+          window.node.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
+          return [...document.querySelectorAll("[data-testid=stColumn]")].at(-1).innerText;
+        }"""
+    )
+    assert seen.split("\n") == [
+        "c", "function sin", "c = sin(b)", "value −2.4492935982947064e−16", "cotangent 1",
+        "✓ match value, sum of contributions",
+    ]  # fmt: skip
+    expect(inspector(explorer)).to_contain_text("device cpu")
+    expect(explorer.locator(".gradviz-glance")).to_be_empty()
+
+
+def test_the_inspector_never_shows_what_is_not_selected_while_answers_come_late(explorer: Page) -> None:
+    def data(selected: str, given: int = 1, nothing: str | None = "Nothing") -> dict[str, Any]:
+        return {"selected": selected, "given": given, "nothing": nothing}
+
+    seen = explorer.evaluate(
+        """async ([code, steps]) => {
+          const made = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
+          const parentElement = document.createElement("div"), told = [], seen = [];
+          parentElement.innerHTML = '<div class="gradviz-glance"></div>';
+          let ends = () => {};
+          for (const step of steps) {
+            if (typeof step === "string") {
+              const detail = {id: step, title: `<b>${step}`, remark: "", lines: ["value 1"]};
+              window.dispatchEvent(new CustomEvent("gradviz-select", {detail}));
+            } else ends = made.default({data: step, parentElement, setTriggerValue: (_, event) => told.push(event.what)});
+            seen.push(parentElement.textContent);
+          }
+          ends();
+          window.dispatchEvent(new CustomEvent("gradviz-select", {detail: {id: "x", title: "x", remark: "", lines: []}}));
+          return [told, seen];
+        }""",
+        [
+            resources.files("gradviz.app.glance").joinpath("glance.js").read_text(),
+            [
+                data(""), "a", "b", data("a"), data("b"), "a", "b", data("a"), data("b"), "",
+                data(""), "a", data("box", given=2), data("", nothing=None), "a",
+            ],
+        ],
+    )  # fmt: skip
+    a, b = "<b>avalue 1", "<b>bvalue 1"
+    assert seen == [
+        ["a", "b", "a", "b", "", "a", "a"],
+        ["", a, b, b, "", a, "", b, "", "Nothing", "", a, "", "", ""],
+    ]
 
 
 def test_every_node_and_edge_is_reached_by_keyboard(explorer: Page) -> None:
@@ -187,13 +243,12 @@ def test_of_an_svg_only_drawing_is_kept(explorer: Page) -> None:
         '<image xlink:href="data:image/png;base64,AAAA"/><image xlink:href="http://x/a.png"/>'
         '<path d="M0,0" fill="url(http://x)" stroke="red"/><text>a</text></g></svg>'
     )
-    script = resources.files("gradviz.app.canvas").joinpath("canvas.js").read_text()
     kept = page.evaluate(
         """async ([text, code]) => {
           const made = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
           return [new XMLSerializer().serializeToString(made.sanitized(text)), made.sanitized("<p>no") === null];
         }""",
-        [svg, script],
+        [svg, canvas.script()],
     )
     assert kept == [
         '<svg xmlns="http://www.w3.org/2000/svg">'
@@ -228,7 +283,7 @@ def test_a_drawing_that_comes_in_between_does_not_take_the_focus_of_what_is_open
           return [told, seen];
         }""",
         [
-            resources.files("gradviz.app.canvas").joinpath("canvas.js").read_text(),
+            canvas.script(),
             [data("a", leaf, group), data("checked", leaf, group), data("open", leaf, box)],
         ],
     )

@@ -1,18 +1,10 @@
+
 /* The canvas: shows one drawn graph, in which nodes and edges can be looked for, focused and selected.
 
    Streamlit calls the default export when the component appears and whenever `data` changes; `data` is what
-   gradviz/app/canvas/__init__.py makes. Every text goes in as a text node or an attribute, and of the SVG only what is
-   on the lists below. Nothing is loaded. */
+   gradviz/app/canvas/__init__.py makes. Every text goes in as a text node or an attribute, the SVG as drawing.js lets it
+   through, which comes before this in one script. Nothing is loaded. */
 
-const SHAPES = ["path", "polygon", "polyline", "ellipse"];
-const ELEMENTS = new Set(["svg", "g", "text", "tspan", "image", ...SHAPES]);
-const ATTRIBUTES = new Set([
-  "id", "class", "d", "points", "fill", "stroke", "stroke-width", "stroke-dasharray", "fill-opacity", "x", "y", "cx", "cy",
-  "rx", "ry", "width", "height", "viewBox", "transform", "font-family", "font-size", "font-weight", "text-anchor",
-  "preserveAspectRatio", "xml:space", "xlink:href", "href",
-]);
-const EMBEDDED = /^data:image\/png;base64,[A-Za-z0-9+/=]*$/;
-const XLINK = "http://www.w3.org/1999/xlink";
 const CLICK_PX = 4, READABLE = 0.6, LEAST = 0.5, LARGEST = 8, FITTED_AT_MOST = 1.5, STEP = 1.25, TWICE_MS = 400;
 
 const canvases = new WeakMap();
@@ -22,31 +14,10 @@ export default function ({data, parentElement, setTriggerValue}) {
   if (!canvases.has(root)) canvases.set(root, canvasIn(root));
   const canvas = canvases.get(root);
   canvas.update(data, (kind, what) => {
-    if (kind === "select") window.dispatchEvent(new CustomEvent("gradviz-select", {detail: what}));  // see relay.js
+    if (kind === "select") window.dispatchEvent(new CustomEvent("gradviz-select", {detail: what}));  // see glance.js
     else setTriggerValue("event", {kind, what});
   });
   return () => { canvas.destroy(); canvases.delete(root); };
-}
-
-/* Graphviz's SVG without anything that could run, load or link. */
-export function sanitized(text) {
-  const parsed = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
-  if (parsed.localName !== "svg") return null;
-  for (const one of [parsed, ...parsed.querySelectorAll("*")]) {
-    if (!ELEMENTS.has(one.localName)) { one.remove(); continue; }
-    for (const {name, value} of [...one.attributes]) {
-      const link = name.endsWith("href") && !value.startsWith("#") && !(one.localName === "image" && EMBEDDED.test(value));
-      if (!ATTRIBUTES.has(name) || link || /url\s*\(/i.test(value)) one.removeAttribute(name);
-    }
-  }
-  return document.importNode(parsed, true);
-}
-
-function element(name, attributes, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
 }
 
 function canvasIn(root) {
@@ -168,7 +139,13 @@ function canvasIn(root) {
     marked = now;
     root.classList.toggle("chosen", selected !== "" && items.get(selected).kind !== "box");
     if (selected) activate(selected);
-    if (!silent) tell("select", selected);
+    if (!silent) tell("select", inWords(selected));
+  }
+
+  /* What is known of an item here. */
+  function inWords(id) {
+    const {name = "", title = name, remark = "", hover = [], facts = []} = items.get(id) ?? {};
+    return {id, title, remark, lines: [...hover, ...facts].filter((line) => line !== name)};
   }
 
   /* Opens a group or closes an opened one; false for what is neither. */
