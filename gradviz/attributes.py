@@ -77,6 +77,15 @@ class AttributedGraph(nx.MultiDiGraph):
         given: dict[tuple[int, int], Tensor] = self.graph.get("starting_cotangents", {})
         return {(node, place): cotangent for (node, place), cotangent in given.items() if node in self}
 
+    def unseen_writes(self) -> dict[int, tuple[tuple[str, str], ...]]:
+        """Node -> the writes to its value that autograd does not see, made in place under `no_grad`: (op, source line).
+
+        The node's own value is that from before. What reads it later gets the new numbers, while gradients pass as if
+        nothing had been written.
+        """
+        written: dict[int, tuple[tuple[str, str], ...]] = self.graph.get("unseen_writes", {})
+        return {node: writes for node, writes in written.items() if node in self}
+
     @property
     def loss(self) -> tuple[int, int] | None:
         """(node, output) of the one number from which the backward pass starts with 1; None where it starts otherwise."""

@@ -15,8 +15,10 @@ from gradviz.assemble.draft import Draft, DraftEdge, DraftNode, Key, draft_of, i
 from gradviz.assemble.node_names import NodeNames, Used
 from gradviz.assemble.order import backward_order, forward_order
 from gradviz.assemble.unreached import lost_leaves
+from gradviz.assemble.unseen import unseen_writes
 from gradviz.collector import collector_paused
 from gradviz.graph import GradGraph
+from gradviz.opcall import op_name
 from gradviz.partials import Head, LocalPartial
 from gradviz.recording.backward import AutogradGraph, Backward, autograd_graph, run_backward
 from gradviz.recording.backward_log import as_added
@@ -135,6 +137,7 @@ class _Writer:
         graph.graph["leaves"] = {names[key]: number[key] for key in order if self._draft.nodes[key].kind == "leaf"}
         graph.graph["names"] = {name: number[key] for key, name in names.items()}
         graph.graph["lost_leaves"] = self._lost_leaves()
+        graph.graph["unseen_writes"] = self._unseen_writes()
         return graph
 
     def _write_edges(self, graph: GradGraph, key: Key, nodes: tuple[Node, ...], places: dict[Key, int]) -> None:
@@ -262,6 +265,14 @@ class _Writer:
         lost = lost_leaves(self._recorder, candidates, self._roots, [leaf for leaf in leaves if leaf is not None])
         return {
             name: (found.root, found.reason, found.op, self._call_source(found.call)) for name, found in lost.items()
+        }
+
+    def _unseen_writes(self) -> dict[int, tuple[tuple[str, str], ...]]:
+        """Node -> the writes to its value that autograd does not see: op and source line."""
+        calls = self._recorder.calls
+        return {
+            self._number[key]: tuple((op_name(calls[index].overload), self._call_source(index)) for index in indices)
+            for key, indices in unseen_writes(self._draft, self._recorder).items()
         }
 
     def _call_source(self, index: int) -> str:

@@ -85,10 +85,11 @@ class DraftEdge:
 
 @dataclass(slots=True)
 class Draft:
-    """Nodes and edges by key."""
+    """Nodes and edges by key; which calls the forwards of custom Functions made."""
 
     nodes: dict[Key, DraftNode] = field(default_factory=dict)
     edges: list[DraftEdge] = field(default_factory=list)
+    in_forwards: set[int] = field(default_factory=set)
 
 
 def draft_of(graph: AutogradGraph, recorder: Recorder, inputs: Sequence[Tensor], alive: Sequence[Tensor]) -> Draft:
@@ -263,6 +264,7 @@ class _Drafter:
         )
         self._inner[node] = inner
         self._node_of_call |= dict.fromkeys(inner, node)
+        self.draft.in_forwards.update(inner)
 
     def _place_in_custom(self, node: Node, tensor: Tensor) -> int:
         """Which output of a custom Function a tensor is.

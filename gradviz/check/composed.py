@@ -79,8 +79,15 @@ def composed_graph(graph: GradGraph, names: list[str], moved: dict[int, Tensor])
     for slot, index in () if moved else weights:
         recorded, exact = float(parts_of(outputs[slot])[index]), truth.value(index, output=slot)
         if not abs(recorded - float(exact.value)) <= exact.bound and math.isfinite(recorded):
-            raise NoRule("the composed expression does not give the output's value: some step is not what was recorded")
+            raise NoRule(f"the composed expression does not give the output's value: {_step_that_differs(graph)}")
     return Composed(truth=truth, weights=weights, calls=len(flow.calls), coarse=sum(map(_coarse, flow.calls)))
+
+
+def _step_that_differs(graph: GradGraph) -> str:
+    """Why a composed expression gives other numbers than the code."""
+    for node, ((op, source), *_) in graph.unseen_writes().items():
+        return f"{graph.nodes[node]['name']} is changed by {op}_ under no_grad" + (f" at {source}" if source else "")
+    return "some step is not what was recorded"
 
 
 class _Flow:

@@ -3,8 +3,8 @@
 One analysis per file, each a function from `Readings` to findings, in the list `run.FINDERS`:
 
     values        not_finite, cancellation, broadcasting, logits, log_of_softmax, reduction
-    gradients     no_gradient, leaf_replaced, unregistered, zero_gradient, not_finite_gradient, depth, underflow, sharing,
-                  earlier_gradient
+    gradients     no_gradient, leaf_replaced, unseen_write, unregistered, zero_gradient, not_finite_gradient, depth,
+                  underflow, sharing, earlier_gradient
     layers        dead_units, saturation, rows, modes
     the rest      wrong_backward, determinism
 
@@ -14,7 +14,7 @@ The kinds, by severity:
                   leaf-replaced, broadcast-pairs, double-softmax, sigmoid-before-logits
     warning       detached, no-grad, unused-parameter, unregistered-parameter, zero-gradient, clamped, vanishing-gradient,
                   exploding-gradient, dead-relu, saturated, underflow, cancellation, squashed-logits, dropout-in-eval,
-                  batch-norm-in-eval, earlier-gradient
+                  batch-norm-in-eval, earlier-gradient, unseen-write
     hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, few-rows, not-deterministic
 
 The other files:

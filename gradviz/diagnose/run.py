@@ -28,6 +28,7 @@ from gradviz.diagnose.saturation import saturation
 from gradviz.diagnose.sharing import sharing
 from gradviz.diagnose.underflow import underflow
 from gradviz.diagnose.unregistered import unregistered
+from gradviz.diagnose.unseen_write import unseen_write
 from gradviz.diagnose.wrong_backward import wrong_backward
 from gradviz.diagnose.zero_gradient import zero_gradient
 from gradviz.errors import NotKeptError
@@ -40,6 +41,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     no_gradient,
     lost_leaves,
     leaf_replaced,
+    unseen_write,
     unregistered,
     zero_gradient,
     broadcasting,

@@ -69,6 +69,7 @@ _GRAPH: dict[str, tuple[type, ...]] = {
     "leaves": (dict,),
     "names": (dict,),
     "lost_leaves": (dict,),
+    "unseen_writes": (dict,),
 }
 
 
@@ -206,6 +207,10 @@ def _check_references(graph: GradGraph) -> None:
         texts = (name, *lost) if isinstance(lost, tuple) and len(lost) == 4 else ()
         if not texts or not all(isinstance(text, str) for text in texts):
             raise InputError("a lost leaf is not told by texts")
+    for node, writes in graph.graph["unseen_writes"].items():
+        pairs = isinstance(writes, tuple) and all(isinstance(write, tuple) and len(write) == 2 for write in writes)
+        if not _is_node(graph, node) or not pairs or not all(isinstance(text, str) for write in writes for text in write):
+            raise InputError("a write that autograd does not see is not told by texts")
     if not outputs or not all(_is_node(graph, node) for node in outputs):
         raise InputError("the graph has no output that is there")
     for place, cotangent in starting.items():

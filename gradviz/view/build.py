@@ -151,6 +151,7 @@ class _Builder:
         self.edges = sum(head in self.shown and tail in self.shown for tail, head in self.graph.edges())
         self.label_all = self.edges <= max_edge_labels
         self.cotangent_name = self._cotangent_name()
+        self.unseen_writes = drawn.whole.unseen_writes()
 
     def view(self, direction: Direction, theme: ThemeName) -> View:
         nodes = tuple(view_node for node in self.order if node not in self.groups for view_node in self._nodes(node))
@@ -290,7 +291,8 @@ class _Builder:
             return ()
         if node in self.folded.uninitialised and isinstance(value, Tensor):
             return (head_line(value), "uninitialised")
-        return value_text(self._attributes(node))
+        writes = dict.fromkeys(f"then {op}_ under no_grad" for op, _ in self.unseen_writes.get(node, ()))
+        return (*value_text(self._attributes(node)), *writes)
 
     def _heat(self, node: int) -> HeatMap | None:
         """A heat map, unless the same elements are written out."""
