@@ -151,7 +151,7 @@ class _Builder:
         self.edges = sum(head in self.shown and tail in self.shown for tail, head in self.graph.edges())
         self.label_all = self.edges <= max_edge_labels
         self.cotangent_name = self._cotangent_name()
-        self.unseen_writes = drawn.whole.unseen_writes()
+        self.unseen_writes: dict[int, tuple[tuple[str, str], ...]] = drawn.whole.graph.get("unseen_writes", {})
 
     def view(self, direction: Direction, theme: ThemeName) -> View:
         nodes = tuple(view_node for node in self.order if node not in self.groups for view_node in self._nodes(node))
