@@ -97,7 +97,10 @@ def scalar(op: Any, sample: Any) -> Tensor:
 
 
 def _weighted(output: Tensor) -> Tensor:
-    return output.real.sum() + 2 * output.imag.sum() if output.is_complex() else (output * output).sum()
+    if not output.is_complex():
+        return (output * output).sum()
+    parts = torch.view_as_real(output if output.layout is torch.strided else output.to_dense())
+    return parts[..., 0].sum() + 2 * parts[..., 1].sum()
 
 
 def _requires_grad(values: Any) -> bool:

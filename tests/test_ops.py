@@ -80,7 +80,7 @@ def test_every_overload_of_the_dispatcher_is_listed_once(everything: list[Overlo
         ("linalg_matrix_exp", "symbolic", "tensor"),
         ("_foreach_abs", "numeric", ""),
         ("view_as_real", "symbolic", "tensor"),
-        ("sparse_sampled_addmm", "unverified", "differences of sparse and nested tensors are not taken"),
+        ("_sparse_softmax", "unverified", "differences of sparse and nested tensors are not taken"),
         ("argmax", "no gradient", "its result is a whole number"),
         ("einsum", "composite", ""),
         ("mul.out", "not differentiable", "it writes into out="),

@@ -24,7 +24,9 @@ def parts_of(tensor: Tensor) -> Tensor:
     >>> parts_of(torch.tensor([1 + 2j]))
     tensor([[1., 2.]])
     """
-    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+    if not tensor.is_complex():
+        return tensor
+    return torch.view_as_real((tensor if tensor.layout is torch.strided else tensor.to_dense()).resolve_conj())
 
 
 def joined(parts: Tensor, dtype: torch.dtype) -> Tensor:

@@ -59,10 +59,12 @@ from gradviz.symbolic import (
     pointwise,
     pooling,
     reduction,
+    resampling,
     scatter,
     selection,
     softmax,
     solving,
+    sparse,
     special,
 )
 from gradviz.symbolic.arrays import exact_array
@@ -125,9 +127,11 @@ _FAMILIES = (
     pointwise,
     pooling,
     reduction,
+    resampling,
     scatter,
     selection,
     softmax,
     solving,
+    sparse,
     special,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,3 +20,16 @@ def exact_array(tensor: Tensor) -> NDArray[Any]:
         plain = plain.to(torch.float32)
     array: NDArray[Any] = plain.numpy()
     return array
+
+
+def held_elements(tensor: Tensor) -> NDArray[np.bool_] | None:
+    """Which elements a sparse tensor holds, zeros among them; None for one that holds all.
+
+    >>> held_elements(torch.sparse_coo_tensor([[0, 2]], [5.0, 0.0], (3,), check_invariants=True))
+    array([ True, False,  True])
+    """
+    if tensor.layout in (torch.strided, torch._mkldnn):  # type: ignore[attr-defined]
+        return None
+    ones = tensor.detach().clone()
+    (ones._values() if ones.layout is torch.sparse_coo else ones.values()).fill_(1)
+    return np.asarray(ones.to_dense().cpu() != 0)

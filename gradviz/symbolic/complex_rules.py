@@ -34,7 +34,7 @@ def conj(self: SymbolicTensor) -> SymbolicTensor:
     return SymbolicTensor(self.shape, lambda index: sc.conjugate(self[index]))
 
 
-@symbolic_rule(aten.view_as_real.default)
+@symbolic_rule(aten.view_as_real.default, aten.view_as_real_copy.default)
 def view_as_real(self: SymbolicTensor) -> SymbolicTensor:
     return of_parts(self)
 

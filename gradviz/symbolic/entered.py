@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.arithmetic import EXACT
-from gradviz.symbolic.arrays import exact_array
+from gradviz.symbolic.arrays import exact_array, held_elements
 from gradviz.symbolic.many import Entered, Many, Places
 from gradviz.symbolic.scalar import Pair, Scalar, Symbol
 from gradviz.symbolic.tensor import Index, SymbolicTensor
@@ -24,12 +24,14 @@ class InputTensor(SymbolicTensor):
 
     Attributes:
         touched: the indices that have been asked for; all other elements do not matter to what was pulled.
+        held: which elements a sparse tensor holds; None for one that holds all.
     """
 
-    __slots__ = ("_array", "_chosen", "_mask", "_name", "_position")
+    __slots__ = ("_array", "_chosen", "_mask", "_name", "_position", "held")
 
     def __init__(self, tensor: Tensor, position: int, name: str, chosen: Collection[Index] | None) -> None:
         self._array = exact_array(tensor)
+        self.held = held_elements(tensor)
         self._position = position
         self._name = name
         self._chosen = chosen
@@ -81,12 +83,13 @@ class NumberTensor(SymbolicTensor):
 
     Attributes:
         array: the numbers, in a dtype that holds them exactly; an index or a mask keeps its own.
+        held: which elements a sparse tensor holds; None for one that holds all.
     """
 
-    __slots__ = ("array",)
+    __slots__ = ("array", "held")
 
-    def __init__(self, array: NDArray[Any]) -> None:
-        self.array = array
+    def __init__(self, array: NDArray[Any], held: NDArray[np.bool_] | None = None) -> None:
+        self.array, self.held = array, held
         many = None if np.iscomplexobj(array) else self._enter_many
         super().__init__(array.shape, lambda index: sc.number(array.item(index)), many)
 
@@ -97,7 +100,7 @@ class NumberTensor(SymbolicTensor):
 
 def numbers(tensor: Tensor) -> NumberTensor:
     """The tensor as exact numbers without symbols."""
-    return NumberTensor(exact_array(tensor))
+    return NumberTensor(exact_array(tensor), held_elements(tensor))
 
 
 def _wide(array: NDArray[Any], places: Places, count: int) -> NDArray[np.longdouble]:

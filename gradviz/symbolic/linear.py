@@ -43,7 +43,7 @@ def dot(self: SymbolicTensor, tensor: SymbolicTensor) -> SymbolicTensor:
     return self @ tensor
 
 
-def _with_bias(bias: SymbolicTensor, product: SymbolicTensor, beta: float, alpha: float) -> SymbolicTensor:
+def with_bias(bias: SymbolicTensor, product: SymbolicTensor, beta: float, alpha: float) -> SymbolicTensor:
     """beta * bias + alpha * product; a bias with beta 0 is not read, as BLAS defines it."""
     scaled = product if alpha == 1 else alpha * product
     if beta == 0:
@@ -55,52 +55,35 @@ def _with_bias(bias: SymbolicTensor, product: SymbolicTensor, beta: float, alpha
 def addmm(
     self: SymbolicTensor, mat1: SymbolicTensor, mat2: SymbolicTensor, *, beta: float = 1, alpha: float = 1
 ) -> SymbolicTensor:
-    return _with_bias(self, mat1 @ mat2, beta, alpha)
-
-
-def _held(x: SymbolicTensor) -> SymbolicTensor:
-    """A sparse tensor: elements that it does not hold, zeros, are no parameters of it."""
-    return SymbolicTensor(x.shape, lambda at: x[at] if x[at].approximate else sc.ZERO)
-
-
-@symbolic_rule(aten._sparse_addmm.default)
-def sparse_addmm(
-    self: SymbolicTensor, mat1: SymbolicTensor, mat2: SymbolicTensor, *, beta: float = 1, alpha: float = 1
-) -> SymbolicTensor:
-    return addmm(self, _held(mat1), mat2, beta=beta, alpha=alpha)
-
-
-@symbolic_rule(aten._to_dense.default)
-def to_dense(self: SymbolicTensor, dtype: torch.dtype | None = None, masked_grad: bool | None = None) -> SymbolicTensor:
-    return self if masked_grad is False else _held(self)
+    return with_bias(self, mat1 @ mat2, beta, alpha)
 
 
 @symbolic_rule(aten.addmv.default)
 def addmv(
     self: SymbolicTensor, mat: SymbolicTensor, vec: SymbolicTensor, *, beta: float = 1, alpha: float = 1
 ) -> SymbolicTensor:
-    return _with_bias(self, mat @ vec, beta, alpha)
+    return with_bias(self, mat @ vec, beta, alpha)
 
 
 @symbolic_rule(aten.baddbmm.default)
 def baddbmm(
     self: SymbolicTensor, batch1: SymbolicTensor, batch2: SymbolicTensor, *, beta: float = 1, alpha: float = 1
 ) -> SymbolicTensor:
-    return _with_bias(self, batch1 @ batch2, beta, alpha)
+    return with_bias(self, batch1 @ batch2, beta, alpha)
 
 
 @symbolic_rule(aten.addbmm.default)
 def addbmm(
     self: SymbolicTensor, batch1: SymbolicTensor, batch2: SymbolicTensor, *, beta: float = 1, alpha: float = 1
 ) -> SymbolicTensor:
-    return _with_bias(self, (batch1 @ batch2).sum(0), beta, alpha)
+    return with_bias(self, (batch1 @ batch2).sum(0), beta, alpha)
 
 
 @symbolic_rule(aten.addr.default)
 def addr(
     self: SymbolicTensor, vec1: SymbolicTensor, vec2: SymbolicTensor, *, beta: float = 1, alpha: float = 1
 ) -> SymbolicTensor:
-    return _with_bias(self, vec1.unsqueeze(1) * vec2, beta, alpha)
+    return with_bias(self, vec1.unsqueeze(1) * vec2, beta, alpha)
 
 
 @symbolic_rule(aten.linear.default)

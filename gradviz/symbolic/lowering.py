@@ -17,13 +17,14 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradviz.opcall import OpCall, argument_names, tensors_of
+from gradviz.symbolic.grids import GRID_SAMPLER_3D, grid_sampler_3d
 from gradviz.symbolic.recurrent import LSTM, lstm_layer, refuse_long
 from gradviz.symbolic.registry import NoGradient, NoRule, find_rule, functional_overload, has_rule
 from gradviz.symbolic.rounding import unit_roundoff
 
 MAX_CALLS = 2000
 _ROUNDINGS = 2.0**14
-_OWN: Mapping[OpOverload, Callable[..., Any]] = {LSTM: lstm_layer}
+_OWN: Mapping[OpOverload, Callable[..., Any]] = {LSTM: lstm_layer, GRID_SAMPLER_3D: grid_sampler_3d}
 """What torch does not state in terms of others."""
 
 

@@ -19,7 +19,7 @@ aten = torch.ops.aten
 Expr: TypeAlias = sp.Expr
 
 
-@pointwise_rule(aten.neg.default)
+@pointwise_rule(aten.neg.default, aten._neg_view.default, aten._neg_view_copy.default)
 def neg(self: Expr) -> Expr:
     return -self
 

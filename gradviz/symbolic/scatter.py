@@ -68,7 +68,7 @@ def _mean(terms: list[Scalar]) -> Scalar:
     return sc.apply(QUOTIENT, [sc.total(terms), sc.number(len(terms))])
 
 
-_COMBINE: Mapping[str, Combine] = {
+COMBINE: Mapping[str, Combine] = {
     "sum": sc.total,
     "prod": sc.product,
     "mean": _mean,
@@ -122,7 +122,7 @@ def scatter_reduce(
     places = integers(index) if index.ndim else integers(index).reshape(1)
     targets = _along(base.shape, dim % base.ndim, places)
     values = src if src.ndim else src.unsqueeze(0)
-    return scattered(base, values, targets, _COMBINE[reduce], with_base=include_self).reshape(self.shape)
+    return scattered(base, values, targets, COMBINE[reduce], with_base=include_self).reshape(self.shape)
 
 
 @symbolic_rule(aten.index_add.default)
@@ -147,7 +147,7 @@ def index_reduce(
     axis = dim % base.ndim
     places = integers(index).reshape([-1 if place == axis else 1 for place in range(base.ndim)])
     targets = _along(base.shape, axis, np.broadcast_to(places, values.shape))
-    return scattered(base, values, targets, _COMBINE[reduce], with_base=include_self).reshape(self.shape)
+    return scattered(base, values, targets, COMBINE[reduce], with_base=include_self).reshape(self.shape)
 
 
 @symbolic_rule(aten.segment_reduce.default)
@@ -181,7 +181,7 @@ def segment_reduce(
             return sc.apply(QUOTIENT, [total, sc.number(len(terms))])
         empty = {"sum": 0.0, "mean": float("nan"), "prod": 1.0, "max": float("-inf"), "min": float("inf")}[reduce]
         start = [] if terms and initial is None else [sc.number(empty if initial is None else initial)]
-        return _COMBINE[reduce]([*start, *terms])
+        return COMBINE[reduce]([*start, *terms])
 
     return SymbolicTensor((*data.shape[:place], ends.shape[-1] - 1, *data.shape[place + 1 :]), pull)
 
@@ -212,7 +212,7 @@ def embedding_bag(
             return sc.ZERO
         if per_sample_weights is not None:
             return sc.dot(terms, [per_sample_weights[(place,)] for place in members])
-        return _COMBINE[("sum", "mean", "amax")[mode]](terms)
+        return COMBINE[("sum", "mean", "amax")[mode]](terms)
 
     return SymbolicTensor((len(starts) - 1, weight.shape[1]), pull), None, None, None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,8 @@ def add_unary(make: Callable[..., OpOverload], low: float, high: float, *extra: 
 
 for _name in [
     "neg",
+    "_neg_view",
+    "_neg_view_copy",
     "abs",
     "sgn",
     "sign",
@@ -314,12 +317,13 @@ add(aten.index_add.default, tensor(2, 3), 1, integers(0, 2), tensor(2, 2, seed=1
 add(aten.embedding_dense_backward.default, tensor(3, 2), integers(1, 1, 0), 3, -1, False)
 
 _x = transposed(2, 3)
-for _name in ["alias", "clone", "contiguous", "detach", "_to_copy", "lift_fresh", "t", "tril", "triu", "masked_select"]:
-    if _name != "masked_select":
-        add(getattr(aten, _name).default, _x)
+_COPIES = ["alias", "clone", "_lazy_clone", "contiguous", "detach", "_to_copy", "lift_fresh", "lift_fresh_copy"]
+for _name in [*_COPIES, "t", "tril", "triu"]:
+    add(getattr(aten, _name).default, _x)
 add(aten.masked_select.default, _x, _x > 0)
-add(aten._reshape_alias.default, tensor(2, 3), [3, 2], [2, 1])
-for _name in ("_unsafe_view", "view", "reshape"):
+for _name in ("_reshape_alias", "_reshape_alias_copy"):
+    add(getattr(aten, _name).default, tensor(2, 3), [3, 2], [2, 1])
+for _name in ("_unsafe_view", "view", "reshape", "_reshape_copy"):
     add(getattr(aten, _name).default, tensor(2, 3), [3, 2])
 add(aten.reshape.default, _x, [6])
 add(aten.view.default, tensor(0, 3), [3, 0])
@@ -329,6 +333,18 @@ add(aten._to_sparse.sparse_dim, _sparse, 1)
 add(aten._to_sparse_csr.default, _sparse)
 add(aten._to_sparse_csc.default, _sparse)
 add(aten._to_dense.default, _sparse.to_sparse())
+_held = torch.tensor([1.5, 0.0, -2.0], dtype=torch.float64)
+_holds_zero = torch.sparse_coo_tensor([[0, 1, 1], [1, 0, 1]], _held, (2, 2), check_invariants=True)
+add(aten._to_dense.default, _holds_zero.coalesce())
+add(aten._sparse_addmm.default, tensor(2, 3), _holds_zero.coalesce(), tensor(2, 3, seed=1))
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")  # said once per process
+    _rows = _holds_zero.coalesce().to_sparse_csr()
+for _options in ({}, {"beta": 0.5, "alpha": 2.0}, {"beta": 0}):
+    add(aten.sparse_sampled_addmm.default, _rows, tensor(2, 3), tensor(3, 2, seed=1), **_options)
+_wide_rows = torch.tensor([[0.0, 1.5, -0.5], [0.0, 0.0, 0.0], [2.0, 0.0, 1.0]], dtype=torch.float64).to_sparse_csr()
+for _reduce in ("sum", "mean", "amax", "amin"):
+    add(aten._sparse_mm_reduce_impl.default, _wide_rows, tensor(3, 2, seed=1), _reduce)
 add(aten._sparse_addmm.default, tensor(2, 3), _sparse.to_sparse(), tensor(2, 3, seed=1), beta=0.5, alpha=2.0)
 add(aten.squeeze.default, tensor(2, 1, 3))
 add(aten.squeeze.dim, tensor(2, 1), 1)
@@ -352,9 +368,12 @@ add(aten.repeat.default, tensor(2), [2, 2])
 add(aten.repeat_interleave.self_int, tensor(2), 2, 0)
 add(aten.roll.default, _x, [1], [1])
 add(aten.rot90.default, _x, 1, [0, 1])
-add(aten.select.int, _x, 1, -1)
-add(aten.slice.Tensor, tensor(5), 0, 1, 5, 2)
-add(aten.split.Tensor, tensor(5), 2)
+for _overload in (aten.select.int, aten.select_copy.int):
+    add(_overload, _x, 1, -1)
+for _overload in (aten.slice.Tensor, aten.slice_copy.Tensor):
+    add(_overload, tensor(5), 0, 1, 5, 2)
+for _overload in (aten.split.Tensor, aten.split_copy.Tensor):
+    add(_overload, tensor(5), 2)
 add(aten.split_with_sizes.default, tensor(2, 3), [1, 2], 1)
 add(aten.take.default, _x, integers(5, 0))
 add(aten.transpose.int, tensor(2, 1, 3), 0, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -24,6 +25,11 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "grid sample": lambda x: functional.grid_sample(
         x.reshape(1, 1, 3, 4), torch.tensor([[[[0.1, 0.2], [-0.3, 0.7]]]], dtype=x.dtype), align_corners=False
     ),
+    "grid sample of a volume": lambda x: functional.grid_sample(
+        x.reshape(1, 2, 3, 1, 2),
+        0.9 * torch.cos(torch.arange(12, dtype=x.dtype) + x.sum()).reshape(1, 2, 1, 2, 3),
+        align_corners=False,
+    ),
 }
 
 
@@ -36,6 +42,27 @@ def test_what_torch_decomposes_is_verified_symbolically(name: str, dtype: torch.
     assert {edge.method for edge in report.edges} == {"symbolic"}, str(report)
     assert report.ok
     assert all(edge.verdict == "match" for edge in report.edges), str(report)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_a_volume_read_at_a_grid_has_the_gradients_of_float64_autograd(mode: str, padding: str, align_corners: bool) -> None:
+    generator = torch.Generator().manual_seed(5)
+    volume = torch.randn(2, 1, 3, 1, 4, dtype=torch.float64, generator=generator, requires_grad=True)
+    grid = 3.5 * torch.rand(2, 1, 2, 1, 3, dtype=torch.float64, generator=generator) - 1.75  # some of it far outside
+    modes = (["bilinear", "nearest"].index(mode), ["zeros", "border", "reflection"].index(padding), align_corners)
+    found = aten.grid_sampler_3d.default(volume, grid.requires_grad_(), *modes)
+    call = OpCall(
+        overload=aten.grid_sampler_3d.default, args=(volume.detach(), grid.detach(), *modes), outputs=(found.detach(),)
+    )
+    truth = reference(call)
+    for index in np.ndindex(*found.shape):
+        row = truth.row(index)
+        for position, gradient in enumerate(torch.autograd.grad(found[index], (volume, grid), retain_graph=True)):
+            for place in np.ndindex(*gradient.shape):
+                exact = row.partial(position, place)
+                assert abs(float(exact) - float(gradient[place])) <= exact.bound, (index, position, place)
 
 
 def test_some_of_them_have_no_rule_of_their_own() -> None:

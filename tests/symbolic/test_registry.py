@@ -83,7 +83,7 @@ def test_in_place_and_out_forms_use_the_functional_rule(
         (aten.mm.default, "tensor"),
         (aten.t.default, "movement"),
         (aten.argmax.default, "no gradient"),
-        (aten.grid_sampler_3d.default, "none"),
+        (aten.linalg_eig.default, "none"),
     ],
     ids=str,
 )
