@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 BINS = 24
+_PIECE_ON_CPU, _PIECE_ELSEWHERE = 2**16, 2**24  # elements read at a time: what a core's cache holds, what fills a device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,8 @@ class Statistics:
 def statistics_of(tensor: Tensor, *, bins: int = 0) -> Statistics | None:
     """The statistics of a tensor; None where its elements cannot be read: of the meta device, sparse, quantized.
 
-    Takes three passes over a tensor of float32 or float64 without a copy, and one transfer from its device.
+    Reads the tensor's memory once, and once more for a histogram, piece by piece, so that nothing of its size is made.
+    Counts and extremes are exact, mean and spread of float32 numbers good to five digits.
 
     Args:
         tensor: any.
@@ -96,24 +100,26 @@ def statistics_of(tensor: Tensor, *, bins: int = 0) -> Statistics | None:
     if not is_readable(tensor):
         return None
     with torch.no_grad():
-        numbers = _real(tensor.detach())
+        numbers = _each_once(tensor.detach())
+        times = tensor.numel() // max(1, numbers.numel())
         nans = infs = 0
-        low, high, mean, std = _moments(numbers)
-        if numbers.numel() and not (math.isfinite(low) and math.isfinite(high)):
+        sums = _sums(numbers)
+        if not (math.isfinite(sums.low) and math.isfinite(sums.high)):
+            numbers = _real(numbers)
             nans, infs = int(numbers.isnan().sum()), int(numbers.isinf().sum())
             numbers = numbers[numbers.isfinite()]
-            low, high, mean, std = _moments(numbers)
-        zeros = numbers.numel() - int(numbers.count_nonzero())
+            sums = _sums(numbers)
+        mean, std = _mean_and_spread(numbers, sums)
         return Statistics(
             count=tensor.numel(),
-            zeros=zeros,
-            nans=nans,
-            infs=infs,
-            low=low,
-            high=high,
+            zeros=times * (numbers.numel() - sums.nonzero),
+            nans=times * nans,
+            infs=times * infs,
+            low=sums.low,
+            high=sums.high,
             mean=mean,
             std=std,
-            histogram=_histogram(numbers, bins, low, high),
+            histogram=tuple([times * found for found in _histogram(numbers, bins, sums.low, sums.high)]),
         )
 
 
@@ -139,31 +145,86 @@ def is_readable(tensor: Tensor) -> bool:
     return not odd and tensor.device.type != "meta" and tensor.dtype is not torch.complex32
 
 
-def _moments(numbers: Tensor) -> tuple[float, float, float, float]:
-    """Least, greatest, mean and standard deviation."""
-    if not numbers.numel():
-        return math.nan, math.nan, math.nan, math.nan
-    variance, mean = torch.var_mean(numbers, correction=0)
-    low, high, middle, spread = torch.stack([one.double() for one in (*torch.aminmax(numbers), mean, variance)]).tolist()
-    if low < high and math.isfinite(high - low) and not 0 < spread < math.inf:
-        # Squares leave the range long before the numbers do.
-        variance, mean = torch.var_mean(numbers.double(), correction=0)
-        middle, spread = float(mean), float(variance)
-    return low, high, middle, math.sqrt(spread)
+class _Sums(NamedTuple):
+    """What is found in one pass; where there is a NaN, or nothing at all, `low` and `high` are NaN."""
+
+    low: float = math.nan
+    high: float = math.nan
+    nonzero: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+
+def _sums(numbers: Tensor) -> _Sums:
+    found = []
+    for piece in _pieces(numbers):
+        found.append([float(one) for one in (*torch.aminmax(piece), piece.count_nonzero(), piece.sum(), piece.dot(piece))])
+    lows, highs, nonzero, total, squares = zip(*found, strict=True) if found else [()] * 5
+    if not found or any(map(math.isnan, lows)):
+        return _Sums()
+    return _Sums(min(lows), max(highs), int(sum(nonzero)), sum(total), sum(squares))
+
+
+def _mean_and_spread(numbers: Tensor, sums: _Sums) -> tuple[float, float]:
+    """The mean and the standard deviation, by the sums where these are accurate, else by two passes more."""
+    if not sums.low < sums.high:
+        return sums.low, 0.0 * sums.low
+    count = numbers.numel()
+    mean = sums.total / count
+    variance = sums.squares / count - mean * mean
+    if max(mean * mean / 16, 1e-30) < variance < math.inf:
+        return mean, math.sqrt(variance)
+    unit = _largest(sums.low, sums.high)  # what is left: mean square and squared mean nearly cancel, or are out of range
+    mean = sum(float((piece.double() / unit).sum()) for piece in _pieces(numbers)) / count
+    variance = sum(float((piece.double() / unit - mean).square().sum()) for piece in _pieces(numbers)) / count
+    return unit * mean, unit * math.sqrt(variance)
 
 
 def _histogram(numbers: Tensor, bins: int, low: float, high: float) -> tuple[int, ...]:
+    """The same on every device: torch.histc takes four times as long, and on an accelerator may be refused."""
     if not bins or not low < high:
         return ()
-    if numbers.device.type == "cpu":
-        return tuple(int(count) for count in torch.histc(numbers, bins, min=low, max=high))
-    # torch calls its own way of counting on an accelerator nondeterministic, and refuses it where that is asked for.
-    places = ((numbers.double() - low) / (high - low) * bins).int().clamp_(0, bins - 1)
-    return tuple(torch.bincount(places.flatten(), minlength=bins).tolist())
+    unit = _largest(low, high)
+    if 1e-25 < unit < 1e25:
+        unit = 1.0  # a float32 holds all that is computed
+    low, width = low / unit, (high / unit - low / unit) / bins
+    counts = torch.zeros(bins, dtype=torch.int64, device=numbers.device)
+    for piece in _pieces(numbers):
+        scaled = piece if unit == 1 else piece.double() / unit
+        places = (scaled - low).mul_(1 / width).int().clamp_(max=bins - 1)
+        counts += torch.bincount(places.byte() if bins < 256 else places, minlength=bins)  # bytes are counted fastest
+    return tuple(counts.tolist())
+
+
+def _largest(low: float, high: float) -> float:
+    return max(abs(low), abs(high))
+
+
+def _each_once(tensor: Tensor) -> Tensor:
+    """The elements in the order in which memory has them; of an expanded tensor, those that it repeats once."""
+    if tensor.is_contiguous():
+        return tensor
+    for axis in reversed(range(tensor.ndim)):
+        if tensor.stride(axis) == 0 and tensor.shape[axis]:
+            tensor = tensor.select(axis, 0)
+    return tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True))
+
+
+def _pieces(numbers: Tensor) -> Iterator[Tensor]:
+    """Real numbers in flat pieces."""
+    most = _PIECE_ON_CPU if numbers.device.type == "cpu" else _PIECE_ELSEWHERE
+    count = numbers.numel()
+    if 0 < count <= most:
+        yield _real(numbers.reshape(-1))
+    elif count:
+        rows = numbers.reshape(-1) if numbers.is_contiguous() else numbers
+        in_row = count // len(rows)
+        for some in rows.split(max(1, most // in_row)):
+            yield from _pieces(some[0] if in_row > most else some)
 
 
 def _real(tensor: Tensor) -> Tensor:
-    """The numbers, in a dtype wide enough to sum them: moduli of complex ones, float32 at least."""
+    """The numbers, in a dtype wide enough to compute with them: moduli of complex ones, float32 at least."""
     if tensor.is_complex():
         return tensor.abs()
     if tensor.is_floating_point():

@@ -46,10 +46,51 @@ def test_nothing_finite_has_no_mean() -> None:
         assert math.isnan(found.mean) and found.norm == 0 and found.histogram == ()
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e30])
-def test_spread_of_numbers_whose_squares_leave_the_range(scale: float) -> None:
-    found = statistics_of(torch.tensor([1.0, 3.0]) * scale)
-    assert found is not None and found.std == pytest.approx(scale, rel=1e-6)
+@pytest.mark.parametrize(
+    ("scale", "dtype"),
+    [(1e-30, torch.float32), (1e30, torch.float32), (1e38, torch.float32), (1e-200, torch.float64), (5e307, torch.float64)],
+)
+def test_numbers_whose_squares_leave_the_range(scale: float, dtype: torch.dtype) -> None:
+    found = statistics_of(torch.tensor([-1.0, 1.0, 3.0, 3.0], dtype=dtype) * scale, bins=3)
+    assert found is not None and found.histogram == (1, 1, 2)
+    assert [found.mean / scale, found.std / scale] == pytest.approx([1.5, 2.75**0.5], rel=1e-6)
+
+
+@pytest.mark.parametrize("offset", [3.0, 1e3, 1e6])
+def test_spread_far_from_zero(offset: float) -> None:
+    tensor = torch.randn(1000) + offset
+    found = statistics_of(tensor)
+    assert found is not None and found.std == pytest.approx(float(tensor.double().std(correction=0)), rel=1e-5)
+
+
+WIDE = torch.arange(300_000).remainder(1009).float().view(6, 100, 500) - 200
+VIEWS = {
+    "whole": WIDE,
+    "transposed": WIDE.transpose(0, 2),
+    "every third": WIDE[:, :, ::3],
+    "one long row after the other": WIDE.view(2, 150_000)[:, 1:],
+    "repeated": WIDE[:, :1].expand(-1, 100, -1),
+    "one number": WIDE[0, 0, 0].expand(70_000),
+    "nothing": WIDE[:0].transpose(0, 1),
+}
+
+
+@pytest.mark.parametrize("tensor", VIEWS.values(), ids=VIEWS)
+def test_large_tensors_are_read_in_full_whatever_their_strides(tensor: Tensor) -> None:
+    numbers, found = tensor.numpy(), statistics_of(tensor, bins=7)
+    assert found is not None
+    assert (found.count, found.zeros) == (numbers.size, int((numbers == 0).sum()))
+    if numbers.size:
+        assert (found.low, found.high) == (numbers.min(), numbers.max())
+        assert [found.mean, found.std] == pytest.approx([numbers.mean(dtype=float), numbers.std(dtype=float)], rel=1e-5)
+    if found.low < found.high:
+        assert found.histogram == tuple(np.histogram(numbers.astype(float), 7)[0])
+
+
+def test_nan_in_a_repeated_row_counts_as_often_as_it_is_there() -> None:
+    found = statistics_of(torch.tensor([math.nan, 0.0, 1.0, math.inf]).expand(5, 4), bins=2)
+    assert found is not None
+    assert (found.count, found.nans, found.infs, found.zeros, found.histogram) == (20, 5, 5, 5, (5, 5))
 
 
 @pytest.mark.parametrize("tensor", [torch.empty(2, device="meta"), torch.ones(2, 2).to_sparse()], ids=["meta", "sparse"])

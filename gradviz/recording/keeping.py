@@ -200,8 +200,15 @@ def elements_of(tensor: Tensor) -> Elements:
     """Equal for views of the same elements, as far as that is seen at once, and as long as their storage is there."""
     place = (tensor.untyped_storage()._cdata, tensor.storage_offset())
     if tensor.is_contiguous():
-        return (place, tensor.dtype, tensor.numel())
-    axes = sorted((stride, size) for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size != 1)
+        return (place, tensor.dtype, (1, tensor.numel()))
+    axes: list[tuple[int, int]] = []
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size == 1:
+            continue
+        if axes and stride == axes[-1][0] * axes[-1][1]:  # goes on where the one before ends
+            axes[-1] = (axes[-1][0], axes[-1][1] * size)
+        else:
+            axes.append((stride, size))
     return (place, tensor.dtype, *axes)
 
 

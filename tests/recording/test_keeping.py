@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import gradviz
 from gradviz.errors import InputError, NotKeptError
 from gradviz.graph import GradGraph
-from gradviz.recording.keeping import BUDGET_BYTES
+from gradviz.recording.keeping import BUDGET_BYTES, elements_of
 from gradviz.standin import StandIn
 from gradviz.statistics import statistics_of
 from gradviz.tracing import record, trace
@@ -157,6 +157,14 @@ def test_what_is_kept_is_the_same_and_statistics_are_those_of_the_rest(
     assert_same(graph, full)
     assert same(graph.gradients()["x"], full.gradients()["x"])
     assert stand_ins(graph) or values in (20_000, 60_000)
+
+
+def test_views_of_the_same_elements_in_another_order_are_known_to_be() -> None:
+    whole = torch.randn(4, 6, 10)
+    same_elements = [whole, whole.transpose(0, 2), whole.view(24, 10).t(), whole.flatten(), whole.permute(1, 2, 0)[None]]
+    assert len({elements_of(view) for view in same_elements}) == 1
+    others = [whole[1:], whole[:, 1:], whole[:, :5], whole[:, ::2].transpose(0, 1), whole.view(torch.int32)]
+    assert len({elements_of(view) for view in [whole, *others]}) == 6
 
 
 def test_the_default_keeps_small_graphs_in_full() -> None:
