@@ -2,19 +2,22 @@
 
 One analysis per file, each a function from `Readings` to findings, in the list `run.FINDERS`:
 
-    values        not_finite, cancellation, broadcasting, logits, log_of_softmax, reduction
-    gradients     no_gradient, leaf_replaced, unseen_write, unregistered, zero_gradient, not_finite_gradient, depth,
-                  underflow, sharing, earlier_gradient
-    layers        dead_units, saturation, rows, modes
+    values        not_finite (not_finite_causes: why), cancellation, broadcasting
+    losses        logits, likelihood, missing_minus, sure_and_wrong, log_of_softmax, reduction
+    gradients     no_gradient, data_term, leaf_replaced, unseen_write, unregistered, zero_gradient, not_finite_gradient,
+                  depth (recurrence: where one weight is used again and again), underflow, sharing, earlier_gradient
+    layers        dead_units, symmetry, saturation, rows, modes
     the rest      wrong_backward, determinism
 
 The kinds, by severity:
 
     error         wrong-backward, not-finite-value, not-finite-gradient, overflow, integer-cast, step-function, left-torch,
-                  leaf-replaced, broadcast-pairs, double-softmax, sigmoid-before-logits
+                  leaf-replaced, cut-from-loss, broadcast-pairs, double-softmax, sigmoid-before-logits,
+                  not-log-probabilities, softmax-over-batch
     warning       detached, no-grad, unused-parameter, unregistered-parameter, zero-gradient, clamped, vanishing-gradient,
-                  exploding-gradient, dead-relu, saturated, underflow, cancellation, squashed-logits, dropout-in-eval,
-                  batch-norm-in-eval, earlier-gradient, unseen-write
+                  exploding-gradient, dead-relu, dead-units, symmetric-weights, saturated, underflow, cancellation,
+                  squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient,
+                  unseen-write
     hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, few-rows, not-deterministic
 
 The other files:

@@ -1,8 +1,10 @@
-"""ReLU layers whose units are zero for every sample: nothing flows back through them."""
+"""ReLU, GELU and SiLU layers whose units are flat for every sample: nothing flows back through them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+from torch import Tensor
 
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.readings import Readings
@@ -12,33 +14,49 @@ DEAD_SHARE = 0.9
 """Half of the units are dead by chance where a deep layer hardly depends on its input; nine of ten are not, in a layer of
 `MIN_UNITS`: less than one in 10⁹."""
 MIN_UNITS = 50
+FLAT_BELOW = {"gelu": -4.0, "silu": -10.0}
+"""Left of this, derivatives are below 0.001."""
 
 
 def dead_units(readings: Readings) -> Iterator[Finding]:
     """Layers in which all units, or `DEAD_SHARE` of many, are dead."""
     graph = readings.graph
     for node in readings.ops:
-        value = graph.value(node)
-        if readings.op(node) != "relu" or value is None or graph.cotangent(node) is None or not value.numel():
+        flat = _flat(readings, node) if graph.cotangent(node) is not None else None
+        if flat is None or not flat.numel():
             continue
-        dead, units = flat_units(value == 0, unit_dim(readings, node))
+        dead, units = flat_units(flat, unit_dim(readings, node))
         if dead < DEAD_SHARE * units or (dead < units and units < MIN_UNITS):
             continue
         if readings.is_a_term_of_the_loss(node):
             continue  # a margin that all samples keep
-        use = readings.arguments[node][0]
+        use, op = readings.arguments[node][0], readings.op(node)
         before = readings.value_of(use)
+        if before is not None and not before.any():
+            continue  # weights and biases that are zero: `symmetry` tells
+        what = "are zero" if op == "relu" else f"lie below {FLAT_BELOW[op]:g}, where {op} is flat,"
         yield found(
             graph,
-            "dead-relu",
+            "dead-relu" if op == "relu" else "dead-units",
             "warning",
-            f"{dead} of {units} units of {readings.name(node)} = relu({readings.name(use.edge[0])}) are zero for every "
+            f"{dead} of {units} units of {readings.name(node)} = {op}({readings.name(use.edge[0])}) {what} for every "
             "sample: they get no gradient and cannot recover",
-            "lower the learning rate, look at the biases and the scale of the input, or use leaky_relu or gelu",
+            "lower the learning rate, and look at the biases and the scale of the input"
+            + (", or use leaky_relu or gelu" if op == "relu" else "; a normalisation before it keeps inputs near 0"),
             edge=use.edge,
             numbers={
                 "dead units": dead,
                 "units": units,
-                "largest input of relu": "unknown" if before is None else float(before.max()),
+                f"largest input of {op}": "unknown" if before is None else float(before.max()),
             },
         )
+
+
+def _flat(readings: Readings, node: int) -> Tensor | None:
+    """Which elements of an activation are flat; None for other calls."""
+    op = readings.op(node)
+    if op == "relu":
+        value = readings.graph.value(node)
+        return None if value is None else value == 0
+    before = readings.value_of(readings.arguments[node][0]) if op in FLAT_BELOW else None
+    return None if before is None else before < FLAT_BELOW[op]

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.recurrence import recurrence
 from gradviz.graph import Edge, Use
 
 APART = 1e-6
@@ -22,6 +23,10 @@ def depth(readings: Readings) -> Iterator[Finding]:
     cotangents grow, their products are all alike; so the cotangents are compared at the calls that the weights are used in.
     """
     graph = readings.graph
+    told = set()
+    for finding in recurrence(readings):
+        told.add(finding.kind)
+        yield finding
     weights = [node for node in graph.leaves.values() if len(graph.nodes[node]["shape"]) >= 2]
     gradients = {node: readings.norm(graph.cotangent(node)) for node in weights}
     reached = [node for node in weights if 0 < gradients[node] < float("inf")]
@@ -32,7 +37,7 @@ def depth(readings: Readings) -> Iterator[Finding]:
     for vanishing, norms in ((True, gradients), (False, arriving)):
         small, large = min(reached, key=lambda node: norms[node]), max(reached, key=lambda node: norms[node])
         far, near = (small, large) if vanishing else (large, small)
-        if norms[small] < APART * norms[large] and distance[far] > distance[near]:
+        if _kind(vanishing) not in told and norms[small] < APART * norms[large] and distance[far] > distance[near]:
             yield _finding(readings, far, near, norms, vanishing=vanishing)
 
 
@@ -49,7 +54,7 @@ def _finding(readings: Readings, leaf: int, near: int, norms: dict[int, float], 
     numbers |= {f"gain of edge {number}": gains[edge] for number, edge in enumerate(worst, 1)}
     return found(
         readings.graph,
-        "vanishing-gradient" if vanishing else "exploding-gradient",
+        _kind(vanishing),
         "warning",
         f"on the way back to {readings.name(leaf)} the {what} {'shrinks' if vanishing else 'grows'} to {ratio:.2g} times "
         f"that of {readings.name(near)}; the edges that {'cost' if vanishing else 'add'} most: {costs}",
@@ -60,6 +65,10 @@ def _finding(readings: Readings, leaf: int, near: int, norms: dict[int, float], 
         edge=worst[0] if worst else None,
         numbers=numbers,
     )
+
+
+def _kind(vanishing: bool) -> str:
+    return "vanishing-gradient" if vanishing else "exploding-gradient"
 
 
 def _arriving(readings: Readings, leaf: int) -> float:

@@ -26,7 +26,7 @@ def log_of_softmax(readings: Readings) -> Iterator[Finding]:
             graph,
             "log-of-softmax",
             "hint",
-            f"{readings.name(node)} is the log of the {readings.op(before).strip('_')} {readings.name(before)}, which loses "
+            f"{readings.name(node)} is the log of the {readings.function(before)} {readings.name(before)}, which loses "
             "digits and is −∞ once a probability underflows",
             f"use {_STABLE[readings.op(before)]}, or a loss that takes logits",
             node=node,

@@ -48,8 +48,8 @@ def logits(readings: Readings) -> Iterator[Finding]:
             graph,
             kind,
             severity,
-            f"{readings.name(node)} takes the {readings.op(before).strip('_')} {readings.name(before)} for logits: "
-            f"{op.strip('_')} is applied on top of it",
+            f"{readings.name(node)} takes the {readings.function(before)} {readings.name(before)} for logits: "
+            f"{readings.function(node)} is applied on top of it",
             hint,
             edge=use.edge,
             numbers={} if value is None else {"smallest logit": float(value.min()), "largest logit": float(value.max())},

@@ -8,21 +8,13 @@ import torch
 from torch import Tensor
 
 from gradviz.diagnose.finding import Finding, Numbers, found
-from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.not_finite_causes import cause, emptied_rows
+from gradviz.diagnose.readings import MATRIX_PRODUCTS, Readings
 from gradviz.standin import is_kept
 from gradviz.view.summary import kept_statistics
 
 SHOWN = 3
 """How many origins are told one by one: what is wrong once is often wrong in each layer."""
-_HINTS = {
-    "log": "log of 0 or of a negative number: clamp its argument from below, or use log1p, logsumexp or log_softmax",
-    "div": "a division by zero: add a small number to the denominator, or mask it before dividing",
-    "reciprocal": "a division by zero: add a small number to the denominator, or mask it before dividing",
-    "sqrt": "sqrt of a negative number: clamp its argument from below",
-    "rsqrt": "rsqrt of 0 or of a negative number: add a small number to its argument",
-    "exp": "exp overflows: subtract the maximum first, or use logsumexp, softmax or softplus",
-    "pow": "a power overflows, or a negative number has no such power: clamp the base",
-}
 
 
 def not_finite(readings: Readings) -> Iterator[Finding]:
@@ -32,12 +24,16 @@ def not_finite(readings: Readings) -> Iterator[Finding]:
     if not bad:
         return
     reaching = _behind([node for node in graph.outputs if node in bad], bad, readings)
-    origins = [node for node in sorted(bad) if _is_origin(readings, node, bad)]
+    emptied = sorted(node for node in bad if emptied_rows(readings, node))
+    infinite = {node for node in bad if not _has_nan(readings, node)}
+    masked = _behind(emptied, infinite, readings) - set(emptied)  # the minus infinities of a mask are meant
+    origins = [node for node in sorted(bad - masked) if node in emptied or _is_origin(readings, node, bad)]
     for node in [node for node in origins if node in reaching][:SHOWN]:
         yield _finding(readings, node)
     if not reaching:
         # What no gradient flows through may be anything: `empty_like` holds what memory held.
-        for node in [node for node in origins if graph.cotangent(node) is not None and _has_nan(readings, node)][:SHOWN]:
+        hidden = [node for node in origins if node not in emptied and node not in infinite]
+        for node in [node for node in hidden if graph.cotangent(node) is not None][:SHOWN]:
             yield _masked(readings, node, bad)
 
 
@@ -73,7 +69,8 @@ def _finding(readings: Readings, node: int) -> Finding:
         )
     numbers |= _operands(readings, node, value)
     limit = torch.finfo(value.dtype)
-    if value.dtype == torch.float16:
+    reason, hint, proof = cause(readings, node, value)
+    if value.dtype == torch.float16 and what == "infinity":
         return found(
             graph,
             "overflow",
@@ -87,10 +84,10 @@ def _finding(readings: Readings, node: int) -> Finding:
         graph,
         "not-finite-value",
         "error",
-        f"{name} = {readings.op(node)}(...) is the first value with {what}: what it was computed from is finite",
-        _HINTS.get(readings.op(node), "look at its operands at that element"),
+        f"{name} = {readings.op(node)}(...) is the first value with {what}: {reason}",
+        hint,
         node=node,
-        numbers=numbers,
+        numbers=numbers | proof,
     )
 
 
@@ -140,7 +137,7 @@ def _operands(readings: Readings, node: int, value: Tensor) -> Numbers:
         name = readings.graph.output_name(use.edge[0], use.output)
         if (known := kept_statistics(operand)) is not None:
             numbers[f"largest |{name}|"] = max(abs(known.low), abs(known.high))
-        elif operand.shape == value.shape and is_kept(value):
+        elif operand.shape == value.shape and is_kept(value) and readings.op(node) not in MATRIX_PRODUCTS:
             numbers[f"{name} there"] = float(operand.reshape(-1)[first])
         else:
             numbers[f"largest |{name}|"] = float(operand.abs().max())

@@ -11,6 +11,7 @@ from torch import Tensor
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.no_gradient import listed
 from gradviz.diagnose.not_finite import SHOWN, counts
+from gradviz.diagnose.not_finite_causes import emptied_rows
 from gradviz.diagnose.readings import Readings
 from gradviz.errors import PartialError
 from gradviz.graph import Use
@@ -27,6 +28,8 @@ def not_finite_gradient(readings: Readings) -> Iterator[Finding]:
         return
     lost = [name for name, node in graph.leaves.items() if not readings.is_finite(graph.cotangent(node))]
     origins = [use for head in _in_backward_order(readings) for use in _broken(readings, head)]
+    if not lost:  # a softmax over rows that a mask empties, and that are set to 0 behind it
+        origins = [use for use in origins if not emptied_rows(readings, use.edge[1])]
     for use in origins[:SHOWN]:
         yield _finding(readings, use, lost)
 
@@ -54,7 +57,7 @@ def _finding(readings: Readings, use: Use, lost: list[str]) -> Finding:
         "error" if lost else "hint",
         f"going back, ∂{readings.name(head)}/∂{graph.output_name(tail, use.output)} ({readings.op(head)}) turns a finite "
         f"cotangent into one that is not{product}; {end}",
-        _hint(readings.op(head), product),
+        _hint(readings, head, product),
         edge=use.edge,
         numbers=numbers,
     )
@@ -88,7 +91,13 @@ def _diagonal(use: Use) -> Tensor | None:
         return None
 
 
-def _hint(op: str, product: str) -> str:
+def _hint(readings: Readings, head: int, product: str) -> str:
+    op = readings.op(head)
+    if rows := emptied_rows(readings, head):
+        return (
+            f"row {rows[0]} of its argument is −∞ everywhere: leave each row at least one place, or mask with a large "
+            "negative number such as −1e9 in place of −∞"
+        )
     if product and math.isnan(_result(product)) and "0 × " in product:
         return (
             "a mask behind this call does not help, since 0 × ∞ is NaN: mask its argument before the call, as in "

@@ -93,6 +93,10 @@ class Readings:
         """The name of a node's function, "" of a leaf or constant."""
         return str(self.graph.nodes[node]["op"])
 
+    def function(self, node: int) -> str:
+        """What the user calls a node's function: `nll_loss_forward` is nll_loss, `_log_softmax` log_softmax."""
+        return self.op(node).removesuffix("_forward").strip("_")
+
     def name(self, node: int) -> str:
         """What a node is called."""
         return str(self.graph.nodes[node]["name"])
@@ -120,7 +124,6 @@ class Readings:
                     pending.append(head)
                 else:
                     yield head
-
 
     def is_a_term_of_the_loss(self, node: int) -> bool:
         """Whether the output is nothing but a sum or mean of a node's numbers, or of their powers, with other terms."""

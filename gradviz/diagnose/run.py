@@ -9,14 +9,17 @@ import torch
 from gradviz.check import CheckReport, check
 from gradviz.diagnose.broadcasting import broadcasting
 from gradviz.diagnose.cancellation import cancellation
+from gradviz.diagnose.data_term import data_term
 from gradviz.diagnose.dead_units import dead_units
 from gradviz.diagnose.depth import depth
 from gradviz.diagnose.determinism import determinism
 from gradviz.diagnose.earlier_gradient import earlier_gradient
 from gradviz.diagnose.finding import Diagnosis, Finding
 from gradviz.diagnose.leaf_replaced import leaf_replaced
+from gradviz.diagnose.likelihood import likelihood
 from gradviz.diagnose.log_of_softmax import log_of_softmax
 from gradviz.diagnose.logits import logits
+from gradviz.diagnose.missing_minus import missing_minus
 from gradviz.diagnose.modes import modes
 from gradviz.diagnose.no_gradient import lost_leaves, no_gradient
 from gradviz.diagnose.not_finite import not_finite
@@ -26,6 +29,8 @@ from gradviz.diagnose.reduction import reduction
 from gradviz.diagnose.rows import rows
 from gradviz.diagnose.saturation import saturation
 from gradviz.diagnose.sharing import sharing
+from gradviz.diagnose.sure_and_wrong import sure_and_wrong
+from gradviz.diagnose.symmetry import symmetry
 from gradviz.diagnose.underflow import underflow
 from gradviz.diagnose.unregistered import unregistered
 from gradviz.diagnose.unseen_write import unseen_write
@@ -40,16 +45,21 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     wrong_backward,
     no_gradient,
     lost_leaves,
+    data_term,
     leaf_replaced,
     unseen_write,
     unregistered,
     zero_gradient,
     broadcasting,
     logits,
+    likelihood,
+    missing_minus,
     log_of_softmax,
     depth,
     dead_units,
+    symmetry,
     saturation,
+    sure_and_wrong,
     underflow,
     cancellation,
     modes,

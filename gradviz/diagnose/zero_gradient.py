@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.likelihood import NLL
 from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.not_finite_causes import ignored_targets
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.ways import turned_zero
 from gradviz.graph import Use
 
 STEPS = frozenset({"round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside"})
 LIMITS = frozenset({"clamp", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid"})
-TOLD_ELSEWHERE = frozenset({"relu", "threshold", "sigmoid", "tanh", "_softmax"})
+TOLD_ELSEWHERE = frozenset({"relu", "threshold", "gelu", "silu", "sigmoid", "tanh", "_softmax"})
 """`dead_units` and `saturation` look at these; a softmax over one element alone is told here."""
 CHOICES = frozenset(
     {
@@ -32,8 +34,8 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
         for name, node in graph.leaves.items()
         if (gradient := graph.cotangent(node)) is not None and gradient.numel() and not readings.norm(gradient)
     }
-    if not zeros:
-        return
+    if not zeros or not all(readings.is_finite(value) for output in graph.outputs for value in readings.values(output)):
+        return  # what follows from NaN is told with the NaN
     heads = [node for node in reversed(readings.ops) if graph.cotangent(node) is not None]
     edges = list(turned_zero(graph, heads, set(graph)))
     ways = {name: {node} | readings.ahead_of(node) for name, node in zeros.items()}
@@ -83,6 +85,13 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
         kind, hint = "clamped", f"all of {name} lies outside of the limits, where {op} is flat: widen them, or scale {name}"
     elif op in ("_softmax", "_log_softmax") and _is_over_one(readings, head):
         hint = "softmax over a dimension of one element is always 1: use sigmoid, or another dim"
+    elif op == "_log_softmax":
+        hint = (
+            "every row is exactly one-hot and right, so the loss is 0 and nothing is left to learn: see whether the logits "
+            "are too large (divide them by a temperature), or the labels are among the inputs"
+        )
+    elif op in NLL and ignored_targets(readings, head):
+        hint = "all targets are ignore_index: skip such a batch, and look at the labels"
     elif op in TOLD_ELSEWHERE or (op in PRODUCTS and not _times_a_computed_zero(readings, use)):
         return None
     return found(

@@ -11,7 +11,7 @@ import dis
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any, TypeVar
@@ -143,10 +143,16 @@ def _modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
 
 
 def with_root_modules(named: Mapping[str, Any], called: Iterable[torch.nn.Module]) -> dict[str, Any]:
-    """`named`, and those of the `called` modules that no named module holds, under their class's name in small letters."""
+    """`named`, and those of the `called` modules that no named module holds, under their class: `linear`, `linear_2`."""
     called = list(called)
     known = {id(module) for root in _modules(named).values() for module in root.modules()} if called else set()
-    return dict(named) | {type(module).__name__.lower(): module for module in called if id(module) not in known}
+    found = dict(named)
+    for module in called:
+        if id(module) not in known:
+            name = type(module).__name__.lower()
+            names = chain([name], (f"{name}_{number}" for number in count(2)))
+            found[next(free for free in names if free not in found)] = module
+    return found
 
 
 def closure_names(function: Any) -> dict[str, Any]:

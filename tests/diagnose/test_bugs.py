@@ -22,6 +22,7 @@ def findings_of(script: Path, function: str) -> list[Finding]:
     with warnings.catch_warnings():
         # What torch itself says about broadcasting is a part of the bug.
         warnings.filterwarnings("ignore", message="Using a target size")
+        warnings.filterwarnings("ignore", message=".*degrees of freedom is <= 0")
         return graph_of_target(f"{script}:{function}", at=[], device="cpu").diagnose()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import gradviz
 from gradviz.cli.command import main
 from gradviz.diagnose import Diagnosis, Finding
 from gradviz.diagnose.finding import found
+from gradviz.target import graph_of_target
 
 BUGS = Path(__file__).parent.parent.parent / "examples" / "bugs"
 
@@ -193,6 +195,33 @@ def test_saved_graph_is_diagnosed_too(tmp_path: Path) -> None:
     graph.save(tmp_path / "run.gradviz")
     again = gradviz.load(tmp_path / "run.gradviz").diagnose()
     assert again == graph.diagnose() and kinds(again) == ["double-softmax"]
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exploding_rnn", r"grows \d.* × per step over the 40 uses of .*weight_hh by the calls of"),
+        ("forgetting_rnn", r"shrinks to 0\.\d+ × per step over the 60 uses .* add less than the rounding"),
+        ("only_the_regulariser", r"only through a cut: detach from .*regulariser"),
+        ("masked_row", r"row \(2, 0\) of its argument is −∞ everywhere"),
+        ("all_labels_ignored", "all 22 targets are ignore_index"),
+        ("angle_of_parallel_vectors", "acos is defined from −1 to 1"),
+        ("spread_of_one_row", "each std is of 1 element"),
+        ("overflowing_rnn", r"grown \d.* × at each of \d\d matrix products"),
+        ("kl_of_a_logarithm", "pass log_target=True"),
+        ("kl_of_probabilities", "kl_div takes log-probabilities.* they are probabilities already"),
+        ("nll_of_logits", "nll_loss takes log-probabilities.* no logarithms of probabilities.* use cross_entropy"),
+        ("softmax_over_the_batch", r"log_softmax\(..., dim=0\) .* the 3 classes of nll_loss are along dimension 1"),
+        ("zero_initialisation", "all 3 weights of Sequential are zero"),
+        ("constant_initialisation", "the 16 units of 0.weight start alike"),
+        ("huge_logits", r"nll_loss: \d+% of the answers are sure .* where guessing has 1.61"),
+        ("dead_gelu", "64 of 64 units .* gelu is flat"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
+def test_first_finding_names_the_cause(script: str, said: str) -> None:
+    finding = graph_of_target(f"{BUGS / script}.py:broken", at=[], device="cpu").diagnose()[0]
+    assert re.search(said, f"{finding.message} {finding.hint}")
 
 
 @pytest.mark.parametrize(("function", "code"), [("broken", 1), ("healthy", 0)])

@@ -1,0 +1,126 @@
+"""Why a call on finite numbers gave NaN or infinity, and what to do about it, as far as its kind and its operands tell."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gradviz.diagnose.finding import Numbers
+from gradviz.diagnose.likelihood import NLL, NLL_IGNORE_INDEX
+from gradviz.diagnose.readings import MATRIX_PRODUCTS, Readings
+from gradviz.standin import is_kept
+
+Cause = tuple[str, str, Numbers]
+"""(what happened, what to do, the numbers that prove it)"""
+
+_FINITE = "what it was computed from is finite"
+_CLAMP_TO_ONE = "clamp its argument to [-1 + 1e-6, 1 - 1e-6]: at ±1 itself the derivative is infinite"
+_HINTS = {
+    "log": "log of 0 or of a negative number: clamp its argument from below, or use log1p, logsumexp or log_softmax",
+    "log1p": "log1p of −1 or less: clamp its argument from below",
+    "div": "a division by zero: add a small number to the denominator, or mask it before dividing",
+    "reciprocal": "a division by zero: add a small number to the denominator, or mask it before dividing",
+    "sqrt": "sqrt of a negative number: clamp its argument from below",
+    "rsqrt": "rsqrt of 0 or of a negative number: add a small number to its argument",
+    "exp": "exp overflows: subtract the maximum first, or use logsumexp, softmax or softplus",
+    "pow": "a power overflows, or a negative number has no such power: clamp the base",
+    "acos": f"acos is defined from −1 to 1, which rounding can leave: {_CLAMP_TO_ONE}",
+    "asin": f"asin is defined from −1 to 1, which rounding can leave: {_CLAMP_TO_ONE}",
+    "atanh": f"atanh is defined between −1 and 1, which rounding can leave: {_CLAMP_TO_ONE}",
+    "acosh": "acosh is defined from 1 on, which rounding can leave: clamp its argument from below",
+    "xlogy": "xlogy needs y ≥ 0; F.kl_div takes probabilities as its target: pass log_target=True for log-probabilities",
+}
+_SOFTMAX = frozenset({"_softmax", "_log_softmax", "_safe_softmax"})
+_SPREAD = frozenset({"std", "var", "std_mean", "var_mean"})
+LARGE = 1e9
+"""An operand as large as this did not get so in one call: numbers of layers stay below."""
+
+
+def cause(readings: Readings, node: int, value: Tensor) -> Cause:
+    """Of the first call, on a way to the output, whose value is not finite.
+
+    Args:
+        readings: the graph.
+        node: the call.
+        value: the output of it that is not finite.
+    """
+    op = readings.op(node)
+    if rows := emptied_rows(readings, node):
+        return (
+            f"row {rows[0]} of its argument is −∞ everywhere, so softmax has nothing to choose from there",
+            "leave each row at least one place (a padded query may look at itself), or set such rows of the result to 0",
+            {"rows that are −∞ everywhere": len(rows)},
+        )
+    if op in NLL and (targets := ignored_targets(readings, node)):
+        return (
+            f"all {targets} targets are ignore_index, and the mean over none is 0 / 0",
+            "skip such a batch, or take the sum and divide by the number of targets, at least 1; look at the labels",
+            {"targets": targets, "targets that count": 0},
+        )
+    if op in _SPREAD and (elements := _elements_of_spread(readings, node)) is not None:
+        return (
+            f"each {op.removesuffix('_mean')} is of {elements} element, and torch divides by {elements} − 1",
+            "give it more elements (a batch of one row has no spread), or pass correction=0",
+            {"elements": elements},
+        )
+    if not torch.isnan(value).any() and (grown := _growth(readings, node)):
+        return grown
+    return _FINITE, _HINTS.get(op, "look at its operands at that element"), {}
+
+
+def emptied_rows(readings: Readings, node: int) -> list[tuple[int, ...]]:
+    """The rows that a softmax runs over whose every element is −∞: places of the other dimensions."""
+    call = readings.graph.nodes[node]["call"]
+    if readings.op(node) not in _SOFTMAX or call is None or not readings.arguments[node]:
+        return []
+    before = readings.value_of(readings.arguments[node][0])
+    if before is None or not before.ndim or not before.numel() or readings.is_finite(before):
+        return []
+    emptied = (before == -torch.inf).all(call.args[1])
+    return [tuple(place) for place in emptied.nonzero().tolist()]
+
+
+def ignored_targets(readings: Readings, node: int) -> int:
+    """How many targets a negative log-likelihood has, if it ignores every one of them; else 0."""
+    call, target = readings.graph.nodes[node]["call"], readings.argument(node, "target")
+    classes = None if target is None else readings.value_of(target)
+    if call is None or classes is None or len(call.args) <= NLL_IGNORE_INDEX:
+        return 0
+    return classes.numel() if bool((classes == call.args[NLL_IGNORE_INDEX]).all()) else 0
+
+
+def _elements_of_spread(readings: Readings, node: int) -> int | None:
+    """Over how many elements a spread is taken, where that is 0 or 1."""
+    before = readings.value_of(readings.arguments[node][0])
+    results = next(readings.values(node), None)
+    if before is None or results is None or not results.numel():
+        return None
+    elements = before.numel() // results.numel()
+    return elements if elements <= 1 else None
+
+
+def _growth(readings: Readings, node: int) -> Cause | None:
+    """Numbers that were large before this call grew on the way: along the largest operand, through how many products."""
+    start, products, sizes = node, 0, []
+    while True:
+        values = [(use.edge[0], readings.value_of(use)) for use in readings.arguments[node]]
+        operands = [
+            (float(value.abs().max()), tail)
+            for tail, value in values
+            if value is not None and is_kept(value) and value.is_floating_point() and value.numel()
+        ]
+        if not operands:
+            break
+        size, node = max(operands)
+        sizes.append(size)
+        products += readings.op(node) in MATRIX_PRODUCTS
+    if not sizes or sizes[0] < LARGE or products < 2 or not sizes[-1]:
+        return None
+    per_product = (sizes[0] / sizes[-1]) ** (1 / products)
+    if per_product <= 1:
+        return None
+    return (
+        f"its operand was {sizes[0]:.2g} already, grown {per_product:.2g} × at each of {products} matrix products before it",
+        "scale the weights of these layers down (a recurrent one orthogonal), or normalise between them",
+        {"factor per product": per_product, "matrix products before": products + (readings.op(start) in MATRIX_PRODUCTS)},
+    )
