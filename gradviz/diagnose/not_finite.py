@@ -69,7 +69,7 @@ def _finding(readings: Readings, node: int) -> Finding:
         )
     numbers |= _operands(readings, node, value)
     limit = torch.finfo(value.dtype)
-    reason, hint, proof = cause(readings, node, value)
+    reason, hint, proof = cause(readings, node, is_nan=what == "NaN")
     if value.dtype == torch.float16 and what == "infinity":
         return found(
             graph,

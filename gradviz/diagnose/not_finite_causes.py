@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from gradviz.diagnose.finding import Numbers
 from gradviz.diagnose.likelihood import NLL, NLL_IGNORE_INDEX
@@ -36,14 +35,8 @@ LARGE = 1e9
 """An operand as large as this did not get so in one call: numbers of layers stay below."""
 
 
-def cause(readings: Readings, node: int, value: Tensor) -> Cause:
-    """Of the first call, on a way to the output, whose value is not finite.
-
-    Args:
-        readings: the graph.
-        node: the call.
-        value: the output of it that is not finite.
-    """
+def cause(readings: Readings, node: int, *, is_nan: bool) -> Cause:
+    """Of the first call, on a way to the output, whose value holds NaN (`is_nan`) or infinity."""
     op = readings.op(node)
     if rows := emptied_rows(readings, node):
         return (
@@ -63,7 +56,7 @@ def cause(readings: Readings, node: int, value: Tensor) -> Cause:
             "give it more elements (a batch of one row has no spread), or pass correction=0",
             {"elements": elements},
         )
-    if not torch.isnan(value).any() and (grown := _growth(readings, node)):
+    if not is_nan and (grown := _growth(readings, node)):
         return grown
     return _FINITE, _HINTS.get(op, "look at its operands at that element"), {}
 
@@ -74,7 +67,7 @@ def emptied_rows(readings: Readings, node: int) -> list[tuple[int, ...]]:
     if readings.op(node) not in _SOFTMAX or call is None or not readings.arguments[node]:
         return []
     before = readings.value_of(readings.arguments[node][0])
-    if before is None or not before.ndim or not before.numel() or readings.is_finite(before):
+    if before is None or not is_kept(before) or not before.ndim or not before.numel() or readings.is_finite(before):
         return []
     emptied = (before == -torch.inf).all(call.args[1])
     return [tuple(place) for place in emptied.nonzero().tolist()]
@@ -84,7 +77,7 @@ def ignored_targets(readings: Readings, node: int) -> int:
     """How many targets a negative log-likelihood has, if it ignores every one of them; else 0."""
     call, target = readings.graph.nodes[node]["call"], readings.argument(node, "target")
     classes = None if target is None else readings.value_of(target)
-    if call is None or classes is None or len(call.args) <= NLL_IGNORE_INDEX:
+    if call is None or classes is None or not is_kept(classes) or len(call.args) <= NLL_IGNORE_INDEX:
         return 0
     return classes.numel() if bool((classes == call.args[NLL_IGNORE_INDEX]).all()) else 0
 

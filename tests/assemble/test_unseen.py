@@ -70,7 +70,11 @@ def test_writes_through_views_are_told_of_the_whole() -> None:
     assert set(told(traced(written_through_a_view))["h"]) == {"copy", "mul"}
 
 
-@pytest.mark.parametrize("function", [doubled_by_a_function, seen_by_autograd])
+def written_by_torch_itself(w: Tensor, x: Tensor) -> Tensor:
+    return torch.cosine_similarity(w * x, x, dim=0)
+
+
+@pytest.mark.parametrize("function", [doubled_by_a_function, seen_by_autograd, written_by_torch_itself])
 def test_what_autograd_knows_is_no_unseen_write(function: Any) -> None:
     graph = traced(function)
     assert told(graph) == {}
