@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.readings import COPIES, Readings
 
-_STABLE = {"_softmax": "torch.log_softmax", "sigmoid": "torch.nn.functional.logsigmoid"}
+STABLE = {"_softmax": "torch.log_softmax", "sigmoid": "torch.nn.functional.logsigmoid"}
 
 
 def log_of_softmax(readings: Readings) -> Iterator[Finding]:
@@ -20,7 +20,7 @@ def log_of_softmax(readings: Readings) -> Iterator[Finding]:
         while readings.op(before) == "add" and len(readings.arguments[before]) == 1:
             before = readings.behind(readings.arguments[before][0].edge[0], COPIES | {"clamp", "clamp_min"})
         value = graph.value(before)
-        if readings.op(before) not in _STABLE or value is None:
+        if readings.op(before) not in STABLE or value is None:
             continue
         yield found(
             graph,
@@ -28,7 +28,7 @@ def log_of_softmax(readings: Readings) -> Iterator[Finding]:
             "hint",
             f"{readings.name(node)} is the log of the {readings.function(before)} {readings.name(before)}, which loses "
             "digits and is −∞ once a probability underflows",
-            f"use {_STABLE[readings.op(before)]}, or a loss that takes logits",
+            f"use {STABLE[readings.op(before)]}, or a loss that takes logits",
             node=node,
             numbers={"smallest probability": float(value.min())},
         )

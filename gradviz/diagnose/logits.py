@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from gradviz.diagnose.finding import Finding, Severity, found
 from gradviz.diagnose.readings import COPIES, Readings
 
-_BEFORE_SOFTMAX: dict[str, tuple[str, Severity, str]] = {
+Table = dict[str, tuple[str, Severity, str]]
+_BEFORE_SOFTMAX: Table = {
     "_softmax": ("double-softmax", "error", "cross_entropy and log_softmax take logits: remove the softmax before them"),
     "sigmoid": ("squashed-logits", "warning", "cross_entropy takes logits of any size: remove the sigmoid before it"),
     "relu": ("squashed-logits", "warning", "cross_entropy takes logits of either sign: remove the relu before it"),
 }
-_BEFORE_SIGMOID: dict[str, tuple[str, Severity, str]] = {
+_BEFORE_SIGMOID: Table = {
     "sigmoid": (
         "sigmoid-before-logits",
         "error",
@@ -24,6 +25,12 @@ _BEFORE_SIGMOID: dict[str, tuple[str, Severity, str]] = {
         "binary_cross_entropy_with_logits takes logits: remove the softmax before it",
     ),
 }
+SQUASHED: dict[str, Table] = {
+    "_log_softmax": _BEFORE_SOFTMAX,
+    "_softmax": {"_softmax": _BEFORE_SOFTMAX["_softmax"]},
+    "binary_cross_entropy_with_logits": _BEFORE_SIGMOID,
+}
+"""What takes logits -> what must not stand before it -> kind, severity and hint of the finding."""
 
 
 def logits(readings: Readings) -> Iterator[Finding]:
@@ -31,11 +38,7 @@ def logits(readings: Readings) -> Iterator[Finding]:
     graph = readings.graph
     for node in readings.ops:
         op = readings.op(node)
-        wrong = {
-            "_log_softmax": _BEFORE_SOFTMAX,
-            "_softmax": {"_softmax": _BEFORE_SOFTMAX["_softmax"]},
-            "binary_cross_entropy_with_logits": _BEFORE_SIGMOID,
-        }.get(op)
+        wrong = SQUASHED.get(op)
         if wrong is None or graph.cotangent(node) is None:
             continue
         use = readings.arguments[node][0]

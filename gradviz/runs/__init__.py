@@ -4,12 +4,14 @@
       step.py     one step while it is recorded
       forward.py  one forward pass: which nodes lie in which calls, dead units, NaN
       flow.py     the backward passes through it: what flows back through calls of modules
+      listening.py, loss.py  what `backward()` is called on -> the functions between it and the model
+      weights.py, units.py   what updates do to parameters; units that are dead for several steps
       plain.py    which tensors may be read
     notes.py      what is written down
     file.py       notes <-> lines of JSON in a file: the format
     run.py        `Run`, `load_run`, `merge`
       series.py   how numbers moved from step to step
-      findings.py what went wrong, on which rank
+      findings.py what went wrong, on which rank: broken.py, updates.py, losses.py, layers.py
       text.py     the report for the terminal
       page.py     the report as a page, plot.py its plots
 """

@@ -7,15 +7,13 @@ kept alive, nothing is changed, no random number is drawn.
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from types import CodeType, FrameType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +27,11 @@ from gradviz.recording.record import UncompiledMode, called_as_outside, flat_out
 from gradviz.recording.user_code import user_frames
 from gradviz.runs.flow import Flow, ModuleCall
 from gradviz.runs.notes import Origin
-from gradviz.runs.plain import plain, reading
+from gradviz.runs.plain import OddNumber, odd_numbers, plain, reading, tensors_in
 from gradviz.statistics import Statistics, statistics_of
 
 _KEEPING_CHANNELS = KEEPING_CHANNELS | {"clone", "_to_copy", "relu"}
 _DISTRIBUTED = os.path.dirname(torch.distributed.__file__)
-OddNumber = Literal["NaN", "infinity"]
 _UNFILLED = ("empty", "new_empty", "resize")
 """What these return holds whatever memory held."""
 
@@ -62,6 +59,7 @@ class ForwardPass(UncompiledMode):
         dead: module and source line of a ReLU -> for each of its units whether it was zero for all samples.
         nan: where the first NaN came from; None where there was none.
         infinity: where finite numbers first became infinite; an infinity that the code writes down, as of a mask, is none.
+        in_eval: the dropouts and batch norms that ran in eval mode because the whole model did.
         returned_nan: whether what the model returned holds a NaN.
     """
 
@@ -72,6 +70,7 @@ class ForwardPass(UncompiledMode):
         self.dead: dict[tuple[str, str], Tensor] = {}
         self.nan: Origin | None = None
         self.infinity: Origin | None = None
+        self.in_eval: dict[str, None] = {}
         self.returned_nan = False
         self._model = model
         self._paths = paths
@@ -117,6 +116,16 @@ class ForwardPass(UncompiledMode):
         """How many backward passes came through so far."""
         return 0 if self._flow is None else self._flow.passes
 
+    def made(self, number: int) -> bool:
+        """Whether the node of that number was made in this pass."""
+        return number in self._made_by
+
+    def place_of(self, number: int) -> tuple[str, str]:
+        """The module and the source line at which a node was made in this pass."""
+        _, code, offset = self._made_by[number]
+        calls = self._calls_of[number]
+        return calls[-1].path if calls else "", "" if code is None else source_line(code, offset)
+
     def finish(self) -> Origin | None:
         """Stops listening; where cotangents first stopped being finite."""
         self.close()
@@ -125,15 +134,14 @@ class ForwardPass(UncompiledMode):
         self._flow.close()
         if self._flow.broken is None:
             return None
-        op, code, offset = self._made_by[self._flow.broken]
-        calls = self._calls_of[self._flow.broken]
+        module, source = self.place_of(self._flow.broken)
         return Origin(
             what="gradient",
             number="NaN" if self._flow.has_nan else "infinity",
             made=self._flow.made_here,
-            op=op,
-            module=calls[-1].path if calls else "",
-            source="" if code is None else source_line(code, offset),
+            op=self._made_by[self._flow.broken][0],
+            module=module,
+            source=source,
         )
 
     def __torch_dispatch__(
@@ -169,12 +177,12 @@ class ForwardPass(UncompiledMode):
             self._results += map(weakref.ref, outputs)
         self._follow_channels(op, args, outputs)
         if self.nan is None and not func.is_view and not op.startswith(_UNFILLED):
-            returned = _odd_numbers(outputs)
+            returned = odd_numbers(outputs)
             if returned and not _communicates(frame):
-                given = _odd_numbers([*(tensor for _, tensor in tensors_of(func, args, kwargs)), *args, *kwargs.values()])
-                self._note_origin(op, returned, given, _source(frame))
+                given = odd_numbers([*(tensor for _, tensor in tensors_of(func, args, kwargs)), *args, *kwargs.values()])
+                self._note_origin(op, returned, given, source_at(frame))
         if op == "relu" and outputs:
-            self._count_dead(outputs[0], _source(frame))
+            self._count_dead(outputs[0], source_at(frame))
 
     @property
     def _around(self) -> tuple[ModuleCall, ...]:
@@ -218,6 +226,8 @@ class ForwardPass(UncompiledMode):
         kind = type(module).__name__.removeprefix("FSDP")
         if path is None:  # made while the model runs
             path = f"{self._path}.{kind}".lstrip(".")
+        if not (module.training or self._model.training) and _knows_training(module):
+            self.in_eval[path] = None
         call = ModuleCall(path, kind, self._around)
         self.modules.setdefault(path, Calls(kind)).calls.append(call)
         self._open_calls.append(call)
@@ -227,7 +237,7 @@ class ForwardPass(UncompiledMode):
             return
         call = self._open_calls.pop()
         with reading():
-            for tensor in _tensors_in(output):
+            for tensor in tensors_in(output):
                 self._note_returned(call, tensor)
         if not self._open_calls:
             self.close()
@@ -246,19 +256,13 @@ class ForwardPass(UncompiledMode):
             self._returned.setdefault((number, tensor.output_nr), []).append(call)
 
 
-def _odd_numbers(values: Iterable[Any]) -> set[OddNumber]:
-    """Whether there is a NaN or an infinity among numbers and tensors of them."""
-    found: set[OddNumber] = set()
-    for value in values:
-        if isinstance(value, float):
-            found |= {"NaN"} if math.isnan(value) else {"infinity"} if math.isinf(value) else set()
-            continue
-        numbers = plain(value) if isinstance(value, Tensor) and value.is_floating_point() else None
-        # Numbers whose sum is finite are all finite; of others a second look tells.
-        if numbers is not None and not math.isfinite(float(numbers.sum())):
-            found |= {"NaN"} if bool(numbers.isnan().any()) else set()
-            found |= {"infinity"} if bool(numbers.isinf().any()) else set()
-    return found
+def _knows_training(module: nn.Module) -> bool:
+    """Whether a module of torch's computes something else in training mode."""
+    if isinstance(module, (nn.RNNBase, nn.MultiheadAttention)):
+        return module.dropout > 0
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return module.p > 0
+    return isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats
 
 
 def _communicates(frame: FrameType | None) -> bool:
@@ -275,19 +279,7 @@ def _user(frame: FrameType | None) -> FrameType | None:
     return next(iter(user_frames(frame, 1)), None)
 
 
-def _source(frame: FrameType | None) -> str:
+def source_at(frame: FrameType | None) -> str:
+    """The user's line that a frame runs, or the nearest one around it; "" where there is none."""
     user = _user(frame)
     return "" if user is None else source_line(user.f_code, user.f_lasti)
-
-
-def _tensors_in(value: Any) -> Iterator[Tensor]:
-    """The tensors in what a module returned: in tuples, lists, dicts, and the attributes of other objects of one level."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors_in(item)
-    elif isinstance(value, dict):
-        yield from _tensors_in(list(value.values()))
-    elif hasattr(value, "__dict__"):
-        yield from (item for item in vars(value).values() if isinstance(item, Tensor))

@@ -2,7 +2,7 @@
 
     Header      of one process: its rank, and what it watched
     Step        one recorded training step on one rank; it holds the others
-    ModuleNote, UnitsNote, ParameterNote, Origin
+    ModuleNote, UnitsNote, ParameterNote, LossNote, Pair, Origin
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Header:
         parallel: "DistributedDataParallel", "fully_shard", or "".
         every: every so manieth step is recorded.
         torch: the release that trained.
+        knows_optimizers: whether `watch` was told which optimizers there are.
     """
 
     rank: int
@@ -31,6 +32,7 @@ class Header:
     parallel: str
     every: int
     torch: str
+    knows_optimizers: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +71,14 @@ class UnitsNote:
         source: the user's line, "file.py:12", or "".
         units: how many there are.
         dead: how many of them were zero for every sample of the step.
+        lasting: how many were so at this and at the recorded steps before it, up to three.
     """
 
     module: str
     source: str
     units: int
     dead: int
+    lasting: int
 
     @property
     def name(self) -> str:
@@ -88,16 +92,58 @@ class ParameterNote:
     Attributes:
         name: its dotted name.
         shape: of the whole.
+        frozen: whether it is told to have no gradient.
         shard: where it is split over processes, which piece this one holds; () where it holds all of it.
         weight: the norm of the parameter, or of the piece; NaN or infinite where it holds either.
         gradient: the norm of its gradient; None where it had none.
+        update: how far the update moved it, beside its own norm, measured on some of its elements; None where that is not
+            known: no update, one that a closure makes, a weight that was 0.
+        carried: whether the gradient still held what its optimizer had used for the update before.
     """
 
     name: str
     shape: tuple[int, ...]
+    frozen: bool
     shard: tuple[int, ...]
     weight: float | None
     gradient: float | None
+    update: float | None
+    carried: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossNote:
+    """What `backward()` was called on, at one line.
+
+    Attributes:
+        source: that line, "file.py:12", or "".
+        value: its mean over the passes of the step, as `backward()` got it: scaled or divided where the loop does so; None
+            where it is more than one number.
+        ops: the differentiable functions between what the model returned and it, in their order; each once.
+    """
+
+    source: str
+    value: float | None
+    ops: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two functions in a row, or a shape and what became of it, that may not belong together: findings tell.
+
+    Attributes:
+        op: the function.
+        before: the one whose result it takes, or the shape of that result where `op` made a larger one of it.
+        made: the shape that `op` made of it, or "".
+        module: where it ran, by its dotted path; "" for the model itself and outside of it.
+        source: the user's line; outside of the model that of `backward()`.
+    """
+
+    op: str
+    before: str
+    made: str
+    module: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +179,10 @@ class Step:
         updated: whether the parameters were updated at its end: not where a gradient scaler skipped it, or the loop ended.
         modules, units: in the order of their first call.
         parameters: those that an optimizer got, in the model's order.
+        unheld: the parameters that had a gradient and that no optimizer held so far.
+        unmoved: those that require a gradient and at the end of the step still have the value that they began with.
+        in_eval: the dropouts and batch norms that, in every pass, ran in eval mode because the whole model did.
+        losses, pairs: what stands between the model and `backward()`.
         origins: where NaN and infinities came from; at most one of values and one of gradients.
     """
 
@@ -144,4 +194,9 @@ class Step:
     modules: tuple[ModuleNote, ...]
     units: tuple[UnitsNote, ...]
     parameters: tuple[ParameterNote, ...]
+    unheld: tuple[str, ...]
+    unmoved: tuple[str, ...]
+    in_eval: tuple[str, ...]
+    losses: tuple[LossNote, ...]
+    pairs: tuple[Pair, ...]
     origins: tuple[Origin, ...]

@@ -1,16 +1,18 @@
-"""A tensor -> the plain tensor whose numbers may be read here, on this rank, without a word to the others."""
+"""What a watcher reads of tensors: only numbers that may be read here, on this rank, without a word to the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from gradviz.statistics import is_readable
 
+OddNumber = Literal["NaN", "infinity"]
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
@@ -37,3 +39,31 @@ def shard_of(tensor: Tensor) -> tuple[int, ...]:
     if place is None:
         return ()
     return tuple(int(place[dimension]) for dimension, placement in enumerate(placements) if placement.is_shard())
+
+
+def odd_numbers(values: Iterable[Any]) -> set[OddNumber]:
+    """Whether there is a NaN or an infinity among numbers and tensors of them."""
+    found: set[OddNumber] = set()
+    for value in values:
+        if isinstance(value, float):
+            found |= {"NaN"} if math.isnan(value) else {"infinity"} if math.isinf(value) else set()
+            continue
+        numbers = plain(value) if isinstance(value, Tensor) and value.is_floating_point() else None
+        # Numbers whose sum is finite are all finite; of others a second look tells.
+        if numbers is not None and not math.isfinite(float(numbers.sum())):
+            found |= {"NaN"} if bool(numbers.isnan().any()) else set()
+            found |= {"infinity"} if bool(numbers.isinf().any()) else set()
+    return found
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in what a module returned: in tuples, lists, dicts, and the attributes of other objects of one level."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from tensors_in(item)
+    elif isinstance(value, dict):
+        yield from tensors_in(list(value.values()))
+    elif hasattr(value, "__dict__"):
+        yield from (item for item in vars(value).values() if isinstance(item, Tensor))

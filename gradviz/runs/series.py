@@ -49,6 +49,12 @@ def by_step(run: Run) -> dict[int, list[Step]]:
     return {number: list(ranks.values()) for number, ranks in found.items()}
 
 
+def loss_values(run: Run) -> list[Series]:
+    """What each line called `backward()` on, of each rank."""
+    lines = dict.fromkeys(note.source for step in run.steps for note in step.losses if note.value is not None)
+    return [_series(run, line, rank, partial(_loss, source=line)) for line in lines for rank in run.ranks]
+
+
 def gradient_norms(run: Run) -> list[Series]:
     """The norm of the whole gradient, of each rank; where parameters are split over ranks, of all ranks together."""
     split = any(note.shard for step in run.steps for note in step.parameters)
@@ -73,6 +79,10 @@ def dead_shares(run: Run) -> list[Series]:
     """The share of dead units of each ReLU, of each rank."""
     names = dict.fromkeys(note.name for step in run.steps for note in step.units)
     return [_series(run, name, rank, partial(_dead, name=name)) for name in names for rank in run.ranks]
+
+
+def _loss(steps: list[Step], source: str) -> float | None:
+    return next((note.value for step in steps for note in step.losses if note.source == source), None)
 
 
 def _gain(steps: list[Step], path: str) -> float | None:

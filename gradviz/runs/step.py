@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import FrameType
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from gradviz.runs.forward import ForwardPass
-from gradviz.runs.notes import ModuleNote, ParameterNote, Step, UnitsNote
+from gradviz.runs.forward import ForwardPass, source_at
+from gradviz.runs.loss import LossGraph
+from gradviz.runs.notes import LossNote, ModuleNote, Pair, ParameterNote, Step
 from gradviz.runs.plain import plain, reading, shard_of
+from gradviz.runs.units import DeadUnits
+from gradviz.runs.weights import moved_by, sample
 from gradviz.statistics import Statistics, norm_of
+
+MOST_PASSES = 64
+"""How many passes of one step are recorded: a loop that never makes an update would not stop being recorded."""
 
 
 class OpenStep:
@@ -21,20 +29,34 @@ class OpenStep:
         number: how many steps came before it.
     """
 
-    def __init__(self, number: int, model: nn.Module, names: Mapping[int, str]) -> None:
-        """`names`: id of each parameter, as optimizers hold it, -> its dotted name."""
+    def __init__(self, number: int, model: nn.Module, names: Mapping[int, str], held: Collection[int]) -> None:
+        """What is known before the step.
+
+        Args:
+            number: how many steps came before it.
+            model: what is watched.
+            names: id of each parameter, as optimizers hold it, -> its dotted name.
+            held: ids of the parameters that any optimizer held so far; it grows.
+        """
         self.number = number
         self._model = model
         self._paths = {id(module): as_written(path) for path, module in model.named_modules()}
         self._names = names
+        self._held = held
         self._passes: list[ForwardPass] = []
         self._parameters: dict[int, ParameterNote] = {}
+        self._samples: dict[int, Tensor] = {}
+        self._cleared: set[int] = set()
+        self._had_gradient: set[int] = set()
+        self._losses: dict[tuple[str, tuple[str, ...]], list[float | None]] = {}
+        self._pairs: dict[Pair, None] = {}
 
     def open_pass(self) -> None:
-        """Watches the forward pass that begins now."""
+        """Watches the forward pass that begins now, unless the step has had very many."""
         self.close_pass()
-        self._passes.append(ForwardPass(self._model, self._paths))
-        self._passes[-1].open()
+        if len(self._passes) < MOST_PASSES:
+            self._passes.append(ForwardPass(self._model, self._paths))
+            self._passes[-1].open()
 
     def close_pass(self) -> None:
         """Stops watching a forward pass that was left by force, as by Ctrl-C."""
@@ -45,25 +67,71 @@ class OpenStep:
     def had_backward(self) -> bool:
         return any(one.backwards for one in self._passes)
 
-    def read_parameters(self, held: Iterable[torch.Tensor]) -> None:
-        """Notes those of an optimizer's parameters that are the model's, each the first time that it is held."""
+    def begin_backward(self, roots: Sequence[Tensor], parameters: Iterable[Tensor], frame: FrameType) -> None:
+        """Reads what `backward()` is called on, and what the gradients hold before it adds to them.
+
+        Args:
+            roots: what it is called on.
+            parameters: the model's.
+            frame: the one that calls it.
+        """
+        graph = LossGraph(roots, self._passes)
+        if not graph.reaches_model:
+            return
+        self._cleared |= {id(one) for one in parameters if id(one) not in self._cleared and not _norm_of_gradient(one)}
+        source = source_at(frame)
+        self._losses.setdefault((source, graph.ops), []).append(_number(roots))
+        self._pairs |= dict.fromkeys(graph.pairs(source))
+
+    def begin_update(self, held: Iterable[Tensor], *, again: bool) -> None:
+        """Notes an optimizer's parameters before it moves them.
+
+        Args:
+            held: what it holds.
+            again: whether it made the update before, so that gradients that were not cleared since are old ones.
+        """
+        for parameter in self._read(held, again=again):
+            if (taken := sample(parameter)) is not None:
+                self._samples[id(parameter)] = taken
+
+    def end_update(self, held: Sequence[Tensor], parameters: Iterable[Tensor]) -> None:
+        """Notes how far they moved, what a closure left of the gradients, and who else of `parameters` has a gradient."""
+        self._read(held, again=False)
         for parameter in held:
-            name = self._names.get(id(parameter))
-            if name is None or id(parameter) in self._parameters:
-                continue
-            gradient = parameter.grad
+            before = self._samples.pop(id(parameter), None)
+            after = None if before is None else sample(parameter)
+            if before is not None and after is not None:
+                note = self._parameters[id(parameter)]
+                self._parameters[id(parameter)] = replace(note, update=moved_by(before, after))
+        self._had_gradient |= {id(one) for one in parameters if id(one) not in self._held and _norm_of_gradient(one)}
+
+    def _read(self, held: Iterable[Tensor], *, again: bool) -> list[Tensor]:
+        """Notes those that are the model's, each the first time that it is held; which ones these are."""
+        new = [one for one in held if id(one) in self._names and id(one) not in self._parameters]
+        for parameter in new:
+            gradient = _norm_of_gradient(parameter)
             self._parameters[id(parameter)] = ParameterNote(
-                name=name,
+                name=self._names[id(parameter)],
                 shape=tuple(parameter.shape),
+                frozen=not parameter.requires_grad,
                 shard=shard_of(parameter),
                 weight=_norm(parameter),
-                gradient=None if gradient is None else _norm(gradient),
+                gradient=gradient,
+                update=None,
+                carried=again and bool(self._losses) and gradient is not None and id(parameter) not in self._cleared,
             )
+        return new
 
-    def finished(self, rank: int, *, updated: bool) -> Step | None:
+    def finished(self, rank: int, *, updated: bool, units: DeadUnits, unmoved: Collection[int]) -> Step | None:
         """The step as it is written down; None where no backward pass and no NaN was seen in it.
 
         A pass without a backward pass, of an evaluation, counts only where it made NaN.
+
+        Args:
+            rank: of this process.
+            updated: whether the parameters were updated.
+            units: which units were dead at the steps before.
+            unmoved: ids of the parameters that never changed so far.
         """
         self.close_pass()
         broken = {one: origin for one in self._passes if (origin := one.finish()) is not None}
@@ -73,6 +141,7 @@ class OpenStep:
         harmful += [one.infinity for one in broken if one.infinity is not None]
         if not trained and not harmful:
             return None
+        in_all = set.intersection(*[set(one.in_eval) for one in trained]) if trained else set()
         return Step(
             rank=rank,
             step=self.number,
@@ -80,8 +149,13 @@ class OpenStep:
             backwards=sum(one.backwards for one in trained),
             updated=updated,
             modules=_module_notes(trained),
-            units=_units_notes(trained),
+            units=units.notes([one.dead for one in trained]),
             parameters=tuple(self._parameters[key] for key in self._names if key in self._parameters),
+            unheld=tuple(name for key, name in self._names.items() if key in self._had_gradient and key not in self._held),
+            unmoved=tuple(name for key, name in self._names.items() if key in unmoved),
+            in_eval=tuple(path for path in self._paths.values() if path in in_all),
+            losses=tuple(LossNote(source=source, ops=ops, value=_mean(of)) for (source, ops), of in self._losses.items()),
+            pairs=tuple(self._pairs),
             origins=(*harmful[:1], *list(broken.values())[:1]),
         )
 
@@ -95,11 +169,31 @@ def as_written(name: str) -> str:
     return name.replace("_orig_mod.", "")
 
 
-def _norm(tensor: torch.Tensor) -> float | None:
+def _norm(tensor: Tensor) -> float | None:
     with reading():
         # Rows that an embedding's sparse gradient has twice add up.
         numbers = tensor.detach().coalesce().values() if tensor.layout is torch.sparse_coo else plain(tensor)
         return None if numbers is None else norm_of(numbers)
+
+
+def _norm_of_gradient(parameter: Tensor) -> float | None:
+    return None if parameter.grad is None else _norm(parameter.grad)
+
+
+def _number(roots: Sequence[Tensor]) -> float | None:
+    """The sum of what `backward()` was called on, where these are numbers."""
+    numbers = [plain(root) for root in roots]
+    with reading():
+        return sum(float(one) for one in numbers if one is not None) if all(_is_number(one) for one in numbers) else None
+
+
+def _is_number(tensor: Tensor | None) -> bool:
+    return tensor is not None and tensor.numel() == 1 and not tensor.is_complex()
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known and all(map(math.isfinite, known)) else known[-1] if known else None
 
 
 def _module_notes(passes: Collection[ForwardPass]) -> tuple[ModuleNote, ...]:
@@ -127,15 +221,3 @@ def _module_notes(passes: Collection[ForwardPass]) -> tuple[ModuleNote, ...]:
 def _root(squares: Iterable[float | None]) -> float | None:
     known = [square for square in squares if square is not None]
     return math.sqrt(sum(known)) if known else None
-
-
-def _units_notes(passes: Collection[ForwardPass]) -> tuple[UnitsNote, ...]:
-    """A unit is dead where it was zero in all passes."""
-    found = []
-    for place in dict.fromkeys(place for one in passes for place in one.dead):
-        masks = [one.dead[place] for one in passes if place in one.dead]
-        dead = masks[0]
-        for mask in masks[1:]:
-            dead = dead & mask if mask.shape == dead.shape else dead
-        found.append(UnitsNote(module=place[0], source=place[1], units=dead.numel(), dead=int(dead.sum())))
-    return tuple(found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gradviz.runs.notes import Header, Step
 from gradviz.runs.run import Run, gradient_norm
-from gradviz.runs.series import Series, dead_shares, gradient_norms, module_gains, parameter_gradients
+from gradviz.runs.series import Series, by_step, dead_shares, gradient_norms, module_gains, parameter_gradients
 from gradviz.view.notation import number_text, shorten
 
 STEP_ROWS, ROWS = 12, 10
@@ -77,12 +77,14 @@ def _spread_over(count: int, length: int) -> list[float]:
 
 
 def _steps_table(run: Run) -> str:
-    head: tuple[str, ...] = ("step", "rank", "passes", "gradient norm", "dead units", "")
-    rows = [head, *map(_step_row, run.steps)]
-    left_out = len(run.steps) - STEP_ROWS
+    head: tuple[str, ...] = ("step", "rank", "passes", "loss", "gradient norm", "dead units", "")
+    made = by_step(run)
+    steps = [step for step in run.steps if step.updated or step.origins or step in made[step.step]]  # else made again later
+    rows = [head, *map(_step_row, steps)]
+    left_out = len(steps) - STEP_ROWS
     if left_out > 0:
         half = STEP_ROWS // 2
-        rows = [*rows[: 1 + half], (f"... {left_out} more", *[""] * 5), *rows[-half:]]
+        rows = [*rows[: 1 + half], (f"... {left_out} more", *[""] * 6), *rows[-half:]]
     together = [one for one in gradient_norms(run) if one.rank is None]
     notes = [f"gradient norm of all ranks: {course(one.values)} {_text(_last(one))} at the last step" for one in together]
     return "\n".join([_table(rows), *notes])
@@ -94,7 +96,8 @@ def _step_row(step: Step) -> tuple[str, ...]:
     remarks = [f"{origin.what} not finite: {origin.op} {origin.module}".rstrip() for origin in step.origins]
     remarks += [] if step.updated else ["no update"]
     norm = _text(gradient_norm([step]))
-    return str(step.step), str(step.rank), f"{step.forwards} + {step.backwards}", norm, dead, "; ".join(remarks)
+    loss = ", ".join(_text(note.value) for note in step.losses if note.value is not None)
+    return str(step.step), str(step.rank), f"{step.forwards} + {step.backwards}", loss, norm, dead, "; ".join(remarks)
 
 
 def _series_table(what: str, series: Sequence[Series]) -> str:

@@ -14,21 +14,25 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from gradviz.errors import InputError
 from gradviz.runs.file import line_of, rank_file
+from gradviz.runs.listening import listen, stop_listening
 from gradviz.runs.notes import Header
 from gradviz.runs.run import Run, load_run
 
 if TYPE_CHECKING:
     from gradviz.runs.step import OpenStep
+    from gradviz.runs.units import DeadUnits
+    from gradviz.runs.weights import Unmoved
 
 DIRECTORY = "gradviz-run"
 ATTEMPTS = 4
@@ -42,16 +46,30 @@ class Watcher:
         file: what this process writes.
     """
 
-    def __init__(self, model: nn.Module, directory: Path, every: int, first_step: int, overwrite: bool) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        directory: Path,
+        *,
+        every: int,
+        first_step: int,
+        optimizers: tuple[Optimizer, ...],
+        overwrite: bool,
+    ) -> None:
         self._wrapped = model
         self._model: nn.Module = model.module if _is_data_parallel(model) else model  # type: ignore[assignment]
         self._directory = directory
         self._every = every
         self._overwrite = overwrite
+        self._optimizers = optimizers
         self._step = first_step
         self._first_step = first_step
         self._parameters: list[nn.Parameter] = []
         self._names: dict[int, str] = {}
+        self._held = {id(parameter) for optimizer in optimizers for parameter in _parameters_of(optimizer)}
+        self._updates: dict[int, int] = {}
+        self._units: DeadUnits | None = None
+        self._unmoved: Unmoved | None = None
         self._thread = threading.get_ident()
         self._handles: list[Any] = []
         self._out: TextIO | None = None
@@ -74,24 +92,29 @@ class Watcher:
         self._out = _opened(self.file, overwrite=self._overwrite)
         self._write(line_of(header))
         from gradviz.runs.step import as_written  # not needed before: `import gradviz` stays cheap
+        from gradviz.runs.units import DeadUnits
+        from gradviz.runs.weights import Unmoved
 
         # Taken now: within a forward pass fully_shard has put other parameters in their place.
         self._parameters = list(self._model.parameters())
         self._names = {id(parameter): as_written(name) for name, parameter in self._model.named_parameters()}
+        self._units, self._unmoved = DeadUnits(), Unmoved(self._parameters)
         self._handles = [
             self._model.register_forward_pre_hook(self._before_forward),
             register_optimizer_step_pre_hook(self._before_update),
             register_optimizer_step_post_hook(self._after_update),
         ]
+        listen(self._before_backward)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        stop_listening(self._before_backward)
         try:
             self._look_for_changes()
-            self._end_step()
+            self._end_step(is_cut_short=kind is not None)
         finally:
             if self._out is not None:
                 self._out.close()
@@ -125,6 +148,7 @@ class Watcher:
             parallel=type(self._wrapped).__name__ if _is_data_parallel(self._wrapped) else "fully_shard" if sharded else "",
             every=self._every,
             torch=str(torch.__version__),
+            knows_optimizers=bool(self._optimizers),
         )
 
     def _before_forward(self, module: nn.Module, args: Any) -> None:
@@ -143,26 +167,32 @@ class Watcher:
             from gradviz.runs.step import OpenStep
 
             self._attempts += 1
-            self._open = OpenStep(self._step, self._model, self._names)
+            self._open = OpenStep(self._step, self._model, self._names, self._held)
         if self._open is not None:
             self._open.open_pass()
+
+    def _before_backward(self, roots: tuple[Tensor, ...], frame: FrameType) -> None:
+        if self._open is not None and threading.get_ident() == self._thread:
+            self._open.begin_backward(roots, self._parameters, frame)
 
     def _before_update(self, optimizer: Optimizer, *_: Any) -> None:
         if not self._is_ours(optimizer):
             return
         self._saw_optimizer = self._is_updating = True
         if self._open is not None and self._open.had_backward:
-            self._open.read_parameters(_held(optimizer))
+            self._open.begin_update(_parameters_of(optimizer), again=self._updates.get(id(optimizer)) == self._step - 1)
 
     def _after_update(self, optimizer: Optimizer, *_: Any) -> None:
         if not self._is_ours(optimizer):
             return
-        if self._open is not None:  # of a closure, which makes its passes within the optimizer's step
-            self._open.read_parameters(_held(optimizer))
+        if self._open is not None:
+            self._held.update(map(id, _parameters_of(optimizer)))
+            self._open.end_update(_parameters_of(optimizer), self._parameters)
+        self._updates[id(optimizer)] = self._step
         self._updated, self._is_updating = True, False
 
     def _is_ours(self, optimizer: Optimizer) -> bool:
-        return any(id(parameter) in self._names for parameter in _held(optimizer))
+        return any(id(parameter) in self._names for group in optimizer.param_groups for parameter in group["params"])
 
     def _look_for_changes(self) -> None:
         """Where no optimizer was ever seen, a change in place is an update."""
@@ -175,12 +205,18 @@ class Watcher:
     def _has_no_gradients(self) -> bool:
         return all(parameter.grad is None for parameter in self._parameters)
 
-    def _end_step(self) -> None:
-        if self._open is not None:
-            ended, self._open = self._open, None
-            step = ended.finished(self._rank, updated=self._updated)
-            if step is not None:
-                self._write(line_of(step))
+    def _end_step(self, *, is_cut_short: bool = False) -> None:
+        """Writes the step that was open.
+
+        Where an optimizer is at work and all is finite, one without an update is left out: it is what the update of another
+        model left behind, as that of a generator in a watched discriminator, or what followed the last update.
+        """
+        if self._open is None or self._units is None or self._unmoved is None:
+            return
+        ended, self._open = self._open, None
+        step = ended.finished(self._rank, updated=self._updated, units=self._units, unmoved=self._unmoved.look())
+        if step is not None and (step.updated or step.origins or is_cut_short or not self._saw_optimizer):
+            self._write(line_of(step))
 
     def _write(self, line: str) -> None:
         if self._out is not None:
@@ -201,19 +237,25 @@ def watch(
     *,
     every: int = 100,
     first_step: int = 0,
+    optimizer: Optimizer | Iterable[Optimizer] | None = None,
     overwrite: bool = False,
 ) -> Watcher:
     """Records every so manieth step of the training loop in its `with` block; the loop stays as it is.
 
     Parameters, gradients, losses and random numbers are bit for bit those of the loop without it. Numbers go to
     `directory`, one file for each rank: per module the statistics of what it returned and the gain of its backward pass, per
-    ReLU its dead units, per parameter its weight and the gradient that the optimizer got, and where NaN came from.
+    ReLU its dead units, per parameter its weight, the gradient that the optimizer got and how far the update moved it, what
+    `backward()` was called on and by which functions it came of what the model returned, and where NaN came from. Of the loss
+    outside of the model no values between are seen, and no functions that autograd does not know; nor is anything of an
+    optimizer that is none of torch.optim's, or of an update through `.data`, but that parameters have changed.
 
     Args:
         model: what the loop calls; under `torchrun` the DistributedDataParallel module, or one after `fully_shard`.
         directory: where to write; made where it is not there.
         every: record each step whose number it divides.
         first_step: the number of the first step, for a loop that goes on where an earlier one ended.
+        optimizer: the loop's optimizer, or all of them; not needed, but with it what none of them holds is told after the first
+            recorded step. Otherwise an optimizer is known from its own first step.
         overwrite: replace the run that the directory holds.
 
     Raises:
@@ -238,7 +280,12 @@ def watch(
         raise InputError(f"every is {every!r}; accepted: 1, 2, 3, ...")
     if isinstance(first_step, bool) or not isinstance(first_step, int) or first_step < 0:
         raise InputError(f"first_step is {first_step!r}; accepted: 0, 1, 2, ...")
-    return Watcher(model, Path(directory), every, first_step, overwrite)
+    optimizers = () if optimizer is None else (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
+    if wrong := [one for one in optimizers if not isinstance(one, Optimizer)]:
+        raise InputError(f"the optimizer is {type(wrong[0]).__name__}; accepted: a torch.optim.Optimizer, or several")
+    return Watcher(
+        model, Path(directory), every=every, first_step=first_step, optimizers=optimizers, overwrite=overwrite
+    )
 
 
 def _opened(file: Path, *, overwrite: bool) -> TextIO:
@@ -257,5 +304,5 @@ def _is_data_parallel(model: nn.Module) -> bool:
     return isinstance(model, nn.parallel.DistributedDataParallel)
 
 
-def _held(optimizer: Optimizer) -> Iterator[torch.Tensor]:
-    return (parameter for group in optimizer.param_groups for parameter in group["params"])
+def _parameters_of(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -144,7 +144,7 @@ def test_closure_makes_all_its_passes_in_one_step(tmp_path: Path) -> None:
 
 def test_step_that_a_scaler_skips_is_told_and_made_again(tmp_path: Path) -> None:
     def loop(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        loss_of(model(batch())).backward()
+        (loss_of(model(batch())) * float("inf")).backward()
         optimizer.zero_grad()  # in place of optimizer.step(), as a gradient scaler does
         one_step(model, optimizer)
 

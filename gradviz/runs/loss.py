@@ -1,0 +1,116 @@
+"""The loss: when `backward()` is called, its graph is read from the loss back to the model and through it.
+
+Between the model's return and `backward()` nothing can be watched without getting in the user's way: a dispatch mode that
+is left open would be closed by theirs. So only what autograd keeps is seen: the value that `backward()` was called on, and
+which differentiable functions made it of which shapes; no values between, and no function that is not differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import dropwhile
+
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from gradviz.nodes import node_of, op_of_node, output_metadata, sequence_number
+from gradviz.runs.forward import ForwardPass
+from gradviz.runs.notes import Pair
+from gradviz.view.notation import shape_text
+
+MOST_NODES = 1_000_000
+_OPS = {"softmax": "_softmax", "log_softmax": "_log_softmax", "to_copy": "_to_copy", "unsafe_view": "_unsafe_view"}
+"""What a node's class is called -> the aten function, where these differ."""
+_MOVING = frozenset(
+    {
+        *("view", "_unsafe_view", "reshape_alias", "unsqueeze", "squeeze", "transpose", "permute", "t"),
+        *("expand", "clone", "alias", "slice", "select", "_to_copy", "split", "unbind", "index", "cat", "stack"),
+    }
+)
+_PAIRING = frozenset({"sub", "add", "mul", "div", "rsub", "expand"})
+_SQUASHING = frozenset({"_softmax", "sigmoid", "relu"})
+_KEEPING_FROM_ZERO = frozenset({"clamp", "clamp_min", "add", "gather"})
+_TAKING_LOGITS = frozenset({"_softmax", "_log_softmax", "binary_cross_entropy_with_logits"})
+_LOGARITHMS = frozenset({"log", "log2", "log10"})
+
+
+class LossGraph:
+    """The nodes from a loss back to the leaves."""
+
+    def __init__(self, roots: Iterable[Tensor], passes: Sequence[ForwardPass]) -> None:
+        """`passes`: those of the model that are watched."""
+        self._nodes = sorted(_nodes_behind(roots), key=sequence_number)
+        self._passes = {node: one for node in self._nodes for one in passes if one.made(sequence_number(node))}
+
+    @property
+    def reaches_model(self) -> bool:
+        """Whether any of the nodes was made in a watched pass."""
+        return bool(self._passes)
+
+    @property
+    def ops(self) -> tuple[str, ...]:
+        """The functions behind the model, in their order, each once."""
+        behind = list(dropwhile(lambda node: node not in self._passes, self._nodes))
+        outside = [_op(node) for node in behind if node not in self._passes]
+        return tuple(dict.fromkeys(op.strip("_") for op in outside if op not in _MOVING))
+
+    def pairs(self, source: str) -> Iterator[Pair]:
+        """What may not belong together; `source` is the line of `backward()`."""
+        for node in self._nodes:
+            op = _op(node)
+            if op in _TAKING_LOGITS or op in _LOGARITHMS:
+                before = _behind_first(node, _MOVING if op in _TAKING_LOGITS else _MOVING | _KEEPING_FROM_ZERO)
+                if before in _SQUASHING:
+                    yield self._pair(node, op, before, "", source)
+            elif op in _PAIRING and node not in self._passes and (shapes := self._paired(node)) is not None:
+                yield self._pair(node, op, *shapes, source)
+
+    def _pair(self, node: Node, op: str, before: str, made: str, source: str) -> Pair:
+        module, source = self._passes[node].place_of(sequence_number(node)) if node in self._passes else ("", source)
+        return Pair(op=op, before=before, made=made, module=module, source=source)
+
+    def _paired(self, node: Node) -> tuple[str, str] | None:
+        """The shapes where a column or vector that the model returned met a constant and became a square."""
+        inputs = [(tail, output) for tail, output in node.next_functions if tail is not None]
+        made = tuple(output_metadata(node)[0].shape)
+        if len(inputs) != 1 or len(made) != 2 or made[0] != made[1] or made[0] < 2:
+            return None
+        tail, output = inputs[0]
+        given = tuple(output_metadata(tail)[output].shape)
+        returned = tail if tail in self._passes else _through(tail, frozenset({"squeeze"}))
+        if given not in ((made[0],), (made[0], 1)) or returned not in self._passes:
+            return None
+        return shape_text(given), shape_text(made)
+
+
+def _nodes_behind(roots: Iterable[Tensor]) -> set[Node]:
+    seen: set[Node] = set()
+    pending = [node for root in roots if (node := node_of(root)) is not None]
+    while pending and len(seen) < MOST_NODES:
+        node = pending.pop()
+        if node in seen or hasattr(node, "variable"):
+            continue
+        seen.add(node)
+        pending += [tail for tail, _ in node.next_functions if tail is not None]
+    return seen
+
+
+def _op(node: Node) -> str:
+    name = op_of_node(node)
+    return _OPS.get(name, name)
+
+
+def _behind_first(node: Node, ops: frozenset[str]) -> str:
+    """The function whose numbers the first differentiable argument of a call shows, looked at through `ops`."""
+    tail = next((tail for tail, _ in node.next_functions if tail is not None), None)
+    behind = None if tail is None else _through(tail, ops)
+    return "" if behind is None else _op(behind)
+
+
+def _through(node: Node, ops: frozenset[str]) -> Node | None:
+    while _op(node) in ops:
+        tails = [tail for tail, _ in node.next_functions if tail is not None]
+        if len(tails) != 1:
+            return None
+        node = tails[0]
+    return node

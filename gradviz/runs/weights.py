@@ -1,0 +1,64 @@
+"""Parameters over a training run: whether they moved at all, and how far one update moves them.
+
+What is remembered is one number per parameter for the whole run, and up to `SAMPLE` elements of each during an update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from gradviz.runs.plain import plain, reading
+from gradviz.statistics import norm_of
+
+SAMPLE = 1024
+_WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+class Unmoved:
+    """The parameters that still have the value that they had in the beginning."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self._digests = {id(one): (one, digest(one)) for one in parameters if one.requires_grad}
+
+    def look(self) -> set[int]:
+        """The ids of those that have not moved so far. What has moved is never read again."""
+        self._digests = {key: known for key, known in self._digests.items() if digest(known[0]) == known[1]}
+        return set(self._digests)
+
+
+def digest(tensor: Tensor) -> int | None:
+    """The sum of the bit patterns, which changes where an element does; None where they cannot be read.
+
+    >>> digest(torch.tensor([1.0, 2.0])) == digest(torch.tensor([1.0, 2.0])), digest(torch.zeros(3))
+    (True, 0)
+    """
+    with reading():
+        numbers = plain(tensor)
+        if numbers is None:
+            return None
+        real = torch.view_as_real(numbers) if numbers.is_complex() else numbers
+        return int(real.view(_WHOLE[real.element_size()]).sum(dtype=torch.int64))
+
+
+def sample(tensor: Tensor) -> Tensor | None:
+    """A copy of up to `SAMPLE` elements, spread evenly."""
+    with reading():
+        numbers = plain(tensor)
+        if numbers is None or not numbers.numel():
+            return None
+        flat = numbers.flatten()
+        return flat[:: -(-flat.numel() // SAMPLE)].clone()
+
+
+def moved_by(before: Tensor, after: Tensor) -> float | None:
+    """How far a sample moved, beside its own norm; None where it was 0.
+
+    >>> moved_by(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.5]))
+    0.1
+    """
+    with reading():
+        size = norm_of(before)
+        return norm_of(after.double() - before.double()) / size if size else None
