@@ -81,7 +81,8 @@ def _loss_text(origin: Origin, steps: list[Step], rank: int) -> str:
     if origin.made or origin.what == "value":
         return ""
     losses = [note for step in steps if step.rank == rank for note in step.losses if _is_broken(note.value)]
-    return "".join(f"; the loss at {note.source} is {number_text(note.value or 0.0)}, by {', '.join(note.ops)}" for note in losses)
+    made = [(note.source, number_text(note.value or 0.0), ", ".join(note.ops)) for note in losses]
+    return "".join(f"; the loss at {source} is {value}, by {ops}" for source, value, ops in made)
 
 
 def _hint(origin: Origin, broken: list[str]) -> str:

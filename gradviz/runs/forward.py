@@ -194,9 +194,7 @@ class ForwardPass(UncompiledMode):
 
     def _note_origin(self, op: str, returned: set[OddNumber], given: set[OddNumber], source: str) -> None:
         for number in sorted(returned):
-            origin = Origin(
-                what="value", number=number, made=number not in given, op=op, module=self._path, source=source
-            )
+            origin = Origin(what="value", number=number, made=number not in given, op=op, module=self._path, source=source)
             if number == "NaN":
                 comes_of_infinity = origin.made and "infinity" in given and self.infinity is not None
                 self.nan = self.infinity if comes_of_infinity else origin

@@ -13,7 +13,7 @@ from itertools import dropwhile
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.nodes import node_of, op_of_node, output_metadata, sequence_number
+from gradviz.recording.nodes import node_of, op_of_node, output_metadata, sequence_number
 from gradviz.runs.forward import ForwardPass
 from gradviz.runs.notes import Pair
 from gradviz.view.notation import shape_text

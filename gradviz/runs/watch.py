@@ -245,17 +245,17 @@ def watch(
     Parameters, gradients, losses and random numbers are bit for bit those of the loop without it. Numbers go to
     `directory`, one file for each rank: per module the statistics of what it returned and the gain of its backward pass, per
     ReLU its dead units, per parameter its weight, the gradient that the optimizer got and how far the update moved it, what
-    `backward()` was called on and by which functions it came of what the model returned, and where NaN came from. Of the loss
-    outside of the model no values between are seen, and no functions that autograd does not know; nor is anything of an
-    optimizer that is none of torch.optim's, or of an update through `.data`, but that parameters have changed.
+    `backward()` was called on and by which functions it came of what the model returned, and where NaN came from. Of a
+    loss outside of the model no values between are seen, and no functions that autograd does not know. Of an optimizer that
+    is none of torch.optim's, and of an update through `.data`, only that parameters have changed.
 
     Args:
         model: what the loop calls; under `torchrun` the DistributedDataParallel module, or one after `fully_shard`.
         directory: where to write; made where it is not there.
         every: record each step whose number it divides.
         first_step: the number of the first step, for a loop that goes on where an earlier one ended.
-        optimizer: the loop's optimizer, or all of them; not needed, but with it what none of them holds is told after the first
-            recorded step. Otherwise an optimizer is known from its own first step.
+        optimizer: the loop's optimizer, or all of them. Not needed: an optimizer is known from its first step; but with it
+            the first recorded step tells which parameters none holds.
         overwrite: replace the run that the directory holds.
 
     Raises:
@@ -283,9 +283,7 @@ def watch(
     optimizers = () if optimizer is None else (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
     if wrong := [one for one in optimizers if not isinstance(one, Optimizer)]:
         raise InputError(f"the optimizer is {type(wrong[0]).__name__}; accepted: a torch.optim.Optimizer, or several")
-    return Watcher(
-        model, Path(directory), every=every, first_step=first_step, optimizers=optimizers, overwrite=overwrite
-    )
+    return Watcher(model, Path(directory), every=every, first_step=first_step, optimizers=optimizers, overwrite=overwrite)
 
 
 def _opened(file: Path, *, overwrite: bool) -> TextIO:
