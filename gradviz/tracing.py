@@ -95,7 +95,7 @@ def _traced(
     naming = Naming(
         explicit=names,
         inputs=program.inputs,
-        surroundings=with_root_modules(program.surroundings, recorder.root_modules),
+        surroundings=_optimizers_of(caller) | with_root_modules(program.surroundings, recorder.root_modules),
         notes=program.notes,
         source_frame=None if is_our_own(caller) else (caller.f_code, caller.f_lasti),
     )
@@ -105,6 +105,11 @@ def _traced(
         if not program.scalar_advice:
             raise
         raise NotScalarError(error.shape, program.scalar_advice) from error
+
+
+def _optimizers_of(caller: FrameType) -> dict[str, Any]:
+    """What the code around a step trains: the step itself need not name the optimizer."""
+    return {name: value for name, value in frame_names(caller).items() if isinstance(value, torch.optim.Optimizer)}
 
 
 class Tape:

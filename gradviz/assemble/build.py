@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -136,6 +136,7 @@ class _Writer:
         )
         graph.graph["leaves"] = {names[key]: number[key] for key in order if self._draft.nodes[key].kind == "leaf"}
         graph.graph["names"] = {name: number[key] for key, name in names.items()}
+        graph.graph["optimized"] = self._optimized(graph.leaves)
         graph.graph["lost_leaves"] = self._lost_leaves()
         graph.graph["unseen_writes"] = self._unseen_writes()
         return graph
@@ -198,7 +199,7 @@ class _Writer:
             "differentiable": node.differentiable,
             "module": self._module_path(module) if is_op else self._modules.get(id(node.tensors[0]), ""),
             "training": None if module is None else bool(module.training),
-            "root": self._roots.get(id(node.tensors[0]), "") if node.kind == "leaf" else "",
+            "root": "" if is_op else self._roots.get(id(node.tensors[0]), ""),
             "is_named": key not in self._names.lettered,
             "earlier_gradient": _earlier_gradient(node),
             "source": self._source(node),
@@ -252,6 +253,16 @@ class _Writer:
         for key in reversed(self._order):
             found[key] = paths[made_in[key]] if key in made_in else common(found[user] for user in users.get(key, ()))
         return found
+
+    def _optimized(self, leaves: Iterable[str]) -> dict[str, str]:
+        """Name of each leaf that an optimizer in sight holds -> the name of that optimizer."""
+        held = {
+            self._tensor_names.of_tensor(parameter): name
+            for name, optimizer in self._naming.optimizers().items()
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
+        return {leaf: held[leaf] for leaf in leaves if leaf in held}
 
     def _lost_leaves(self) -> dict[str, tuple[str, str, str, str]]:
         """Leaves that the code knows and the graph does not hold: name -> (root, reason, op, source line)."""

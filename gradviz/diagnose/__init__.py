@@ -6,7 +6,7 @@ One analysis per file, each a function from `Readings` to findings, in the list 
     losses        logits, likelihood, missing_minus, sure_and_wrong, log_of_softmax, reduction
     gradients     no_gradient, data_term, leaf_replaced, unseen_write, unregistered, zero_gradient, not_finite_gradient,
                   depth (recurrence: where one weight is used again and again), underflow, sharing, earlier_gradient
-    layers        dead_units, symmetry, saturation, rows, modes
+    layers        dead_units, symmetry, saturation, frozen, rows, modes
     the rest      wrong_backward, determinism
 
 The kinds, by severity:
@@ -18,7 +18,7 @@ The kinds, by severity:
                   exploding-gradient, dead-relu, dead-units, symmetric-weights, saturated, underflow, cancellation,
                   squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient,
                   unseen-write
-    hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, few-rows, not-deterministic
+    hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, frozen-layer, few-rows, not-deterministic
 
 The other files:
 

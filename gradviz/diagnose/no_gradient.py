@@ -40,17 +40,24 @@ _CUTS: dict[str, tuple[str, Severity, str]] = {
 
 
 def no_gradient(readings: Readings) -> Iterator[Finding]:
-    """Leaves of the graph whose every way to the output is cut, told once per cut."""
+    """Leaves of the graph whose every way to the output is cut, told once per cut.
+
+    Of a whole model that may be meant, unless its optimizer trains it together with parameters that a gradient does reach.
+    """
     graph = readings.graph
-    reached = {graph.nodes[node]["root"] for node in graph.leaves.values() if graph.cotangent(node) is not None}
+    optimized: dict[str, str] = graph.graph.get("optimized", {})
+    learning = {name: node for name, node in graph.leaves.items() if graph.cotangent(node) is not None}
+    reached = {graph.nodes[node]["root"] for node in learning.values()}
+    at_work = {optimized[name] for name in learning if name in optimized}
     behind: dict[tuple[str, str], list[str]] = {}
     cuts: dict[tuple[str, str], Use] = {}
     for name, leaf in graph.leaves.items():
-        if graph.cotangent(leaf) is not None:
+        if name in learning:
             continue
         found_cuts = sorted(cuts_behind(graph, leaf), key=lambda use: use.edge[1])
         root = graph.nodes[leaf]["root"]
-        if found_cuts and not (root and root not in reached and all(use.cut in MEANT for use in found_cuts)):
+        is_apart = bool(root) and root not in reached and optimized.get(name) not in at_work
+        if found_cuts and not (is_apart and all(use.cut in MEANT for use in found_cuts)):
             last = found_cuts[-1]
             where = (graph.nodes[last.edge[1]]["source"], last.cut)
             behind.setdefault(where, []).append(name)
@@ -58,12 +65,14 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
     for where, names in behind.items():
         tail, head, _ = cuts[where].edge
         kind, severity, hint = _CUTS[_reason(readings.op(head), cuts[where].cut)]
+        optimizer = optimized.get(names[0])
         yield found(
             graph,
             kind,
             severity,
             f"no gradient reaches {listed(names)}: {readings.op(head)} cuts the way from {readings.name(tail)} to "
-            f"{readings.name(head)} ({cuts[where].cut})",
+            f"{readings.name(head)} ({cuts[where].cut})"
+            + (f"; {optimizer} holds them together with parameters that learn" if optimizer in at_work else ""),
             hint,
             edge=cuts[where].edge,
             numbers={"leaves without gradient": len(names)},

@@ -15,6 +15,7 @@ from gradviz.diagnose.depth import depth
 from gradviz.diagnose.determinism import determinism
 from gradviz.diagnose.earlier_gradient import earlier_gradient
 from gradviz.diagnose.finding import Diagnosis, Finding
+from gradviz.diagnose.frozen import frozen
 from gradviz.diagnose.leaf_replaced import leaf_replaced
 from gradviz.diagnose.likelihood import likelihood
 from gradviz.diagnose.log_of_softmax import log_of_softmax
@@ -64,6 +65,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     cancellation,
     modes,
     earlier_gradient,
+    frozen,
     sharing,
     reduction,
     rows,

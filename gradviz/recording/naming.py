@@ -43,6 +43,14 @@ class Naming:
         """The modules with parameters among the inputs and surroundings, each once, under its first name."""
         return root_modules({**self.inputs, **self.surroundings})
 
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimizers among the inputs and surroundings."""
+        return {
+            name: value
+            for name, value in {**self.inputs, **self.surroundings}.items()
+            if isinstance(value, torch.optim.Optimizer)
+        }
+
     def source(self, frames: Frames) -> str:
         """The user's line that made a call, `file.py:12`: its innermost frame, or where `trace` was called."""
         if frames:

@@ -69,6 +69,7 @@ _GRAPH: dict[str, tuple[type, ...]] = {
     "leaves": (dict,),
     "names": (dict,),
     "lost_leaves": (dict,),
+    "optimized": (dict,),
     "unseen_writes": (dict,),
 }
 
@@ -207,6 +208,9 @@ def _check_references(graph: GradGraph) -> None:
         texts = (name, *lost) if isinstance(lost, tuple) and len(lost) == 4 else ()
         if not texts or not all(isinstance(text, str) for text in texts):
             raise InputError("a lost leaf is not told by texts")
+    for leaf, optimizer in graph.graph["optimized"].items():
+        if not isinstance(leaf, str) or not isinstance(optimizer, str):
+            raise InputError("an optimizer is not told by a text")
     for node, writes in graph.graph["unseen_writes"].items():
         pairs = isinstance(writes, tuple) and all(isinstance(write, tuple) and len(write) == 2 for write in writes)
         if not _is_node(graph, node) or not pairs or not all(isinstance(text, str) for write in writes for text in write):

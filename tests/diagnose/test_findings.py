@@ -102,6 +102,27 @@ def test_a_whole_module_that_is_detached_is_meant_and_a_part_of_one_is_not() -> 
     assert kinds(gradviz.trace(Two(), x, loss=lambda out: out.mean()).diagnose()) == ["detached"]
 
 
+def test_a_whole_module_is_not_meant_to_be_cut_off_where_its_optimizer_trains_it_with_others(tmp_path: Path) -> None:
+    encoder, head, x = nn.Linear(3, 3), nn.Linear(3, 1), torch.randn(4, 3)
+
+    def step() -> Tensor:
+        with torch.no_grad():
+            features = encoder(x)
+        return head(features).square().mean()  # type: ignore[no-any-return]
+
+    apart = torch.optim.SGD(encoder.parameters())
+    assert gradviz.trace(step).diagnose() == []
+    del apart
+    both = torch.optim.SGD([*encoder.parameters(), *head.parameters()])
+    graph = gradviz.trace(step)
+    (finding,) = graph.diagnose()
+    assert finding.kind == "no-grad" and finding.numbers["leaves without gradient"] == 2
+    assert finding.message.endswith("both holds them together with parameters that learn")
+    graph.save(tmp_path / "step.gradviz")
+    assert gradviz.load(tmp_path / "step.gradviz").diagnose() == [finding]
+    del both
+
+
 def test_vanishing_gradient_names_modules_and_edges() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(*[layer for _ in range(14) for layer in (nn.Linear(8, 8), nn.Sigmoid())])
