@@ -23,6 +23,14 @@ A tensor object has `shape`, `dtype` and `values`: a number or nested lists. Abo
 `mean`, `min` and `max` stand in (of the finite elements, or of their moduli; null without any). So it is, with the key
 `not_kept` that says why, where the graph kept no elements (`values=` of `trace`). Numbers that are not finite
 are the texts "nan", "inf" and "-inf"; a complex number is the list [real, imaginary].
+
+`gradviz diagnose --json` prints `schema`, `gradviz` and `target`, and with them, as `gradviz report --json` without these,
+    ok          whether no finding is an error: the exit code is 0 then, else 1
+    summary     how many findings there are, in one line
+    unread      what was not looked for in all of the graph, as only statistics were kept of it
+    findings    one object per finding, errors first: kind, severity ("error", "warning", "hint"), message, hint,
+                node and edge ([tail, head, key]) or null, source ("file.py:12"), module, numbers (name -> number or text);
+                of a training run also step and rank, where they are known
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def trace(
         grad_output: d(result)/d(output), shaped like the output; needed unless the output has one element. A sequence of
             them where there are several outputs; or a function that makes one for an output, as `torch.randn_like` does.
         values: what is kept of values, cotangents and contributions beyond what is in memory anyway, as leaves, gradients
-            and what autograd saved are: "full" for all, a number of bytes for as much, the first made first, and of the rest
-            statistics (the default, 4 GiB), "statistics" for these only.
+            and what autograd saved are: "full" for all, a size ("1GiB", or a number of bytes) for as much, the first made
+            first, and of the rest statistics (the default, 4 GiB), "statistics" for these only.
         offload: whether what is kept is moved from an accelerator to main memory.
         at: the same as `variables`, for names that clash with an option.
         **variables: values of text and sympy variables (numbers or nested lists), or keyword inputs of a callable.

@@ -59,3 +59,40 @@ def test_its_structure_can_be_saved(graph: GradGraph, tmp_path: Path) -> None:
     loaded = gradviz.load(tmp_path / "layer.gradviz")
     assert list(loaded.edges(keys=True)) == list(graph.edges(keys=True))
     assert loaded.nodes[loaded.node("linear1.weight")]["shape"] == (60_000, 8192)
+
+
+class MakesTensors(nn.Module):
+    """Makes tensors without naming a device, as code does that was written on a laptop."""
+
+    def __init__(self, ask: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.ask = ask
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.ask(self.layer(x) * torch.ones(3, 4) + torch.arange(4)).sum()
+
+
+@pytest.mark.parametrize("home", ["cpu", "meta"])
+def test_tensors_that_the_code_makes_are_there_too(home: str) -> None:
+    model = MakesTensors(lambda h: h + torch.zeros(4)).to(home)
+    graph = gradviz.trace(model, torch.randn(3, 4), device="meta")
+    assert {attributes["device"].type for _, attributes in graph.nodes(data=True)} == {"meta"}
+    assert torch.ones(1).device.type == "cpu"
+
+
+ELSEWHERE = torch.ones(3, 4)
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda h: h if h.sum() > 0 else -h, lambda h: h[h > 0], lambda h: h + ELSEWHERE], ids=["if", "mask", "elsewhere"]
+)
+def test_code_that_asks_for_a_number_is_refused_with_what_to_do(ask: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    model = MakesTensors(ask).to("meta")
+    with pytest.raises(gradviz.InputError, match=r"on the meta device the code asks for a number, or .* trace with another"):
+        gradviz.trace(model, torch.randn(3, 4), device="meta")
+
+
+def test_other_errors_of_the_code_stay_as_they_are() -> None:
+    with pytest.raises(RuntimeError, match="reduction dim"):
+        gradviz.trace(MakesTensors(lambda h: h @ h).to("meta"), torch.randn(3, 4), device="meta")

@@ -278,4 +278,4 @@ def test_the_command_line_has_the_option(tmp_path: Path) -> None:
         result = CliRunner().invoke(main, ["trace", target, "--values", given])
         assert result.exit_code == 0 and ("Kept as statistics" in result.output) == bool(said) and said in result.output
     result = CliRunner().invoke(main, ["check", target, "--values", "much"])
-    assert result.exit_code == 2 and "accepted: full, statistics, or a size" in result.output
+    assert result.exit_code == 2 and "such as \"500MB\", \"512MiB\"" in result.output

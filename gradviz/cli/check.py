@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from gradviz.cli.reports import exit_with, report_of
 from gradviz.cli.targets import TargetCommand, as_json, print_json, target_options
-
-if TYPE_CHECKING:
-    from gradviz.recording.keeping import Values
 
 
 @click.command("check", cls=TargetCommand)
@@ -23,7 +18,7 @@ def check_command(
     target: str,
     at: tuple[str, ...],
     device: str,
-    values: Values,
+    values: str,
     as_json: bool,
     samples: int,
     seed: int,

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from gradviz.cli.targets import TargetCommand, as_json, print_json, target_options
-
-if TYPE_CHECKING:
-    from gradviz.recording.keeping import Values
 
 ERRORS = 1
 
@@ -18,10 +13,11 @@ ERRORS = 1
 @target_options
 @as_json
 @click.option("--check", "checked", is_flag=True, help="Check every derivative, not only those of custom Functions.")
-def diagnose_command(target: str, at: tuple[str, ...], device: str, values: Values, as_json: bool, checked: bool) -> None:
+def diagnose_command(target: str, at: tuple[str, ...], device: str, values: str, as_json: bool, checked: bool) -> None:
     """Tell what is wrong with one step of TARGET: lost, vanishing or wrong gradients, NaN, dead units, slips in the loss.
 
-    With --json: the keys `schema`, `gradviz` and `target` of `gradviz.schema`, and `ok`, `summary` and `findings`.
+    The exit code is 1 where a finding is an error; warnings and hints leave it 0. With --json: one object, which
+    gradviz/schema.py describes; its key `ok` is false where the exit code is 1.
     """
     from gradviz.target import graph_of_target
 

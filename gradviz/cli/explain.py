@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import click
 
 from gradviz.cli.targets import TargetCommand, target_options
-
-if TYPE_CHECKING:
-    from gradviz.recording.keeping import Values
 
 _INDEX = re.compile(r"-?\d+(,-?\d+)*")
 
@@ -48,7 +44,7 @@ def explain_command(
     target: str,
     at: tuple[str, ...],
     device: str,
-    values: Values,
+    values: str,
     names: tuple[str, ...],
     as_format: str,
     level: str,

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from gradviz.cli.targets import TargetCommand, target_options
-
-if TYPE_CHECKING:
-    from gradviz.recording.keeping import Values
 
 
 @click.command("slides", cls=TargetCommand)
@@ -33,7 +28,7 @@ def slides_command(
     target: str,
     at: tuple[str, ...],
     device: str,
-    values: Values,
+    values: str,
     output: str,
     as_format: str | None,
     theme: str,

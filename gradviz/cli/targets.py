@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from gradviz.recording.keeping import Values
 
 
 class TargetCommand(click.Command):
@@ -45,7 +42,6 @@ def target_options(command: Any) -> Any:
             default="4GiB",
             show_default=True,
             metavar="full|statistics|SIZE",
-            callback=_kept,
             help="What is kept of values and gradients: all, statistics, or up to a size and statistics beyond.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."),
@@ -59,20 +55,6 @@ def target_options(command: Any) -> Any:
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (its schema: gradviz/schema.py).")
-
-
-def _kept(context: click.Context, option: click.Parameter, text: str) -> Values:
-    """What `values=` of `trace` takes: "full", "statistics", or a size in bytes."""
-    from gradviz.recording.keeping import size_of
-
-    if text == "full":
-        return "full"
-    if text == "statistics":
-        return "statistics"
-    size_bytes = size_of(text)
-    if size_bytes is None:
-        raise click.BadParameter(f"{text!r}; accepted: full, statistics, or a size such as 500MB, 512MiB or 4GiB")
-    return size_bytes
 
 
 def print_json(document: dict[str, Any]) -> None:

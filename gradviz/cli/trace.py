@@ -14,7 +14,6 @@ from gradviz.cli.targets import TargetCommand, as_json, print_json, target_optio
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
     from gradviz.graph import GradGraph
-    from gradviz.recording.keeping import Values
 
 
 @click.command("trace", cls=TargetCommand)
@@ -32,7 +31,7 @@ def trace_command(
     target: str,
     at: tuple[str, ...],
     device: str,
-    values: Values,
+    values: str,
     as_json: bool,
     output: tuple[Path, ...],
     dpi: float | None,

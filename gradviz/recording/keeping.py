@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +29,8 @@ from gradviz.recording.versions import Versions
 from gradviz.standin import StandIn
 from gradviz.statistics import BINS, Statistics, statistics_of
 
-Values = Literal["full", "statistics"] | int
+Values = str | int
+"""What `trace` takes for what is kept: "full", "statistics", a size such as "512MiB", or a number of bytes."""
 Elements = tuple[object, ...]
 BUDGET_BYTES = 4 * 2**30
 """How much a graph keeps in full unless told otherwise: a fixed number, so that the same code gives the same graph."""
@@ -67,23 +68,28 @@ class Keeping:
 EVERYTHING = Keeping(budget_bytes=float("inf"))
 
 
-def keeping_of(values: Values, offload: bool) -> Keeping:
-    """What the options of `trace` say.
+def keeping_of(values: object, offload: bool) -> Keeping:
+    """What the options of `trace` say; `values` may be anything that is handed in.
 
     Raises:
         InputError: an option is not accepted.
 
     >>> keeping_of(2**20, False).reason
     'only statistics of the elements were kept, over the budget of 1 MiB; values="full" keeps all'
+    >>> keeping_of("1MiB", False) == keeping_of(2**20, False)
+    True
     """
-    if isinstance(values, str) and values in ("full", "statistics"):
-        return Keeping(budget_bytes=float("inf") if values == "full" else 0, offload=offload)
-    if isinstance(values, int) and not isinstance(values, bool) and values >= 0:
-        return Keeping(budget_bytes=values, offload=offload)
+    budget_bytes: float | None = None
+    if isinstance(values, str):
+        budget_bytes = {"full": float("inf"), "statistics": 0}.get(values, size_of(values))
+    elif isinstance(values, int) and not isinstance(values, bool) and values >= 0:
+        budget_bytes = values
+    if budget_bytes is not None:
+        return Keeping(budget_bytes=budget_bytes, offload=offload)
     given = f"a {type(values).__name__}" if isinstance(values, Tensor) else repr(values)
     raise InputError(
-        f'values={given}: what is kept of values; accepted: "full", "statistics", or a number of bytes up to which they are '
-        "kept in full; an input of your own of that name goes in at={...}"
+        f'values={given}: what is kept of values; accepted: "full", "statistics", or a size up to which they are kept in '
+        'full, such as "500MB", "512MiB", "4GiB" or a number of bytes; an input of your own of that name goes in at={...}'
     )
 
 

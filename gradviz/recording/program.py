@@ -34,6 +34,7 @@ class Note(NamedTuple):
     name: str
 
 
+META = torch.device("meta")
 _DEVICE_CLASHES = ("same device", "not on the expected device")  # torch's wordings
 
 
@@ -131,7 +132,7 @@ def _function_program(
         return result if loss is None else loss(result)
 
     return Program(
-        run=run,
+        run=run if place != META else _without_numbers(run),
         inputs=named,
         surroundings=closure_names(function) | (closure_names(loss) if loss is not None else {}),
     )
@@ -168,17 +169,36 @@ def _module_program(
             ) from error
 
     def finish() -> None:
-        if working is not module and place != torch.device("meta"):  # meta tensors have shapes and no values
+        if working is not module and place != META:  # meta tensors have shapes and no values
             with torch.no_grad():
                 for theirs, ours in zip(module.buffers(), working.buffers(), strict=True):
                     theirs.copy_(ours)
 
     return Program(
-        run=run,
+        run=run if place != META else _without_numbers(run),
         inputs=named,
         surroundings={"": working} | (closure_names(moved_loss) if moved_loss is not None else {}),
         finish=finish,
     )
+
+
+def _without_numbers(run: Callable[[], Any]) -> Callable[[], Any]:
+    """The same on the meta device: what the code makes without naming a device, as `torch.ones(3)` does, is there too."""
+
+    def run_on_meta() -> Any:
+        try:
+            with META:
+                return run()
+        except RuntimeError as error:
+            if "meta" not in str(error):
+                raise
+            raise InputError(
+                "on the meta device the code asks for a number, or uses a tensor that lies elsewhere "
+                f"({str(error).splitlines()[0]}): hand such a tensor in as an input, make it within the code, or trace with "
+                "another device="
+            ) from error
+
+    return run_on_meta
 
 
 class _Mover:

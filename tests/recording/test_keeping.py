@@ -312,10 +312,15 @@ def test_asking_for_elements_that_were_not_kept_says_so() -> None:
 
 @pytest.mark.parametrize("values", ["some", -1, 2.5, True, torch.ones(2), None])
 def test_other_policies_are_refused(values: Any) -> None:
-    with pytest.raises(InputError, match='accepted: "full", "statistics", or a number of bytes'):
+    with pytest.raises(InputError, match='accepted: "full", "statistics", or a size up to'):
         trace(sums, leaf(), values=values)
     with pytest.raises(InputError, match="values="):
         record(values=values)
+
+
+def test_size_may_be_written_with_its_unit() -> None:
+    written, counted = (trace(sums, leaf(), values=values).not_kept for values in ("3KiB", 3 * 2**10))
+    assert written == counted and "over the budget of 3 KiB" in written
 
 
 def test_an_input_called_values_goes_in_at() -> None:
