@@ -2,7 +2,7 @@
 
     lookup.py       which call made this autograd node, which call made this tensor
     arguments.py    which argument of the call each slot of its node stands for
-    writes.py       an in-place write to a view, as calls on whole tensors
+    writes.py       in-place writes, as calls on whole tensors
     draft.py        calls and autograd nodes joined -> nodes and edges under keys of their own
     unreached.py    the leaves that nothing reaches, and where what was computed from them was lost
     order.py        forward as the code ran, backward as the engine settled its cotangents

@@ -7,7 +7,7 @@ the position among all tensor arguments.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -82,8 +82,13 @@ def arguments_of_recovered(slots: Slots, call: OpCall | None, recovered: Sequenc
     return Arguments(named=[(argument.name, argument.tensor) for argument in call.tensor_arguments()], positions=positions)
 
 
-def arguments_of_custom(lookup: Lookup, node: Node, slots: Slots, inner: Mapping[int, OpCall]) -> Arguments:
-    """The tensor arguments of a custom Function: its slots, then what else its forward (`inner` calls) read."""
+def arguments_of_custom(
+    lookup: Lookup, node: Node, slots: Slots, inner: Mapping[int, OpCall], made: Iterable[OpCall]
+) -> Arguments:
+    """The tensor arguments of a custom Function: its slots, then what else its forward (`inner` calls) read.
+
+    `made` are the calls that made all else: those of `inner`, and what these wrote through views.
+    """
     edges = {slot: (tail, output) for slot, (tail, output) in enumerate(slots) if tail is not None}
     parameters = _forward_parameters(node)
     named: list[Named] = [("", None)] * len(slots)
@@ -91,7 +96,7 @@ def arguments_of_custom(lookup: Lookup, node: Node, slots: Slots, inner: Mapping
         named[slot] = (parameters[place] if place < len(parameters) else "", None)
     snapshots: list[Tensor | None] = [None] * len(slots)
     empty = [slot for slot in range(len(slots)) if slot not in edges]
-    for tensor, snapshot in _read_from_outside(lookup, inner):
+    for tensor, snapshot in _read_from_outside(lookup, inner, made):
         own = next((slot for slot, (tail, output) in edges.items() if lookup.carries(tensor, tail, output)), None)
         if own is None and node_of(tensor) is node:  # written to by the forward, it stands for the result now
             own = next((slot for slot in edges if snapshots[slot] is None), None)
@@ -139,9 +144,11 @@ def _may_carry(tensor: Tensor | None) -> bool:
     return tensor is not None and tensor.requires_grad
 
 
-def _read_from_outside(lookup: Lookup, inner: Mapping[int, OpCall]) -> Iterator[tuple[Tensor, Tensor]]:
-    """(live, snapshot) of the tensors that calls read but did not make, each once."""
-    known: set[int] = set()
+def _read_from_outside(
+    lookup: Lookup, inner: Mapping[int, OpCall], made: Iterable[OpCall]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(live, snapshot) of the tensors that calls read but did not make, each once. A literal is made by `lift_fresh`."""
+    known = {id(output) for call in made for output in call.outputs}
     for index, call in inner.items():
         live = lookup.calls[index]
         pairs = zip(tensors_of(live.overload, live.args, live.kwargs), call.tensor_arguments(), strict=True)
@@ -149,7 +156,6 @@ def _read_from_outside(lookup: Lookup, inner: Mapping[int, OpCall]) -> Iterator[
             if id(argument.tensor) not in known:
                 known.add(id(argument.tensor))
                 yield tensor, argument.tensor
-        known |= {id(output) for output in call.outputs if output is not None}
 
 
 def _forward_parameters(node: Node) -> list[str]:

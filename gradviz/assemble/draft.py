@@ -28,7 +28,7 @@ from gradviz.assemble.arguments import (
     differentiable_places,
 )
 from gradviz.assemble.lookup import Lookup
-from gradviz.assemble.writes import Write
+from gradviz.assemble.writes import Write, with_writes_followed
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.recording.backward import AutogradGraph, Slots
 from gradviz.recording.names import Frames
@@ -260,7 +260,7 @@ class _Drafter:
             differentiable=tuple(range(len(tensors))),
             call_index=last if inner else None,
             frames=self._lookup.frames_outside(node, last) if inner else (),
-            inner_calls=tuple(inner.values()),
+            inner_calls=tuple(with_writes_followed(self._recorder, inner, live.values())),
         )
         self._inner[node] = inner
         self._node_of_call |= dict.fromkeys(inner, node)
@@ -354,16 +354,16 @@ class _Drafter:
         taken = set(arguments.positions.values())
         if len(taken) == len(arguments.named):
             return
-        index = len(self._calls) if drafted.call_index is None else drafted.call_index
+        index = min(self._inner.get(node, ()), default=drafted.call_index)  # what a forward writes to it was given before
         for position, (name, tensor) in enumerate(arguments.named):
             if position not in taken and tensor is not None:
-                key, output = self.node_behind(tensor, index)
+                key, output = self.node_behind(tensor, len(self._calls) if index is None else index)
                 cut = "not differentiable" if self.draft.nodes[key].requires_grad else "constant"
                 self.draft.edges.append(DraftEdge(key, node, position, name, output, None, cut))
 
     def _arguments(self, node: Node, slots: Slots, drafted: DraftNode) -> Arguments:
         if node in self._inner:
-            return arguments_of_custom(self._lookup, node, slots, self._inner[node])
+            return arguments_of_custom(self._lookup, node, slots, self._inner[node], drafted.inner_calls)
         index = drafted.call_index
         if index is not None and self._node_of_call.get(index) is node:
             return arguments_of_call(self._lookup, slots, index)

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from gradviz.errors import InputError
+from gradviz.recording.nodes import is_leaf
 from gradviz.recording.versions import Versions
 from gradviz.standin import StandIn
 from gradviz.statistics import BINS, Statistics, statistics_of
@@ -270,7 +271,7 @@ def _is_exclusive(group: list[list[Any]], versions: Versions) -> bool:
 
 def _is_ours(entry: list[Any], views: int) -> bool:
     """Whether a tensor has no references but `entry[1]` of the recording's, and those of the views made of it."""
-    if entry[0].is_leaf and entry[0].requires_grad:
+    if is_leaf(entry[0]):
         return False
     in_cpp = entry[0]._use_count()
     # By the list, and as an argument of getrefcount; torch holds the Python object once, as long as C++ holds the tensor.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.recording.nodes import node_of
+from gradviz.recording.nodes import is_leaf, node_of
 from gradviz.standin import StandIn
 
 MAX_COPIED_BYTES = 2**20
@@ -182,7 +182,7 @@ def _seen_in(copy: Any, tensor: Tensor) -> Tensor:
 def _held(tensor: Tensor) -> Tensor:
     """What a tensor holds now. A leaf that an optimizer may step is copied, as long as that costs little memory."""
     held = tensor.detach()
-    if not (tensor.requires_grad and tensor.is_leaf and held.layout is torch.strided and held.nbytes <= MAX_COPIED_BYTES):
+    if not (is_leaf(tensor) and held.layout is torch.strided and held.nbytes <= MAX_COPIED_BYTES):
         return held
     # A part of a larger storage stays where it is: as_strided may reach beyond the part.
     return held.clone() if held.untyped_storage().nbytes() == held.nbytes else held
@@ -191,6 +191,11 @@ def _held(tensor: Tensor) -> Tensor:
 def storage_bytes(tensor: Tensor) -> int:
     """The size of all that shares memory with a tensor."""
     return tensor.untyped_storage().nbytes() if _has_storage(tensor) else 0
+
+
+def share_memory(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors look at the same storage."""
+    return _has_storage(one) and _has_storage(other) and _storage_key(one) == _storage_key(other)
 
 
 def _storage_key(tensor: Tensor) -> int:
