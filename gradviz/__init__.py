@@ -36,6 +36,9 @@ How data flows, each step taking values and returning new ones:
     <GradGraph of 'd': 6 nodes, 6 edges, 2 leaves>
 """
 
+import importlib
+import typing
+
 from gradviz.errors import (
     CheckError,
     ExpressionError,
@@ -46,11 +49,14 @@ from gradviz.errors import (
     RenderError,
     TraceError,
 )
-from gradviz.graph import GradGraph
-from gradviz.partials import LocalPartial
-from gradviz.runs import load_run, merge, watch
-from gradviz.saved import load
 from gradviz.tracing import Tape, record, trace
+
+if typing.TYPE_CHECKING:
+    from gradviz.graph import GradGraph
+    from gradviz.partials import LocalPartial
+    from gradviz.runs import load_run, merge
+    from gradviz.runs.watch import watch
+    from gradviz.saved import load
 
 __all__ = [
     "CheckError",
@@ -71,3 +77,23 @@ __all__ = [
     "trace",
     "watch",
 ]
+
+# Imported with their first use, as networkx is: it takes as long as the rest of us.
+_LATER = {
+    "GradGraph": "gradviz.graph",
+    "LocalPartial": "gradviz.partials",
+    "load": "gradviz.saved",
+    "load_run": "gradviz.runs",
+    "merge": "gradviz.runs",
+    "watch": "gradviz.runs",
+}
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'gradviz' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,20 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from gradviz.collector import collector_paused
 from gradviz.errors import InputError, NotScalarError, TraceError
-from gradviz.graph import GradGraph
 from gradviz.recording.keeping import BUDGET_BYTES, Values, keeping_of
 from gradviz.recording.names import frame_names, with_root_modules
 from gradviz.recording.naming import Naming
 from gradviz.recording.program import Program, program_of
 from gradviz.recording.record import Recorder
 from gradviz.recording.user_code import is_our_own
+
+if TYPE_CHECKING:
+    from gradviz.graph import GradGraph
 
 
 def trace(

@@ -208,7 +208,7 @@ def test_import_gradviz_loads_nothing_heavy() -> None:
     script = "import sys, torch; before = set(sys.modules); import gradviz; print(*sorted(set(sys.modules) - before))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "gradviz.tracing" in loaded
-    assert not {"PIL", "pptx", "pypdfium2", "reportlab", "streamlit", "sympy"} & set(loaded)
+    assert not {"PIL", "networkx", "pptx", "pypdfium2", "reportlab", "streamlit", "sympy"} & set(loaded)
 
 
 def test_all_is_sorted_and_everything_in_it_can_be_imported() -> None:
