@@ -13,7 +13,7 @@
       series.py   how numbers moved from step to step
       findings.py what went wrong, on which rank: broken.py, updates.py, losses.py, layers.py
       text.py     the report for the terminal
-      page.py     the report as a page, plot.py its plots
+      page.py     the report as a page, with plots: curves.py, heat.py, svg.py
 """
 
 from gradviz.runs.run import Run, load_run, merge

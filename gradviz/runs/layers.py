@@ -42,8 +42,8 @@ def dead_units(run: Run) -> Iterator[Finding]:
         yield Finding(
             kind="dead-relu",
             severity="warning",
-            message=f"{least.dead} of {least.units} units of this relu are zero for every sample{alike}; at the first "
-            f"recorded step {first.dead} were",
+            message=f"{least.dead} of {least.units} units of this relu are zero for every sample{alike}; "
+            f"{first.dead} were so at the first recorded step",
             hint="lower the learning rate, look at the biases and the scale of the input, or use leaky_relu or gelu",
             source=least.source,
             module=least.module,

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 
 from gradviz.diagnose import Diagnosis, Finding
 from gradviz.render.theme import DARK, FONTS, LIGHT, ORANGE, VERMILION, Theme
-from gradviz.runs.plot import curves, gain_shade, heat_map, norm_shade, share_shade
+from gradviz.runs.curves import curves
+from gradviz.runs.heat import Shade, gain_shade, heat_map, norm_shade, share_shade
 from gradviz.runs.run import Run
-from gradviz.runs.series import Series, dead_shares, gradient_norms, module_gains, parameter_gradients
+from gradviz.runs.series import Series, dead_shares, gradient_norms, loss_values, module_gains, parameter_gradients
+from gradviz.runs.svg import NARROW, WIDE
 from gradviz.runs.text import most_moved, title
 
 ROWS = 60
@@ -20,33 +22,43 @@ _SEVERITIES = {"error": VERMILION, "warning": ORANGE, "hint": "var(--faint)"}
 def page(run: Run) -> str:
     """The page; a plot that would have nothing on it is left out."""
     many = len(run.headers) > 1
-    gradients, gains = parameter_gradients(run), module_gains(run)
+    gradients = parameter_gradients(run)
     dead = [one for one in dead_shares(run) if max(one.known, default=0.0) > 0]
     sections = [
         _findings(run.diagnose()),
-        _section(
+        _curves(
+            "Loss",
+            "What backward() was called on, at each line that calls it: scaled or divided where the loop does so.",
+            loss_values(run),
+            ranks=many,
+        ),
+        _curves(
             "Norm of the gradient",
             "As the optimizer got it: after clipping, where there is any. ✗ is not finite.",
-            curves(gradient_norms(run), "norm of the gradient over the steps"),
+            gradient_norms(run),
+            ranks=many,
         ),
         _heat_map(
             "Gain of each module",
             "‖cotangent that leaves through its inputs‖ / ‖cotangent that comes back to its output‖: blue where a gradient "
             "shrinks on its way back, red where it grows, full at a factor of 16.",
-            gains,
-            lambda shown: heat_map(shown, "gain of each module over the steps", gain_shade, ranks=many),
+            module_gains(run),
+            gain_shade,
+            ranks=many,
         ),
         _heat_map(
             "Norm of each parameter's gradient",
             "The stronger the colour, the larger, on a logarithmic scale.",
             gradients,
-            lambda shown: heat_map(shown, "norm of each gradient over the steps", norm_shade(shown), ranks=False),
+            norm_shade(most_moved(gradients, ROWS)),
+            ranks=False,
         ),
         _heat_map(
             "Dead units",
             "The share of the units of each ReLU that are zero for every sample of the step.",
             dead,
-            lambda shown: heat_map(shown, "share of dead units over the steps", share_shade, ranks=many),
+            share_shade,
+            ranks=many,
         ),
     ]
     heading = html.escape(title(run))
@@ -73,17 +85,24 @@ def _finding(finding: Finding) -> str:
     )
 
 
-def _heat_map(heading: str, words: str, series: Sequence[Series], draw: Callable[[Sequence[Series]], str]) -> str:
+def _curves(heading: str, words: str, series: Sequence[Series], *, ranks: bool) -> str:
+    return _section(heading, words, lambda width: curves(series, f"{heading} over the steps", ranks=ranks, width=width))
+
+
+def _heat_map(heading: str, words: str, series: Sequence[Series], shade: Shade, *, ranks: bool) -> str:
     shown = most_moved(series, ROWS)
     more = len(series) - len(shown)
-    return _section(heading, f"{words} {more} more rows, which moved less, are not shown." if more else words, draw(shown))
+    words = f"{words} {more} more rows, which moved less, are not shown." if more else words
+    title = f"{heading} over the steps"
+    return _section(heading, words, lambda width: heat_map(shown, title, shade, ranks=ranks, width=width))
 
 
-def _section(heading: str, words: str, plot: str) -> str:
-    if not plot:
+def _section(heading: str, words: str, draw: Callable[[float], str]) -> str:
+    """`draw`: width of the plot -> the plot, "" where there is nothing on it."""
+    plots = "\n".join(plot for width in (WIDE, NARROW) if (plot := draw(width)))
+    if not plots:
         return ""
-    head = f'<h2>{html.escape(heading)}</h2>\n<p class="words">{html.escape(words)}</p>'
-    return f'<section>\n{head}\n<div class="plot">{plot}</div>\n</section>\n'
+    return f'<section>\n<h2>{html.escape(heading)}</h2>\n<p class="words">{html.escape(words)}</p>\n{plots}\n</section>\n'
 
 
 def _style() -> str:
@@ -92,12 +111,14 @@ def _style() -> str:
         f":root {{ {_variables(LIGHT)} }}\n"
         f"@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}\n"
         f"body {{ margin: 0; background: var(--background); color: var(--text); font: 15px/1.45 {FONTS} }}\n"
-        "main { max-width: 820px; margin: 0 auto; padding: 1rem }\n"
+        "main { max-width: 1000px; margin: 0 auto; padding: 1rem }\n"
         "h1 { font-size: 1.15rem } h2 { font-size: 1rem; margin: 1.6rem 0 0.2rem }\n"
         "ul { list-style: none; padding: 0 } li { border-left: 4px solid; padding-left: 0.8rem; margin: 0.8rem 0 }\n"
         f"{severities}"
         "li p { margin: 0.2rem 0 } .words { color: var(--faint); margin: 0.2rem 0 0.5rem; font-size: 13px }\n"
-        ".plot { overflow-x: auto }\n"
+        "main > h1, section > p, section > ul { max-width: 50rem }\n"
+        "svg { display: block; width: 100%; overflow: visible } svg.narrow { display: none }\n"
+        "@media (max-width: 700px) { svg.wide { display: none } svg.narrow { display: block } }\n"
         "svg text { font-size: 12px; fill: var(--text) } svg .faint { fill: var(--faint) }\n"
         ".grid { stroke: var(--faint); stroke-opacity: 0.3 } .cell { stroke: var(--faint); stroke-opacity: 0.25 }\n"
         ".broken { fill: var(--text) } svg .broken-mark { fill: var(--background) }\n"

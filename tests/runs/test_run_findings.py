@@ -247,7 +247,8 @@ def test_page_shows_findings_and_a_plot_of_each_kind_and_loads_nothing(tmp_path:
     run = replace(run, steps=(*run.steps[:-1], replace(step, modules=(named, *step.modules[1:]), origins=(origin,))))
     run.save_report(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert page.count("<svg ") == 3 + any(note.dead for step in run.steps for note in step.units)
+    plots = 4 + any(note.dead for step in run.steps for note in step.units)
+    assert page.count('class="wide"') == page.count('class="narrow"') == plots and page.count("<svg ") == 2 * plots
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "").replace('http-equiv="Content-Security-Policy"', "")
     assert "<script" not in page and page.count("&lt;script&gt;") > 1
     assert all(f"step {number}:" in page for number in range(4))

@@ -299,7 +299,7 @@ def test_relu_of_which_a_third_dies_on_the_way_is_told(tmp_path: Path) -> None:
 
     (finding,) = trained(tmp_path, before_step=kill, every=1).diagnose()
     assert (finding.kind, finding.module, finding.numbers["units"]) == ("dead-relu", "4", 24)
-    assert "of them at the last 4 recorded steps; at the first recorded step 1 were" in finding.message
+    assert "of them at the last 4 recorded steps; 1 were so at the first recorded step" in finding.message
     assert finding.message.startswith("16 of 24 units of this relu are zero for every sample, 12 of them")
 
 
