@@ -1,8 +1,8 @@
 """Recorded calls run again in float64 with torch's own formulas: the reference for every element of a composed function.
 
 Rounding is bounded by trial: the same calls are run with every value and every cotangent on the way moved by random
-relative errors of the size that the working dtype makes (stochastic arithmetic, after Vignes' CESTAC method). How far the
-result moves then says how far a result computed in that dtype may be from the true one.
+relative errors of the size that the working dtype makes (see `noise.py`). How far the result moves then says how far a
+result computed in that dtype may be from the true one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from gradviz.check.noise import Noise
 from gradviz.check.parts import joined, parts_of
 from gradviz.opcall import OpCall
 from gradviz.rerun import run_call
+from gradviz.standin import StandIn
 from gradviz.symbolic import NoRule, unit_roundoff
 
 _SMALLEST_MOVE = 2.0**-40
@@ -54,7 +56,7 @@ class Replay:
         self._calls = calls
         self._inputs = dict(inputs)
         self._outputs = dict(outputs)
-        self._unit = unit_roundoff(dtype)
+        self.unit = unit_roundoff(dtype)
         self._random = torch.Generator().manual_seed(seed)
         known = {id(tensor) for call in calls for tensor in call.outputs} | {id(tensor) for tensor in inputs.values()}
         for tensor in outputs.values():
@@ -71,26 +73,32 @@ class Replay:
             shift: position -> what is added to that input.
         """
         leaves: dict[int, Tensor] = {}
-        known: dict[int, Tensor] = {}
+        values: dict[int, Tensor] = {}
+        noise = self.noise(move)
         with torch.enable_grad():
             for position, snapshot in self._inputs.items():
                 start = widened(snapshot).cpu()
                 leaves[position] = (start if shift is None else start + joined(shift[position], start.dtype)).clone()
                 leaves[position].requires_grad_()
-                known[id(snapshot)] = self._moved(leaves[position], move)
-            for call in self._calls:
-                arguments = [argument.tensor for argument in call.tensor_arguments()]
-                if not any(id(tensor) in known for tensor in arguments):
-                    continue
-                items = [known[id(tensor)] if id(tensor) in known else widened(tensor).cpu() for tensor in arguments]
-                for made, result in zip(call.outputs, run_call(call, items, widen=True), strict=False):
-                    if made is not None and result is not None:
-                        known[id(made)] = self._moved(result, move)
+                values[id(snapshot)] = noise.entered(leaves[position], snapshot.dtype)
+            run_again(self._calls, values, noise)
         outputs = {
-            place: known[id(snapshot)] if id(snapshot) in known else widened(snapshot).cpu()
+            place: values[id(snapshot)] if id(snapshot) in values else widened(snapshot).cpu()
             for place, snapshot in self._outputs.items()
         }
         return leaves, outputs
+
+    def values(self, *, move: float = 0.0) -> dict[int, Tensor]:
+        """All values of one run in float64, by the id of the snapshot that each stands for."""
+        noise = self.noise(move)
+        with torch.no_grad():
+            values = {id(one): noise.entered(widened(one).cpu(), one.dtype) for one in self._inputs.values()}
+            run_again(self._calls, values, noise)
+        return values
+
+    def noise(self, move: float) -> Noise:
+        """Random errors of that relative size, for a result in the working dtype."""
+        return Noise(self.unit, move, self._random)
 
     def vjp(
         self, cotangents: Mapping[int, Tensor], *, move: float = 0.0, shift: Mapping[int, Tensor] | None = None
@@ -114,14 +122,14 @@ class Replay:
     def bounded_vjp(self, cotangents: Mapping[int, Tensor], *, trials: int = 6) -> dict[int, tuple[Tensor, Tensor]]:
         """The VJP and, for each of its elements, how far rounding in the working dtype may move it."""
         true = self.vjp(cotangents)
-        move = max(self._unit, _SMALLEST_MOVE)
+        move = max(self.unit, _SMALLEST_MOVE)
         spread = {position: torch.zeros_like(gradient) for position, gradient in true.items()}
         for _ in range(trials):
             for position, gradient in self.vjp(cotangents, move=move).items():
                 spread[position] += (gradient - true[position]) ** 2
-        scale = 32 * self._unit / move
+        scale = 32 * self.unit / move
         return {
-            position: (gradient, scale * (spread[position] / trials).sqrt() + 8 * self._unit * gradient.abs())
+            position: (gradient, scale * (spread[position] / trials).sqrt() + 8 * self.unit * gradient.abs())
             for position, gradient in true.items()
         }
 
@@ -143,21 +151,33 @@ class Replay:
     def _step_beside(self, tensor: Tensor) -> Tensor:
         start = parts_of(widened(tensor).cpu()).abs()
         size = start.mean() if start.numel() else start.new_tensor(0.0)
-        return _BESIDE * (start + size + _BESIDE) * self._noise(start).sign()
+        sides = torch.rand(start.shape, generator=self._random, dtype=torch.float64) - 0.5
+        return _BESIDE * (start + size + _BESIDE) * sides.sign()
 
-    def _moved(self, tensor: Tensor, move: float) -> Tensor:
-        """The tensor with random relative errors in its value and in the cotangent that comes back to it."""
-        if not move or not (tensor.dtype.is_floating_point or tensor.dtype.is_complex):
-            return tensor
-        forward, backward = 1 + move * self._error(tensor), 1 + move * self._error(tensor)
-        moved = tensor * forward
-        if moved.requires_grad:
-            moved.register_hook(lambda cotangent: cotangent * backward)
-        return moved
 
-    def _noise(self, tensor: Tensor) -> Tensor:
-        return torch.rand(tensor.shape, generator=self._random, dtype=torch.float64) * 2 - 1
+def run_again(calls: Sequence[OpCall], values: dict[int, Tensor], noise: Noise) -> None:
+    """Runs calls in float64 and adds what they make to `values`, which has what is not as it was recorded.
 
-    def _error(self, tensor: Tensor) -> Tensor:
-        """A relative error; of a complex number one in any direction."""
-        return torch.complex(self._noise(tensor), self._noise(tensor)) if tensor.is_complex() else self._noise(tensor)
+    Raises:
+        NoRule: a call that depends on these values cannot be run again, or reads memory that was written to through a view.
+    """
+    storages = {_storage(output) for call in calls for output in call.outputs if output is not None}
+    for call in calls:
+        arguments = [argument.tensor for argument in call.tensor_arguments()]
+        if not any(id(tensor) in values for tensor in arguments):
+            continue
+        for tensor in arguments:
+            if id(tensor) not in values and tensor.dtype.is_floating_point and _storage(tensor) in storages:
+                raise NoRule(f"an argument of {call.op} was changed through a view of it")
+        items = [values[id(tensor)] if id(tensor) in values else widened(tensor).cpu() for tensor in arguments]
+        for place, result in enumerate(run_call(call, noise.arguments(call, items), widen=True)):
+            if result is not None and place < len(call.outputs) and (made := call.outputs[place]) is not None:
+                values[id(made)] = noise.result(call, place, result)
+
+
+def _storage(tensor: Tensor) -> int:
+    """What tells memory from other memory; of tensors without elements none is like another."""
+    odd = tensor.layout is not torch.strided or tensor.device.type == "meta" or isinstance(tensor, StandIn)
+    if odd or not tensor.numel():
+        return -id(tensor)
+    return tensor.untyped_storage().data_ptr()
