@@ -4,8 +4,9 @@ One analysis per file, each a function from `Readings` to findings, in the list 
 
     values        not_finite (not_finite_causes: why), cancellation, broadcasting
     losses        logits, likelihood, missing_minus, sure_and_wrong, log_of_softmax, reduction
-    gradients     no_gradient, data_term, leaf_replaced, unseen_write, unregistered, zero_gradient, not_finite_gradient,
-                  depth (recurrence: where one weight is used again and again), underflow, sharing, earlier_gradient
+    gradients     no_gradient, data_term, sampling, leaf_replaced, unseen_write, unregistered, zero_gradient,
+                  not_finite_gradient, depth (recurrence: where one weight is used again and again), underflow, sharing,
+                  earlier_gradient
     layers        dead_units, symmetry, saturation, frozen, rows, modes
     the rest      wrong_backward, determinism
 

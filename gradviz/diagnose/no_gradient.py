@@ -65,6 +65,8 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
     for where, names in behind.items():
         tail, head, _ = cuts[where].edge
         kind, severity, hint = _CUTS[_reason(readings.op(head), cuts[where].cut)]
+        if "normal" in (readings.op(user) for user in (head, *readings.users(head))):
+            hint = "draw with .rsample(), or write mean + std * torch.randn_like(std)"
         optimizer = optimized.get(names[0])
         yield found(
             graph,

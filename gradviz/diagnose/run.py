@@ -28,6 +28,7 @@ from gradviz.diagnose.not_finite_gradient import not_finite_gradient
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.reduction import reduction
 from gradviz.diagnose.rows import rows
+from gradviz.diagnose.sampling import sampling
 from gradviz.diagnose.saturation import saturation
 from gradviz.diagnose.sharing import sharing
 from gradviz.diagnose.sure_and_wrong import sure_and_wrong
@@ -47,6 +48,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     no_gradient,
     lost_leaves,
     data_term,
+    sampling,
     leaf_replaced,
     unseen_write,
     unregistered,

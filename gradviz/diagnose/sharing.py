@@ -20,8 +20,8 @@ def sharing(readings: Readings) -> Iterator[Finding]:
     for name, node in graph.leaves.items():
         gradient = graph.cotangent(node)
         parts = [readings.norm(use.contribution) for use in graph.uses_of(node) if use.contribution is not None]
-        if gradient is None or len(parts) < 2 or gradient.numel() < MIN_ELEMENTS:
-            continue
+        if gradient is None or len(parts) < 2 or gradient.ndim < 2 or gradient.numel() < MIN_ELEMENTS:
+            continue  # a bias adds the same to all that is compared: its parts cancel by nature
         unrelated = math.hypot(*parts)
         left = readings.norm(gradient)
         if not math.isfinite(unrelated) or not left < LEFT_SHARE * unrelated or _is_one_function(readings, node):

@@ -15,24 +15,38 @@ ALIKE = 1e-5
 
 
 def symmetry(readings: Readings) -> Iterator[Finding]:
-    """One finding per model: all its weights zero, or hidden layers whose rows are equal in value and gradient."""
+    """At most one finding for layers of zeros that feed layers of zeros, and one for hidden layers with equal rows."""
     graph = readings.graph
-    by_root: dict[str, dict[str, int]] = {}
-    for name, leaf in graph.leaves.items():
-        if len(graph.nodes[leaf]["shape"]) >= 2 and graph.cotangent(leaf) is not None:
-            by_root.setdefault(graph.nodes[leaf]["root"], {})[name] = leaf
-    for root, weights in by_root.items():
-        are_zero = all(not readings.norm(graph.value(leaf)) for leaf in weights.values())
-        alike = {name: leaf for name, leaf in weights.items() if are_zero or _has_equal_rows(readings, leaf)}
-        hidden = {name: leaf for name, leaf in alike.items() if _feeds_another(readings, leaf)}
-        if hidden:
-            yield _all_zero(readings, root, weights) if are_zero else _alike(readings, hidden)
+    weights = {
+        name: leaf
+        for name, leaf in graph.leaves.items()
+        if len(graph.nodes[leaf]["shape"]) >= 2 and graph.cotangent(leaf) is not None
+    }
+    zero = {name: leaf for name, leaf in weights.items() if not readings.norm(graph.value(leaf))}
+    fed_by_zero = {user for leaf in zero.values() for user in readings.users(leaf)}
+    following = [_next_products(readings, leaf) for leaf in zero.values()]
+    if any(products and products <= fed_by_zero for products in following):
+        yield _zeros(readings, zero)
+    alike = [name for name, leaf in weights.items() if _has_equal_rows(readings, leaf) and _next_products(readings, leaf)]
+    if alike:
+        yield _alike(readings, alike)
 
 
-def _feeds_another(readings: Readings, leaf: int) -> bool:
-    """Whether what a layer computes goes into another one. Of a last layer, the loss tells the units apart."""
-    users = set(readings.users(leaf))
-    return any(readings.op(node) in MATRIX_PRODUCTS and node not in users for node in readings.ahead_of(leaf))
+def _next_products(readings: Readings, leaf: int) -> set[int]:
+    """The products with other weights that what a layer computes goes into first; none for a last layer."""
+    own = set(readings.users(leaf))
+    seen, pending, found_products = set(own), list(own), set()
+    while pending:
+        for use in readings.graph.uses_of(pending.pop()):
+            head = use.edge[1]
+            if use.partial is None or head in seen:
+                continue
+            seen.add(head)
+            if readings.op(head) in MATRIX_PRODUCTS:
+                found_products.add(head)
+            else:
+                pending.append(head)
+    return found_products
 
 
 def _has_equal_rows(readings: Readings, leaf: int) -> bool:
@@ -44,31 +58,31 @@ def _has_equal_rows(readings: Readings, leaf: int) -> bool:
     return bool((gradient - gradient[:1]).norm() <= ALIKE * gradient.norm())
 
 
-def _all_zero(readings: Readings, root: str, weights: dict[str, int]) -> Finding:
+def _zeros(readings: Readings, zero: dict[str, int]) -> Finding:
     graph = readings.graph
-    gradients = [readings.norm(graph.cotangent(leaf)) for leaf in weights.values()]
+    gradients = [readings.norm(graph.cotangent(leaf)) for leaf in zero.values()]
     return found(
         graph,
         "symmetric-weights",
         "warning",
-        f"all {len(weights)} weights{f' of {root}' if root else ''} are zero ({listed(list(weights))}): the units of a "
-        "layer compute the same, and no gradient comes through a weight of zero",
+        f"{len(zero)} weights are zero, and feed one another: {listed(list(zero))}; the units of such a layer compute the "
+        "same, and no gradient comes through a weight of zero",
         "leave the weights as the layers initialise them; only biases, and the last layer of a branch, may start at zero",
-        node=next(iter(weights.values())),
-        numbers={"weights": len(weights), "weights with a zero gradient": gradients.count(0.0)},
+        node=next(iter(zero.values())),
+        numbers={"weights that are zero": len(zero), "of these with a zero gradient": gradients.count(0.0)},
     )
 
 
-def _alike(readings: Readings, alike: dict[str, int]) -> Finding:
+def _alike(readings: Readings, alike: list[str]) -> Finding:
     graph = readings.graph
-    leaf = next(iter(alike.values()))
+    leaf = graph.leaves[alike[0]]
     gradient = graph.cotangent(leaf)
     assert gradient is not None
     return found(
         graph,
         "symmetric-weights",
         "warning",
-        f"the {gradient.shape[0]} units of {listed(list(alike))} start alike and get the same gradient: they stay "
+        f"the {gradient.shape[0]} units of {listed(alike)} start alike and get the same gradient: they stay "
         "alike, as one unit",
         "initialise weights with random numbers (nn.init.kaiming_uniform_, the default of the layers), not with a constant",
         node=leaf,

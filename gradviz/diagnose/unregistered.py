@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.readings import Readings
 
+DATA = {"mm": "self", "addmm": "mat1", "bmm": "self", "baddbmm": "batch1", "convolution": "input"}
+"""Product -> its argument that carries data in torch's layers."""
+
 
 def unregistered(readings: Readings) -> Iterator[Finding]:
     """One finding for the leaves without a name that calls inside of modules use, in a model whose other leaves have one."""
@@ -15,7 +18,10 @@ def unregistered(readings: Readings) -> Iterator[Finding]:
     nodes = [
         node
         for node in graph.leaves.values()
-        if not graph.nodes[node]["is_named"] and graph.cotangent(node) is not None and _is_used_in_a_module(readings, node)
+        if not graph.nodes[node]["is_named"]
+        and graph.cotangent(node) is not None
+        and _is_used_in_a_module(readings, node)
+        and not _is_input(readings, node)
     ]
     if roots and nodes:
         shapes = {tuple(graph.nodes[node]["shape"]) for node in nodes}
@@ -33,3 +39,15 @@ def unregistered(readings: Readings) -> Iterator[Finding]:
 def _is_used_in_a_module(readings: Readings, leaf: int) -> bool:
     graph = readings.graph
     return any(graph.nodes[use.edge[1]]["training"] is not None for use in graph.uses_of(leaf))
+
+
+def _is_input(readings: Readings, leaf: int) -> bool:
+    """Whether a leaf was made in the step and is what a layer reads: the points at which a penalty takes a gradient."""
+    if not readings.graph.nodes[leaf]["source"]:
+        return False
+    read = [
+        use
+        for user in readings.users(leaf)
+        if (name := DATA.get(readings.op(user))) and (use := readings.argument(user, name)) is not None
+    ]
+    return any(readings.behind(use.edge[0]) == leaf for use in read)

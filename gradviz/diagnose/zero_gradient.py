@@ -23,6 +23,7 @@ CHOICES = frozenset(
     }
 )
 """What is not chosen gets no gradient, and that is meant, as is that of a margin loss when all samples keep the margin."""
+DISTANCES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 PRODUCTS = frozenset({"mul", "mm", "addmm", "bmm", "baddbmm", "convolution", "mv", "addmv", "dot", "div"})
 
 
@@ -49,8 +50,12 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
             is_told = True
             yield finding
     reached = [node for node in graph.leaves.values() if graph.cotangent(node) is not None]
-    if edges and not is_told and len(zeros) == len(reached):
+    if is_told or len(zeros) < len(reached):
+        return
+    if edges:
         yield from _nothing_learned(readings, edges[0], list(zeros))
+    else:
+        yield from _cancelled(readings, heads, list(zeros))
 
 
 def _nothing_learned(readings: Readings, use: Use, names: list[str]) -> Iterator[Finding]:
@@ -70,6 +75,26 @@ def _nothing_learned(readings: Readings, use: Use, names: list[str]) -> Iterator
         edge=use.edge,
         numbers={"leaves with a zero gradient": len(names)},
     )
+
+
+def _cancelled(readings: Readings, heads: list[int], names: list[str]) -> Iterator[Finding]:
+    """No edge makes zeros, yet all gradients are zero: at some value the contributions of its uses add up to zero."""
+    graph = readings.graph
+    for node in heads:
+        parts = [readings.norm(use.contribution) for use in graph.uses_of(node) if use.contribution is not None]
+        if sum(part > 0 for part in parts) > 1 and not any(map(readings.norm, readings.cotangents(node))):
+            yield found(
+                graph,
+                "zero-gradient",
+                "warning",
+                f"no leaf gets any gradient: the contributions of the {len(parts)} uses of {readings.name(node)} add up "
+                "to 0",
+                "look for a value that is compared with itself, or divided by itself: where one of the two is the old one, "
+                "detach it, or keep it from an earlier step",
+                node=node,
+                numbers={"largest contribution": max(parts), "leaves with a zero gradient": len(names)},
+            )
+            return
 
 
 def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
@@ -92,6 +117,8 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
         )
     elif op in NLL and ignored_targets(readings, head):
         hint = "all targets are ignore_index: skip such a batch, and look at the labels"
+    elif op in DISTANCES and not any(readings.norm(value) for value in readings.values(head)):
+        hint = "both arguments are equal: see whether they were computed from the same input by the same weights"
     elif op in TOLD_ELSEWHERE or (op in PRODUCTS and not _times_a_computed_zero(readings, use)):
         return None
     return found(

@@ -233,9 +233,11 @@ def test_saved_graph_is_diagnosed_too(tmp_path: Path) -> None:
         ("kl_of_probabilities", "kl_div takes log-probabilities.* they are probabilities already"),
         ("nll_of_logits", "nll_loss takes log-probabilities.* no logarithms of probabilities.* use cross_entropy"),
         ("softmax_over_the_batch", r"log_softmax\(..., dim=0\) .* the 3 classes of nll_loss are along dimension 1"),
-        ("zero_initialisation", "all 3 weights of Sequential are zero"),
+        ("zero_initialisation", "3 weights are zero, and feed one another"),
         ("constant_initialisation", "the 16 units of 0.weight start alike"),
         ("huge_logits", r"nll_loss: \d+% of the answers are sure .* where guessing has 1.61"),
+        ("sampled_latent", r"z is drawn from .* under no_grad.*\.rsample\(\)"),
+        ("old_policy_not_detached", "the contributions of the 2 uses of .* add up to 0"),
         ("dead_gelu", "64 of 64 units .* gelu is flat"),
     ],
 )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -229,9 +230,95 @@ def empty_and_scalar() -> GradGraph:
     return gradviz.trace(lambda: empty.sum() + scalar.index_select(0, torch.tensor([0])).exp().sum())
 
 
+def points_of_a_gradient_penalty() -> GradGraph:
+    critic, fake, real = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 1)), torch.randn(8, 2), torch.randn(8, 2)
+
+    def loss() -> Tensor:
+        between = (0.3 * real + 0.7 * fake).requires_grad_()
+        (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        penalty = (slope.norm(dim=1) - 1).square().mean()
+        return critic(fake).mean() - critic(real).mean() + 10 * penalty  # type: ignore[no-any-return]
+
+    return gradviz.trace(loss)
+
+
+def zero_layers_around_a_copy() -> GradGraph:
+    frozen, copy, x, hint = nn.Linear(8, 8).requires_grad_(False), nn.Linear(8, 8), torch.randn(4, 8), torch.randn(4, 8)
+    enter, leave = nn.Linear(8, 8), nn.Linear(8, 8)
+    for layer in (enter, leave):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return gradviz.trace(lambda: (frozen(x) + leave(torch.tanh(copy(x + enter(hint)))) - 1).square().mean())
+
+
+def triplets() -> GradGraph:
+    encoder, x = nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 16)), torch.randn(24, 10)
+    return gradviz.trace(lambda: F.triplet_margin_loss(*(encoder(part) for part in x.chunk(3))))
+
+
+def empty_rows_set_to_zero() -> GradGraph:
+    project, words = nn.Linear(8, 8), torch.randn(2, 5, 8)
+    is_padding = torch.tensor([[False] * 5, [True] * 5])[:, None, :]
+
+    def loss() -> Tensor:
+        scores = (project(words) @ words.transpose(1, 2)).masked_fill(is_padding, -math.inf)
+        return (scores.softmax(-1).masked_fill(is_padding, 0.0) @ words).square().mean()
+
+    return gradviz.trace(loss)
+
+
+def contrast_both_ways() -> GradGraph:
+    images, texts = nn.Linear(10, 16), nn.Linear(12, 16)
+    x, y = torch.randn(16, 10), torch.randn(16, 12)
+
+    def loss() -> Tensor:
+        alike = 10 * F.normalize(images(x), dim=1) @ F.normalize(texts(y), dim=1).T
+        by_text = torch.eye(16) * alike.log_softmax(0)
+        return -(alike.log_softmax(1).diag().mean() + by_text.sum() / 16) / 2
+
+    return gradviz.trace(loss)
+
+
+def iteration_to_a_fixed_point() -> GradGraph:
+    step, read, x = nn.Linear(16, 16), nn.Linear(4, 16), torch.randn(8, 4)
+    nn.init.orthogonal_(step.weight, gain=0.4)
+
+    def loss() -> Tensor:
+        state = torch.zeros(8, 16)
+        for _ in range(50):
+            state = torch.tanh(step(state) + read(x))
+        return (state - 1).square().mean()
+
+    return gradviz.trace(loss)
+
+
+def gates_that_are_not_trained_yet() -> GradGraph:
+    cell, head, x = nn.GRUCell(8, 16), nn.Linear(16, 2), torch.randn(80, 2, 8)
+
+    def loss() -> Tensor:
+        state = torch.zeros(2, 16)
+        for word in x:
+            state = cell(word, state)
+        return F.cross_entropy(head(state), LABELS)
+
+    return gradviz.trace(loss)
+
+
+def cost_of_what_a_policy_draws() -> GradGraph:
+    policy, states, costs = nn.Linear(4, 3), torch.randn(64, 4), torch.rand(64)
+
+    def loss() -> Tensor:
+        choice = torch.distributions.Categorical(logits=policy(states))
+        return (choice.log_prob(choice.sample()) * costs).mean()
+
+    return gradviz.trace(loss)
+
+
 ODD: list[Callable[[], GradGraph]] = [
     *(kept_margin, layer_as_wide_as_the_batch, normalised_weight, larger_of_two),
     *(sparse_matrix, complex_numbers, empty_and_scalar),
+    *(points_of_a_gradient_penalty, zero_layers_around_a_copy, triplets, empty_rows_set_to_zero, contrast_both_ways),
+    *(iteration_to_a_fixed_point, gates_that_are_not_trained_yet, cost_of_what_a_policy_draws),
 ]
 
 
