@@ -28,6 +28,7 @@ MAX_FILE_BYTES = MAX_FILE_MB * 2**20
 EVERY_S = 1.0
 PROGRESS_PX = 380
 SAVED = "saved trace"
+STOPPED = "stopped as asked; “Trace again” runs the file anew"
 DEVICES = {"cuda": "CUDA", "cpu": "CPU"} if torch.cuda.is_available() else {"cpu": "CPU"}
 
 
@@ -67,7 +68,7 @@ def _chosen_job() -> Job:
         job = _job(name, key, device)
         with st.container(width=PROGRESS_PX):
             if not job.ended:
-                _progress(job)
+                _progress(job, may_stop=name == target)
             elif job.shown is not None:
                 _result(job.shown)
     write_link({"model": [name] if name != SAVED else []})
@@ -146,9 +147,16 @@ def _result(shown: Shown) -> None:
 
 
 @st.fragment(run_every=EVERY_S)
-def _progress(job: Job) -> None:
-    """How far a job is; draws the page anew when there is more to see."""
+def _progress(job: Job, *, may_stop: bool) -> None:
+    """How far a job is; draws the page anew when there is more to see.
+
+    Args:
+        job: not ended yet.
+        may_stop: whether a visitor may stop it: the code of the command line, which may run for ever.
+    """
     if job.ended or (job.shown is not None and st.session_state.get("model drawn") != job.shown.key):
         st.session_state["model drawn"] = job.shown.key if job.shown else ""
         st.rerun()
     st.progress(job.share, text=f"{job.doing}, {job.elapsed_s:.0f} s")
+    if may_stop:
+        st.button("Stop", icon=":material/stop:", on_click=job.stop, args=(STOPPED,))

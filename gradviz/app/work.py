@@ -2,10 +2,15 @@
 
 A job belongs to what it traces and not to a visitor: all who look at the same model look at one graph. Only what a visitor
 uploaded is their own.
+
+Code that a user named on the command line may run for ever. A job of it ends for those who wait when it is stopped or its
+time is over; its thread gets an exception at the next line of Python, which a call that never returns never reaches.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import threading
 import time
@@ -17,11 +22,16 @@ from functools import partial
 import gradviz
 from gradviz.app.shown import Shown
 
+TRACE_LIMIT_S = 300.0
 CHECK_LIMIT_S = 60.0
 MAX_NODES = 20_000
 KEPT_JOBS = 10
 
 _log = logging.getLogger(__name__)
+
+
+class _Stopped(BaseException):
+    """Ends the thread of a job; no `except Exception` of the code that it traces may hold it up."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,6 +55,8 @@ class Job:
     refusal: gradviz.GradvizError | None = None
     ended: bool = False
     started_s: float = field(default_factory=time.monotonic)
+    _thread: threading.Thread | None = None
+    _ending: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def elapsed_s(self) -> float:
@@ -52,35 +64,66 @@ class Job:
         return time.monotonic() - self.started_s
 
     def run(self, make: Callable[[], gradviz.GradGraph]) -> None:
-        """Traces, checks and diagnoses."""
-        try:
-            self._run(make)
-        except gradviz.GradvizError as error:
-            self.refusal = error
-        except Exception as error:  # of torch: no memory on the device, a kernel that is missing there
-            _log.warning("tracing %s failed", self.key, exc_info=True)
-            self.refusal = gradviz.TraceError(f"this cannot be traced here: {type(error).__name__}: {error}".splitlines()[0])
-        finally:
-            self.ended = True
+        """Traces, checks and diagnoses, in the thread that calls it."""
+        self._thread = threading.current_thread()
+        refusal: gradviz.GradvizError | None = None
+        with contextlib.suppress(_Stopped):
+            try:
+                self._run(make)
+            except gradviz.GradvizError as error:
+                refusal = error
+            except Exception as error:  # of torch: no memory on the device, a kernel that is missing there
+                _log.warning("tracing %s failed", self.key, exc_info=True)
+                reason = f"this cannot be traced here: {type(error).__name__}: {error}".splitlines()[0]
+                refusal = gradviz.TraceError(reason)
+            self._end(refusal)
+
+    def stop(self, why: str) -> None:
+        """Ends it for all who wait, with a sentence; what it has traced so far stays."""
+        with self._ending:
+            if self.ended:
+                return
+            self.refusal, self.ended = gradviz.TraceError(why), True
+            if self._thread is not None and self._thread.ident is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(_Stopped))
+
+    def _end(self, refusal: gradviz.GradvizError | None) -> None:
+        with self._ending:
+            if not self.ended:
+                self.refusal, self.ended = refusal, True
 
     def _run(self, make: Callable[[], gradviz.GradGraph]) -> None:
-        self.doing = "tracing"
-        graph = make()
+        self._begin("tracing")
+        late = f"stopped: tracing took longer than {TRACE_LIMIT_S:,.0f} s. `gradviz trace` has no limit of time"
+        limit = threading.Timer(TRACE_LIMIT_S, self.stop, args=(late,))
+        limit.start()
+        try:
+            graph = make()
+        finally:
+            limit.cancel()
         if len(graph) > MAX_NODES:
             raise gradviz.InputError(
                 f"the graph has {len(graph):,} nodes; accepted here: up to {MAX_NODES:,}. "
                 "`gradviz trace TARGET -o picture.svg` draws larger ones"
             )
+        self._begin("checking")
         self.shown = Shown(key=f"{self.key} traced", graph=graph)
         report = None
         if not graph.is_loaded:
             report = graph.check(time_limit_s=CHECK_LIMIT_S, progress=self._checking)
-        self.doing, self.share = "diagnosing", 1.0
+        self._begin("diagnosing", share=1.0)
         findings = tuple(graph.diagnose(report=report))
+        self._begin("diagnosing", share=1.0)
         self.shown = Shown(key=f"{self.key} checked", graph=graph, report=report, findings=findings)
 
     def _checking(self, done: int, total: int, what: str) -> None:
-        self.doing, self.share = f"checking {done:,} of {total:,}: {what}", min(done / total, 1.0)
+        self._begin(f"checking {done:,} of {total:,}: {what}", share=min(done / total, 1.0))
+
+    def _begin(self, doing: str, *, share: float = 0.0) -> None:
+        """Says what comes next, unless it was stopped, which code with an `except:` of everything does not notice."""
+        if self.ended:
+            raise _Stopped
+        self.doing, self.share = doing, share
 
 
 _jobs: OrderedDict[str, Job] = OrderedDict()

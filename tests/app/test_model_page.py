@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from pathlib import Path
 
@@ -25,10 +26,14 @@ def step():
 
 def broken():
     raise ValueError("no data today")
+
+def endless():
+    while True:
+        pass
 """
 
 
-def page(*opened_with: str, **link: str | list[str]) -> AppTest:
+def page(*opened_with: str, patience_s: float = 60, **link: str | list[str]) -> AppTest:
     """The page when all is traced and checked."""
 
     def run() -> None:
@@ -40,12 +45,12 @@ def page(*opened_with: str, **link: str | list[str]) -> AppTest:
     app.session_state["opened with"] = opened_with
     for name, value in link.items():
         app.query_params[name] = value
-    return finished(app.run())
+    return finished(app.run(), patience_s)
 
 
-def finished(app: AppTest) -> AppTest:
+def finished(app: AppTest, patience_s: float = 60) -> AppTest:
     """Waits for the background."""
-    last = time.monotonic() + 60
+    last = time.monotonic() + patience_s
     while any(not job.ended for job in jobs(app)) and time.monotonic() < last:
         time.sleep(0.02)
     return app.run()
@@ -143,6 +148,24 @@ def test_a_target_that_fails_is_a_sentence_and_can_be_traced_again(target: str) 
     Path(target).write_text(TARGET.replace('raise ValueError("no data today")', "return step()"))
     app = finished(app.button[0].click().run())
     assert not app.error and not app.exception
+
+
+def test_a_target_that_never_ends_can_be_stopped(target: str) -> None:
+    app = page(f"{target}:endless", patience_s=0)
+    (stop,) = [button for button in app.button if button.label == "Stop"]
+    app = finished(stop.click().run())
+    assert not app.exception and "stopped as asked; “Trace again” runs the file anew" in app.error[0].value
+    assert "Stop" not in {button.label for button in app.button}
+
+
+def test_what_is_not_of_the_command_line_cannot_be_stopped_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = threading.Event()
+    monkeypatch.setattr(work.Job, "run", lambda job, make: free.wait(60))
+    work._jobs.clear()
+    app = page(patience_s=0)
+    free.set()
+    assert "waiting for its turn" in app.get("progress")[0].proto.text and not app.button
+    work._jobs.clear()
 
 
 def test_a_link_names_no_file(target: str) -> None:

@@ -16,10 +16,14 @@ def graph() -> gradviz.GradGraph:
     return gradviz.trace("x*y + sin(x)", x=3.0, y=2.0, device="cpu")
 
 
-def ended(job: work.Job) -> work.Job:
+def until(sign: Callable[[], bool]) -> None:
     last = time.monotonic() + 60
-    while not job.ended and time.monotonic() < last:
+    while not sign() and time.monotonic() < last:
         time.sleep(0.005)
+
+
+def ended(job: work.Job) -> work.Job:
+    until(lambda: job.ended)
     return job
 
 
@@ -61,6 +65,60 @@ def test_a_job_that_hangs_lets_no_other_wait() -> None:
     assert not stuck.ended and stuck.doing == "tracing"
     free.set()
     ended(stuck)
+
+
+def endless() -> gradviz.GradGraph:
+    while True:
+        time.sleep(0.001)
+
+
+def stubborn() -> gradviz.GradGraph:
+    """Code that lets no exception through, once."""
+    try:
+        return endless()
+    except:  # noqa: E722
+        return graph()
+
+
+@pytest.mark.parametrize("make", [endless, stubborn])
+def test_a_stopped_job_ends_at_once_and_so_does_its_thread(make: Callable[[], gradviz.GradGraph]) -> None:
+    job = work.job_for("endless", make, at_once=True)
+    until(lambda: job.doing == "tracing")
+    job.stop("stopped as asked")
+    assert job.ended and str(job.refusal) == "stopped as asked"
+    assert job._thread is not None
+    job._thread.join(60)
+    assert not job._thread.is_alive() and job.shown is None and str(job.refusal) == "stopped as asked"
+
+
+def test_tracing_has_a_limit_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "TRACE_LIMIT_S", 0.02)
+    job = ended(work.job_for("endless", endless, at_once=True))
+    assert "tracing took longer than 0 s" in str(job.refusal) and job.shown is None
+
+
+def test_the_limit_of_time_is_that_of_tracing_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[threading.Timer] = []
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: timers.append(timer))
+    job = ended(work.job_for("a", graph))
+    assert [timer.finished.is_set() for timer in timers] == [True] and job.refusal is None
+
+
+def test_a_job_that_is_stopped_while_it_checks_keeps_its_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradviz.GradGraph, "check", lambda *_, **__: endless())
+    job = work.job_for("a", graph)
+    until(lambda: job.shown is not None)
+    job.stop("stopped as asked")
+    assert job.shown is not None and job.shown.report is None and str(job.refusal) == "stopped as asked"
+    assert job._thread is not None
+    job._thread.join(60)
+    assert not job._thread.is_alive()
+
+
+def test_a_job_that_has_ended_cannot_be_stopped() -> None:
+    job = ended(work.job_for("a", graph))
+    job.stop("stopped as asked")
+    assert job.refusal is None
 
 
 @pytest.mark.parametrize(
