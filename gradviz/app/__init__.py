@@ -7,6 +7,7 @@ inputs.py      its text box and the fields of its variables; examples.py the gal
 tracing.py     text and values -> a graph with its check, within bounds, kept for a while
 model.py       the model page: gallery, target of the command line, saved traces
 work.py        tracing, checking and diagnosing them in the background
+kept.py        what all visitors share, bounded by its size in memory
 link.py        the state of a page <-> its address
 shown.py       a graph and the choices of a visitor -> its picture
 explorer.py    canvas, choices, and what is beside them; exploring.py what one visitor selected and opened

@@ -39,7 +39,7 @@ def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -
         with st.container(horizontal=True, vertical_alignment="center"):
             look = _look(exploring, of_model)
             try:
-                drawn = picture(shown.key, look, shown)
+                drawn = picture(shown, look)
             except gradviz.GradvizError as error:
                 exploring.folding = Folding()  # what a link opens may not be there
                 show_error(error)

@@ -11,8 +11,9 @@ from typing import Literal
 import streamlit as st
 
 import gradviz
-from gradviz.app.shown import Look, Shown
+from gradviz.app.shown import Look, Shown, picture
 from gradviz.frames.build import MAX_NODES
+from gradviz.render import render
 
 TIME_LIMIT_S = 20.0
 PictureFormat = Literal["svg", "png", "pdf", "dot"]
@@ -48,7 +49,10 @@ def exports(shown: Shown, look: Look, *, folded: bool) -> None:
                 f"Slides and players step through graphs of up to {MAX_NODES} nodes; this one has {len(shown.graph):,}."
             )
             return
-        st.caption("The gradient, step by step" + (": op by op, not in groups as on the canvas" if folded else ""))
+        if folded:
+            st.caption("Slides and players step through every op: choose “every op” below the graph to export them.")
+            return
+        st.caption("The gradient, step by step, laid out for slides")
         with st.container(horizontal=True, width=220):
             for ending, (label, mime) in SLIDES.items():
                 _button(label, partial(slides, shown.graph, ending, look), f"gradviz-steps.{ending}", mime)
@@ -56,7 +60,8 @@ def exports(shown: Shown, look: Look, *, folded: bool) -> None:
 
 def rendered(shown: Shown, name: PictureFormat, look: Look) -> bytes:
     """The picture as it is on the canvas."""
-    return shown.graph.render(format=name, time_limit_s=TIME_LIMIT_S, **look.options(shown))
+    drawn = picture(shown, look)
+    return drawn.svg.encode() if name == "svg" else render(drawn.view, format=name, time_limit_s=TIME_LIMIT_S)
 
 
 def slides(graph: gradviz.GradGraph, ending: str, look: Look) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Literal
 
 import streamlit as st
 
 import gradviz
+from gradviz.app.kept import Kept
 from gradviz.app.link import choose
 from gradviz.app.plots import curve_chart, difference_table, surface_chart
 from gradviz.app.sentences import show_error
@@ -31,7 +33,9 @@ EXPRESSION_PANELS: dict[str, str] = {
 MODEL_PANELS: dict[str, str] = {name: EXPRESSION_PANELS[name] for name in ("check", "derivation", "steps")}
 LEVELS: dict[str, str] = {"full": "in full", "short": "in one line", "quiz": "as a quiz"}
 REACHES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
-KEPT_PLAYERS = 16
+KEPT_BYTES = 64 * 2**20
+BYTES_PER_LETTER = 8
+"""Of a player, for each letter of its data as JSON: measured 6."""
 MOST_NODES = 200
 
 
@@ -50,14 +54,16 @@ def panels(found: Shown, accepted: Mapping[str, str]) -> None:
         show_error(error)
 
 
-@st.cache_resource(max_entries=KEPT_PLAYERS, show_spinner=False)
-def _player(key: str, theme: Literal["light", "dark"], _shown: Shown) -> Player:
-    return _shown.graph.player(theme=theme, max_nodes=MOST_NODES, time_limit_s=TIME_LIMIT_S)
+_players = Kept[Player](KEPT_BYTES, lambda player: BYTES_PER_LETTER * len(json.dumps(player.data)))
 
 
 def _steps(found: Shown) -> None:
     theme: Literal["light", "dark"] = "dark" if st.context.theme.type == "dark" else "light"
-    stepper(_player(found.key, theme, found), key="stepper")
+
+    def make() -> Player:
+        return found.graph.player(theme=theme, max_nodes=MOST_NODES, time_limit_s=TIME_LIMIT_S)
+
+    stepper(_players.get((found.key, theme), make), key="stepper")
 
 
 def _derivation(found: Shown) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-import streamlit as st
-
 import gradviz
 from gradviz.app.canvas import canvas_data
+from gradviz.app.kept import Kept
 from gradviz.check import CheckReport
 from gradviz.diagnose import Finding
-from gradviz.render import svg_text
+from gradviz.render import svg_and_view
 from gradviz.view import Direction, Folding, ThemeName, View, ViewOptions
 
 TIME_LIMIT_S = 5.0
-KEPT_PICTURES = 64
+KEPT_BYTES = 128 * 2**20
+BYTES_PER_ITEM = 4 * 1024
+"""Of a picture, for each shape and arrow, beside the text of the SVG: measured 2 to 3 KiB."""
 MOST_OPS = 2_000
 """Drawn one by one, where that is asked for."""
 
@@ -55,20 +57,31 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """What is on a picture, the picture, and both as the canvas takes them."""
+    """What is on a picture, without edge labels where these took too long; the picture; both as the canvas takes them."""
 
     view: View
     svg: str
     data: dict[str, Any]
 
 
-@st.cache_resource(max_entries=KEPT_PICTURES, show_spinner=False)
-def picture(key: str, look: Look, _shown: Shown) -> Picture:
-    """The picture of a graph; `key` is that of `_shown`.
+def picture(shown: Shown, look: Look) -> Picture:
+    """The picture of a graph.
 
     Raises:
         GradvizError: a choice is not accepted, or it cannot be drawn in time.
     """
-    view = _shown.graph.view(**look.options(_shown))
-    svg = svg_text(view, time_limit_s=TIME_LIMIT_S)
-    return Picture(view=view, svg=svg, data=canvas_data(view, svg, _shown.graph, _shown.report))
+    return _kept.get((shown.key, look), lambda: _drawn(shown, look))
+
+
+def picture_bytes(picture: Picture) -> int:
+    """About how much memory a picture takes."""
+    return sys.getsizeof(picture.svg) + BYTES_PER_ITEM * len(picture.data["items"])
+
+
+_kept = Kept[Picture](KEPT_BYTES, picture_bytes)
+
+
+def _drawn(shown: Shown, look: Look) -> Picture:
+    view = shown.graph.view(**look.options(shown))
+    svg, view = svg_and_view(view, time_limit_s=TIME_LIMIT_S)
+    return Picture(view=view, svg=svg, data=canvas_data(view, svg, shown.graph, shown.report))

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import streamlit as st
-
 import gradviz
+from gradviz.app.kept import Kept, graph_bytes
 from gradviz.app.shown import TIME_LIMIT_S, Shown
 from gradviz.expression import Expression, parse, postorder, typed_value
 
@@ -21,7 +20,8 @@ MAX_VALUE = 2_000
 MAX_OPERATIONS = 300
 MAX_ELEMENTS = 400
 """Numbers in all variables together."""
-KEPT_GRAPHS = 32
+MAX_GRAPH_BYTES = 32 * 2**20
+KEPT_BYTES = 256 * 2**20
 
 Values = tuple[tuple[str, str], ...]
 """(variable, value as typed)"""
@@ -63,19 +63,28 @@ def read_value(text: str) -> Any:
     return value
 
 
-@st.cache_resource(max_entries=KEPT_GRAPHS, show_spinner=False)
 def traced(text: str, values: Values) -> Traced:
     """The graph of an expression.
 
     Raises:
         GradvizError: the text, a value or the shapes are not accepted.
     """
+    return _kept.get((text, values), lambda: _traced(text, values))
+
+
+_kept = Kept[Traced](KEPT_BYTES, lambda found: graph_bytes(found.graph))
+
+
+def _traced(text: str, values: Values) -> Traced:
     read_expression(text)
     at = {name: read_value(written) for name, written in values}
     elements = sum(map(_elements, at.values()))
     if elements > MAX_ELEMENTS:
         raise gradviz.InputError(f"the variables have {elements:,} numbers together; accepted here: up to {MAX_ELEMENTS:,}")
     graph = gradviz.trace(text, at=at, device="cpu")
+    if (size := graph_bytes(graph)) > MAX_GRAPH_BYTES:
+        told = f"the values of this expression take {size / 2**20:,.0f} MiB"
+        raise gradviz.InputError(f"{told}; accepted here: up to {MAX_GRAPH_BYTES // 2**20:,}")
     return Traced(key=repr((text, values)), text=text, at=at, graph=graph, report=graph.check(time_limit_s=TIME_LIMIT_S))
 
 

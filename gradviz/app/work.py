@@ -20,12 +20,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import gradviz
+from gradviz.app.kept import graph_bytes
 from gradviz.app.shown import Shown
 
 TRACE_LIMIT_S = 300.0
 CHECK_LIMIT_S = 60.0
 MAX_NODES = 20_000
 KEPT_JOBS = 10
+KEPT_BYTES = 2**30
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class Job:
         share: how much of that is done, between 0 and 1.
         shown: the graph, as soon as it is traced; later with what the check and the diagnosis found.
         refusal: why there is no graph, or no report.
+        size_bytes: about how much memory its graph takes.
         ended: whether nothing more will come.
         started_s: when it began, by the monotonic clock.
     """
@@ -53,6 +56,7 @@ class Job:
     share: float = 0.0
     shown: Shown | None = None
     refusal: gradviz.GradvizError | None = None
+    size_bytes: int = 0
     ended: bool = False
     started_s: float = field(default_factory=time.monotonic)
     _thread: threading.Thread | None = None
@@ -107,6 +111,7 @@ class Job:
                 "`gradviz trace TARGET -o picture.svg` draws larger ones"
             )
         self._begin("checking")
+        self.size_bytes = graph_bytes(graph)
         self.shown = Shown(key=f"{self.key} traced", graph=graph)
         report = None
         if not graph.is_loaded:
@@ -132,7 +137,7 @@ _turn = threading.Lock()
 
 
 def job_for(key: str, make: Callable[[], gradviz.GradGraph], *, at_once: bool = False) -> Job:
-    """The job for what `key` names, begun where there is none yet; the latest `KEPT_JOBS` are kept.
+    """The job for what `key` names, begun where there is none yet; the latest are kept, up to a number and a size.
 
     Args:
         key: of what is traced.
@@ -144,7 +149,7 @@ def job_for(key: str, make: Callable[[], gradviz.GradGraph], *, at_once: bool = 
         if job is None:
             job = _jobs[key] = begun(key, make, at_once=at_once)
         _jobs.move_to_end(key)
-        while len(_jobs) > KEPT_JOBS:
+        while len(_jobs) > KEPT_JOBS or (len(_jobs) > 1 and sum(one.size_bytes for one in _jobs.values()) > KEPT_BYTES):
             _jobs.popitem(last=False)
         return job
 

@@ -13,7 +13,7 @@ Everything here reads a `View` and never a graph.
 
 from gradviz.render.dot import dot_source
 from gradviz.render.layout import DPI, TIME_LIMIT_S, OutOfTimeError, draw, start, stop
-from gradviz.render.picture import FORMATS, format_name, mimebundle, render, svg_text, write_file
+from gradviz.render.picture import FORMATS, format_name, mimebundle, render, svg_and_view, svg_text, write_file
 from gradviz.render.theme import THEMES, Theme, theme_named
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "render",
     "start",
     "stop",
+    "svg_and_view",
     "svg_text",
     "theme_named",
     "write_file",

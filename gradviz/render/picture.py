@@ -53,7 +53,7 @@ def render(
     """
     name = format_name(path, format)
     drawn = DRAWN.get(name)
-    picture = dot_source(view).encode() if drawn is None else _draw_in_time(view, drawn, dpi, time_limit_s, smaller)
+    picture = dot_source(view).encode() if drawn is None else _draw_in_time(view, drawn, dpi, time_limit_s, smaller)[0]
     if path is not None:
         write_file(Path(path), picture)
     return picture
@@ -61,7 +61,13 @@ def render(
 
 def svg_text(view: View, *, time_limit_s: float = TIME_LIMIT_S) -> str:
     """One `<svg>` element, for a file or inside a page."""
-    return _draw_in_time(view, "svg", DPI, time_limit_s).decode()
+    return svg_and_view(view, time_limit_s=time_limit_s)[0]
+
+
+def svg_and_view(view: View, *, time_limit_s: float = TIME_LIMIT_S) -> tuple[str, View]:
+    """One `<svg>` element, and the view as it is there: without edge labels where these took too long."""
+    svg, drawn = _draw_in_time(view, "svg", DPI, time_limit_s)
+    return svg.decode(), drawn
 
 
 def mimebundle(view: View, *, text: str = "") -> dict[str, str]:
@@ -113,8 +119,8 @@ def format_name(path: str | os.PathLike[str] | None, picture_format: str | None,
 
 def _draw_in_time(
     view: View, picture_format: DrawnFormat, dpi: float, time_limit_s: float, smaller: Callable[[], View] | None = None
-) -> bytes:
-    """The picture; each attempt gets most of the time that is left, the last one all of it."""
+) -> tuple[bytes, View]:
+    """The picture, and what it shows; each attempt gets most of the time that is left, the last one all of it."""
     ends = time.monotonic() + time_limit_s
     rest_s = time_limit_s
     attempts: list[Callable[[], View]] = [lambda: view]
@@ -123,8 +129,9 @@ def _draw_in_time(
     if smaller is not None:
         attempts.append(lambda: _said_to_be_smaller(view, smaller()))
     for place, attempt in enumerate(attempts, 1):
+        wanted = attempt()
         try:
-            return _draw(attempt(), picture_format, dpi, rest_s * FIRST_SHARE if place < len(attempts) else rest_s)
+            return _draw(wanted, picture_format, dpi, rest_s * FIRST_SHARE if place < len(attempts) else rest_s), wanted
         except OutOfTimeError as late:
             failure = late
             least_s = SMALLER_S if smaller is not None and place == len(attempts) - 1 else 0.1 * time_limit_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from typing import Any
 
 import pypdfium2
 import pytest
@@ -13,10 +14,12 @@ from streamlit.testing.v1 import AppTest
 from test_expression_page import text_of
 
 import gradviz
+import gradviz.render.picture as drawing
 from gradviz.app.exports import rendered, slides
 from gradviz.app.shown import Look, Shown, picture
 from gradviz.models import MODELS
-from gradviz.view import Folding
+from gradviz.render import OutOfTimeError
+from gradviz.view import Folding, View
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def product() -> gradviz.GradGraph:
 
 def test_a_picture_is_the_one_on_the_canvas_byte_by_byte(layers: Shown) -> None:
     for look in (Look(), Look(theme="dark", direction="BT"), Look(every_op=True)):
-        assert rendered(layers, "svg", look).decode() == picture(layers.key, look, layers).svg
+        assert rendered(layers, "svg", look).decode() == picture(layers, look).svg
 
 
 def test_a_picture_shows_groups_as_they_are_folded_on_the_canvas(layers: Shown) -> None:
@@ -76,7 +79,7 @@ def test_slides_are_dark_where_the_canvas_is(product: gradviz.GradGraph) -> None
 
 
 @pytest.mark.parametrize("folded", [True, False])
-def test_the_menu_says_where_slides_do_not_show_the_groups(product: gradviz.GradGraph, folded: bool) -> None:
+def test_slides_are_offered_only_where_they_show_what_the_canvas_shows(product: gradviz.GradGraph, folded: bool) -> None:
     def run(shown: object, look: object, folded: bool) -> None:
         from gradviz.app.exports import exports
 
@@ -84,4 +87,22 @@ def test_the_menu_says_where_slides_do_not_show_the_groups(product: gradviz.Grad
 
     app = AppTest.from_function(run, args=(Shown(key="product", graph=product), Look(), folded), default_timeout=60).run()
     assert not app.exception
-    assert ("op by op, not in groups as on the canvas" in text_of(app)) == folded
+    assert ("choose “every op” below the graph" in text_of(app)) == folded
+    assert ("Slides, PPTX" in [button.proto.label for button in app.get("download_button")]) != folded
+
+
+def test_a_picture_lacks_labels_where_the_canvas_does(product: gradviz.GradGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = drawing._draw
+
+    def late(view: View, *given: Any) -> bytes:
+        if any(edge.text for edge in view.edges):
+            raise OutOfTimeError("late")
+        return drawn(view, *given)
+
+    shown = Shown(key="late", graph=product)
+    monkeypatch.setattr(drawing, "_draw", late)
+    on_canvas = picture(shown, Look()).svg
+    monkeypatch.setattr(drawing, "_draw", drawn)
+    assert "cos(x)" not in on_canvas and "cos(x)" in picture(Shown(key="in time", graph=product), Look()).svg
+    for name in ("dot", "svg"):
+        assert "cos(x)" not in rendered(shown, name, Look()).decode()  # type: ignore[arg-type]
