@@ -41,17 +41,20 @@ def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -
             try:
                 drawn = picture(shown, look)
             except gradviz.GradvizError as error:
-                exploring.folding = Folding()  # what a link opens may not be there
+                exploring.folding, exploring.around = Folding(), ""  # what a link names may not be there
                 show_error(error)
                 return
             exploring.settle(drawn.view)
             if exploring.folding != Folding():
                 st.button("Fold as at first", icon=":material/unfold_less:", on_click=_fold_all, args=(exploring,))
+            if exploring.around:
+                st.button("Whole graph", icon=":material/zoom_out_map:", on_click=_whole, args=(exploring,))
             exports(shown, look, folded=bool(drawn.view.groups))
         with place:
             canvas(drawn.data, exploring, shown.graph, key=f"{page} canvas")
-    exploring.drawn = (exploring.given, exploring.folding)
-    write_link({"unfold": list(exploring.folding.unfold), "fold": list(exploring.folding.fold)})
+    exploring.was_drawn()
+    folding = exploring.folding
+    write_link({"unfold": folding.unfold, "fold": folding.fold, "around": [exploring.around]})
     with right:
         _beside(shown, exploring, drawn, page, of_model)
 
@@ -61,7 +64,13 @@ def _look(exploring: Exploring, of_model: bool) -> Look:
     every_op = of_model and choose("Detail", DETAILS, key="detail") == "ops"
     theme: ThemeName = "dark" if st.context.theme.type == "dark" else "light"
     chosen = None if direction == "auto" else cast(Direction, direction)
-    return Look(theme=theme, direction=chosen, folding=exploring.folding, every_op=every_op)
+    return Look(
+        theme=theme, direction=chosen, folding=exploring.folding, every_op=every_op, around=exploring.around
+    )
+
+
+def _whole(exploring: Exploring) -> None:
+    exploring.around = ""
 
 
 def _fold_all(exploring: Exploring) -> None:

@@ -18,20 +18,30 @@ class Exploring:
         selected: the id of a view node, edge, group or box, or "".
         given: changes whenever the page, and not the browser, selects something.
         folding: what was opened and closed.
+        around: the name of a node, where only the part around it is to be drawn, or "".
         toggled: what was opened or closed last and is not selected yet, or "".
-        drawn: `given` and `folding` of what the canvas shows.
+        drawn: `given`, `folding` and `around` of what the canvas shows.
     """
 
     selected: str = ""
     given: int = 1
     folding: Folding = field(default_factory=Folding)
+    around: str = ""
     toggled: str = ""
-    drawn: tuple[int, Folding] = (0, Folding())
+    drawn: tuple[int, Folding, str] = (0, Folding(), "")
 
     @property
     def is_drawn(self) -> bool:
         """Whether the canvas shows what is selected and open."""
-        return self.drawn == (self.given, self.folding)
+        return self.drawn == self._wanted
+
+    @property
+    def _wanted(self) -> tuple[int, Folding, str]:
+        return (self.given, self.folding, self.around)
+
+    def was_drawn(self) -> None:
+        """The canvas shows it now."""
+        self.drawn = self._wanted
 
     def select(self, view_id: str) -> None:
         """Selects something on the canvas from outside of it."""
@@ -55,9 +65,12 @@ class Exploring:
             self.toggled = ""
 
     def go_to(self, node: int, view: View, graph: GradGraph) -> None:
-        """Selects a node, and opens the group that it is in."""
-        if any(node in group.nodes for group in view.groups):
-            self.folding = self.folding.opened(str(graph.nodes[node]["name"]))
+        """Selects a node; one that is not drawn is unfolded, or, in what does not open, drawn with its surroundings."""
+        name = str(graph.nodes[node]["name"])
+        if any(node in group.nodes and group.opens for group in view.groups):
+            self.folding = self.folding.opened(name)
+        elif all(shape.node != node for shape in view.nodes):
+            self.around = name
         self.select(f"node_{node}")
 
     def happened(self, event: Mapping[str, Any], graph: GradGraph) -> None:

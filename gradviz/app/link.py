@@ -33,7 +33,8 @@ def typed_state(text: str, at: Sequence[str]) -> tuple[str, dict[str, str]] | No
 def exploring_of_link() -> Exploring:
     """What the address says is selected, opened and closed."""
     unfold, fold = (tuple(st.query_params.get_all(name)[:MAX_FOLDED]) for name in ("unfold", "fold"))
-    return Exploring(selected=st.query_params.get("selected", ""), folding=Folding(unfold=unfold, fold=fold))
+    selected, around = (st.query_params.get(name, "") for name in ("selected", "around"))
+    return Exploring(selected=selected, folding=Folding(unfold=unfold, fold=fold), around=around)
 
 
 def choice_of_link(name: str, accepted: Mapping[str, str]) -> str | None:

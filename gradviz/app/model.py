@@ -22,6 +22,7 @@ from gradviz.app.work import Job, begun, forget, job_for
 from gradviz.diagnose import Diagnosis
 from gradviz.models import MODELS
 from gradviz.target import graph_of_target, names_function
+from gradviz.tracing import trace
 
 MAX_FILE_MB = 16
 MAX_FILE_BYTES = MAX_FILE_MB * 2**20
@@ -29,7 +30,7 @@ EVERY_S = 1.0
 PROGRESS_PX = 380
 SAVED = "saved trace"
 STOPPED = "stopped as asked; “Trace again” runs the file anew"
-DEVICES = {"cuda": "CUDA", "cpu": "CPU"} if torch.cuda.is_available() else {"cpu": "CPU"}
+DEVICES = {"cuda": "CUDA", "cpu": "CPU"}
 
 
 def model_page() -> None:
@@ -59,7 +60,7 @@ def _chosen_job() -> Job:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width=340):
             name = str(st.selectbox("Model", list(known), format_func=known.__getitem__, key="model", on_change=_leave))
-        device = choose("Device", DEVICES, key="device") if len(DEVICES) > 1 else next(iter(DEVICES))
+        device = choose("Device", DEVICES, key="device") if torch.cuda.is_available() else "cpu"
         key = f"{name} on {device}"
         if name == target:
             st.button("Trace again", icon=":material/refresh:", help="Runs the file anew.", on_click=forget, args=(key,))
@@ -99,7 +100,7 @@ def _leave() -> None:
 
 def _from_gallery(title: str, device: str) -> gradviz.GradGraph:
     model, inputs, loss = MODELS[title]()
-    return gradviz.trace(model, *inputs, loss=loss, device=device)
+    return trace(model, *inputs, loss=loss, device=device)
 
 
 def _upload() -> None:

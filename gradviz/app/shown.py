@@ -20,6 +20,8 @@ BYTES_PER_ITEM = 4 * 1024
 """Of a picture, for each shape and arrow, beside the text of the SVG: measured 2 to 3 KiB."""
 MOST_OPS = 2_000
 """Drawn one by one, where that is asked for."""
+RADIUS = 6
+"""Edges around a node, where only its surroundings are drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +49,14 @@ class Look:
     direction: Direction | None = None
     folding: Folding = field(default_factory=Folding)
     every_op: bool = False
+    around: str = ""
 
     def options(self, shown: Shown) -> ViewOptions:
         """As `graph.view` and `graph.render` take them."""
         options: ViewOptions = {"report": shown.report, "findings": shown.findings, "theme": self.theme}
         options |= {"direction": self.direction, "unfold": self.folding.unfold, "fold": self.folding.fold}
+        if self.around:
+            options |= {"focus": self.around, "radius": RADIUS}
         return options | {"collapse": "none", "max_nodes": MOST_OPS} if self.every_op else options
 
 

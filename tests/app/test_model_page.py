@@ -6,14 +6,17 @@ import dataclasses
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 from test_expression_page import text_of
 
 import gradviz
 from gradviz.app import model, work
 from gradviz.app.exploring import Exploring
+from gradviz.app.shown import RADIUS, Look, Shown
 from gradviz.models import MODELS
 from gradviz.view import Folding
 
@@ -139,6 +142,85 @@ def test_a_node_inside_a_group_is_unfolded_when_it_is_gone_to() -> None:
     node = view.groups[0].nodes[40]
     shown.go_to(node, view, graph)
     assert f"node_{node}" in {one.id for one in graph.view(unfold=shown.folding.unfold).nodes}
+
+
+def test_a_node_in_what_does_not_open_is_drawn_with_its_surroundings() -> None:
+    x = torch.tensor(0.5, requires_grad=True)
+
+    def chain() -> torch.Tensor:
+        y = x
+        for _ in range(60):
+            y = torch.sin(y) * 1.01
+        return y
+
+    graph = gradviz.trace(chain)
+    shown, view = Exploring(), graph.view()
+    closed = next(group.nodes for group in view.groups if not group.opens)
+    node = closed[len(closed) // 2]
+    shown.go_to(node, view, graph)
+    drawn = {one.id for one in graph.view(**Look(around=shown.around).options(Shown(key="", graph=graph))).nodes}
+    assert shown.selected in drawn and len(drawn) == 2 * RADIUS + 1 and not shown.is_drawn
+
+
+def test_a_link_brings_the_part_around_a_node_and_a_button_the_whole_graph() -> None:
+    app = page(model="LSTM", around="f1", detail="ops")
+    assert not app.exception and app.query_params["around"] == "f1"
+    (whole,) = [button for button in app.button if button.label == "Whole graph"]
+    whole.click().run()
+    assert "around" not in app.query_params and not app.exception
+    app = page(model="LSTM", around="<script>")
+    assert not app.exception and exploring(app).around == "" and "around" not in app.query_params
+
+
+def test_without_cuda_there_is_no_device_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert [group.label for group in page().get("button_group")].count("Device") == 0
+
+
+def test_where_there_is_cuda_it_is_chosen_first_and_traced_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def traced(module: torch.nn.Module, *inputs: torch.Tensor, loss: Any, device: str) -> gradviz.GradGraph:
+        asked.append(device)
+        return gradviz.trace("x*y", x=2.0, y=3.0, device="cpu")
+
+    work._jobs.clear()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(model, "trace", traced)
+    app = page()
+    (device,) = [group for group in app.get("button_group") if group.label == "Device"]
+    assert device.options == ["CUDA", "CPU"] and device.value == "cuda" and asked == ["cuda"]
+    device.select("cpu").run()
+    app = finished(app)
+    assert asked == ["cuda", "cpu"] and app.query_params["device"] == "cpu" and not app.exception
+    assert page(device="cpu").session_state["device"] == "cpu"
+    work._jobs.clear()
+
+
+def test_the_target_is_traced_on_the_device_that_is_chosen(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def traced(name: str, *, device: str) -> gradviz.GradGraph:
+        asked.append(device)
+        return gradviz.trace("x*y", x=2.0, y=3.0, device="cpu")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(model, "graph_of_target", traced)
+    assert not page(f"{target}:step").error and asked == ["cuda"]
+
+
+def test_a_device_that_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any, **__: Any) -> gradviz.GradGraph:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    work._jobs.clear()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(model, "trace", failing)
+    app = page()
+    told = app.error[0].value.replace("\\", "")
+    assert told == "this cannot be traced here: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    assert not app.exception
+    work._jobs.clear()
 
 
 def test_a_target_that_fails_is_a_sentence_and_can_be_traced_again(target: str) -> None:
