@@ -261,14 +261,36 @@ class LocalPartial:
         size = float(expected.abs().max()) if expected.numel() else 0.0
         return bool(((asked - expected).abs() <= _BATCHED_WITHIN * size).all())
 
+    def writes_to_cotangent(self) -> bool:
+        """Whether a hand-written backward changes the very tensor that it is handed, which torch forbids.
+
+        Raises:
+            PartialError: the node can no longer be asked.
+        """
+        if not is_custom(self._node):
+            return False
+        head = self._head_metadata()
+        handed = torch.full(self.out_shape, 0.75, dtype=head.dtype, device=head.device)
+        before = handed.clone()
+        try:
+            contributions(self._node, self._cotangents(handed))
+        except RuntimeError as error:
+            raise PartialError(self._refusal(error)) from error
+        return not torch.equal(handed, before)
+
     def _contributions(self, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        # A hand-written backward may write to what it is handed, which may be what was recorded.
+        return contributions(self._node, self._cotangents(cotangent.clone() if is_custom(self._node) else cotangent))
+
+    def _cotangents(self, cotangent: Tensor) -> list[Tensor | None]:
+        """One per output of the node, of which one is given."""
         metadata = output_metadata(self._node)
         cotangents: list[Tensor | None] = [None] * len(metadata)
         if is_custom(self._node):
             # The engine would fill in zeros for missing cotangents; called by hand we do.
             cotangents = [torch.zeros(tuple(m.shape), dtype=m.dtype, device=m.device) for m in metadata]
         cotangents[self._output] = cotangent
-        return contributions(self._node, cotangents)
+        return cotangents
 
     def _slot_in_answer(self) -> int:
         """Where this edge's contribution stands in the node's answer.

@@ -29,6 +29,10 @@ _KINK_SLACK = 2.0**-20
 _TRIALS, _TRIALS_PER_ROW = 6, 2
 _ROWS_UP_TO = 64
 _CALLS_TO_COMPOSE = 400
+_WRITES = (
+    "backward() changes the cotangent that it is handed in place, and with it the gradients of all else that was handed "
+    "the same tensor"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,9 @@ def check_composed(head: HeadUnderCheck, plan: Plan) -> None:
             group.comparison.step(f"sampled rows only: {missing.reason}")
     for group in groups:
         _share(group)
+    for edge in head.edges:
+        if any(partial.writes_to_cotangent() for partial in edge.partials.values()):
+            edge.comparison.wrong(_WRITES)
 
 
 def _groups(head: HeadUnderCheck) -> list[_Group]:

@@ -1,6 +1,7 @@
 """Kinks: where a derivative does not exist, torch may take any number between the one-sided ones.
 
-The one-sided derivatives are the true derivatives a little to the left and to the right of the input element in question.
+The one-sided derivatives are the true derivatives a little to the left and to the right of the input element in question,
+and as far from it as rounding in its dtype may have moved where the kink lies: 0.4 is another number in float32.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from gradviz.check.judge import Comparison
 from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.opcall import OpCall
-from gradviz.symbolic import NoRule, Reference, WideValues, reference
+from gradviz.symbolic import NoRule, Reference, WideValues, reference, unit_roundoff
 
 STEP = 2.0**-40
 SLACK = 2.0**-20
+_ROUNDINGS = 4
 
 
 def kinked_elements(
@@ -43,36 +45,68 @@ def kinked_elements(
         doubtful = kink & ~(np.abs(true.value - got) <= true.bound)
     if not doubtful.any():
         return true.value, true.bound
-    left, right = (_shifted(call, position, sign).pointwise_partial(position).value for sign in (-1, 1))
-    low, high = np.fmin(left, right), np.fmax(left, right)
-    slack = SLACK * np.maximum(np.abs(low), np.abs(high))
+    dtype = list(call.tensor_arguments())[position].tensor.dtype
+    sides = [_shifted(call, position, step).pointwise_partial(position).value for step in steps_beside(dtype)]
+    low, high = np.fmin.reduce(sides), np.fmax.reduce(sides)
+    slack = max(SLACK, 2 * _ROUNDINGS * unit_roundoff(dtype)) * np.maximum(np.abs(low), np.abs(high))
     allowed = doubtful & (got >= low - slack) & (got <= high + slack)
     return np.where(allowed, got.astype(np.longdouble), true.value), true.bound
+
+
+def jumped_values(
+    call: OpCall, got: NDArray[np.float64], true: WideValues, comparison: Comparison
+) -> NDArray[np.longdouble]:
+    """The true values of an elementwise call; torch's own where rounding may have taken it to the other side of a jump."""
+    with np.errstate(all="ignore"):
+        doubtful = ~(np.abs(true.value - got) <= true.bound) & np.isfinite(got)
+    if not doubtful.any():
+        return true.value
+    sides = [
+        _shifted(call, argument.position, step).pointwise_value().value
+        for argument in call.tensor_arguments()
+        if argument.tensor.is_floating_point()
+        for step in steps_beside(argument.tensor.dtype)
+    ]
+    low, high = np.fmin.reduce(sides), np.fmax.reduce(sides)
+    allowed = doubtful & (got >= low - true.bound) & (got <= high + true.bound)
+    if allowed.any():
+        where = f"{int(allowed.sum())} of {got.size}"
+        comparison.note(f"at a jump within rounding at {where}: torch takes one of its sides", "kink")
+    return np.where(allowed, got.astype(np.longdouble), true.value)
 
 
 def element_between(call: OpCall, position: int, element: Index, place: int, index: Index) -> tuple[float, float]:
     """The smallest and largest one-sided derivative of an output element with respect to one element on a kink."""
     sides = []
-    for sign in (-1, 1):
+    for step in steps_beside(list(call.tensor_arguments())[position].tensor.dtype):
         try:
-            shifted = _shifted(call, position, sign, element)
+            shifted = _shifted(call, position, step, element)
             sides.append(float(shifted.row(index, output=place).partial(position, element).value))
         except NoRule:
             return np.nan, np.nan
     return min(sides), max(sides)
 
 
-def is_between(got: float, sides: tuple[float, float]) -> bool:
-    """Whether torch may take this number: it lies between the one-sided derivatives, which were taken a little aside."""
-    slack = SLACK * max(map(abs, sides))
+def is_between(got: float, sides: tuple[float, float], unit: float = 0.0) -> bool:
+    """Whether torch may take this number: it lies between the one-sided derivatives, which were taken a little aside.
+
+    `unit`: u of the dtype that torch's number is rounded to.
+    """
+    slack = max(SLACK, 2 * _ROUNDINGS * unit) * max(map(abs, sides))
     return sides[0] - slack <= got <= sides[1] + slack
 
 
-def _shifted(call: OpCall, position: int, sign: int, element: Index | None = None) -> Reference:
+def steps_beside(dtype: torch.dtype) -> list[float]:
+    """How far to look to either side, relative to the number there."""
+    wide = _ROUNDINGS * unit_roundoff(dtype)
+    return [-STEP, STEP] if wide <= STEP else [-wide, -STEP, STEP, wide]
+
+
+def _shifted(call: OpCall, position: int, by: float, element: Index | None = None) -> Reference:
     """The truth about the call a little beside its input, at one element or at all of them."""
     tensors = [argument.tensor for argument in call.tensor_arguments()]
     moved = parts_of(widened(tensors[position])).clone(memory_format=torch.contiguous_format)
-    step = sign * STEP * torch.clamp(moved.abs(), min=STEP)
+    step = by * torch.clamp(moved.abs(), min=STEP)
     if element is None:
         moved += step
     else:

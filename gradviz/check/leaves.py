@@ -12,10 +12,11 @@ from gradviz.check.closed_formula import closed_form_text
 from gradviz.check.composed import composed_graph
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.judge import Comparison
-from gradviz.check.kinks import STEP, is_between
+from gradviz.check.kinks import STEP, is_between, steps_beside
 from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.graph import GradGraph
+from gradviz.symbolic import unit_roundoff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,18 +81,18 @@ def _judge_on_kink(
     """Between the derivatives a little to the left and to the right of the leaf element, any number is right."""
     node = graph.leaves[names[slot]]
     sides = []
-    for sign in (-1, 1):
-        value = graph.nodes[node]["value"]
+    value = graph.nodes[node]["value"]
+    for step in steps_beside(value.dtype):
         moved = parts_of(widened(value)).clone()
-        moved[index] += sign * STEP * max(abs(float(moved[index])), STEP)
+        moved[index] += step * max(abs(float(moved[index])), STEP)
         composed = composed_graph(graph, names, {node: joined(moved, value.dtype)})
         sides.append(float(composed.truth.vjp(composed.weights).partial(slot, index).value))
     low, high = min(sides), max(sides)
-    if is_between(got, (low, high)):
+    if is_between(got, (low, high), unit_roundoff(comparison.dtype)):
         comparison.on_kink(index or None, got, kinks, (low, high))
     elif math.isfinite(got):
         sides_text = f"the one-sided derivatives are {low:.4g} and {high:.4g}"
         comparison.doubt(f"on a kink ({', '.join(kinks)}), where torch takes {got:.4g}; {sides_text}", "kink")
     else:
-        sides_text = f"the true derivative is {sides[0]:.4g} to the left and {sides[1]:.4g} to the right"
+        sides_text = f"the true derivative is {sides[0]:.4g} to the left and {sides[-1]:.4g} to the right"
         comparison.doubt(f"undefined ({', '.join(kinks)}): torch gives {got:g}; {sides_text}", "undefined")

@@ -57,6 +57,9 @@ class PartialOfParts:
     def out_shape(self) -> tuple[int, ...]:
         return (*self.whole.out_shape, 2) if self.whole.out_dtype.is_complex else self.whole.out_shape
 
+    def writes_to_cotangent(self) -> bool:
+        return self.whole.writes_to_cotangent()
+
     def vjp(self, cotangent: Tensor) -> Tensor:
         return parts_of(self.whole.vjp(joined(cotangent, self.whole.out_dtype)))
 

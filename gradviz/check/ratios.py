@@ -7,9 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-_TELLING = 100
+_TELLING = 16
 """A number of at least so many times its bound on rounding is large enough for a ratio to mean something."""
 _SAME_RATIO = 1e-6
+_SAME_AT_MOST = 0.1
+_WELL_KNOWN = 1e-3
 _MULTIPLES = {0.5: "half of", 2.0: "twice", 1 / 3: "a third of", 3.0: "three times", -1.0: "minus"}
 
 
@@ -38,11 +40,13 @@ class Ratios:
     def told(self) -> str:
         """`autograd's is half of the true derivative: 0.5 everywhere`; "" where the ratio varies."""
         ratio, spread = (self._low + self._high) / 2, self._high - self._low
-        if self._varies or not math.isfinite(ratio) or spread > 4 * max(1.0, abs(ratio)) * (self._noise + _SAME_RATIO):
+        within = min(4 * (self._noise + _SAME_RATIO), _SAME_AT_MOST)
+        if self._varies or not math.isfinite(ratio) or spread > within * max(1.0, abs(ratio)):
             return ""
         if abs(ratio) < _SAME_RATIO:
             return "autograd's is 0 everywhere"
         for number, words in _MULTIPLES.items():
-            if math.isclose(ratio, number, rel_tol=1e-4, abs_tol=1e-9):
+            if math.isclose(ratio, number, rel_tol=max(1e-4, within / 4), abs_tol=1e-9):
                 return f"autograd's is {words} the true derivative: {number:.4g} everywhere"
-        return f"autograd's is {ratio:.6g} times the true derivative everywhere"
+        shown = f"{ratio:.6g}" if within < _WELL_KNOWN else f"{ratio:.2g}"
+        return f"autograd's is {shown} times the true derivative everywhere"

@@ -21,6 +21,7 @@ from gradviz.symbolic import NoRule, unit_roundoff
 
 _SMALLEST_MOVE = 2.0**-40
 _BESIDE = 2.0**-36
+_ROUNDINGS_BESIDE = 4
 
 
 def widened(tensor: Tensor) -> Tensor:
@@ -152,7 +153,9 @@ class Replay:
         start = parts_of(widened(tensor).cpu()).abs()
         size = start.mean() if start.numel() else start.new_tensor(0.0)
         sides = torch.rand(start.shape, generator=self._random, dtype=torch.float64) - 0.5
-        return _BESIDE * (start + size + _BESIDE) * sides.sign()
+        own = max(_BESIDE, _ROUNDINGS_BESIDE * self.unit) * start  # rounding may have moved the kink itself
+        step: Tensor = (own + _BESIDE * (size + _BESIDE)) * sides.sign()
+        return step
 
 
 def run_again(calls: Sequence[OpCall], values: dict[int, Tensor], noise: Noise) -> None:

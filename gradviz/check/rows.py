@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradviz.check.arrays import Index, moduli
 from gradviz.check.judge import Comparison
 from gradviz.check.kinks import is_between
-from gradviz.symbolic import Exact, Row
+from gradviz.symbolic import Exact, Row, unit_roundoff
 from gradviz.symbolic.arithmetic import EXACT, to_wide
 
 OnKink = Callable[[Index], tuple[float, float]]
@@ -116,7 +116,7 @@ def _settled_on_kinks(
     for flat in np.flatnonzero(doubtful)[:_KINKED_ELEMENTS]:
         place = tuple(int(item) for item in np.unravel_index(int(flat), got.shape))
         sides = None if on_kink is None else on_kink(column_at(place))
-        if sides is None or is_between(float(got[place]), sides):
+        if sides is None or is_between(float(got[place]), sides, unit_roundoff(comparison.dtype)):
             settled[place] = got[place]
             comparison.on_kink(None, float(got[place]), kinks, sides)
     return settled

@@ -16,7 +16,13 @@ _COARSE = 2.0**-7
 _CONJUGATE = np.array([1.0, -1.0])
 _ENOUGH = 3
 """From so many numbers on, a pattern among them is no accident."""
+_TELLING = 16
+"""A number of at least so many times its bound on rounding is large enough for a ratio to mean something."""
 _FACTORS = {2.0: "2", 3.0: "3", 4.0: "4", math.pi: "π", 2 * math.pi: "2π", math.sqrt(2): "√2", math.log(2): "log(2)"}
+_CLOSE_BY = 1e-3
+"""A factor that is known less well than this is only called by a whole number: others lie too close together."""
+_ALIKE = 0.1
+_NO_GRADIENT = "no gradient at all: a detached branch, or a forgotten term"
 _FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "sin": (np.sin, np.cos),
     "cos": (np.cos, lambda x: -np.sin(x)),
@@ -62,7 +68,12 @@ class Evidence:
     @property
     def telling(self) -> NDArray[np.bool_]:
         """Where the true number is large enough for a ratio to mean something."""
-        return np.asarray(np.abs(self.true) > np.maximum(100 * self.bound, np.finfo(np.float64).tiny))
+        return np.asarray(np.abs(self.true) > np.maximum(_TELLING * self.bound, np.finfo(np.float64).tiny))
+
+    @property
+    def noise(self) -> Array:
+        """How far rounding may take each of the ratios, relative to the true numbers."""
+        return np.asarray(self.bound[self.telling] / np.abs(self.true[self.telling]))
 
     @property
     def ratios(self) -> Array:
@@ -94,12 +105,17 @@ def likely_slip(evidence: Evidence, tail: str, values: Mapping[str, Array]) -> s
 
 
 def _explanations(evidence: Evidence, tail: str, values: Mapping[str, Array]) -> Iterator[str]:
-    """From the plainest on."""
-    if evidence.telling.any():
-        yield "" if evidence.got.any() else "no gradient at all: a detached branch, or a forgotten term"
-        yield _constant_factor(evidence)
-    else:
-        yield "a gradient where there is none"
+    """From the plainest on. Where rounding blurs all ratios, as in half precision, only what many of them say alike."""
+    if not evidence.telling.any():
+        yield "a gradient where there is none" if np.all(np.abs(evidence.true) <= evidence.bound) else ""
+        return
+    if evidence.noise.min() > _CLOSE_BY:
+        ratios = evidence.ratios
+        if len(ratios) >= min(_ENOUGH, evidence.got.size) and np.ptp(ratios) <= _ALIKE * np.abs(ratios).max():
+            yield _constant_factor(evidence) if ratios.any() else _NO_GRADIENT
+        return
+    yield "" if evidence.got.any() else _NO_GRADIENT
+    yield _constant_factor(evidence)
     yield _unconjugated(evidence)
     if evidence.got.size < _ENOUGH:
         return
@@ -116,26 +132,29 @@ def _explanations(evidence: Evidence, tail: str, values: Mapping[str, Array]) ->
 
 
 def _constant_factor(evidence: Evidence) -> str:
-    ratios = evidence.ratios
-    if not evidence.same(evidence.got, evidence.true * ratios[0]):
+    best = int(evidence.noise.argmin())
+    ratio, within = float(evidence.ratios[best]), 2 * float(evidence.noise[best]) + _NEAR
+    if not evidence.same(evidence.got, evidence.true * ratio):
         return ""
-    ratio = float(ratios[0])
     sign = "wrong sign" if ratio < 0 else ""
-    factor = _factor(abs(ratio), evidence)
+    factor = _factor(abs(ratio), within * max(1.0, 1 / abs(ratio)) if ratio else 0.0, evidence)
     return " and ".join(part for part in (sign, factor) if part)
 
 
-def _factor(ratio: float, evidence: Evidence) -> str:
+def _factor(ratio: float, within: float, evidence: Evidence) -> str:
+    """What a ratio says that is known up to `within`, relatively."""
     for number, name in _FACTORS.items():
-        if math.isclose(ratio, number, rel_tol=_NEAR):
+        if within > _CLOSE_BY and not number.is_integer():
+            continue
+        if math.isclose(ratio, number, rel_tol=within):
             return f"a factor {name} too much"
-        if math.isclose(ratio, 1 / number, rel_tol=_NEAR):
+        if math.isclose(ratio, 1 / number, rel_tol=within):
             return f"missing factor {name}"
     shapes = [evidence.got.shape, () if evidence.cotangent is None else evidence.cotangent.shape]
     for count in {count for shape in shapes for count in (*shape, math.prod(shape)) if count > 1}:
-        if math.isclose(ratio, 1 / count, rel_tol=_NEAR):
+        if math.isclose(ratio, 1 / count, rel_tol=within):
             return f"divided by {count}, a number of elements: a mean in place of a sum"
-        if math.isclose(ratio, count, rel_tol=_NEAR):
+        if math.isclose(ratio, count, rel_tol=within):
             return f"multiplied by {count}, a number of elements: a sum in place of a mean"
     return ""
 

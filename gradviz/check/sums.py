@@ -95,7 +95,7 @@ def _why(unread: list[Tensor]) -> str:
 
 def _compare_sum(terms: list[Tensor], cotangent: Tensor, comparison: Comparison) -> None:
     """A block at a time: a tied embedding has tens of millions of elements."""
-    what = "the cotangent is not the sum of its contributions, as where a hook changes it: torch"
+    what = "the cotangent is not the sum of its contributions, as where a hook, or a backward in place, changes it: torch"
     shape = cotangent.shape if not cotangent.is_complex() else (*cotangent.shape, 2)
     unit, least = unit_roundoff(cotangent.dtype), float(torch.finfo(cotangent.dtype).tiny)
     flat = [_flat(tensor) for tensor in (cotangent, *terms)]

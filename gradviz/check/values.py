@@ -12,6 +12,7 @@ from torch import Tensor
 from gradviz.check.arrays import as_array, is_good, moduli
 from gradviz.check.heads import HeadUnderCheck
 from gradviz.check.judge import Comparison
+from gradviz.check.kinks import jumped_values
 from gradviz.check.local import LONG_ROW, ROWS_UP_TO, TOO_LONG, Plan
 from gradviz.check.parts import parts_of, parts_shape
 from gradviz.symbolic import NoRule, Reference, compose, reference
@@ -32,15 +33,23 @@ def check_value(head: HeadUnderCheck, comparison: Comparison, plan: Plan) -> Non
             comparison.total += parts_of(value).numel()
             if truth.outputs[numbers[place]] is None:
                 comparison.doubt(f"output {place} has no gradient: its value is not computed symbolically")
-            elif truth.method == "pointwise" and value.numel() > ROWS_UP_TO:
-                wide = truth.pointwise_value()
-                comparison.elements(as_array(value), wide.value, wide.bound)
+            elif truth.method == "pointwise" and (value.numel() > ROWS_UP_TO or _is_off(truth, place, value)):
+                assert head.call is not None
+                wide, got = truth.pointwise_value(), as_array(value)
+                comparison.elements(got, jumped_values(head.call, got, wide, comparison), wide.bound)
                 comparison.checked += value.numel()
             else:
                 _compare_samples(truth, numbers[place], value, comparison, plan)
             comparison.method = "symbolic"
     except NoRule as missing:
         comparison.doubt(missing.reason)
+
+
+def _is_off(truth: Reference, place: int, value: Tensor) -> bool:
+    """Whether one of few values is not the true one: it may lie at a jump, which is looked at in arrays."""
+    got = as_array(value)
+    truths = [(got[index], truth.value(index, output=place)) for index in np.ndindex(*got.shape)]
+    return any(math.isfinite(number) and not abs(number - exact.value) <= exact.bound for number, exact in truths)
 
 
 def _truth(head: HeadUnderCheck, outputs: dict[int, Tensor]) -> tuple[Reference, dict[int, int]]:

@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from hand_written import (
+    attention,
+    attention_gradients,
+    layer_norm,
+    layer_norm_gradient,
+    normed_gradients,
+    rms_gradient,
+    softmax_gradient,
+)
 from torch import Tensor
 
 Gradients = Callable[..., tuple[Tensor | None, ...]]
@@ -44,20 +53,6 @@ class Slip:
     wrong: Callable[..., Tensor | None]
     said: str = ""
     dtype: torch.dtype = torch.float64
-
-
-def layer_norm(x: Tensor) -> Tensor:
-    centred = x - x.mean(-1, keepdim=True)
-    return centred / (centred.pow(2).mean(-1, keepdim=True) + 0.1).sqrt()
-
-
-def layer_norm_gradient(c: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    spread = (x.var(-1, keepdim=True, correction=0) + 0.1).sqrt()
-    return (c - c.mean(-1, keepdim=True) - y * (c * y).mean(-1, keepdim=True)) / spread
-
-
-def softmax_gradient(c: Tensor, y: Tensor) -> Tensor:
-    return y * (c - (c * y).sum(-1, keepdim=True))
 
 
 FUNCTIONS = {
@@ -120,6 +115,30 @@ FUNCTIONS = {
         forward=lambda x, s: torch.exp(-x * x / (2 * s * s)),
         backward=lambda c, x, s, y: (-c * y * x / s**2, c * y * x**2 / s**3),
         shapes=((7,), (7,)),
+    ),
+    "attention": Function(forward=attention, backward=attention_gradients, shapes=((3, 4), (5, 4), (5, 2))),
+    "convolution": Function(
+        forward=lambda x, w: torch.conv1d(x, w, padding=1),
+        backward=lambda c, x, w, y: (
+            torch.conv_transpose1d(c, w, padding=1),
+            torch.nn.grad.conv1d_weight(x, w.shape, c, padding=1),
+        ),
+        shapes=((2, 3, 5), (2, 3, 3)),
+    ),
+    "root mean square": Function(
+        forward=lambda x: x * (x * x).mean(-1, keepdim=True).add(0.1).rsqrt(),
+        backward=lambda c, x, y: (rms_gradient(c, x, mean=True),),
+        shapes=((3, 4),),
+    ),
+    "largest of pairs": Function(
+        forward=lambda x: x.unfold(-1, 2, 2).amax(-1),
+        backward=lambda c, x, y: (torch.where(x == y.repeat_interleave(2, -1), c.repeat_interleave(2, -1), 0),),
+        shapes=((3, 6),),
+    ),
+    "normed weight": Function(
+        forward=lambda v, g: g * v / v.norm(dim=1, keepdim=True),
+        backward=lambda c, v, g, y: normed_gradients(c, v, g),
+        shapes=((3, 4), (3, 1)),
     ),
 }
 
@@ -274,6 +293,37 @@ SLIPS: dict[str, Slip] = {
         function="gaussian", argument=0, wrong=lambda c, x, s, y: (c * y * x / s**2).abs(), said="the sign is lost"
     ),
     "the cotangent forgotten": Slip(function="gaussian", argument=1, wrong=lambda c, x, s, y: y * x**2 / s**3),
+    # of layers that people write by hand
+    "the scale of the keys": Slip(
+        function="attention",
+        argument=1,
+        wrong=lambda c, q, k, v, y: 2 * attention_gradients(c, q, k, v, y)[1],
+        said="a factor 2 too much",
+    ),
+    "the kernel not flipped": Slip(
+        function="convolution",
+        argument=0,
+        wrong=lambda c, x, w, y: torch.conv1d(c, w.transpose(0, 1), padding=1),
+        dtype=torch.float32,
+    ),
+    "a sum for the mean inside": Slip(
+        function="root mean square", argument=0, wrong=lambda c, x, y: rms_gradient(c, x, mean=False), dtype=torch.bfloat16
+    ),
+    "always the first of a pair": Slip(
+        function="largest of pairs",
+        argument=0,
+        wrong=lambda c, x, y: torch.stack([c, torch.zeros_like(c)], -1).flatten(-2),
+        dtype=torch.bfloat16,
+    ),
+    "the projection forgotten": Slip(
+        function="normed weight",
+        argument=0,
+        wrong=lambda c, v, g, y: c * g / v.norm(dim=1, keepdim=True),
+        dtype=torch.float32,
+    ),
+    "half of it in bfloat16": Slip(
+        function=SINE, argument=1, wrong=lambda c, x, w, y: c * x * x * w.cos() / 2, dtype=torch.bfloat16
+    ),
     # dtypes
     "rounded to float16 on the way": Slip(
         function="decay of many",

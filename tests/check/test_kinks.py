@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 import gradviz
 from gradviz.check import CheckReport, EdgeCheck
@@ -87,3 +88,32 @@ def test_where_the_true_derivative_is_undefined_nothing_is_claimed() -> None:
     (edge,) = report.edges
     assert edge.verdict != "mismatch"
     assert "undefined" in edge.reason
+
+
+AT_CONSTANTS: dict[str, tuple[Callable[[Tensor], Tensor], list[float]]] = {
+    "clamp": (lambda x: x.clamp(-0.3, 0.4), [0.1, 0.4, -0.3, 0.7]),
+    "hardtanh": (lambda x: functional.hardtanh(x, -0.1, 0.7), [-0.1, 0.7, 0.2, 1.0]),
+    "hardshrink": (lambda x: functional.hardshrink(x, 0.3), [0.3, -0.3, 0.1, 1.0]),
+    "hardswish": (functional.hardswish, [3.0, -3.0, 1.0, 0.0]),
+    "logit": (lambda x: torch.logit(x, 0.1), [0.1, 0.9, 0.5, 0.4]),
+    "divided and truncated": (lambda x: torch.div(x, 0.1, rounding_mode="trunc") + x, [0.9, 0.6, 0.3, 0.2]),
+    "remainder": (lambda x: torch.remainder(x, 0.1), [0.9, 0.6, 0.3, 0.2]),
+}
+
+
+@pytest.mark.parametrize("more", [0, 2])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", AT_CONSTANTS)
+def test_a_constant_that_the_dtype_rounds_may_lie_on_either_side(name: str, dtype: torch.dtype, more: int) -> None:
+    function, at = AT_CONSTANTS[name]
+    x = torch.tensor(at + [0.25] * more, dtype=dtype, requires_grad=True)
+    report = gradviz.trace(lambda x: (function(x) * 1.5).sum(), x).check()
+    assert not report.mismatches, report
+    assert all(entry.verdict == "match" for entry in (*report.edges, *report.nodes)), report
+
+
+def test_beside_a_jump_no_other_value_is_right() -> None:
+    x = torch.tensor([0.3, 0.25], dtype=torch.float32, requires_grad=True)
+    graph = gradviz.trace(lambda x: functional.hardshrink(x, 0.29).sum(), x)
+    graph.value(graph.node("a"))[0] = 0.0  # type: ignore[index]
+    assert [entry.name for entry in graph.check().mismatches] == ["a", "b"]

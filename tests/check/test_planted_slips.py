@@ -124,16 +124,35 @@ class Detached(torch.autograd.Function):
         return cotangent * torch.tanh(x)
 
 
+class InPlace(torch.autograd.Function):
+    """2 x, whose backward is right but writes to the cotangent that it is handed."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        return cotangent.mul_(2)
+
+
 def of_both(x: Tensor) -> Tensor:
     sine, cosine = SecondOutput.apply(x)
     return sine * 2 + cosine * cosine
 
 
-@pytest.mark.parametrize("run", [Stale.apply, of_both, SmallCotangents.apply, Detached.apply])
+@pytest.mark.parametrize("run", [Stale.apply, of_both, SmallCotangents.apply, Detached.apply, InPlace.apply])
 def test_a_slip_of_another_kind_is_found_at_exactly_its_edge(run: Callable[[Tensor], Tensor]) -> None:
     function = Function(forward=torch.clone, backward=lambda c: (c,), shapes=((3, 4),))
     graph = traced(function, run, torch.float64)
     assert mismatched(graph.check()) == [custom_edges(graph)[0]]
+
+
+def test_a_backward_that_writes_to_its_cotangent_is_told_so() -> None:
+    x = torch.tensor([0.5, 2.0], requires_grad=True)
+    report = gradviz.trace(lambda x: InPlace.apply(x).square().sum(), x).check()
+    edge = next(entry for entry in report.mismatches if isinstance(entry, EdgeCheck))
+    assert edge.reason.startswith("backward() changes the cotangent that it is handed in place")
 
 
 def test_a_value_kept_and_changed_in_place_is_off_by_a_constant_factor() -> None:

@@ -110,3 +110,33 @@ def test_a_ratio_that_varies_is_not_told() -> None:
     partly.see_good(TRUE.astype(np.longdouble), bound, np.ones((4, 4), dtype=bool))
     elsewhere.see(np.append(TRUE.ravel() / 2, 1.0), np.append(TRUE.ravel(), 0.0), np.full(17, 1e-12))
     assert (varying.told(), partly.told(), elsewhere.told()) == ("", "", "")
+
+
+def blurred(got: Array, true: Array, within: float) -> str:
+    evidence = Evidence(got=got, true=true, bound=within * np.abs(true))
+    return likely_slip(evidence, "x", {"x": X, "w": W})
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (2 * TRUE, "a factor 2 too much"),
+        (-TRUE, "wrong sign"),
+        (0 * TRUE, "no gradient at all: a detached branch, or a forgotten term"),
+        (0.7 * TRUE, ""),  # not √2: in half precision the two lie too close together
+        (TRUE * W, ""),
+        (TRUE.T, ""),
+    ],
+)
+def test_where_rounding_blurs_ratios_only_what_many_of_them_say_is_told(made: Array, told: str) -> None:
+    assert blurred(made * RANDOM.uniform(0.99, 1.01, (4, 4)), TRUE, 0.02) == told
+
+
+def test_numbers_that_are_small_beside_their_bounds_say_nothing() -> None:
+    assert blurred(2 * TRUE, TRUE, 0.5) == ""
+
+
+def test_a_ratio_in_half_precision_is_told_with_the_digits_that_it_has() -> None:
+    ratios, got = Ratios(), 0.7 * TRUE * RANDOM.uniform(0.995, 1.005, (4, 4))
+    ratios.see(got, TRUE, 0.02 * np.abs(TRUE))
+    assert ratios.told() == "autograd's is 0.7 times the true derivative everywhere"
