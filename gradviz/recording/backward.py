@@ -6,7 +6,7 @@ buffers are kept, so that local partials can be asked for later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,9 @@ from torch.autograd.graph import Node
 from gradviz.errors import TraceError
 from gradviz.recording.backward_log import BudgetedLog, Log, Slots, Tensors
 from gradviz.recording.keeping import Keeper
+
+_run_engine: Callable[..., tuple[Tensor | None, ...]] = torch.autograd.graph._engine_run_backward
+"""What `torch.autograd.grad` calls after checks of shapes that take a twentieth of a small trace; here they fit."""
 
 __all__ = ["AutogradGraph", "Backward", "Slots", "autograd_graph", "run_backward"]
 
@@ -112,7 +115,7 @@ def run_backward(
     handles = [node.register_hook(log.listener(node)) for node in nodes]
     kept = [(tensor, tensor.grad) for tensor in retaining]
     try:
-        found = torch.autograd.grad(outputs, leaves, grad_outputs, retain_graph=True, allow_unused=True)
+        found = _run_engine(tuple(outputs), tuple(grad_outputs), True, False, leaves, True, accumulate_grad=False)
     except RuntimeError as error:
         raise TraceError(_backward_failure(error)) from error
     finally:
