@@ -26,6 +26,7 @@ from gradviz.statistics import Statistics
 
 if TYPE_CHECKING:
     from gradviz.partials import LocalPartial
+    from gradviz.recording.functions import CustomFunction
 
 Edge = tuple[int, int, int]
 """(tail, head, argument position)"""
@@ -85,6 +86,11 @@ class AttributedGraph(nx.MultiDiGraph):
         """
         written: dict[int, tuple[tuple[str, str], ...]] = self.graph.get("unseen_writes", {})
         return {node: writes for node, writes in written.items() if node in self}
+
+    def custom_function(self, node: int) -> CustomFunction | None:
+        """The custom `autograd.Function` that a node is a call of; None for other nodes, and in a loaded graph."""
+        functions: dict[int, CustomFunction] = self.graph.get("functions", {})
+        return functions.get(node)
 
     @property
     def loss(self) -> tuple[int, int] | None:

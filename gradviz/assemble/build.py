@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node, get_gradient_edge
 
+from gradviz.assemble.custom import custom_functions
 from gradviz.assemble.draft import Draft, DraftEdge, DraftNode, Key, draft_of, is_autograd_node
 from gradviz.assemble.node_names import NodeNames, Used
 from gradviz.assemble.order import backward_order, forward_order
@@ -139,6 +140,8 @@ class _Writer:
         graph.graph["optimized"] = self._optimized(graph.leaves)
         graph.graph["lost_leaves"] = self._lost_leaves()
         graph.graph["unseen_writes"] = self._unseen_writes()
+        applied = custom_functions(self._draft, self._recorder, autograd.slots, self._call_source)
+        graph.graph["functions"] = {number[node]: function for node, function in applied.items()}
         return graph
 
     def _write_edges(self, graph: GradGraph, key: Key, nodes: tuple[Node, ...], places: dict[Key, int]) -> None:

@@ -27,13 +27,13 @@ from gradviz.assemble.arguments import (
     can_carry_gradient,
     differentiable_places,
 )
-from gradviz.assemble.lookup import Lookup
+from gradviz.assemble.lookup import Application, Lookup
 from gradviz.assemble.writes import Write, with_writes_followed
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.recording.backward import AutogradGraph, Slots
 from gradviz.recording.names import Frames
 from gradviz.recording.nodes import (
-    forward_class,
+    custom_name,
     is_custom,
     is_leaf,
     is_torchs_own,
@@ -85,11 +85,12 @@ class DraftEdge:
 
 @dataclass(slots=True)
 class Draft:
-    """Nodes and edges by key; which calls the forwards of custom Functions made."""
+    """Nodes and edges by key; how custom Functions were applied, and which calls their forwards made."""
 
     nodes: dict[Key, DraftNode] = field(default_factory=dict)
     edges: list[DraftEdge] = field(default_factory=list)
     in_forwards: set[int] = field(default_factory=set)
+    applied: dict[Node, Application] = field(default_factory=dict)
 
 
 def draft_of(graph: AutogradGraph, recorder: Recorder, inputs: Sequence[Tensor], alive: Sequence[Tensor]) -> Draft:
@@ -253,7 +254,7 @@ class _Drafter:
         self.draft.nodes[node] = DraftNode(
             kind="op",
             priority=(_OP, last, sequence_number(node)),
-            op=_custom_name(node),
+            op=custom_name(node),
             values=values,
             value_missing="" if None not in values else "what a custom autograd.Function returned was not recorded",
             tensors=tensors,
@@ -265,6 +266,7 @@ class _Drafter:
         self._inner[node] = inner
         self._node_of_call |= dict.fromkeys(inner, node)
         self.draft.in_forwards.update(inner)
+        self.draft.applied[node] = Application(self._lookup.applied(node), self._lookup.first_inside(node), tuple(inner))
 
     def _place_in_custom(self, node: Node, tensor: Tensor) -> int:
         """Which output of a custom Function a tensor is.
@@ -393,8 +395,3 @@ class _Drafter:
 def is_autograd_node(key: Key) -> TypeGuard[Node]:
     """Whether a key is an autograd node; torch's class `Node` does not own all of them (those of `_foreach` functions)."""
     return not isinstance(key, tuple)
-
-
-def _custom_name(node: Node) -> str:
-    function = forward_class(node)
-    return str(function.__name__) if function is not None else node.name().removesuffix("Backward")

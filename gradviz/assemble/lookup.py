@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,13 +15,22 @@ from torch.autograd.graph import Node
 from gradviz.assemble.writes import Write
 from gradviz.opcall import op_name, tensors_of
 from gradviz.recording.backward import AutogradGraph
+from gradviz.recording.functions import Applied
 from gradviz.recording.names import Frames
-from gradviz.recording.nodes import forward_code, node_of, sequence_number
+from gradviz.recording.nodes import forward_class, forward_code, node_of, sequence_number
 from gradviz.recording.record import Recorder
 
 _COPY_SLICES = "CopySlices"
 _AS_STRIDED = "AsStridedBackward"
 _DETACH = torch.ops.aten.detach.default
+
+
+class Application(NamedTuple):
+    """How a custom Function was applied, None where that was not seen; the first call since; the calls that forward made."""
+
+    applied: Applied | None
+    first: int
+    calls: tuple[int, ...]
 
 
 class Lookup:
@@ -41,17 +51,33 @@ class Lookup:
     def _returned_by(self, index: int, node: Node) -> bool:
         return any(tensor is not None and node_of(tensor) is node for tensor in self.calls[index].outputs)
 
+    def applied(self, node: Node) -> Applied | None:
+        """How the custom Function of this node was applied; None where that was not seen."""
+        found = self.recorder.applied.get(self.first_inside(node))
+        return found if found is not None and found.function is forward_class(node) else None
+
+    def first_inside(self, node: Node) -> int:
+        """The first call made since the node of a custom Function was numbered, right before its forward ran; else -1."""
+        place = bisect.bisect_left(self._sequences, sequence_number(node))
+        index = self._by_sequence[self._sequences[place]] if place < len(self._sequences) else -1
+        found = self.recorder.applied.get(index)
+        is_own = index >= 0 and self.calls[index].sequence == sequence_number(node)
+        return index if is_own or (found is not None and found.function is forward_class(node)) else -1
+
     def calls_of_forward(self, node: Node) -> Iterator[int]:
-        """The calls that the forward of a custom Function made: its node is numbered right before the first of them."""
-        first = self._by_sequence.get(sequence_number(node))
-        forward = forward_code(node)
-        if first is None or forward is None:
+        """The calls that the forward of a custom Function made, with the casts that `custom_fwd` makes before it."""
+        first, forward = self.first_inside(node), forward_code(node)
+        if first < 0 or forward is None:
             return
+        applied = self.applied(node)
+        is_inside = False
         for index in range(first, len(self.calls)):
             call = self.calls[index]
-            if index > first and call.sequence >= 0:
+            if index > first and (index in self.recorder.applied if applied is not None else call.sequence >= 0):
                 return
-            if not any(code is forward for code, _ in call.frames):
+            if any(code is forward for code, _ in call.frames):
+                is_inside = True
+            elif is_inside or applied is None or call.frames != self.calls[first].frames:
                 if self._returned_by(index, node):  # a forward that returns its argument: torch makes an alias of it
                     yield index
                 return

@@ -7,6 +7,7 @@ How the parts go together:
     local.py         edges into one recorded call: elementwise, data movement, rows of a Jacobian
     rows.py          one row of a Jacobian beside the true one
     custom.py        edges into a custom autograd.Function: forward's own calls, composed
+    forwards.py     a custom forward that left torch, run again at moved inputs
     draws.py         random cotangents and tangents
     differences.py   central differences: beside samples, and where there is no symbolic rule
     replay.py        recorded calls run again in float64, with rounding bounded by trial

@@ -36,6 +36,17 @@ def is_small(graph: GradGraph) -> bool:
     return leaf_elements(graph) <= MAX_LEAF_ELEMENTS
 
 
+def why_not_whole(graph: GradGraph) -> str:
+    """Why gradients are not composed as a whole, in a sentence; "" where they are."""
+    elements = leaf_elements(graph)
+    why = f"the leaves have {elements:,} elements, more than {MAX_LEAF_ELEMENTS}" if elements > MAX_LEAF_ELEMENTS else ""
+    for node in graph if not why else ():
+        if graph.custom_function(node) is not None and (left := head_under_check(graph, node, None).left_torch):
+            why = f"{graph.nodes[node]['op']} is not known by its calls ({left})"
+            break
+    return f"Gradients are not composed as a whole: {why}; each edge and each sum is checked instead." if why else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composed:
     """The outputs of a graph as functions of its leaves.
@@ -135,6 +146,8 @@ class _Flow:
         made = self._arguments(node)
         snapshots = self._graph.nodes[node]["inner_inputs"]
         head = head_under_check(self._graph, node, None)
+        if head.left_torch:
+            raise NoRule(head.left_torch)
         reads = {edge.edge[0] for edge in head.edges if head.leads_on(snapshots[edge.position])}
         for edge in head.edges:
             if edge.use.contribution is not None and edge.edge[0] not in reads:

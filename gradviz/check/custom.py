@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.arrays import Index, as_array, moduli
+from gradviz.check.forwards import check_by_forward
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import CANCELLED, Comparison
 from gradviz.check.local import COLUMNS, DENSE_UP_TO, LONG_ROW, Plan
@@ -56,17 +57,39 @@ class _Group:
         return total
 
 
-def check_composed(head: HeadUnderCheck, plan: Plan) -> None:
+def check_custom(head: HeadUnderCheck, plan: Plan) -> None:
+    """Compares every edge of a head without a call of its own with what is known of it: its calls, or its forward itself.
+
+    Raises:
+        NoRule: neither a symbolic nor a float64 reference can be had.
+        PartialError: the autograd node can no longer be asked.
+    """
+    reason, unclear = head.left_torch, head.edges
+    if not reason:
+        unclear = check_composed(head, plan)
+        reason = "no recorded op of forward() leads from this argument to the result, yet backward() gives it a gradient"
+    if unclear:
+        check_by_forward(head, unclear, plan, reason)
+    for edge in head.edges:
+        if any(partial.writes_to_cotangent() for partial in edge.partials.values()):
+            edge.comparison.wrong(_WRITES)
+
+
+def check_composed(head: HeadUnderCheck, plan: Plan) -> list[EdgeUnderCheck]:
     """Compares every edge of a head that has `inner_calls` with what these calls compute.
+
+    Returns:
+        the edges that get a gradient although no call leads from them to the result: of these nothing is known yet.
 
     Raises:
         NoRule: neither a symbolic nor a float64 reference can be had.
         PartialError: the autograd node can no longer be asked.
     """
     outputs = head.made_inside()
-    groups = _groups(head)
+    hidden: list[EdgeUnderCheck] = []
+    groups = _groups(head, hidden)
     if not groups:
-        return
+        return hidden
     symbolic = _compare_samples(head, groups, outputs, plan)
     try:
         _compare_all(head, groups, outputs, plan)
@@ -77,13 +100,11 @@ def check_composed(head: HeadUnderCheck, plan: Plan) -> None:
             group.comparison.step(f"sampled rows only: {missing.reason}")
     for group in groups:
         _share(group)
-    for edge in head.edges:
-        if any(partial.writes_to_cotangent() for partial in edge.partials.values()):
-            edge.comparison.wrong(_WRITES)
+    return hidden
 
 
-def _groups(head: HeadUnderCheck) -> list[_Group]:
-    """The edges by the value that they carry; an edge whose value forward did not use is settled here."""
+def _groups(head: HeadUnderCheck, hidden: list[EdgeUnderCheck]) -> list[_Group]:
+    """The edges by the value that they carry. One whose value forward did not use is settled here, or goes to `hidden`."""
     snapshots = head.attributes["inner_inputs"]
     by_value: dict[tuple[int, int], list[EdgeUnderCheck]] = {}
     for edge in head.edges:
@@ -97,25 +118,23 @@ def _groups(head: HeadUnderCheck) -> list[_Group]:
                 _Group(position=first, snapshot=snapshots[first], edges=[read[0], *(e for e in edges if e is not read[0])])
             )
             continue
-        for edge in edges:
-            _check_unread(head, edge)
+        hidden += [edge for edge in edges if not _check_unread(head, edge)]
     return groups
 
 
-def _check_unread(head: HeadUnderCheck, edge: EdgeUnderCheck) -> None:
-    """An argument that no recorded call used has derivative 0, unless forward used it in a way that is not recorded."""
+def _check_unread(head: HeadUnderCheck, edge: EdgeUnderCheck) -> bool:
+    """Whether an argument that no recorded call used gets no gradient, and so has its derivative of 0."""
     comparison = edge.comparison
     for place in head.outputs:
         if place not in edge.partials:
             continue
         ones = torch.ones(edge.partials[place].out_shape, dtype=torch.float64)
         if np.any(as_array(edge.partials[place].vjp(ones))):
-            comparison.doubt(
-                "no recorded op of forward() leads from this argument to the result, yet backward() gives it a gradient"
-            )
+            return False
     comparison.method = "numeric"
     comparison.checked = comparison.total = edge.in_numel
     comparison.step("forward() does not use this argument, and backward() gives it no gradient")
+    return True
 
 
 def _compare_samples(head: HeadUnderCheck, groups: list[_Group], outputs: dict[int, Tensor], plan: Plan) -> str:

@@ -18,6 +18,7 @@ from gradviz.check.judge import Comparison
 from gradviz.check.parts import Partial, of_parts, parts_shape, vjps_of
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.opcall import OpCall
+from gradviz.recording.functions import CustomFunction
 from gradviz.standin import StandIn
 from gradviz.symbolic import NoRule, Reference, reference
 
@@ -62,11 +63,13 @@ class HeadUnderCheck:
         attributes: of the graph's node.
         outputs: place of each used floating output -> its recorded value (None where it is not known).
         edges: in order of their keys.
+        function: the custom Function that the node is one of, if any.
     """
 
     node: int
     attributes: dict[str, Any]
     outputs: dict[int, Tensor | None]
+    function: CustomFunction | None = None
     edges: list[EdgeUnderCheck] = field(default_factory=list)
     _truth: Reference | None = None
 
@@ -89,6 +92,24 @@ class HeadUnderCheck:
                 raise NoRule(self.unknown_call)
             self._truth = reference(self.call)
         return self._truth
+
+    @property
+    def left_torch(self) -> str:
+        """Why the recorded calls of a custom forward do not say what it is a function of; "" where they do."""
+        if self.function is None:
+            return ""
+        if self.function.read:
+            given = ", ".join(dict.fromkeys(use.argument for use in (edge.use for edge in self.edges) if use.argument))
+            lines = ", ".join(line for line in self.function.read if line)
+            where = f" ({lines})" if lines else ""
+            return f"forward() read numbers of {given or 'its arguments'}{where}: what it did with them is not known"
+        if not self.inner_calls:
+            return self.unknown_call
+        try:
+            self.made_inside()
+        except NoRule as missing:
+            return missing.reason
+        return ""
 
     def made_inside(self) -> dict[int, Tensor]:
         """Place -> the snapshot among `inner_calls`' outputs, or inputs, that is this output.
@@ -160,7 +181,8 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
     several = isinstance(values, tuple)
     used = [place for place in attributes["outputs"] if _is_floating(attributes, place)]
     outputs = {place: values[place] if several else values for place in used}
-    head = HeadUnderCheck(node=node, attributes=attributes, outputs=outputs)
+    function = graph.custom_function(node)
+    head = HeadUnderCheck(node=node, attributes=attributes, outputs=outputs, function=function)
     for use in graph.arguments_of(node):
         if use.partial is None or (wanted is not None and use.edge not in wanted):
             continue

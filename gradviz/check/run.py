@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from gradviz.check.clues import add_clues, add_lost
-from gradviz.check.composed import MAX_LEAF_ELEMENTS, is_small, leaf_elements
-from gradviz.check.custom import check_composed
+from gradviz.check.composed import why_not_whole
+from gradviz.check.custom import check_custom
 from gradviz.check.differences import check_by_differences
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.formulas import edge_formula, edge_name
@@ -65,7 +65,7 @@ def check(
     wanted = None if edges is None else _wanted(graph, edges)
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
     with torch.random.fork_rng(devices=[]), Progress(graph.number_of_nodes(), shown=progress) as shown:
-        return _Run(graph, wanted, samples, seed, deadline, shown).report()
+        return _Run(graph, wanted, samples, seed, deadline, shown, why_not_whole(graph)).report()
 
 
 def _wanted(graph: GradGraph, edges: Iterable[Edge]) -> frozenset[Edge]:
@@ -89,6 +89,7 @@ class _Run:
     seed: int
     deadline: float | None
     shown: Progress
+    not_whole: str
 
     def report(self) -> CheckReport:
         edges: list[EdgeCheck] = []
@@ -117,12 +118,8 @@ class _Run:
     def _remarks(self) -> Iterable[str]:
         if self.graph.not_kept:
             yield f"Kept as statistics are {self.graph.not_kept}."
-        elements = leaf_elements(self.graph)
-        if elements > MAX_LEAF_ELEMENTS:
-            yield (
-                f"Gradients are not composed as a whole: the leaves have {elements:,} elements, more than "
-                f"{MAX_LEAF_ELEMENTS}; each edge and each sum is checked instead."
-            )
+        if self.not_whole:
+            yield self.not_whole
 
     def _plan(self, node: int) -> Plan:
         """Random numbers of its own for each node, so that a choice of edges does not change what is drawn."""
@@ -141,8 +138,8 @@ class _Run:
         try:
             if head.call is not None:
                 _check_recorded_call(head, plan)
-            elif head.inner_calls:
-                check_composed(head, plan)
+            elif head.inner_calls or head.function is not None:
+                check_custom(head, plan)
             else:
                 _doubt(head.edges, head.unknown_call)
         except FAILURES as error:
@@ -181,7 +178,7 @@ class _Run:
         )
 
     def _leaf_checks(self) -> Iterable[LeafCheck]:
-        if not is_small(self.graph):
+        if self.not_whole:
             return
         if self._is_late:
             for name, node in self.graph.leaves.items():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.arrays import as_array, is_good, moduli
+from gradviz.check.forwards import check_value_by_forward
 from gradviz.check.heads import HeadUnderCheck
 from gradviz.check.judge import Comparison
 from gradviz.check.kinks import jumped_values
@@ -28,6 +29,9 @@ def check_value(head: HeadUnderCheck, comparison: Comparison, plan: Plan) -> Non
         comparison.doubt(head.attributes["value_missing"] or "its value is not a floating-point number")
         return
     try:
+        if head.left_torch:
+            check_value_by_forward(head, comparison)
+            return
         truth, numbers = _truth(head, outputs)
         for place, value in outputs.items():
             comparison.total += parts_of(value).numel()

@@ -95,5 +95,6 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
 
 def _custom_edges_checked(graph: GradGraph) -> CheckReport:
     """The check of the edges into custom autograd.Functions: torch's own derivatives are right, others may not be."""
-    edges = [edge for edge in graph.differentiable_edges() if graph.nodes[edge[1]]["inner_calls"]]
+    by_hand = {node for node, calls in graph.nodes(data="inner_calls") if calls or graph.custom_function(node) is not None}
+    edges = [edge for edge in graph.differentiable_edges() if edge[1] in by_hand]
     return check(graph, edges=edges) if edges else CheckReport(edges=())

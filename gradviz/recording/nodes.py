@@ -59,6 +59,12 @@ def forward_class(node: Node) -> Any:
     return getattr(node, "_forward_cls", None)
 
 
+def custom_name(node: Node) -> str:
+    """The name of the user's `autograd.Function` class of a custom node."""
+    function = forward_class(node)
+    return str(function.__name__) if function is not None else node.name().removesuffix("Backward")
+
+
 def forward_code(node: Node) -> CodeType | None:
     """The code of a custom Function's forward."""
     function = forward_class(node)

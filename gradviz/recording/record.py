@@ -20,6 +20,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradviz.opcall import ALLOCATING, OVERWRITING, WRITE_IN_TRAINING, OpCall, op_name, tensors_of, written_arguments
+from gradviz.recording.functions import Applied
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
 from gradviz.recording.names import Frames, assigned_names, local_value
 from gradviz.recording.scopes import Scope, ScopeStack
@@ -81,6 +82,7 @@ class Recorder(UncompiledMode):
 
     Attributes:
         calls: the calls in order.
+        applied: the custom Functions that were applied, each under the first call made since autograd made its node.
         versions: what their tensors held when.
         keeper: sets aside what is too much to be kept.
         root_modules: the modules that were called from outside any module, in order.
@@ -89,8 +91,10 @@ class Recorder(UncompiledMode):
     def __init__(self, keeping: Keeping = EVERYTHING) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[RecordedCall] = []
+        self.applied: dict[int, Applied] = {}
         self.versions = Versions()
-        self.keeper = Keeper(keeping, self.versions, partial(_references, self.calls))  # holds no recorder: no cycle
+        references = partial(_references, self.calls, self.applied)  # holds no recorder: no cycle
+        self.keeper = Keeper(keeping, self.versions, references)
         self.root_modules: list[torch.nn.Module] = []
         self._thread = threading.get_ident()
         self._last_sequence = 0
@@ -131,10 +135,13 @@ class Recorder(UncompiledMode):
         sequence = _sequence_number()
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
-        live_frames = user_frames(sys._getframe(1), MAX_FRAMES)
+        applying: list[FrameType] = []
+        live_frames = user_frames(sys._getframe(1), MAX_FRAMES, applying)
         frames = tuple([(frame.f_code, frame.f_lasti) for frame in live_frames])
         if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(live_frames, frames):
             self._visit += 1
+        if applying and made_node:
+            self._note_applied(Applied.in_frame(applying[-1]))  # the outermost: autograd makes nodes for it alone
         self.calls.append(
             RecordedCall(
                 func,
@@ -156,10 +163,15 @@ class Recorder(UncompiledMode):
             keeper.look()
         return result
 
+    def _note_applied(self, found: Applied) -> None:
+        last = next(reversed(self.applied.values()), None)
+        if last is None or last.args is not found.args:  # its forward may make nodes of its own, under enable_grad
+            self.applied[len(self.calls)] = found
+
     def op_call(self, index: int) -> OpCall:
         """Call `index` as a value: its arguments as they were before it, its results as they were after it."""
         call = self.calls[index]
-        at, snapshot, before = self.versions.at, self._snapshot, index - 1
+        at, snapshot, before = self.versions.at, self.snapshot, index - 1
         return OpCall(
             overload=call.overload,
             args=tuple([at(value, before) if isinstance(value, Tensor) else snapshot(value, before) for value in call.args]),
@@ -167,11 +179,12 @@ class Recorder(UncompiledMode):
             outputs=tuple([None if output is None else at(output, index) for output in call.outputs]),
         )
 
-    def _snapshot(self, value: Any, time: int) -> Any:
+    def snapshot(self, value: Any, time: int) -> Any:
+        """A tensor, or what is in a list or tuple of them, as it was just after call `time`; all else as it is."""
         if isinstance(value, Tensor):
             return self.versions.at(value, time)
         if type(value) in (list, tuple):
-            return type(value)([self._snapshot(item, time) for item in value])
+            return type(value)([self.snapshot(item, time) for item in value])
         return value
 
     def _end_versions(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -245,9 +258,11 @@ def _is_written(overload: Any, name: str) -> bool:
     return name.partition("[")[0] in written_arguments(overload)
 
 
-def _references(calls: list[RecordedCall]) -> Iterator[Tensor]:
+def _references(calls: list[RecordedCall], applied: dict[int, Applied]) -> Iterator[Tensor]:
     for call in calls:
         yield from _tensors_in_call(call)
+    for one in applied.values():
+        yield from one.tensors()
 
 
 def _tensors_in_call(call: RecordedCall) -> Iterator[Tensor]:

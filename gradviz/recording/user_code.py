@@ -8,17 +8,22 @@ from types import CodeType, FrameType
 
 import torch
 
+from gradviz.recording.functions import APPLY
+
 _TORCH = (str(Path(torch.__file__).parent), "<frozen")
 _GRADVIZ = str(Path(__file__).parent.parent)
 _MODELS = str(Path(__file__).parent.parent / "models.py")
 """Ours, but what is looked at: lines and names of it are shown as a user's."""
-_USER, _PASSED_OVER, _STOP = range(3)
+_USER, _PASSED_OVER, _STOP, _APPLY = range(4)
 _owners: dict[int, int] = {}
 _owned: list[CodeType] = []  # code is kept, so its id stays its own
 
 
-def user_frames(frame: FrameType | None, most: int) -> list[FrameType]:
-    """The user's frames from `frame` outwards, `most` at most: what called gradviz is not part of the code traced."""
+def user_frames(frame: FrameType | None, most: int, applied: list[FrameType] | None = None) -> list[FrameType]:
+    """The user's frames from `frame` outwards, `most` at most: what called gradviz is not part of the code traced.
+
+    `applied` gets the frames of `Function.apply` between them.
+    """
     found: list[FrameType] = []
     known = _owners.get
     while frame is not None and len(found) < most:
@@ -30,6 +35,8 @@ def user_frames(frame: FrameType | None, most: int) -> list[FrameType]:
             found.append(frame)
         elif owner == _STOP:
             break
+        elif owner == _APPLY and applied is not None:
+            applied.append(frame)
         frame = frame.f_back
     return found
 
@@ -48,7 +55,7 @@ def is_our_own(frame: FrameType) -> bool:
 
 def _remembered(code: CodeType) -> int:
     _owned.append(code)
-    owner = _owners[id(code)] = _owner(code.co_filename)
+    owner = _owners[id(code)] = _APPLY if code is APPLY else _owner(code.co_filename)
     return owner
 
 

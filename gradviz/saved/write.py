@@ -20,6 +20,8 @@ from gradviz.saved.values import Encoder
 VERSION = "1"
 LOADED = "loaded_from"
 """The graph attribute that says that a graph came from a file; it is not written again."""
+_NOT_WRITTEN = {LOADED, "functions"}
+"""Of custom Functions a file cannot hold the code."""
 
 
 def save(graph: GradGraph, path: str | os.PathLike[str], *, max_bytes: int = 2**30) -> None:
@@ -37,7 +39,7 @@ def save(graph: GradGraph, path: str | os.PathLike[str], *, max_bytes: int = 2**
                 [tail, head, key, _edge(data, encoder, is_real=_is_real(graph, tail, head))]
                 for tail, head, key, data in graph.edges(keys=True, data=True)
             ],
-            "graph": {name: encoder.encoded(value) for name, value in graph.graph.items() if name != LOADED},
+            "graph": {name: encoder.encoded(value) for name, value in graph.graph.items() if name not in _NOT_WRITTEN},
         }
     starting = content["graph"]["starting_cotangents"]["dict"]
     starting[:] = [entry for entry in starting if entry[1] != {"tensor": None}]

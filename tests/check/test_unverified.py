@@ -42,10 +42,13 @@ def test_without_rule_and_without_accurate_differences_nothing_is_claimed(monkey
     assert "differences are not accurate" in entry.reason
 
 
-def test_a_function_that_leaves_torch_is_unverified() -> None:
+def test_a_function_that_leaves_torch_and_cannot_run_again_is_unverified() -> None:
+    runs = iter([1])
+
     class ThroughNumpy(torch.autograd.Function):
         @staticmethod
         def forward(ctx: object, x: Tensor) -> Tensor:
+            next(runs)
             return torch.from_numpy(x.detach().numpy() * 2)
 
         @staticmethod
@@ -56,7 +59,7 @@ def test_a_function_that_leaves_torch_is_unverified() -> None:
     report = gradviz.trace(lambda x: ThroughNumpy.apply(x).sum(), x).check()
     assert report.ok and not report.verified
     assert report.edges[0].verdict == "unverified"
-    assert report.edges[0].reason
+    assert "forward() cannot be run again: StopIteration" in report.edges[0].reason
 
 
 def test_a_function_traced_after_it_ran_is_unverified() -> None:

@@ -1,0 +1,61 @@
+"""What is told of the custom Functions of a draft: class, arguments, and where their forwards made numbers of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch.autograd.graph import Node
+
+from gradviz.assemble.draft import Draft, DraftNode
+from gradviz.opcall import OpCall
+from gradviz.recording.backward import Slots
+from gradviz.recording.functions import CustomFunction
+from gradviz.recording.nodes import forward_class, needed_arguments
+from gradviz.recording.record import Recorder
+
+aten = torch.ops.aten
+
+
+def custom_functions(
+    draft: Draft, recorder: Recorder, slots: Mapping[Node, Slots], source: Callable[[int], str]
+) -> dict[Node, CustomFunction]:
+    """Node -> its custom Function. `source` gives the line of a recorded call, by index."""
+    found = {}
+    for node, (applied, first, calls) in draft.applied.items():
+        function = forward_class(node)
+        if function is None:
+            continue
+        edges = [slot for slot, (tail, _) in enumerate(slots[node]) if tail is not None]
+        found[node] = CustomFunction(
+            function=function,
+            args=None if applied is None else tuple(recorder.snapshot(value, first - 1) for value in applied.args),
+            places=dict(zip(edges, needed_arguments(node), strict=False)),
+            read=tuple(dict.fromkeys(source(index) for index in _reads(draft.nodes[node], recorder, calls, edges))),
+        )
+    return found
+
+
+def _reads(node: DraftNode, recorder: Recorder, indices: tuple[int, ...], edges: list[int]) -> Iterator[int]:
+    """The calls of a forward through which floating-point values of its arguments left torch.
+
+    `.item()` and `float()` are calls of their own; `.numpy()` is a detach whose result no other call reads.
+    """
+    inside = node.inner_calls
+    known = {id(node.inner_inputs[slot]) for slot in edges if slot < len(node.inner_inputs)} - {id(None)}
+    used = {id(argument.tensor) for call in inside for argument in call.tensor_arguments()}
+    used |= {id(value) for value in node.values}
+    for call in inside:
+        if any(id(argument.tensor) in known for argument in call.tensor_arguments()):
+            known |= {id(output) for output in call.outputs if output is not None}
+    for index in indices:
+        call = recorder.op_call(index)
+        if _leaves_torch(call, used) and any(id(argument.tensor) in known for argument in call.tensor_arguments()):
+            yield index
+
+
+def _leaves_torch(call: OpCall, used: set[int]) -> bool:
+    if call.overload is aten._local_scalar_dense.default:
+        read = next(call.tensor_arguments()).tensor
+        return read.dtype.is_floating_point or read.dtype.is_complex
+    return call.overload is aten.detach.default and not any(id(output) in used for output in call.outputs)
