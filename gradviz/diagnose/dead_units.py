@@ -1,4 +1,4 @@
-"""ReLU, GELU and SiLU layers whose units are flat for every sample: nothing flows back through them."""
+"""Layers of ReLU, GELU, SiLU and their like whose units are flat for every sample: nothing flows back through them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEAD_SHARE = 0.9
 """Half of the units are dead by chance where a deep layer hardly depends on its input; nine of ten are not, in a layer of
 `MIN_UNITS`: less than one in 10⁹."""
 MIN_UNITS = 50
-FLAT_BELOW = {"gelu": -4.0, "silu": -10.0}
+FLAT_BELOW = {"gelu": -4.0, "silu": -10.0, "mish": -10.0, "elu": -7.0, "hardswish": -3.0}
 """Left of this, derivatives are below 0.001."""
 
 

@@ -14,6 +14,8 @@ APART = 1e-6
 """The smallest norm over the largest. Gradients of the weights of transformers and ResNets with random weights stay above
 1e-4, of ten tanh layers above 1e-3; below 1e-6 one learning rate, and one clipping norm, cannot serve both."""
 SHOWN = 3
+ATTENTIONS = frozenset({"_softmax", "_safe_softmax"})
+"""Behind these on the way to the output are queries and keys."""
 
 
 def depth(readings: Readings) -> Iterator[Finding]:
@@ -34,11 +36,15 @@ def depth(readings: Readings) -> Iterator[Finding]:
         return
     distance = _distances(readings)
     arriving = {node: _arriving(readings, node) for node in reached}
-    for vanishing, norms in ((True, gradients), (False, arriving)):
-        small, large = min(reached, key=lambda node: norms[node]), max(reached, key=lambda node: norms[node])
-        far, near = (small, large) if vanishing else (large, small)
-        if _kind(vanishing) not in told and norms[small] < APART * norms[large] and distance[far] > distance[near]:
-            yield _finding(readings, far, near, norms, vanishing=vanishing)
+    near = max(reached, key=lambda node: gradients[node])
+    floor = APART * gradients[near]
+    faint = sorted((node for node in reached if gradients[node] < floor), key=lambda node: gradients[node])
+    far = next((one for one in faint if distance[one] > distance[near] and not _is_aside(readings, one, floor)), None)
+    if far is not None and "vanishing-gradient" not in told:
+        yield _finding(readings, far, near, gradients, vanishing=True)
+    near, far = min(reached, key=lambda node: arriving[node]), max(reached, key=lambda node: arriving[node])
+    if arriving[near] < APART * arriving[far] and distance[far] > distance[near] and "exploding-gradient" not in told:
+        yield _finding(readings, far, near, arriving, vanishing=False)
 
 
 def _finding(readings: Readings, leaf: int, near: int, norms: dict[int, float], *, vanishing: bool) -> Finding:
@@ -54,7 +60,7 @@ def _finding(readings: Readings, leaf: int, near: int, norms: dict[int, float], 
     numbers |= {f"gain of edge {number}": gains[edge] for number, edge in enumerate(worst, 1)}
     return found(
         readings.graph,
-        _kind(vanishing),
+        "vanishing-gradient" if vanishing else "exploding-gradient",
         "warning",
         f"on the way back to {readings.name(leaf)} the {what} {'shrinks' if vanishing else 'grows'} to {ratio:.2g} times "
         f"that of {readings.name(near)}; the edges that {'cost' if vanishing else 'add'} most: {costs}",
@@ -67,8 +73,34 @@ def _finding(readings: Readings, leaf: int, near: int, norms: dict[int, float], 
     )
 
 
-def _kind(vanishing: bool) -> str:
-    return "vanishing-gradient" if vanishing else "exploding-gradient"
+def _is_aside(readings: Readings, leaf: int, floor: float) -> bool:
+    """Whether a faint gradient is that of a branch, not of a depth: what lies behind or beside the weight gets enough.
+
+    The queries and keys of an attention that is still uniform have next to none, as has a branch scaled by 1e-6 that is
+    added to its own input (ConvNeXt).
+    """
+    if any(readings.op(use.edge[1]) in ATTENTIONS for use in _path(readings, leaf)):
+        return True
+    own = {leaf, *readings.users(leaf)}
+    read = {readings.behind(use.edge[0]) for node in own for use in readings.arguments[node]}
+    others = (_behind(readings, own) | {user for node in read for user in readings.users(node)}) - own
+    return any(
+        readings.norm(use.contribution) >= floor
+        for node in others
+        for use in readings.arguments[node]
+        if readings.graph.nodes[readings.behind(use.edge[0])]["kind"] == "leaf"
+    )
+
+
+def _behind(readings: Readings, nodes: set[int]) -> set[int]:
+    """The nodes themselves, and all from which a gradient path leads to them."""
+    seen, pending = set(nodes), list(nodes)
+    while pending:
+        for use in readings.arguments[pending.pop()]:
+            if use.partial is not None and use.edge[0] not in seen:
+                seen.add(use.edge[0])
+                pending.append(use.edge[0])
+    return seen
 
 
 def _arriving(readings: Readings, leaf: int) -> float:

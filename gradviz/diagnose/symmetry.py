@@ -51,7 +51,7 @@ def _next_products(readings: Readings, leaf: int) -> set[int]:
 
 def _has_equal_rows(readings: Readings, leaf: int) -> bool:
     value, gradient = readings.graph.value(leaf), readings.graph.cotangent(leaf)
-    if value is None or gradient is None or value.shape[0] < 2 or not readings.norm(gradient):
+    if value is None or gradient is None or value.shape[0] < 2 or not (readings.norm(value) or readings.norm(gradient)):
         return False
     if not torch.equal(value[0], value[1]) or not bool((value == value[:1]).all()):
         return False

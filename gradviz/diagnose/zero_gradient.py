@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gradviz.diagnose.dead_units import FLAT_BELOW
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.likelihood import NLL
 from gradviz.diagnose.no_gradient import listed
@@ -14,7 +15,7 @@ from gradviz.graph import Use
 
 STEPS = frozenset({"round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside"})
 LIMITS = frozenset({"clamp", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid"})
-TOLD_ELSEWHERE = frozenset({"relu", "threshold", "gelu", "silu", "sigmoid", "tanh", "_softmax"})
+TOLD_ELSEWHERE = frozenset({"relu", "threshold", *FLAT_BELOW, "sigmoid", "tanh", "_softmax"})
 """`dead_units` and `saturation` look at these; a softmax over one element alone is told here."""
 CHOICES = frozenset(
     {

@@ -304,6 +304,33 @@ def gates_that_are_not_trained_yet() -> GradGraph:
     return gradviz.trace(loss)
 
 
+def branch_that_starts_next_to_nothing() -> GradGraph:
+    stem, head, x = nn.Conv2d(3, 8, 4, stride=4), nn.Linear(8, 2), torch.randn(2, 3, 16, 16)
+    blocks = [nn.Sequential(nn.Conv2d(8, 32, 1), nn.GELU(), nn.Conv2d(32, 8, 1)) for _ in range(2)]
+    scales = [nn.Parameter(torch.full((8, 1, 1), 1e-6)) for _ in blocks]
+
+    def loss() -> Tensor:
+        h = stem(x)
+        for block, scale in zip(blocks, scales, strict=True):
+            h = h + scale * block(h)
+        return F.cross_entropy(head(h.mean(dim=(2, 3))), LABELS)
+
+    return gradviz.trace(loss)
+
+
+def attention_that_is_still_uniform() -> GradGraph:
+    query, key, value, out = (nn.Linear(32, 32, bias=False) for _ in range(4))
+    for layer in (query, key, value, out):
+        nn.init.normal_(layer.weight, std=2e-3)
+    x, head = torch.randn(2, 8, 32), nn.Linear(32, 2)
+
+    def loss() -> Tensor:
+        weights = (query(x) @ key(x).transpose(1, 2) / 32**0.5).softmax(-1)
+        return F.cross_entropy(head((x + out(weights @ value(x))).mean(1)), LABELS)
+
+    return gradviz.trace(loss)
+
+
 def cost_of_what_a_policy_draws() -> GradGraph:
     policy, states, costs = nn.Linear(4, 3), torch.randn(64, 4), torch.rand(64)
 
@@ -318,6 +345,7 @@ ODD: list[Callable[[], GradGraph]] = [
     *(kept_margin, layer_as_wide_as_the_batch, normalised_weight, larger_of_two),
     *(sparse_matrix, complex_numbers, empty_and_scalar),
     *(points_of_a_gradient_penalty, zero_layers_around_a_copy, triplets, empty_rows_set_to_zero, contrast_both_ways),
+    *(branch_that_starts_next_to_nothing, attention_that_is_still_uniform),
     *(iteration_to_a_fixed_point, gates_that_are_not_trained_yet, cost_of_what_a_policy_draws),
 ]
 
