@@ -13,7 +13,7 @@ from gradviz.attributes import AttributedGraph, Edge, Use
 from gradviz.errors import CheckError, InputError, RenderError
 
 if TYPE_CHECKING:
-    from gradviz.check import CheckReport
+    from gradviz.check import CheckReport, Intended
     from gradviz.compare import Comparison
     from gradviz.diagnose import Diagnosis
     from gradviz.explain import Explanation, GradientStep, Level
@@ -32,10 +32,6 @@ class GradGraph(AttributedGraph):
     """A traced computation: nodes are values, edges are uses of values, from producer to consumer.
 
     `trace` makes it; networkx's own copies and subgraphs of it carry the same attributes.
-
-    Attributes:
-        outputs: the nodes of the outputs, as the traced code returned them.
-        leaves: name -> node, for the inputs and parameters that require grad.
     """
 
     def check(
@@ -45,6 +41,7 @@ class GradGraph(AttributedGraph):
         samples: int = 8,
         seed: int = 0,
         time_limit_s: float | None = None,
+        intended: Intended = (),
         progress: bool | Callable[[int, int, str], None] | None = None,
     ) -> CheckReport:
         """Every edge, forward value and (for up to 12 scalar leaves) whole gradient against sympy.
@@ -54,11 +51,12 @@ class GradGraph(AttributedGraph):
             samples: how many rows of a large Jacobian, and elements of a large value, are looked at one by one.
             seed: random rows and cotangents are drawn from it; the same seed gives the same report.
             time_limit_s: after this many seconds the rest is unverified, "out of time".
-            progress: whether to show on stderr what is being checked; None: on a terminal, once the check takes long; or
-                a function that is told how many nodes are done, how many there are, and what is next.
+            intended: names or classes of custom Functions whose backward is meant to differ from their forward's derivative.
+            progress: whether to show on stderr what is being checked; None: on a terminal, once that takes long; or a
+                function that is told how many nodes are done, how many there are, and what is next.
 
         Raises:
-            CheckError: `edges` names an edge that does not exist or carries no gradient, or an option is out of range.
+            CheckError: an option is not accepted, or names what does not exist, or the graph is loaded.
             InputError: the graph is on the meta device, which holds no numbers.
         """
         from gradviz.check import check
@@ -66,7 +64,9 @@ class GradGraph(AttributedGraph):
         if self.is_loaded:
             raise CheckError("a loaded graph has no autograd nodes to check; check it where it is traced")
         self.require_numbers("a check")
-        return check(self, edges=edges, samples=samples, seed=seed, time_limit_s=time_limit_s, progress=progress)
+        return check(
+            self, edges, samples=samples, seed=seed, time_limit_s=time_limit_s, intended=intended, progress=progress
+        )
 
     def paths(self, name: str, *, top: int = 5) -> Paths:
         """The paths along which the gradient of a value arrives, and what each contributes.

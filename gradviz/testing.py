@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradviz.check import CheckReport
+from gradviz.check import CheckReport, Intended
 from gradviz.check.report import Checked, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.errors import CheckError, GradvizError
 from gradviz.graph import GradGraph
@@ -36,6 +36,7 @@ def assert_gradients(
     seed: int = 0,
     time_limit_s: float | None = None,
     allow_unverified: bool = False,
+    intended: Intended = (),
     **variables: Any,
 ) -> CheckReport:
     """Asserts that autograd's derivative is right on every edge from the inputs to the outputs of a function.
@@ -59,6 +60,8 @@ def assert_gradients(
         seed: rows, probes and cotangents are drawn from it; the same seed gives the same verdicts.
         time_limit_s: after this many seconds the rest is unverified.
         allow_unverified: whether what could not be verified passes.
+        intended: names or classes of custom Functions whose backward is meant to differ from the derivative of their
+            forward, such as straight-through estimators: edges into them are not judged, all else is.
         **variables: keyword inputs of `fn`.
 
     Returns:
@@ -77,7 +80,7 @@ def assert_gradients(
     started = _drawn_from(seed) if grad_output is None and not isinstance(fn, Tensor) else grad_output
     try:
         graph = trace(fn, *inputs, loss=loss, grad_output=started, at=at, device=device, **variables)
-        report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit_s)
+        report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit_s, intended=intended)
     except GradvizError as refusal:
         raise refusal.with_traceback(None) from refusal.__cause__  # the sentence says all; gradviz's frames add nothing
     if not report.edges:

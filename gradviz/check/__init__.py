@@ -2,12 +2,13 @@
 
 How the parts go together:
 
+    options.py       what is asked for, looked at before anything is computed
     run.py           goes through the nodes, asks the others, writes the report
     heads.py         one node, its used outputs, and autograd's side of each edge into it
     local.py         edges into one recorded call: elementwise, data movement, rows of a Jacobian
     rows.py          one row of a Jacobian beside the true one
     custom.py        edges into a custom autograd.Function: forward's own calls, composed
-    forwards.py     a custom forward that left torch, run again at moved inputs
+    forwards.py      a custom forward that left torch, run again at moved inputs
     draws.py         random cotangents and tangents
     differences.py   central differences: beside samples, and where there is no symbolic rule
     replay.py        recorded calls run again in float64, with rounding bounded by trial
@@ -30,6 +31,7 @@ How the parts go together:
 
 from gradviz.check.closed_formula import closed_form
 from gradviz.check.failures import FAILURES
+from gradviz.check.options import Intended
 from gradviz.check.report import Checked, CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.check.run import check
 
@@ -38,6 +40,7 @@ __all__ = [
     "CheckReport",
     "Checked",
     "EdgeCheck",
+    "Intended",
     "LeafCheck",
     "NodeCheck",
     "SumCheck",

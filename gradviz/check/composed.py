@@ -7,6 +7,7 @@ even where every single edge is right.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,10 +37,12 @@ def is_small(graph: GradGraph) -> bool:
     return leaf_elements(graph) <= MAX_LEAF_ELEMENTS
 
 
-def why_not_whole(graph: GradGraph) -> str:
+def why_not_whole(graph: GradGraph, intended: Collection[int]) -> str:
     """Why gradients are not composed as a whole, in a sentence; "" where they are."""
     elements = leaf_elements(graph)
     why = f"the leaves have {elements:,} elements, more than {MAX_LEAF_ELEMENTS}" if elements > MAX_LEAF_ELEMENTS else ""
+    for node in sorted(intended)[:1] if not why else ():
+        why = f"the backward of {graph.nodes[node]['op']} is meant to differ"
     for node in graph if not why else ():
         if graph.custom_function(node) is not None and (left := head_under_check(graph, node, None).left_torch):
             why = f"{graph.nodes[node]['op']} is not known by its calls ({left})"

@@ -1,7 +1,8 @@
 """What a check found: one frozen record per edge, forward value, gradient and sum, and the report that holds them.
 
-`verdict` is "match", "mismatch" or "unverified". What is unverified is listed and counted by itself; it never counts as
-passed. `str(report)` is the table for the terminal (`table.py`), `to_dict()` what `--json` prints.
+`verdict` is "match", "mismatch", "unverified", or "intended" where the caller says that a backward is meant to differ. What
+is unverified is listed and counted by itself; it never counts as passed. `str(report)` is the table for the terminal
+(`table.py`), `to_dict()` what `--json` prints.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 
 from gradviz.graph import Edge
 
-Verdict = Literal["match", "mismatch", "unverified"]
+Verdict = Literal["match", "mismatch", "unverified", "intended"]
 Method = Literal["symbolic", "numeric", ""]
 Quantity = Literal["", "VJP", "slope"]
 Finding = Literal["wrong", "rounding", "cancellation", "kink", "undefined", ""]
@@ -27,7 +28,7 @@ class Checked:
 
     Attributes:
         name: for people: "∂c/∂a" for an edge, the node's name elsewhere.
-        verdict: "match", "mismatch" or "unverified".
+        verdict: "match", "mismatch", "unverified", or "intended" for an edge into a custom Function that `intended` names.
         method: "symbolic" (sympy's derivative at 50 digits), "numeric" (differences, or torch's own formulas in float64),
             "" where nothing could be compared.
         formula: the derivative or value as text, in the names of the graph; "" where no short one is known.
@@ -172,8 +173,12 @@ class CheckReport:
 
     @property
     def verified(self) -> bool:
-        """Everything that was asked for was compared, and matches."""
-        return all(entry.verdict == "match" for entry in self.entries)
+        """Everything that was asked for was compared, and matches, but for what is intended to differ.
+
+        False where nothing was compared at all.
+        """
+        judged = [entry.verdict for entry in self.entries if entry.verdict != "intended"]
+        return bool(judged) and all(verdict == "match" for verdict in judged)
 
     @property
     def entries(self) -> tuple[Checked, ...]:

@@ -24,25 +24,28 @@ from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check
 from gradviz.check.judge import Comparison
 from gradviz.check.leaves import check_leaves
 from gradviz.check.local import Plan, check_call
+from gradviz.check.options import Intended, intended_nodes, require_options, wanted_edges
 from gradviz.check.progress import Progress, Telling
 from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.check.sums import check_contributions, check_sum
 from gradviz.check.values import check_value
-from gradviz.errors import CheckError, PartialError
+from gradviz.errors import PartialError
 from gradviz.graph import Edge, GradGraph
 from gradviz.symbolic import NoRule
 
 SAMPLES = 8
 OUT_OF_TIME = "out of time"
+_AS_INTENDED: dict[str, Any] = {"verdict": "intended", "finding": ""}
 
 
 def check(
     graph: GradGraph,
-    *,
     edges: Iterable[Edge] | None = None,
+    *,
     samples: int = SAMPLES,
     seed: int = 0,
     time_limit_s: float | None = None,
+    intended: Intended = (),
     progress: bool | Telling | None = None,
 ) -> CheckReport:
     """Checks a graph against sympy.
@@ -53,30 +56,21 @@ def check(
         samples: how many rows of a large Jacobian, and elements of a large value, are looked at one by one.
         seed: random rows and cotangents are drawn from it; the same seed gives the same report.
         time_limit_s: after this many seconds the rest is unverified, "out of time".
+        intended: names or classes of custom Functions whose backward is meant to differ from the derivative of their
+            forward; edges into them are "intended", neither right nor wrong.
         progress: whether to show on stderr what is being checked; None: on a terminal, once the check takes long; or a
             function that is told how many nodes are done, how many there are, and what is next.
 
     Raises:
-        CheckError: `edges` names an edge that the graph does not have or along which no gradient flows, or an option is
-            out of range.
+        CheckError: `edges` names an edge that the graph does not have or along which no gradient flows, or none at all,
+            `intended` a Function that it does not have, or an option is not accepted.
     """
-    if samples < 1:
-        raise CheckError(f"samples={samples}: at least 1 row must be looked at")
-    wanted = None if edges is None else _wanted(graph, edges)
+    require_options(samples, seed, time_limit_s, progress)
+    wanted = None if edges is None else wanted_edges(graph, edges)
+    meant = intended_nodes(graph, intended)
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
     with torch.random.fork_rng(devices=[]), Progress(graph.number_of_nodes(), shown=progress) as shown:
-        return _Run(graph, wanted, samples, seed, deadline, shown, why_not_whole(graph)).report()
-
-
-def _wanted(graph: GradGraph, edges: Iterable[Edge]) -> frozenset[Edge]:
-    wanted = frozenset((tail, head, key) for tail, head, key in edges)
-    for edge in sorted(wanted):
-        if not graph.has_edge(*edge):
-            raise CheckError(f"the graph has no edge {edge}; an edge is (tail, head, argument position)")
-        if graph.edges[edge]["partial"] is None:
-            reason = graph.edges[edge]["cut"] or "not differentiable"
-            raise CheckError(f"no gradient flows along edge {edge} ({reason}): there is no partial to check")
-    return wanted
+        return _Run(graph, wanted, meant, samples, seed, deadline, shown, why_not_whole(graph, meant)).report()
 
 
 @dataclass(slots=True)
@@ -85,6 +79,7 @@ class _Run:
 
     graph: GradGraph
     wanted: frozenset[Edge] | None
+    intended: frozenset[int]
     samples: int
     seed: int
     deadline: float | None
@@ -158,7 +153,7 @@ class _Run:
             name=edge_name(self.graph, edge.edge),
             source=head.attributes["source"],
             formula=edge_formula(head, edge, self.graph),
-            **_fields(edge.comparison),
+            **(_fields(edge.comparison) | (_AS_INTENDED if head.node in self.intended else {})),
         )
 
     def _node_check(self, head: HeadUnderCheck, plan: Plan) -> NodeCheck:

@@ -12,7 +12,7 @@ import torch
 
 from gradviz.check.report import Checked, CheckReport, SumCheck
 
-_MARKS = {"match": "✓ match", "mismatch": "✗ MISMATCH", "unverified": "? unverified"}
+_MARKS = {"match": "✓ match", "mismatch": "✗ MISMATCH", "unverified": "? unverified", "intended": "≠ intended"}
 _FORMULA_WIDTH = 40
 _LEAST_FORMULA_WIDTH = 20
 _ROWS = 200
@@ -63,7 +63,7 @@ def _verdicts(entries: Sequence[Checked], *, methods: bool) -> str:
         parts += [f"{times} match ({method})" for method, times in sorted(matches.items(), reverse=True)]
     elif matches:
         parts.append(f"{matches.total()} match")
-    for verdict in ("mismatch", "unverified"):
+    for verdict in ("mismatch", "unverified", "intended"):
         times = sum(entry.verdict == verdict for entry in entries)
         parts += [f"{times} {verdict.upper() if verdict == 'mismatch' else verdict}"] if times else []
     return ", ".join(parts)

@@ -14,6 +14,8 @@ from gradviz.cli.targets import TargetCommand, as_json, print_json, target_optio
 @click.option("--samples", default=8, show_default=True, help="Rows of a large Jacobian that are looked at one by one.")
 @click.option("--seed", default=0, show_default=True, help="What those rows are drawn from.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="What is not checked by then is unverified.")
+@click.option("--strict", is_flag=True, help="Exit with 1 unless everything is verified.")
+@click.option("--intended", multiple=True, metavar="NAME", help="A custom Function whose backward is meant to differ.")
 def check_command(
     target: str,
     at: tuple[str, ...],
@@ -23,16 +25,22 @@ def check_command(
     samples: int,
     seed: int,
     time_limit: float | None,
+    strict: bool,
+    intended: tuple[str, ...],
 ) -> None:
-    """Check every local partial, value and gradient of TARGET against sympy."""
+    """Check every local partial, value and gradient of TARGET against sympy.
+
+    The exit code is 1 where something does not match. What could not be verified leaves it 0, unless --strict is given.
+    """
     from gradviz.target import graph_of_target
 
     graph = graph_of_target(target, at=at, device=device, values=values)
-    report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit, progress=False if as_json else None)
+    progress = False if as_json else None
+    report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit, intended=intended, progress=progress)
     if as_json:
         from gradviz.schema import header
 
         print_json(header(target) | {"check": report.to_dict()})
     else:
         click.echo(report_of(report))
-    exit_with(report)
+    exit_with(report, strict=strict)

@@ -27,7 +27,7 @@ def columns() -> float:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
 
 
-def exit_with(report: CheckReport | None) -> None:
-    """Ends the command with 1 where a check found a mismatch."""
-    if report is not None and not report.ok:
+def exit_with(report: CheckReport | None, *, strict: bool = False) -> None:
+    """Ends the command with 1 where a check found a mismatch, or, if strict, left something unverified."""
+    if report is not None and not (report.verified if strict else report.ok):
         click.get_current_context().exit(MISMATCH)

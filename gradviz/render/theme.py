@@ -1,7 +1,7 @@
 """The colours, fonts and distances of a picture, by name.
 
 The hues are those of Okabe and Ito, which people with any common colour vision tell apart. Colour never stands alone:
-shapes say leaf, op, constant or output, and marks say match, mismatch or unverified.
+shapes say leaf, op, constant or output, and marks say match, mismatch, unverified or intended.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHAPES: Final[dict[Role, dict[str, str]]] = {
     "constant": {"shape": "note"},
     "output": {"shape": "box", "peripheries": "2"},
 }
-MARKS: Final[dict[Verdict, str]] = {"match": "✓", "mismatch": "✗", "unverified": "?"}
+MARKS: Final[dict[Verdict, str]] = {"match": "✓", "mismatch": "✗", "unverified": "?", "intended": "≠"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ LIGHT: Final = Theme(
         "output": Paint(fill="#fdf0d5", border="#b87d00"),
     },
     group=Paint(fill="#eef4ea", border="#4f7942"),
-    verdicts={"match": "#00795a", "mismatch": VERMILION, "unverified": "#9c4876"},
+    verdicts={"match": "#00795a", "mismatch": VERMILION, "unverified": "#9c4876", "intended": "#9c4876"},
 )
 DARK: Final = Theme(
     background="#16181d",
@@ -98,7 +98,7 @@ DARK: Final = Theme(
         "output": Paint(fill="#4a3500", border=ORANGE),
     },
     group=Paint(fill="#1e3020", border="#8fc07f"),
-    verdicts={"match": "#2fd0a0", "mismatch": "#ff8c42", "unverified": "#e6a6c7"},
+    verdicts={"match": "#2fd0a0", "mismatch": "#ff8c42", "unverified": "#e6a6c7", "intended": "#e6a6c7"},
 )
 SLIDES: Final = replace(
     LIGHT,

@@ -8,7 +8,7 @@ from typing import Literal
 from gradviz.view.summary import HeatMap
 
 Role = Literal["leaf", "op", "constant", "output"]
-Verdict = Literal["match", "mismatch", "unverified"]
+Verdict = Literal["match", "mismatch", "unverified", "intended"]
 Direction = Literal["LR", "BT"]
 ThemeName = Literal["light", "dark", "slides"]
 

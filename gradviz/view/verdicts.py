@@ -90,7 +90,7 @@ def worst(verdicts: Iterable[Verdict | None]) -> Verdict | None:
     'unverified'
     """
     found = set(verdicts)
-    order: tuple[Verdict, ...] = ("mismatch", "unverified", "match")
+    order: tuple[Verdict, ...] = ("mismatch", "unverified", "intended", "match")
     return next((verdict for verdict in order if verdict in found), None)
 
 

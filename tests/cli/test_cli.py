@@ -82,6 +82,18 @@ def test_check_of_a_wrong_backward_exits_with_1(tmp_path: Path) -> None:
     assert run("trace", f"{path}:loss", "--check").exit_code == 1
 
 
+def test_strict_exits_with_1_where_something_is_unverified_and_intended_names_what_may_differ(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text(WRONG)
+    assert run("check", *TEXT, "--strict").exit_code == 0
+    assert run("check", *TEXT, "--time-limit", "0").exit_code == 0
+    assert run("check", *TEXT, "--time-limit", "0", "--strict").exit_code == 1
+    assert run("check", *TEXT, "--time-limit", "-1").exit_code == 2
+    name = re.findall(r"class (\w+)\(", WRONG)[0]
+    result = run("check", f"{path}:loss", "--intended", name, "--strict")
+    assert result.exit_code == 0 and "1 intended" in result.stdout
+
+
 def test_json_of_a_wrong_backward_names_the_edge(tmp_path: Path) -> None:
     path = tmp_path / "wrong.py"
     path.write_text(WRONG)
