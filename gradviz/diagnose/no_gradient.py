@@ -56,6 +56,8 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
             continue
         found_cuts = sorted(cuts_behind(graph, leaf), key=lambda use: use.edge[1])
         root = graph.nodes[leaf]["root"]
+        if not root and not graph.nodes[leaf]["is_named"] and any(reached):
+            continue  # a point that the step made, as an attack or a sampler does, while it trains a module
         is_apart = bool(root) and root not in reached and optimized.get(name) not in at_work
         if found_cuts and not (is_apart and all(use.cut in MEANT for use in found_cuts)):
             last = found_cuts[-1]

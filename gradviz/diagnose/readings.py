@@ -24,6 +24,9 @@ VIEWS = frozenset(
 """Ops that move numbers and change none."""
 COPIES = VIEWS | {"_to_copy"}
 SUMMING = COPIES | {"mean", "sum", "add", "sub", "neg", "pow", "mul", "div"}
+STEPS = frozenset({"round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside"})
+FLAT = STEPS | {"gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin"}
+"""Functions whose derivative is zero wherever there is one."""
 MATRIX_PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "convolution", "mkldnn_rnn_layer"})
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradviz.diagnose.finding import Finding, Numbers, found
-from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.readings import COPIES, FLAT, Readings
 
 
 def wrong_backward(readings: Readings) -> Iterator[Finding]:
-    """One finding per edge whose verdict is a mismatch."""
+    """One finding per edge whose verdict is a mismatch.
+
+    A custom Function whose forward changes nothing, or is flat, is written for the sake of its backward: it reverses or
+    clips a gradient, or passes it straight through a rounding.
+    """
     graph = readings.graph
     for entry in readings.report.edges:
-        if entry.verdict != "mismatch":
+        if entry.verdict != "mismatch" or _is_for_its_backward(readings, entry.edge[1]):
             continue
         numbers: Numbers = {}
         if entry.autograd is not None and entry.reference is not None:
@@ -29,3 +33,17 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
             source=entry.source,
             numbers=numbers,
         )
+
+
+def _is_for_its_backward(readings: Readings, node: int) -> bool:
+    """Whether a forward is nothing but a copy, or its input reaches its output through steps only."""
+    calls = readings.graph.nodes[node]["inner_calls"]
+    if not calls:
+        return False
+    if all(call.op in COPIES for call in calls):
+        return True
+    varying = {id(tensor) for tensor in readings.graph.nodes[node]["inner_inputs"] if tensor is not None}
+    for call in calls:
+        if call.op not in FLAT and any(id(argument.tensor) in varying for argument in call.tensor_arguments()):
+            varying |= {id(output) for output in call.outputs if output is not None}
+    return not any(id(output) in varying for output in calls[-1].outputs)

@@ -9,11 +9,10 @@ from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.likelihood import NLL
 from gradviz.diagnose.no_gradient import listed
 from gradviz.diagnose.not_finite_causes import ignored_targets
-from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.readings import STEPS, VIEWS, Readings
 from gradviz.diagnose.ways import turned_zero
 from gradviz.graph import Use
 
-STEPS = frozenset({"round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside"})
 LIMITS = frozenset({"clamp", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid"})
 TOLD_ELSEWHERE = frozenset({"relu", "threshold", *FLAT_BELOW, "sigmoid", "tanh", "_softmax"})
 """`dead_units` and `saturation` look at these; a softmax over one element alone is told here."""
@@ -142,7 +141,7 @@ def _times_a_computed_zero(readings: Readings, use: Use) -> bool:
     """A factor that is a zero leaf or constant is meant: an adapter that starts at zero, the first state of an RNN."""
     factors = [other for other in readings.arguments[use.edge[1]] if other.edge != use.edge]
     zeros = [other for other in factors if not readings.norm(readings.value_of(other))]
-    makers = [readings.op(readings.behind(other.edge[0])) for other in zeros]
+    makers = [readings.op(readings.behind(other.edge[0], VIEWS | {"embedding"})) for other in zeros]
     return any(op and op not in TOLD_ELSEWHERE for op in makers)
 
 

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -145,6 +146,24 @@ def test_wrong_edge_of_a_report_is_told_for_any_op() -> None:
     graph = gradviz.trace("sin(x)", x=0.5, device="cpu")
     report = graph.check()
     assert graph.diagnose(report=report) == []
+
+
+class Gated(torch.autograd.Function):
+    """x × (x > 0), whose backward forgets the mask."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x * (x > 0)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        return cotangent
+
+
+def test_wrong_backward_of_a_function_that_multiplies_by_a_step_is_told() -> None:
+    x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
+    (finding,) = gradviz.trace(lambda: Gated.apply(x * 2).square().sum()).diagnose()
+    assert finding.kind == "wrong-backward" and "Gated" in finding.message
 
 
 def test_ops_that_are_not_deterministic_are_told_on_cuda_only() -> None:
