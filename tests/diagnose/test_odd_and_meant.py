@@ -1,4 +1,4 @@
-"""Code that looks odd and is meant gives no finding: idioms of many fields, each of which some finding once took for a bug."""
+"""Code that looks odd and is meant gives no finding: idioms of many fields, each of which could be taken for a bug."""
 
 from __future__ import annotations
 
