@@ -181,6 +181,8 @@ class _Builder:
     def _notes(self, nodes: tuple[ViewNode, ...]) -> Iterator[str]:
         if self.focus is not None:
             yield f"only {self.focus.what}: {len(self.focus.nodes):,} of {self.total:,} nodes"
+        if any(self.groups[node].opens in self.drawn.cut for node in self.order if node in self.groups):
+            yield "what is written on a group is that of its whole call, also where only a part of it is in focus"
         if len(self.order) < len(self.graph):
             first = f" and the first {self.first_nodes}" if self.first_nodes else ""
             yield f"showing {self._nodes_shown():,} of {self.total:,} nodes: those nearest to the output{first}"
@@ -252,6 +254,7 @@ class _Builder:
 
     def _group(self, node: int) -> ViewGroup:
         group, wires = self.groups[node], self.wires
+        told = self.drawn.cut.get(group.opens, group)
         verdicts = [self.marks.nodes.get(member) for member in group.nodes]
         if self.marks.edges:
             verdicts += [self.marks.of_edge((tail, head, key)) for head in group.nodes for tail, key, _ in wires.into[head]]
@@ -262,8 +265,8 @@ class _Builder:
             nodes=tuple(sorted(group.nodes)),
             opens=group.opens,
             differentiable=self._attributes(node)["requires_grad"],
-            lines=tuple(line for line in (shapes_line(wires, group), size_line(wires, group)) if line),
-            gradient=tuple(gradient_lines(wires, group)) if "cotangent" in self.show else (),
+            lines=tuple(line for line in (shapes_line(wires, told), size_line(wires, told)) if line),
+            gradient=tuple(gradient_lines(wires, told)) if "cotangent" in self.show else (),
             verdict=worst(verdicts),
             trouble=trouble_lines(group, self.marks.troubles, verdicts.count("mismatch")),
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import networkx as nx
 
@@ -13,7 +13,7 @@ from gradviz.view.focus import Focus, Side, Target, around
 from gradviz.view.focus import between as between_nodes
 from gradviz.view.fold import Folded
 from gradviz.view.fold import fold as fold_constants
-from gradviz.view.groups import Budget, grouped
+from gradviz.view.groups import Budget, Group, grouped
 from gradviz.view.options import Collapse
 from gradviz.view.quotient import Quotient, quotient
 from gradviz.view.wires import Wires, wires_of
@@ -34,6 +34,7 @@ class Drawn:
         wires: the rest.
         quotient: of that, what is in focus, in groups.
         opened: the calls that would be groups, or inside one, were they not unfolded; the outer ones first.
+        cut: the names that open a group of which only a part is in focus -> the group as it is in the whole graph.
     """
 
     whole: nx.MultiDiGraph
@@ -42,6 +43,7 @@ class Drawn:
     wires: Wires
     quotient: Quotient
     opened: tuple[ScopePath, ...] = ()
+    cut: dict[tuple[str, ...], Group] = field(default_factory=dict)
 
 
 def part_of(
@@ -83,4 +85,21 @@ def drawn_of(
     found = grouped(shown, whole=wires, collapse=collapse, unfold=unfold, fold=fold, budget=budget, keep=centre)
     is_whole = not (found.groups or folded.calls or part)
     drawn = Quotient(graph=graph) if is_whole else quotient(shown, found.groups)
-    return Drawn(whole=graph, focus=part, folded=folded, wires=wires, quotient=drawn, opened=found.opened)
+    cut = {} if part is None else _cut(wires, found.groups, budget)
+    return Drawn(whole=graph, focus=part, folded=folded, wires=wires, quotient=drawn, opened=found.opened, cut=cut)
+
+
+def _cut(wires: Wires, groups: Iterable[Group], budget: Budget) -> dict[tuple[str, ...], Group]:
+    """The groups that hold a part of their calls only -> the same with all of them."""
+    calls = {group: [name.removesuffix("@1") for name in group.opens] for group in groups if group.kind in ("call", "alike")}
+    names = sorted({name for several in calls.values() for name in several})
+    found = grouped(wires, whole=wires, collapse=names, unfold=(), budget=budget).groups if names else ()
+    known = {group.name: group for group in found}
+    cut = {}
+    for group, several in calls.items():
+        members = [known[name] for name in several if name in known]
+        nodes = frozenset(node for member in members for node in member.nodes)
+        if several and len(members) == len(several) and nodes > group.nodes:
+            blocks = tuple(block for member in members for block in member.blocks)
+            cut[group.opens] = replace(group, blocks=blocks, nodes=nodes)
+    return cut

@@ -7,6 +7,8 @@ from typing import Any
 import networkx as nx
 import pytest
 import sample_graphs as samples
+import torch
+from torch import Tensor, nn
 
 from gradviz import trace
 from gradviz.errors import InputError
@@ -108,3 +110,32 @@ def test_a_large_part_is_drawn_in_groups() -> None:
 def test_a_focus_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         view_of(samples.product_plus_sine(), **options)
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.hidden(x)
+
+
+@pytest.mark.parametrize("part", ["paths", "after", "between"])
+def test_numbers_of_a_call_are_the_same_in_each_view(part: str) -> None:
+    """A view of paths leaves out the transposed weight inside of a call: its cotangent is not one that leaves the call."""
+    torch.manual_seed(0)
+    model = nn.Sequential(Block(), Block(), Block())
+    graph = trace(model, torch.randn(3, 4), loss=lambda out: out.square().mean())
+    leaf = "0.hidden.0.weight"
+    options: dict[str, dict[str, Any]] = {
+        "paths": {"focus": graph.paths(leaf)},
+        "after": {"focus": leaf, "side": "after"},
+        "between": {"between": (leaf, graph.nodes[graph.output]["name"])},
+    }
+    whole = {group.name: (group.lines, group.gradient) for group in view_of(graph, collapse="*.hidden").groups}
+    view = view_of(graph, collapse="*.hidden", **options[part])
+    shown = {group.name: (group.lines, group.gradient) for group in view.groups}
+    assert {"1.hidden", "2.hidden"} <= set(shown)
+    assert all(whole[name] == told for name, told in shown.items() if name != "0.hidden")
+    assert any("that of its whole call" in note for note in view.notes)
