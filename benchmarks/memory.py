@@ -5,16 +5,15 @@ That process is `python -m benchmarks.memory CASE MODULE TOOL`.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.allocator import as_started
 from benchmarks.cases import CASES
 from benchmarks.peers import load
 
-ALLOCATOR_SETTINGS = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_")
 TIME_LIMIT_S = 300
 
 
@@ -28,10 +27,9 @@ class Memory:
 
 def peak_memory(case: str, module: str, tool: str) -> Memory:
     """Starts a process that builds the case, runs the tool on it once, and reports its peak."""
-    environment = {name: value for name, value in os.environ.items() if name not in ALLOCATOR_SETTINGS}
     command = [sys.executable, "-m", "benchmarks.memory", case, module, tool]
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT_S)
+        done = subprocess.run(command, env=as_started(), capture_output=True, text=True, timeout=TIME_LIMIT_S)
     except subprocess.TimeoutExpired:
         return Memory(peak_mb=None, failure=f"took more than {TIME_LIMIT_S} s")
     if done.returncode != 0:

@@ -26,6 +26,7 @@ class Results:
 
     tools: list[Tool]
     times: dict[str, dict[str, Timing]] = field(default_factory=dict)
+    times_as_started: dict[str, dict[str, Timing]] = field(default_factory=dict)
     peaks: dict[str, dict[str, Memory]] = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)
     growth: list[Growth] = field(default_factory=list)
@@ -45,8 +46,8 @@ def tools_text(tools: Iterable[Tool]) -> str:
     return table(("tool", "version", "shows", "does not show"), rows)
 
 
-def time_text(case: Case, times: dict[str, Timing]) -> str:
-    """One case: a line per tool."""
+def time_text(case: Case, times: dict[str, Timing], how: str) -> str:
+    """One case: a line per tool. `how` says with what memory."""
     plain_ms = times["plain"].median_ms or float("nan")
     rows = []
     for name, timing in times.items():
@@ -56,7 +57,7 @@ def time_text(case: Case, times: dict[str, Timing]) -> str:
         ratio = timing.median_ms / plain_ms
         target = case.time_target if name == "gradviz" else None
         rows.append((name, number(timing.median_ms), f"{ratio:.2f}", str(timing.rounds), verdict(ratio, target)))
-    return f"{case.title}: time\n" + table(("tool", "median ms", "x plain", "rounds", ""), rows)
+    return f"{case.title}: time, {how}\n" + table(("tool", "median ms", "x plain", "rounds", ""), rows)
 
 
 def memory_text(case: Case, peaks: dict[str, Memory]) -> str:
@@ -112,6 +113,9 @@ def as_json(results: Results) -> dict[str, Any]:
             for tool in results.tools
         },
         "time": {case: {tool: asdict(one) for tool, one in row.items()} for case, row in results.times.items()},
+        "time_as_started": {
+            case: {tool: asdict(one) for tool, one in row.items()} for case, row in results.times_as_started.items()
+        },
         "memory": {case: {tool: asdict(one) for tool, one in row.items()} for case, row in results.peaks.items()},
         "text_to_svg": [asdict(part) for part in results.parts],
         "chain": [asdict(one) | {"ratio": one.ratio} for one in results.growth],

@@ -1,14 +1,22 @@
-"""Times tools on one job: all in one process, in turn, so that what slows the machine slows them alike."""
+"""Times tools on one job: all in one process, in turn, so that what slows the machine slows them alike.
+
+`python -m benchmarks.timing CASE SECONDS MODULE ...` is such a process; it prints JSON.
+"""
 
 from __future__ import annotations
 
 import gc
+import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from benchmarks.cases import Job
+from benchmarks.allocator import as_started
+from benchmarks.cases import CASES, Job
+from benchmarks.peers import load
 from benchmarks.peers.tool import Tool
 
 WARM_UP = 1
@@ -64,6 +72,13 @@ def time_in_turn(job: Job, tools: Sequence[Tool], budget_s: float, least: int = 
     }
 
 
+def time_as_started(case: str, modules: Sequence[str], budget_s: float) -> dict[str, Timing]:
+    """The same in a process that gets its memory as every process does, unless told otherwise."""
+    command = [sys.executable, "-m", "benchmarks.timing", case, str(budget_s), *modules]
+    done = subprocess.run(command, env=as_started(), stdout=subprocess.PIPE, text=True, check=True)
+    return {name: Timing(**timing) for name, timing in json.loads(done.stdout.splitlines()[-1]).items()}
+
+
 def one_turn_ms(run: Callable[[], object]) -> float:
     """The time of one call: after an untimed one, the median of a batch of about `TURN_MS`, or a single call.
 
@@ -89,3 +104,14 @@ def median_ms(run: Callable[[], object], rounds: int) -> float:
     gc.collect()
     times = [timed_ms(run) for _ in range(WARM_UP + rounds)]
     return statistics.median(times[WARM_UP:])
+
+
+def main(case: str, budget_s: str, *modules: str) -> None:
+    """What the started process does."""
+    job = {one.name: one for one in CASES}[case].build()
+    times = time_in_turn(job, [tool for module in modules for tool in load(module)], float(budget_s))
+    print(json.dumps({name: asdict(timing) for name, timing in times.items()}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import statistics
-import sys
 import tempfile
 import time
 import warnings
@@ -21,7 +19,7 @@ from pathlib import Path
 import torch
 
 import gradviz
-from benchmarks.__main__ import STEADY_ALLOCATOR
+from benchmarks.allocator import hold_memory
 from benchmarks.cases import CASES, Case
 
 NEVER = 10**9
@@ -69,9 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.watching", description=__doc__)
     parser.add_argument("--case", action="append", choices=[case.name for case in CASES], help="only this; may be repeated")
     chosen = parser.parse_args().case or CASE_NAMES
-    if any(os.environ.get(name) != value for name, value in STEADY_ALLOCATOR.items()):
-        command = [sys.executable, "-m", "benchmarks.watching", *sys.argv[1:]]
-        os.execve(sys.executable, command, os.environ | STEADY_ALLOCATOR)
+    hold_memory("benchmarks.watching")
     warnings.simplefilter("ignore")
     print(f"{'model':28}{'plain step':>12}{'not recorded':>14}{'recorded':>10}")
     for case in CASES:
