@@ -176,8 +176,7 @@ def test_a_diagnosis_finds_where_nan_was_made_and_says_what_it_could_not_look_fo
     ],
 )
 def test_of_a_broken_script_nothing_is_lost_unsaid(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("keeping", "backward_log"):
-        monkeypatch.setattr(f"gradviz.recording.{module}.SMALL_BYTES", 16)
+    monkeypatch.setattr("gradviz.recording.keeping.SMALL_BYTES", 16)
     for function in ("broken", "healthy"):
         full, bare = (graph_of_target(f"{BUGS / script}.py:{function}", device="cpu", values=v).diagnose() for v in POLICIES)
         kinds, found = ({(finding.kind, finding.node) for finding in diagnosis} for diagnosis in (full, bare))

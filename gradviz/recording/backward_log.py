@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.recording.keeping import SMALL_BYTES, Elements, Keeper, elements_of, is_elsewhere, is_plain, moved, stand_ins
+from gradviz.recording.keeping import Elements, Keeper, elements_of, is_elsewhere, is_plain, is_small, moved, stand_ins
 from gradviz.recording.nodes import output_metadata
 from gradviz.standin import StandIn
 
@@ -100,8 +100,8 @@ class BudgetedLog(Log):
         for node, contributions, cotangents in self.entries:
             counted = [one for slot, one in enumerate(contributions) if not self._is_gradient(node, slot)]
             for tensor in (*counted, *cotangents):
-                if tensor is not None and is_plain(tensor) and (size := tensor.untyped_storage().nbytes()) > SMALL_BYTES:
-                    sizes[tensor.untyped_storage()._cdata] = size
+                if tensor is not None and is_plain(tensor) and not is_small(tensor):
+                    sizes[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
         left = self._room() - sum(sizes.values())
         self._look_at_bytes = self._seen_bytes + left
         if left < 0:
@@ -123,6 +123,9 @@ class BudgetedLog(Log):
 
     def _append_aside(self, node: Node, contributions: Tensors, cotangents: Tensors) -> None:
         """A contribution that is to become a whole cotangent waits for that: whether it is also a gradient shows there."""
+        if all(one is None or not is_plain(one) or is_small(one) for one in (*contributions, *cotangents)):
+            self.entries.append((node, contributions, cotangents))
+            return
         gradients = {
             one.untyped_storage()._cdata
             for slot, one in enumerate(contributions)
@@ -182,11 +185,11 @@ class BudgetedLog(Log):
         """
         if not is_plain(tensor) or tensor.untyped_storage()._cdata in self._kept_storages:
             return tensor
-        size = tensor.untyped_storage().nbytes()
-        if size <= SMALL_BYTES:
+        if is_small(tensor):
             return tensor
         if (standin := self._known(tensor, known)) is not None:
             return standin
+        size = tensor.untyped_storage().nbytes()
         fits = self._keeping.offload and self._moved_bytes + size <= self._room()
         if fits:
             self._moved_bytes += size

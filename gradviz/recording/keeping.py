@@ -164,8 +164,6 @@ class Keeper:
         kept = self._elsewhere_bytes
         for group in _exclusive_groups(self._references(), self._versions):
             size = group[0].untyped_storage().nbytes()
-            if size <= SMALL_BYTES:
-                continue
             fits = kept + size <= budget
             self.is_over |= not fits
             kept += size if fits else 0
@@ -233,16 +231,22 @@ def is_plain(tensor: Tensor) -> bool:
     )
 
 
+def is_small(tensor: Tensor) -> bool:
+    """Whether the storage that a plain tensor looks at is always kept: statistics would take as much."""
+    return tensor.untyped_storage().nbytes() <= SMALL_BYTES
+
+
 def _looking_at(storage: torch.UntypedStorage, tensor: Tensor) -> Tensor:
     empty = torch.empty(0, dtype=tensor.dtype)
     return empty.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())
 
 
 def _exclusive_groups(references: Iterable[Tensor], versions: Versions) -> list[list[Tensor]]:
-    """The tensors of each storage that only the recording holds, in the order in which the storages were first seen."""
+    """The tensors of each storage of some size that only the recording holds, in the order in which it was first seen."""
     groups: dict[int, list[list[Any]]] = {}
     for entry in _counted(chain(references, versions.references())):
-        groups.setdefault(_storage(entry[0]), []).append(entry)
+        if is_plain(entry[0]) and not is_small(entry[0]):
+            groups.setdefault(entry[0].untyped_storage()._cdata, []).append(entry)
     return [[entry[0] for entry in group] for group in groups.values() if _is_exclusive(group, versions)]
 
 
@@ -254,14 +258,8 @@ def _counted(references: Iterable[Tensor]) -> list[list[Any]]:
     return list(held.values())
 
 
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata if is_plain(tensor) else -1
-
-
 def _is_exclusive(group: list[list[Any]], versions: Versions) -> bool:
     """Whether nobody else holds any of these tensors, or their storage, and no op wrote to it."""
-    if not all(is_plain(tensor) for tensor, _ in group):
-        return False
     storage = group[0][0].untyped_storage()
     if torch._C._storage_Use_Count(storage._cdata) != len(group) + 1 or versions.was_written(group[0][0]):
         return False
