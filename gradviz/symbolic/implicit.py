@@ -17,9 +17,11 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from gradviz.symbolic import products
 from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.element import Local, Operation, Pair, Scalar, Symbol
 from gradviz.symbolic.matrix import batched, elements, part, split
+from gradviz.symbolic.products import Numbers
 from gradviz.symbolic.registry import NoRule
 from gradviz.symbolic.scalar import imaginary_part, real_part
 from gradviz.symbolic.sweep import partials_of
@@ -31,6 +33,7 @@ MAX_IMPLIED = 6_000
 MAX_PARTIALS = 40_000
 _ITERATIONS = 60
 _DIGITS = 44
+_WELL_CONDITIONED = 1e8
 _NEAR = 16
 """The recorded numbers are right to a sixteenth of the largest of them, or they solve other equations."""
 
@@ -128,6 +131,36 @@ def of_matrices(
     return batched(inputs[0].shape[:-2], shapes, make)
 
 
+def of_arrays(algorithm: Callable[[Numbers], Numbers], x: SymbolicTensor, shape: Index) -> SymbolicTensor:
+    """The result, of this shape, of an algorithm on each of a batch of matrices, as `of_matrices` but in arrays."""
+
+    def make(outer: Index) -> list[SymbolicTensor]:
+        entered = elements(part(x, outer))
+        if Pair in map(type, entered):
+            raise NoRule("it is stated for real numbers")
+        value = np.array([item.value for item in entered], dtype=object).reshape(shape)
+        if not all(MP.isfinite(number) for number in value.flat):
+            raise NoRule("an argument is not finite")
+        carrying = _carrying(entered)
+        partials = np.full((len(carrying), len(entered)), MP.zero, dtype=object)
+        for row, place in enumerate(carrying):
+            partials[row, place] = MP.one
+        found = algorithm(
+            Numbers(
+                value=products.entered(value),
+                error=np.array([item.error for item in entered]).reshape(shape),
+                partials=products.entered(partials).reshape(len(carrying), *shape),
+                partial_errors=np.zeros((len(carrying), *shape)),
+            )
+        )
+        flat = (len(carrying), value.size)
+        errors = found.partial_errors.reshape(flat).T
+        values, error = list(products.left(found.value).flat), float(found.error.max(initial=0.0))
+        return split(_joined(entered, values, error, products.left(found.partials).reshape(flat).T, errors), [shape])
+
+    return batched(x.shape[:-2], [shape], make)[0]
+
+
 def _joined(
     inputs: Sequence[Scalar], values: Sequence[Any], error: float, partials: NDArray[Any], errors: NDArray[np.float64]
 ) -> list[Scalar]:
@@ -146,14 +179,14 @@ def _carrying(inputs: Sequence[Scalar]) -> list[int]:
 
 
 def _solved(equations: Equations, inputs: Sequence[Scalar], start: Sequence[float]) -> list[Any]:
-    """Newton's method with the slopes at the start: each step adds as many digits as the start has."""
+    """Newton's method with the slopes at the start: each step adds about as many digits as the start has."""
     values = [EXACT.number(float(item)) for item in start]
     unknowns = _symbols(values, 0.0)
     residuals = equations(unknowns, inputs)
     if len(residuals) != len(values):
         raise NoRule(f"{len(residuals)} equations for {len(values)} unknowns")
     slopes, _ = _jacobian(residuals, unknowns)
-    inverse = _inverse(slopes)
+    inverse = _inverse_to_start_with(slopes)
     size = max((abs(value) for value in values), default=MP.zero)
     begin = values
     for _ in range(_ITERATIONS):
@@ -210,6 +243,14 @@ def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
+def _inverse_to_start_with(matrix: NDArray[Any]) -> NDArray[Any]:
+    """In float64, as Python's numbers, where that has most of its digits; else to 50 digits."""
+    rough = matrix.astype(np.float64)
+    if rough.size and np.isfinite(rough).all() and np.linalg.cond(rough) < _WELL_CONDITIONED:
+        return np.linalg.inv(rough).astype(object)
+    return _inverse(matrix)
+
+
 def _inverse(matrix: NDArray[Any]) -> NDArray[Any]:
     """By elimination with row exchanges, to 50 digits."""
     size = len(matrix)
@@ -222,9 +263,9 @@ def _inverse(matrix: NDArray[Any]) -> NDArray[Any]:
         if not abs(work[pivot, column]) > largest * MP.mpf(10) ** -30:
             raise NoRule("the equations that define it do not determine it at these inputs")
         work[[column, pivot]] = work[[pivot, column]]
-        work[column] = work[column] / work[column, column]
+        work[column, column:] = work[column, column:] / work[column, column]
         for row in range(size):
             factor = work[row, column]
-            if row != column and factor != 0:
-                work[row] = work[row] - factor * work[column]
+            if row != column and factor != 0:  # array first: mpmath would write the array out and read it
+                work[row, column:] = work[row, column:] - work[column, column:] * factor
     return work[:, size:]

@@ -9,10 +9,10 @@ import sympy as sp
 import torch
 
 from gradviz.symbolic import scalar as sc
-from gradviz.symbolic.arithmetic import MP
 from gradviz.symbolic.function import ScalarFunction
-from gradviz.symbolic.implicit import of_matrices
+from gradviz.symbolic.implicit import of_arrays, of_matrices
 from gradviz.symbolic.matrix import identity, part, transposed, where
+from gradviz.symbolic.products import Numbers, identity_like
 from gradviz.symbolic.registry import NoRule, symbolic_rule
 from gradviz.symbolic.scalar import Scalar
 from gradviz.symbolic.tensor import Index, SymbolicTensor
@@ -22,9 +22,8 @@ _x = sp.Symbol("x", real=True)
 _SIGN = ScalarFunction("sign", (_x,), sp.Piecewise((1, _x > 0), (-1, _x < 0), (0, True)))
 _LOG_SIZE = ScalarFunction("log|x|", (_x,), sp.log(sp.Abs(_x)))
 _MINORS_UP_TO = 10
-_EXPONENTIAL_UP_TO = 6
-_TERMS = 40  # 1 / 40! is below 1e-47
-_COEFFICIENTS = [Scalar(MP.one / math.factorial(term), 0.0) for term in range(_TERMS + 1)]
+_EXPONENTIAL_UP_TO, _NORM_UP_TO = 8, 500
+_FURTHER, _TERMS = 4, 25  # the series is summed at a norm of 1/16 at most, where its 26th term is below 1e-57
 _MINUS = sc.number(-1)
 
 
@@ -67,24 +66,25 @@ def slogdet(A: SymbolicTensor) -> tuple[SymbolicTensor, SymbolicTensor, None, No
 
 @symbolic_rule(aten.linalg_matrix_exp.default)
 def matrix_exp(self: SymbolicTensor) -> SymbolicTensor:
-    """Its power series at A / 2^k, then squared k times."""
-    return of_matrices(_exponential, [self], [self.shape[-2:]])[0]
+    """Its power series at A / 2^k, then squared k times; derivatives by the product rule, along each element of A."""
+    return of_arrays(_exponential, self, self.shape[-2:])
 
 
-def _exponential(a: SymbolicTensor) -> list[SymbolicTensor]:
-    size = a.shape[-1]
+def _exponential(a: Numbers) -> Numbers:
+    size = len(a.value)
     if size > _EXPONENTIAL_UP_TO:
         raise NoRule(f"the exponential of {size} rows, more than the {_EXPONENTIAL_UP_TO} that a power series is summed for")
-    largest = max((sum(abs(a[(row, column)].approximate) for column in range(size)) for row in range(size)), default=0.0)
-    halvings = max(0, math.ceil(math.log2(largest))) if largest else 0
-    small = a * 0.5**halvings
-    powers = [identity(size, size)]
-    for _ in range(_TERMS):
-        powers.append(powers[-1] @ small)
-    result = SymbolicTensor(a.shape, lambda at: sc.dot(_COEFFICIENTS, [power[at] for power in powers]))
+    largest = a.size.sum(axis=1).max(initial=0.0)
+    if largest > _NORM_UP_TO:
+        raise NoRule(f"the exponential of a matrix of norm {largest:.4g}, more than {_NORM_UP_TO}")
+    halvings = max(0, math.ceil(math.log2(largest))) + _FURTHER if largest else 0
+    small = a.divided_by(2**halvings)
+    result = identity_like(a)
+    for term in range(_TERMS, 0, -1):  # 1 + A (1 + A/2 (1 + A/3 (...)))
+        result = identity_like(a) + (small @ result).divided_by(term)
     for _ in range(halvings):
         result = result @ result
-    return [result]
+    return result
 
 
 def reflected(vectors: SymbolicTensor, sizes: SymbolicTensor, right: SymbolicTensor, order: Sequence[int]) -> SymbolicTensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 import gradviz
 from gradviz.opcall import OpCall
 from gradviz.symbolic import NoRule, reference
-from gradviz.symbolic.arithmetic import EXACT
+from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.implicit import implied
 from gradviz.symbolic.scalar import Symbol, dot, number
 
@@ -72,3 +72,27 @@ def test_a_slip_in_the_backward_of_a_nuclear_norm_is_found() -> None:
     (edge,) = gradviz.trace(lambda x: SingularValues.apply(x), x).check().edges
     assert edge.verdict == "mismatch"
     assert "0.1 %" in edge.reason or "1.001" in edge.reason, edge.reason
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 20.0, -20.0])
+def test_a_matrix_exponential_and_its_derivative_have_the_digits_of_mpmath(scale: float) -> None:
+    a = scale * torch.tensor([[1.0, 0.25, 0.0], [0.5, 0.75, -0.125], [0.0, 0.25, 1.5]], dtype=torch.float64)
+    truth = reference(OpCall(overload=aten.linalg_matrix_exp.default, args=(a,), outputs=(torch.linalg.matrix_exp(a),)))
+    step = MP.mpf(10) ** -17
+    moved = []
+    for sign in (-1, 0, 1):
+        matrix = MP.matrix(a.tolist())
+        matrix[1, 0] += sign * step
+        moved.append(MP.expm(matrix))
+    largest = max(abs(moved[1][row, column]) for row in range(3) for column in range(3))
+    for row, column in ((0, 0), (1, 2), (2, 1)):
+        assert abs(truth.value((row, column)).value - moved[1][row, column]) < largest * MP.mpf(10) ** -42
+        slope = (moved[2][row, column] - moved[0][row, column]) / (2 * step)
+        assert abs(truth.row((row, column)).partial(0, (1, 0)).value - slope) < largest * MP.mpf(10) ** -28
+
+
+def test_the_exponential_of_a_huge_matrix_is_refused() -> None:
+    a = torch.tensor([[600.0]], dtype=torch.float64)
+    call = OpCall(overload=aten.linalg_matrix_exp.default, args=(a,), outputs=(a,))
+    with pytest.raises(NoRule, match="norm 600"):
+        reference(call).value((0, 0))
