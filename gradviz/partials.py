@@ -220,9 +220,14 @@ class LocalPartial:
         return self._taken(self._answer(cotangent))
 
     def _answer(self, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        """What the node contributes to all that it was made from."""
+        """What the node contributes to all that it was made from.
+
+        Without a graph of its own, as the engine asks: where gradients are on, some nodes take another formula, which can be
+        differentiated again.
+        """
         try:
-            return self._contributions(cotangent)
+            with torch.set_grad_enabled(cotangent.requires_grad):
+                return self._contributions(cotangent)
         except RuntimeError as error:
             raise PartialError(self._refusal(error)) from error
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,6 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from gradviz.check.arrays import Index, as_array
-from gradviz.check.draws import drawn_tangent
 from gradviz.check.heads import EdgeUnderCheck
 from gradviz.check.judge import CANCELLED
 from gradviz.check.parts import joined, parts_of
@@ -30,6 +29,7 @@ from gradviz.opcall import OpCall, op_name
 from gradviz.rerun import run_call, why_not_again
 from gradviz.symbolic import NoRule, unit_roundoff
 from gradviz.symbolic.lowering import run_own_statement
+from gradviz.symbolic.rounding import smallest
 
 aten = torch.ops.aten
 
@@ -69,95 +69,7 @@ _PRODUCTS = {
     aten.convolution.default,
 }
 """Sums of products of two arguments each: of degree two, whichever of their arguments move."""
-_ENOUGH = 2.0**-4
-"""Of what rounding is granted: differences need not be more accurate than that."""
 _OF_SYMMETRIC = {"cholesky", "linalg_cholesky_ex", "_linalg_eigh", "linalg_ldl_factor_ex"}
-
-
-def probe_whole_maps(
-    edges: Sequence[EdgeUnderCheck],
-    call: OpCall,
-    place: int,
-    cotangent: Tensor,
-    got_maps: Sequence[Tensor],
-    random: torch.Generator,
-) -> None:
-    """Compares the number cotangent · J · tangent, in which every entry of J has a part, with differences of the op.
-
-    J is the Jacobian of all edges side by side: the op runs again once for all of them, each moved so far that it weighs as
-    much as the others. Only where that does not fit is each edge looked at by itself. `got_maps` is what autograd makes of
-    the cotangent.
-    """
-    tangents = {edge.position: _tangent(call, edge.partials[place].in_shape, random) for edge in edges}
-    inner = {edge.position: _inner(answer, tangents[edge.position]) for edge, answer in zip(edges, got_maps, strict=True)}
-    weights = as_array(cotangent)
-    if len(edges) > 1:
-        lengths = _evened(call, {position: size for position, (_, size) in inner.items()})
-        if _probe(edges, call, place, weights, tangents, lengths, inner):
-            return
-    for edge in edges:
-        _probe([edge], call, place, weights, {edge.position: tangents[edge.position]}, {edge.position: 1.0}, inner)
-
-
-def _tangent(call: OpCall, shape: tuple[int, ...], random: torch.Generator) -> Tensor:
-    tangent = drawn_tangent(shape, random)
-    return tangent + tangent.mT if _is_of_symmetric(call) else tangent
-
-
-def _evened(call: OpCall, sizes: Mapping[int, float]) -> dict[int, float]:
-    """How long the tangents are to be so that each has as large a part in the probe, and none is longer than its argument.
-
-    `sizes`: how large a part each has as it is.
-    """
-    arguments = [argument.tensor for argument in call.tensor_arguments()]
-    natural = {position: _scale(parts_of(arguments[position].detach())) for position in sizes}
-    parts = {position: size * natural[position] for position, size in sizes.items()}
-    least = min((part for part in parts.values() if part and math.isfinite(part)), default=1.0)
-    return {position: natural[position] * least / (part or least) for position, part in parts.items()}
-
-
-def _scale(tensor: Tensor) -> float:
-    """The size of the largest element, which differences are taken in units of; 1 for nothing but zeros, as of a bias."""
-    size = _largest(tensor)
-    return max(size, 2.0**-20) if size and math.isfinite(size) else 1.0
-
-
-def _probe(
-    edges: Sequence[EdgeUnderCheck],
-    call: OpCall,
-    place: int,
-    weights: NDArray[np.float64],
-    tangents: Mapping[int, Tensor],
-    lengths: Mapping[int, float],
-    inner: Mapping[int, tuple[float, float]],
-) -> bool:
-    """Whether the edges were found to be right; what else is found is only kept where it is about a single edge."""
-    joint = len(edges) > 1
-    rounding = max(_rounding(edge.comparison.dtype) for edge in edges)
-    try:
-        slope, error = _slopes(call, tangents, place, lengths=lengths, enough=_ENOUGH * rounding)
-    except NoRule as missing:
-        if not joint:
-            edges[0].comparison.step(f"the whole map was not probed: {missing.reason}")
-        return False
-    parts = weights * slope
-    true, size = float(parts.sum()), float(np.abs(parts).sum())
-    doubt = float((np.abs(weights) * error).sum())
-    got = sum(inner[position][0] * length for position, length in lengths.items())
-    size += sum(inner[position][1] * length for position, length in lengths.items())
-    allowed = doubt + size * max(1e-9, rounding)
-    is_tight = math.isfinite(true) and doubt <= TIGHT * size
-    is_right = is_tight and abs(got - true) <= allowed
-    for edge in edges if is_right or not joint else ():
-        if not is_tight:
-            edge.comparison.step("the whole map was not probed: differences are not accurate at these inputs")
-            continue
-        edge.comparison.method = edge.comparison.method or "numeric"
-        if is_right:
-            edge.comparison.step("whole map probed by differences")
-        else:
-            edge.comparison.element(None, got, true, allowed, of="slope")
-    return is_right
 
 
 def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan) -> None:
@@ -174,7 +86,7 @@ def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: P
     refusal = why_no_differences(call.overload)
     if refusal:
         raise NoRule(refusal)
-    if edge.in_numel > COLUMNS_UP_TO or count * edge.in_numel > 4096 or _is_of_symmetric(call):
+    if edge.in_numel > COLUMNS_UP_TO or count * edge.in_numel > 4096 or is_of_symmetric(call):
         _check_directions(edge, call, place, plan)
         return
     comparison.total += count * edge.in_numel
@@ -183,10 +95,10 @@ def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: P
     for column in np.ndindex(*partial.in_shape):
         tangent = torch.zeros(partial.in_shape, dtype=torch.float64)
         tangent[column] = 1
-        slope, error = _slopes(call, {edge.position: tangent}, place)
+        slope, error = slopes(call, {edge.position: tangent}, place)
         _require_tight(slope, error, size)
         got = jacobian[(..., *column)]
-        bound = 4 * error + (_rounding(comparison.dtype) + 1e-9) * size
+        bound = 4 * error + (rounding_of(comparison.dtype) + 1e-9) * size + _ROUNDINGS * smallest(comparison.dtype)
         comparison.method = "numeric"
         comparison.elements(got, slope.astype(np.longdouble), bound, loose=_loose(call, place), place=_appended(column))
         comparison.checked += count
@@ -207,26 +119,30 @@ def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan
     comparison.total += math.prod(partial.out_shape) * edge.in_numel
     for _ in range(DIRECTIONS):
         tangent = plan.cotangent(partial.in_shape, torch.float64)
-        if _is_of_symmetric(call):
+        if is_of_symmetric(call):
             start = list(call.tensor_arguments())[edge.position].tensor
             if not torch.equal(start, start.mH):
                 raise NoRule(f"{call.op} is a function of symmetric matrices, and its argument is not symmetric")
             matrix = joined(tangent, start.dtype)
             tangent = parts_of(matrix + matrix.mH)
-        slope, error = _slopes(call, {edge.position: tangent}, place)
+        slope, error = slopes(call, {edge.position: tangent}, place)
         _require_tight(slope, error, 0.0)
         weights = plan.cotangent(partial.out_shape, comparison.dtype)
-        got, size = _inner(partial.vjp(weights), tangent)
+        answer = partial.vjp(weights)
+        got, size = _inner(answer, tangent)
         true = float((as_array(weights) * slope).sum())
         size += float(np.abs(slope).sum())
-        bound = float(error.sum()) * 4 + size * max(1e-8, _rounding(comparison.dtype))
+        bound = float(error.sum()) * 4 + size * max(1e-8, rounding_of(comparison.dtype))
+        bound += _ROUNDINGS * smallest(comparison.dtype) * math.sqrt(edge.in_numel)
         comparison.method = "numeric"
         loose = _loose(call, place) * math.sqrt(slope.size)
         comparison.element(None, got, true, bound, loose=loose, of="slope")
+        usual = size_of_usual(answer) / 2
+        comparison.notice((bound + abs(got - true)) / usual if usual else math.inf)
     comparison.step(f"by central differences in float64 along {DIRECTIONS} random directions")
 
 
-def _rounding(dtype: torch.dtype) -> float:
+def rounding_of(dtype: torch.dtype) -> float:
     """How far, relative to the largest element, torch may be from the true derivative."""
     return min(_ROUNDINGS * unit_roundoff(dtype), _ROUNDINGS_AT_MOST)
 
@@ -240,14 +156,14 @@ def _loose(call: OpCall, place: int) -> float:
     return CANCELLED * unit_roundoff(value.dtype) * float(numbers.max(initial=0.0, where=np.isfinite(numbers)))
 
 
-def _is_of_symmetric(call: OpCall) -> bool:
+def is_of_symmetric(call: OpCall) -> bool:
     """Whether the function is one of symmetric matrices only: torch's derivative holds for symmetric changes."""
     if call.op == "linalg_pinv":
         return any(value is True for value in (*call.args, *call.kwargs.values()))
     return call.op in _OF_SYMMETRIC
 
 
-def _slopes(
+def slopes(
     call: OpCall,
     tangents: Mapping[int, Tensor],
     place: int,
@@ -267,7 +183,7 @@ def _slopes(
     tensors = [widened(argument.tensor).cpu() for argument in call.tensor_arguments()]
     starts = {position: (parts_of(tensors[position]), tensors[position].dtype) for position in tangents}
     times = dict.fromkeys(tangents, 1.0) if lengths is None else lengths
-    scale = min(_scale(start) / (_largest(tangents[at]) * times[at] or 1.0) for at, (start, _) in starts.items())
+    scale = min(scale_of(start) / (_largest(tangents[at]) * times[at] or 1.0) for at, (start, _) in starts.items())
 
     def at(distance: float) -> Tensor:
         for position, (start, dtype) in starts.items():
@@ -307,15 +223,15 @@ def _extrapolated(at: Callable[[float], Tensor], step: float, enough: float) -> 
     """
     middle = at(0.0)
 
-    def differences(width: float) -> tuple[Tensor, Tensor]:
+    def differences(width: float) -> tuple[Tensor, Tensor, Tensor]:
         right, left = at(width), at(-width)
         slope = (right - left).div_(2 * width)
-        return slope, (right + left).sub_(middle, alpha=2).div_(2 * width).abs_()
+        return slope, (right + left).sub_(middle, alpha=2).div_(2 * width).abs_(), right
 
-    first, bend = differences(step)
-    fine, fine_bend = differences(step * _FINE)
+    first, bend, beside = differences(step)
+    fine, fine_bend, _ = differences(step * _FINE)
     straight, apart = _STRAIGHT * _largest(middle) / step, (fine - first).abs_()
-    rounding = middle.abs().mul_(_ROUNDING)
+    rounding = torch.maximum(middle.abs(), beside.abs_()).mul_(_ROUNDING)
     if _largest(bend) <= straight and _FINE * _largest(apart) <= straight:
         return first, apart.add_(bend).add_(rounding, alpha=8 / step)  # linear, as most calls of a model are
     kink = fine_bend.sub_(bend, alpha=2 * _FINE).sub_(rounding, alpha=1 / (step * _FINE)).clamp_(min=0)
@@ -333,6 +249,17 @@ def _inner(one: Tensor, other: Tensor) -> tuple[float, float]:
     """The inner product, and the largest that it could be."""
     vectors = [tensor.detach().to("cpu", torch.float64).reshape(-1) for tensor in (one, other)]
     return float(vectors[0] @ vectors[1]), float(vectors[0].norm() * vectors[1].norm())
+
+
+def size_of_usual(tensor: Tensor) -> float:
+    """The root mean square of the elements that are not zero."""
+    return float(tensor.detach().to(torch.float64).norm()) / math.sqrt(max(int(tensor.count_nonzero()), 1))
+
+
+def scale_of(tensor: Tensor) -> float:
+    """The size of the largest element, which differences are taken in units of; 1 for nothing but zeros, as of a bias."""
+    size = _largest(tensor)
+    return max(size, 2.0**-20) if size and math.isfinite(size) else 1.0
 
 
 def _largest(tensor: Tensor) -> float:

@@ -23,6 +23,8 @@ _LOOKED_AT = 32
 _BLOCK = 2**17
 LOST_ULP = 2.0**10
 """From so many units in the last place on, an error that rounding explains is told: three decimal digits are gone."""
+_WIDE = 1e30
+"""From such a largest number on a kernel hardly ever leaves the range on the way to what lies within."""
 CANCELLED = 64
 """Up to so many units of u, of the size of the output, a right formula may be off where it cancels."""
 
@@ -38,6 +40,8 @@ class Comparison:
         evidence: the wrong numbers beside the true ones, of the most telling step that found any.
         slip: what was probably done wrong.
         lost: where digits were lost by cancellation.
+        noticed: how small a slip in one element the probes of whole maps would have shown; None where there was none.
+        overflowed: whether a number on the way lies beyond the range of the dtype: what differs then proves nothing.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -49,6 +53,8 @@ class Comparison:
         self.evidence: Evidence | None = None
         self.slip = ""
         self.lost = ""
+        self.overflowed = False
+        self.noticed: float | None = None
         self.error_ulp = 0.0
         self.index: Index | None = None
         self.autograd: float | None = None
@@ -118,6 +124,10 @@ class Comparison:
     def step(self, text: str) -> None:
         """What was done, where not every element was compared with a symbolic derivative."""
         self._steps[text] = None
+
+    def notice(self, least: float) -> None:
+        """Keeps how small a slip in one element a probe would have shown: of several the worst."""
+        self.noticed = max(self.noticed or 0.0, least)
 
     @property
     def how(self) -> str:
@@ -292,7 +302,12 @@ class Comparison:
             self.doubt(f"undefined: torch gives {got:g} where there is no true value", "undefined")
         elif math.isinf(got) and math.isfinite(true) and beyond and (got > 0) == (true > 0):
             self.note(f"undefined in {dtype}: torch gives {got:g}, an overflow of the true value {true:.4g}", "undefined")
-        elif not math.isfinite(bound) and math.isfinite(true):
+        elif math.isfinite(true) and torch.finfo(self.dtype).max < _WIDE:
+            why = f"a step of the kernel may have left the narrow range of {dtype}"
+            self.doubt(f"undefined in {dtype}: torch gives {got:g}, the true value is {true:.4g}; {why}", "undefined")
+        elif math.isnan(got) and math.isinf(true):
+            self.doubt(f"undefined: torch gives nan where the true value is {true:g}", "undefined")
+        elif math.isfinite(true) and not bound < max(abs(true), torch.finfo(self.dtype).tiny):
             why = f"overflow or cancellation in {dtype} on the way"
             self.doubt(f"undefined in {dtype}: torch gives {got:g}, the true value is {true:.4g}; {why}", "undefined")
         else:
@@ -310,6 +325,10 @@ class Comparison:
     def _fail(
         self, index: Index | None, got: float, true: float, error_ulp: float, excess: float, what: str, of: Quantity
     ) -> None:
+        if self.overflowed:
+            told = f"torch gives {got:.4g}, the true value is {true:.4g}"
+            self.doubt(f"undefined in {_name(self.dtype)}: {told}; a number on the way is beyond its range", "undefined")
+            return
         if excess <= self._wrong:
             return
         self._wrong = excess

@@ -6,6 +6,7 @@ and as far from it as rounding in its dtype may have moved where the kink lies: 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.opcall import OpCall
 from gradviz.symbolic import NoRule, Reference, WideValues, reference, unit_roundoff
+from gradviz.symbolic.rounding import smallest
 
 STEP = 2.0**-40
 SLACK = 2.0**-20
@@ -106,7 +108,8 @@ def _shifted(call: OpCall, position: int, by: float, element: Index | None = Non
     """The truth about the call a little beside its input, at one element or at all of them."""
     tensors = [argument.tensor for argument in call.tensor_arguments()]
     moved = parts_of(widened(tensors[position])).clone(memory_format=torch.contiguous_format)
-    step = by * torch.clamp(moved.abs(), min=STEP)
+    least = smallest(tensors[position].dtype)  # a bound such as clamp's may have been rounded by as much
+    step = torch.clamp(abs(by) * torch.clamp(moved.abs(), min=STEP), min=least) * math.copysign(1.0, by)
     if element is None:
         moved += step
     else:

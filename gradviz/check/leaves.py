@@ -46,6 +46,7 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
                 exact = row.partial(slot, index)
                 number = float(got[index])
                 comparison.method = "symbolic"
+                comparison.overflowed |= composed.truth.overflowed
                 same = number == float(exact.value) or abs(number - float(exact.value)) <= exact.bound
                 if row.kinks and not same:
                     _judge_on_kink(graph, names, slot, index, number, row.kinks, comparison)

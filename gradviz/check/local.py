@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.arrays import Index, as_array, is_good
-from gradviz.check.differences import probe_whole_maps
 from gradviz.check.draws import drawn_cotangent
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, rows_into, vjps_into
 from gradviz.check.judge import Comparison
 from gradviz.check.kinks import element_between, kinked_elements
+from gradviz.check.probe import Sampled, probe_whole_maps, seen_in
 from gradviz.check.rows import columns_to_look_at, compare_row
 from gradviz.opcall import OpCall
 from gradviz.symbolic import Reference, Row, WideValues, exact_array, reference, unit_roundoff
+from gradviz.symbolic.rounding import smallest
 
 DENSE_UP_TO = 4096
 """Jacobians of at most this many elements are checked in full."""
@@ -114,8 +115,8 @@ def _check_elementwise(
     comparison, partial = edge.comparison, edge.partials[place]
     numel = math.prod(partial.out_shape)
     comparison.method = "symbolic"
-    comparison.total += numel
     true = truth.pointwise_partial(edge.position)
+    comparison.overflowed |= truth.overflowed
     got: NDArray[np.float64] | None = None
     if partial.in_shape == partial.out_shape:
         ones = torch.ones(partial.out_shape, dtype=torch.float64)
@@ -126,6 +127,7 @@ def _check_elementwise(
         value, bound = kinked_elements(call, edge.position, got, true, truth, comparison)
         comparison.elements(got, value, bound)
         comparison.checked += numel
+        comparison.total += numel
     if got is None:
         _check_whole_vjp(head, truth, place, edge, plan, counts=True)
     elif not true.kinks and partial.in_shape == partial.out_shape:
@@ -141,7 +143,9 @@ def _compare_off_diagonal(edge: EdgeUnderCheck, place: int, true: WideValues, pl
     weight = as_array(cotangent)
     with np.errstate(all="ignore"):
         value = true.value * weight
-        bound = true.bound * np.abs(weight) + 4 * unit_roundoff(edge.comparison.dtype) * np.abs(value).astype(np.float64)
+        size = np.abs(value).astype(np.float64)
+        dtype = edge.comparison.dtype
+        bound = true.bound * np.abs(weight) + 4 * (unit_roundoff(dtype) * size + smallest(dtype))
     edge.comparison.elements(as_array(partial.vjp(cotangent)), value, bound, of="VJP")
 
 
@@ -170,6 +174,7 @@ def _check_whole_vjp(
     cotangents: list[Tensor | None] = [None] * len(truth.outputs)
     cotangents[place] = cotangent
     true = truth.full_vjp(edge.position, cotangents)
+    comparison.overflowed |= truth.overflowed
     if true.kinks:
         comparison.kinks |= dict.fromkeys(true.kinks)
         comparison.note(f"on a kink: {', '.join(true.kinks)}")
@@ -188,8 +193,8 @@ def _check_rows(
     place: int,
     edges: list[EdgeUnderCheck],
     chosen: Sequence[Index] | None,
-) -> None:
-    """Rows of the local Jacobian, all or the chosen ones, for several edges in one sweep each."""
+) -> list[Row]:
+    """Rows of the local Jacobian, all or the chosen ones, for several edges in one sweep each; the true ones come back."""
     shape = head.shape(place)
     indices = list(np.ndindex(*shape)) if chosen is None else list(chosen)
     if len(edges) < len(truth.inputs):  # the others as constants: a bias has one partial per row, a weight has hundreds
@@ -198,6 +203,7 @@ def _check_rows(
     dense = {edge.position: as_array(edge.partials[place].jacobian()) for edge in edges if chosen is None and len(rows) > 1}
     for edge in edges:
         edge.comparison.method = "symbolic"
+        edge.comparison.overflowed |= truth.overflowed
         edge.comparison.total += edge.in_numel * math.prod(shape)
     for index, row in rows:
         answers = [None] * len(edges) if dense else rows_into(edges, place, index)
@@ -205,6 +211,7 @@ def _check_rows(
             got = dense[edge.position][index] if answer is None else as_array(answer)
             _compare_row(edge, call, place, index, got, row)
             edge.comparison.checked += edge.in_numel
+    return [row for _, row in rows]
 
 
 def _compare_row(
@@ -230,27 +237,39 @@ def _check_sampled(
     numel = math.prod(shape)
     flats = plan.choose(plan.samples, numel)
     looked_at = [edge for edge in edges if edge.in_numel <= TOO_LONG * numel]
-    one_by_one = _check_rows_at_once(truth, place, looked_at, flats, plan) if looked_at else []
+    sampled: dict[int, Sampled] = {}
+    one_by_one = _check_rows_at_once(truth, place, looked_at, flats, plan, sampled) if looked_at else []
     indices = [tuple(int(item) for item in np.unravel_index(flat, shape)) for flat in flats]
     short = [edge for edge in one_by_one if edge.in_numel <= LONG_ROW]
     if short:
-        _check_rows(head, truth, call, place, short, indices)
-    long = [edge for edge in one_by_one if edge not in short]
-    for index in indices if long else ():
-        for edge, got in zip(long, rows_into(long, place, index), strict=True):
-            _check_long_row(edge, call, place, index, got, plan)
+        rows = _check_rows(head, truth, call, place, short, indices)
+        sampled |= {edge.position: seen_in(rows, edge.position) for edge in short}
+    for edge in (edge for edge in one_by_one if edge not in short):
+        filled = 0
+        rows = []
+        for index in indices:
+            (got,) = rows_into([edge], place, index)
+            filled = max(filled, int(got.count_nonzero()))
+            rows.append(_check_long_row(edge, call, place, index, got, plan))
+        sampled[edge.position] = seen_in(rows, edge.position, filled)
     for edge in edges:
         edge.comparison.total += 0 if edge in short else numel * edge.in_numel
     cotangent = plan.cotangent(shape, torch.float64)
-    probe_whole_maps(edges, call, place, cotangent, vjps_into(edges, place, cotangent), plan.random)
+    probe_whole_maps(edges, call, place, cotangent, vjps_into(edges, place, cotangent), sampled, plan.random)
 
 
 def _check_rows_at_once(
-    truth: Reference, place: int, edges: list[EdgeUnderCheck], flats: Sequence[int], plan: Plan
+    truth: Reference,
+    place: int,
+    edges: list[EdgeUnderCheck],
+    flats: Sequence[int],
+    plan: Plan,
+    sampled: dict[int, Sampled],
 ) -> list[EdgeUnderCheck]:
     """Rows of Jacobians, one random sum of them: every element of each is in it. The edges that do not match come back.
 
     Those are to be looked at row by row, to find out where and why; and so are all where there is no truth about such a sum.
+    What was seen of the others goes into `sampled`.
     """
     weights = plan.cotangent((len(flats),), edges[0].comparison.dtype).to(torch.float64)
     rows = truth.vjp_at_once(flats, weights.tolist(), output=place)
@@ -271,18 +290,24 @@ def _check_rows_at_once(
         def index_of(found: Index, flats: NDArray[np.int64] = true.flats, shape: tuple[int, ...] = shape) -> Index:
             return tuple(int(item) for item in np.unravel_index(flats[found], shape))
 
+        edge.comparison.overflowed |= truth.overflowed
         edge.comparison.elements(picked, true.value, true.bound, of="VJP", place=index_of)
         edge.comparison.method = "symbolic"
         edge.comparison.checked += len(flats) * edge.in_numel
         edge.comparison.step(f"{len(flats)} rows as one random sum")
+        size, bound = float(np.linalg.norm(true.value.astype(np.float64))), float(np.linalg.norm(true.bound))
+        sampled[edge.position] = Sampled(rows=len(flats), reached=len(true.flats), size=size, bound=bound)
     return left
 
 
-def _check_long_row(edge: EdgeUnderCheck, call: OpCall, place: int, index: Index, row: Tensor, plan: Plan) -> None:
-    """The columns where autograd's row is not zero (some of them, if many) and some others."""
+def _check_long_row(edge: EdgeUnderCheck, call: OpCall, place: int, index: Index, row: Tensor, plan: Plan) -> Row:
+    """The columns where autograd's row is not zero (some of them, if many) and some others; the true row comes back."""
     got = exact_array(row if row.layout is torch.strided else row.to_dense())
     columns = columns_to_look_at(got, plan.choose, COLUMNS)
     truth = reference(call, chosen={edge.position: frozenset(columns)})
-    _compare_row(edge, call, place, index, got, truth.row(index, output=place), columns)
+    true = truth.row(index, output=place)
+    edge.comparison.overflowed |= truth.overflowed
+    _compare_row(edge, call, place, index, got, true, columns)
     edge.comparison.method = "symbolic"
     edge.comparison.checked += len(columns)
+    return true

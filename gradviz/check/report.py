@@ -40,6 +40,9 @@ class Checked:
         error_ulp: how far apart they are, in units in the last place of the tensor's dtype.
         checked: how many elements were compared one by one.
         total: of how many. Elements of a Jacobian's diagonal for an elementwise function, else of the whole Jacobian.
+        noticed: of a Jacobian of which only some elements were looked at: the smallest slip in one element of a
+            vector-Jacobian product, relative to an element of usual size, that the probe of the whole Jacobian would have
+            shown; None where all elements were looked at, or there was no probe.
         dtype: of torch's number.
         finding: what the numbers show: "wrong" for a mismatch; "rounding" of the dtype; "cancellation", where rounding left
             torch's number far from the true one; "kink", where torch chose a subgradient; "undefined", where one of the
@@ -59,6 +62,7 @@ class Checked:
     error_ulp: float = 0.0
     checked: int = 0
     total: int = 0
+    noticed: float | None = None
     dtype: torch.dtype = torch.float64
     finding: Finding = ""
     how: str = ""
@@ -78,6 +82,7 @@ class Checked:
             "error_ulp": _json_number(self.error_ulp),
             "checked": self.checked,
             "total": self.total,
+            "noticed": _json_number(self.noticed),
             "dtype": str(self.dtype).removeprefix("torch."),
             "finding": self.finding,
             "how": self.how,
@@ -221,8 +226,8 @@ class CheckReport:
 
         Keys: `ok`, `verified`, `summary`, `seed`, `remarks`, and the lists `edges`, `nodes`, `leaves`, `sums`, whose items
         have the attributes of `EdgeCheck`, `NodeCheck`, `LeafCheck` and `SumCheck`: `name`, `verdict`, `method`, `formula`,
-        `autograd`, `reference`, `index`, `quantity`, `error_ulp`, `checked`, `total`, `dtype`, `finding`, `how`, `reason`;
-        edges also `edge` ([tail, head, key]) and `source`, the others `node`, sums also `contributions`.
+        `autograd`, `reference`, `index`, `quantity`, `error_ulp`, `checked`, `total`, `noticed`, `dtype`, `finding`, `how`,
+        `reason`; edges also `edge` ([tail, head, key]) and `source`, the others `node`, sums also `contributions`.
         """
         return {
             "ok": self.ok,

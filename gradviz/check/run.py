@@ -232,6 +232,7 @@ def _fields(comparison: Comparison) -> dict[str, Any]:
         "error_ulp": comparison.error_ulp,
         "checked": comparison.checked,
         "total": comparison.total,
+        "noticed": comparison.noticed,
         "dtype": comparison.dtype,
         "finding": comparison.finding,
         "how": comparison.how,

@@ -46,12 +46,37 @@ def summary_text(report: CheckReport) -> str:
             parts.append(f"{_count(len(entries), what)} {'matches' if len(entries) == 1 else 'match'}.")
         else:
             parts.append(f"{_count(len(entries), what)}: {_verdicts(entries, methods=False)}.")
+    parts += [sampling_text(report.edges)] if any(map(_is_sampled, report.edges)) else []
     reasons = Counter(entry.reason for entry in report.unverified)
     if reasons:
         why = "; ".join(f"{reason} ({times})" for reason, times in reasons.most_common(5))
         more = f"; {len(reasons) - 5} more reasons" if len(reasons) > 5 else ""
         parts.append(f"Unverified: {why}{more}.")
     return " ".join([*parts, *report.remarks])
+
+
+def sampling_text(edges: Sequence[Checked]) -> str:
+    """Of sampled Jacobians: which share of the elements was looked at, and how small a slip the rest could hide."""
+    sampled = [edge for edge in edges if _is_sampled(edge)]
+    share = sum(edge.checked for edge in sampled) / sum(edge.total for edge in sampled)
+    were = "edge was" if len(sampled) == 1 else "edges were"
+    told = f"{len(sampled)} {were} sampled: {_percent(share)} of the elements one by one"
+    probed = [edge.noticed for edge in sampled if edge.noticed is not None and math.isfinite(edge.noticed)]
+    if probed:
+        worst = "" if len(probed) == 1 else ", at the worst edge"
+        least = f"{max(probed):.3g} times" if max(probed) > 1 else f"{_percent(max(probed))} of"
+        told += f"; in the others a slip in one element shows from {least} the usual size on{worst}"
+    if len(probed) < len(sampled):
+        told += f"; {len(sampled) - len(probed)} without a probe of the others"
+    return f"{told}."
+
+
+def _is_sampled(edge: Checked) -> bool:
+    return edge.verdict == "match" and edge.checked < edge.total
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def _verdicts(entries: Sequence[Checked], *, methods: bool) -> str:

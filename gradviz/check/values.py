@@ -40,6 +40,7 @@ def check_value(head: HeadUnderCheck, comparison: Comparison, plan: Plan) -> Non
             elif truth.method == "pointwise" and (value.numel() > ROWS_UP_TO or _is_off(truth, place, value)):
                 assert head.call is not None
                 wide, got = truth.pointwise_value(), as_array(value)
+                comparison.overflowed |= truth.overflowed
                 comparison.elements(got, jumped_values(head.call, got, wide, comparison), wide.bound)
                 comparison.checked += value.numel()
             else:
@@ -85,6 +86,7 @@ def _compare_samples(truth: Reference, output: int, value: Tensor, comparison: C
     for flat in flats:
         index = tuple(int(item) for item in np.unravel_index(flat, shape))
         exact = truth.value(index, output=output)
+        comparison.overflowed |= truth.overflowed
         comparison.element(
             index or None,
             float(got[index]),

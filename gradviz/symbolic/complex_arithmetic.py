@@ -15,7 +15,7 @@ import sympy as sp
 
 from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.registry import NoRule
-from gradviz.symbolic.rounding import SLOPES
+from gradviz.symbolic.rounding import SLOPES, rounded
 
 ComplexNumber = tuple[Any, float]
 _PRODUCT_ROUNDING = 3.0  # sqrt(5), rounded up
@@ -38,13 +38,13 @@ class ComplexArithmetic:
     def constant(self, number: sp.Expr) -> ComplexNumber:
         real, imaginary = (EXACT.constant(part) for part in number.as_real_imag())
         value = MP.mpc(real, imaginary)
-        return value, 0.0 if number.is_Integer else size_of(value)
+        return value, 0.0 if number.is_Integer else rounded(size_of(value))
 
     def add(self, payload: Any, values: Sequence[ComplexNumber]) -> ComplexNumber:
         total, error = values[0]
         for value, more in values[1:]:
             total = total + value
-            error += more + size_of(total)
+            error += more + rounded(size_of(total))
         return total, error
 
     def multiply(self, payload: Any, values: Sequence[ComplexNumber]) -> ComplexNumber:
@@ -52,14 +52,14 @@ class ComplexArithmetic:
         for value, more in values[1:]:
             error = error * size_of(value) + size_of(product) * more
             product = product * value
-            error += _PRODUCT_ROUNDING * size_of(product)
+            error += _PRODUCT_ROUNDING * rounded(size_of(product))
         return product, error
 
     def power(self, payload: sp.Rational | None, values: Sequence[ComplexNumber]) -> ComplexNumber:
         (base, base_error), (exponent, exponent_error) = values
         result = _guarded(_power, base, exponent)
         size = size_of(result)
-        error = _LIBRARY_ROUNDING * (1 + size_of(exponent)) * size
+        error = _LIBRARY_ROUNDING * (1 + size_of(exponent)) * rounded(size)
         if base_error:
             error += size_of(exponent) * size / size_of(base) * base_error if base != 0 else np.inf
         if exponent_error and size and payload is None:
@@ -72,7 +72,7 @@ class ComplexArithmetic:
             raise NoRule(f"{payload} of a complex number has no complex derivative")
         ((argument, argument_error),) = values
         result = _guarded(found, argument)
-        error = _LIBRARY_ROUNDING * size_of(result)
+        error = _LIBRARY_ROUNDING * rounded(size_of(result))
         if argument_error:
             slope = SLOPES[payload](np.complex128(complex(argument)), np.complex128(complex(result)))
             error += float(np.abs(slope)) * argument_error if payload != "sqrt" else 0.0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,11 +61,19 @@ def compose(
     for call in calls:
         flow.follow(call)
     results: Outputs = tuple(flow.result(output) for output in outputs)
-    return Reference("composed", flow.inputs, real_outputs(results, outputs), working_dtype(flow.seen), None)
+    truth = Reference("composed", flow.inputs, real_outputs(results, outputs), working_dtype(flow.seen), None)
+    truth.make(flow.made)
+    return truth
 
 
 class _Flow:
-    """Which symbolic tensor stands for which snapshot; snapshots are kept alive by the calls, so their ids are safe."""
+    """Which symbolic tensor stands for which snapshot; snapshots are kept alive by the calls, so their ids are safe.
+
+    Attributes:
+        inputs: place -> the input as entered.
+        seen: all tensors that took part.
+        made: small values, in order.
+    """
 
     def __init__(
         self,
@@ -77,6 +84,7 @@ class _Flow:
     ) -> None:
         self.inputs: dict[int, InputTensor] = {}
         self.seen: list[Tensor | None] = list(inputs)
+        self.made: list[SymbolicTensor] = []
         self._known: dict[int, SymbolicTensor] = {}
         self._storages: set[int] = set()
         self._constants = {id(tensor) for tensor in constants}
@@ -104,10 +112,8 @@ class _Flow:
         for snapshot, result in zip(call.outputs, results, strict=False):
             if snapshot is None or result is None or id(snapshot) in self._constants:
                 continue
-            if result.numel <= _MADE_AT_ONCE:  # long chains of small values then need no deep recursion
-                with np.errstate(all="ignore"):
-                    for index in result.indices():
-                        result[index]
+            if result.numel <= _MADE_AT_ONCE:
+                self.made.append(result)
             self._known[id(snapshot)] = result
             self._storages.add(_storage(snapshot))
 

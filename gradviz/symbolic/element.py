@@ -19,6 +19,7 @@ import sympy as sp
 from gradviz.symbolic.arithmetic import MP
 from gradviz.symbolic.function import ScalarFunction
 from gradviz.symbolic.registry import NoRule
+from gradviz.symbolic.rounding import rounded
 
 
 class Scalar:
@@ -170,8 +171,8 @@ class Product(Operation):
             if operand.operation is not None:
                 value, error = before[place]
                 rest = value * after[0]
-                size = abs(float(rest))
-                found.append((operand, rest, error * abs(float(after[0])) + abs(float(value)) * after[1] + size))
+                moved = error * abs(float(after[0])) + abs(float(value)) * after[1]
+                found.append((operand, rest, moved + rounded(rest)))
             after = times(after, operand)
         return found
 
@@ -181,7 +182,7 @@ class Product(Operation):
 
 def times(product: tuple[Any, float], factor: Scalar) -> tuple[Any, float]:
     value = product[0] * factor.value
-    return value, product[1] * abs(factor.approximate) + abs(float(product[0])) * factor.error + abs(float(value))
+    return value, product[1] * abs(factor.approximate) + abs(float(product[0])) * factor.error + rounded(value)
 
 
 class Applied(Operation):

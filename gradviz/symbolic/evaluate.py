@@ -14,13 +14,13 @@ from gradviz.opcall import OpCall
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.arithmetic import EXACT
 from gradviz.symbolic.arrays import exact_array
-from gradviz.symbolic.binding import Argument, bind, call_with
+from gradviz.symbolic.binding import Argument, bind, call_with, working_dtype
 from gradviz.symbolic.entered import numbers
 from gradviz.symbolic.function import RESULT, ScalarFunction
 from gradviz.symbolic.lowering import lowered
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import MovementRule, NoGradient, NoRule, PointwiseRule, TensorRule, find_rule, has_rule
-from gradviz.symbolic.rounding import exactly_held, unit_roundoff
+from gradviz.symbolic.rounding import Range, exactly_held, rounded, unit_roundoff
 from gradviz.symbolic.scalar import Pair, Scalar
 from gradviz.symbolic.tensor import Index, SymbolicTensor, elementwise
 
@@ -63,7 +63,8 @@ def evaluate(call: OpCall, lookup: Lookup) -> Outputs:
     if not is_complex(call):
         return _evaluated(call, lookup)
     try:
-        return _believed(call, _evaluated(call, lookup))
+        with Range(working_dtype([*(argument.tensor for argument in call.tensor_arguments()), *call.outputs])).entered():
+            return _believed(call, _evaluated(call, lookup))
     except (TypeError, ValueError, RuntimeError) as error:  # from what was written for real numbers
         raise NoRule(f"the rule of {call.overload} does not hold for complex numbers") from error
 
@@ -190,7 +191,8 @@ def _rounded(number: int | float | complex) -> Scalar:
     """A Python number, which torch may round to the dtype that it computes in."""
     if isinstance(number, complex):
         return Pair(_rounded(number.real), _rounded(number.imag))
-    return Scalar(EXACT.number(number), 0.0 if exactly_held(float(number)) else abs(float(number)))
+    value = EXACT.number(number)
+    return Scalar(value, 0.0 if exactly_held(float(number)) else rounded(value))
 
 
 def _move(rule: MovementRule, call: OpCall, lookup: Lookup) -> Outputs:

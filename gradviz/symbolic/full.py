@@ -16,7 +16,7 @@ from gradviz.symbolic.arrays import exact_array
 from gradviz.symbolic.evaluate import Pointwise
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import NoRule
-from gradviz.symbolic.rounding import SAFETY, exactly_held, smallest, spread, unit_roundoff
+from gradviz.symbolic.rounding import SAFETY, all_rounded, exactly_held, smallest, spread, unit_roundoff
 
 EXACT_UP_TO = 64
 _NO_KINKS: Mapping[str, NDArray[np.bool_]] = {}
@@ -94,7 +94,7 @@ def pointwise_vjp(pointwise: Pointwise, position: int, cotangent: Tensor | None,
     weight = exact_array(cotangent).astype(np.longdouble)
     with np.errstate(all="ignore"):
         terms = np.broadcast_to(partial.value * weight, np.broadcast_shapes(partial.value.shape, weight.shape))
-        size = np.abs(terms).astype(np.float64)
+        size = all_rounded(terms)
         unit = unit_roundoff(dtype) + WIDE_UNIT
         moved = np.broadcast_to(partial.bound * np.abs(weight).astype(np.float64), terms.shape)
         added = max(terms.size // max(operand.numel(), 1), 1)
@@ -155,7 +155,7 @@ def _bounded(pointwise: Pointwise, arrays: list[Any]) -> list[tuple[Any, Any]]:
         else:
             assert not isinstance(operand, complex), "complex calls are looked at element by element"
             value = np.float64(operand)
-            pairs.append((value, np.float64(0 if exactly_held(float(value)) else abs(value))))
+            pairs.append((value, np.float64(0 if exactly_held(float(value)) else all_rounded(value))))
     return pairs
 
 

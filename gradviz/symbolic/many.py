@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gradviz.symbolic.arithmetic import WIDE_UNIT
 from gradviz.symbolic.function import ScalarFunction
+from gradviz.symbolic.rounding import all_rounded
 
 WIDE_ROUNDING = 16 * WIDE_UNIT * 2.0**53
 """What an operation in wide floats costs, in units of float64's u, the finest that is checked."""
@@ -115,7 +116,7 @@ def where(many: Many, valid: NDArray[np.bool_]) -> Many:
 def added(left: Many, right: Many) -> Many:
     with np.errstate(all="ignore"):
         value = left.value + right.value
-        error = left.error + right.error + _size(value)
+        error = left.error + right.error + all_rounded(value)
     leads: tuple[tuple[Many, Lead], ...] = ((left, _as_it_is), (right, _as_it_is))
     return Many(value=value, error=_kept(value, error), carrying=left.carrying | right.carrying, leads=leads)
 
@@ -123,7 +124,7 @@ def added(left: Many, right: Many) -> Many:
 def multiplied(left: Many, right: Many) -> Many:
     with np.errstate(all="ignore"):
         value = left.value * right.value
-        error = _size(left.value) * right.error + _size(right.value) * left.error + _size(value)
+        error = _size(left.value) * right.error + _size(right.value) * left.error + all_rounded(value)
     leads = ((left, _times(right.value, right.error)), (right, _times(left.value, left.error)))
     return Many(value=value, error=_kept(value, error), carrying=left.carrying | right.carrying, leads=leads)
 
@@ -266,7 +267,8 @@ def _counts(value: NDArray[np.longdouble], error: NDArray[np.float64]) -> NDArra
 def _adding(terms: NDArray[Any], value: NDArray[np.longdouble], size: NDArray[np.float64]) -> NDArray[np.float64]:
     """What adding so many terms costs, as `scalar.total` has it: their sum, the sum of their absolute values."""
     spread = np.where(terms < 3, 0.0, np.minimum(terms - 1.0, 2 + np.sqrt(terms)))
-    return np.where(terms == 2, _size(value), spread * size)
+    rounded = np.where(terms < 2, 0.0, all_rounded(value))
+    return np.where(terms < 3, rounded, np.maximum(spread * size, rounded))
 
 
 def _as_it_is(adjoint: Adjoint) -> Adjoint:
@@ -275,13 +277,13 @@ def _as_it_is(adjoint: Adjoint) -> Adjoint:
 
 def _sum(left: Adjoint, right: Adjoint) -> Adjoint:
     value = left[0] + right[0]
-    return value, left[1] + right[1] + _size(value)
+    return value, left[1] + right[1] + all_rounded(value)
 
 
 def _times(partial: NDArray[np.longdouble], partial_error: NDArray[np.float64]) -> Lead:
     def back(adjoint: Adjoint) -> Adjoint:
         value = adjoint[0] * partial
-        return value, _size(adjoint[0]) * partial_error + adjoint[1] * _size(partial) + _size(value)
+        return value, _size(adjoint[0]) * partial_error + adjoint[1] * _size(partial) + all_rounded(value)
 
     return back
 

@@ -29,7 +29,7 @@ from gradviz.symbolic.many import Many, NotAtOnce, swept
 from gradviz.symbolic.method import method_of
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule, has_rule
-from gradviz.symbolic.rounding import SAFETY, smallest, unit_roundoff
+from gradviz.symbolic.rounding import SAFETY, Range, smallest, unit_roundoff
 from gradviz.symbolic.sweep import in_order, kinks_of, partials_of
 from gradviz.symbolic.tensor import Index, SymbolicTensor, of_parts
 
@@ -115,10 +115,23 @@ class Reference:
         self._coarse_value = coarse_value
         self._unit = unit_roundoff(dtype)
         self._smallest = smallest(dtype)
+        self._range = Range(dtype)
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether a number on the way to what was asked for so far lies beyond the range of the dtype."""
+        return self._range.overflowed
+
+    def make(self, values: Sequence[SymbolicTensor]) -> None:
+        """Makes all elements of these values on the way, in this order: long chains then need no deep recursion."""
+        with self._range.entered():
+            for value in values:
+                for index in value.indices():
+                    value[index]
 
     def value(self, index: Index, *, output: int = 0) -> Exact:
         """The true forward value of one output element."""
-        with np.errstate(all="ignore"):
+        with self._range.entered():
             element = self._output(output)[index]
         return self._exact(element.value, element.error, self._coarse_value)
 
@@ -129,7 +142,7 @@ class Reference:
     def vjp(self, cotangent: Mapping[tuple[int, Index], float]) -> Row:
         """The VJP of a cotangent that is zero except for the given (output, index) -> weight."""
         partials: dict[int, dict[Index, Exact]] = {position: {} for position in self.inputs}
-        with np.errstate(all="ignore"):
+        with self._range.entered():
             seeds = [
                 (self._output(output)[index], MP.one if weight == 1 else EXACT.number(weight))
                 for (output, index), weight in cotangent.items()
@@ -141,11 +154,13 @@ class Reference:
         for position, entered in self.inputs.items():
             if entered.is_complex:
                 partials[position] = self._by_modulus(partials[position])
-        return Row(partials=partials, kinks=kinks_of(order, self._unit))
+        with self._range.entered():
+            kinks = kinks_of(order, self._unit)
+        return Row(partials=partials, kinks=kinks)
 
     def values_at_once(self, flats: Sequence[int], *, output: int = 0) -> Elements | None:
         """The true values of some output elements, in wide floats; None where they are only had one by one."""
-        with np.errstate(all="ignore"):
+        with self._range.entered():
             many = self._many(flats, output)
         if many is None:
             return None
@@ -156,14 +171,14 @@ class Reference:
 
         None where that is only had one by one: with `vjp`, which also tells on which kinks the inputs lie.
         """
-        with np.errstate(all="ignore"):
+        with self._range.entered():
             many = self._many(flats, output)
-        if many is None:
-            return None
-        try:
-            found = swept(many, np.array(weights, dtype=np.longdouble), self._unit)
-        except NotAtOnce:
-            return None
+            if many is None:
+                return None
+            try:
+                found = swept(many, np.array(weights, dtype=np.longdouble), self._unit)
+            except NotAtOnce:
+                return None
         return {at: self._elements(places, *adjoint, self._coarse) for at, (places, adjoint) in found.items()}
 
     def _many(self, flats: Sequence[int], output: int) -> Many | None:
@@ -192,11 +207,13 @@ class Reference:
 
     def pointwise_value(self, *, elements: Collection[int] | None = None) -> WideValues:
         """All true forward values of a pointwise call, or (to 50 digits first) those of the given flat elements."""
-        return pointwise_value(specialize(self._pointwise_rule(), self._recorded()), self.dtype, elements)
+        with self._range.entered():
+            return pointwise_value(specialize(self._pointwise_rule(), self._recorded()), self.dtype, elements)
 
     def pointwise_partial(self, position: int, *, elements: Collection[int] | None = None) -> WideValues:
         """d out[i] / d in[i] of a pointwise call for all output elements i, broadcast; see `full.pointwise_partial`."""
-        return pointwise_partial(specialize(self._pointwise_rule(), self._recorded()), position, self.dtype, elements)
+        with self._range.entered():
+            return pointwise_partial(specialize(self._pointwise_rule(), self._recorded()), position, self.dtype, elements)
 
     def full_vjp(self, position: int, cotangents: Sequence[Tensor | None]) -> WideValues:
         """All elements of the VJP of a pointwise call or data movement, in the argument's shape.
@@ -212,7 +229,8 @@ class Reference:
         rule = find_rule(call.overload)
         if isinstance(rule, PointwiseRule):
             pointwise = specialize(rule, call)
-            return pointwise_vjp(pointwise, position, cotangents[pointwise.output], self.dtype)
+            with self._range.entered():
+                return pointwise_vjp(pointwise, position, cotangents[pointwise.output], self.dtype)
         if isinstance(rule, MovementRule):
             return movement_vjp(Movement(rule, call), position, cotangents, self.dtype)
         raise NoRule(f"{call.overload} is neither pointwise nor data movement: sample rows of it")

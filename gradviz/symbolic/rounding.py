@@ -7,13 +7,20 @@ A sum of n terms adds spread(n) times the sum of |terms|, where spread grows lik
 adds is not known, the worst case n is never met, and a bound that grew like n would hide faults. `SAFETY` covers what
 first order leaves out.
 
+Below the normal numbers spacing no longer shrinks: rounding there costs half a spacing, which is u times the smallest
+normal number. So a result costs `rounded(result)`: its size, and at least that number; an exact 0 costs nothing. What
+follows moves that error like any other. Where a result lies beyond the largest number of the dtype torch may have had an
+infinity instead: no bound holds then, and `Range` keeps that it was so.
+
 Everything here is float64 (a bound needs no more), on arrays or single numbers alike.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -40,6 +47,71 @@ def smallest(dtype: torch.dtype) -> float:
     """The distance between subnormal numbers of `dtype`."""
     kind = torch.finfo(dtype)
     return kind.tiny * kind.eps
+
+
+class Range:
+    """The range of a dtype, and whether numbers that were made in it left it upwards.
+
+    Attributes:
+        least: the smallest normal number.
+        largest: the largest finite one.
+        overflowed: whether a finite number beyond `largest` was made while this was entered.
+    """
+
+    def __init__(self, dtype: torch.dtype | None = None) -> None:
+        kind = None if dtype is None else torch.finfo(dtype)
+        self.least = 0.0 if kind is None else kind.tiny
+        self.largest = math.inf if kind is None else kind.max
+        self.overflowed = False
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Inside, numbers are rounded in this dtype, and numpy says nothing of what is not finite."""
+        before = _RANGE.set(self)
+        try:
+            with np.errstate(all="ignore"):
+                yield
+        finally:
+            _RANGE.reset(before)
+
+
+_RANGE: ContextVar[Range] = ContextVar("range", default=Range())  # noqa: B039
+
+
+def least_normal() -> float:
+    """The smallest normal number of the dtype that is rounded in; 0 outside of any."""
+    return _RANGE.get().least
+
+
+def rounded(value: Any) -> float:
+    """What rounding this exact result costs, in units of u.
+
+    >>> from gradviz.symbolic.arithmetic import EXACT
+    >>> rounded(EXACT.number(-3.0))
+    3.0
+    >>> with Range(torch.float32).entered():
+    ...     rounded(EXACT.number(1e-60)) == torch.finfo(torch.float32).tiny, rounded(EXACT.number(0))
+    (True, 0.0)
+    """
+    if not value:
+        return 0.0
+    size = abs(float(value))
+    kind = _RANGE.get()
+    if size > kind.largest and abs(value) < math.inf:
+        kind.overflowed = True
+    return kind.least if size < kind.least else size
+
+
+def all_rounded(values: Any, is_zero: Any = None) -> Any:
+    """What rounding each of these results costs, in units of u; `is_zero` says which are exactly 0, if others underflow."""
+    kind = _RANGE.get()
+    size = np.abs(values).astype(np.float64)
+    largest = size.max(initial=0.0)
+    if not largest <= kind.largest and ((size > kind.largest) & np.isfinite(values)).any():
+        kind.overflowed = True
+    if not kind.least:
+        return size
+    return np.where(values == 0 if is_zero is None else is_zero, 0.0, np.maximum(size, kind.least))
 
 
 def spread(terms: int) -> float:
@@ -96,21 +168,22 @@ class RoundingArithmetic:
 
     def constant(self, number: sp.Expr) -> Bounded:
         value = np.float64(EXACT.constant(number))
-        return value, np.float64(0.0 if exactly_held(float(value)) else abs(value))
+        return value, np.float64(0.0 if exactly_held(float(value)) else rounded(value))
 
     def add(self, payload: Any, values: Sequence[Bounded]) -> Bounded:
         total, error = values[0]
         for value, more in values[1:]:
             total = total + value
-            error = error + more + np.abs(total)
+            error = error + more + all_rounded(total)
         return total, error
 
     def multiply(self, payload: Any, values: Sequence[Bounded]) -> Bounded:
         product, error = values[0]
         for value, more in values[1:]:
             error = np.abs(value) * error + np.abs(product) * more
+            is_zero = (product == 0) | (value == 0)
             product = product * value
-            error = error + np.abs(product)
+            error = error + all_rounded(product, is_zero)
         if np.isnan(error).any():  # 0 times infinity; infinite values carry no error
             error = np.where(np.isnan(error) & ~np.isnan(product), 0.0, error)
         return product, error
@@ -122,13 +195,13 @@ class RoundingArithmetic:
         if payload is None:
             moved = np.abs(result * np.log(np.abs(base)))
             error = error + np.where(exponent_error == 0, 0.0, moved * exponent_error)
-        return result, error + np.abs(result) * (1.0 if payload in (-1, 2, sp.S.Half) else LIBRARY_ROUNDING)
+        return result, error + all_rounded(result, base == 0) * (1.0 if payload in (-1, 2, sp.S.Half) else LIBRARY_ROUNDING)
 
     def function(self, payload: str, values: Sequence[Bounded]) -> Bounded:
         result = np.asarray(WIDE.function(payload, [value for value, _ in values]), dtype=np.float64)
         if payload in EXACT_IN_ANY_DTYPE:
             return result, values[0][1] if payload == "Abs" else np.zeros_like(result)
-        error = LIBRARY_ROUNDING * np.abs(result)
+        error = LIBRARY_ROUNDING * all_rounded(result)
         if payload in SUMMED_SERIES:
             error = SERIES_ROUNDING * np.maximum(np.abs(result), 1.0)
         slope = SLOPES.get(payload)

@@ -16,7 +16,7 @@ from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.element import Applied, Dot, Pair, Product, Scalar, Selected, Sum, Symbol, times
 from gradviz.symbolic.function import ScalarFunction
 from gradviz.symbolic.registry import NoRule
-from gradviz.symbolic.rounding import spread
+from gradviz.symbolic.rounding import least_normal, rounded, spread
 
 __all__ = [
     "ONE",
@@ -86,10 +86,10 @@ def total(terms: Sequence[Scalar], *, beside: Plain = _NONE) -> Scalar:
     count = len(terms) + beside.count
     if beside.count:
         value = value + beside.value
-    if count == 2:
-        error += abs(float(value))
-    else:
-        error += spread(count) * (sum(abs(term.approximate) for term in terms) + beside.size)
+    adding = rounded(value)
+    if count > 2:
+        adding = max(spread(count) * (sum(abs(term.approximate) for term in terms) + beside.size), adding)
+    error += adding
     if not carrying:
         return Scalar(value, error)
     numbers = [term.value for term in terms if term.operation is None]
@@ -108,11 +108,19 @@ def dot(left: Sequence[Scalar], right: Sequence[Scalar], *, beside: Plain = _NON
     value = _dot([(a.value, b.value) for a, b in zip(left, right, strict=True)])
     size = beside.size
     error = beside.error
+    least, largest_term = least_normal(), 0.0
     for a, b in zip(left, right, strict=True):
-        size += abs(a.approximate * b.approximate)
+        term = abs(a.approximate * b.approximate)
+        size += term
+        largest_term = max(largest_term, term)
+        if term >= least or (a.approximate and b.approximate):
+            error += term if not term < least else least
         if a.error or b.error:
             error += abs(a.approximate) * b.error + abs(b.approximate) * a.error
-    error += (1 + spread(len(left) + beside.count)) * size
+    if beside.count:
+        value = value + beside.value
+    rounded(largest_term)  # which may overflow where the sum does not
+    error += max(spread(len(left) + beside.count) * size, rounded(value))
     carrying: list[Scalar] = []
     numbers = []
     for a, b in zip(left, right, strict=True):
@@ -121,7 +129,6 @@ def dot(left: Sequence[Scalar], right: Sequence[Scalar], *, beside: Plain = _NON
         else:
             carrying += (a, b)
     if beside.count:
-        value = value + beside.value
         numbers.append((beside.value, MP.one))
     if not carrying:
         return Scalar(value, error)

@@ -9,6 +9,7 @@ from typing import Any
 import sympy as sp
 
 from gradviz.symbolic.arithmetic import MP
+from gradviz.symbolic.rounding import rounded
 from gradviz.symbolic.scalar import Scalar, Symbol
 
 
@@ -51,8 +52,9 @@ def partials_of(
             more = size * partial_error if partial_error else 0.0
             if error:
                 more += error * abs(float(partial))
-            rounded = 0.0 if value is partial or value is adjoint else abs(float(value))
-            _accumulate(adjoints, operand, value, more + rounded)
+            if value is not partial and value is not adjoint:
+                more += rounded(value)
+            _accumulate(adjoints, operand, value, more)
     return {symbol: result[symbol] for symbol in reversed(result)}
 
 
@@ -91,7 +93,7 @@ def _accumulate(adjoints: dict[Scalar, list[Any]], scalar: Scalar, value: Any, e
         adjoints[scalar] = [value, error]
         return
     known[0] = known[0] + value
-    size = abs(float(known[0]))
+    size = rounded(known[0])
     known[1] = known[1] + error + (size if math.isfinite(size) else 0.0)
 
 

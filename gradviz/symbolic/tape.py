@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import sympy as sp
 
 from gradviz.errors import CheckError
+from gradviz.symbolic.rounding import least_normal
 
 
 class Arithmetic(Protocol):
@@ -54,15 +55,18 @@ class Tape:
         self._slots: dict[sp.Basic, int] = {symbol: place for place, symbol in enumerate(self.parameters)}
         self._size = len(self.parameters)
         self.result = self._place(sp.sympify(expression))
-        self._prepared: dict[Arithmetic, tuple[list[tuple[int, Any]], list[tuple[int, Any, Any, tuple[int, ...]]]]] = {}
+        self._prepared: dict[
+            tuple[Arithmetic, float], tuple[list[tuple[int, Any]], list[tuple[int, Any, Any, tuple[int, ...]]]]
+        ] = {}
 
     def run(self, arithmetic: Arithmetic, arguments: Sequence[Any]) -> Any:
         """The value of the expression at `arguments`, in the arithmetic's own kind of number."""
-        prepared = self._prepared.get(arithmetic)
+        within = (arithmetic, least_normal())  # constants may be rounded, too
+        prepared = self._prepared.get(within)
         if prepared is None:
             constants = [(slot, arithmetic.constant(number)) for slot, number in self.constants.items()]
             steps = [(slot, getattr(arithmetic, step.method), step.payload, step.operands) for slot, step in self.steps]
-            prepared = self._prepared[arithmetic] = (constants, steps)
+            prepared = self._prepared[within] = (constants, steps)
         slots = list(arguments) + [None] * (self._size - len(arguments))
         for slot, constant in prepared[0]:
             slots[slot] = constant

@@ -21,6 +21,7 @@ from gradviz.symbolic.rounding import (
     SLOPES,
     SUMMED_SERIES,
     exactly_held,
+    rounded,
 )
 
 TrackedNumber = tuple[Any, float]
@@ -31,14 +32,13 @@ class TrackedArithmetic:
 
     def constant(self, number: sp.Expr) -> TrackedNumber:
         value = EXACT.constant(number)
-        size = abs(float(value))
-        return value, 0.0 if exactly_held(size) else size
+        return value, 0.0 if exactly_held(float(value)) else rounded(value)
 
     def add(self, payload: Any, values: Sequence[TrackedNumber]) -> TrackedNumber:
         total, error = values[0]
         for value, more in values[1:]:
             total = total + value
-            error += more + abs(float(total))
+            error += more + rounded(total)
         return _finite(total, error)
 
     def multiply(self, payload: Any, values: Sequence[TrackedNumber]) -> TrackedNumber:
@@ -49,14 +49,14 @@ class TrackedArithmetic:
             if more:
                 error += abs(float(product)) * more
             product = product * value
-            error += abs(float(product))
+            error += rounded(product)
         return _finite(product, error)
 
     def power(self, payload: sp.Rational | None, values: Sequence[TrackedNumber]) -> TrackedNumber:
         (base, base_error), (exponent, exponent_error) = values
         result = EXACT.power(payload, (base, exponent))
         size = abs(float(result))
-        error = size * (1.0 if payload in (-1, 2, sp.S.Half) else LIBRARY_ROUNDING)
+        error = rounded(result) * (1.0 if payload in (-1, 2, sp.S.Half) else LIBRARY_ROUNDING)
         if base_error:
             error += abs(float(exponent * result / base)) * base_error if base != 0 else math.inf
         if exponent_error and size and payload is None:
@@ -68,7 +68,7 @@ class TrackedArithmetic:
         if payload in EXACT_IN_ANY_DTYPE:
             return result, values[0][1] if payload == "Abs" else 0.0
         y = float(result)
-        error = SERIES_ROUNDING * max(abs(y), 1.0) if payload in SUMMED_SERIES else LIBRARY_ROUNDING * abs(y)
+        error = SERIES_ROUNDING * max(abs(y), 1.0) if payload in SUMMED_SERIES else LIBRARY_ROUNDING * rounded(result)
         if not any(moved for _, moved in values):
             return _finite(result, error)
         slope = SLOPES.get(payload)

@@ -75,3 +75,41 @@ def test_what_is_wrong_in_one_element_of_a_hundred_is_found_by_the_probe(
 def test_a_number_made_of_many_is_checked_like_any_other_output() -> None:
     report = gradviz.trace(lambda x: x.mean(), torch.randn(70, 70, requires_grad=True)).check()
     assert [(edge.verdict, edge.checked, edge.total) for edge in report.edges] == [("match", 4900, 4900)]
+
+
+def test_a_slip_in_one_element_of_nine_thousand_is_found_by_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slip(answer: Tensor, cotangent: Tensor) -> None:
+        if cotangent.count_nonzero() == cotangent.numel():
+            answer[3, 5] *= -1
+
+    _slipping(monkeypatch, slip)
+    (found,) = _checked().mismatches
+    assert found.total == ELEMENTS
+    assert "along a random direction" in found.reason
+
+
+def test_what_the_probe_says_it_would_notice_it_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    (weight,) = (edge for edge in _checked().edges if edge.total == ELEMENTS)
+    assert weight.noticed is not None
+    least = weight.noticed
+    assert least < 0.1
+    for times, is_found in ((8.0, True), (1 / 64, False)):  # an element's own size and share of the tangent vary
+
+        def slip(answer: Tensor, cotangent: Tensor, times: float = times) -> None:
+            if cotangent.count_nonzero() == cotangent.numel():
+                answer[3, 5] += times * least * answer.square().mean().sqrt()
+
+        with monkeypatch.context() as patched:
+            _slipping(patched, slip)
+            assert bool(_checked().mismatches) == is_found
+
+
+def test_what_was_sampled_and_what_could_hide_is_told() -> None:
+    report = _checked()
+    (weight,) = (edge for edge in report.edges if edge.total == ELEMENTS)
+    assert weight.to_dict()["noticed"] == weight.noticed
+    assert "2 edges were sampled: 0.15 % of the elements one by one" in report.summary
+    assert "in the others a slip in one element shows from" in report.summary
+    whole = gradviz.trace(lambda x: x.exp().sum(), torch.randn(5, requires_grad=True)).check()
+    assert [edge.noticed for edge in whole.edges] == [None, None]
+    assert "sampled" not in whole.summary

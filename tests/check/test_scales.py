@@ -1,0 +1,67 @@
+"""Numbers of any size, subnormal ones and those that overflow among them: no false alarm, and slips are still found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import gradviz
+from gradviz.check import heads
+from gradviz.check.parts import vjps_of
+from gradviz.partials import LocalPartial
+
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "layer_norm": lambda x, y: F.layer_norm(x, x.shape[-1:]),
+    "layer_norm without eps": lambda x, y: F.layer_norm(x, x.shape[-1:], eps=0.0),
+    "group_norm": lambda x, y: F.group_norm(x[None], 1),
+    "rms_norm": lambda x, y: F.rms_norm(x, x.shape[-1:]),
+    "normalize": lambda x, y: F.normalize(x, dim=-1),
+    "norm": lambda x, y: x.norm(dim=-1),
+    "softmax": lambda x, y: x.softmax(-1),
+    "log_softmax": lambda x, y: x.log_softmax(-1),
+    "attention": lambda x, y: F.scaled_dot_product_attention(x[None, None], y[None, None], x[None, None]),
+    "matrix product": lambda x, y: x @ y.T,
+    "product": lambda x, y: x * y * x,
+    "quotient": lambda x, y: x / y,
+    "variance": lambda x, y: x.var(-1),
+    "gelu": lambda x, y: F.gelu(x),
+}
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+EXPONENTS = {"float32": (-45, 38), "float16": (-8, 4), "bfloat16": (-41, 38)}
+
+
+def _numbers(shape: tuple[int, int], exponent: float, dtype: torch.dtype, seed: int) -> Tensor:
+    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return (drawn * 10.0**exponent).to(dtype).requires_grad_()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@settings(max_examples=7, deadline=None)
+@given(data=st.data())
+def test_no_size_of_numbers_raises_a_false_alarm(name: str, data: Any) -> None:
+    dtype = data.draw(st.sampled_from(sorted(DTYPES)))
+    exponents = [data.draw(st.floats(*EXPONENTS[dtype])) for _ in range(2)]
+    shape = data.draw(st.sampled_from([(2, 3), (3, 8), (9, 24)]))
+    seed = data.draw(st.integers(0, 2**16))
+    x, y = (_numbers(shape, exponent, DTYPES[dtype], seed + place) for place, exponent in enumerate(exponents))
+    report = gradviz.trace(lambda: FUNCTIONS[name](x, y).double().sum()).check()
+    assert [(entry.name, entry.reason) for entry in report.mismatches] == []
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_slip_of_a_thousandth_is_found_at_everyday_sizes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    vjp, jacobian = LocalPartial.vjp, LocalPartial.jacobian
+    monkeypatch.setattr(LocalPartial, "vjp", lambda partial, cotangent: vjp(partial, cotangent) * 1.001)
+    monkeypatch.setattr(LocalPartial, "jacobian", lambda partial: jacobian(partial) * 1.001)
+    monkeypatch.setattr(heads, "vjps_of", lambda *given: [answer * 1.001 for answer in vjps_of(*given)])
+    for exponent in (-2.0, 0.0, 1.0):
+        x, y = (_numbers((3, 8), exponent, torch.float32, seed) for seed in (1, 2))
+        report = gradviz.trace(lambda x=x, y=y: FUNCTIONS[name](x, y).sum()).check()
+        assert report.mismatches, f"numbers of size 10^{exponent}"
