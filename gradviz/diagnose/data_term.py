@@ -34,7 +34,7 @@ def data_term(readings: Readings) -> Iterator[Finding]:
             graph,
             "cut-from-loss",
             "error",
-            f"what {listed(names)} make of data leads to the loss only through a cut: {readings.op(head) or 'a copy'} from "
+            f"what {listed(names)} make of data leads to the loss only through a cut: {readings.op(head)} from "
             f"{readings.name(tail)} to {readings.name(head)} ({cuts[where].cut}); the gradient that is left is that of a "
             "regulariser, which knows no data",
             "take the cut out (.detach(), .data, torch.no_grad()), so that the term with the data is differentiated",

@@ -68,8 +68,9 @@ def _read_by(readings: Readings, node: int) -> Likelihood | None:
         return _of_divergence(readings, uses)
     if op in ELEMENTWISE:
         for own, other in ((uses[0], uses[1]), (uses[1], uses[0])):
-            dims = normalised_over(readings.value_of(other)) if other.partial is None else []
-            if len(dims) == 1 and (op != "mul" or _is_log(readings, own)):
+            if other.partial is not None or (op == "mul" and not _is_log(readings, own)):
+                continue
+            if len(dims := normalised_over(readings.value_of(other))) == 1:
                 return Likelihood(use=own, dim=dims[0], is_log=False)
     return None
 

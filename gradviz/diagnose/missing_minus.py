@@ -42,8 +42,12 @@ def missing_minus(readings: Readings) -> Iterator[Finding]:
 def _picks(readings: Readings, loss: int) -> Iterator[tuple[int, bool, int]]:
     """(call, whether a minus stands before it, how many) for the terms of a loss that pick from log-probabilities."""
     pending = [(loss, False)]
+    seen: set[tuple[int, bool]] = set()
     while pending:
         node, minus = pending.pop()
+        if (node, minus) in seen:
+            continue
+        seen.add((node, minus))
         op, uses = readings.op(node), readings.arguments[node]
         if (count := _picked(readings, node)) or op == "nll_loss_forward":
             yield node, minus != (op == "nll_loss_forward"), count

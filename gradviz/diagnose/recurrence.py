@@ -31,12 +31,12 @@ def recurrence(readings: Readings) -> Iterator[Finding]:
             continue
         steps = _steps(readings, leaf)
         norms = [_arriving(readings, step) for step in steps]
-        grown = norms and _growth(norms) > GROWN
+        grown = bool(norms) and _growth(norms) > GROWN
         if not grown and not (_is_lost(readings, steps, norms) and _reads_a_sequence(readings, steps)):
             continue
         rate = abs(math.log(norms[0] / norms[-1]))
-        if rate > worst.get(bool(grown), (0.0,))[0]:
-            worst[bool(grown)] = rate, leaf, steps
+        if grown not in worst or rate > worst[grown][0]:
+            worst[grown] = rate, leaf, steps
     for grown, (_, leaf, steps) in worst.items():
         yield _finding(readings, leaf, steps, grown=grown)
 
@@ -57,6 +57,7 @@ def _arriving(readings: Readings, node: int) -> float:
 
 
 def _growth(norms: Sequence[float]) -> float:
+    """By how much a cotangent grows on the way back, from the last step to the first."""
     return norms[0] / norms[-1]
 
 

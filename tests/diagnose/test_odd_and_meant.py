@@ -213,6 +213,11 @@ def word_vectors_of_which_half_start_at_zero() -> GradGraph:
     return gradviz.trace(lambda: -F.logsigmoid((center(words[0]) * around(words[1])).sum(1)).mean())
 
 
+def log_likelihood_of_one_sample() -> GradGraph:
+    model, x = nn.Linear(4, 3), torch.randn(4)
+    return gradviz.trace(lambda: model(x).log_softmax(0)[1])
+
+
 def cost_of_what_a_policy_draws() -> GradGraph:
     policy, states, costs = nn.Linear(4, 3), torch.randn(64, 4), torch.rand(64)
 
@@ -223,11 +228,24 @@ def cost_of_what_a_policy_draws() -> GradGraph:
     return gradviz.trace(loss)
 
 
+def sum_with_itself_again_and_again() -> GradGraph:
+    x = torch.randn(8, requires_grad=True)
+
+    def loss() -> Tensor:
+        y = x * 1e-6
+        for _ in range(60):
+            y = (y + y) / 2
+        return y.sum()
+
+    return gradviz.trace(loss)
+
+
 ODD: list[Callable[[], GradGraph]] = [
     *(kept_margin, layer_as_wide_as_the_batch, normalised_weight, larger_of_two),
     *(sparse_matrix, complex_numbers, empty_and_scalar),
     *(points_of_a_gradient_penalty, zero_layers_around_a_copy, triplets, empty_rows_set_to_zero, contrast_both_ways),
     *(functions_for_the_sake_of_their_backward, points_that_a_sampler_moves, word_vectors_of_which_half_start_at_zero),
+    *(sum_with_itself_again_and_again, log_likelihood_of_one_sample),
     *(branch_that_starts_next_to_nothing, attention_that_is_still_uniform),
     *(iteration_to_a_fixed_point, gates_that_are_not_trained_yet, cost_of_what_a_policy_draws),
 ]
