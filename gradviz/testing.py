@@ -86,7 +86,7 @@ def assert_gradients(
     if not report.edges:
         raise CheckError("no op lies between the inputs that require grad and the output: there is no gradient to check")
     unverified = [entry for entry in (*report.edges, *report.sums) if entry.verdict == "unverified"]
-    unreached = list(_unreached(graph, fn, inputs, {**variables, **(at or {})}))
+    unreached = list(_unreached(graph, report, fn, inputs, {**variables, **(at or {})}))
     if report.mismatches or ((unverified or unreached) and not allow_unverified):
         raise AssertionError(_message(graph, report, _name_of(fn), unverified, unreached))
     return report
@@ -104,8 +104,11 @@ def _drawn_from(seed: int) -> Callable[[Tensor], Tensor]:
     return cotangent
 
 
-def _unreached(graph: GradGraph, fn: Any, inputs: Sequence[Any], variables: Mapping[str, Any]) -> Iterator[str]:
-    """Tensors handed in that require grad and get none, each as a sentence that says why."""
+def _unreached(
+    graph: GradGraph, report: CheckReport, fn: Any, inputs: Sequence[Any], variables: Mapping[str, Any]
+) -> Iterator[str]:
+    """Tensors handed in that require grad and get none, each as a sentence that says why, unless an edge has said it."""
+    wrong = {entry.edge for entry in report.edges if entry.verdict == "mismatch"}
     if not callable(fn):
         return
     called = fn.forward if isinstance(fn, torch.nn.Module) else fn
@@ -120,7 +123,12 @@ def _unreached(graph: GradGraph, fn: Any, inputs: Sequence[Any], variables: Mapp
         found = [nodes[name] for name in alike if name in nodes]
         if any(graph.nodes[node]["cotangent"] is not None for node in found):
             continue
-        cuts = [f"cut by {use.cut}{_at(graph, use.edge[1])}" for node in found for use in graph.uses_of(node) if use.cut]
+        uses = [use for node in found for use in graph.uses_of(node)]
+        if any(use.edge in wrong for use in uses):
+            continue
+        cuts = [f"cut by {use.cut}{_at(graph, use.edge[1])}" for use in uses if use.cut]
+        heads = [graph.nodes[use.edge[1]]["op"] for use in uses if use.partial is not None]
+        cuts += [f"{head}.backward() returns None for it" for head in heads]
         why = "; ".join(cuts) or "the output does not depend on it"
         yield f"{alike[0]} requires grad, but no gradient reaches it: {why}"
 
@@ -170,7 +178,8 @@ def _title(graph: GradGraph, entry: Checked) -> str:
     if isinstance(entry, EdgeCheck):
         head = graph.nodes[entry.edge[1]]
         argument = graph.edges[entry.edge]["argument"] or f"argument {entry.edge[2]}"
-        return f"{entry.name}{_at(graph, entry.edge[1])}, through {argument} of {head['op']}"
+        backward = f"; {entry.backward}" if entry.backward else ""
+        return f"{entry.name}{_at(graph, entry.edge[1])}, through {argument} of {head['op']}{backward}"
     if isinstance(entry, SumCheck):
         return f"the sum of contributions into {entry.name}"
     if isinstance(entry, NodeCheck):
@@ -188,4 +197,8 @@ def _count(times: int, what: str) -> str:
 
 
 def _name_of(fn: Any) -> str:
+    """The name of a function; of a custom Function's `apply` that of its class."""
+    owner = getattr(fn, "__self__", None)
+    if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
+        return owner.__name__
     return repr(fn) if isinstance(fn, str) else str(getattr(fn, "__name__", type(fn).__name__))

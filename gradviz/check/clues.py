@@ -24,6 +24,8 @@ def add_clues(graph: GradGraph, head: HeadUnderCheck, edge: EdgeUnderCheck) -> N
     if comparison.evidence is not None and comparison.is_wrong:
         tail = graph.output_name(edge.edge[0], edge.use.output)
         comparison.slip = likely_slip(comparison.evidence, tail, _values_around(graph, head))
+    elif comparison.is_wrong:
+        comparison.slip = _changed_by(graph, edge)
     elif comparison.finding == "cancellation":
         comparison.lost = _lost_in_partial(graph, head, edge)
 
@@ -32,6 +34,17 @@ def add_lost(graph: GradGraph, comparison: Comparison) -> None:
     """To a whole gradient that has lost digits."""
     if comparison.finding == "cancellation":
         comparison.lost = lost_in_graph(graph)
+
+
+def _changed_by(graph: GradGraph, edge: EdgeUnderCheck) -> str:
+    """What may have changed a contribution on its way, where no number of the derivative is wrong."""
+    if any(partial.writes_to_cotangent() for partial in edge.partials.values()):
+        return ""
+    function = graph.custom_function(edge.edge[0])
+    uses = graph.arguments_of(edge.edge[0]) if function is not None else []
+    if function is not None and any(use.partial is not None and use.partial.writes_to_cotangent() for use in uses):
+        return f"{function.name}.backward() at {function.backward_source} writes to the cotangent that it is handed"
+    return "a hook changes it on its way, as register_full_backward_hook of a module or Tensor.register_hook does"
 
 
 def _values_around(graph: GradGraph, head: HeadUnderCheck) -> dict[str, NDArray[np.float64]]:

@@ -158,7 +158,7 @@ def check_by_forward(head: HeadUnderCheck, edges: Sequence[EdgeUnderCheck], plan
     for edge in edges:
         try:
             for place in edge.partials:
-                _compare(forward, edge, place, plan)
+                _compare(head, forward, edge, place, plan)
             edge.comparison.method = "numeric"
             edge.comparison.step(reason)
             edge.comparison.step(forward.described)
@@ -188,7 +188,7 @@ def check_value_by_forward(head: HeadUnderCheck, comparison: Comparison) -> None
     comparison.step("forward() run again in float64")
 
 
-def _compare(forward: ForwardAgain, edge: EdgeUnderCheck, place: int, plan: Plan) -> None:
+def _compare(head: HeadUnderCheck, forward: ForwardAgain, edge: EdgeUnderCheck, place: int, plan: Plan) -> None:
     comparison, partial = edge.comparison, edge.partials[place]
     start = forward.start(edge.position)
     sizes = _sizes(start)
@@ -204,7 +204,7 @@ def _compare(forward: ForwardAgain, edge: EdgeUnderCheck, place: int, plan: Plan
             slope, error = (part / float(sizes[column]) for part in forward.along(edge.position, tangent, place))
             bound = 4 * error + rounding * np.maximum(np.abs(slope), _SMALLEST * size) + _NOTHING * size
             got = jacobian[(..., *column)]
-            comparison.elements(got, slope.astype(np.longdouble), bound, what="backward()", place=_appended(column))
+            comparison.elements(got, slope.astype(np.longdouble), bound, what=head.backward_name, place=_appended(column))
         comparison.checked += count * edge.in_numel
         return
     for _ in range(DIRECTIONS):
@@ -215,7 +215,9 @@ def _compare(forward: ForwardAgain, edge: EdgeUnderCheck, place: int, plan: Plan
         weight = as_array(weights)
         size = math.sqrt(float(np.square(answer).sum())) + math.sqrt(float(np.square(weight * slope).sum()))
         allowed = 4 * float((np.abs(weight) * error).sum()) + rounding * size
-        comparison.element(None, float(answer.sum()), float((weight * slope).sum()), allowed, what="backward()", of="slope")
+        comparison.element(
+            None, float(answer.sum()), float((weight * slope).sum()), allowed, what=head.backward_name, of="slope"
+        )
     comparison.step(f"along {DIRECTIONS} random directions")
 
 

@@ -94,6 +94,17 @@ class HeadUnderCheck:
         return self._truth
 
     @property
+    def backward_name(self) -> str:
+        """Who gives the numbers of the edges, as a mismatch names it."""
+        return "backward()" if self.function is None else f"{self.function.name}.backward()"
+
+    @property
+    def backward_source(self) -> str:
+        """The backward of a custom Function with its line: "Swish.backward at file.py:12"; "" for torch's own."""
+        line = "" if self.function is None else self.function.backward_source
+        return f"{self.backward_name.removesuffix('()')} at {line}" if line else ""
+
+    @property
     def left_torch(self) -> str:
         """Why the recorded calls of a custom forward do not say what it is a function of; "" where they do."""
         if self.function is None:

@@ -149,6 +149,21 @@ class Replay:
             for position in self._inputs
         }
 
+    def sums_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 4) -> dict[int, tuple[float, float]]:
+        """The smallest and largest sum of the elements of the VJP a little beside the inputs.
+
+        All elements moved alike, what is tied stays tied: there each choice of a derivative of a maximum sums to 1.
+        """
+        found = []
+        for trial in range(trials):
+            step = {position: self._step_beside(tensor) for position, tensor in self._inputs.items()}
+            if not trial:
+                step = {position: torch.full_like(moved, float(moved.abs().sum())) for position, moved in step.items()}
+            for sign in (1, -1):
+                vjp = self.vjp(cotangents, shift={position: sign * moved for position, moved in step.items()})
+                found.append({position: float(gradient.sum()) for position, gradient in vjp.items()})
+        return {position: (min(s[position] for s in found), max(s[position] for s in found)) for position in self._inputs}
+
     def _step_beside(self, tensor: Tensor) -> Tensor:
         start = parts_of(widened(tensor).cpu()).abs()
         size = start.mean() if start.numel() else start.new_tensor(0.0)

@@ -97,14 +97,16 @@ class EdgeCheck(Checked):
     Attributes:
         edge: (tail, head, argument position).
         source: the user's line that made the head, "file.py:12", or "".
+        backward: of a custom Function its backward with its line, "Swish.backward at file.py:12"; else "".
     """
 
     edge: Edge
     source: str = ""
+    backward: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         # `super()` without arguments does not work in a slotted dataclass, which is made anew by its decorator.
-        return {"edge": list(self.edge), "source": self.source, **Checked.to_dict(self)}
+        return {"edge": list(self.edge), "source": self.source, "backward": self.backward, **Checked.to_dict(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +229,8 @@ class CheckReport:
         Keys: `ok`, `verified`, `summary`, `seed`, `remarks`, and the lists `edges`, `nodes`, `leaves`, `sums`, whose items
         have the attributes of `EdgeCheck`, `NodeCheck`, `LeafCheck` and `SumCheck`: `name`, `verdict`, `method`, `formula`,
         `autograd`, `reference`, `index`, `quantity`, `error_ulp`, `checked`, `total`, `noticed`, `dtype`, `finding`, `how`,
-        `reason`; edges also `edge` ([tail, head, key]) and `source`, the others `node`, sums also `contributions`.
+        `reason`; edges also `edge` ([tail, head, key]), `source` and `backward`, the others `node`; sums also
+        `contributions`.
         """
         return {
             "ok": self.ok,

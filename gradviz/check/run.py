@@ -152,6 +152,7 @@ class _Run:
             edge=edge.edge,
             name=edge_name(self.graph, edge.edge),
             source=head.attributes["source"],
+            backward=head.backward_source,
             formula=edge_formula(head, edge, self.graph),
             **(_fields(edge.comparison) | (_AS_INTENDED if head.node in self.intended else {})),
         )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from gradviz.check.report import Checked, CheckReport, SumCheck
+from gradviz.check.report import Checked, CheckReport, EdgeCheck, SumCheck
 
 _MARKS = {"match": "✓ match", "mismatch": "✗ MISMATCH", "unverified": "? unverified", "intended": "≠ intended"}
 _FORMULA_WIDTH = 40
@@ -160,8 +160,9 @@ def _notes(report: CheckReport) -> str:
 def _where(entry: Checked) -> str:
     if isinstance(entry, SumCheck):
         return f"sum into {entry.name}"
-    source = getattr(entry, "source", "")
-    return f"{entry.name} ({source})" if source else entry.name
+    places = [entry.source, entry.backward] if isinstance(entry, EdgeCheck) else []
+    where = ", ".join(place for place in places if place)
+    return f"{entry.name} ({where})" if where else entry.name
 
 
 def _ulps(entry: Checked) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import torch
@@ -56,7 +57,7 @@ class CustomFunction:
         function = self.function
         own = function.backward if function.vjp is torch.autograd.Function.vjp else function.vjp
         code = getattr(inspect.unwrap(own), "__code__", None)
-        return "" if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+        return "" if code is None else f"{Path(code.co_filename).name}:{_line_of_def(code)}"
 
     @property
     def has_own_setup(self) -> bool:
@@ -65,3 +66,10 @@ class CustomFunction:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CustomFunction:
         return self  # what forward was called with may be anything
+
+
+def _line_of_def(code: CodeType) -> int:
+    """The line of `def`, below the decorators, with which a function's code begins."""
+    first = code.co_firstlineno
+    lines = (linecache.getline(code.co_filename, line).lstrip() for line in range(first, first + 10))
+    return first + next((below for below, line in enumerate(lines) if line.startswith("def ")), 0)

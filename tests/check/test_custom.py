@@ -1,0 +1,146 @@
+"""What is told of a custom Function: ties of a maximum as a whole, class and line of its backward, who changed what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gradviz
+from gradviz.testing import assert_gradients
+
+TIED = [1.0, 3.0, 3.0]
+
+
+class Largest(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = x.amax(-1)
+        ctx.save_for_backward(x, y)
+        return y
+
+
+class Doubled(Largest):
+    """Gives the whole gradient to each of those that tie."""
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        x, y = ctx.saved_tensors
+        return cotangent[..., None] * (x == y[..., None])
+
+
+class Shared(Largest):
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        x, y = ctx.saved_tensors
+        mask = (x == y[..., None]).to(x.dtype)
+        return cotangent[..., None] * mask / mask.sum(-1, keepdim=True)
+
+
+class Unevenly(Largest):
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        return cotangent[..., None] * torch.tensor([0.0, 0.25, 0.75])
+
+
+class Last(Largest):
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        return cotangent[..., None] * torch.tensor([0.0, 0.0, 1.0])
+
+
+class Relu(torch.autograd.Function):
+    """1 at 0, where torch takes 0."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(min=0).sum()
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        return cotangent * (ctx.saved_tensors[0] >= 0)
+
+
+class Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+        ctx.save_for_backward(x, w)
+        return x * w
+
+
+class Half(Product):
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:  # type: ignore[override]
+        return None, cotangent * ctx.saved_tensors[0]
+
+
+class InPlace(Product):
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:  # type: ignore[override]
+        x, w = ctx.saved_tensors
+        other = cotangent * x
+        return cotangent.mul_(w), other
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize(
+    ("function", "verdict"), [(Doubled, "mismatch"), (Shared, "match"), (Unevenly, "match"), (Last, "match")]
+)
+def test_what_ties_may_be_shared_out_and_not_doubled(function: Any, verdict: str, rows: int) -> None:
+    x = torch.tensor(TIED if rows == 1 else [TIED] * rows, requires_grad=True)
+    report = gradviz.trace(lambda x: function.apply(x).sum(), x).check()
+    assert report.edges[0].verdict == verdict
+    if verdict == "mismatch":
+        assert "not all of them together" in report.edges[0].how
+
+
+def test_kinks_of_their_own_are_not_tied() -> None:
+    x = torch.zeros(3, requires_grad=True)
+    assert gradviz.trace(Relu.apply, x).check().edges[0].verdict == "match"
+
+
+def test_a_mismatch_names_the_class_and_the_line_of_its_backward() -> None:
+    line = Doubled.backward.__code__.co_firstlineno + 1  # below @staticmethod
+    x = torch.tensor(TIED, requires_grad=True)
+    report = gradviz.trace(lambda x: Doubled.apply(x), x).check()
+    assert report.edges[0].backward == f"Doubled.backward at test_custom.py:{line}"
+    assert report.to_dict()["edges"][0]["backward"] == report.edges[0].backward
+    assert f"Doubled.backward at test_custom.py:{line}" in str(report)
+    assert "Doubled.backward() gives 1" in report.edges[0].reason
+    with pytest.raises(AssertionError) as found:
+        assert_gradients(Doubled.apply, x)
+    assert "the backward pass of Doubled is wrong" in str(found.value)
+    assert f"through x of Doubled; Doubled.backward at test_custom.py:{line}" in str(found.value)
+
+
+def test_a_backward_that_returns_none_is_told_once() -> None:
+    x, w = (torch.tensor([0.5, -1.5], requires_grad=True) for _ in range(2))
+    with pytest.raises(AssertionError) as found:
+        assert_gradients(lambda x, w: Half.apply(x, w), x, w)
+    assert "Half.backward() gives 0" in str(found.value)
+    assert "does not depend on it" not in str(found.value)
+
+
+def test_a_gradient_that_is_none_and_zero_is_said_to_be_none() -> None:
+    x, w = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
+    with pytest.raises(AssertionError, match=r"no gradient reaches it: Half.backward\(\) returns None for it"):
+        assert_gradients(lambda x, w: Half.apply(x, w), x, w)
+
+
+def test_who_writes_to_a_cotangent_is_named_where_that_is_seen() -> None:
+    x, w = torch.tensor([0.5, -1.5], requires_grad=True), torch.tensor([2.0, 3.0], requires_grad=True)
+    report = gradviz.trace(lambda x, w: (InPlace.apply(x, w) * 2).sum(), x, w).check()
+    reasons = [edge.reason for edge in report.edges if edge.name.endswith("∂a") and edge.verdict == "mismatch"]
+    assert len(reasons) == 1 and "InPlace.backward() at test_custom.py:" in reasons[0]
+
+
+def test_a_hook_that_changes_a_contribution_is_thought_of() -> None:
+    layer = nn.Linear(3, 2)
+    layer.register_full_backward_hook(lambda module, into, out: (into[0] * 2,))  # type: ignore[arg-type, return-value]
+    x = torch.ones(2, 3, requires_grad=True)
+    report = gradviz.trace(lambda x: layer(x.sin()).sum(), x).check()
+    assert [edge.verdict for edge in report.edges].count("mismatch") == 1
+    assert "register_full_backward_hook" in next(edge.reason for edge in report.edges if edge.verdict == "mismatch")
