@@ -7,7 +7,10 @@ they end there.
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 import networkx as nx
 
@@ -91,13 +94,13 @@ def repeated_nodes(graph: nx.MultiDiGraph, shown: set[int]) -> set[int]:
     repeated = set()
     for node in shown:
         users = sum(head in shown for head in graph.successors(node))
-        attributes = graph.nodes[node]
-        if attributes["kind"] == "constant":
-            limit = 1
-        elif attributes["kind"] == "leaf" or not attributes["requires_grad"]:
-            limit = REPEAT_OVER
-        else:
-            continue
-        if users > limit:
+        if users > most_users(graph.nodes[node]):
             repeated.add(node)
     return repeated
+
+
+def most_users(attributes: Mapping[str, Any]) -> float:
+    """With how many users a node is still drawn once."""
+    if attributes["kind"] == "constant":
+        return 1
+    return REPEAT_OVER if attributes["kind"] == "leaf" or not attributes["requires_grad"] else math.inf

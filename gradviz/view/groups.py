@@ -8,6 +8,7 @@ nodes, `group_labels` says what is written on them, and a group is opened by mak
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,6 +21,7 @@ from gradviz.moves import moved_as
 from gradviz.recording.scopes import ScopePath
 from gradviz.view.alike import alike, rolled, stretch
 from gradviz.view.calls import op_word
+from gradviz.view.choose import most_users
 from gradviz.view.closing import Closing, at_depth, at_names, exact, first_of, matches
 from gradviz.view.wires import Wires
 
@@ -235,7 +237,11 @@ class _Folder:
         if units > budget.nodes:
             return False
         pairs = {(unit.get(tail, tail), unit.get(head, head)) for (tail, head, _), _ in self.wires.edges()}
-        return sum(tail != head for tail, head in pairs) <= budget.edges
+        users = Counter(tail for tail, head in pairs if tail != head)
+        copies = sum(
+            count - 1 for tail, count in users.items() if tail >= 0 and count > most_users(self.attributes[tail])
+        )
+        return units + copies <= budget.nodes and users.total() <= budget.edges
 
     def _completed(self, groups: list[Group], *, with_inputs: bool) -> list[Group]:
         """The groups with the parameters that only they use, and with calls beside them that only move elements.

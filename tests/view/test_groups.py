@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -284,3 +285,48 @@ def test_no_output_is_hidden_and_every_edge_joins_two_shapes() -> None:
         assert sum(node.role == "output" for node in view.nodes) == 1
         hidden = [node for group in view.groups for node in group.nodes]
         assert len(hidden) == len(set(hidden))
+
+
+Ways = list[Callable[[Tensor], Tensor]]
+
+
+class Masked(nn.Module):
+    """Blocks of which no two in a row are alike, each of which reads the same mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        ways: tuple[Ways, ...] = ([torch.tanh], [torch.sigmoid, torch.tanh], [torch.exp, torch.tanh, torch.sin])
+        self.stages = nn.ModuleList(MaskedStage([ways[(place + stage) % 3] for place in range(5)]) for stage in range(5))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        for stage in self.stages:
+            x = stage(x, mask)
+        return x.sum()
+
+
+class MaskedStage(nn.Module):
+    def __init__(self, ways: list[Ways]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(MaskedBlock(way) for way in ways)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
+
+
+class MaskedBlock(nn.Module):
+    def __init__(self, ways: Ways) -> None:
+        super().__init__()
+        self.ways = ways
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        for way in self.ways:
+            x = way(x * self.scale)
+        return x * mask
+
+
+def test_a_constant_that_is_drawn_for_each_use_counts_as_often() -> None:
+    view = trace(Masked(), torch.ones(3, requires_grad=True), torch.ones(3)).view()
+    assert 2 < len(view.nodes) + len(view.groups) <= 40
