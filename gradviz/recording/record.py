@@ -25,7 +25,7 @@ from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, sta
 from gradviz.recording.names import Frames, assigned_names, local_value
 from gradviz.recording.scopes import Scope, ScopeStack
 from gradviz.recording.user_code import frames_around, user_frames
-from gradviz.recording.versions import Versions, storage_bytes
+from gradviz.recording.versions import Versions, is_shared, storage_bytes
 from gradviz.standin import StandIn
 
 # torch.compile must not look into the recorder. By default torch wraps each dispatched call for that, and imports all of
@@ -132,6 +132,8 @@ class Recorder(UncompiledMode):
             outputs = flat_outputs([tensor for name, tensor in tensors_of(func, args, kwargs) if _is_written(func, name)])
         else:
             outputs = flat_outputs(result)
+        if op_name(func) in ALLOCATING:
+            self.versions.register_unfilled(output for output in outputs if output is not None)
         sequence = _sequence_number()
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
@@ -188,18 +190,19 @@ class Recorder(UncompiledMode):
         return value
 
     def _end_versions(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        index = len(self.calls)
-        for call in self.calls[self._versioned_calls :]:
-            self.versions.register(_tensors_in_call(call))
-            if op_name(call.overload) in ALLOCATING:
-                self.versions.register_unfilled(output for output in call.outputs if output is not None)
-        self._versioned_calls = index
         fills = op_name(func) in OVERWRITING
         for name, tensor in tensors_of(func, args, kwargs):
             if _is_written(func, name):
+                if is_shared(tensor):
+                    self._register_calls()
                 reshapes = torch.Tag.inplace_view in func.tags
                 aside = None if self.keeper.has_room_for_copy(storage_bytes(tensor)) else self._aside
-                self.versions.end(tensor, index, reshapes=reshapes, fills=fills, set_aside=aside)
+                self.versions.end(tensor, len(self.calls), reshapes=reshapes, fills=fills, set_aside=aside)
+
+    def _register_calls(self) -> None:
+        for call in self.calls[self._versioned_calls :]:
+            self.versions.register(_tensors_in_call(call))
+        self._versioned_calls = len(self.calls)
 
     def _aside(self, tensor: Tensor) -> Tensor:
         """What stands for a tensor that is about to be overwritten."""

@@ -1,7 +1,7 @@
 """Remembers what each tensor held at each call, while in-place ops change tensors under our hands.
 
 Right before a write, the written storage is copied once, for all the tensors that look at it. Nothing is copied where
-nothing is written, and nothing is indexed before the first write.
+nothing is written, and nothing is indexed before the first write to memory that more than one tensor looks at.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ class Versions:
     def put(self, tensor: Tensor, standin: StandIn) -> None:
         """From now on `standin` is what `tensor` held, whose storage nothing wrote to and which is about to lose it."""
         self._snapshots[id(tensor), 0] = standin
+        self._unfilled.discard(_storage_key(tensor))
         for known in (self._whole, self._used):
             known.get(_storage_key(tensor), {}).pop(id(tensor), None)
 
@@ -196,6 +197,12 @@ def storage_bytes(tensor: Tensor) -> int:
 def share_memory(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors look at the same storage."""
     return _has_storage(one) and _has_storage(other) and _storage_key(one) == _storage_key(other)
+
+
+def is_shared(tensor: Tensor) -> bool:
+    """Whether any other tensor may look at the same memory."""
+    # The tensor holds its storage, and so does the object that Python is handed here.
+    return not _has_storage(tensor) or torch._C._storage_Use_Count(tensor.untyped_storage()._cdata) > 2
 
 
 def _storage_key(tensor: Tensor) -> int:
