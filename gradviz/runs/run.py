@@ -34,7 +34,11 @@ class Run:
         return tuple(header.rank for header in self.headers)
 
     def diagnose(self) -> Diagnosis:
-        """What went wrong, with step and rank: NaN, ranks that disagree, ReLUs that died, gradients that jumped."""
+        """What went wrong, with step and rank; gradviz/runs/findings.py lists the kinds.
+
+        NaN, ranks that disagree, updates that do nothing, too much or use old gradients, a model in eval mode, ReLUs that
+        died, gradients that vanish or jump, and losses that take probabilities for logits.
+        """
         from gradviz.runs.findings import diagnose_run
 
         return diagnose_run(self)
