@@ -156,3 +156,14 @@ def test_dense_jacobian_above_the_limit_is_refused() -> None:
     partial = only_partial(trace(lambda v: torch.sin(v).sum(), x), "sin")
     with pytest.raises(PartialError, match=r"20000 x 20000 elements.*use vjp or jvp"):
         partial.jacobian()
+
+
+def test_a_node_is_asked_for_the_formula_that_the_engine_takes() -> None:
+    """Where gradients are on, group_norm's node takes another, which overflows in half precision."""
+    numbers = torch.randn((1, 2, 3), generator=torch.Generator().manual_seed(0)) * 1e-2
+    graph = gradviz.trace(lambda x: torch.nn.functional.group_norm(x, 1).sum(), numbers.half().requires_grad_())
+    (edge,) = (
+        (tail, head, key) for tail, head, key in graph.edges(keys=True) if graph.nodes[head]["op"] == "native_group_norm"
+    )
+    cotangent = graph.cotangent(edge[1])
+    assert torch.equal(graph.edges[edge]["partial"].vjp(cotangent), graph.edges[edge]["contribution"])

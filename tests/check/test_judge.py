@@ -85,3 +85,12 @@ def test_later_matches_do_not_hide_an_earlier_mismatch() -> None:
 def test_complex_tensors_become_pairs_and_empty_ones_stay_empty() -> None:
     assert as_array(torch.tensor([1 + 2j])).tolist() == [[1.0, 2.0]]
     assert as_array(torch.zeros(0, 3)).shape == (0, 3)
+
+
+def test_a_difference_proves_nothing_where_a_number_on_the_way_overflowed() -> None:
+    comparison = Comparison(torch.float32)
+    comparison.method = "symbolic"
+    comparison.overflowed = True
+    comparison.element((0,), 0.0, 0.63, 1e-7)
+    assert (comparison.verdict, comparison.finding) == ("unverified", "undefined")
+    assert "beyond its range" in comparison.reason
