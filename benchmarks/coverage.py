@@ -34,8 +34,9 @@ DTYPES = {
     "complex128": torch.complex128,
     "complex64": torch.complex64,
 }
-KINDS = ("mismatch", "crash", "torch's own", "unverified", "numeric", "symbolic")
-"""Worst first. "torch's own" is a mismatch that is right: torch's derivative is wrong."""
+KINDS = ("mismatch", "crash", "torch's own", "unverified", "refused", "numeric", "symbolic")
+"""Worst first. "torch's own" is a mismatch that is right: torch's derivative is wrong. "refused" is a sample that torch does
+not run with gradients."""
 TORCHS_OWN = {
     "as_strided_scatter": "torch's own derivative of as_strided_scatter is wrong: its gradcheck fails too",
     "native_group_norm": "of its mean or its deviation alone torch takes no gradient: autograd.grad calls the input unused",
@@ -99,8 +100,8 @@ def scalar(op: Any, sample: Any) -> Tensor:
 def _weighted(output: Tensor) -> Tensor:
     if not output.is_complex():
         return (output * output).sum()
-    parts = torch.view_as_real(output if output.layout is torch.strided else output.to_dense())
-    return parts[..., 0].sum() + 2 * parts[..., 1].sum()
+    dense = output if output.layout is torch.strided else output.to_dense()
+    return dense.real.sum() + 2 * dense.imag.sum()
 
 
 def _requires_grad(values: Any) -> bool:
@@ -150,6 +151,12 @@ def survey(dtype: str, count: int, time_limit_s: float, name: str) -> Surveyed:
     found: list[Found] = []
     made = samples(op, DTYPES[dtype], count)
     for sample in made:
+        try:
+            torch.manual_seed(0)
+            scalar(op, sample)
+        except (RuntimeError, NotImplementedError) as refusal:
+            found.append(Found(op=name, kind="refused", reason=str(refusal).splitlines()[0]))
+            continue
         try:
             report = checked(op, sample, time_limit_s)
         except Exception as error:  # whatever it is, it is what is looked for

@@ -136,7 +136,6 @@ no_gradient(
     reason="its result does not depend on the values that it is given",
 )
 no_gradient(
-    aten.bernoulli.default,
     aten.bernoulli.p,
     aten.rand_like.default,
     aten.randn_like.default,

@@ -61,6 +61,10 @@ for _mode in range(3):
     add(aten._embedding_bag.default, tensor(4, 2), integers(1, 2, 0), integers(0, 2, 3), False, _mode, False, None, True, 2)
 add(aten._embedding_bag.default, tensor(4, 2), integers(1, 2, 0), integers(0, 1), False, 0, False, tensor(3, seed=1))
 
+add(aten.bernoulli.default, tensor(2, 3, low=0.2, high=0.8))
+add(aten.poisson.default, tensor(2, 3, low=0.5, high=4.0))
+for _training in (True, False):
+    add(aten.rrelu_with_noise.default, tensor(3, 4), torch.zeros_like(tensor(3, 4)), 0.1, 0.3, _training)
 add(aten.logcumsumexp.default, tensor(2, 3), 1)
 add(aten.logcumsumexp.default, tensor(), 0)
 for _p in (0.0, 1.0, 1.5, 2.0, float("inf")):

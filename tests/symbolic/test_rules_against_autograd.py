@@ -44,6 +44,7 @@ CONSTANT = {
     ("_batch_norm_with_update", "running_mean"),
     ("_batch_norm_with_update", "running_var"),
     ("fractional_max_pool2d", "random_samples"),
+    ("rrelu_with_noise", "noise"),
     ("fractional_max_pool3d", "random_samples"),
 }
 # Outputs that torch's backward passes over where nothing but they is used.
