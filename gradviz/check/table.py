@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import textwrap
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -10,12 +12,17 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from gradviz.check.report import Checked, CheckReport, EdgeCheck, SumCheck
+from gradviz.check.report import Checked, CheckReport, EdgeCheck, SumCheck, Verdict
 
 _MARKS = {"match": "✓ match", "mismatch": "✗ MISMATCH", "unverified": "? unverified", "intended": "≠ intended"}
-_FORMULA_WIDTH = 40
-_LEAST_FORMULA_WIDTH = 20
-_ROWS = 200
+_LEFT_OUT = {"match": "match", "mismatch": "do not match", "unverified": "are unverified", "intended": "are intended"}
+_LISTS = {"edge": "edges", "value": "nodes", "gradient": "leaves", "sum into": "sums"}
+_ORDER: tuple[Verdict, ...] = ("mismatch", "unverified", "intended", "match")
+_LEAST_FORMULA_WIDTH = 8
+_LEAST_NAME_WIDTH = 20
+_COLUMNS = 100
+_ROWS = 40
+_NOTES = 20
 
 
 def report_text(report: CheckReport, columns: float | None = None) -> str:
@@ -23,21 +30,45 @@ def report_text(report: CheckReport, columns: float | None = None) -> str:
 
     Args:
         report: the report.
-        columns: how wide a table may become before its formulas are cut, infinity for never. None: they are cut where it
-            suits most places.
+        columns: how wide it may become: tables are cut, sentences wrapped; infinity for as wide as it gets. None for what
+            the environment's COLUMNS says, else 100.
     """
+    columns = _columns() if columns is None else columns
     parts = [_table("edge", "formula", report.edges, columns)]
     values = [entry for entry in report.nodes if entry.verdict != "match"]
     parts += [_table("value", "formula", values, columns)] if values else []
     parts += [_table("gradient", "formula", [*report.leaves], columns)] if report.leaves else []
     sums = [entry for entry in report.sums if entry.verdict != "match"]
     parts += [_table("sum into", "", sums, columns)] if sums else []
-    notes = _notes(report)
-    return "\n\n".join([*(part for part in parts if part), *([notes] if notes else []), summary_text(report)])
+    notes = "\n".join(_wrapped(note, columns) for note in _notes(report))
+    summary = _wrapped(" ".join([*_counts(report), *report.remarks]), columns, indent="")
+    return "\n\n".join([*(part for part in parts if part), *([notes] if notes else []), summary])
 
 
 def summary_text(report: CheckReport) -> str:
     """`9 edges: 9 match (symbolic). 7 values match. 3 gradients match. 8 sums match.`, and why what is unverified."""
+    parts = _counts(report)
+    reasons = Counter(entry.reason for entry in report.unverified)
+    if reasons:
+        why = "; ".join(f"{reason} ({times})" for reason, times in reasons.most_common(5))
+        more = f"; {len(reasons) - 5} more reasons" if len(reasons) > 5 else ""
+        parts.append(f"Unverified: {why}{more}.")
+    return " ".join([*parts, *report.remarks])
+
+
+def _columns() -> int:
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdecimal() and int(given) else _COLUMNS
+
+
+def _wrapped(sentence: str, columns: float, indent: str = "    ") -> str:
+    if columns == math.inf:
+        return sentence
+    width = max(int(columns), 2 * _LEAST_NAME_WIDTH)
+    return textwrap.fill(sentence, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _counts(report: CheckReport) -> list[str]:
     parts = [f"{_count(len(report.edges), 'edge')}: {_verdicts(report.edges, methods=True)}."]
     for entries, what in ((report.nodes, "value"), (report.leaves, "gradient"), (report.sums, "sum")):
         if not entries:
@@ -47,12 +78,7 @@ def summary_text(report: CheckReport) -> str:
         else:
             parts.append(f"{_count(len(entries), what)}: {_verdicts(entries, methods=False)}.")
     parts += [sampling_text(report.edges)] if any(map(_is_sampled, report.edges)) else []
-    reasons = Counter(entry.reason for entry in report.unverified)
-    if reasons:
-        why = "; ".join(f"{reason} ({times})" for reason, times in reasons.most_common(5))
-        more = f"; {len(reasons) - 5} more reasons" if len(reasons) > 5 else ""
-        parts.append(f"Unverified: {why}{more}.")
-    return " ".join([*parts, *report.remarks])
+    return parts
 
 
 def sampling_text(edges: Sequence[Checked]) -> str:
@@ -94,48 +120,58 @@ def _verdicts(entries: Sequence[Checked], *, methods: bool) -> str:
     return ", ".join(parts)
 
 
-def _table(what: str, formula: str, entries: Sequence[Checked], columns: float | None) -> str:
+def _table(what: str, formula: str, entries: Sequence[Checked], columns: float) -> str:
     if not entries:
         return ""
     shown = _most_telling(entries)
-    rows: list[tuple[str, ...]] = [(what, formula, "autograd", "sympy", "error in ULP", "checked", "verdict")]
-    rows += [_row(entry) for entry in shown]
-    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
-    room = _FORMULA_WIDTH
-    if columns is not None:
-        others = sum(widths) - widths[1] + 2 * (len(widths) - 1)
-        room = int(max(_LEAST_FORMULA_WIDTH, min(columns - others, widths[1])))
-    rows = [(row[0], _cut(row[1], room), *row[2:]) for row in rows]
-    widths[1] = max(_width(row[1]) for row in rows)
+    header = (what, formula, "autograd", "sympy", "error in ULP", "checked", "verdict")
+    rows = [header, *(_row(entry) for entry in shown)]
+    widths = _widths(rows)
+    if sum(widths[2:]) + 2 * (len(widths) - 1) + _LEAST_NAME_WIDTH + _LEAST_FORMULA_WIDTH > columns:
+        rows = [header, *(_row(entry, places=False) for entry in shown)]
+        widths = _widths(rows)
+    over = sum(widths) + 2 * (len(widths) - 1) - columns
+    room = _room(widths[1], _LEAST_FORMULA_WIDTH, over)
+    name = _room(widths[0], _LEAST_NAME_WIDTH, over - (widths[1] - room))
+    rows = [(_cut_inside(row[0], name), _cut(row[1], room), *row[2:]) for row in rows]
+    widths = _widths(rows)
     lines = ["  ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("─" * width for width in widths))
     if len(shown) < len(entries):
-        lines.append(f"... and {len(entries) - len(shown)} more that match")
+        left_out = Counter(entry.verdict for entry in entries) - Counter(entry.verdict for entry in shown)
+        told = ", ".join(f"{left_out[verdict]} more that {_LEFT_OUT[verdict]}" for verdict in _ORDER if left_out[verdict])
+        lines.append(f"... {told}; report.{_LISTS[what]} has all")
     return "\n".join(lines)
 
 
+def _room(width: int, least: int, over: float) -> int:
+    """How much of a column's width is left to it in a table that is too wide by `over`."""
+    return int(max(min(least, width), min(width, width - over)))
+
+
 def _most_telling(entries: Sequence[Checked]) -> list[Checked]:
-    """All entries, or, of very many, those that do not match and the first of the others, in their order."""
+    """All entries in their order; of very many the first, those that do not match before all others."""
     if len(entries) <= _ROWS:
         return list(entries)
-    kept = {id(entry) for entry in entries if entry.verdict != "match"}
-    for entry in entries:
-        if len(kept) >= _ROWS:
-            break
-        kept.add(id(entry))
-    return [entry for entry in entries if id(entry) in kept]
+    return sorted(entries, key=lambda entry: _ORDER.index(entry.verdict))[:_ROWS]
 
 
-def _row(entry: Checked) -> tuple[str, ...]:
+def _widths(rows: Sequence[tuple[str, ...]]) -> list[int]:
+    return [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+
+
+def _row(entry: Checked, *, places: bool = True) -> tuple[str, ...]:
+    """The cells of one entry; without places where a number lies is left out, and of what was checked the share is told."""
     place = ("" if not entry.index else f" at {list(entry.index)}") + (f" of a {entry.quantity}" if entry.quantity else "")
+    part = f"{entry.checked} of {entry.total}" if places else _percent(entry.checked / max(entry.total, 1))
     is_chosen = entry.finding == "kink" and entry.autograd is not None and entry.reference is None
     return (
         entry.name,
         entry.formula,
-        _number(entry.autograd, entry.dtype) + place if entry.autograd is not None else "–",
+        _number(entry.autograd, entry.dtype) + (place if places else "") if entry.autograd is not None else "–",
         "on a kink" if is_chosen else "–" if entry.reference is None else _number(entry.reference, entry.dtype),
         "–" if entry.reference is None else _ulps(entry),
-        "–" if not entry.total else "all" if entry.checked >= entry.total else f"{entry.checked} of {entry.total}",
+        "–" if not entry.total else "all" if entry.checked >= entry.total else part,
         _MARKS[entry.verdict],
     )
 
@@ -144,17 +180,22 @@ def _cut(formula: str, room: int) -> str:
     return formula if _width(formula) <= room else f"{formula[: room - 1]}…"
 
 
-def _notes(report: CheckReport) -> str:
-    """Why entries do not match, and what to know about those that do, each text once."""
+def _cut_inside(name: str, room: int) -> str:
+    """A long name with its ends, which tell most."""
+    return name if _width(name) <= room else f"{name[: (room - 1) // 2]}…{name[-(room - 1 - (room - 1) // 2) :]}"
+
+
+def _notes(report: CheckReport) -> list[str]:
+    """Why entries do not match, then what to know about those that do, each text once."""
     told: dict[str, list[str]] = {}
-    for entry in report.entries:
+    for entry in sorted(report.entries, key=lambda entry: _ORDER.index(entry.verdict)):
         if entry.reason:
             told.setdefault(f"{entry.verdict}: {entry.reason}", []).append(_where(entry))
     lines = []
     for text, names in told.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         lines.append(f"{', '.join(names[:3])}{more}: {text}")
-    return "\n".join(lines)
+    return lines if len(lines) <= _NOTES else [*lines[:_NOTES], f"... {len(lines) - _NOTES} more notes"]
 
 
 def _where(entry: Checked) -> str:
