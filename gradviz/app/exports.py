@@ -16,6 +16,7 @@ from gradviz.frames.build import MAX_NODES
 from gradviz.render import render
 
 TIME_LIMIT_S = 20.0
+MENU_PX = 290
 PictureFormat = Literal["svg", "png", "pdf", "dot"]
 PICTURES: dict[PictureFormat, str] = {
     "svg": "image/svg+xml",
@@ -41,7 +42,7 @@ def exports(shown: Shown, look: Look, *, folded: bool) -> None:
     """
     with st.popover("Export", icon=":material/download:"):
         st.caption("The picture, as it is on the canvas")
-        with st.container(horizontal=True, width=220):
+        with st.container(horizontal=True, width=MENU_PX):
             for name, kind in PICTURES.items():
                 _button(name.upper(), partial(rendered, shown, name, look), f"gradviz.{name}", kind)
         if len(shown.graph) > MAX_NODES:
@@ -53,7 +54,7 @@ def exports(shown: Shown, look: Look, *, folded: bool) -> None:
             st.caption("Slides and players step through every op: choose “every op” below the graph to export them.")
             return
         st.caption("The gradient, step by step, laid out for slides")
-        with st.container(horizontal=True, width=220):
+        with st.container(horizontal=True, width=MENU_PX):
             for ending, (label, mime) in SLIDES.items():
                 _button(label, partial(slides, shown.graph, ending, look), f"gradviz-steps.{ending}", mime)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +40,12 @@ def model_page() -> None:
     state = st.session_state
     if "model exploring" not in state:
         state["model exploring"] = exploring_of_link()
-    job = _chosen_job()
+    job, shown = _chosen_job()
     if job.refusal is not None:
         show_error(job.refusal)
-    if job.shown is not None:
-        explorer(job.shown, state["model exploring"], page="model", of_model=True)
-        panels(job.shown, MODEL_PANELS)
+    if shown is not None:
+        explorer(shown, state["model exploring"], page="model", of_model=True)
+        panels(shown, MODEL_PANELS)
 
 
 def target_of_command_line() -> str:
@@ -52,8 +54,8 @@ def target_of_command_line() -> str:
     return text if names_function(text) else ""
 
 
-def _chosen_job() -> Job:
-    """Draws what chooses a model, and has it traced."""
+def _chosen_job() -> tuple[Job, Shown | None]:
+    """Draws what chooses a model, and has it traced; what there is of it now is what this run draws."""
     state, known, target = st.session_state, _known(), target_of_command_line()
     if state.get("model") not in known:
         state["model"] = choice_of_link("model", known) or next(iter(known))
@@ -67,13 +69,14 @@ def _chosen_job() -> Job:
         with st.popover("Open a saved trace", icon=":material/folder_open:"):
             _upload()
         job = _job(name, key, device)
+        ended, shown = job.ended, job.shown  # in this order: it may end now
         with st.container(width=PROGRESS_PX):
-            if not job.ended:
-                _progress(job, may_stop=name == target)
-            elif job.shown is not None:
-                _result(job.shown)
+            if not ended:
+                _progress(job, shown, count(), may_stop=name == target)
+            elif shown is not None:
+                _result(shown)
     write_link({"model": [name] if name != SAVED else []})
-    return job
+    return job, shown
 
 
 def _job(name: str, key: str, device: str) -> Job:
@@ -148,15 +151,18 @@ def _result(shown: Shown) -> None:
 
 
 @st.fragment(run_every=EVERY_S)
-def _progress(job: Job, *, may_stop: bool) -> None:
+def _progress(job: Job, drawn: Shown | None, runs: Iterator[int], *, may_stop: bool) -> None:
     """How far a job is; draws the page anew when there is more to see.
+
+    Never in the run that draws the page: what a run that is broken off has put into widgets may not reach the browser.
 
     Args:
         job: not ended yet.
+        drawn: what the page shows of it.
+        runs: counts how often this has run; 0 is in the run that draws the page.
         may_stop: whether a visitor may stop it: the code of the command line, which may run for ever.
     """
-    if job.ended or (job.shown is not None and st.session_state.get("model drawn") != job.shown.key):
-        st.session_state["model drawn"] = job.shown.key if job.shown else ""
+    if next(runs) and (job.ended or job.shown is not drawn):
         st.rerun()
     st.progress(job.share, text=f"{job.doing}, {job.elapsed_s:.0f} s")
     if may_stop:

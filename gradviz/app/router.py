@@ -19,8 +19,10 @@ _STYLE = """<style>
 .stAppHeader {background: transparent}
 .stAppHeader, .stAppHeader * {pointer-events: none}
 .stAppHeader button, .stAppHeader button * {pointer-events: auto}
+.katex-display {overflow-x: auto; overflow-y: hidden; padding: 0.2rem 0}
+[data-testid=stVegaLiteChart] canvas {max-width: 100% !important; height: auto !important}
 </style>"""
-"""Streamlit leaves the top tenth of a page empty, and lays a bar over it that holds one button."""
+"""Streamlit leaves the top tenth of a page empty, lays a bar over it that holds one button, and clips what is too wide."""
 PAGES = {"expression": "Expression", "model": "Model"}
 
 

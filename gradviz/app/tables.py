@@ -1,4 +1,4 @@
-"""A check report -> HTML tables that wrap instead of scrolling sideways, with every formula in full."""
+"""A check report -> HTML tables that wrap, with every formula in full; only on phones they scroll sideways."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ ROWS = 200
 """Of longer lists, what does not match and the first of the others are shown."""
 
 _STYLE = """<style>
+.gradviz-check-scroll {overflow-x: auto}
 .gradviz-check {width: 100%; border-collapse: collapse; margin-bottom: 1.5rem; font-size: 0.9rem;
     font-variant-numeric: tabular-nums}
 .gradviz-check th, .gradviz-check td {text-align: left; vertical-align: top; padding: 0.25rem 0.75rem 0.25rem 0;
     border: 0 solid rgba(128, 128, 128, 0.35); border-bottom-width: 1px; white-space: nowrap}
 .gradviz-check th, .gradviz-check small {opacity: 0.75; font-weight: normal}
 .gradviz-check td.formula, .gradviz-check small {white-space: normal; overflow-wrap: anywhere}
+.gradviz-check td.formula {min-width: 6rem}
 .gradviz-check tr.mismatch td.verdict {font-weight: bold}
 </style>"""
 
@@ -43,7 +45,8 @@ def _table(what: str, entries: Sequence[Checked]) -> str:
     rows = "".join(_row(entry) for entry in entries if id(entry) in chosen)
     left_out = len(entries) - len(chosen)
     more = f'<tr><td colspan="6">and {left_out:,} more that match</td></tr>' if left_out else ""
-    return f'<table class="gradviz-check"><thead><tr>{heads}</tr></thead><tbody>{rows}{more}</tbody></table>'
+    table = f'<table class="gradviz-check"><thead><tr>{heads}</tr></thead><tbody>{rows}{more}</tbody></table>'
+    return f'<div class="gradviz-check-scroll">{table}</div>'
 
 
 def _row(entry: Checked) -> str:

@@ -129,6 +129,8 @@ def test_a_narrow_dark_page_starts_readable_at_the_output_and_has_no_sideways_sc
     page = open_page(page="model", model="LSTM", detail="ops", dark=True, width=400)
     area = page.locator(".gradviz-canvas .area")
     expect(item(page, "output")).to_be_in_viewport()
+    bar, output = page.locator(".gradviz-canvas .bar").bounding_box(), item(page, "output").bounding_box()
+    assert bar is not None and output is not None and bar["y"] + bar["height"] <= output["y"]
     scale = re.search(r"scale\(([\d.]+)\)", str(area.locator("> svg").get_attribute("style")))
     assert scale is not None and float(scale[1]) >= 0.5
     assert area.evaluate("(area) => getComputedStyle(area).backgroundColor") == "rgb(22, 24, 29)"

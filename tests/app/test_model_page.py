@@ -250,6 +250,19 @@ def test_what_is_not_of_the_command_line_cannot_be_stopped_for_all(monkeypatch: 
     work._jobs.clear()
 
 
+def test_the_run_that_draws_the_page_is_never_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says of widgets would not reach the browser, which would then show, and send, the first choice."""
+    module, inputs, loss = MODELS["LSTM"]()
+    graph = gradviz.trace(module, *inputs, loss=loss, device="cpu")
+    key, reruns = "LSTM on cpu", list[None]()
+    checking = work.Job(key=key, shown=Shown(key=key, graph=graph))
+    work._jobs[key] = checking
+    monkeypatch.setattr(model.st, "rerun", lambda: reruns.append(None))
+    app = page(patience_s=0, model="LSTM")
+    assert app.selectbox[0].value == "LSTM" and app.get("progress") and reruns == []
+    work._jobs.clear()
+
+
 def test_a_link_names_no_file(target: str) -> None:
     app = page(model=f"{target}:step")
     assert app.selectbox[0].value == "perceptron"

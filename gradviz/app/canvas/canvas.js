@@ -5,7 +5,9 @@
    gradviz/app/canvas/__init__.py makes. Every text goes in as a text node or an attribute, the SVG as drawing.js lets it
    through, which comes before this in one script. Nothing is loaded. */
 
-const CLICK_PX = 4, READABLE = 0.6, LEAST = 0.5, LARGEST = 8, FITTED_AT_MOST = 1.5, STEP = 1.25, TWICE_MS = 400;
+const CLICK_PX = 4, LEAST = 0.5, LARGEST = 8, FITTED_AT_MOST = 1.5, STEP = 1.25, TWICE_MS = 400;
+const READABLE = 0.6, READABLE_ON_PHONES = 0.85, PHONE_PX = 600, NEARLY = 0.85;
+const BAR_PX = 48;  // what lies below search and buttons is free at first
 
 const canvases = new WeakMap();
 
@@ -84,18 +86,15 @@ function canvasIn(root) {
   }
 
   function fit(whole = false) {
-    const {width, height} = area.getBoundingClientRect();
+    const {width, height: whole_px} = area.getBoundingClientRect(), height = whole_px - BAR_PX;
     if (!width || !size[0]) return;
+    const readable = width < PHONE_PX ? READABLE_ON_PHONES : READABLE;
     scale = Math.min(width / size[0], height / size[1], FITTED_AT_MOST);
     untouched = true;
-    if (scale < READABLE && !whole) {  // rather a part that can be read: where gradients start
-      scale = Math.min(READABLE, Math.max(width / size[0], height / size[1], LEAST));
-      left = Math.min((width - size[0] * scale) / 2, width - size[0] * scale);
-      top = size[1] * scale > height ? 0 : (height - size[1] * scale) / 2;
-    } else {
-      left = (width - size[0] * scale) / 2;
-      top = (height - size[1] * scale) / 2;
-    }
+    const isPart = scale < NEARLY * readable && !whole;  // rather a part that can be read: where gradients start
+    if (isPart) scale = Math.min(readable, Math.max(width / size[0], height / size[1], LEAST));
+    left = isPart ? Math.min((width - size[0] * scale) / 2, width - size[0] * scale) : (width - size[0] * scale) / 2;
+    top = BAR_PX + (isPart && size[1] * scale > height ? 0 : (height - size[1] * scale) / 2);
     place();
     if (scale * size[0] > width && !whole) bringIntoView([...items.values()].find((item) => item.output)?.id);
   }
@@ -120,7 +119,7 @@ function canvasIn(root) {
     const by = (low, high, first, last) => (low < first + margin ? first + margin - low
       : high > last - margin ? Math.max(last - margin - high, first + margin - low) : 0);
     left += by(inner.left, inner.right, outer.left, outer.right);
-    top += by(inner.top, inner.bottom, outer.top, outer.bottom);
+    top += by(inner.top, inner.bottom, outer.top + BAR_PX - margin, outer.bottom);
     place();
   }
 
