@@ -56,12 +56,10 @@ def target_of_command_line() -> str:
 
 def _chosen_job() -> tuple[Job, Shown | None]:
     """Draws what chooses a model, and has it traced; what there is of it now is what this run draws."""
-    state, known, target = st.session_state, _known(), target_of_command_line()
-    if state.get("model") not in known:
-        state["model"] = choice_of_link("model", known) or next(iter(known))
+    known, target = _known(), target_of_command_line()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width=340):
-            name = str(st.selectbox("Model", list(known), format_func=known.__getitem__, key="model", on_change=_leave))
+            name = _choice(known)
         device = choose("Device", DEVICES, key="device") if torch.cuda.is_available() else "cpu"
         key = f"{name} on {device}"
         if name == target:
@@ -77,6 +75,29 @@ def _chosen_job() -> tuple[Job, Shown | None]:
                 _result(shown)
     write_link({"model": [name] if name != SAVED else []})
     return job, shown
+
+
+def _choice(known: dict[str, str]) -> str:
+    """The model that is chosen.
+
+    What the page chooses, after a file was opened, gets a selectbox of its own: the browser may not have heard of it yet and
+    send, with what it asks for meanwhile, what it shows still.
+    """
+    state = st.session_state
+    if state.get("model chosen") not in known:
+        _choose(choice_of_link("model", known) or next(iter(known)))
+    key = f"model {state['model choices']}"
+    if key not in state:
+        state["model first"] = list(known).index(state["model chosen"])
+    first = state["model first"]
+    name = str(st.selectbox("Model", list(known), first, format_func=known.__getitem__, key=key, on_change=_leave))
+    state["model chosen"] = name
+    return name
+
+
+def _choose(name: str) -> None:
+    state = st.session_state
+    state["model chosen"], state["model choices"] = name, state.get("model choices", 0) + 1
 
 
 def _job(name: str, key: str, device: str) -> Job:
@@ -129,7 +150,7 @@ def _opened() -> None:
         return
     key = f"file {hashlib.sha256(file.getbuffer()).hexdigest()}"
     state["model opened"] = (file.name, begun(key, lambda: graph))
-    state["model"] = SAVED
+    _choose(SAVED)
     _leave()
 
 

@@ -13,7 +13,7 @@ from gradviz.app.kept import Kept
 from gradviz.app.link import choose
 from gradviz.app.plots import curve_chart, difference_table, surface_chart
 from gradviz.app.sentences import show_error
-from gradviz.app.shown import TIME_LIMIT_S, Shown
+from gradviz.app.shown import DRAW_LIMIT_S, Shown
 from gradviz.app.stepper import stepper
 from gradviz.app.tables import check_tables
 from gradviz.app.tracing import Traced
@@ -61,7 +61,7 @@ def _steps(found: Shown) -> None:
     theme: Literal["light", "dark"] = "dark" if st.context.theme.type == "dark" else "light"
 
     def make() -> Player:
-        return found.graph.player(theme=theme, max_nodes=MOST_NODES, time_limit_s=TIME_LIMIT_S)
+        return found.graph.player(theme=theme, max_nodes=MOST_NODES, time_limit_s=DRAW_LIMIT_S)
 
     stepper(_players.get((found.key, theme), make), key="stepper")
 

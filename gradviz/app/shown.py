@@ -15,6 +15,7 @@ from gradviz.render import svg_and_view
 from gradviz.view import Direction, Folding, ThemeName, View, ViewOptions
 
 TIME_LIMIT_S = 5.0
+DRAW_LIMIT_S = 15.0
 KEPT_BYTES = 128 * 2**20
 BYTES_PER_ITEM = 4 * 1024
 """Of a picture, for each shape and arrow, beside the text of the SVG: measured 2 to 3 KiB."""
@@ -88,5 +89,5 @@ _kept = Kept[Picture](KEPT_BYTES, picture_bytes)
 
 def _drawn(shown: Shown, look: Look) -> Picture:
     view = shown.graph.view(**look.options(shown))
-    svg, view = svg_and_view(view, time_limit_s=TIME_LIMIT_S)
+    svg, view = svg_and_view(view, time_limit_s=DRAW_LIMIT_S)
     return Picture(view=view, svg=svg, data=canvas_data(view, svg, shown.graph, shown.report))

@@ -247,7 +247,7 @@ def _name(text: str) -> str:
 
 def _function_or_name(word: str, rest: str) -> str:
     """`sin` before a parenthesis as LaTeX sets it; any other word as a symbol."""
-    return f"\\{word} " if word in _FUNCTIONS and rest.startswith("(") else _name(word)
+    return f"\\{word} " if word in _FUNCTIONS and rest.startswith("(") else formula_latex(sp.Symbol(word))
 
 
 def _name_text(function: str) -> str:

@@ -92,6 +92,7 @@ def test_every_op_is_drawn_where_that_is_asked_for(lstm: Page) -> None:
     page = lstm
     page.get_by_role("radio", name="every op").click()
     expect(page.locator(".gradviz-canvas .item.group")).to_have_count(0)
+    expect(page.locator(".gradviz-canvas .item.node").first).to_be_attached()
     assert page.locator(".gradviz-canvas .item.node").count() > 120
     page.get_by_role("radio", name="in groups").click()
     expect(item(page, "group 8 × cell")).to_be_visible()

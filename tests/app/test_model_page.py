@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from pathlib import Path
@@ -304,6 +305,36 @@ def test_a_crafted_file_is_a_sentence_that_names_it_and_no_path_of_ours(content:
     assert told.startswith("'../../<b>.gradviz' is ") and "uploaded.gradviz" not in told
     app.selectbox[0].select("LSTM").run()
     assert not app.exception
+
+
+def test_a_file_whose_names_are_markup_is_shown_with_them_as_text(tmp_path: Path) -> None:
+    nasty = "</script><img src=x onerror=alert(1)>`$\\input{secret}$`"
+    saved_graph = tmp_path / "named.gradviz"
+    gradviz.trace("zzzzz*y", zzzzz=2.0, y=3.0, device="cpu").save(saved_graph)
+    content = saved_graph.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = renamed(json.loads(content[8 : 8 + length]), nasty)
+    written = json.dumps(header).encode()
+    written += b" " * (-len(written) % 8)
+    app = page(selected="node_0", panel="derivation")
+    content = len(written).to_bytes(8, "little") + written + content[8 + length :]
+    app.file_uploader[0].set_value(("named.gradviz", content, ""))
+    app = finished(app.run())
+    exploring(app).select("node_0")
+    app.run()
+    assert not app.exception and not app.error and "&lt;/script&gt;&lt;img" in text_of(app)
+    assert "<img src=x" not in "".join(block.proto.body for block in app.get("html"))
+    graph = app.session_state["model opened"][1].shown.graph
+    assert r"\input" not in graph.explain(next(iter(graph.leaves))).latex
+
+
+def renamed(header: Any, name: str) -> Any:
+    """The header of a file, in which the leaf zzzzz has another name; the graph is JSON within JSON."""
+    if isinstance(header, str):
+        return header.replace("zzzzz", json.dumps(name)[1:-1] if header.startswith("{") else name)
+    if isinstance(header, dict):
+        return {key: renamed(value, name) for key, value in header.items()}
+    return [renamed(value, name) for value in header] if isinstance(header, list) else header
 
 
 def test_a_file_with_a_changed_graph_is_a_sentence(tmp_path: Path) -> None:

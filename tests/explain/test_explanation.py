@@ -23,7 +23,8 @@ import gradviz
 from gradviz import GradGraph
 from gradviz.explain import sentences as say
 from gradviz.explain.amounts import is_same
-from gradviz.explain.terms import Number
+from gradviz.explain.latex import line_latex
+from gradviz.explain.terms import Equation, Name, Number, Words
 from gradviz.expression import parse
 
 Golden = Callable[[str, str], None]
@@ -309,3 +310,7 @@ def test_a_gradient_of_complex_numbers_is_written_with_jacobians_of_their_parts(
         assert "= 2 + 4j" in text.replace("[2 + 4j, 4 − 2j]", "2 + 4j")
         assert "the same to rounding" in text
         assert "sympy's closed form is not given: it is made for real numbers only" in text
+
+
+def test_a_shortened_name_in_a_call_is_set() -> None:
+    assert line_latex(Equation(sides=(Name("y"), Words("sin(weight_of_a…)")))) == r"y = \sin (\mathrm{weight\_of\_a…})"
