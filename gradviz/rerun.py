@@ -60,6 +60,25 @@ def run_call(call: OpCall, tensors: Sequence[Tensor], *, widen: bool) -> tuple[T
     return tuple(result) if isinstance(result, (list, tuple)) else (result,)
 
 
+def with_tensors(call: OpCall, replaced: dict[int, Tensor]) -> OpCall:
+    """The call with some of its tensor arguments, by position, replaced."""
+    names = [argument.name for argument in call.overload._schema.arguments]
+    position = -1
+
+    def enter(value: Any) -> Any:
+        nonlocal position
+        if isinstance(value, Tensor):
+            position += 1
+            return replaced.get(position, value)
+        if isinstance(value, (list, tuple)):
+            return type(value)(enter(item) for item in value)
+        return value
+
+    args = tuple(enter(value) for value in call.args)
+    ordered = {name: enter(call.kwargs[name]) for name in names if name in call.kwargs}
+    return OpCall(overload=call.overload, args=args, kwargs=ordered, outputs=call.outputs)
+
+
 def why_not_again(overload: OpOverload) -> str:
     """Why no call of the overload can be run again; "" where it can be tried."""
     if torch.Tag.nondeterministic_seeded in overload.tags:

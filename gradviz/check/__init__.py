@@ -9,6 +9,9 @@ How the parts go together:
     rows.py          one row of a Jacobian beside the true one
     custom.py        edges into a custom autograd.Function: forward's own calls, composed
     forwards.py      a custom forward that left torch, run again at moved inputs
+    asking.py        a custom node as it can be asked
+    backward_calls.py      what a hand-written backward() ran, in terms of the values of its forward
+    own_formula.py   its formula without rounding: right or wrong, and what rounding then may do
     draws.py         random cotangents and tangents
     differences.py   central differences: beside samples, and where there is no symbolic rule
     replay.py        recorded calls run again in float64, with rounding bounded by trial

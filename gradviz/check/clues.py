@@ -27,7 +27,7 @@ def add_clues(graph: GradGraph, head: HeadUnderCheck, edge: EdgeUnderCheck) -> N
     elif comparison.is_wrong:
         comparison.slip = _changed_by(graph, edge)
     elif comparison.finding == "cancellation":
-        comparison.lost = _lost_in_partial(graph, head, edge)
+        comparison.lost = "backward()" if head.call is None else _lost_in_partial(graph, head, edge)
 
 
 def add_lost(graph: GradGraph, comparison: Comparison) -> None:

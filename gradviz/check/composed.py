@@ -16,10 +16,10 @@ from torch import Tensor
 
 from gradviz.check.arrays import Index
 from gradviz.check.heads import head_under_check
-from gradviz.check.kinks import with_tensors
 from gradviz.check.parts import parts_of
 from gradviz.graph import GradGraph
 from gradviz.opcall import OpCall
+from gradviz.rerun import with_tensors
 from gradviz.symbolic import NoRule, Reference, compose, find_rule
 
 MAX_LEAF_ELEMENTS = 12

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.arrays import Index, as_array, moduli
+from gradviz.check.asking import Answers, Asker, Group
 from gradviz.check.forwards import check_by_forward
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import CANCELLED, Comparison
 from gradviz.check.local import COLUMNS, DENSE_UP_TO, LONG_ROW, Plan
+from gradviz.check.own_formula import ExactFormula, Formula, SettledRow, in_float64, may_hide, settled, settled_row
 from gradviz.check.parts import parts_of, parts_shape
 from gradviz.check.replay import Replay
 from gradviz.check.rows import columns_to_look_at, compare_row
@@ -30,33 +32,14 @@ _KINK_SLACK = 2.0**-20
 _BLURRED = 2.0**-6
 """A bound of this part of the largest element is more than rounding: some trials were on the other side of a kink."""
 _TRIALS, _TRIALS_PER_ROW = 6, 2
+_FEW_TRIALS = 8
+"""So many times as much as few trials show is granted."""
 _ROWS_UP_TO = 64
 _CALLS_TO_COMPOSE = 400
 _WRITES = (
     "backward() changes the cotangent that it is handed in place, and with it the gradients of all else that was handed "
     "the same tensor"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Group:
-    """The edges that carry one and the same value into the function; what they do can only be judged together."""
-
-    position: int
-    snapshot: Tensor
-    edges: list[EdgeUnderCheck]
-
-    @property
-    def comparison(self) -> Comparison:
-        return self.edges[0].comparison
-
-    @property
-    def in_shape(self) -> tuple[int, ...]:
-        return self.edges[0].in_shape
-
-    def vjp(self, place: int, cotangent: Tensor) -> NDArray[np.float64]:
-        total: NDArray[np.float64] = sum(as_array(edge.partials[place].vjp(cotangent)) for edge in self.edges)  # type: ignore[assignment]
-        return total
 
 
 def check_custom(head: HeadUnderCheck, plan: Plan) -> None:
@@ -92,9 +75,11 @@ def check_composed(head: HeadUnderCheck, plan: Plan) -> list[EdgeUnderCheck]:
     groups = _groups(head, hidden)
     if not groups:
         return hidden
-    symbolic = _compare_samples(head, groups, outputs, plan)
+    made = [output for call in head.inner_calls for output in call.outputs if output is not None]
+    asker = Asker(head, _coarsest([*(group.snapshot for group in groups), *outputs.values(), *made]))
+    symbolic = _compare_samples(head, asker, groups, outputs, plan)
     try:
-        _compare_all(head, groups, outputs, plan)
+        _compare_all(head, asker, groups, outputs, plan)
     except NoRule as missing:
         if symbolic:
             raise
@@ -105,7 +90,7 @@ def check_composed(head: HeadUnderCheck, plan: Plan) -> list[EdgeUnderCheck]:
     return hidden
 
 
-def _groups(head: HeadUnderCheck, hidden: list[EdgeUnderCheck]) -> list[_Group]:
+def _groups(head: HeadUnderCheck, hidden: list[EdgeUnderCheck]) -> list[Group]:
     """The edges by the value that they carry. One whose value forward did not use is settled here, or goes to `hidden`."""
     snapshots = head.attributes["inner_inputs"]
     by_value: dict[tuple[int, int], list[EdgeUnderCheck]] = {}
@@ -117,7 +102,7 @@ def _groups(head: HeadUnderCheck, hidden: list[EdgeUnderCheck]) -> list[_Group]:
         if read:
             first = read[0].position
             groups.append(
-                _Group(position=first, snapshot=snapshots[first], edges=[read[0], *(e for e in edges if e is not read[0])])
+                Group(position=first, snapshot=snapshots[first], edges=[read[0], *(e for e in edges if e is not read[0])])
             )
             continue
         hidden += [edge for edge in edges if not _check_unread(head, edge)]
@@ -139,7 +124,7 @@ def _check_unread(head: HeadUnderCheck, edge: EdgeUnderCheck) -> bool:
     return True
 
 
-def _compare_samples(head: HeadUnderCheck, groups: list[_Group], outputs: dict[int, Tensor], plan: Plan) -> str:
+def _compare_samples(head: HeadUnderCheck, asker: Asker, groups: list[Group], outputs: dict[int, Tensor], plan: Plan) -> str:
     """Sampled rows against the symbolic composition. Returns why there is none, or ""."""
     if len(head.inner_calls) > _CALLS_TO_COMPOSE:
         return f"forward() ran {len(head.inner_calls)} ops, more than {_CALLS_TO_COMPOSE}"
@@ -149,7 +134,7 @@ def _compare_samples(head: HeadUnderCheck, groups: list[_Group], outputs: dict[i
             shape = parts_shape(outputs[place])
             for flat in plan.choose(plan.samples, math.prod(shape)):
                 index = tuple(int(item) for item in np.unravel_index(flat, shape))
-                _compare_row(head, groups, outputs, places, number, index, plan)
+                _compare_row(head, asker, groups, outputs, places, number, index, plan)
     except NoRule as missing:
         return missing.reason
     for group in groups:
@@ -159,7 +144,8 @@ def _compare_samples(head: HeadUnderCheck, groups: list[_Group], outputs: dict[i
 
 def _compare_row(
     head: HeadUnderCheck,
-    groups: list[_Group],
+    asker: Asker,
+    groups: list[Group],
     outputs: dict[int, Tensor],
     places: list[int],
     number: int,
@@ -169,7 +155,8 @@ def _compare_row(
     """One row of every group's Jacobian. A row on a kink is left to the comparison of all elements."""
     basis = torch.zeros(parts_shape(outputs[places[number]]), dtype=torch.float64)
     basis[index] = 1
-    got = {group.position: group.vjp(places[number], basis) for group in groups}
+    answers = asker.answers(groups, places[number], basis)
+    got = answers.totals
     columns = {
         position: columns_to_look_at(numbers, plan.choose, COLUMNS) if numbers.size > LONG_ROW else None
         for position, numbers in got.items()
@@ -178,24 +165,37 @@ def _compare_row(
     if truth.outputs[number] is None:
         raise NoRule(f"output {places[number]} of forward() is not differentiable")
     row = truth.row(index, output=number)
+    exact = None if row.kinks else _exact(asker, answers)
     for slot, group in enumerate(groups):
         picked, numbers = columns[group.position], got[group.position]
         loose = loose_bound(outputs[places[number]], basis, group.in_shape, group.comparison.dtype).max(initial=0.0)
+        found = SettledRow(row=row, got=numbers)
+        if exact is not None:
+            own, was_seen = answers.slots[group.position], group.position in asker.seen_right
+            found = settled_row(row, slot, numbers, picked, exact, own, was_seen=was_seen)
+            asker.seen_right |= {group.position} if found.is_right else set()
         compare_row(
             group.comparison,
             index,
-            numbers,
-            row,
+            found.got,
+            found.row,
             slot,
             on_kink=None,
             columns=picked,
-            loose=float(loose),
-            what=head.backward_name,
+            loose=0.0 if found.is_wrong else float(loose),
+            what=asker.name + found.without,
         )
 
 
+def _exact(asker: Asker, answers: Answers) -> ExactFormula | None:
+    try:
+        return asker.exact(answers)
+    except NoRule:
+        return None  # the formula is then known in float64 only, if at all
+
+
 def _composition(
-    head: HeadUnderCheck, groups: list[_Group], outputs: list[Tensor], columns: dict[int, list[Index] | None]
+    head: HeadUnderCheck, groups: list[Group], outputs: list[Tensor], columns: dict[int, list[Index] | None]
 ) -> Reference:
     chosen = None
     if any(picked is not None for picked in columns.values()):
@@ -206,11 +206,11 @@ def _composition(
     return compose(head.inner_calls, [group.snapshot for group in groups], outputs, chosen=chosen)
 
 
-def _compare_all(head: HeadUnderCheck, groups: list[_Group], outputs: dict[int, Tensor], plan: Plan) -> None:
+def _compare_all(head: HeadUnderCheck, asker: Asker, groups: list[Group], outputs: dict[int, Tensor], plan: Plan) -> None:
     """Every element of the VJPs of the real and of random cotangents, and of the whole Jacobian where it is small."""
     snapshots = {group.position: group.snapshot for group in groups}
     seed = int(torch.randint(2**31, (), generator=plan.random))
-    replay = Replay(head.inner_calls, snapshots, outputs, _coarsest([*snapshots.values(), *outputs.values()]), seed)
+    replay = Replay(head.inner_calls, snapshots, outputs, asker.dtype, seed)
     for group in groups:
         group.comparison.checked = group.comparison.total = math.prod(group.in_shape)
     for place, value in outputs.items():
@@ -221,23 +221,23 @@ def _compare_all(head: HeadUnderCheck, groups: list[_Group], outputs: dict[int, 
         shape, arrived = parts_shape(value), head.cotangent(place)
         drawn = [plan.cotangent(shape, value.dtype) for _ in range(_RANDOM_COTANGENTS)]
         for cotangent in drawn if arrived is None else [parts_of(arrived), *drawn]:
-            _compare_vjps(head, replay, ready, place, value, cotangent, None)
+            _compare_vjps(asker, replay, ready, place, value, cotangent, None)
         numel = math.prod(shape)
         small = [group for group in ready if numel * math.prod(group.in_shape) <= DENSE_UP_TO]
         if small and 1 < numel <= _ROWS_UP_TO:
             for index in np.ndindex(*shape):
                 basis = torch.zeros(shape, dtype=torch.float64)
                 basis[index] = 1
-                _compare_vjps(head, replay, small, place, value, basis, index)
+                _compare_vjps(asker, replay, small, place, value, basis, index)
     for group in groups:
         group.comparison.method = group.comparison.method or "numeric"
         group.comparison.step("all elements against torch's own formulas in float64")
 
 
 def _compare_vjps(
-    head: HeadUnderCheck,
+    asker: Asker,
     replay: Replay,
-    groups: list[_Group],
+    groups: list[Group],
     place: int,
     value: Tensor,
     cotangent: Tensor,
@@ -245,16 +245,19 @@ def _compare_vjps(
 ) -> None:
     """One VJP of every group, elementwise; `row` says which row of the Jacobian it is, None for a whole cotangent."""
     bounded = replay.bounded_vjp({place: cotangent}, trials=_TRIALS if row is None else _TRIALS_PER_ROW)
+    answers = asker.answers(groups, place, cotangent)
+    own = _OwnFormulas(replay, answers, cotangent, row is not None)
     beside: dict[int, tuple[Tensor, Tensor]] = {}
     for group in groups:
         gradient, bounds = bounded[group.position]
-        got, true = group.vjp(place, cotangent), as_array(gradient).astype(np.longdouble)
-        bound = as_array(bounds) * (1 if row is None else 8) + 8 * torch.finfo(group.comparison.dtype).tiny
-        with np.errstate(all="ignore"):
-            doubtful = ~(np.abs(true - got) <= bound) & np.isfinite(got)
-            blurred = bound > _BLURRED * np.abs(true).max(initial=0)
+        got, true = answers.totals[group.position], as_array(gradient).astype(np.longdouble)
+        bound = as_array(bounds) * (1 if row is None else _FEW_TRIALS) + 8 * torch.finfo(group.comparison.dtype).tiny
+        formula = own.of(group, bound) if may_hide(got, true, bound) else None
+        doubtful = _beyond(got, true, bound)
+        if formula is not None:
+            doubtful |= formula.gives(got) & formula.is_wrong(true)
         is_one = (row is not None or cotangent.numel() == 1) and np.isfinite(got).all()
-        if doubtful.any() or (is_one and blurred.any()):
+        if doubtful.any() or (is_one and (bound > _BLURRED * np.abs(true).max(initial=0)).any()):
             beside = beside or replay.range_beside({place: cotangent})
             low, high = (as_array(side) for side in beside[group.position])
             jumps = high - low > 64 * _KINK_SLACK * np.maximum(np.abs(low), np.abs(high))
@@ -264,18 +267,51 @@ def _compare_vjps(
                 bound = np.where(jumps, np.minimum(bound, _BLURRED * np.abs(true).max()), bound).astype(np.float64)
             elif doubtful.any():
                 true = _settled_beside(group.comparison, got, true, doubtful, low, high)
+        loose, what = loose_bound(value, cotangent, group.in_shape, group.comparison.dtype), asker.name
+        if formula is not None:
+            found = settled(formula, got, true, bound, was_seen=group.position in asker.seen_right)
+            got, bound, what = found.got, found.bound, asker.name + found.without
+            loose = np.zeros_like(loose) if found.is_wrong else loose
         group.comparison.elements(
             got,
             true,
             bound,
-            loose=loose_bound(value, cotangent, group.in_shape, group.comparison.dtype),
-            what=head.backward_name,
+            loose=loose,
+            what=what,
             of="VJP" if row is None else "",
             place=None if row is None else lambda column: (*row, *column),
             cotangent=as_array(cotangent),
             true_vjp=_true_vjp(replay, place, group.position),
             modulus=moduli(got, group.comparison.dtype),
         )
+
+
+def _beyond(got: NDArray[np.float64], true: NDArray[np.longdouble], bound: NDArray[np.float64]) -> NDArray[np.bool_]:
+    with np.errstate(all="ignore"):
+        return np.asarray(~(np.abs(true - got) <= bound) & np.isfinite(got))
+
+
+class _OwnFormulas:
+    """What backward()'s own calls give in float64, run again once that is asked for."""
+
+    def __init__(self, replay: Replay, answers: Answers, cotangent: Tensor, is_row: bool) -> None:
+        self._replay, self._answers, self._cotangent, self._is_row = replay, answers, cotangent, is_row
+
+    @cached_property
+    def _found(self) -> list[tuple[Tensor, Tensor]]:
+        """Along each edge, with the rounding; [] where the calls cannot be run again."""
+        trials = _TRIALS_PER_ROW if self._is_row else _TRIALS
+        try:
+            return self._replay.bounded_formula(self._answers.backward, self._cotangent, trials=trials)
+        except NoRule:
+            return []
+
+    def of(self, group: Group, bound: NDArray[np.float64]) -> Formula | None:
+        """That of one group, whose true numbers rounding may take so far."""
+        if not self._found:
+            return None
+        slots, times = self._answers.slots[group.position], _FEW_TRIALS if self._is_row else 1
+        return in_float64(self._found, self._answers.backward, slots, bound, unit=self._replay.unit, times=times)
 
 
 def _true_vjp(replay: Replay, place: int, position: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
@@ -317,7 +353,7 @@ def _adds_up(got: NDArray[np.float64], sums: tuple[float, float], spare: float) 
     return sums[0] - slack <= float(got.sum()) <= sums[1] + slack
 
 
-def _share(group: _Group) -> None:
+def _share(group: Group) -> None:
     """Edges that carry the same value share the verdict on their sum."""
     if len(group.edges) == 1:
         return

@@ -7,18 +7,17 @@ and as far from it as rounding in its dtype may have moved where the kink lies: 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gradviz.check.arrays import Index
 from gradviz.check.judge import Comparison
 from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.opcall import OpCall
+from gradviz.rerun import with_tensors
 from gradviz.symbolic import NoRule, Reference, WideValues, reference, unit_roundoff
 from gradviz.symbolic.rounding import smallest
 
@@ -115,25 +114,6 @@ def _shifted(call: OpCall, position: int, by: float, element: Index | None = Non
     else:
         moved[element] += step[element]
     return reference(with_tensors(call, {position: joined(moved, tensors[position].dtype)}))
-
-
-def with_tensors(call: OpCall, replaced: dict[int, Tensor]) -> OpCall:
-    """The call with some of its tensor arguments, by position, replaced."""
-    names = [argument.name for argument in call.overload._schema.arguments]
-    position = -1
-
-    def enter(value: Any) -> Any:
-        nonlocal position
-        if isinstance(value, Tensor):
-            position += 1
-            return replaced.get(position, value)
-        if isinstance(value, (list, tuple)):
-            return type(value)(enter(item) for item in value)
-        return value
-
-    args = tuple(enter(value) for value in call.args)
-    ordered = {name: enter(call.kwargs[name]) for name in names if name in call.kwargs}
-    return OpCall(overload=call.overload, args=args, kwargs=ordered, outputs=call.outputs)
 
 
 def _listed(numbers: NDArray[np.float64]) -> str:

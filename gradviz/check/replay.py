@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from gradviz.check.backward_calls import BackwardCalls
 from gradviz.check.noise import Noise
 from gradviz.check.parts import joined, parts_of
 from gradviz.opcall import OpCall
@@ -134,6 +135,29 @@ class Replay:
             for position, gradient in true.items()
         }
 
+    def bounded_formula(self, backward: BackwardCalls, cotangent: Tensor, *, trials: int) -> list[tuple[Tensor, Tensor]]:
+        """What the calls of a backward pass make of the cotangent in float64, along each edge, and its rounding."""
+        exact = self._formula(backward, cotangent, 0.0)
+        move = max(self.unit, _SMALLEST_MOVE)
+        spread = [torch.zeros_like(one) for one in exact]
+        for _ in range(trials):
+            moved = self._formula(backward, cotangent, move)
+            spread = [more + (one - true) ** 2 for more, one, true in zip(spread, moved, exact, strict=True)]
+        scale = 32 * self.unit / move
+        return [
+            (one, scale * (more / trials).sqrt() + 8 * self.unit * one.abs())
+            for one, more in zip(exact, spread, strict=True)
+        ]
+
+    def _formula(self, backward: BackwardCalls, cotangent: Tensor, move: float) -> list[Tensor]:
+        noise = self.noise(move)
+        with torch.no_grad():
+            values = self.values(move=move)
+            values |= {id(one): noise.entered(widened(one).cpu(), one.dtype) for one in backward.others}
+            values[id(backward.cotangent)] = widened(cotangent).cpu()
+            run_again(backward.calls, values, noise)
+        return [values[id(one)] if id(one) in values else widened(one).cpu() for one in backward.answers]
+
     def range_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 4) -> dict[int, tuple[Tensor, Tensor]]:
         """The smallest and largest VJP a little beside the inputs: they differ on a kink."""
         found = []
@@ -179,13 +203,15 @@ def run_again(calls: Sequence[OpCall], values: dict[int, Tensor], noise: Noise) 
     Raises:
         NoRule: a call that depends on these values cannot be run again, or reads memory that was written to through a view.
     """
-    storages = {_storage(output) for call in calls for output in call.outputs if output is not None}
+    made_here = [output for call in calls for output in call.outputs if output is not None]
+    storages, made_ids = {_storage(output) for output in made_here}, {id(output) for output in made_here}
     for call in calls:
         arguments = [argument.tensor for argument in call.tensor_arguments()]
         if not any(id(tensor) in values for tensor in arguments):
             continue
         for tensor in arguments:
-            if id(tensor) not in values and tensor.dtype.is_floating_point and _storage(tensor) in storages:
+            is_known = id(tensor) in values or id(tensor) in made_ids
+            if not is_known and tensor.dtype.is_floating_point and _storage(tensor) in storages:
                 raise NoRule(f"an argument of {call.op} was changed through a view of it")
         items = [values[id(tensor)] if id(tensor) in values else widened(tensor).cpu() for tensor in arguments]
         for place, result in enumerate(run_call(call, noise.arguments(call, items), widen=True)):

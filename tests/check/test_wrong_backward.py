@@ -140,12 +140,23 @@ def sigmoid_function(factor: float) -> Callable[[Tensor], Tensor]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_a_right_formula_that_cancels_is_no_mismatch(dtype: torch.dtype) -> None:
+def test_a_right_formula_that_cancels_matches_and_says_so(dtype: torch.dtype) -> None:
     x = torch.tensor([12.0, 17.0, 20.0, 30.0, -30.0], dtype=dtype, requires_grad=True)
     report = gradviz.trace(sigmoid_function(1.0), x).check(samples=5)
-    assert report.edges[0].verdict == "unverified"
+    assert report.edges[0].verdict == "match"
     assert "cancellation" in report.edges[0].reason
+    assert "lost in backward()" in report.edges[0].reason
     assert not mismatched(report)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("factor", [1.0009765625, -1.0, 2.0])
+def test_a_wrong_formula_is_told_where_nothing_but_rounding_is_left_of_it(factor: float, dtype: torch.dtype) -> None:
+    x = torch.tensor([20.0 if dtype == torch.float32 else 40.0], dtype=dtype, requires_grad=True)
+    report = gradviz.trace(sigmoid_function(factor), x).check()
+    assert mismatched(report)
+    assert "backward() without its rounding gives" in report.edges[0].reason
+    assert f"ratio {factor:.6g}" in report.edges[0].reason
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

@@ -1,0 +1,81 @@
+"""The edges into a custom node as it can be asked: by the value that they carry, and with what its backward() then runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gradviz.check.arrays import as_array
+from gradviz.check.backward_calls import BackwardCalls, ForwardValues, asked
+from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
+from gradviz.check.judge import Comparison
+from gradviz.check.own_formula import ExactFormula
+from gradviz.symbolic import unit_roundoff
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The edges that carry one and the same value into the function; what they do can only be judged together."""
+
+    position: int
+    snapshot: Tensor
+    edges: list[EdgeUnderCheck]
+
+    @property
+    def comparison(self) -> Comparison:
+        return self.edges[0].comparison
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        return self.edges[0].in_shape
+
+    def slots(self, edges: Sequence[EdgeUnderCheck]) -> list[int]:
+        """Where its edges stand among these."""
+        return [slot for slot, edge in enumerate(edges) if any(edge is own for own in self.edges)]
+
+
+class Asker:
+    """Asks the node, several groups at once, and says how its backward() came to what it answers.
+
+    Attributes:
+        name: of the backward(), for a mismatch.
+        dtype: the working dtype, the coarsest of forward's values.
+        seen_right: the groups whose formula was seen to be right in exact numbers.
+    """
+
+    def __init__(self, head: HeadUnderCheck, dtype: torch.dtype) -> None:
+        self._forward = ForwardValues(head)
+        self._calls = head.inner_calls
+        self.name = head.backward_name
+        self.dtype = dtype
+        self.seen_right: set[int] = set()
+
+    def answers(self, groups: list[Group], place: int, cotangent: Tensor) -> Answers:
+        edges = [edge for group in groups for edge in group.edges]
+        answers, backward = asked([edge.partials[place] for edge in edges], cotangent, self._forward)
+        arrays = [as_array(answer) for answer in answers]
+        slots = {group.position: group.slots(edges) for group in groups}
+        totals = {position: np.asarray(sum(arrays[slot] for slot in own)) for position, own in slots.items()}
+        return Answers(totals=totals, slots=slots, backward=backward)
+
+    def exact(self, answers: Answers) -> ExactFormula:
+        """What backward() computes, in exact numbers.
+
+        Raises:
+            NoRule: there are no symbolic rules for it.
+        """
+        return ExactFormula(self._calls, self._forward, answers.backward, unit_roundoff(self.dtype))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What the node answered to one cotangent: by position of a group the sum over its edges, and how that came about."""
+
+    totals: dict[int, NDArray[np.float64]]
+    slots: dict[int, list[int]]
+    backward: BackwardCalls

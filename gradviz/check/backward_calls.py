@@ -1,0 +1,141 @@
+"""What a hand-written `backward()` ran: its calls, recorded while it answers, in terms of the values of its forward.
+
+A tensor that backward() reads is one that forward() had where it is the same memory looked at in the same way, or holds the
+numbers of an argument, of which there may be copies. Then the calls of both, one after the other, are the formula that was
+written, and what it gives without rounding can be said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradviz.assemble.writes import with_writes_followed
+from gradviz.check.heads import HeadUnderCheck
+from gradviz.check.parts import Partial, vjps_of
+from gradviz.opcall import OpCall
+from gradviz.recording.record import Recorder
+from gradviz.rerun import with_tensors
+from gradviz.standin import StandIn
+from gradviz.symbolic.rounding import exactly_held
+
+_DIGITS = 15
+"""A number written with so many digits is meant to be exact."""
+Geometry = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BackwardCalls:
+    """What ran for one cotangent.
+
+    Attributes:
+        calls: in order; snapshots of forward's values stand for what is saved of them.
+        cotangent: its snapshot.
+        answers: what was answered along each edge: snapshots that are among the calls' results, or were there before.
+        others: floating tensors that are no values of forward's.
+        is_exact: whether all numbers in it are meant to be exact: no 0.3989 for 1/√(2π).
+    """
+
+    calls: tuple[OpCall, ...]
+    cotangent: Tensor
+    answers: tuple[Tensor, ...]
+    others: tuple[Tensor, ...]
+    is_exact: bool
+
+
+class ForwardValues:
+    """The values that the calls of a forward read and made, to be found again."""
+
+    def __init__(self, head: HeadUnderCheck) -> None:
+        inputs = [tensor for tensor in head.attributes["inner_inputs"] if tensor is not None]
+        read = [argument.tensor for call in head.inner_calls for argument in call.tensor_arguments()]
+        made = [output for call in head.inner_calls for output in call.outputs if output is not None]
+        self._all = list({id(tensor): tensor for tensor in (*inputs, *read, *made)}.values())
+        self._by_geometry = {place: one for one in reversed(self._all) if (place := _geometry(one)) is not None}
+        self.literals = {number for call in head.inner_calls for number in _numbers(call)}
+        made_ids = {id(tensor) for tensor in made}
+        self.given = [tensor for tensor in self._all if id(tensor) not in made_ids and _is_inexact(tensor)]
+
+    def find(self, tensor: Tensor) -> Tensor | None:
+        """The value that this is; None where it is none."""
+        place = _geometry(tensor)
+        if place is None or place in self._by_geometry:
+            return None if place is None else self._by_geometry[place]
+        return next((one for one in self.given if _is_equal(one, tensor)), None)
+
+
+def asked(partials: Sequence[Partial], cotangent: Tensor, forward: ForwardValues) -> tuple[list[Tensor], BackwardCalls]:
+    """What autograd makes of the cotangent along edges into one output of one head, and how.
+
+    Raises:
+        PartialError: the autograd node can no longer be asked.
+    """
+    with Recorder() as recorder:
+        answers = vjps_of(partials, cotangent)
+    recorded = {index: recorder.op_call(index) for index in range(len(recorder.calls))}
+    calls = list(with_writes_followed(recorder, recorded, answers))
+    at, last = recorder.versions.at, len(recorder.calls) - 1
+    given, results = at(cotangent, -1), [at(answer, last) for answer in answers]
+    known = {id(given)} | {id(output) for call in calls for output in call.outputs if output is not None}
+    read = [argument.tensor for call in calls for argument in call.tensor_arguments()]
+    outside = {id(tensor): tensor for tensor in (*read, *results) if id(tensor) not in known}
+    same = {place: found for place, tensor in outside.items() if (found := forward.find(tensor)) is not None}
+    others = tuple(tensor for place, tensor in outside.items() if place not in same and _is_inexact(tensor))
+    literals = {number for call in calls for number in _numbers(call)} - forward.literals
+    return answers, BackwardCalls(
+        calls=tuple(_with(call, same) for call in calls),
+        cotangent=given,
+        answers=tuple(same.get(id(result), result) for result in results),
+        others=others,
+        is_exact=all(map(_is_meant_exactly, literals)) and all(map(_holds_short_numbers, others)),
+    )
+
+
+def _with(call: OpCall, same: dict[int, Tensor]) -> OpCall:
+    replaced = {
+        argument.position: same[id(argument.tensor)] for argument in call.tensor_arguments() if id(argument.tensor) in same
+    }
+    return with_tensors(call, replaced) if replaced else call
+
+
+def _geometry(tensor: Tensor) -> Geometry | None:
+    if isinstance(tensor, StandIn) or tensor.layout is not torch.strided or not tensor.numel():
+        return None
+    if tensor.device.type == "meta" or tensor.is_conj() or tensor.is_neg():
+        return None
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def _is_equal(one: Tensor, other: Tensor) -> bool:
+    if isinstance(one, StandIn) or one.shape != other.shape or one.dtype != other.dtype or one.device != other.device:
+        return False
+    return one.layout is torch.strided and other.layout is torch.strided and torch.equal(one, other)
+
+
+def _numbers(call: OpCall) -> Iterator[float]:
+    for value in (*call.args, *call.kwargs.values()):
+        for item in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(item, float):
+                yield abs(item)
+            elif isinstance(item, complex):
+                yield from (abs(item.real), abs(item.imag))
+
+
+def _is_meant_exactly(number: float) -> bool:
+    """Whether the float is a short binary fraction, or has all digits that a float can have."""
+    digits = repr(number).partition("e")[0].replace(".", "").strip("0")
+    return len(digits) >= _DIGITS or exactly_held(number)
+
+
+def _holds_short_numbers(tensor: Tensor) -> bool:
+    if isinstance(tensor, StandIn):
+        return False
+    return bool(torch.equal(tensor.to(torch.bfloat16).to(tensor.dtype), tensor)) and not tensor.is_complex()
+
+
+def _is_inexact(tensor: Tensor) -> bool:
+    return tensor.dtype.is_floating_point or tensor.dtype.is_complex
