@@ -248,6 +248,7 @@ def _compare_vjps(
     answers = asker.answers(groups, place, cotangent)
     own = _OwnFormulas(replay, answers, cotangent, row is not None)
     beside: dict[int, tuple[Tensor, Tensor]] = {}
+    ties: dict[int, tuple[Tensor, float, float]] = {}
     for group in groups:
         gradient, bounds = bounded[group.position]
         got, true = answers.totals[group.position], as_array(gradient).astype(np.longdouble)
@@ -257,16 +258,17 @@ def _compare_vjps(
         if formula is not None:
             doubtful |= formula.gives(got) & formula.is_wrong(true)
         is_one = (row is not None or cotangent.numel() == 1) and np.isfinite(got).all()
-        if doubtful.any() or (is_one and (bound > _BLURRED * np.abs(true).max(initial=0)).any()):
+        jumps = None
+        if is_one and (doubtful.any() or (bound > _BLURRED * np.abs(true).max(initial=0)).any()):
+            ties = ties or replay.ties_beside({place: cotangent})
+            jumps = _wrong_together(group.comparison.dtype, got, bound, *ties[group.position])
+        if jumps is not None:
+            group.comparison.step("on a kink: each element by itself could be right, but not all of them together")
+            bound = np.where(jumps, np.minimum(bound, _BLURRED * np.abs(true).max()), bound).astype(np.float64)
+        elif doubtful.any():
             beside = beside or replay.range_beside({place: cotangent})
             low, high = (as_array(side) for side in beside[group.position])
-            jumps = high - low > 64 * _KINK_SLACK * np.maximum(np.abs(low), np.abs(high))
-            spare = float(bound[~jumps].sum()) + 64 * unit_roundoff(group.comparison.dtype) * float(np.abs(got).sum())
-            if is_one and jumps.any() and not _adds_up(got, replay.sums_beside({place: cotangent})[group.position], spare):
-                group.comparison.step("on a kink: each element by itself could be right, but not all of them together")
-                bound = np.where(jumps, np.minimum(bound, _BLURRED * np.abs(true).max()), bound).astype(np.float64)
-            elif doubtful.any():
-                true = _settled_beside(group.comparison, got, true, doubtful, low, high)
+            true = _settled_beside(group.comparison, got, true, doubtful, low, high)
         loose, what = loose_bound(value, cotangent, group.in_shape, group.comparison.dtype), asker.name
         if formula is not None:
             found = settled(formula, got, true, bound, was_seen=group.position in asker.seen_right)
@@ -347,10 +349,16 @@ def _settled_beside(
     return np.where(allowed, got.astype(np.longdouble), true)
 
 
-def _adds_up(got: NDArray[np.float64], sums: tuple[float, float], spare: float) -> bool:
-    """Whether one row adds up to what it does beside the kink: a tied maximum may be shared out, but not doubled."""
-    slack = spare + _KINK_SLACK * float(np.abs(got).sum())
-    return sums[0] - slack <= float(got.sum()) <= sums[1] + slack
+def _wrong_together(
+    dtype: torch.dtype, got: NDArray[np.float64], bound: NDArray[np.float64], jumping: Tensor, low: float, high: float
+) -> NDArray[np.bool_] | None:
+    """The elements of one row that lie on a kink, if they add up to what they do nowhere beside it; else None.
+
+    A tied maximum may be shared out in any way, but not doubled.
+    """
+    jumps = jumping.numpy()
+    slack = float(bound[~jumps].sum()) + (64 * unit_roundoff(dtype) + _KINK_SLACK) * float(np.abs(got).sum())
+    return None if not jumps.any() or low - slack <= float(got.sum()) <= high + slack else jumps
 
 
 def _share(group: Group) -> None:

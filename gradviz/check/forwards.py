@@ -54,6 +54,8 @@ class ForwardAgain:
         for value in function.args:
             if isinstance(value, StandIn) and not is_kept(value):
                 raise NoRule(value.reason)
+        if None in head.outputs.values():
+            raise NoRule("what forward() returned is not known")
         self._function = function
         self._args = function.args
         self._values = {place: value for place, value in head.outputs.items() if value is not None}

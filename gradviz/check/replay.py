@@ -22,6 +22,7 @@ from gradviz.symbolic import NoRule, unit_roundoff
 
 _SMALLEST_MOVE = 2.0**-40
 _BESIDE = 2.0**-36
+_JUMP = 2.0**-10
 _ROUNDINGS_BESIDE = 4
 
 
@@ -173,26 +174,32 @@ class Replay:
             for position in self._inputs
         }
 
-    def sums_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 4) -> dict[int, tuple[float, float]]:
-        """The smallest and largest sum of the elements of the VJP a little beside the inputs.
+    def ties_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 4) -> dict[int, tuple[Tensor, float, float]]:
+        """Which elements of the VJP jump right beside the inputs, and the smallest and largest sum of all of them there.
 
-        All elements moved alike, what is tied stays tied: there each choice of a derivative of a maximum sums to 1.
+        Moved by so little, only what lies on a kink changes. All elements moved alike, what is tied stays tied: there each
+        choice of a derivative of a maximum sums to 1.
         """
         found = []
         for trial in range(trials):
-            step = {position: self._step_beside(tensor) for position, tensor in self._inputs.items()}
+            step = {position: self._step_beside(tensor, roundings=0) for position, tensor in self._inputs.items()}
             if not trial:
                 step = {position: torch.full_like(moved, float(moved.abs().sum())) for position, moved in step.items()}
             for sign in (1, -1):
-                vjp = self.vjp(cotangents, shift={position: sign * moved for position, moved in step.items()})
-                found.append({position: float(gradient.sum()) for position, gradient in vjp.items()})
-        return {position: (min(s[position] for s in found), max(s[position] for s in found)) for position in self._inputs}
+                found.append(self.vjp(cotangents, shift={position: sign * moved for position, moved in step.items()}))
+        told = {}
+        for position in self._inputs:
+            answers = torch.stack([one[position] for one in found])
+            low, high, sums = answers.amin(0), answers.amax(0), answers.reshape(len(found), -1).sum(1)
+            jumps = high - low > _JUMP * torch.maximum(low.abs(), high.abs())
+            told[position] = (jumps, float(sums.min()), float(sums.max()))
+        return told
 
-    def _step_beside(self, tensor: Tensor) -> Tensor:
+    def _step_beside(self, tensor: Tensor, *, roundings: float = _ROUNDINGS_BESIDE) -> Tensor:
         start = parts_of(widened(tensor).cpu()).abs()
         size = start.mean() if start.numel() else start.new_tensor(0.0)
         sides = torch.rand(start.shape, generator=self._random, dtype=torch.float64) - 0.5
-        own = max(_BESIDE, _ROUNDINGS_BESIDE * self.unit) * start  # rounding may have moved the kink itself
+        own = max(_BESIDE, roundings * self.unit) * start  # rounding may have moved the kink itself
         step: Tensor = (own + _BESIDE * (size + _BESIDE)) * sides.sign()
         return step
 

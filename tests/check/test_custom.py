@@ -144,3 +144,31 @@ def test_a_hook_that_changes_a_contribution_is_thought_of() -> None:
     report = gradviz.trace(lambda x: layer(x.sin()).sum(), x).check()
     assert [edge.verdict for edge in report.edges].count("mismatch") == 1
     assert "register_full_backward_hook" in next(edge.reason for edge in report.edges if edge.verdict == "mismatch")
+
+
+class LinearGelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+        ctx.save_for_backward(x, w)
+        return nn.functional.gelu(x @ w)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:  # type: ignore[override]
+        x, w = (saved.detach().requires_grad_() for saved in ctx.saved_tensors)
+        with torch.enable_grad():
+            y = nn.functional.gelu(x @ w)
+        return torch.autograd.grad(y, (x, w), cotangent)
+
+
+def test_what_is_smooth_lies_on_no_kink_in_coarse_dtypes() -> None:
+    drawn = torch.Generator().manual_seed(1)
+    x = (2 * torch.randn(5, 4, generator=drawn)).to(torch.bfloat16).requires_grad_()
+    w = torch.randn(4, 6, generator=drawn).to(torch.bfloat16).requires_grad_()
+    report = gradviz.trace(lambda x, w: LinearGelu.apply(x, w).sum(), x, w).check()
+    assert report.ok and "not all of them together" not in " ".join(edge.how for edge in report.edges)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5])
+def test_a_scalar_has_nothing_to_add_up(value: float) -> None:
+    x = torch.tensor(value, requires_grad=True)
+    assert gradviz.trace(Relu.apply, x).check().edges[0].verdict == "match"
