@@ -12,7 +12,8 @@ from gradviz.runs.weights import SAMPLE, Unmoved, digest, moved_by, sample
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.complex64])
 @pytest.mark.parametrize("count", [1, 7, 8])
 def test_digest_changes_with_each_element(dtype: torch.dtype, count: int) -> None:
-    for tensor in (torch.ones(count + 1, dtype=dtype)[1:], torch.ones(count, 2, dtype=dtype).T):
+    ones = torch.ones(count, 2, dtype=dtype)
+    for tensor in (torch.ones(count + 1, dtype=dtype)[1:], ones.T, ones[:, 0]):
         before = digest(tensor)
         assert before == digest(tensor.clone())
         for place in range(tensor.numel()):
@@ -21,8 +22,10 @@ def test_digest_changes_with_each_element(dtype: torch.dtype, count: int) -> Non
             assert digest(changed) != before, place
 
 
-def test_what_cannot_be_read_has_no_digest_and_counts_as_unmoved() -> None:
-    assert digest(torch.ones(2, device="meta")) is None and sample(torch.ones(2, device="meta")) is None
+def test_what_cannot_be_read_has_no_digest_and_is_never_said_to_be_unmoved() -> None:
+    unread = torch.ones(2, device="meta")
+    assert digest(unread) is None and sample(unread) is None
+    assert Unmoved([nn.Parameter(unread)]).look() == set()
 
 
 def test_what_has_moved_is_never_read_again() -> None:
