@@ -38,7 +38,8 @@ def dead_units(run: Run) -> Iterator[Finding]:
         died = len(seen) >= LASTING * len(notes) and least.units >= FEW_UNITS and _have_died(lasting, first, least)
         if len(notes) < len(last) or not (died or _is_dead(least)):
             continue
-        alike = "" if least.dead == lasting else f", {lasting} of them at the last {LASTING} recorded steps"
+        times = min(LASTING, len(seen) // len(notes))
+        alike = "" if least.dead == lasting else f", {lasting} of them at the last {times} recorded steps"
         yield Finding(
             kind="dead-relu",
             severity="warning",

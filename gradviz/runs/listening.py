@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
-Listener = Callable[[tuple[Tensor, ...], FrameType], None]
+Root = Tensor | GradientEdge
+Listener = Callable[[tuple[Root, ...], FrameType], None]
 """Takes what `backward()` is called on, and the frame that calls it."""
 _LISTENERS: list[Listener] = []
 _torchs_backward = torch.autograd.backward
@@ -35,7 +37,7 @@ def stop_listening(listener: Listener) -> None:
 
 def _backward(tensors: Any, *arguments: Any, **options: Any) -> None:
     if torch._C._current_graph_task_id() == -1:
-        roots = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+        roots = (tensors,) if isinstance(tensors, Root) else tuple(tensors)
         for listener in tuple(_LISTENERS):
             listener(roots, sys._getframe(1))
     _torchs_backward(tensors, *arguments, **options)

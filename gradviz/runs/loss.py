@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import dropwhile
 
-from torch import Tensor
-from torch.autograd.graph import Node
+from torch.autograd.graph import GradientEdge, Node
 
 from gradviz.recording.nodes import node_of, op_of_node, output_metadata, sequence_number
 from gradviz.runs.forward import ForwardPass
+from gradviz.runs.listening import Root
 from gradviz.runs.notes import Pair
 from gradviz.view.notation import shape_text
 
@@ -37,7 +37,7 @@ _LOGARITHMS = frozenset({"log", "log2", "log10"})
 class LossGraph:
     """The nodes from a loss back to the leaves."""
 
-    def __init__(self, roots: Iterable[Tensor], passes: Sequence[ForwardPass]) -> None:
+    def __init__(self, roots: Iterable[Root], passes: Sequence[ForwardPass]) -> None:
         """`passes`: those of the model that are watched."""
         self._nodes = sorted(_nodes_behind(roots), key=sequence_number)
         self._passes = {node: one for node in self._nodes for one in passes if one.made(sequence_number(node))}
@@ -83,9 +83,10 @@ class LossGraph:
         return shape_text(given), shape_text(made)
 
 
-def _nodes_behind(roots: Iterable[Tensor]) -> set[Node]:
+def _nodes_behind(roots: Iterable[Root]) -> set[Node]:
     seen: set[Node] = set()
-    pending = [node for root in roots if (node := node_of(root)) is not None]
+    made_by = [root.node if isinstance(root, GradientEdge) else node_of(root) for root in roots]
+    pending = [node for node in made_by if node is not None]
     while pending and len(seen) < MOST_NODES:
         node = pending.pop()
         if node in seen or hasattr(node, "variable"):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gradviz.runs.forward import ForwardPass, source_at
+from gradviz.runs.listening import Root
 from gradviz.runs.loss import LossGraph
 from gradviz.runs.notes import LossNote, ModuleNote, Pair, ParameterNote, Step
 from gradviz.runs.plain import plain, reading, shard_of
@@ -67,7 +68,7 @@ class OpenStep:
     def had_backward(self) -> bool:
         return any(one.backwards for one in self._passes)
 
-    def begin_backward(self, roots: Sequence[Tensor], parameters: Iterable[Tensor], frame: FrameType) -> None:
+    def begin_backward(self, roots: Sequence[Root], parameters: Iterable[Tensor], frame: FrameType) -> None:
         """Reads what `backward()` is called on, and what the gradients hold before it adds to them.
 
         Args:
@@ -180,20 +181,18 @@ def _norm_of_gradient(parameter: Tensor) -> float | None:
     return None if parameter.grad is None else _norm(parameter.grad)
 
 
-def _number(roots: Sequence[Tensor]) -> float | None:
+def _number(roots: Sequence[Root]) -> float | None:
     """The sum of what `backward()` was called on, where these are numbers."""
-    numbers = [plain(root) for root in roots]
     with reading():
-        return sum(float(one) for one in numbers if one is not None) if all(_is_number(one) for one in numbers) else None
-
-
-def _is_number(tensor: Tensor | None) -> bool:
-    return tensor is not None and tensor.numel() == 1 and not tensor.is_complex()
+        numbers = [plain(root) for root in roots if isinstance(root, Tensor)]
+        known = [one for one in numbers if one is not None and one.numel() == 1 and not one.is_complex()]
+        return sum(map(float, known)) if len(known) == len(roots) else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
+    """Of what is known; not finite where one of it is not."""
     known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if known and all(map(math.isfinite, known)) else known[-1] if known else None
+    return sum(known) / len(known) if known else None
 
 
 def _module_notes(passes: Collection[ForwardPass]) -> tuple[ModuleNote, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gradviz.diagnose import Finding
 from gradviz.diagnose.no_gradient import listed
@@ -127,8 +127,9 @@ def trained_in_eval(run: Run) -> Iterator[Finding]:
         yield Finding(
             kind="trained-in-eval",
             severity="warning",
-            message=f"the model is trained in eval mode since step {since}: {listed([path or 'it' for path in paths])} drop "
-            "nothing, or normalise by statistics that no longer move",
+            message=f"the model is trained in eval mode since step {since}: {listed([path or 'it' for path in paths])} "
+            f"{_it(paths, 'drops', 'drop')} nothing, or {_it(paths, 'normalises', 'normalise')} by statistics that no "
+            "longer move",
             hint="call model.train() before the loop and after each evaluation",
             module=paths[0],
             numbers={"modules that this concerns": len(paths)},
@@ -198,5 +199,5 @@ def _without_gradient(run: Run, *, frozen: bool) -> list[str]:
     return [name for name in dict.fromkeys(note.name for note in notes if note.frozen == frozen) if name not in reached]
 
 
-def _it(names: list[str], one: str = "it", several: str = "them") -> str:
+def _it(names: Sequence[str], one: str = "it", several: str = "them") -> str:
     return one if len(names) == 1 else several

@@ -25,7 +25,7 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, 
 
 from gradviz.errors import InputError
 from gradviz.runs.file import line_of, rank_file
-from gradviz.runs.listening import listen, stop_listening
+from gradviz.runs.listening import Root, listen, stop_listening
 from gradviz.runs.notes import Header
 from gradviz.runs.run import Run, load_run
 
@@ -171,7 +171,7 @@ class Watcher:
         if self._open is not None:
             self._open.open_pass()
 
-    def _before_backward(self, roots: tuple[Tensor, ...], frame: FrameType) -> None:
+    def _before_backward(self, roots: tuple[Root, ...], frame: FrameType) -> None:
         if self._open is not None and threading.get_ident() == self._thread:
             self._open.begin_backward(roots, self._parameters, frame)
 
@@ -280,7 +280,8 @@ def watch(
         raise InputError(f"every is {every!r}; accepted: 1, 2, 3, ...")
     if isinstance(first_step, bool) or not isinstance(first_step, int) or first_step < 0:
         raise InputError(f"first_step is {first_step!r}; accepted: 0, 1, 2, ...")
-    optimizers = () if optimizer is None else (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
+    given = () if optimizer is None else optimizer
+    optimizers = tuple(given) if isinstance(given, Iterable) else (given,)
     if wrong := [one for one in optimizers if not isinstance(one, Optimizer)]:
         raise InputError(f"the optimizer is {type(wrong[0]).__name__}; accepted: a torch.optim.Optimizer, or several")
     return Watcher(model, Path(directory), every=every, first_step=first_step, optimizers=optimizers, overwrite=overwrite)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from runs.loops import watched
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional
 
 import gradviz
@@ -109,6 +111,27 @@ def test_loss_that_is_not_finite_is_named_where_the_model_is_not_to_blame(tmp_pa
     (finding,) = run.diagnose()
     assert finding.kind == "not-finite-gradient"
     assert "; the loss at test_run_losses.py:" in finding.message and "is −∞, by sub, log, mean" in finding.message
+
+
+def test_backward_from_a_gradient_edge_is_seen_without_a_value(tmp_path: Path) -> None:
+    def loop(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        loss = model(torch.randn(6, 3)).square().mean()
+        torch.autograd.backward(get_gradient_edge(loss), (torch.ones(()),))
+        optimizer.step()
+
+    (step,) = watched(loop, tmp_path, model=nn.Linear(3, 2)).steps
+    assert [(note.value, note.ops) for note in step.losses] == [(None, ("pow", "mean"))]
+
+
+def test_nan_of_one_pass_is_not_lost_in_the_mean_over_a_step(tmp_path: Path) -> None:
+    def loop(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        for factor in (math.nan, 1.0):
+            (model(torch.randn(6, 3)).mean() * factor).backward()
+        optimizer.step()
+
+    (step,) = watched(loop, tmp_path, model=nn.Linear(3, 2)).steps
+    (note,) = step.losses
+    assert note.value is not None and math.isnan(note.value)
 
 
 def test_backward_of_torch_is_replaced_only_while_someone_watches(tmp_path: Path) -> None:

@@ -182,6 +182,8 @@ def test_optimizer_that_is_given_tells_it_after_one_step(tmp_path: Path) -> None
 def test_what_is_given_as_optimizer_must_be_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the optimizer is Linear; accepted"):
         gradviz.watch(nn.Linear(1, 1), tmp_path, optimizer=[nn.Linear(1, 1)])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="the optimizer is float; accepted"):
+        gradviz.watch(nn.Linear(1, 1), tmp_path, optimizer=0.1)  # type: ignore[arg-type]
 
 
 def test_update_that_rounds_to_nothing_is_told(tmp_path: Path) -> None:
