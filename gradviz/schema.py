@@ -27,12 +27,13 @@ are the texts "nan", "inf" and "-inf"; a complex number is the list [real, imagi
 `gradviz check --json` prints `schema`, `gradviz` and `target`, and an object `check`, as `trace --check --json` does:
     ok, verified, summary, seed, remarks    of the whole report; `summary` is one line
     edges, nodes, leaves, sums              one object per edge, forward value, gradient and sum of contributions, with
-        name, verdict ("match", "mismatch", "unverified"), method ("symbolic", "numeric", ""), formula, finding, how, reason
+        name, verdict ("match", "mismatch", "unverified", "intended"), method ("symbolic", "numeric", ""), formula, finding,
+            how, reason
         autograd, reference, index, quantity, error_ulp, dtype: the numbers that tell most, and where they are
         checked, total: how many elements were looked at one by one, and of how many; fewer where a Jacobian is sampled
         noticed: of a sampled Jacobian, the smallest slip in one element of a vector-Jacobian product, relative to an element
             of usual size, that the probe of the whole Jacobian would have shown; null where there was no probe
-        and what says whose it is: edge ([tail, head, key]) and source, or node; of a sum also contributions
+        and what says whose it is: edge ([tail, head, key]), source and backward, or node; of a sum also contributions
 
 `gradviz diagnose --json` prints `schema`, `gradviz` and `target`, and with them, as `gradviz report --json` without these,
     ok          whether no finding is an error: the exit code is 0 then, else 1

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from typing import get_args
 
 import pytest
 import torch
 
 import gradviz
+from gradviz import schema
+from gradviz.check.report import Verdict
 from gradviz.schema import graph_document
 
 
@@ -72,3 +76,10 @@ def test_a_cut_has_no_partial() -> None:
     cuts = [edge for edge in found["edges"] if edge["cut"]]
     assert cuts
     assert all(edge["partial"] is None and edge["contribution"] is None for edge in cuts)
+
+
+def test_every_key_and_verdict_of_a_check_is_described() -> None:
+    report = gradviz.trace("x*x + y", x=2.0, y=3.0, device="cpu").check().to_dict()
+    keys = {key for one in ("edges", "nodes", "leaves", "sums") for entry in report[one] for key in entry}
+    described = set(re.findall(r"\w+", (schema.__doc__ or "").partition("gradviz check --json")[2]))
+    assert keys and not {*report, *keys, *get_args(Verdict)} - described
