@@ -6,6 +6,7 @@
     scopes.py       which calls of modules and functions a call lies in
     versions.py     what each tensor held when, while in-place ops change it
     keeping.py      which of it is kept in full
+    functions.py    the custom autograd.Functions that the code applies
     outputs.py      the tensors to differentiate, in what the code returned
     backward.py     runs the backward pass -> cotangents and contributions; backward_log.py is what its hooks hear
     nodes.py        what is read of an autograd node

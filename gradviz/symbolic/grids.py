@@ -15,7 +15,8 @@ _BORDER, _REFLECTION = 1, 2
 def grid_sampler_3d(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Tensor:
     """`input` (batch, channels, *sizes) at `grid` (batch, *out, 3), places from -1 to 1 with the innermost dim's first.
 
-    Each output element is the mean of the 2 x 2 x 2 elements around its place, weighted by nearness; outside are zeros.
+    Each output element is the mean of the 2 x 2 x 2 elements around its place, weighted by nearness, or (mode 1) the nearest
+    one. Outside are zeros, or (padding 1, 2) the place is first moved to the border or reflected into the volume.
     """
     batch, channels, *sizes = input.shape
     places = [
