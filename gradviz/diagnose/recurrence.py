@@ -34,7 +34,7 @@ def recurrence(readings: Readings) -> Iterator[Finding]:
         grown = bool(norms) and _growth(norms) > GROWN
         if not grown and not (_is_lost(readings, steps, norms) and _reads_a_sequence(readings, steps)):
             continue
-        rate = abs(math.log(norms[0] / norms[-1]))
+        rate = abs(math.log(norms[0]) - math.log(norms[-1]))
         if grown not in worst or rate > worst[grown][0]:
             worst[grown] = rate, leaf, steps
     for grown, (_, leaf, steps) in worst.items():
