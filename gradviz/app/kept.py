@@ -59,6 +59,8 @@ class Kept(Generic[T]):
                 return self._values[key][0]
         made = make()
         size = self._size_of(made)
+        if size > self._most_bytes:
+            return made
         with self._guard:
             value, _ = self._values.setdefault(key, (made, size))
             self._values.move_to_end(key)
