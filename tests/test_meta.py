@@ -93,6 +93,12 @@ def test_code_that_asks_for_a_number_is_refused_with_what_to_do(ask: Callable[[t
         gradviz.trace(model, torch.randn(3, 4), device="meta")
 
 
+def refused(h: torch.Tensor) -> torch.Tensor:
+    raise RuntimeError("the metadata of this file is damaged")
+
+
 def test_other_errors_of_the_code_stay_as_they_are() -> None:
+    with pytest.raises(RuntimeError, match=r"^the metadata"):
+        gradviz.trace(MakesTensors(refused).to("meta"), torch.randn(3, 4), device="meta")
     with pytest.raises(RuntimeError, match="reduction dim"):
         gradviz.trace(MakesTensors(lambda h: h @ h).to("meta"), torch.randn(3, 4), device="meta")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CellType, FunctionType
@@ -190,7 +191,7 @@ def _without_numbers(run: Callable[[], Any]) -> Callable[[], Any]:
             with META:
                 return run()
         except RuntimeError as error:
-            if "meta" not in str(error):
+            if not re.search(r"meta(?![a-z])", str(error)):
                 raise
             raise InputError(
                 "on the meta device the code asks for a number, or uses a tensor that lies elsewhere "
