@@ -105,7 +105,7 @@ def _behind(readings: Readings, nodes: set[int]) -> set[int]:
 
 def _arriving(readings: Readings, leaf: int) -> float:
     """The largest norm of a cotangent at the calls that a weight is used in."""
-    return max((readings.norm(one) for user in readings.users(leaf) for one in readings.cotangents(user)), default=0.0)
+    return max(map(readings.arriving, readings.users(leaf)), default=0.0)
 
 
 def _distances(readings: Readings) -> dict[int, int]:

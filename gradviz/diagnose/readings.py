@@ -25,7 +25,7 @@ VIEWS = frozenset(
 COPIES = VIEWS | {"_to_copy"}
 SUMMING = COPIES | {"mean", "sum", "add", "sub", "neg", "pow", "mul", "div"}
 STEPS = frozenset({"round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside"})
-FLAT = STEPS | {"gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin"}
+FLAT_FUNCTIONS = STEPS | {"gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin"}
 """Functions whose derivative is zero wherever there is one."""
 MATRIX_PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "convolution", "mkldnn_rnn_layer"})
 
@@ -77,6 +77,10 @@ class Readings:
         """The cotangents that reached a node's outputs."""
         cotangent = self.graph.nodes[node]["cotangent"]
         yield from (one for one in (cotangent if isinstance(cotangent, tuple) else (cotangent,)) if one is not None)
+
+    def arriving(self, node: int) -> float:
+        """The largest norm of a cotangent that reached a node's outputs; 0 where none did."""
+        return max(map(self.norm, self.cotangents(node)), default=0.0)
 
     def value_of(self, use: Use) -> Tensor | None:
         """The value that an edge carries."""

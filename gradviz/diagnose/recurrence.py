@@ -30,7 +30,7 @@ def recurrence(readings: Readings) -> Iterator[Finding]:
         if len(graph.nodes[leaf]["shape"]) < 2 or graph.cotangent(leaf) is None:
             continue
         steps = _steps(readings, leaf)
-        norms = [_arriving(readings, step) for step in steps]
+        norms = [readings.arriving(step) for step in steps]
         grown = bool(norms) and _growth(norms) > GROWN
         if not grown and not (_is_lost(readings, steps, norms) and _reads_a_sequence(readings, steps)):
             continue
@@ -48,12 +48,8 @@ def _steps(readings: Readings, leaf: int) -> list[int]:
         return []
     behind = readings.ahead_of(users[0])
     chain = [users[0], *(user for user in users[1:] if user in behind)]
-    chain = [step for step in chain if 0 < _arriving(readings, step) < math.inf]
+    chain = [step for step in chain if 0 < readings.arriving(step) < math.inf]
     return chain if len(chain) >= MIN_STEPS else []
-
-
-def _arriving(readings: Readings, node: int) -> float:
-    return max(map(readings.norm, readings.cotangents(node)), default=0.0)
 
 
 def _growth(norms: Sequence[float]) -> float:
@@ -90,7 +86,7 @@ def _reads_a_sequence(readings: Readings, steps: Sequence[int]) -> bool:
 
 def _finding(readings: Readings, leaf: int, steps: Sequence[int], *, grown: bool) -> Finding:
     graph = readings.graph
-    norms = [_arriving(readings, step) for step in steps]
+    norms = [readings.arriving(step) for step in steps]
     count = len(steps)
     per_step = _growth(norms) ** (1 / (count - 1))
     module = graph.nodes[steps[0]]["module"] or graph.nodes[leaf]["root"]

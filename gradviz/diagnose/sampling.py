@@ -33,9 +33,5 @@ def sampling(readings: Readings) -> Iterator[Finding]:
             f"{names}; the one that is there comes from other terms",
             "draw with .rsample(), or write mean + std * torch.randn_like(std)",
             edge=behind[learning[0]].edge,
-            numbers={f"norm of the cotangent at {readings.name(tail)}": _norm(readings, tail) for tail in learning},
+            numbers={f"norm of the cotangent at {readings.name(tail)}": readings.arriving(tail) for tail in learning},
         )
-
-
-def _norm(readings: Readings, node: int) -> float:
-    return max(map(readings.norm, readings.cotangents(node)), default=0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradviz.diagnose.finding import Finding, Numbers, found
-from gradviz.diagnose.readings import COPIES, FLAT, Readings
+from gradviz.diagnose.readings import COPIES, FLAT_FUNCTIONS, Readings
 
 
 def wrong_backward(readings: Readings) -> Iterator[Finding]:
@@ -44,6 +44,6 @@ def _is_for_its_backward(readings: Readings, node: int) -> bool:
         return True
     varying = {id(tensor) for tensor in readings.graph.nodes[node]["inner_inputs"] if tensor is not None}
     for call in calls:
-        if call.op not in FLAT and any(id(argument.tensor) in varying for argument in call.tensor_arguments()):
+        if call.op not in FLAT_FUNCTIONS and any(id(argument.tensor) in varying for argument in call.tensor_arguments()):
             varying |= {id(output) for output in call.outputs if output is not None}
     return not any(id(output) in varying for output in calls[-1].outputs)
