@@ -78,6 +78,11 @@ class AttributedGraph(nx.MultiDiGraph):
         given: dict[tuple[int, int], Tensor] = self.graph.get("starting_cotangents", {})
         return {(node, place): cotangent for (node, place), cotangent in given.items() if node in self}
 
+    def numbers_read(self) -> dict[float, str]:
+        """Each Python number that the code made of a value with a gradient (`.item()`, `float()`) -> the line that did."""
+        read: dict[float, str] = self.graph.get("numbers_read", {})
+        return read
+
     def unseen_writes(self) -> dict[int, tuple[tuple[str, str], ...]]:
         """Node -> the writes to its value that autograd does not see, made in place under `no_grad`: (op, source line).
 

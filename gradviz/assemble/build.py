@@ -16,7 +16,7 @@ from gradviz.assemble.draft import Draft, DraftEdge, DraftNode, Key, draft_of, i
 from gradviz.assemble.node_names import NodeNames, Used
 from gradviz.assemble.order import backward_order, forward_order
 from gradviz.assemble.unreached import lost_leaves
-from gradviz.assemble.unseen import unseen_writes
+from gradviz.assemble.unseen import numbers_read, unseen_writes
 from gradviz.collector import collector_paused
 from gradviz.graph import GradGraph
 from gradviz.opcall import op_name
@@ -140,6 +140,8 @@ class _Writer:
         graph.graph["optimized"] = self._optimized(graph.leaves)
         graph.graph["lost_leaves"] = self._lost_leaves()
         graph.graph["unseen_writes"] = self._unseen_writes()
+        read = numbers_read(self._draft, self._recorder)
+        graph.graph["numbers_read"] = {number: self._call_source(index) for number, index in read.items()}
         applied = custom_functions(self._draft, self._recorder, autograd.slots, self._call_source)
         graph.graph["functions"] = {number[node]: function for node, function in applied.items()}
         return graph

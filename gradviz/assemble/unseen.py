@@ -1,17 +1,25 @@
-"""In-place writes that autograd does not see: under `no_grad`, to a value that it has noted as the result of a call."""
+"""What code does with values where autograd does not look: writes under `no_grad`, and Python numbers made of them."""
 
 from __future__ import annotations
 
+import torch
+
 from gradviz.assemble.draft import Draft, Key
 from gradviz.recording.record import Recorder
+from gradviz.standin import is_kept
+
+_READ = torch.ops.aten._local_scalar_dense.default
 
 
 def unseen_writes(draft: Draft, recorder: Recorder) -> dict[Key, list[int]]:
-    """Node -> the calls that wrote to its value. What reads it later gets the new numbers, its gradient passes as before.
+    """Node -> the calls that wrote to its value in place.
 
+    What reads it later gets the new numbers, while its gradient passes as before.
     A leaf is meant to be written so (an optimizer does), what a custom Function's forward writes, its backward knows, and
     what torch writes inside of one function of its own (the norms of `cosine_similarity`) is part of that function.
     """
+    if not recorder.versions.carried:
+        return {}
     with_gradient = {call.visit for call in recorder.calls if call.grad_enabled}
     found: dict[Key, list[int]] = {}
     for carried in recorder.versions.carried:
@@ -19,4 +27,18 @@ def unseen_writes(draft: Draft, recorder: Recorder) -> dict[Key, list[int]]:
         seen = call.visit in with_gradient or carried.time in draft.in_forwards
         if node is not None and node.kind == "op" and not seen and carried.time not in found.get(carried.node, ()):
             found.setdefault(carried.node, []).append(carried.time)
+    return found
+
+
+def numbers_read(draft: Draft, recorder: Recorder) -> dict[float, int]:
+    """Each number that `.item()` or `float()` made of a value with a gradient -> the first call that made it.
+
+    What the forward of a custom Function reads is judged with its backward.
+    """
+    found: dict[float, int] = {}
+    for index, call in enumerate(recorder.calls):
+        if call.overload is _READ and call.args[0].requires_grad and index not in draft.in_forwards:
+            value = recorder.op_call(index).args[0]
+            if is_kept(value) and value.is_floating_point() and value.device.type != "meta":
+                found.setdefault(value.item(), index)
     return found

@@ -4,7 +4,7 @@ One analysis per file, each a function from `Readings` to findings, in the list 
 
     values        not_finite (not_finite_causes: why), cancellation, broadcasting
     losses        logits, likelihood, missing_minus, sure_and_wrong, log_of_softmax, reduction
-    gradients     no_gradient, data_term, sampling, leaf_replaced, unseen_write, unregistered, zero_gradient,
+    gradients     no_gradient, data_term, sampling, leaf_replaced, unseen_write, number_read, unregistered, zero_gradient,
                   not_finite_gradient, depth (recurrence: where one weight is used again and again), underflow, sharing,
                   earlier_gradient
     layers        dead_units, symmetry, saturation, frozen, rows, modes
@@ -19,7 +19,8 @@ The kinds, by severity:
                   exploding-gradient, dead-relu, dead-units, symmetric-weights, saturated, underflow, cancellation,
                   squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient,
                   unseen-write
-    hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, frozen-layer, few-rows, not-deterministic
+    hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, frozen-layer, number-read, few-rows,
+                  not-deterministic
 
 The other files:
 

@@ -25,6 +25,7 @@ from gradviz.diagnose.modes import modes
 from gradviz.diagnose.no_gradient import lost_leaves, no_gradient
 from gradviz.diagnose.not_finite import not_finite
 from gradviz.diagnose.not_finite_gradient import not_finite_gradient
+from gradviz.diagnose.number_read import number_read
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.reduction import reduction
 from gradviz.diagnose.rows import rows
@@ -51,6 +52,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     sampling,
     leaf_replaced,
     unseen_write,
+    number_read,
     unregistered,
     zero_gradient,
     broadcasting,

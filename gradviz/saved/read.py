@@ -71,6 +71,7 @@ _GRAPH: dict[str, tuple[type, ...]] = {
     "lost_leaves": (dict,),
     "optimized": (dict,),
     "unseen_writes": (dict,),
+    "numbers_read": (dict,),
 }
 
 
@@ -211,6 +212,9 @@ def _check_references(graph: GradGraph) -> None:
     for leaf, optimizer in graph.graph["optimized"].items():
         if not isinstance(leaf, str) or not isinstance(optimizer, str):
             raise InputError("an optimizer is not told by a text")
+    for number, source in graph.graph["numbers_read"].items():
+        if not isinstance(number, float) or not isinstance(source, str):
+            raise InputError("a number that was read is not told by number and line")
     for node, writes in graph.graph["unseen_writes"].items():
         pairs = isinstance(writes, tuple) and all(isinstance(write, tuple) and len(write) == 2 for write in writes)
         if not _is_node(graph, node) or not pairs or not all(isinstance(text, str) for write in writes for text in write):

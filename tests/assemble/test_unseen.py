@@ -114,3 +114,57 @@ def test_it_stands_on_the_picture_and_in_the_file(tmp_path: Path) -> None:
     assert loaded.unseen_writes() == graph.unseen_writes()
     for one in (graph, loaded):
         assert "then clamp_ under no_grad" in dot_source(one.view())
+
+
+def scaled_by_a_number(w: Tensor, x: Tensor) -> Tensor:
+    h = w * x
+    return (h / h.abs().max().item()).square().sum()
+
+
+class ScaledByItsLargest(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, h: Tensor) -> Tensor:
+        ctx.largest = h.abs().max().item()
+        return h / ctx.largest
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        return cotangent / ctx.largest
+
+
+def scaled_by_a_function(w: Tensor, x: Tensor) -> Tensor:
+    return ScaledByItsLargest.apply(w * x).square().sum()
+
+
+def read_but_only_printed(w: Tensor, x: Tensor) -> Tensor:
+    h = w * x
+    f"{h.max().item():.3g}"
+    return h.square().sum()
+
+
+def scaled_by_a_detached_number(w: Tensor, x: Tensor) -> Tensor:
+    h = w * x
+    return (h / h.detach().abs().max().item()).square().sum()
+
+
+def test_a_number_read_of_a_value_and_computed_with_is_a_hint(tmp_path: Path) -> None:
+    graph = gradviz.trace(scaled_by_a_number, torch.tensor([2.1234567, 0.3], requires_grad=True), torch.ones(2))
+    (finding,) = graph.diagnose()
+    assert (finding.kind, finding.severity) == ("number-read", "hint")
+    assert graph.nodes[finding.node]["op"] == "div"
+    ((number, source),) = graph.numbers_read().items()
+    assert number == pytest.approx(2.1234567)
+    assert source in finding.message
+    graph.save(tmp_path / "step.gradviz")
+    assert gradviz.load(tmp_path / "step.gradviz").numbers_read() == graph.numbers_read()
+
+
+@pytest.mark.parametrize("function", [read_but_only_printed, scaled_by_a_detached_number])
+def test_a_number_that_is_only_shown_or_detached_is_no_finding(function: Any) -> None:
+    graph = gradviz.trace(function, torch.tensor([2.1234567, 0.3], requires_grad=True), torch.ones(2))
+    assert graph.diagnose() == []
+
+
+def test_what_a_custom_forward_reads_is_left_to_the_check() -> None:
+    graph = gradviz.trace(scaled_by_a_function, torch.tensor([2.1234567, 0.3], requires_grad=True), torch.ones(2))
+    assert graph.numbers_read() == {}
