@@ -35,6 +35,7 @@ _HIDES = 2.0**-11
 _LARGEST = 4
 _HIDDEN = 3
 _ONE_BY_ONE = 64
+_AT_FIRST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +238,11 @@ def settled_row(
     if not looked_at:
         return SettledRow(row=row, got=got)
     numbers = np.array([got[column] for column in looked_at])
-    formula = exact.at(slots, looked_at, bound)
+    formula = exact.at(slots, looked_at[:_AT_FIRST], bound[:_AT_FIRST])
+    if formula.is_wrong(true[:_AT_FIRST]).any():  # the others then need no looking at
+        looked_at, true, bound, numbers = looked_at[:_AT_FIRST], true[:_AT_FIRST], bound[:_AT_FIRST], numbers[:_AT_FIRST]
+    elif len(looked_at) > _AT_FIRST:
+        formula = exact.at(slots, looked_at, bound)
     found = settled(formula, numbers, true, bound, was_seen=was_seen)
     partials, got = dict(row.partials.get(position, {})), got.astype(np.float64)
     for column, number, allowed in zip(looked_at, found.got, found.bound, strict=True):

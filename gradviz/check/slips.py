@@ -18,6 +18,8 @@ _ENOUGH = 3
 """From so many numbers on, a pattern among them is no accident."""
 _TELLING = 16
 """A number of at least so many times its bound on rounding is large enough for a ratio to mean something."""
+_BY_SIGN = 8
+"""That of so many numbers those of one sign are wrong is no accident."""
 _FACTORS = {2.0: "2", 3.0: "3", 4.0: "4", math.pi: "π", 2 * math.pi: "2π", math.sqrt(2): "√2", math.log(2): "log(2)"}
 _CLOSE_BY = 1e-3
 """A factor that is known less well than this is only called by a whole number: others lie too close together."""
@@ -116,6 +118,8 @@ def _explanations(evidence: Evidence, tail: str, values: Mapping[str, Array]) ->
         return
     yield "" if evidence.got.any() else _NO_GRADIENT
     yield _constant_factor(evidence)
+    if _is_multiple(evidence):
+        return  # by a factor that has no name; nothing subtler explains more
     yield _unconjugated(evidence)
     if evidence.got.size < _ENOUGH:
         return
@@ -129,6 +133,13 @@ def _explanations(evidence: Evidence, tail: str, values: Mapping[str, Array]) ->
     yield _factor_of(evidence, values)
     yield _other_function(evidence, tail, values)
     yield _some_only(evidence, tail, values)
+
+
+def _is_multiple(evidence: Evidence) -> bool:
+    """Whether the numbers are one and the same multiple of the true ones, wherever that can be told."""
+    ratios, noise = evidence.ratios, evidence.noise
+    ratio = float(ratios[int(noise.argmin())])
+    return bool(np.all(np.abs(ratios - ratio) <= 4 * (noise + noise.min()) * max(1.0, abs(ratio)) + _NEAR))
 
 
 def _constant_factor(evidence: Evidence) -> str:
@@ -206,7 +217,9 @@ def _elsewhere(evidence: Evidence) -> str:
             return f"reversed along dimension {dim}"
     if np.all(np.abs(got.ravel() - np.roll(true.ravel(), 1)) <= tolerance):
         return "off by one index, counted over all elements"
-    if np.all(np.abs(np.sort(got.ravel()) - np.sort(true.ravel())) <= tolerance):
+    wrong = evidence.wrong
+    moved, apart = np.abs(np.sort(got[wrong]) - np.sort(true[wrong])), np.abs(got - true)[wrong]
+    if wrong.sum() > 1 and np.all(moved <= np.minimum(tolerance, 0.01 * apart.max())):
         return "the right numbers at the wrong places"
     return ""
 
@@ -304,7 +317,7 @@ def _some_only(evidence: Evidence, tail: str, values: Mapping[str, Array]) -> st
     same_shape.sort(key=lambda named: named[0] != tail)
     for name, value in [*same_shape, ("the true derivative", evidence.true)]:
         for word, there in (("negative", value < 0), ("positive", value > 0)):
-            if np.all(there[wrong]) and not np.any(there[right]):
+            if wrong.sum() + right.sum() >= _BY_SIGN and np.all(there[wrong]) and not np.any(there[right]):
                 return f"wrong where {name} is {word}, right elsewhere"
     for dim in range(wrong.ndim):
         others = tuple(place for place in range(wrong.ndim) if place != dim)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import gradviz
+from gradviz.testing import assert_gradients
 
 
 def linear(slip: Callable[[Tensor], Tensor] = lambda right: right) -> Callable[..., Tensor]:
@@ -45,3 +46,54 @@ def test_a_right_linear_layer_is_verified_at_ordinary_sizes(size: int) -> None:
 def test_a_linear_layer_off_by_a_tenth_of_a_percent_is_found(size: int) -> None:
     report = traced_linear(size, 0, lambda right: right * 1.001).check()
     assert [entry.name for entry in report.edges if entry.verdict == "mismatch"] == ["∂a/∂weight"]
+
+
+class TwoTanhs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+        first = torch.tanh(x)
+        second = torch.tanh(first @ w)
+        ctx.save_for_backward(first, second, w)
+        return second
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        first, second, w = ctx.saved_tensors
+        inner = cotangent * (1 - second * second)
+        return inner @ w.t() * (1 - first * first), first.t() @ inner
+
+
+class Softmax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = torch.softmax(x, -1)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return y * (cotangent - (cotangent * y).sum(-1, keepdim=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_two_right_layers_that_cancel_are_verified(dtype: torch.dtype) -> None:
+    for seed in range(3):
+        torch.manual_seed(seed)
+        x, w = (2 * torch.randn(2, 3)).to(dtype).requires_grad_(), (3 * torch.randn(3, 3)).to(dtype).requires_grad_()
+        assert_gradients(TwoTanhs.apply, x, w, seed=seed)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_a_right_softmax_of_large_logits_is_verified(dtype: torch.dtype) -> None:
+    for seed in range(2):
+        torch.manual_seed(seed)
+        assert_gradients(Softmax.apply, (4 * torch.randn(3, 10)).to(dtype).requires_grad_(), seed=seed)
+
+
+def test_a_factor_without_a_name_is_told_as_a_ratio_and_as_no_slip() -> None:
+    entry = next(
+        entry for entry in traced_linear(200, 0, lambda right: right * 1.001).check().edges if entry.verdict == "mismatch"
+    )
+    assert "ratio 1.001" in entry.reason
+    assert "likely slip" not in entry.reason
