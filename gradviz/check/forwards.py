@@ -100,6 +100,8 @@ class ForwardAgain:
     def along(self, position: int, tangent: Tensor, place: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The derivative of an output along a tangent of one argument, and an estimate of its error.
 
+        Both widths of steps must tell the same: of a function that jumps, as a rounding does, each tells something else.
+
         Raises:
             NoRule: differences are not accurate at these inputs.
         """
@@ -113,7 +115,10 @@ class ForwardAgain:
         found = [_extrapolated(at, step, unit) for step in _STEPS[self.is_wide]]
         slope, error = min(found, key=lambda one: float(one[1].max(initial=0.0)) if np.isfinite(one[1]).all() else math.inf)
         largest, worst = float(np.abs(slope).max(initial=0.0)), float(error.max(initial=0.0))
-        if not math.isfinite(largest) or not worst <= _TIGHT[self.is_wide] * largest + _NOTHING:
+        nothing = _NOTHING * float(np.abs(at(0.0)).max(initial=0.0))
+        (wide, wide_error), (fine, fine_error) = found
+        differ = bool((np.abs(wide - fine) > wide_error + fine_error + nothing).any())  # not where one left the domain
+        if not math.isfinite(largest) or differ or not worst <= _TIGHT[self.is_wide] * largest + nothing:
             raise NoRule("differences of forward() are not accurate at these inputs")
         return slope, error
 

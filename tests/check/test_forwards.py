@@ -23,7 +23,6 @@ class Arctan(torch.autograd.Function):
         ctx.save_for_backward(x)
         return torch.from_numpy(np.arctan(x.detach().numpy()))
 
-
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
         (x,) = ctx.saved_tensors
@@ -114,6 +113,30 @@ class Cast(torch.autograd.Function):
         return cotangent * ctx.saved_tensors[0].exp()
 
 
+class Rounded(torch.autograd.Function):
+    """To three decimals: over some steps it looks like a line."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.from_numpy(np.round(x.detach().numpy(), 3))
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        return torch.zeros_like(cotangent)
+
+
+class TinyRelu(torch.autograd.Function):
+    """Of numbers near its kink, with a wrong derivative there, in numbers as small as those of some units."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.from_numpy(1e-12 * np.maximum(x.detach().numpy() - 1, 0))
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        return 0.9e-12 * cotangent
+
+
 def check_of(function: Any, *more: Any, dtype: torch.dtype = torch.float32, count: int = 4) -> CheckReport:
     values = torch.tensor(INPUTS) if count == 4 else torch.randn(count, generator=torch.Generator().manual_seed(1))
     x = values.to(dtype).requires_grad_()
@@ -146,6 +169,14 @@ def test_a_forward_that_does_not_repeat_itself_is_unverified() -> None:
 def test_a_forward_that_refuses_float64_is_run_in_its_own_dtype() -> None:
     right, wrong = check_of(Narrow, 0.5).edges[0], check_of(NarrowOff, 0.5).edges[0]
     assert (right.verdict, wrong.verdict) == ("match", "mismatch") and "its own dtype" in right.how
+
+
+@pytest.mark.parametrize("function", [Rounded, TinyRelu], ids=lambda function: function.__name__)
+def test_differences_over_a_jump_or_a_kink_tell_nothing(function: Any) -> None:
+    x = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    (edge,) = gradviz.trace(lambda: function.apply(x)).check().edges
+    assert edge.verdict == "unverified"
+    assert edge.reason.endswith("differences of forward() are not accurate at these inputs")
 
 
 def test_what_runs_under_enable_grad_inside_a_forward_is_followed() -> None:
