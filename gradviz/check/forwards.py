@@ -117,7 +117,8 @@ class ForwardAgain:
         largest, worst = float(np.abs(slope).max(initial=0.0)), float(error.max(initial=0.0))
         nothing = _NOTHING * float(np.abs(at(0.0)).max(initial=0.0))
         (wide, wide_error), (fine, fine_error) = found
-        differ = bool((np.abs(wide - fine) > wide_error + fine_error + nothing).any())  # not where one left the domain
+        with np.errstate(invalid="ignore"):
+            differ = bool((np.abs(wide - fine) > wide_error + fine_error + nothing).any())  # not where one left the domain
         if not math.isfinite(largest) or differ or not worst <= _TIGHT[self.is_wide] * largest + nothing:
             raise NoRule("differences of forward() are not accurate at these inputs")
         return slope, error
