@@ -31,7 +31,6 @@ _ALONG = frozenset({"cumprod", "cumsum", "logcumsumexp"})
 _JOINING = frozenset(
     {"logsumexp", "mean", "norm", "linalg_vector_norm", "nansum", "prod", "std", "sum", "sum_to_size", "var", "var_mean"}
 )
-
 _REPEATING = frozenset({"embedding", "expand", "gather", "index", "index_select", "repeat"})
 
 
@@ -76,23 +75,24 @@ def is_elementwise(call: OpCall) -> bool:
     return torch.Tag.pointwise in call.overload.tags
 
 
+def is_inexact(tensor: Tensor) -> bool:
+    """Whether its numbers are rounded: floating or complex ones."""
+    return tensor.dtype.is_floating_point or tensor.dtype.is_complex
+
+
+def dtype_of_sums(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which torch adds up long sums of elements of `dtype`: those of 16 bits in float32."""
+    return torch.float32 if dtype.itemsize == 2 and dtype.is_floating_point else dtype
+
+
 def _sizes(call: OpCall) -> tuple[list[int], list[int]]:
     """The numbers of elements of the floating arguments and results."""
     return _counts([argument.tensor for argument in call.tensor_arguments()]), _counts(call.outputs)
 
 
 def _counts(tensors: Sequence[Tensor | None]) -> list[int]:
-    return [one.numel() for one in tensors if one is not None and _is_inexact(one) and one.numel()]
+    return [one.numel() for one in tensors if one is not None and is_inexact(one) and one.numel()]
 
 
 def _longest_side(call: OpCall) -> int:
     return max((side for output in call.outputs if output is not None for side in output.shape), default=1)
-
-
-def _is_inexact(tensor: Tensor) -> bool:
-    return tensor.dtype.is_floating_point or tensor.dtype.is_complex
-
-
-def unit_of_sums(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which torch adds up long sums of elements of `dtype`: those of 16 bits in float32."""
-    return torch.float32 if dtype.itemsize == 2 and dtype.is_floating_point else dtype

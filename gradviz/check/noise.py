@@ -7,12 +7,13 @@ roundings does; see `symbolic.rounding.spread`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from gradviz.check.lengths import backward_length, forward_length, is_elementwise, unit_of_sums
+from gradviz.check.lengths import backward_length, dtype_of_sums, forward_length, is_elementwise, is_inexact
 from gradviz.opcall import OpCall
 from gradviz.symbolic import unit_roundoff
 from gradviz.symbolic.rounding import spread
@@ -45,8 +46,8 @@ class Noise:
         moved = []
         for tensor in tensors:
             one = self._moved(tensor, within, 0.0) if within else tensor
-            if is_elementwise(call) and _is_inexact(one) and 0 < one.numel() < _numel(shape) and one.ndim <= len(shape):
-                terms = _numel(shape) // one.numel()
+            if is_elementwise(call) and is_inexact(one) and 0 < one.numel() < math.prod(shape) and one.ndim <= len(shape):
+                terms = math.prod(shape) // one.numel()
                 one = self._moved(one.expand(shape), 0.0, spread(terms) * self._of_sums(call))
             moved.append(one)
         return moved
@@ -64,11 +65,11 @@ class Noise:
 
     def _of_sums(self, call: OpCall) -> float:
         made = next((output for output in call.outputs if output is not None), None)
-        return 0.0 if made is None else self._of(unit_of_sums(made.dtype))
+        return 0.0 if made is None else self._of(dtype_of_sums(made.dtype))
 
     def _moved(self, tensor: Tensor, forward: float, backward: float) -> Tensor:
         """The tensor with random relative errors in its value and in the cotangent that comes back to it."""
-        if not self._move or not _is_inexact(tensor):
+        if not self._move or not is_inexact(tensor):
             return tensor
         moved = tensor * (1 + forward * self._error(tensor)) if forward else tensor
         if backward and moved.requires_grad:
@@ -83,11 +84,3 @@ class Noise:
 
     def _uniform(self, tensor: Tensor) -> Tensor:
         return torch.rand(tensor.shape, generator=self._random, dtype=torch.float64) * 2 - 1
-
-
-def _numel(shape: tuple[int, ...]) -> int:
-    return torch.Size(shape).numel()
-
-
-def _is_inexact(tensor: Tensor) -> bool:
-    return tensor.dtype.is_floating_point or tensor.dtype.is_complex
