@@ -107,8 +107,11 @@ def _drawn_from(seed: int) -> Callable[[Tensor], Tensor]:
 def _unreached(
     graph: GradGraph, report: CheckReport, fn: Any, inputs: Sequence[Any], variables: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Tensors handed in that require grad and get none, each as a sentence that says why, unless an edge has said it."""
-    wrong = {entry.edge for entry in report.edges if entry.verdict == "mismatch"}
+    """Tensors handed in that require grad and get none, each as a sentence that says why.
+
+    Not those of which an edge has said it, or whose gradient ends in a Function that is intended to end it.
+    """
+    told = {entry.edge for entry in report.edges if entry.verdict in ("mismatch", "intended")}
     if not callable(fn):
         return
     called = fn.forward if isinstance(fn, torch.nn.Module) else fn
@@ -124,7 +127,7 @@ def _unreached(
         if any(graph.nodes[node]["cotangent"] is not None for node in found):
             continue
         uses = [use for node in found for use in graph.uses_of(node)]
-        if any(use.edge in wrong for use in uses):
+        if any(use.edge in told for use in uses):
             continue
         cuts = [f"cut by {use.cut}{_at(graph, use.edge[1])}" for use in uses if use.cut]
         heads = [graph.nodes[use.edge[1]]["op"] for use in uses if use.partial is not None]

@@ -79,6 +79,23 @@ def test_an_edge_that_is_meant_to_differ_is_neither_right_nor_wrong(named: Any) 
     assert not [finding for finding in graph.diagnose(report=report) if finding.kind == "wrong-backward"]
 
 
+class Stop(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> None:  # type: ignore[override]
+        return None
+
+
+def test_a_gradient_that_is_meant_to_end_is_not_missed() -> None:
+    x, y = (torch.tensor([0.3, 1.7], requires_grad=True) for _ in range(2))
+    assert assert_gradients(lambda x, y: Stop.apply(x) * y, x, y, intended=[Stop]).ok
+    with pytest.raises(AssertionError, match=r"Stop.backward\(\)"):
+        assert_gradients(lambda x, y: Stop.apply(x) * y, x, y)
+
+
 def test_all_else_is_judged() -> None:
     x = torch.tensor([0.3, 1.7], requires_grad=True)
     assert assert_gradients(lambda x: RoundSTE.apply(x).square(), x, intended=[RoundSTE]).ok
