@@ -5,7 +5,7 @@
     writes.py       in-place writes, as calls on whole tensors
     draft.py        calls and autograd nodes joined -> nodes and edges under keys of their own
     unreached.py    the leaves that nothing reaches, and where what was computed from them was lost
-    unseen.py       in-place writes that autograd does not see
+    unseen.py       what autograd does not see: writes under no_grad, Python numbers made of values
     custom.py       the custom Functions: class, arguments, where their forwards made numbers of tensors
     order.py        forward as the code ran, backward as the engine settled its cotangents
     node_names.py   every node's name

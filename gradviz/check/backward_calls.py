@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gradviz.assemble.writes import with_writes_followed
 from gradviz.check.heads import HeadUnderCheck
+from gradviz.check.lengths import is_inexact
 from gradviz.check.parts import Partial, vjps_of
 from gradviz.opcall import OpCall
 from gradviz.recording.record import Recorder
@@ -58,7 +59,7 @@ class ForwardValues:
         self._by_geometry = {place: one for one in reversed(self._all) if (place := _geometry(one)) is not None}
         self.literals = {number for call in head.inner_calls for number in _numbers(call)}
         made_ids = {id(tensor) for tensor in made}
-        self.given = [tensor for tensor in self._all if id(tensor) not in made_ids and _is_inexact(tensor)]
+        self.given = [tensor for tensor in self._all if id(tensor) not in made_ids and is_inexact(tensor)]
 
     def find(self, tensor: Tensor) -> Tensor | None:
         """The value that this is; None where it is none."""
@@ -84,7 +85,7 @@ def asked(partials: Sequence[Partial], cotangent: Tensor, forward: ForwardValues
     read = [argument.tensor for call in calls for argument in call.tensor_arguments()]
     outside = {id(tensor): tensor for tensor in (*read, *results) if id(tensor) not in known}
     same = {place: found for place, tensor in outside.items() if (found := forward.find(tensor)) is not None}
-    others = tuple(tensor for place, tensor in outside.items() if place not in same and _is_inexact(tensor))
+    others = tuple(tensor for place, tensor in outside.items() if place not in same and is_inexact(tensor))
     literals = {number for call in calls for number in _numbers(call)} - forward.literals
     return answers, BackwardCalls(
         calls=tuple(_with(call, same) for call in calls),
@@ -135,7 +136,3 @@ def _holds_short_numbers(tensor: Tensor) -> bool:
     if isinstance(tensor, StandIn):
         return False
     return bool(torch.equal(tensor.to(torch.bfloat16).to(tensor.dtype), tensor)) and not tensor.is_complex()
-
-
-def _is_inexact(tensor: Tensor) -> bool:
-    return tensor.dtype.is_floating_point or tensor.dtype.is_complex

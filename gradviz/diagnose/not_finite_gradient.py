@@ -18,8 +18,6 @@ from gradviz.graph import Use
 from gradviz.standin import is_kept
 from gradviz.view.notation import number_text
 
-ELEMENTWISE_BY_HAND = frozenset({"index", "sum", "mean"})
-
 
 def not_finite_gradient(readings: Readings) -> Iterator[Finding]:
     """The edges where it began, unless a value that is not finite already tells why."""
