@@ -33,7 +33,7 @@ def _told(run: Run, steps: list[Step], origins: dict[int, Origin], what: str, sp
     number, others = steps[0].step, len(steps) - len(origins)
     names = [note.name for note in (spoilt[0].parameters if spoilt else ()) if _is_spoilt(note)]
     broken = list(dict.fromkeys(note.name for step in steps for note in step.parameters if _is_broken(note.weight)))
-    numbers: Numbers = {"ranks with it": len(origins) or len(spoilt), "ranks": len(steps)}
+    numbers: Numbers = {"ranks with it": len(origins) or len(spoilt), "ranks": len(steps)} if len(run.headers) > 1 else {}
     if spoilt:
         numbers["parameters whose gradient is not finite"] = len(names)
     if not origins:

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TextIO, Union, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary
 
 from gradviz.errors import InputError
 from gradviz.runs.notes import Header, Step
@@ -25,11 +26,43 @@ FORMAT, VERSION = "run", 1
 PATTERN = "rank*.jsonl"
 MERGED = "run.jsonl"
 MAX_LINE = 2**27
+_BEING_WRITTEN: WeakKeyDictionary[TextIO, Path] = WeakKeyDictionary()
+"""The files that watchers of this process write to at this time."""
 
 
 def rank_file(rank: int) -> str:
     """The name of a rank's file."""
     return f"rank{rank}.jsonl"
+
+
+def new_file(file: Path, *, overwrite: bool) -> TextIO:
+    """Opens a rank's file to be written, in a directory that is made where it is not there; `close_file` closes it.
+
+    Raises:
+        InputError: there is such a file, or it is being written; it cannot be written.
+    """
+    directory = file.parent
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"{str(directory)!r} is a file; accepted: a directory, which watch makes where it is not there")
+    if file.resolve() in _BEING_WRITTEN.values():
+        raise InputError(f"another watcher writes to {str(file)!r}; give each a directory of its own")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        opened = file.open("w" if overwrite else "x", encoding="utf-8")
+    except FileExistsError as error:
+        raise InputError(
+            f"{str(file)!r} holds an earlier run; give watch another directory, or overwrite=True to replace it"
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot write to {str(file)!r}: {error.strerror or error}") from error
+    _BEING_WRITTEN[opened] = file.resolve()
+    return opened
+
+
+def close_file(opened: TextIO) -> None:
+    """Closes what `new_file` opened."""
+    _BEING_WRITTEN.pop(opened, None)
+    opened.close()
 
 
 def line_of(note: Header | Step) -> str:

@@ -13,6 +13,7 @@ from gradviz.runs.notes import UnitsNote
 from gradviz.runs.run import Run, gradient_norm
 from gradviz.runs.series import by_step, module_gains
 from gradviz.runs.units import LASTING
+from gradviz.view.notation import number_text
 
 JUMP = 100.0
 """Gradient norms of a step may be several times those before; a batch that is odd makes them ten times as large."""
@@ -76,7 +77,8 @@ def gradient_jump(run: Run) -> Iterator[Finding]:
             yield Finding(
                 kind="gradient-jump",
                 severity="warning",
-                message=f"the gradient is {norm / usual:.0f} times as large as at the steps before; largest at {worst}",
+                message=f"the gradient is {number_text(norm / usual, 3)} times as large as at the steps before; "
+                f"largest at {worst}",
                 hint="look at the inputs of this step; clip the gradient norm, or lower the learning rate",
                 module=worst.rpartition(".")[0],
                 numbers={"norm": norm, "usual norm": usual},

@@ -16,8 +16,8 @@ LARGE = 0.3
 """A healthy update moves the weights by 1e-4 to 1e-2 of their norm; Adam's first one of a small model by 0.1."""
 TINY = 1e-3
 """A gradient that small beside the largest may be rounding, as that of a bias before a batch norm; so may be its update."""
-GROWN, SOON = 4.0, 100
-"""Weights that within so many updates become that much larger were not learned but thrown about."""
+SOON = 100
+"""How many updates are measured beside the weights as they were in the beginning."""
 ENOUGH = 2
 """How many recorded updates there must be before what has not moved counts: the first may be part of a warm-up from 0."""
 
@@ -88,34 +88,38 @@ def not_cleared(run: Run) -> Iterator[Finding]:
 
 
 def large_update(run: Run) -> Iterator[Finding]:
-    """An update, or the first few together, after which little is left of the weights that were drawn with care.
+    """An update, or one of the first, after which little is left of the weights that were drawn with care.
 
     What counts is the median over weight matrices: an embedding is larger than the others, a last layer may move more.
+    Weights that grew hide how far they are thrown; so an early update is measured beside the norms that they began with,
+    too. That they grew, alone, is no harm: those of a model that learns its few samples by heart do.
     """
-    moves: dict[int, float] = {}
-    growths: dict[int, float] = {}
     begin: dict[tuple[str, int], float] = {}
+    moves: dict[int, dict[tuple[str, int], float]] = {}
+    early: dict[int, dict[tuple[str, int], float]] = {}
     for number, steps in by_step(run).items():
         notes = [(note, note.weight, step.rank) for step in steps for note in step.parameters if len(note.shape) > 1]
-        known = {(note.name, rank): (size, note.update) for note, size, rank in notes if size and math.isfinite(size)}
+        known = {(note.name, rank): (size, note.update or 0.0) for note, size, rank in notes if size and math.isfinite(size)}
         if len(known) > 1:
             begin = begin or {place: size for place, (size, _) in known.items()}
-            moves[number] = statistics.median([update or 0.0 for _, update in known.values()])
-            growths[number] = statistics.median([size / begin.get(place, size) for place, (size, _) in known.items()])
-    soon = {number: growth for number, growth in growths.items() if number <= min(growths) + SOON}
-    far, grown = max(moves, key=moves.__getitem__, default=0), max(soon, key=soon.__getitem__, default=0)
-    if moves and (moves[far] > LARGE or soon[grown] > GROWN):
-        is_one = moves[far] > LARGE
-        yield Finding(
-            kind="large-update",
-            severity="warning",
-            message=f"one update moved weights by {moves[far]:.2g} times their norm"
-            if is_one
-            else f"the norms of weights grew {soon[grown]:.2g} times in the first {grown - min(growths)} updates",
-            hint="lower the learning rate; normalise inputs and targets",
-            numbers={"an update moved them by": moves[far], "they grew by a factor of": soon[grown]},
-            step=far if is_one else grown,
-        )
+            moves[number] = {place: update for place, (_, update) in known.items()}
+            if number <= min(moves) + SOON:
+                early[number] = {place: update * size / begin.get(place, size) for place, (size, update) in known.items()}
+    for measured, beside in ((moves, "their norm"), (early, "the norm that they began with")):
+        middles = {number: statistics.median(of_step.values()) for number, of_step in measured.items()}
+        far = max(middles, key=middles.__getitem__, default=0)
+        if middles and middles[far] > LARGE:
+            (name, _), most = max(measured[far].items(), key=lambda item: item[1])
+            yield Finding(
+                kind="large-update",
+                severity="warning",
+                message=f"one update moved weights by {middles[far]:.2g} times {beside}, {name} by {most:.2g} times",
+                hint="lower the learning rate; normalise inputs and targets",
+                module=name.rpartition(".")[0],
+                numbers={"an update moved them by": middles[far], f"{name} by": most},
+                step=far,
+            )
+            return
 
 
 def trained_in_eval(run: Run) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from gradviz.errors import InputError
-from gradviz.runs.file import line_of, rank_file
+from gradviz.runs.file import close_file, line_of, new_file, rank_file
 from gradviz.runs.listening import Root, listen, stop_listening
 from gradviz.runs.notes import Header
 from gradviz.runs.run import Run, load_run
@@ -89,7 +89,7 @@ class Watcher:
         header = self._header()
         self._rank = header.rank
         self.file = self._directory / rank_file(header.rank)
-        self._out = _opened(self.file, overwrite=self._overwrite)
+        self._out = new_file(self.file, overwrite=self._overwrite)
         self._write(line_of(header))
         from gradviz.runs.step import as_written  # not needed before: `import gradviz` stays cheap
         from gradviz.runs.units import DeadUnits
@@ -117,7 +117,7 @@ class Watcher:
             self._end_step(is_cut_short=kind is not None)
         finally:
             if self._out is not None:
-                self._out.close()
+                close_file(self._out)
         if kind is None and self._forwards > 1 and self._step == self._first_step and not self._updated:
             warnings.warn(
                 f"gradviz.watch saw {self._forwards} forward passes, but no update of the model's parameters: no step of a "
@@ -259,7 +259,8 @@ def watch(
         overwrite: replace the run that the directory holds.
 
     Raises:
-        InputError: an argument is not accepted; on entering, the directory holds a run or cannot be written to.
+        InputError: an argument is not accepted; on entering, the directory holds a run, is a file, cannot be written to, or
+            another watcher writes to it.
 
     >>> import tempfile
     >>> _ = torch.manual_seed(0)
@@ -285,18 +286,6 @@ def watch(
     if wrong := [one for one in optimizers if not isinstance(one, Optimizer)]:
         raise InputError(f"the optimizer is {type(wrong[0]).__name__}; accepted: a torch.optim.Optimizer, or several")
     return Watcher(model, Path(directory), every=every, first_step=first_step, optimizers=optimizers, overwrite=overwrite)
-
-
-def _opened(file: Path, *, overwrite: bool) -> TextIO:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        return file.open("w" if overwrite else "x", encoding="utf-8")
-    except FileExistsError as error:
-        raise InputError(
-            f"{str(file)!r} holds an earlier run; give watch another directory, or overwrite=True to replace it"
-        ) from error
-    except OSError as error:
-        raise InputError(f"cannot write to {str(file)!r}: {error.strerror or error}") from error
 
 
 def _is_data_parallel(model: nn.Module) -> bool:

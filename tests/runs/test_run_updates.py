@@ -85,7 +85,21 @@ def test_weights_that_grow_after_a_warm_up_are_told(tmp_path: Path) -> None:
             optimizer.step()
             warm_up.step()
     (finding,) = [finding for finding in watcher.run.diagnose() if finding.kind == "large-update"]
-    assert finding.step == 20 and "grew" in finding.message and "in the first 20 updates" in finding.message
+    assert finding.step == 20 and "times the norm that they began with, 3.weight by" in finding.message
+
+
+def test_weights_that_grow_while_a_model_learns_by_heart_are_not_told(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 128), nn.ReLU(), nn.Linear(128, 5))
+    x, labels = torch.randn(64, 6), torch.randint(0, 5, (64,))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    with gradviz.watch(model, tmp_path, every=10) as watcher:
+        for _ in range(101):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), labels).backward()
+            optimizer.step()
+    weights = [step.parameters[0].weight or 0.0 for step in watcher.run.steps]
+    assert weights[-1] > 3 * weights[0] and kinds(watcher.run) == []
 
 
 def test_update_is_measured_beside_the_weight(tmp_path: Path) -> None:

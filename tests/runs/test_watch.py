@@ -359,6 +359,26 @@ def test_directory_that_holds_a_run_is_refused_unless_it_is_to_be_replaced(tmp_p
     assert len(watched(steps(2), tmp_path, overwrite=True).steps) == 2
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_file_in_place_of_the_directory_is_called_a_file_and_kept(tmp_path: Path, overwrite: bool) -> None:
+    file = tmp_path / "train.py"
+    file.write_text("kept")
+    with pytest.raises(InputError, match=r"train.py' is a file; accepted: a directory"):
+        watched(steps(1), file, overwrite=overwrite)
+    assert file.read_text() == "kept"
+
+
+def test_two_watchers_at_work_do_not_write_to_one_directory(tmp_path: Path) -> None:
+    model = small_model()
+    with gradviz.watch(model, tmp_path):
+        with pytest.raises(InputError, match="another watcher writes to"):
+            gradviz.watch(model, tmp_path, overwrite=True).__enter__()
+        with gradviz.watch(model, tmp_path / "other"):
+            pass
+    with gradviz.watch(model, tmp_path, overwrite=True):
+        pass
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [({"model": "a model"}, "the model is str"), ({"every": 0}, "every is 0"), ({"first_step": -1}, "first_step is -1")],
