@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import streamlit as st
@@ -38,12 +39,10 @@ def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -
         place = st.container()
         with st.container(horizontal=True, vertical_alignment="center"):
             look = _look(exploring, of_model)
-            try:
-                drawn = picture(shown, look)
-            except gradviz.GradvizError as error:
-                exploring.folding, exploring.around = Folding(), ""  # what a link names may not be there
-                show_error(error)
+            found = _drawn(shown, look, exploring)
+            if found is None:
                 return
+            look, drawn = found
             exploring.settle(drawn.view)
             if exploring.folding != Folding():
                 st.button("Fold as at first", icon=":material/unfold_less:", on_click=_fold_all, args=(exploring,))
@@ -57,6 +56,20 @@ def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -
     write_link({"unfold": folding.unfold, "fold": folding.fold, "around": [exploring.around]})
     with right:
         _beside(shown, exploring, drawn, page, of_model)
+
+
+def _drawn(shown: Shown, look: Look, exploring: Exploring) -> tuple[Look, Picture] | None:
+    """The picture and the choices that it shows; without what is open and left out where a link names what is not there."""
+    plain = replace(look, folding=Folding(), around="")
+    for tried in dict.fromkeys((look, plain)):
+        try:
+            drawn = picture(shown, tried)
+        except gradviz.GradvizError as error:
+            exploring.folding, exploring.around = Folding(), ""
+            show_error(error)
+        else:
+            return tried, drawn
+    return None
 
 
 def _look(exploring: Exploring, of_model: bool) -> Look:

@@ -12,7 +12,7 @@ import streamlit as st
 import gradviz
 from gradviz.app.examples import EXAMPLES
 from gradviz.app.sentences import show_below
-from gradviz.app.tracing import MAX_TEXT, MAX_VALUE, Values, read_expression, read_value
+from gradviz.app.tracing import MAX_TYPED, Values, read_expression, read_value
 
 HINT = "+ - * / ^ @, 2x, |x|, A.T and functions such as sin; z = x*y; log(z) names an intermediate."
 SPANS = (5.0, 20.0, 100.0, 1_000.0)
@@ -60,7 +60,7 @@ def expression_inputs() -> tuple[str, Values] | None:
                 "Expression",
                 key="text",
                 on_change=_edited,
-                max_chars=MAX_TEXT,
+                max_chars=MAX_TYPED,
                 persist_state="session",
                 live=LIVE,
             )
@@ -90,7 +90,7 @@ def _field(name: str) -> str | None:
     """The value of one variable as typed; None where it cannot be read, which is said below it."""
     key = _key(name)
     st.session_state.setdefault(key, "1")
-    typed = str(st.text_input(f"{name} =", key=key, max_chars=MAX_VALUE, persist_state="session", live=LIVE))
+    typed = str(st.text_input(f"{name} =", key=key, max_chars=MAX_TYPED, persist_state="session", live=LIVE))
     try:
         value = read_value(typed)
     except gradviz.InputError as error:

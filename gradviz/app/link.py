@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import streamlit as st
 
 from gradviz.app.exploring import Exploring
-from gradviz.app.tracing import MAX_TEXT, MAX_VALUE
+from gradviz.app.tracing import MAX_TYPED
 from gradviz.view import Folding
 
 MAX_VARIABLES = 50
@@ -26,8 +26,8 @@ def read_link() -> tuple[str, dict[str, str]] | None:
 def typed_state(text: str, at: Sequence[str]) -> tuple[str, dict[str, str]] | None:
     """Expression and values from text such as `x*y` and `x=2`; None without an expression."""
     pairs = [given.partition("=") for given in at[:MAX_VARIABLES]]
-    values = {name.strip(): written[:MAX_VALUE] for name, sign, written in pairs if name and sign}
-    return (text[:MAX_TEXT], values) if text else None
+    values = {name.strip(): written[:MAX_TYPED] for name, sign, written in pairs if name and sign}
+    return (text[:MAX_TYPED], values) if text else None
 
 
 def exploring_of_link() -> Exploring:

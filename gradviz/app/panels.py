@@ -58,6 +58,9 @@ _players = Kept[Player](KEPT_BYTES, lambda player: BYTES_PER_LETTER * len(json.d
 
 
 def _steps(found: Shown) -> None:
+    if len(found.graph) > MOST_NODES:
+        st.caption(f"Steps are shown for graphs of up to {MOST_NODES} nodes; this one has {len(found.graph):,}.")
+        return
     theme: Literal["light", "dark"] = "dark" if st.context.theme.type == "dark" else "light"
 
     def make() -> Player:

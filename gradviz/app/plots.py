@@ -75,7 +75,7 @@ def difference_table(slope: float, found: Sequence[Difference]) -> None:
     nearest = min(found, key=lambda one: one.error if math.isfinite(one.error) else math.inf)
     strong = ' style="font-weight: bold"'
     rows = "".join(
-        f"<tr{strong if one is nearest else ''}><td>{one.step:g}</td>"
+        f"<tr{strong if one is nearest else ''}><td>{number_text(one.step)}</td>"
         f"<td>{_digits(one.estimate)}</td><td>{number_text(one.error, 2)}</td></tr>"
         for one in found
     )

@@ -20,7 +20,10 @@ _STYLE = """<style>
 .stAppHeader, .stAppHeader * {pointer-events: none}
 .stAppHeader button, .stAppHeader button * {pointer-events: auto}
 .katex-display {overflow-x: auto; overflow-y: hidden; padding: 0.2rem 0}
-[data-testid=stVegaLiteChart] canvas {max-width: 100% !important; height: auto !important}
+.katex-display > .katex, .katex-display > .katex > .katex-html {white-space: normal}
+.katex-display > .katex > .katex-html > .base {margin: 0.15em 0}
+[data-testid=stVegaLiteChart] {max-width: 100%}
+[data-testid=stVegaLiteChart] svg.marks {max-width: 100%; height: auto}
 </style>"""
 """Streamlit leaves the top tenth of a page empty, lays a bar over it that holds one button, and clips what is too wide."""
 PAGES = {"expression": "Expression", "model": "Model"}

@@ -17,6 +17,8 @@ from gradviz.expression import Expression, parse, postorder, typed_value
 MAX_TEXT = 1_000
 MAX_VALUE = 2_000
 """Characters of the expression, and of the value of one variable."""
+MAX_TYPED = 20_000
+"""Characters that are read at all: what is longer than accepted is refused with a sentence, not cut or passed over."""
 MAX_OPERATIONS = 300
 MAX_ELEMENTS = 400
 """Numbers in all variables together."""
@@ -55,8 +57,10 @@ def read_value(text: str) -> Any:
     """A number, a vector or a matrix.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it is none of these, or too long.
     """
+    if len(text) > MAX_VALUE:
+        raise gradviz.InputError(f"the value has {len(text):,} characters; accepted: up to {MAX_VALUE:,}")
     value = typed_value(text)
     if _depth(value) > 2:
         raise gradviz.InputError("accepted here: a number, a list of numbers or a list of rows")

@@ -48,6 +48,9 @@ def test_a_click_on_a_node_or_an_edge_shows_it_and_writes_the_address(explorer: 
     page = explorer
     item(page, "leaf x").click()
     expect(inspector(page)).to_contain_text("6.141592653589793")
+    formula = inspector(page).locator(".katex-display").last
+    expect(formula).to_contain_text("(2 paths)")
+    assert formula.evaluate("(shown) => shown.scrollWidth <= shown.clientWidth")
     expect(item(page, "leaf x")).to_have_attribute("aria-pressed", "true")
     expect(page).to_have_url(re.compile("selected=node_0"))
     spot = (
@@ -206,6 +209,10 @@ def test_the_app_opens_on_the_target_of_the_command_line_in_dark_on_a_phone(open
     assert area.evaluate(ground) == "rgb(22, 24, 29)"
     expect(page.locator(".gradviz-player")).to_have_attribute("data-theme", "dark")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("radio", name="Over two variables").click()
+    chart = page.get_by_test_id("stVegaLiteChart").locator("svg")
+    expect(chart).to_be_visible()
+    assert chart.evaluate("(drawn) => drawn.getBoundingClientRect().right <= innerWidth")
 
 
 def test_hostile_text_stays_text(open_page: Open) -> None:

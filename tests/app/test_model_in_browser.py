@@ -41,6 +41,7 @@ def test_a_double_click_opens_a_group_and_closes_it_again(lstm: Page) -> None:
     page = lstm
     item(page, "group 8 × cell").dblclick()
     expect(item(page, "opened call cell@1")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".gradviz-canvas .hint.shown").filter(has_text="8 × cell")).to_have_count(0)
     expect(page).to_have_url(re.compile("unfold=cell%401"))
     expect(item(page, "group 7 × cell@2")).to_be_visible()
     expect(item(page, "opened call cell@1")).to_have_attribute("aria-expanded", "true")

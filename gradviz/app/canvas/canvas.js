@@ -42,6 +42,7 @@ function canvasIn(root) {
 
   function draw(data) {
     svg?.remove();
+    hint.classList.remove("shown");
     items = new Map(data.items.map((item) => [item.id, item]));
     uses = Map.groupBy(data.items.filter((item) => item.kind === "edge" && !item.cut), (edge) => edge.tail);
     shapes = new Map();
