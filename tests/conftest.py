@@ -25,6 +25,12 @@ def chromium() -> str:
     return found
 
 
+@pytest.fixture(autouse=True)
+def width_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Printed reports are as wide as they are by themselves, whatever the terminal or pytest-xdist says."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """`golden(name, text)` compares text with the file `golden/<name>` beside the test."""

@@ -60,6 +60,7 @@ class Job:
     ended: bool = False
     started_s: float = field(default_factory=time.monotonic)
     _thread: threading.Thread | None = None
+    _may_be_interrupted: bool = False
     _ending: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -69,18 +70,16 @@ class Job:
 
     def run(self, make: Callable[[], gradviz.GradGraph]) -> None:
         """Traces, checks and diagnoses, in the thread that calls it."""
-        self._thread = threading.current_thread()
-        refusal: gradviz.GradvizError | None = None
-        with contextlib.suppress(_Stopped):
-            try:
-                self._run(make)
-            except gradviz.GradvizError as error:
-                refusal = error
-            except Exception as error:  # of torch: no memory on the device, a kernel that is missing there
-                _log.warning("tracing %s failed", self.key, exc_info=True)
-                reason = f"this cannot be traced here: {type(error).__name__}: {error}".splitlines()[0]
-                refusal = gradviz.TraceError(reason)
-            self._end(refusal)
+        late = f"stopped: tracing took longer than {TRACE_LIMIT_S:,.0f} s. `gradviz trace` has no limit of time"
+        limit = threading.Timer(TRACE_LIMIT_S, self.stop, args=(late,))
+        limit.start()
+        try:
+            refusal = self._refusal_of(make, limit)
+        finally:
+            limit.cancel()
+        with self._ending:
+            if not self.ended:
+                self.refusal, self.ended = refusal, True
 
     def stop(self, why: str) -> None:
         """Ends it for all who wait, with a sentence; what it has traced so far stays."""
@@ -88,23 +87,42 @@ class Job:
             if self.ended:
                 return
             self.refusal, self.ended = gradviz.TraceError(why), True
-            if self._thread is not None and self._thread.ident is not None:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(_Stopped))
+        threading.Thread(target=self._interrupt, name=f"stop {self.key[:40]}", daemon=True).start()
 
-    def _end(self, refusal: gradviz.GradvizError | None) -> None:
-        with self._ending:
-            if not self.ended:
-                self.refusal, self.ended = refusal, True
+    def _interrupt(self) -> None:
+        """Again and again, ever more seldom: an exception that arrives while a destructor runs is lost there."""
+        pause = 0.01
+        while True:
+            with self._ending:
+                if self._thread is None or not self._may_be_interrupted:
+                    return
+                ident = ctypes.c_ulong(self._thread.ident or 0)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_Stopped))
+            time.sleep(pause)
+            pause = min(2 * pause, 10)
 
-    def _run(self, make: Callable[[], gradviz.GradGraph]) -> None:
+    def _refusal_of(self, make: Callable[[], gradviz.GradGraph], limit: threading.Timer) -> gradviz.GradvizError | None:
+        """Does all there is to do, and says what came in the way; None as well where it was stopped."""
+        with contextlib.suppress(_Stopped):
+            try:
+                with self._ending:
+                    self._thread, self._may_be_interrupted = threading.current_thread(), True
+                self._run(make, limit)
+            except gradviz.GradvizError as error:
+                return error
+            except Exception as error:  # of torch: no memory on the device, a kernel that is missing there
+                _log.warning("tracing %s failed", self.key, exc_info=True)
+                return gradviz.TraceError(f"this cannot be traced here: {type(error).__name__}: {error}".splitlines()[0])
+            finally:
+                with self._ending:
+                    self._may_be_interrupted = False
+                time.sleep(0)  # an interruption that was on its way arrives here
+        return None
+
+    def _run(self, make: Callable[[], gradviz.GradGraph], limit: threading.Timer) -> None:
         self._begin("tracing")
-        late = f"stopped: tracing took longer than {TRACE_LIMIT_S:,.0f} s. `gradviz trace` has no limit of time"
-        limit = threading.Timer(TRACE_LIMIT_S, self.stop, args=(late,))
-        limit.start()
-        try:
-            graph = make()
-        finally:
-            limit.cancel()
+        graph = make()
+        limit.cancel()
         if len(graph) > MAX_NODES:
             raise gradviz.InputError(
                 f"the graph has {len(graph):,} nodes; accepted here: up to {MAX_NODES:,}. "
