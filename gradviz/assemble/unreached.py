@@ -24,7 +24,7 @@ class Lost(NamedTuple):
     Attributes:
         root: the module that was called and that holds the leaf; "" for a tensor outside of modules.
         reason: "unused", "dropped", "wrapped as a new leaf", "item", "detach", "no_grad", "integer" or "not differentiable".
-        op: the call where it ends; "" for an unused leaf.
+        op: the call where it ends, `index_add_` for one in place whose result was dropped; "" for an unused leaf.
         call: the number of that call; -1 for an unused leaf.
     """
 
@@ -75,8 +75,9 @@ def _ends(recorder: Recorder, candidates: Mapping[str, Tensor], leaf_memory: set
             continue  # the leaf is filled: it stays the leaf
         reason = _reason(call, outputs)
         if reason == DROPPED:
+            op = call.overload._schema.name.split("::")[-1]  # with the mark of a call in place, which wrote where it should
             wrapped = any(output.device.type != "meta" and output.data_ptr() in leaf_memory for output in outputs)
-            reached |= dict.fromkeys(names, (WRAPPED if wrapped else DROPPED, op_name(call.overload), index))
+            reached |= dict.fromkeys(names, (WRAPPED if wrapped else DROPPED, op, index))
             for output in outputs:
                 behind[id(output)] = names | behind.get(id(output), frozenset())
         else:

@@ -44,9 +44,12 @@ def broadcasting(readings: Readings) -> Iterator[Finding]:
 
 
 def _shape(readings: Readings, use: Use) -> tuple[int, ...]:
-    """The shape of an argument before it was expanded."""
+    """The shape of an argument before it was expanded, as its call read it: a write by index hands on the part it wrote."""
     graph, node = readings.graph, use.edge[0]
     if readings.op(node) == "expand" and readings.arguments[node]:
         use = readings.arguments[node][0]
-    value = graph.value(use.edge[0], use.output)
+    _, head, position = use.edge
+    call = graph.nodes[head]["call"]
+    read = () if call is None else call.tensor_arguments()
+    value = next((one.tensor for one in read if one.position == position), graph.value(use.edge[0], use.output))
     return () if value is None else tuple(value.shape)

@@ -37,7 +37,7 @@ def logits(readings: Readings) -> Iterator[Finding]:
     """Squashing functions right before `log_softmax`, `softmax` or the binary cross-entropy with logits."""
     graph = readings.graph
     for node in readings.ops:
-        op = readings.op(node)
+        op = "_log_softmax" if _is_log_softmax(readings, node) else readings.op(node)
         wrong = SQUASHED.get(op)
         if wrong is None or graph.cotangent(node) is None:
             continue
@@ -52,8 +52,16 @@ def logits(readings: Readings) -> Iterator[Finding]:
             kind,
             severity,
             f"{readings.name(node)} takes the {readings.function(before)} {readings.name(before)} for logits: "
-            f"{readings.function(node)} is applied on top of it",
+            f"{op.strip('_')} is applied on top of it",
             hint,
             edge=use.edge,
             numbers={} if value is None else {"smallest logit": float(value.min()), "largest logit": float(value.max())},
         )
+
+
+def _is_log_softmax(readings: Readings, node: int) -> bool:
+    """x − logsumexp(x), as `torch.distributions.Categorical` writes it."""
+    uses = readings.arguments[node]
+    if readings.op(node) != "sub" or len(uses) != 2 or readings.op(uses[1].edge[0]) != "logsumexp":
+        return False
+    return readings.arguments[uses[1].edge[0]][0].edge[0] == uses[0].edge[0]

@@ -13,6 +13,13 @@ LISTED = 4
 """How many names a message lists."""
 MEANT = frozenset({"detach", "no_grad", "item", "dropped"})
 """How code keeps a gradient from a whole model on purpose: a generator in the discriminator's step, a target network."""
+FILLING = frozenset(
+    {
+        *("add", "sub", "mul", "div", "index_add", "index_copy", "index_fill", "index_put", "index_reduce"),
+        *("masked_fill", "masked_scatter", "scatter", "scatter_add", "scatter_reduce"),
+    }
+)
+"""Functions with a twin in place that one calls to change a tensor."""
 _CUTS: dict[str, tuple[str, Severity, str]] = {
     "detach": (
         "detached",
@@ -123,7 +130,9 @@ def _lost(reason: str, op: str) -> tuple[str, Severity, str, str]:
             "unused-parameter",
             "warning",
             f"what {op} computed from it does not lead to the output: it was dropped, or left torch through .tolist()",
-            "use the result in the output, or do not compute it",
+            f"{op} is not in place: assign its result, h = h.{op}(...), or call {op}_; or do not compute it"
+            if op in FILLING
+            else "use the result in the output, or do not compute it",
         )
     if reason == "wrapped as a new leaf":
         return (

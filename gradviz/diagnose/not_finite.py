@@ -13,6 +13,8 @@ from gradviz.diagnose.readings import MATRIX_PRODUCTS, Readings
 from gradviz.standin import is_kept
 from gradviz.view.summary import kept_statistics
 
+ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow"})
+"""Functions whose operands may be broadcast."""
 SHOWN = 3
 """How many origins are told one by one: what is wrong once is often wrong in each layer."""
 
@@ -137,11 +139,18 @@ def _operands(readings: Readings, node: int, value: Tensor) -> Numbers:
         name = readings.graph.output_name(use.edge[0], use.output)
         if (known := kept_statistics(operand)) is not None:
             numbers[f"largest |{name}|"] = max(abs(known.low), abs(known.high))
-        elif operand.shape == value.shape and is_kept(value) and readings.op(node) not in MATRIX_PRODUCTS:
-            numbers[f"{name} there"] = float(operand.reshape(-1)[first])
+        elif _is_read_by_element(readings, node, operand, value) and is_kept(value):
+            numbers[f"{name} there"] = float(operand.expand(value.shape).reshape(-1)[first])
         else:
             numbers[f"largest |{name}|"] = float(operand.abs().max())
     return numbers
+
+
+def _is_read_by_element(readings: Readings, node: int, operand: Tensor, value: Tensor) -> bool:
+    op = readings.op(node)
+    if op not in ARITHMETIC:
+        return operand.shape == value.shape and op not in MATRIX_PRODUCTS
+    return torch.broadcast_shapes(operand.shape, value.shape) == value.shape
 
 
 def _has_nan(readings: Readings, node: int) -> bool:

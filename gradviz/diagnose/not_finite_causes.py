@@ -56,6 +56,8 @@ def cause(readings: Readings, node: int, *, is_nan: bool) -> Cause:
             "give it more elements (a batch of one row has no spread), or pass correction=0",
             {"elements": elements},
         )
+    if op == "div" and (zeros := _zeros_below(readings, node)):
+        return _FINITE, _HINTS[op], zeros
     if not is_nan and (grown := _growth(readings, node)):
         return grown
     return _FINITE, _HINTS.get(op, "look at its operands at that element"), {}
@@ -90,6 +92,15 @@ def _elements_of_spread(readings: Readings, node: int) -> int | None:
         return None
     elements = before.numel() // results.numel()
     return elements if elements <= 1 else None
+
+
+def _zeros_below(readings: Readings, node: int) -> Numbers:
+    """How many zeros the denominator of a division holds, by its name."""
+    below = readings.argument(node, "other")
+    value = None if below is None else readings.value_of(below)
+    if below is None or value is None or not is_kept(value) or not (zeros := int((value == 0).sum())):
+        return {}
+    return {f"zeros in {readings.graph.output_name(below.edge[0], below.output)}": zeros}
 
 
 def _growth(readings: Readings, node: int) -> Cause | None:

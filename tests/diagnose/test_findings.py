@@ -278,3 +278,30 @@ def test_command_prints_the_report_and_a_warning_ends_it_with_0() -> None:
     result = CliRunner().invoke(main, ["diagnose", f"{BUGS / 'dead_relu.py'}:broken"])
     assert result.exit_code == 0 and "warning dead-relu in 1: 64 of 64 units" in result.stdout
     assert CliRunner().invoke(main, ["diagnose", "nowhere.py:step"]).exit_code == 2
+
+
+def test_division_by_zero_tells_the_zeros_below_it_where_it_is_broadcast() -> None:
+    x = torch.zeros(3, 2, requires_grad=True)
+    degree = torch.tensor([[2.0], [0.0], [0.0]])
+    first, *_ = gradviz.trace(lambda: (x / degree).sum()).diagnose()
+    assert first.numbers["x there"] == 0 and first.numbers["degree there"] == 0
+    assert first.numbers["zeros in degree"] == 2
+
+
+@pytest.mark.parametrize(("in_place", "told"), [(False, True), (True, False)])
+def test_call_whose_result_is_dropped_is_told_from_its_twin_in_place(in_place: bool, told: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"lost": nn.Linear(2, 2), "used": nn.Linear(2, 1)})
+    x, rows = torch.randn(3, 2), torch.tensor([0, 1, 2])
+
+    def loss() -> Tensor:
+        total = torch.zeros(3, 2)
+        message = model["lost"](x)
+        if in_place:
+            total.index_add_(0, rows, message)
+        else:
+            total.index_add(0, rows, message)
+        return model["used"](x).square().mean()
+
+    (finding,) = gradviz.trace(loss).diagnose()
+    assert ("index_add is not in place" in finding.hint) is told
