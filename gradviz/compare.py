@@ -85,6 +85,10 @@ class Comparison:
 
 def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -> Comparison:
     """Values and cotangents of two graphs of the same code, node by node; see `GradGraph.compare`."""
+    if not isinstance(second, GradGraph):
+        raise InputError(f"compare takes another graph, not a {type(second).__name__}; a file is read by gradviz.load(path)")
+    for graph in (first, second):
+        graph.require_numbers("a comparison")
     if rtol is not None and not rtol >= 0:
         raise InputError(f"rtol is {rtol}; accepted: 0 or more")
     tolerance = _tolerance(first, second) if rtol is None else rtol

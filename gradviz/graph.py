@@ -239,12 +239,10 @@ class GradGraph(AttributedGraph):
                 of the coarser dtype.
 
         Raises:
-            InputError: `rtol` is negative, or a graph is on the meta device.
+            InputError: `other` is no graph, `rtol` is negative, or a graph is on the meta device.
         """
         from gradviz.compare import compare
 
-        self.require_numbers("a comparison")
-        other.require_numbers("a comparison")
         return compare(self, other, rtol=rtol)
 
     def diagnose(self, *, report: CheckReport | None = None) -> Diagnosis:

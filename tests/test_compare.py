@@ -127,3 +127,9 @@ def test_graphs_with_other_leaves_are_not_compared() -> None:
     found = gradviz.trace("x*y", x=2.0, y=3.0, device="cpu").compare(gradviz.trace("x*z", x=2.0, z=3.0, device="cpu"))
     assert found.compared == 0
     assert "only one of them has 'y', 'z'" in str(found)
+
+
+def test_a_path_is_refused_with_the_way_to_read_it() -> None:
+    graph = gradviz.trace("x * y", x=1.0, y=2.0)
+    with pytest.raises(gradviz.InputError, match=r"not a str; a file is read by gradviz\.load"):
+        graph.compare("run.gradviz")  # type: ignore[arg-type]

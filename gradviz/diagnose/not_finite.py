@@ -150,7 +150,7 @@ def _is_read_by_element(readings: Readings, node: int, operand: Tensor, value: T
     op = readings.op(node)
     if op not in ARITHMETIC:
         return operand.shape == value.shape and op not in MATRIX_PRODUCTS
-    return torch.broadcast_shapes(operand.shape, value.shape) == value.shape
+    return bool(torch.broadcast_shapes(operand.shape, value.shape) == value.shape)
 
 
 def _has_nan(readings: Readings, node: int) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gradviz.errors import InputError
 from gradviz.recording.names import closure_names, input_names
+from gradviz.recording.refusals import refusals_told
 
 if TYPE_CHECKING:
     from gradviz.expression import Expression
@@ -68,6 +69,11 @@ def program_of(
     Raises:
         InputError: the target, an input or an option is not accepted.
     """
+    if loss is not None and not callable(loss):
+        raise InputError(
+            f"loss is a {type(loss).__name__}; accepted: a function of what the model or function returns, as "
+            "loss=lambda out: (out - y).square().mean(); or trace a function that returns the loss"
+        )
     if isinstance(target, FunctionType):
         return _function_program(target, inputs, variables, loss, device)
     if isinstance(target, str):
@@ -129,8 +135,9 @@ def _function_program(
         raise InputError(f"{_name_of(function)} cannot take the inputs given: {error}") from error
 
     def run() -> Any:
-        result = function(*args, **kwargs)
-        return result if loss is None else loss(result)
+        with refusals_told(named, None):
+            result = function(*args, **kwargs)
+            return result if loss is None else loss(result)
 
     return Program(
         run=run if place != META else _without_numbers(run),
@@ -159,8 +166,9 @@ def _module_program(
 
     def run() -> Any:
         try:
-            result = working(*args, **kwargs)
-            return result if moved_loss is None else moved_loss(result)
+            with refusals_told(named, working):
+                result = working(*args, **kwargs)
+                return result if moved_loss is None else moved_loss(result)
         except RuntimeError as error:
             if working is module or not any(text in str(error) for text in _DEVICE_CLASHES):
                 raise

@@ -116,7 +116,12 @@ def _opened(file: Path, max_bytes: int) -> tuple[Any, dict[str, Tensor]]:
             return json.loads(metadata["graph"]), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except OSError as error:
         raise InputError(f"cannot read {str(file)!r}: {error.strerror or error}") from error
-    except (safetensors.SafetensorError, KeyError, ValueError, RecursionError) as error:
+    except safetensors.SafetensorError as error:
+        raise InputError(
+            f"{str(file)!r} is not a graph that gradviz saved, or only a part of one: it has none of the format's header "
+            "or less than it tells; graph.save(path) writes such files"
+        ) from error
+    except (KeyError, ValueError, RecursionError) as error:
         raise InputError(f"{str(file)!r} is not a graph that gradviz saved: {str(error)[:200]}") from error
 
 

@@ -63,3 +63,42 @@ def test_cuda_is_used_where_it_is_and_buffers_come_back() -> None:
     assert {device.type for device in devices(graph)} == {"cuda"}
     assert model[0].weight.device.type == "cpu" and int(model[1].num_batches_tracked) == 1
     assert graph.check().ok
+
+
+def a_loss(out: Tensor) -> Tensor:
+    return out.square().mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float64])
+def test_input_of_another_dtype_than_the_parameters_is_named(dtype: torch.dtype) -> None:
+    with pytest.raises(InputError, match=rf"input is {dtype}, and the parameters .* torch\.float32: hand in") as told:
+        trace(nn.Linear(2, 1), torch.ones(3, 2, dtype=dtype), loss=a_loss)
+    assert isinstance(told.value.__cause__, RuntimeError) and str(told.value.__cause__) in str(told.value)
+
+
+@pytest.mark.parametrize("values", [[[1.0, 2.0]], torch.ones(1, 2).numpy()], ids=["list", "numpy"])
+def test_input_that_is_no_tensor_is_named(values: object) -> None:
+    layer = nn.Linear(2, 1)
+    with pytest.raises(InputError, match=r"input is a (list|numpy\.ndarray), where torch takes a tensor"):
+        trace(layer, values, loss=a_loss)
+    with pytest.raises(InputError, match=r"x is a (list|numpy\.ndarray), where torch takes a tensor"):
+        trace(lambda x, y: a_loss(layer(x)) + y, values, torch.ones(()))
+
+
+def test_errors_of_the_users_own_code_pass_as_they_are() -> None:
+    class Model(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            raise failure
+
+    for failure in (TypeError("mine"), RuntimeError("mine, of another dtype"), KeyError("mine")):
+        with pytest.raises(type(failure), match="mine") as told:
+            trace(Model(2, 1), torch.ones(3, 2), loss=a_loss)
+        assert told.value is failure
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        trace(nn.Linear(2, 1), torch.ones(3, 3), loss=a_loss)
+
+
+def test_loss_that_cannot_be_called_is_refused() -> None:
+    for target in (nn.Linear(2, 1), lambda x: x):
+        with pytest.raises(InputError, match="loss is a Tensor; accepted: a function"):
+            trace(target, torch.ones(3, 2), loss=torch.ones(()))  # type: ignore[arg-type]

@@ -282,3 +282,10 @@ def test_a_graph_saved_without_any_tensor_can_be_loaded(tmp_path: Path) -> None:
     loaded = again(graph, tmp_path, max_bytes=0)
     assert loaded.value(loaded.output) is None
     assert "over its budget" in loaded.nodes[loaded.output]["value_missing"]
+
+
+def test_a_text_file_is_refused_in_plain_words(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text("import torch\n" * 20)
+    with pytest.raises(gradviz.InputError, match=r"train\.py' is not a graph that gradviz saved.*graph\.save\(path\)"):
+        gradviz.load(path)
