@@ -249,8 +249,14 @@ class _Builder:
             heat=self._heat(node),
             hidden_inputs=self._hidden_inputs(node),
             verdict=self.marks.nodes.get(node),
-            trouble=tuple(self.marks.troubles.get(node, ())),
+            trouble=self._trouble(node),
         )
+
+    def _trouble(self, node: int) -> tuple[str, ...]:
+        """What was found here, the last with the user's line."""
+        *others, last = self.marks.troubles.get(node) or [""]
+        source = self._attributes(node)["source"]
+        return (*others, f"{last} at {source}" if source else last) if last else ()
 
     def _group(self, node: int) -> ViewGroup:
         group, wires = self.groups[node], self.wires

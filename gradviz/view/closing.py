@@ -39,6 +39,23 @@ def first_of(one: Closing, other: Closing) -> Closing:
     return closing
 
 
+def outside_of(named: Closing, rest: Closing, scopes: Collection[ScopePath]) -> Closing:
+    """Closes what `named` does, and besides what `rest` does, unless one of the named calls is inside of it.
+
+    >>> both = outside_of(at_names(["h.*.mlp"]), at_depth(1), [("h.0", "h.0.mlp"), ("h.0", "h.0.norm", "norm"), ("head",)])
+    >>> both(("h.0", "h.0.mlp")), both(("h.0", "h.0.norm", "norm")), both(("head",)), both(())
+    (2, 2, 1, None)
+    """
+    around = {scope[:length] for scope in scopes for length in range(1, named(scope) or 1)}
+
+    def closing(scope: ScopePath) -> int | None:
+        if (length := named(scope)) is not None or (length := rest(scope)) is None:
+            return length
+        return next((longer for longer in range(length, len(scope) + 1) if scope[:longer] not in around), None)
+
+    return closing
+
+
 def matches(name: str, pattern: str) -> bool:
     """Whether a pattern means this call: `cell` means every call of it, `cell@1` the first one.
 

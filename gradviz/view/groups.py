@@ -22,7 +22,7 @@ from gradviz.recording.scopes import ScopePath
 from gradviz.view.alike import alike, rolled, stretch
 from gradviz.view.calls import op_word
 from gradviz.view.choose import most_users
-from gradviz.view.closing import Closing, at_depth, at_names, exact, first_of, matches
+from gradviz.view.closing import Closing, at_depth, at_names, exact, first_of, matches, outside_of
 from gradviz.view.wires import Wires
 
 GroupKind = Literal["call", "alike", "constants", "bookkeeping"]
@@ -91,7 +91,7 @@ def grouped(
         wires: of the graph, or of the part that is drawn.
         whole: of the graph, for what `collapse`, `unfold` and `fold` may name.
         collapse: "auto" for the finest level of calls at which the picture stays within the budget; a number of levels
-            that stay open; a module's path, a function's name or patterns of them; or "none".
+            that stay open; a module's path, a function's name or patterns of them, all others as "auto" has them; or "none".
         unfold: names or patterns of calls, and names of nodes; what they are in is open whatever `collapse` says.
         fold: names or patterns of calls that are closed, whatever `collapse` leaves open; `unfold` has the last word.
         budget: for "auto".
@@ -121,7 +121,8 @@ def _choice(folder: _Folder, collapse: int | str | Sequence[str], budget: Budget
         return at_depth(collapse), 0
     patterns = [collapse] if isinstance(collapse, str) else list(collapse)
     folder.check_names(patterns, "collapse")
-    return at_names(patterns), 0
+    scopes = {attributes["scope"] for attributes in folder.whole.attributes.values()}
+    return outside_of(at_names(patterns), folder.within(budget)[0], scopes), 0
 
 
 class _Folder:

@@ -79,7 +79,10 @@ def test_a_finding_is_shown_with_what_is_around() -> None:
     finding = graph.diagnose()[0]
     view = graph.view(focus=finding, findings=[finding])
     assert finding.node in numbers(view)
-    assert [node.trouble for node in view.nodes if node.node == finding.node] == [(f"{finding.severity}: {finding.kind}",)]
+    assert [node.trouble for node in view.nodes if node.node == finding.node] == [
+        (f"{finding.severity}: {finding.kind} at {finding.source}",)
+    ]
+    assert finding.source.startswith("test_focus.py:")
 
 
 def test_derivatives_keep_the_name_of_the_whole_graphs_output() -> None:
