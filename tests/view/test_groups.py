@@ -89,7 +89,8 @@ def test_calls_that_are_not_named_are_drawn_as_the_budget_has_them() -> None:
     graph = samples.network(20)
     view = view_of(graph, collapse="h.*.mlp")
     assert {group.name for group in view.groups} == {f"h.{block}.mlp" for block in range(20)}
-    assert {group.name for group in view_of(graph, collapse="h.3", max_nodes=30).groups} == {f"h.{block}" for block in range(20)}
+    closed = view_of(graph, collapse="h.3", max_nodes=30)
+    assert {group.name for group in closed.groups} == {f"h.{block}" for block in range(20)}
 
 
 def test_none_draws_every_node() -> None:
