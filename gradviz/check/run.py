@@ -69,7 +69,9 @@ def check(
     wanted = None if edges is None else wanted_edges(graph, edges)
     meant = intended_nodes(graph, intended)
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
-    with torch.random.fork_rng(devices=[]), Progress(graph.number_of_nodes(), shown=progress) as shown:
+    # A forward that left torch runs again, and may draw random numbers: the user's generators stay where they are.
+    devices = {attributes["device"] for _, attributes in graph.nodes(data=True) if attributes["device"].type == "cuda"}
+    with torch.random.fork_rng(devices=devices), Progress(graph.number_of_nodes(), shown=progress) as shown:
         return _Run(graph, wanted, meant, samples, seed, deadline, shown, why_not_whole(graph, meant)).report()
 
 

@@ -94,7 +94,7 @@ def test_a_tensor_counts_once_however_many_share_it_and_a_stand_in_only_what_it_
     assert 4 <= whole <= 7 and statistics <= whole / 2 + 0.01
 
 
-def test_an_expression_whose_values_are_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expression_whose_values_are_too_large_is_refused() -> None:
     values = (("x", str([[number] for number in range(200)])), ("y", str([list(range(200))])))
     assert graph_bytes(tracing.traced("sum(x @ y)", values).graph) > 200 * 200 * 8
     with pytest.raises(gradviz.InputError, match=r"the values of this expression take \d\d MiB; accepted here: up to 32"):

@@ -1,4 +1,3 @@
-
 /* The canvas: shows one drawn graph, in which nodes and edges can be looked for, focused and selected.
 
    Streamlit calls the default export when the component appears and whenever `data` changes; `data` is what
