@@ -11,7 +11,7 @@
     file.py       notes <-> lines of JSON in a file: the format
     run.py        `Run`, `load_run`, `merge`
       series.py   how numbers moved from step to step
-      findings.py what went wrong, on which rank: broken.py, updates.py, losses.py, layers.py
+      findings.py what went wrong, on which rank: absent.py, broken.py, updates.py, losses.py, layers.py
       text.py     the report for the terminal
       page.py     the report as a page, with plots: curves.py, heat.py, svg.py
 """

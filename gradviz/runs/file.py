@@ -1,8 +1,9 @@
 """Headers and steps <-> lines of JSON in a file; the file may come from anywhere, and nothing in it is executed.
 
 The first line of a rank's file is its header, `{"gradviz": "run", "version": 1, "header": {...}}`; each further line is a
-step, `{"step": {...}}`, with the fields of `notes.Step`. A step's line is written as soon as the step is over, so that a run
-that is killed keeps what it had: a last line that was cut short is left out. A merged file has the lines of several.
+step, `{"step": {...}}`, with the fields of `notes.Step`, and the last one an end, `{"end": {...}}`, unless the run was
+killed. A step's line is written as soon as the step is over, so that such a run keeps what it had: a last line that was cut
+short is left out. A merged file has the lines of several.
 A float that is not finite is `{"float": "nan"}`, as in a saved graph.
 """
 
@@ -20,7 +21,7 @@ from typing import Any, Literal, TextIO, Union, get_args, get_origin, get_type_h
 from weakref import WeakKeyDictionary
 
 from gradviz.errors import InputError
-from gradviz.runs.notes import Header, Step
+from gradviz.runs.notes import End, Header, Step
 
 FORMAT, VERSION = "run", 1
 PATTERN = "rank*.jsonl"
@@ -65,15 +66,16 @@ def close_file(opened: TextIO) -> None:
     opened.close()
 
 
-def line_of(note: Header | Step) -> str:
+def line_of(note: Header | Step | End) -> str:
     """One line, without its end."""
     content = _plain(asdict(note))
     if isinstance(note, Header):
         return json.dumps({"gradviz": FORMAT, "version": VERSION, "header": content}, allow_nan=False)
-    return json.dumps({"step": content}, allow_nan=False, separators=(",", ":"))
+    kind = "end" if isinstance(note, End) else "step"
+    return json.dumps({kind: content}, allow_nan=False, separators=(",", ":"))
 
 
-def read_lines(file: Path) -> Iterator[Header | Step]:
+def read_lines(file: Path) -> Iterator[Header | Step | End]:
     """What a file holds, in its order.
 
     Raises:
@@ -108,12 +110,14 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
     return sorted(files, key=lambda file: int(file.stem.removeprefix("rank")))
 
 
-def _read_line(line: str, where: str, *, is_first: bool) -> Header | Step:
+def _read_line(line: str, where: str, *, is_first: bool) -> Header | Step | End:
     try:
         content = json.loads(line)
         if is_first and (content.get("gradviz"), content.get("version")) != (FORMAT, VERSION):
             raise ValueError("no header of a training run that this gradviz reads")
-        found: Header | Step = _of_kind(*((Header, content["header"]) if "header" in content else (Step, content["step"])))
+        kinds: dict[str, Any] = {"header": Header, "end": End, "step": Step}
+        name = next((name for name in kinds if name in content), "step")
+        found: Header | Step | End = _of_kind(kinds[name], content[name])
         return found
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{where}: {str(error)[:200]}") from error

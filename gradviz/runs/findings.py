@@ -1,5 +1,7 @@
 """`Run` -> what went wrong: each analysis one function, run -> findings, which say the step and the rank.
 
+    absent.py   error      no-gradient
+                warning    nothing-recorded, which is a hint while the run goes on
     broken.py   error      not-finite-value, not-finite-gradient, ranks-differ under DistributedDataParallel
                 warning    ranks-differ
     layers.py   warning    dead-relu, gradient-jump, vanishing-gradient, saturated-module
@@ -16,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gradviz.diagnose import Diagnosis, Finding
+from gradviz.runs.absent import nothing_recorded
 from gradviz.runs.broken import not_finite, ranks_differ
 from gradviz.runs.layers import dead_units, gradient_jump, saturated, vanishing
 from gradviz.runs.losses import pairs
@@ -23,6 +26,7 @@ from gradviz.runs.run import Run
 from gradviz.runs.updates import frozen, large_update, never_updated, not_cleared, partly_updated, trained_in_eval, unused
 
 FINDERS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
+    nothing_recorded,
     not_finite,
     ranks_differ,
     never_updated,

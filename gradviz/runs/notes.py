@@ -1,6 +1,7 @@
 """What is written down of a training run: small frozen records of numbers and names, without tensors.
 
     Header      of one process: its rank, and what it watched
+    End         of one process: what came by in all, recorded or not
     Step        one recorded training step on one rank; it holds the others
     ModuleNote, UnitsNote, ParameterNote, LossNote, Pair, Origin
 """
@@ -33,6 +34,26 @@ class Header:
     every: int
     torch: str
     knows_optimizers: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """What came by until the watcher was left; a process that is killed writes none.
+
+    Attributes:
+        rank: which process.
+        forwards: how many forward passes of the model with gradients there were.
+        updates: how many steps of optimizers that hold its parameters.
+        opened: how many steps were looked at; those without a gradient are not written down.
+        moved: the outermost parts of the model whose parameters have changed or hold a gradient, by their paths; where there
+            were forward passes it is empty.
+    """
+
+    rank: int
+    forwards: int
+    updates: int
+    opened: int
+    moved: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

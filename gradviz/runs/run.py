@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gradviz.errors import InputError
 from gradviz.runs.file import MERGED, files_of, line_of, read_lines
-from gradviz.runs.notes import Header, Step
+from gradviz.runs.notes import End, Header, Step
 
 if TYPE_CHECKING:
     from gradviz.diagnose import Diagnosis
@@ -24,17 +24,19 @@ class Run:
     Attributes:
         headers: one for each rank that is here, in their order.
         steps: the recorded steps, by number, and by rank within each.
+        ends: one for each rank whose watcher was left.
     """
 
     headers: tuple[Header, ...]
     steps: tuple[Step, ...]
+    ends: tuple[End, ...] = ()
 
     @property
     def ranks(self) -> tuple[int, ...]:
         return tuple(header.rank for header in self.headers)
 
     def diagnose(self) -> Diagnosis:
-        """What went wrong, with step and rank; gradviz/runs/findings.py lists the kinds.
+        """What went wrong, with step and rank, or why nothing could be looked at; gradviz/runs/findings.py lists the kinds.
 
         NaN, ranks that disagree, updates that do nothing, too much or use old gradients, a model in eval mode, ReLUs that
         died, gradients that vanish or jump, and losses that take probabilities for logits.
@@ -73,12 +75,16 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     """
     headers: dict[int, Header] = {}
     steps: list[Step] = []
+    ends: dict[int, End] = {}
     for file in files_of(path):
         for note in read_lines(file):
+            if not isinstance(note, Header) and note.rank not in headers:
+                what = "a step" if isinstance(note, Step) else "the end"
+                raise InputError(f"{str(file)!r} has {what} of rank {note.rank}, but no header of that rank")
             if isinstance(note, Step):
-                if note.rank not in headers:
-                    raise InputError(f"{str(file)!r} has a step of rank {note.rank}, but no header of that rank")
                 steps.append(note)
+            elif isinstance(note, End):
+                ends[note.rank] = note
             elif note.rank in headers:
                 raise InputError(f"{str(file)!r} has a second header of rank {note.rank}")
             else:
@@ -88,7 +94,8 @@ def load_run(path: str | os.PathLike[str]) -> Run:
         told = ", ".join(f"rank {one.rank} of {one.world_size} ({one.model}, every {one.every})" for one in found)
         raise InputError(f"{str(path)!r} holds ranks of different runs: {told}; remove the files of the older one")
     # A step that was skipped and made again comes twice; the order of the file, which sorting keeps, tells which is which.
-    return Run(headers=tuple(found), steps=tuple(sorted(steps, key=lambda step: (step.step, step.rank))))
+    ordered = sorted(steps, key=lambda step: (step.step, step.rank))
+    return Run(headers=tuple(found), steps=tuple(ordered), ends=tuple(ends[rank] for rank in sorted(ends)))
 
 
 def merge(directory: str | os.PathLike[str], to: str | os.PathLike[str] | None = None) -> Path:
@@ -112,7 +119,7 @@ def merge(directory: str | os.PathLike[str], to: str | os.PathLike[str] | None =
             "of all machines into it"
         )
     file = Path(directory) / MERGED if to is None else Path(to)
-    notes: list[Header | Step] = [*run.headers, *run.steps]
+    notes: list[Header | Step | End] = [*run.headers, *run.steps, *run.ends]
     try:
         file.write_text("".join(f"{line_of(note)}\n" for note in notes), encoding="utf-8")
     except OSError as error:

@@ -20,7 +20,7 @@ def report_text(run: Run) -> str:
     """The whole report; long tables are cut, and say so."""
     parts = [title(run)]
     if not run.steps:
-        return f"{parts[0]}\n\nNo step was recorded."
+        return f"{parts[0]}\n\n{run.diagnose()}"
     parts.append(_steps_table(run))
     parts.append(_series_table("gradient norm of", parameter_gradients(run)))
     parts.append(_series_table("gain of", module_gains(run)))

@@ -26,7 +26,7 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, 
 from gradviz.errors import InputError
 from gradviz.runs.file import close_file, line_of, new_file, rank_file
 from gradviz.runs.listening import Root, listen, stop_listening
-from gradviz.runs.notes import Header
+from gradviz.runs.notes import End, Header
 from gradviz.runs.run import Run, load_run
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Watcher:
         self._saw_optimizer = False
         self._is_updating = False
         self._versions: int | None = None
-        self._forwards = 0
+        self._forwards = self._updates_made = self._opened = 0
         self._rank = 0
         self.file = directory / rank_file(0)
 
@@ -115,9 +115,15 @@ class Watcher:
         try:
             self._look_for_changes()
             self._end_step(is_cut_short=kind is not None)
+            end = self._end()
+            self._write(line_of(end))
         finally:
             if self._out is not None:
                 close_file(self._out)
+        if kind is None and end.moved:
+            from gradviz.runs.absent import why_nothing
+
+            warnings.warn(f"gradviz.watch recorded nothing: {why_nothing(end)}: watch each", stacklevel=2)
         if kind is None and self._forwards > 1 and self._step == self._first_step and not self._updated:
             warnings.warn(
                 f"gradviz.watch saw {self._forwards} forward passes, but no update of the model's parameters: no step of a "
@@ -151,6 +157,21 @@ class Watcher:
             knows_optimizers=bool(self._optimizers),
         )
 
+    def _end(self) -> End:
+        """What came by in all. A model whose parts alone are called is known by what happened to their parameters."""
+        moved: set[str] = set()
+        if not self._forwards and self._unmoved is not None:
+            still = self._unmoved.look()
+            trained = [one for one in self._parameters if one.requires_grad]
+            moved = {self._names[id(one)] for one in trained if one.grad is not None or id(one) not in still}
+        return End(
+            rank=self._rank,
+            forwards=self._forwards,
+            updates=self._updates_made,
+            opened=self._opened,
+            moved=tuple(path for path in parts_of(self._model) if any(name.startswith(f"{path}.") for name in moved)),
+        )
+
     def _before_forward(self, module: nn.Module, args: Any) -> None:
         if module is not self._model or not torch.is_grad_enabled() or threading.get_ident() != self._thread:
             return
@@ -167,6 +188,7 @@ class Watcher:
             from gradviz.runs.step import OpenStep
 
             self._attempts += 1
+            self._opened += 1
             self._open = OpenStep(self._step, self._model, self._names, self._held)
         if self._open is not None:
             self._open.open_pass()
@@ -189,6 +211,7 @@ class Watcher:
             self._held.update(map(id, _parameters_of(optimizer)))
             self._open.end_update(_parameters_of(optimizer), self._parameters)
         self._updates[id(optimizer)] = self._step
+        self._updates_made += 1
         self._updated, self._is_updating = True, False
 
     def _is_ours(self, optimizer: Optimizer) -> bool:
@@ -286,6 +309,19 @@ def watch(
     if wrong := [one for one in optimizers if not isinstance(one, Optimizer)]:
         raise InputError(f"the optimizer is {type(wrong[0]).__name__}; accepted: a torch.optim.Optimizer, or several")
     return Watcher(model, Path(directory), every=every, first_step=first_step, optimizers=optimizers, overwrite=overwrite)
+
+
+def parts_of(model: nn.Module) -> list[str]:
+    """The outermost parts of a model that can be called, by their paths: lists and dicts of modules cannot.
+
+    >>> parts_of(nn.ModuleDict({"a": nn.Linear(1, 1), "b": nn.ModuleList([nn.Tanh()])}))
+    ['a', 'b.0']
+    """
+    found = []
+    for name, part in model.named_children():
+        is_container = isinstance(part, (nn.ModuleList, nn.ModuleDict))
+        found += [f"{name}.{path}" for path in parts_of(part)] if is_container else [name]
+    return found
 
 
 def _is_data_parallel(model: nn.Module) -> bool:

@@ -48,7 +48,7 @@ def test_every_line_is_plain_json_without_words_that_json_does_not_know(run: Run
 
 
 def test_line_that_was_cut_short_is_left_out(run: Run, tmp_path: Path) -> None:
-    header, first, second = lines(tmp_path)
+    header, first, second, _ = lines(tmp_path)
     assert gradviz.load_run(written(tmp_path, [header, first, second[: len(second) // 2]])).steps == run.steps[:1]
 
 
@@ -80,7 +80,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_step_that_is_not_as_it_should_be_is_refused(run: Run, tmp_path: Path, change: str) -> None:
-    header, first, _ = lines(tmp_path)
+    header, first, *_ = lines(tmp_path)
     content = json.loads(first)
     CHANGES[change](content["step"])
     with pytest.raises(InputError, match=r"changed\.jsonl"):

@@ -1,0 +1,67 @@
+"""`Run` -> why nothing was recorded: a run of which no step is known has not been looked at, and is not called healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradviz.diagnose import Finding
+from gradviz.diagnose.finding import Numbers
+from gradviz.diagnose.no_gradient import listed
+from gradviz.runs.notes import End
+from gradviz.runs.run import Run
+
+
+def nothing_recorded(run: Run) -> Iterator[Finding]:
+    """One finding where no rank has recorded a step."""
+    if run.steps:
+        return
+    if not run.ends:
+        yield Finding(
+            kind="nothing-recorded",
+            severity="hint",
+            message="no step was recorded so far, so nothing could be looked at: the first is written when it is over",
+            hint="look again after a few steps, or when the with block has ended",
+        )
+        return
+    end = run.ends[0]
+    numbers: Numbers = {"forward passes": end.forwards, "optimizer steps": end.updates, "recorded steps": 0}
+    yield Finding(
+        kind="no-gradient" if end.forwards and end.opened else "nothing-recorded",
+        severity="error" if end.forwards and end.opened else "warning",
+        message=f"{why_nothing(end)}, so nothing could be looked at",
+        hint=_hint(end),
+        numbers=numbers,
+    )
+
+
+def why_nothing(end: End) -> str:
+    """Why no step was recorded.
+
+    >>> why_nothing(End(rank=0, forwards=0, updates=3, opened=0, moved=("G", "D")))
+    'the model itself was never called; its parts G, D were'
+    """
+    if not end.forwards:
+        parts = f"; its part{'s' if len(end.moved) > 1 else ''} {listed(list(end.moved))} "
+        return "the model itself was never called" + (
+            f"{parts}{'were' if len(end.moved) > 1 else 'was'}" if end.moved else " with gradients switched on"
+        )
+    if not end.opened:
+        return f"none of the steps has a number that every= divides ({end.updates} were made)"
+    ran, stepped = _times(end.forwards), _times(end.updates)
+    return f"forward ran {ran}, the optimizer stepped {stepped}, no gradient ever reached the model"
+
+
+def _hint(end: End) -> str:
+    if not end.forwards:
+        several = "with gradviz.watch(model.a, 'run-a') as a, gradviz.watch(model.b, 'run-b') as b: ..."
+        return f"watch each: {several}" if end.moved else "hand in the module that the loop calls"
+    if not end.opened:
+        return "choose a smaller every="
+    return (
+        "look for detach(), .data, torch.no_grad() or a new tensor between the model and the loss: "
+        "gradviz.trace(...).diagnose() of one step names the line"
+    )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
