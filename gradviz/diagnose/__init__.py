@@ -3,7 +3,7 @@
 One analysis per file, each a function from `Readings` to findings, in the list `run.FINDERS`:
 
     values        not_finite (not_finite_causes: why), cancellation, broadcasting
-    losses        logits, likelihood, missing_minus, sure_and_wrong, log_of_softmax, reduction
+    losses        logits, likelihood, reshaped_classes, missing_minus, sure_and_wrong, log_of_softmax, reduction
     gradients     no_gradient, data_term, sampling, leaf_replaced, unseen_write, number_read, unregistered, zero_gradient,
                   not_finite_gradient, depth (recurrence: where one weight is used again and again), underflow, sharing,
                   earlier_gradient
@@ -14,7 +14,7 @@ The kinds, by severity:
 
     error         wrong-backward, not-finite-value, not-finite-gradient, overflow, integer-cast, step-function, left-torch,
                   leaf-replaced, cut-from-loss, broadcast-pairs, double-softmax, sigmoid-before-logits,
-                  not-log-probabilities, softmax-over-batch
+                  not-log-probabilities, softmax-over-batch, reshaped-classes
     warning       detached, no-grad, unused-parameter, unregistered-parameter, zero-gradient, clamped, vanishing-gradient,
                   exploding-gradient, dead-relu, dead-units, symmetric-weights, saturated, underflow, cancellation,
                   squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient,

@@ -28,6 +28,7 @@ from gradviz.diagnose.not_finite_gradient import not_finite_gradient
 from gradviz.diagnose.number_read import number_read
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.reduction import reduction
+from gradviz.diagnose.reshaped_classes import reshaped_classes
 from gradviz.diagnose.rows import rows
 from gradviz.diagnose.sampling import sampling
 from gradviz.diagnose.saturation import saturation
@@ -58,6 +59,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     broadcasting,
     logits,
     likelihood,
+    reshaped_classes,
     missing_minus,
     log_of_softmax,
     depth,

@@ -305,3 +305,23 @@ def test_call_whose_result_is_dropped_is_told_from_its_twin_in_place(in_place: b
 
     (finding,) = gradviz.trace(loss).diagnose()
     assert ("index_add is not in place" in finding.hint) is told
+
+
+@pytest.mark.parametrize(
+    ("logits", "is_told"),
+    [
+        (lambda out: out.permute(0, 2, 3, 1).reshape(-1, 4), False),
+        (lambda out: out.reshape(-1, 4), True),
+        (lambda out: out.flatten(2), False),
+        (lambda out: out.reshape(2, 8, 8, 4).permute(0, 3, 1, 2), False),  # hidden behind a permute: not looked for
+    ],
+)
+def test_reshape_that_mixes_channels_and_places_is_told(logits: Callable[[Tensor], Tensor], is_told: bool) -> None:
+    torch.manual_seed(0)
+    model, images, labels = nn.Conv2d(3, 4, 1), torch.randn(2, 3, 8, 8), torch.randint(0, 4, (2, 8, 8))
+
+    def loss() -> Tensor:
+        out = logits(model(images))
+        return F.cross_entropy(out, labels.reshape(out.movedim(1, -1).shape[:-1]))
+
+    assert ("reshaped-classes" in kinds(gradviz.trace(loss).diagnose())) is is_told
