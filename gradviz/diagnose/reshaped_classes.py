@@ -42,8 +42,7 @@ def reshaped_classes(readings: Readings) -> Iterator[Finding]:
             "error",
             f"a reshape makes {readings.name(use.edge[0])} {shape_text(tuple(read.shape))} of {readings.name(layer)} "
             f"{shape_text(tuple(made.shape))}: the {count} numbers along dimension {classes}, which "
-            f"{readings.function(node)} takes for the classes of one place, are not the {count} units of the layer there, but of "
-            "several places",
+            f"{readings.function(node)} takes for the classes of one place, are units of several places",
             "move the dimension with transpose or movedim; reshape keeps the order of the elements",
             edge=use.edge,
             numbers={"classes": count, "apart by": math.prod(read.shape[classes + 1 :])},
