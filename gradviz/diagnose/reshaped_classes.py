@@ -26,11 +26,13 @@ def reshaped_classes(readings: Readings) -> Iterator[Finding]:
         if not any(readings.op(user) in NLL for user in readings.users(node)):
             continue
         use = readings.arguments[node][0]
-        layer = readings.behind(use.edge[0], RESHAPES)
+        layer = product = readings.behind(use.edge[0], RESHAPES)
+        if readings.op(layer) == "add":  # of a bias
+            product = readings.behind(readings.arguments[layer][0].edge[0], RESHAPES)
         made, read = graph.value(layer), readings.value_of(use)
-        if made is None or read is None or read.ndim < 2 or made.ndim < 2 or readings.op(layer) not in MATRIX_PRODUCTS:
+        if made is None or read is None or read.ndim < 2 or made.ndim < 2 or readings.op(product) not in MATRIX_PRODUCTS:
             continue
-        units, classes = 1 if readings.op(layer) == "convolution" else made.ndim - 1, call.args[1] % read.ndim
+        units, classes = 1 if readings.op(product) == "convolution" else made.ndim - 1, call.args[1] % read.ndim
         count = made.shape[units]
         apart = math.prod(made.shape[units + 1 :])
         where = {dim for dim in range(read.ndim) if read.shape[dim] == count and math.prod(read.shape[dim + 1 :]) == apart}

@@ -33,7 +33,7 @@ from gradviz.diagnose.rows import rows
 from gradviz.diagnose.sampling import sampling
 from gradviz.diagnose.saturation import saturation
 from gradviz.diagnose.sharing import sharing
-from gradviz.diagnose.sure_and_wrong import sure_and_wrong
+from gradviz.diagnose.sure_and_wrong import sure_and_still, sure_and_wrong
 from gradviz.diagnose.symmetry import symmetry
 from gradviz.diagnose.underflow import underflow
 from gradviz.diagnose.unregistered import unregistered
@@ -67,6 +67,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     symmetry,
     saturation,
     sure_and_wrong,
+    sure_and_still,
     underflow,
     cancellation,
     modes,

@@ -1,4 +1,4 @@
-"""A classifier that is sure of nearly every sample and wrong about many: its logits are too large to learn from."""
+"""A classifier that is sure of nearly all samples, and wrong about many or none: its logits are too large to learn."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from gradviz.diagnose.likelihood import NLL, NLL_IGNORE_INDEX
 from gradviz.diagnose.readings import COPIES, Readings
 from gradviz.diagnose.saturation import FLAT, FLAT_SHARE, MIN_ELEMENTS
 
+LEFT = 1e-12
+"""Less than this share of a cotangent moves no weight in float32, whatever the learning rate."""
 WORSE = 2.0
 """By so much is the loss larger than that of guessing; who was trained on noisy labels is sure too, but mostly right."""
 
@@ -51,6 +53,33 @@ def sure_and_wrong(readings: Readings) -> Iterator[Finding]:
             numbers={
                 "mean loss": loss,
                 "loss of guessing": answers.guessing,
+                "median |logit|": float(answers.logits.abs().float().median()),
+            },
+        )
+
+
+def sure_and_still(readings: Readings) -> Iterator[Finding]:
+    """Cross-entropies of many samples that are all right, so surely that next to nothing comes back through the softmax."""
+    graph = readings.graph
+    for node in readings.ops:
+        answers = _answers(readings, node) if readings.op(node) in NLL and graph.cotangent(node) is not None else None
+        if answers is None or answers.losses.numel() < MIN_ELEMENTS:
+            continue
+        softmax = readings.behind(readings.arguments[node][0].edge[0], COPIES)
+        use = readings.arguments[softmax][0]
+        arriving, leaving = readings.arriving(softmax), readings.norm(use.contribution)
+        if not 0 < leaving < LEFT * arriving:
+            continue  # where it is exactly 0, `zero_gradient` tells
+        yield found(
+            graph,
+            "saturated",
+            "warning",
+            f"all {answers.losses.numel()} answers of {readings.function(softmax)} {readings.name(softmax)} are right, so "
+            f"sure that {leaving / arriving:.2g} of the cotangent comes back through it: nothing is left to learn",
+            "raise the temperature by which the logits are divided, or see whether the labels are among the inputs",
+            edge=use.edge,
+            numbers={
+                "largest loss": float(answers.losses.max()),
                 "median |logit|": float(answers.logits.abs().float().median()),
             },
         )

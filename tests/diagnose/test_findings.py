@@ -325,3 +325,10 @@ def test_reshape_that_mixes_channels_and_places_is_told(logits: Callable[[Tensor
         return F.cross_entropy(out, labels.reshape(out.movedim(1, -1).shape[:-1]))
 
     assert ("reshaped-classes" in kinds(gradviz.trace(loss).diagnose())) is is_told
+
+
+def test_reshape_behind_a_bias_that_is_added_apart_is_told() -> None:
+    torch.manual_seed(0)
+    layer, x, labels = nn.Linear(3, 5), torch.randn(4, 2, 3).transpose(0, 1), torch.randint(0, 5, (2, 4))
+    graph = gradviz.trace(lambda: F.cross_entropy((x @ layer.weight.T + layer.bias).reshape(2, 5, 4), labels))
+    assert kinds(graph.diagnose()) == ["reshaped-classes"]
