@@ -5,6 +5,9 @@
     broken.py   error      not-finite-value, not-finite-gradient, ranks-differ under DistributedDataParallel
                 warning    ranks-differ
     layers.py   warning    dead-relu, gradient-jump, vanishing-gradient, saturated-module
+    clearing.py error      gradients-cleared, gradients-thrown-away
+    progress.py error      loss-rises, which is a warning under maximize=True
+                warning    loss-without-bound, tiny-updates, updates-rounded
     updates.py  error      never-updated, gradients-not-cleared
                 warning    parameter-not-updated, unused-parameter, large-update, trained-in-eval
                 hint       frozen-parameter
@@ -20,8 +23,10 @@ from collections.abc import Callable, Iterator
 from gradviz.diagnose import Diagnosis, Finding
 from gradviz.runs.absent import nothing_recorded
 from gradviz.runs.broken import not_finite, ranks_differ
+from gradviz.runs.clearing import cleared_early, thrown_away
 from gradviz.runs.layers import dead_units, gradient_jump, saturated, vanishing
 from gradviz.runs.losses import pairs
+from gradviz.runs.progress import loss_course, rounded_updates, tiny_updates
 from gradviz.runs.run import Run
 from gradviz.runs.updates import frozen, large_update, never_updated, not_cleared, partly_updated, trained_in_eval, unused
 
@@ -29,10 +34,15 @@ FINDERS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
     nothing_recorded,
     not_finite,
     ranks_differ,
+    cleared_early,
     never_updated,
     not_cleared,
+    thrown_away,
+    loss_course,
     pairs,
     partly_updated,
+    rounded_updates,
+    tiny_updates,
     unused,
     trained_in_eval,
     large_update,

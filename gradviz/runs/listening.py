@@ -17,27 +17,31 @@ from torch.autograd.graph import GradientEdge
 Root = Tensor | GradientEdge
 Listener = Callable[[tuple[Root, ...], FrameType], None]
 """Takes what `backward()` is called on, and the frame that calls it."""
-_LISTENERS: list[Listener] = []
+Follower = Callable[[], None]
+"""Is called when that pass is over."""
+_LISTENERS: list[tuple[Listener, Follower]] = []
 _torchs_backward = torch.autograd.backward
 
 
-def listen(listener: Listener) -> None:
-    """Tells a listener what each `backward()` is called on, before it begins; those within a backward pass aside."""
-    _LISTENERS.append(listener)
+def listen(listener: Listener, follower: Follower) -> None:
+    """Tells a listener what each `backward()` is called on, and a follower that it is over; those within another aside."""
+    _LISTENERS.append((listener, follower))
     torch.autograd.backward = _backward
 
 
 def stop_listening(listener: Listener) -> None:
     """Does nothing the second time."""
-    if listener in _LISTENERS:
-        _LISTENERS.remove(listener)
+    _LISTENERS[:] = [both for both in _LISTENERS if both[0] != listener]
     if not _LISTENERS:
         torch.autograd.backward = _torchs_backward
 
 
 def _backward(tensors: Any, *arguments: Any, **options: Any) -> None:
-    if torch._C._current_graph_task_id() == -1:
+    told = tuple(_LISTENERS) if torch._C._current_graph_task_id() == -1 else ()
+    if told:
         roots = (tensors,) if isinstance(tensors, Root) else tuple(tensors)
-        for listener in tuple(_LISTENERS):
+        for listener, _ in told:
             listener(roots, sys._getframe(1))
     _torchs_backward(tensors, *arguments, **options)
+    for _, follower in told:
+        follower()

@@ -119,6 +119,10 @@ class ParameterNote:
         gradient: the norm of its gradient; None where it had none.
         update: how far the update moved it, beside its own norm, measured on some of its elements; None where that is not
             known: no update, one that a closure makes, a weight that was 0.
+        dtype: as "float32".
+        lr: the learning rate of its group; None where that has none.
+        unchanged: of its elements that had a gradient, the share that the update left as they were, measured on some; None
+            where that is not known.
         carried: whether the gradient still held what its optimizer had used for the update before.
     """
 
@@ -129,6 +133,9 @@ class ParameterNote:
     weight: float | None
     gradient: float | None
     update: float | None
+    dtype: str
+    lr: float | None
+    unchanged: float | None
     carried: bool
 
 
@@ -198,6 +205,10 @@ class Step:
         step: how many optimizer steps came before it.
         forwards, backwards: how many passes there were; several where gradients are accumulated.
         updated: whether the parameters were updated at its end: not where a gradient scaler skipped it, or the loop ended.
+        maximizes: whether the optimizer climbs.
+        made: the norm of the gradients that the last backward pass left in `parameters`; None where an update called it.
+        thrown: how many backward passes, which did the same as the last one, were in vain: cleared before the update.
+        kept: how many of the same kind were used; both 0 where the optimizer got something else than what they left.
         modules, units: in the order of their first call.
         parameters: those that an optimizer got, in the model's order.
         unheld: the parameters that had a gradient and that no optimizer held so far.
@@ -212,6 +223,10 @@ class Step:
     forwards: int
     backwards: int
     updated: bool
+    maximizes: bool
+    made: float | None
+    thrown: int
+    kept: int
     modules: tuple[ModuleNote, ...]
     units: tuple[UnitsNote, ...]
     parameters: tuple[ParameterNote, ...]

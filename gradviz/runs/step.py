@@ -9,14 +9,16 @@ from types import FrameType
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import Optimizer
 
 from gradviz.runs.forward import ForwardPass, source_at
 from gradviz.runs.listening import Root
 from gradviz.runs.loss import LossGraph
 from gradviz.runs.notes import LossNote, ModuleNote, Pair, ParameterNote, Step
 from gradviz.runs.plain import plain, reading, shard_of
+from gradviz.runs.tally import Tally
 from gradviz.runs.units import DeadUnits
-from gradviz.runs.weights import moved_by, sample
+from gradviz.runs.weights import moved_by, parameters_of, sample, share_unchanged
 from gradviz.statistics import Statistics, norm_of
 
 MOST_PASSES = 64
@@ -30,7 +32,8 @@ class OpenStep:
         number: how many steps came before it.
     """
 
-    def __init__(self, number: int, model: nn.Module, names: Mapping[int, str], held: Collection[int]) -> None:
+    def __init__(self, number: int, model: nn.Module, names: Mapping[int, str], held: Collection[int],
+                 tally: Tally) -> None:  # fmt: skip
         """What is known before the step.
 
         Args:
@@ -38,6 +41,7 @@ class OpenStep:
             model: what is watched.
             names: id of each parameter, as optimizers hold it, -> its dotted name.
             held: ids of the parameters that any optimizer held so far; it grows.
+            tally: of the backward passes since the last update.
         """
         self.number = number
         self._model = model
@@ -46,7 +50,9 @@ class OpenStep:
         self._held = held
         self._passes: list[ForwardPass] = []
         self._parameters: dict[int, ParameterNote] = {}
-        self._samples: dict[int, Tensor] = {}
+        self._samples: dict[int, tuple[Tensor, Tensor | None]] = {}
+        self._tally = tally
+        self._maximizes = False
         self._cleared: set[int] = set()
         self._had_gradient: set[int] = set()
         self._losses: dict[tuple[str, tuple[str, ...]], list[float | None]] = {}
@@ -81,34 +87,46 @@ class OpenStep:
             return
         self._cleared |= {id(one) for one in parameters if id(one) not in self._cleared and not _norm_of_gradient(one)}
         source = source_at(frame)
+        self._tally.begin((source, graph.ops), parameters)
         self._losses.setdefault((source, graph.ops), []).append(_number(roots))
         self._pairs |= dict.fromkeys(graph.pairs(source))
 
-    def begin_update(self, held: Iterable[Tensor], *, again: bool) -> None:
+    def end_backward(self, parameters: Iterable[Tensor]) -> None:
+        """Reads what a backward pass left."""
+        self._tally.end({id(one): norm for one in parameters if (norm := _norm_of_gradient(one)) is not None}, parameters)
+
+    def begin_update(self, optimizer: Optimizer, *, again: bool) -> None:
         """Notes an optimizer's parameters before it moves them.
 
         Args:
-            held: what it holds.
+            optimizer: the one that will.
             again: whether it made the update before, so that gradients that were not cleared since are old ones.
         """
-        for parameter in self._read(held, again=again):
+        for parameter in self._read(optimizer, again=again):
             if (taken := sample(parameter)) is not None:
-                self._samples[id(parameter)] = taken
+                gradient = parameter.grad
+                is_dense = gradient is not None and gradient.layout is torch.strided
+                self._samples[id(parameter)] = (taken, sample(gradient) if is_dense and gradient is not None else None)
+        self._tally.compare({key: note.gradient for key, note in self._parameters.items()})
 
-    def end_update(self, held: Sequence[Tensor], parameters: Iterable[Tensor]) -> None:
+    def end_update(self, optimizer: Optimizer, parameters: Iterable[Tensor]) -> None:
         """Notes how far they moved, what a closure left of the gradients, and who else of `parameters` has a gradient."""
-        self._read(held, again=False)
-        for parameter in held:
-            before = self._samples.pop(id(parameter), None)
+        self._read(optimizer, again=False)
+        for parameter in parameters_of(optimizer):
+            before, gradient = self._samples.pop(id(parameter), (None, None))
             after = None if before is None else sample(parameter)
             if before is not None and after is not None:
                 note = self._parameters[id(parameter)]
-                self._parameters[id(parameter)] = replace(note, update=moved_by(before, after))
+                unchanged = None if gradient is None else share_unchanged(before, after, gradient)
+                self._parameters[id(parameter)] = replace(note, update=moved_by(before, after), unchanged=unchanged)
         self._had_gradient |= {id(one) for one in parameters if id(one) not in self._held and _norm_of_gradient(one)}
 
-    def _read(self, held: Iterable[Tensor], *, again: bool) -> list[Tensor]:
+    def _read(self, optimizer: Optimizer, *, again: bool) -> list[Tensor]:
         """Notes those that are the model's, each the first time that it is held; which ones these are."""
+        held = parameters_of(optimizer)
         new = [one for one in held if id(one) in self._names and id(one) not in self._parameters]
+        rates = {id(one): group.get("lr") for group in optimizer.param_groups for one in group["params"]}
+        self._maximizes |= any(bool(group.get("maximize")) for group in optimizer.param_groups)
         for parameter in new:
             gradient = _norm_of_gradient(parameter)
             self._parameters[id(parameter)] = ParameterNote(
@@ -119,6 +137,9 @@ class OpenStep:
                 weight=_norm(parameter),
                 gradient=gradient,
                 update=None,
+                dtype=str(parameter.dtype).removeprefix("torch."),
+                lr=None if (rate := rates[id(parameter)]) is None else float(rate),
+                unchanged=None,
                 carried=again and bool(self._losses) and gradient is not None and id(parameter) not in self._cleared,
             )
         return new
@@ -149,6 +170,10 @@ class OpenStep:
             forwards=len(trained),
             backwards=sum(one.backwards for one in trained),
             updated=updated,
+            maximizes=self._maximizes,
+            made=self._tally.made(self._parameters),
+            thrown=self._tally.thrown if self._tally.is_used else 0,
+            kept=self._tally.kept if self._tally.is_used else 0,
             modules=_module_notes(trained),
             units=units.notes([one.dead for one in trained]),
             parameters=tuple(self._parameters[key] for key in self._names if key in self._parameters),

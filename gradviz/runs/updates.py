@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from gradviz.diagnose import Finding
 from gradviz.diagnose.no_gradient import listed
+from gradviz.runs.clearing import cleared_before_update
 from gradviz.runs.notes import Step
+from gradviz.runs.progress import rates_text, rounded
 from gradviz.runs.run import Run
 from gradviz.runs.series import by_step
 
@@ -24,13 +26,15 @@ ENOUGH = 2
 
 def never_updated(run: Run) -> Iterator[Finding]:
     """All parameters still have the values that they began with."""
-    if run.steps and _nothing_moved(run):
+    if run.steps and _nothing_moved(run) and not cleared_before_update(run):
+        rates = rates_text(list(_last(run)[0].parameters))
         updates = _updates(run)
         passes = sum(step.backwards for step in run.steps if step.rank == run.steps[0].rank)
         yield Finding(
             kind="never-updated",
             severity="error",
-            message=f"no parameter has changed in {updates} recorded updates: all have the value that they began with"
+            message=f"no parameter has changed in {updates} recorded updates{rates and f' ({rates})'}: all have the value "
+            "that they began with"
             if updates
             else f"{passes} backward passes were recorded, but no update: no parameter has changed",
             hint="look at the learning rate, and whether an update rounds to nothing in the parameters' dtype"
@@ -48,13 +52,16 @@ def partly_updated(run: Run) -> Iterator[Finding]:
     last, unmoved = _last(run)[0], _unmoved(run)
     largest = max([note.gradient or 0.0 for note in last.parameters], default=0.0)
     unheld = [name for name in last.unheld if name in unmoved]
-    held = [note.name for note in last.parameters if note.name in unmoved and (note.gradient or 0.0) > TINY * largest]
+    told = rounded(run)
+    names = [note.name for note in last.parameters if (note.gradient or 0.0) > TINY * largest]
+    held = [name for name in names if name in unmoved and name not in told]
+    rates = rates_text([note for note in last.parameters if note.name in held])
     enough = _updates(run) >= ENOUGH
     for names, why, hint, is_told in (
         (unheld, "no optimizer holds {}", "give the optimizer all of model.parameters(); where this is meant, call "
          "requires_grad_(False) on them, which also saves the work", enough or run.headers[0].knows_optimizers),
-        (held, "although an optimizer holds {}", "look at the learning rate of their group, and whether an update rounds to "
-         "nothing in their dtype", enough),
+        (held, f"although an optimizer holds {{}}{rates and f'; {rates}'}", "look at the learning rate of their group, and "
+         "whether an update rounds to nothing in their dtype", enough),
     ):  # fmt: skip
         if names and is_told:
             yield Finding(
@@ -144,7 +151,7 @@ def trained_in_eval(run: Run) -> Iterator[Finding]:
 def unused(run: Run) -> Iterator[Finding]:
     """Parameters that the optimizer holds and that never had a gradient, although they require one."""
     names = _without_gradient(run, frozen=False)
-    if names:
+    if names and not cleared_before_update(run):
         yield Finding(
             kind="unused-parameter",
             severity="warning",

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from gradviz.errors import InputError
@@ -28,6 +28,8 @@ from gradviz.runs.file import close_file, line_of, new_file, rank_file
 from gradviz.runs.listening import Root, listen, stop_listening
 from gradviz.runs.notes import End, Header
 from gradviz.runs.run import Run, load_run
+from gradviz.runs.tally import Tally
+from gradviz.runs.weights import parameters_of
 
 if TYPE_CHECKING:
     from gradviz.runs.step import OpenStep
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 DIRECTORY = "gradviz-run"
 ATTEMPTS = 4
 """How often a step that is not followed by an update, as one that a gradient scaler skips, is recorded anew."""
+PASSES = 64
+"""The same where updates were seen before."""
 
 
 class Watcher:
@@ -66,7 +70,7 @@ class Watcher:
         self._first_step = first_step
         self._parameters: list[nn.Parameter] = []
         self._names: dict[int, str] = {}
-        self._held = {id(parameter) for optimizer in optimizers for parameter in _parameters_of(optimizer)}
+        self._held = {id(parameter) for optimizer in optimizers for parameter in parameters_of(optimizer)}
         self._updates: dict[int, int] = {}
         self._units: DeadUnits | None = None
         self._unmoved: Unmoved | None = None
@@ -75,6 +79,7 @@ class Watcher:
         self._out: TextIO | None = None
         self._open: OpenStep | None = None
         self._attempts = 0
+        self._tally = Tally()
         self._updated = False
         self._saw_optimizer = False
         self._is_updating = False
@@ -104,7 +109,7 @@ class Watcher:
             register_optimizer_step_pre_hook(self._before_update),
             register_optimizer_step_post_hook(self._after_update),
         ]
-        listen(self._before_backward)
+        listen(self._before_backward, self._after_backward)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
@@ -181,15 +186,16 @@ class Watcher:
             self._end_step()
             self._updated = False
             self._attempts = 0
+            self._tally = Tally()
             self._step += 1
         elif self._open is not None and not self._is_updating and self._open.had_backward and self._has_no_gradients():
             self._end_step()  # a gradient scaler skipped the update
-        if self._open is None and self._step % self._every == 0 and self._attempts < ATTEMPTS:
+        if self._open is None and self._step % self._every == 0 and self._attempts < self._most_attempts:
             from gradviz.runs.step import OpenStep
 
             self._attempts += 1
             self._opened += 1
-            self._open = OpenStep(self._step, self._model, self._names, self._held)
+            self._open = OpenStep(self._step, self._model, self._names, self._held, self._tally)
         if self._open is not None:
             self._open.open_pass()
 
@@ -197,19 +203,28 @@ class Watcher:
         if self._open is not None and threading.get_ident() == self._thread:
             self._open.begin_backward(roots, self._parameters, frame)
 
+    def _after_backward(self) -> None:
+        if self._open is not None and not self._is_updating and threading.get_ident() == self._thread:
+            self._open.end_backward(self._parameters)
+
+    @property
+    def _most_attempts(self) -> int:
+        """Where an optimizer is at work, gradients that are cleared between passes end no step: another update will come."""
+        return PASSES if self._saw_optimizer else ATTEMPTS
+
     def _before_update(self, optimizer: Optimizer, *_: Any) -> None:
         if not self._is_ours(optimizer):
             return
         self._saw_optimizer = self._is_updating = True
         if self._open is not None and self._open.had_backward:
-            self._open.begin_update(_parameters_of(optimizer), again=self._updates.get(id(optimizer)) == self._step - 1)
+            self._open.begin_update(optimizer, again=self._updates.get(id(optimizer)) == self._step - 1)
 
     def _after_update(self, optimizer: Optimizer, *_: Any) -> None:
         if not self._is_ours(optimizer):
             return
         if self._open is not None:
-            self._held.update(map(id, _parameters_of(optimizer)))
-            self._open.end_update(_parameters_of(optimizer), self._parameters)
+            self._held.update(map(id, parameters_of(optimizer)))
+            self._open.end_update(optimizer, self._parameters)
         self._updates[id(optimizer)] = self._step
         self._updates_made += 1
         self._updated, self._is_updating = True, False
@@ -326,7 +341,3 @@ def parts_of(model: nn.Module) -> list[str]:
 
 def _is_data_parallel(model: nn.Module) -> bool:
     return isinstance(model, nn.parallel.DistributedDataParallel)
-
-
-def _parameters_of(optimizer: Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import Optimizer
 
 from gradviz.runs.plain import plain, reading
 from gradviz.statistics import norm_of
@@ -72,3 +73,20 @@ def moved_by(before: Tensor, after: Tensor) -> float | None:
     with reading():
         size = norm_of(before)
         return norm_of(after.double() - before.double()) / size if size else None
+
+
+def share_unchanged(before: Tensor, after: Tensor, gradient: Tensor) -> float | None:
+    """Of the elements that have a gradient, the share that is as it was; None where none has.
+
+    >>> share_unchanged(torch.ones(4), torch.tensor([1.0, 1.0, 2.0, 1.0]), torch.tensor([1.0, 1.0, 1.0, 0.0])) == 2 / 3
+    True
+    """
+    with reading():
+        asked = gradient != 0
+        count = int(asked.sum())
+        return int(((before == after) & asked).sum()) / count if count and asked.shape == before.shape else None
+
+
+def parameters_of(optimizer: Optimizer) -> list[Tensor]:
+    """What an optimizer holds, group by group."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -1,0 +1,139 @@
+"""`Run` -> findings on what training comes to: losses that climb or fall without bound, updates that do little."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator
+from itertools import pairwise
+
+from gradviz.diagnose import Finding
+from gradviz.diagnose.no_gradient import listed
+from gradviz.runs.notes import ParameterNote, Step
+from gradviz.runs.run import Run, gradient_norm
+from gradviz.runs.series import loss_values
+from gradviz.view.notation import number_text
+
+ENOUGH = 5
+"""How many recorded losses there must be, each above the one before."""
+RISEN, CLIMBED = 100.0, 3.0
+"""The loss of a player in a game may become ten times as large as another learns; with `maximize=True` that is no chance."""
+FALLEN = 10.0
+TINY = 1e-6
+"""A healthy update is 1e-4 to 1e-2 of the weights; a careful one, that adapts a trained model, 1e-5."""
+CLIPPED = 1e-3
+HALF = 0.5
+FEW_BITS = ("bfloat16", "float16")
+
+
+def loss_course(run: Run) -> Iterator[Finding]:
+    """A loss that rose, or fell below zero, ever on and by far."""
+    maximizes = any(step.maximizes for step in run.steps)
+    for series in loss_values(run):
+        values = [value for value in series.values if value is not None]
+        if len(values) < ENOUGH or not values[0] > 0 or any(map(math.isnan, values)):
+            continue
+        first, last = values[0], values[-1]
+        course = f"from {number_text(first)} to {number_text(last)} over {len(values)} recorded steps"
+        rises, falls = (all(sign * (b - a) > 0 for a, b in pairwise(values)) for sign in (1, -1))
+        half = values[len(values) // 2]
+        if rises and last >= (CLIMBED if maximizes else RISEN) * first:
+            yield Finding(
+                kind="loss-rises",
+                severity="warning" if maximizes else "error",
+                message=f"the loss rose {course}" + (": the optimizer was made with maximize=True" if maximizes else ""),
+                hint="remove maximize=True, unless this is a score that is to be large"
+                if maximizes
+                else "lower the learning rate; look for a wrong sign in the loss or in a custom backward",
+                numbers={"times as large": last / first},
+                source=series.name,
+                step=series.steps[-1],
+                rank=series.rank if len(run.headers) > 1 else None,
+            )
+        elif falls and last <= -FALLEN * first and half - last > first - half:
+            yield Finding(
+                kind="loss-without-bound",
+                severity="warning",
+                message=f"the loss fell {course}, faster and faster: nothing holds it",
+                hint="look for a term of the loss with the wrong sign, as a divergence that is subtracted",
+                numbers={"first": first, "last": last},
+                source=series.name,
+                step=series.steps[-1],
+                rank=series.rank if len(run.headers) > 1 else None,
+            )
+
+
+def tiny_updates(run: Run) -> Iterator[Finding]:
+    """Updates that throughout are next to nothing beside the weights, although they do change them."""
+    updated = [step for step in run.steps if step.updated]
+    known = [[note.update for note in step.parameters if note.gradient and note.update is not None] for step in updated]
+    moves = [statistics.median(of_step) for of_step in known if of_step]  # one bias may be next to 0
+    if len(moves) < ENOUGH or not 0 < max(moves) < TINY:
+        return
+    clipped = [_clipped(step) for step in updated]
+    is_clipped = all(share < CLIPPED for share in clipped)
+    yield Finding(
+        kind="tiny-updates",
+        severity="warning",
+        message=f"no update moved the parameters by more than {number_text(max(moves), 3)} times their norm"
+        + _rates(updated[-1])
+        + (f"; the optimizer got {number_text(max(clipped), 3)} of the gradients of backward()" if is_clipped else ""),
+        hint="raise the bound that gradients are clipped to" if is_clipped else "raise the learning rate",
+        numbers={"largest update": max(moves)},
+        step=updated[-1].step,
+    )
+
+
+def rounded(run: Run) -> list[str]:
+    """The parameters of few bits most of whose elements stay as they are at each update, although they have a gradient.
+
+    Empty where none of them changes at all: of these `parameter-not-updated` tells.
+    """
+    shares: dict[str, list[float]] = {}
+    for note in (note for step in run.steps if step.updated for note in step.parameters):
+        if note.dtype in FEW_BITS and note.lr and note.unchanged is not None:
+            shares.setdefault(note.name, []).append(note.unchanged)
+    names = [name for name, of_steps in shares.items() if len(of_steps) > 1 and min(of_steps) >= HALF]
+    return [] if all(min(shares[name]) == 1.0 for name in names) else names
+
+
+def rounded_updates(run: Run) -> Iterator[Finding]:
+    """Weights that are too coarse for what their optimizer adds to them."""
+    names = rounded(run)
+    if not names:
+        return
+    updated = [step for step in run.steps if step.updated]
+    notes = [note for note in updated[-1].parameters if note.name in names]
+    size = sum(math.prod(note.shape) for note in notes)
+    share = sum(math.prod(note.shape) * (note.unchanged or 0.0) for note in notes) / (size or 1)
+    yield Finding(
+        kind="updates-rounded",
+        severity="warning",
+        message=f"at each update {share:.0%} of the elements of {listed(names)} stay as they are: beside the weights it "
+        f"rounds to nothing{_rates(updated[-1])}",
+        hint="keep the weights in float32 and compute under torch.autocast, or raise the learning rate",
+        module=names[0].rpartition(".")[0],
+        numbers={"share of elements unchanged": share, "parameters": len(notes)},
+        step=updated[-1].step,
+    )
+
+
+def rates_text(notes: list[ParameterNote]) -> str:
+    """The learning rates of parameters, "lr is 0.0", and a dtype of few bits; "" where none is known.
+
+    >>> rates_text([])
+    ''
+    """
+    rates = sorted({note.lr for note in notes if note.lr is not None})
+    coarse = sorted({f", dtype {note.dtype}" for note in notes if note.dtype in FEW_BITS})
+    return f"lr is {', '.join(f'{rate:.4g}' if rate else '0.0' for rate in rates[:3])}{''.join(coarse)}" if rates else ""
+
+
+def _rates(step: Step) -> str:
+    text = rates_text(list(step.parameters))
+    return f" ({text})" if text else ""
+
+
+def _clipped(step: Step) -> float:
+    """The norm of the gradients that the optimizer got, beside that of what `backward()` left."""
+    return (gradient_norm([step]) or 0.0) / step.made if step.made else 1.0

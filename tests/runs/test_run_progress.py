@@ -1,0 +1,154 @@
+"""Findings on gradients that are cleared too early, losses that run away, and updates that are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gradviz
+from gradviz.diagnose import Finding
+from gradviz.runs import Run
+
+Optimizer = torch.optim.Optimizer
+Loop = Callable[[nn.Module, Optimizer], object]
+
+
+def regression() -> tuple[nn.Module, Tensor, Tensor]:
+    torch.manual_seed(0)
+    x = torch.randn(64, 4)
+    return nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 1)), x, x.sum(1, keepdim=True)
+
+
+def run_of(
+    directory: Path,
+    make: Callable[[list[nn.Parameter]], Optimizer] = lambda parameters: torch.optim.SGD(parameters, lr=1e-2),
+    *,
+    accumulate: int = 1,
+    zero_at: tuple[str, ...] = ("begin",),
+    clip: float | None = None,
+    dtype: torch.dtype = torch.float32,
+    loss_of: Callable[[Tensor, Tensor], Tensor] = nn.functional.mse_loss,
+) -> Run:
+    """What was recorded of 30 steps; `zero_at` says where `zero_grad` stands."""
+    model, x, y = regression()
+    model, x, y = model.to(dtype), x.to(dtype), y.to(dtype)
+    optimizer = make(list(model.parameters()))
+
+    def zero_grad(place: str) -> None:
+        if place in zero_at:
+            optimizer.zero_grad()
+
+    with gradviz.watch(model, directory, every=5) as watcher:
+        for _ in range(30):
+            zero_grad("begin")
+            for _ in range(accumulate):
+                zero_grad("before forward")
+                loss = loss_of(model(x), y) / accumulate
+                zero_grad("before backward")
+                loss.backward()
+            zero_grad("before step")
+            if clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+    return watcher.run
+
+
+def found(run: Run) -> dict[str, Finding]:
+    return {finding.kind: finding for finding in run.diagnose()}
+
+
+def test_gradients_that_are_cleared_before_the_update_are_an_error(tmp_path: Path) -> None:
+    (finding,) = run_of(tmp_path, zero_at=("before step",)).diagnose()
+    assert (finding.kind, finding.severity) == ("gradients-cleared", "error")
+    assert finding.message.startswith("backward() made gradients (norm ")
+    assert finding.message.endswith("), they were cleared before optimizer.step()")
+
+
+@pytest.mark.parametrize("place", ["before forward", "before backward"])
+@pytest.mark.parametrize("passes", [4, 7])
+def test_gradients_that_are_cleared_between_passes_are_counted(tmp_path: Path, place: str, passes: int) -> None:
+    (finding,) = run_of(tmp_path, accumulate=passes, zero_at=(place,)).diagnose()
+    assert (finding.kind, finding.severity) == ("gradients-thrown-away", "error")
+    assert f"the gradients of {passes - 1} of {passes} backward passes were thrown away" in finding.message
+
+
+def test_gradients_that_add_up_are_not_told(tmp_path: Path) -> None:
+    run = run_of(tmp_path, accumulate=4, clip=0.1)
+    assert not run.diagnose()
+    assert {(step.thrown, step.kept) for step in run.steps} == {(0, 4)}
+
+
+def test_passes_whose_gradients_are_used_by_hand_are_not_thrown_away(tmp_path: Path) -> None:
+    """As sharpness-aware minimization moves the weights between two passes."""
+    model, x, y = regression()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
+    with gradviz.watch(model, tmp_path, every=5) as watcher:
+        for _ in range(20):
+            for is_last in (False, True):
+                optimizer.zero_grad()
+                nn.functional.mse_loss(model(x), y).backward()
+                with torch.no_grad():
+                    for parameter in model.parameters():
+                        assert parameter.grad is not None
+                        parameter.add_(parameter.grad, alpha=-1e-3 if is_last else 1e-3)
+            optimizer.step()
+    assert not watcher.run.diagnose()
+
+
+def test_loss_that_rises_by_orders_of_magnitude_is_an_error(tmp_path: Path) -> None:
+    _, x, y = regression()
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.5)
+    with gradviz.watch(model, tmp_path, every=5) as watcher:
+        for _ in range(30):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(x), y).backward()
+            optimizer.step()
+    finding = found(watcher.run)["loss-rises"]
+    assert finding.severity == "error" and finding.message.startswith("the loss rose from ")
+
+
+def test_optimizer_that_climbs_is_named(tmp_path: Path) -> None:
+    run = run_of(tmp_path, lambda parameters: torch.optim.SGD(parameters, lr=1e-2, maximize=True))
+    finding = found(run)["loss-rises"]
+    assert finding.severity == "warning" and "maximize=True" in finding.message
+
+
+def test_loss_that_falls_without_bound_is_told(tmp_path: Path) -> None:
+    run = run_of(tmp_path, loss_of=lambda output, _: 1 - (output - 1).square().mean() / 2)
+    assert found(run)["loss-without-bound"].message.endswith("faster and faster: nothing holds it")
+
+
+def test_healthy_loss_is_not_told(tmp_path: Path) -> None:
+    assert not run_of(tmp_path).diagnose()
+
+
+def test_updates_that_are_next_to_nothing_are_told_with_the_learning_rate(tmp_path: Path) -> None:
+    (finding,) = run_of(tmp_path, lambda parameters: torch.optim.SGD(parameters, lr=1e-7)).diagnose()
+    assert finding.kind == "tiny-updates" and "(lr is 1e-07)" in finding.message
+    assert finding.hint == "raise the learning rate"
+
+
+def test_clipping_that_leaves_nothing_is_named(tmp_path: Path) -> None:
+    finding = found(run_of(tmp_path, clip=1e-5))["tiny-updates"]
+    assert "of the gradients of backward()" in finding.message and "clipped" in finding.hint
+
+
+@pytest.mark.parametrize(("dtype", "kinds"), [(torch.bfloat16, ["updates-rounded"]), (torch.float32, [])])
+def test_updates_that_round_to_nothing_name_dtype_rate_and_share(
+    tmp_path: Path, dtype: torch.dtype, kinds: list[str]
+) -> None:
+    run = run_of(tmp_path, lambda parameters: torch.optim.AdamW(parameters, lr=1e-4), dtype=dtype)
+    assert list(found(run)) == kinds
+    for finding in run.diagnose():
+        assert "(lr is 0.0001, dtype bfloat16)" in finding.message
+        assert float(finding.numbers["share of elements unchanged"]) > 0.5
+
+
+def test_learning_rate_of_zero_is_said(tmp_path: Path) -> None:
+    (finding,) = run_of(tmp_path, lambda parameters: torch.optim.SGD(parameters, lr=0.0)).diagnose()
+    assert finding.message.startswith("no parameter has changed in 6 recorded updates (lr is 0.0)")
