@@ -5,13 +5,15 @@
       forward.py  one forward pass: which nodes lie in which calls, dead units, NaN
       flow.py     the backward passes through it: what flows back through calls of modules
       listening.py, loss.py  what `backward()` is called on -> the functions between it and the model
+      tally.py    backward passes whose gradients were cleared again
       weights.py, units.py   what updates do to parameters; units that are dead for several steps
       plain.py    which tensors may be read
     notes.py      what is written down
     file.py       notes <-> lines of JSON in a file: the format
     run.py        `Run`, `load_run`, `merge`
       series.py   how numbers moved from step to step
-      findings.py what went wrong, on which rank: absent.py, broken.py, updates.py, losses.py, layers.py
+      findings.py what went wrong, on which rank: absent.py, broken.py, clearing.py, progress.py,
+                  updates.py, losses.py, layers.py
       text.py     the report for the terminal
       page.py     the report as a page, with plots: curves.py, heat.py, svg.py
 """
