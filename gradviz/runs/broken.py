@@ -48,7 +48,8 @@ def _told(run: Run, steps: list[Step], origins: dict[int, Origin], what: str, sp
         )
     for rank, origin in origins.items():
         only = f"only here, of {len(steps)} ranks: " if others else ""
-        spread = f"; after it the gradient of {listed(names)} is not finite on every rank" if others and spoilt else ""
+        ranks = "every rank" if len(spoilt) == len(steps) else f"{len(spoilt)} of {len(steps)} ranks"
+        spread = f"; after it the gradient of {listed(names)} is not finite on {ranks}" if others and spoilt else ""
         yield Finding(
             kind=f"not-finite-{what}",
             severity="error",

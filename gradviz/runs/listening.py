@@ -20,20 +20,23 @@ Listener = Callable[[tuple[Root, ...], FrameType], None]
 Follower = Callable[[], None]
 """Is called when that pass is over."""
 _LISTENERS: list[tuple[Listener, Follower]] = []
-_torchs_backward = torch.autograd.backward
+_replaced: list[Callable[..., None]] = []
+"""What stood in the place of `_backward`, while that is there: torch's own function, or another library's."""
 
 
 def listen(listener: Listener, follower: Follower) -> None:
     """Tells a listener what each `backward()` is called on, and a follower that it is over; those within another aside."""
     _LISTENERS.append((listener, follower))
-    torch.autograd.backward = _backward
+    if not _replaced:
+        _replaced.append(torch.autograd.backward)
+        torch.autograd.backward = _backward
 
 
 def stop_listening(listener: Listener) -> None:
-    """Does nothing the second time."""
+    """Does nothing the second time. What another library has put over `_backward` meanwhile stays, with that below it."""
     _LISTENERS[:] = [both for both in _LISTENERS if both[0] != listener]
-    if not _LISTENERS:
-        torch.autograd.backward = _torchs_backward
+    if not _LISTENERS and _replaced and torch.autograd.backward is _backward:
+        torch.autograd.backward = _replaced.pop()
 
 
 def _backward(tensors: Any, *arguments: Any, **options: Any) -> None:
@@ -42,6 +45,6 @@ def _backward(tensors: Any, *arguments: Any, **options: Any) -> None:
         roots = (tensors,) if isinstance(tensors, Root) else tuple(tensors)
         for listener, _ in told:
             listener(roots, sys._getframe(1))
-    _torchs_backward(tensors, *arguments, **options)
+    _replaced[0](tensors, *arguments, **options)
     for _, follower in told:
         follower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional
 
 import gradviz
-from gradviz.runs import Run
+from gradviz.runs import Run, listening
 
 Loss = Callable[[Tensor], Tensor]
 labels, targets = torch.arange(6) % 4, torch.randn(6, generator=torch.Generator().manual_seed(0))
@@ -142,3 +143,20 @@ def test_backward_of_torch_is_replaced_only_while_someone_watches(tmp_path: Path
             assert torch.autograd.backward is not of_torch
         assert torch.autograd.backward is not of_torch
     assert torch.autograd.backward is of_torch
+
+
+def test_what_another_library_puts_over_backward_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.autograd, "backward", torch.autograd.backward)  # put back, whatever happens here
+    calls = []
+
+    def counting(*arguments: Any, **options: Any) -> None:
+        calls.append(1)
+        below(*arguments, **options)
+
+    for folder in ("first", "second"):
+        with gradviz.watch(nn.Linear(1, 1), tmp_path / folder):
+            if not calls:
+                below, torch.autograd.backward = torch.autograd.backward, counting
+            torch.ones((), requires_grad=True).backward()
+    assert torch.autograd.backward is counting and len(calls) == 2
+    listening._replaced.clear()  # what `counting` stands over goes with the test
