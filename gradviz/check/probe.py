@@ -195,10 +195,10 @@ def _probe(
 def _rounding(edge: EdgeUnderCheck, seen: Sampled | None, answer: _Answer, rows: int) -> tuple[float, float]:
     """How far autograd's product of answer and tangent may be off, relative to its spread, and beside that."""
     dtype = edge.comparison.dtype
-    if seen is None:
+    if seen is None or not seen.size:  # rows of zeros alone say nothing of the others
         return max(_LEAST, rounding_of(dtype)), 0.0
     terms = min(rows, math.ceil(rows * seen.reached / edge.in_numel))
     added = SAFETY * unit_roundoff(dtype) * spread(terms)
     underflow = SAFETY * smallest(dtype) * terms * answer.length
     unseen = math.sqrt(rows / seen.rows) * seen.bound * answer.length / math.sqrt(edge.in_numel)
-    return max(_LEAST, added + (seen.bound / seen.size if seen.size else 0.0)), underflow + unseen
+    return max(_LEAST, added + seen.bound / seen.size), underflow + unseen

@@ -113,3 +113,13 @@ def test_what_was_sampled_and_what_could_hide_is_told() -> None:
     whole = gradviz.trace(lambda x: x.exp().sum(), torch.randn(5, requires_grad=True)).check()
     assert [edge.noticed for edge in whole.edges] == [None, None]
     assert "sampled" not in whole.summary
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_rows_of_zeros_say_nothing_of_the_rounding_of_others(padding: int) -> None:
+    """Most places lie outside of the volume: all sampled rows may be zero, and the others are rounded all the same."""
+    random = torch.Generator().manual_seed(0)
+    volume = torch.randn(2, 3, 5, 20, 20, generator=random).requires_grad_()
+    grid = (4 * torch.randn(2, 12, 11, 10, 3, generator=random)).requires_grad_()
+    report = gradviz.trace(lambda: torch.ops.aten.grid_sampler_3d(volume, grid, 0, padding, False).square().sum()).check()
+    assert not report.mismatches and report.verified
