@@ -1,6 +1,7 @@
 """Training runs: `watch` records steps of a loop, `load_run` reads them, and a `Run` tells how they went.
 
-    watch.py      `watch`: when a step begins and ends
+    watch.py      `watch`: the file of a loop, from its header to its end
+      stepping.py when a step begins and ends
       step.py     one step while it is recorded
       forward.py  one forward pass: which nodes lie in which calls, dead units, NaN
       flow.py     the backward passes through it: what flows back through calls of modules
