@@ -10,9 +10,10 @@ How the parts go together:
     custom.py        edges into a custom autograd.Function: forward's own calls, composed
     forwards.py      a custom forward that left torch, run again at moved inputs
     asking.py        a custom node as it can be asked
-    backward_calls.py      what a hand-written backward() ran, in terms of the values of its forward
+    backward_calls.py    what a hand-written backward() ran, in terms of the values of its forward
     own_formula.py   its formula without rounding: right or wrong, and what rounding then may do
     draws.py         random cotangents and tangents
+    probe.py         a whole large Jacobian in one number, beside its sampled rows
     differences.py   central differences: beside samples, and where there is no symbolic rule
     replay.py        recorded calls run again in float64, with rounding bounded by trial
     noise.py, lengths.py   the random errors of such trials; how long the sums are that they are for

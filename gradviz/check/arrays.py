@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -22,6 +23,11 @@ def ulp(value: float, dtype: torch.dtype) -> float:
     if value == 0 or not math.isfinite(value):
         return kind.tiny * kind.eps
     return max(math.ldexp(kind.eps, math.frexp(value)[1] - 1), kind.tiny * kind.eps)
+
+
+def appended(column: Index) -> Callable[[Index], Index]:
+    """A place in one column of an array of more dimensions -> its place in the array."""
+    return lambda index: (*index, *column)
 
 
 def as_array(tensor: Tensor) -> NDArray[np.float64]:

@@ -56,6 +56,11 @@ class Asker:
         self.seen_right: set[int] = set()
 
     def answers(self, groups: list[Group], place: int, cotangent: Tensor) -> Answers:
+        """What the node makes of a cotangent of its output `place`, shaped like that output (of a complex one the parts).
+
+        Raises:
+            PartialError: the node can no longer be asked.
+        """
         edges = [edge for group in groups for edge in group.edges]
         answers, backward = asked([edge.partials[place] for edge in edges], cotangent, self._forward)
         arrays = [as_array(answer) for answer in answers]
@@ -74,7 +79,13 @@ class Asker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What the node answered to one cotangent: by position of a group the sum over its edges, and how that came about."""
+    """What the node answered to one cotangent, and how that came about.
+
+    Attributes:
+        totals: position of a group -> the sum of the answers along its edges.
+        slots: position of a group -> where its edges stand among those asked.
+        backward: what ran.
+    """
 
     totals: dict[int, NDArray[np.float64]]
     slots: dict[int, list[int]]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch._ops import OpOverload
 
-from gradviz.check.arrays import Index, as_array
+from gradviz.check.arrays import appended, as_array
 from gradviz.check.heads import EdgeUnderCheck
 from gradviz.check.judge import CANCELLED
 from gradviz.check.parts import joined, parts_of
@@ -100,7 +100,7 @@ def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: P
         got = jacobian[(..., *column)]
         bound = 4 * error + (rounding_of(comparison.dtype) + 1e-9) * size + _ROUNDINGS * smallest(comparison.dtype)
         comparison.method = "numeric"
-        comparison.elements(got, slope.astype(np.longdouble), bound, loose=_loose(call, place), place=_appended(column))
+        comparison.elements(got, slope.astype(np.longdouble), bound, loose=_loose(call, place), place=appended(column))
         comparison.checked += count
     comparison.method = "numeric"
     comparison.step("by central differences in float64")
@@ -276,7 +276,3 @@ def _require_tight(slope: NDArray[np.float64], error: NDArray[np.float64], size:
     worst = float(error.max(initial=0.0))
     if not math.isfinite(largest) or not worst <= TIGHT * largest + _NOTHING:
         raise NoRule("differences are not accurate at these inputs")
-
-
-def _appended(column: Index) -> Callable[[Index], Index]:
-    return lambda index: (*index, *column)

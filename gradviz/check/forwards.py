@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from gradviz.check.arrays import Index, as_array
+from gradviz.check.arrays import appended, as_array
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import Comparison
 from gradviz.check.local import Plan
@@ -42,6 +42,12 @@ _NOTHING = 1e-10
 
 class ForwardAgain:
     """The forward of one node.
+
+    Args:
+        head: the node, a call of a custom Function.
+
+    Attributes:
+        is_wide: whether it runs in float64; else in its own dtype.
 
     Raises:
         NoRule: it cannot be run again, or does not give what it gave.
@@ -112,10 +118,11 @@ class ForwardAgain:
             return as_array(parts_of(self.outputs({position: moved})[place]))
 
         unit = unit_roundoff(torch.float64 if self.is_wide else start.dtype)
-        found = [_extrapolated(at, step, unit) for step in _STEPS[self.is_wide]]
+        middle = at(0.0)
+        found = [_extrapolated(at, middle, step, unit) for step in _STEPS[self.is_wide]]
         slope, error = min(found, key=lambda one: float(one[1].max(initial=0.0)) if np.isfinite(one[1]).all() else math.inf)
         largest, worst = float(np.abs(slope).max(initial=0.0)), float(error.max(initial=0.0))
-        nothing = _NOTHING * float(np.abs(at(0.0)).max(initial=0.0))
+        nothing = _NOTHING * float(np.abs(middle).max(initial=0.0))
         (wide, wide_error), (fine, fine_error) = found
         with np.errstate(invalid="ignore"):
             differ = bool((np.abs(wide - fine) > wide_error + fine_error + nothing).any())  # not where one left the domain
@@ -212,7 +219,7 @@ def _compare(head: HeadUnderCheck, forward: ForwardAgain, edge: EdgeUnderCheck, 
             slope, error = (part / float(sizes[column]) for part in forward.along(edge.position, tangent, place))
             bound = 4 * error + rounding * np.maximum(np.abs(slope), _SMALLEST * size) + _NOTHING * size
             got = jacobian[(..., *column)]
-            comparison.elements(got, slope.astype(np.longdouble), bound, what=head.backward_name, place=_appended(column))
+            comparison.elements(got, slope.astype(np.longdouble), bound, what=head.backward_name, place=appended(column))
         comparison.checked += count * edge.in_numel
         return
     for _ in range(DIRECTIONS):
@@ -237,10 +244,9 @@ def _sizes(start: Tensor) -> Tensor:
 
 
 def _extrapolated(
-    at: Callable[[float], NDArray[np.float64]], step: float, unit: float
+    at: Callable[[float], NDArray[np.float64]], middle: NDArray[np.float64], step: float, unit: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Richardson's extrapolation from two pairs of widths; the error from how far they are apart, and from rounding."""
-    middle = at(0.0)
 
     def difference(width: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         right, left = at(width), at(-width)
@@ -253,7 +259,3 @@ def _extrapolated(
         kink = np.maximum(np.abs(half_bend) - 0.75 * np.abs(bend) - rounding, 0)  # what is smooth bends half as much
         error = np.abs(second - first).max(initial=0.0) + rounding + kink
     return second, error
-
-
-def _appended(column: Index) -> Callable[[Index], Index]:
-    return lambda index: (*index, *column)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-_TELLING = 16
+TELLING = 16
 """A number of at least so many times its bound on rounding is large enough for a ratio to mean something."""
 _SAME_RATIO = 1e-6
 _SAME_AT_MOST = 0.1
@@ -25,12 +25,12 @@ class Ratios:
     def see_good(self, true: NDArray[np.longdouble], bound: NDArray[np.float64], good: NDArray[np.bool_]) -> None:
         """Numbers that agree, unless both are 0, show that others are not all a multiple."""
         if not self._varies:
-            self._varies = bool((good & (np.abs(true) > _TELLING * bound)).any())
+            self._varies = bool((good & (np.abs(true) > TELLING * bound)).any())
 
     def see(self, got: NDArray[np.float64], true: NDArray[np.float64], bound: NDArray[np.float64]) -> None:
         """Numbers of which some do not agree."""
         with np.errstate(all="ignore"):
-            telling = np.abs(true) > _TELLING * bound
+            telling = np.abs(true) > TELLING * bound
             ratios, noise = got / true, bound / np.abs(true)
         self._varies |= not np.isfinite(got).all() or bool((~telling & ~(np.abs(got - true) <= bound)).any())
         if telling.any():

@@ -7,7 +7,7 @@ result computed in that dtype may be from the true one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -124,26 +124,23 @@ class Replay:
 
     def bounded_vjp(self, cotangents: Mapping[int, Tensor], *, trials: int = 6) -> dict[int, tuple[Tensor, Tensor]]:
         """The VJP and, for each of its elements, how far rounding in the working dtype may move it."""
-        true = self.vjp(cotangents)
-        move = max(self.unit, _SMALLEST_MOVE)
-        spread = {position: torch.zeros_like(gradient) for position, gradient in true.items()}
-        for _ in range(trials):
-            for position, gradient in self.vjp(cotangents, move=move).items():
-                spread[position] += (gradient - true[position]) ** 2
-        scale = 32 * self.unit / move
-        return {
-            position: (gradient, scale * (spread[position] / trials).sqrt() + 8 * self.unit * gradient.abs())
-            for position, gradient in true.items()
-        }
+        found = self._bounded(lambda move: list(self.vjp(cotangents, move=move).values()), trials)
+        return dict(zip(self._inputs, found, strict=True))
 
     def bounded_formula(self, backward: BackwardCalls, cotangent: Tensor, *, trials: int) -> list[tuple[Tensor, Tensor]]:
-        """What the calls of a backward pass make of the cotangent in float64, along each edge, and its rounding."""
-        exact = self._formula(backward, cotangent, 0.0)
+        """What the calls of a backward pass make of the cotangent in float64, along each edge, and its rounding.
+
+        Of complex tensors the parts.
+        """
+        return self._bounded(lambda move: self._formula(backward, cotangent, move), trials)
+
+    def _bounded(self, run: Callable[[float], list[Tensor]], trials: int) -> list[tuple[Tensor, Tensor]]:
+        """What a run gives, and how far rounding may move it; the run is told how large the errors in it are to be."""
+        exact = run(0.0)
         move = max(self.unit, _SMALLEST_MOVE)
         spread = [torch.zeros_like(one) for one in exact]
         for _ in range(trials):
-            moved = self._formula(backward, cotangent, move)
-            spread = [more + (one - true) ** 2 for more, one, true in zip(spread, moved, exact, strict=True)]
+            spread = [more + (one - true) ** 2 for more, one, true in zip(spread, run(move), exact, strict=True)]
         scale = 32 * self.unit / move
         return [
             (one, scale * (more / trials).sqrt() + 8 * self.unit * one.abs())
@@ -157,7 +154,7 @@ class Replay:
             values |= {id(one): noise.entered(widened(one).cpu(), one.dtype) for one in backward.others}
             values[id(backward.cotangent)] = widened(cotangent).cpu()
             run_again(backward.calls, values, noise)
-        return [values[id(one)] if id(one) in values else widened(one).cpu() for one in backward.answers]
+        return [parts_of(values[id(one)] if id(one) in values else widened(one).cpu()) for one in backward.answers]
 
     def range_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 4) -> dict[int, tuple[Tensor, Tensor]]:
         """The smallest and largest VJP a little beside the inputs: they differ on a kink."""

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradviz.check.ratios import TELLING
+
 Array = NDArray[np.float64]
 _NEAR = 1e-6
 _COARSE = 2.0**-7
 _CONJUGATE = np.array([1.0, -1.0])
 _ENOUGH = 3
 """From so many numbers on, a pattern among them is no accident."""
-_TELLING = 16
-"""A number of at least so many times its bound on rounding is large enough for a ratio to mean something."""
 _BY_SIGN = 8
 """That of so many numbers those of one sign are wrong is no accident."""
 _FACTORS = {2.0: "2", 3.0: "3", 4.0: "4", math.pi: "π", 2 * math.pi: "2π", math.sqrt(2): "√2", math.log(2): "log(2)"}
@@ -70,7 +70,7 @@ class Evidence:
     @property
     def telling(self) -> NDArray[np.bool_]:
         """Where the true number is large enough for a ratio to mean something."""
-        return np.asarray(np.abs(self.true) > np.maximum(_TELLING * self.bound, np.finfo(np.float64).tiny))
+        return np.asarray(np.abs(self.true) > np.maximum(TELLING * self.bound, np.finfo(np.float64).tiny))
 
     @property
     def noise(self) -> Array:

@@ -1,6 +1,7 @@
 """The user's code -> what it did: one forward pass under a dispatch mode, one backward pass of autograd.
 
     program.py      text, sympy, callable, module -> one `Program`: what to run, on which inputs
+    refusals.py     which input torch refuses, as an error of ours
     record.py       runs it and writes down every aten call, in order
     user_code.py    whose code a frame runs; names.py reads variables' names and source lines from it
     scopes.py       which calls of modules and functions a call lies in

@@ -59,8 +59,8 @@ class TwoTanhs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor]:
         first, second, w = ctx.saved_tensors
-        inner = cotangent * (1 - second * second)
-        return inner @ w.t() * (1 - first * first), first.t() @ inner
+        inner = cotangent * (1 - second * second).conj()
+        return inner @ w.t().conj() * (1 - first * first).conj(), first.t().conj() @ inner
 
 
 class Softmax(torch.autograd.Function):
@@ -76,11 +76,13 @@ class Softmax(torch.autograd.Function):
         return y * (cotangent - (cotangent * y).sum(-1, keepdim=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.complex64], ids=str)
 def test_two_right_layers_that_cancel_are_verified(dtype: torch.dtype) -> None:
     for seed in range(3):
         torch.manual_seed(seed)
-        x, w = (2 * torch.randn(2, 3)).to(dtype).requires_grad_(), (3 * torch.randn(3, 3)).to(dtype).requires_grad_()
+        drawn = dtype if dtype.is_complex else torch.float32
+        x = (2 * torch.randn(2, 3, dtype=drawn)).to(dtype).requires_grad_()
+        w = (3 * torch.randn(3, 3, dtype=drawn)).to(dtype).requires_grad_()
         assert_gradients(TwoTanhs.apply, x, w, seed=seed)
 
 
