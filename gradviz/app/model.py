@@ -31,7 +31,7 @@ MAX_FILE_BYTES = MAX_FILE_MB * 2**20
 EVERY_S = 1.0
 PROGRESS_PX = 380
 SAVED = "saved trace"
-STOPPED = "stopped as asked; “Trace again” runs the file anew"
+STOPPED = "stopped as asked; “Trace again” begins anew"
 DEVICES = {"cuda": "CUDA", "cpu": "CPU"}
 
 
@@ -62,15 +62,16 @@ def _chosen_job() -> tuple[Job, Shown | None]:
             name = _choice(known)
         device = choose("Device", DEVICES, key="device") if torch.cuda.is_available() else "cpu"
         key = f"{name} on {device}"
-        if name == target:
-            st.button("Trace again", icon=":material/refresh:", help="Runs the file anew.", on_click=forget, args=(key,))
-        with st.popover("Open a saved trace", icon=":material/folder_open:"):
-            _upload()
         job = _job(name, key, device)
         ended, shown = job.ended, job.shown  # in this order: it may end now
+        if name == target or (job.refusal is not None and name != SAVED):
+            runs = "Runs the file anew." if name == target else None
+            st.button("Trace again", icon=":material/refresh:", help=runs, on_click=forget, args=(key,))
+        with st.popover("Open a saved trace", icon=":material/folder_open:"):
+            _upload()
         with st.container(width=PROGRESS_PX):
             if not ended:
-                _progress(job, shown, count(), may_stop=name == target)
+                _progress(job, shown, count(), may_stop=name != SAVED)
             elif shown is not None:
                 _result(shown)
     write_link({"model": [name] if name != SAVED else []})
@@ -181,7 +182,7 @@ def _progress(job: Job, drawn: Shown | None, runs: Iterator[int], *, may_stop: b
         job: not ended yet.
         drawn: what the page shows of it.
         runs: counts how often this has run; 0 is in the run that draws the page.
-        may_stop: whether a visitor may stop it: the code of the command line, which may run for ever.
+        may_stop: whether a visitor may stop it, for all who look at it.
     """
     if next(runs) and (job.ended or job.shown is not drawn):
         st.rerun()

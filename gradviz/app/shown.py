@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradviz
@@ -12,7 +12,7 @@ from gradviz.app.kept import Kept
 from gradviz.check import CheckReport
 from gradviz.diagnose import Finding
 from gradviz.render import svg_and_view
-from gradviz.view import Direction, Folding, ThemeName, View, ViewOptions
+from gradviz.view import HOW_TO_OPEN, Direction, Folding, ThemeName, View, ViewOptions
 
 TIME_LIMIT_S = 5.0
 DRAW_LIMIT_S = 15.0
@@ -23,6 +23,7 @@ MOST_OPS = 2_000
 """Drawn one by one, where that is asked for."""
 RADIUS = 6
 """Edges around a node, where only its surroundings are drawn."""
+HOW_TO_OPEN_HERE = "a double click or + opens one, “every op” all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,5 +90,6 @@ _kept = Kept[Picture](KEPT_BYTES, picture_bytes)
 
 def _drawn(shown: Shown, look: Look) -> Picture:
     view = shown.graph.view(**look.options(shown))
-    svg, view = svg_and_view(view, time_limit_s=DRAW_LIMIT_S)
+    notes = tuple(note.replace(HOW_TO_OPEN, HOW_TO_OPEN_HERE) for note in view.notes)
+    svg, view = svg_and_view(replace(view, notes=notes), time_limit_s=DRAW_LIMIT_S)
     return Picture(view=view, svg=svg, data=canvas_data(view, svg, shown.graph, shown.report))

@@ -27,7 +27,7 @@
 Renderers read a `View` and never the graph.
 """
 
-from gradviz.view.build import DEFAULT_PARTS, MAX_EDGE_LABELS, MAX_NODES, PARTS, view_of
+from gradviz.view.build import DEFAULT_PARTS, HOW_TO_OPEN, MAX_EDGE_LABELS, MAX_NODES, PARTS, view_of
 from gradviz.view.drawn import PAGE_NODES
 from gradviz.view.folding import Folding
 from gradviz.view.labels import node_call
@@ -38,6 +38,7 @@ from gradviz.view.summary import HeatMap, value_lines
 
 __all__ = [
     "DEFAULT_PARTS",
+    "HOW_TO_OPEN",
     "MAX_EDGE_LABELS",
     "MAX_NODES",
     "PAGE_NODES",

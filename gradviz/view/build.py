@@ -49,6 +49,8 @@ MAX_EDGE_LABELS = 250
 DEEP = 15
 DEEP_IN_GROUPS = 6
 """A group is wider than a node."""
+HOW_TO_OPEN = "view(unfold=…) opens one, view(collapse=…) all"
+"""Of the groups on a picture, for those who have the library at hand; the app has buttons in its place."""
 HEAT_NOTE = "squares: vermilion > 0, white = 0, blue < 0, each tensor to its own scale; black NaN, yellow ∞"
 
 
@@ -188,7 +190,7 @@ class _Builder:
             yield f"showing {self._nodes_shown():,} of {self.total:,} nodes: those nearest to the output{first}"
         if self.groups:
             inside = sum(len(self.groups[node].nodes) for node in self.order if node in self.groups)
-            yield f"{inside:,} of {self.total:,} nodes are inside groups; view(unfold=…) opens one, view(collapse=…) all"
+            yield f"{inside:,} of {self.total:,} nodes are inside groups; {HOW_TO_OPEN}"
         if not self.label_all:
             yield f"edge labels left out: there are {self.edges:,} edges"
         repeated = [self._attributes(node) for node in self.users]

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_model_page import finished, page, saved
+from model_pages import finished, page
+from test_saved_traces import saved
 
 import gradviz
 from gradviz.app import panels, shown, tracing, work
