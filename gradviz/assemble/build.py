@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from gradviz.assemble.draft import Draft, DraftEdge, DraftNode, Key, draft_of, i
 from gradviz.assemble.node_names import NodeNames, Used
 from gradviz.assemble.order import backward_order, forward_order
 from gradviz.assemble.unreached import lost_leaves
-from gradviz.assemble.unseen import numbers_read, unseen_writes
+from gradviz.assemble.unseen import leaves_of_products_behind, numbers_read, unseen_writes
 from gradviz.collector import collector_paused
 from gradviz.graph import GradGraph
 from gradviz.opcall import op_name
@@ -142,6 +142,7 @@ class _Writer:
         graph.graph["unseen_writes"] = self._unseen_writes()
         read = numbers_read(self._draft, self._recorder)
         graph.graph["numbers_read"] = {number: self._call_source(index) for number, index in read.items()}
+        graph.graph["numbers_of"] = self._numbers_of(read)
         applied = custom_functions(self._draft, self._recorder, autograd.slots, self._call_source)
         graph.graph["functions"] = {number[node]: function for node, function in applied.items()}
         return graph
@@ -289,6 +290,17 @@ class _Writer:
         return {
             self._number[key]: tuple((op_name(calls[index].overload), self._call_source(index)) for index in indices)
             for key, indices in unseen_writes(self._draft, self._recorder).items()
+        }
+
+    def _numbers_of(self, read: Mapping[float, int]) -> dict[float, tuple[str, ...]]:
+        """Number that the code read -> the leaves of the graph from whose products with data it was computed."""
+        if not read:
+            return {}
+        leaves = {id(node.tensors[0]): key for key, node in self._draft.nodes.items() if node.kind == "leaf"}
+        behind = {number: leaves_of_products_behind(self._recorder.calls[at].args[0]) for number, at in read.items()}
+        name_of = self._names.of_node
+        return {
+            number: tuple(name_of[leaves[id(leaf)]] for leaf in found if id(leaf) in leaves) for number, found in behind.items()
         }
 
     def _call_source(self, index: int) -> str:

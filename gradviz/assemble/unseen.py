@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
+from torch import Tensor
+from torch.autograd.graph import Node
 
 from gradviz.assemble.draft import Draft, Key
+from gradviz.recording.nodes import node_of
 from gradviz.recording.record import Recorder
 from gradviz.standin import is_kept
 
 _READ = torch.ops.aten._local_scalar_dense.default
+_PRODUCTS = ("Addmm", "Mm", "Bmm", "Baddbmm", "Mv", "Addmv", "Dot", "Convolution", "MkldnnRnnLayer", "Embedding")
+"""Autograd's words for the calls that bring parameters and data together."""
 
 
 def unseen_writes(draft: Draft, recorder: Recorder) -> dict[Key, list[int]]:
@@ -42,3 +49,26 @@ def numbers_read(draft: Draft, recorder: Recorder) -> dict[float, int]:
             if is_kept(value) and value.is_floating_point() and value.device.type != "meta":
                 found.setdefault(value.item(), index)
     return found
+
+
+def leaves_of_products_behind(value: Tensor) -> list[Tensor]:
+    """The leaves whose products with data a value was computed from, in the order in which autograd's graph leads to them.
+
+    >>> w, x = torch.ones(1, 2, requires_grad=True), torch.ones(2, 1)
+    >>> [leaf is w for leaf in leaves_of_products_behind((w @ x).sum())], leaves_of_products_behind((w * w).sum())
+    ([True], [])
+    """
+    products = [node for node in _nodes_behind([node_of(value)]) if node.name().startswith(_PRODUCTS)]
+    return [variable for node in _nodes_behind(products) if isinstance(variable := getattr(node, "variable", None), Tensor)]
+
+
+def _nodes_behind(starts: Iterable[Node | None]) -> list[Node]:
+    """Autograd's nodes from some on, these with them."""
+    seen: dict[Node, None] = {}
+    pending = [node for node in starts if node is not None]
+    while pending:
+        node = pending.pop()
+        if node not in seen:
+            seen[node] = None
+            pending += [following for following, _ in node.next_functions if following is not None]
+    return list(seen)

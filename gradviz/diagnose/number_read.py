@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gradviz.diagnose.data_term import DIGITS, number_terms
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.readings import Readings
 
-DIGITS = 3
-"""A number of so few decimal places may have been written by hand."""
-
 
 def number_read(readings: Readings) -> Iterator[Finding]:
-    """Calls that were given a number which the code had read of a tensor that requires grad; once per number."""
+    """Calls that were given a number which the code had read of a tensor that requires grad; once per number.
+
+    Where that is all that the loss has of the data, `data_term` tells it as an error.
+    """
     graph = readings.graph
     read = {number: source for number, source in graph.numbers_read().items() if number != round(number, DIGITS)}
+    told = {term.node for term in number_terms(readings)} if read else set()
     for node in readings.ops if read else ():
+        if node in told:
+            continue
         call = graph.nodes[node]["call"]
         given = () if call is None else (*call.args, *call.kwargs.values())
         number = next((one for one in given if isinstance(one, float) and one in read), None)

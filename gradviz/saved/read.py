@@ -72,6 +72,7 @@ _GRAPH: dict[str, tuple[type, ...]] = {
     "optimized": (dict,),
     "unseen_writes": (dict,),
     "numbers_read": (dict,),
+    "numbers_of": (dict,),
 }
 
 
@@ -220,6 +221,10 @@ def _check_references(graph: GradGraph) -> None:
     for number, source in graph.graph["numbers_read"].items():
         if not isinstance(number, float) or not isinstance(source, str):
             raise InputError("a number that was read is not told by number and line")
+    for number, names in graph.graph["numbers_of"].items():
+        told = isinstance(names, tuple) and all(isinstance(name, str) and name in graph.graph["leaves"] for name in names)
+        if not isinstance(number, float) or not told:
+            raise InputError("a number that was read is not told by leaves")
     for node, writes in graph.graph["unseen_writes"].items():
         pairs = isinstance(writes, tuple) and all(isinstance(write, tuple) and len(write) == 2 for write in writes)
         if not _is_node(graph, node) or not pairs or not all(isinstance(text, str) for write in writes for text in write):
