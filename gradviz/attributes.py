@@ -21,6 +21,7 @@ import networkx as nx
 from torch import Tensor
 
 from gradviz.errors import InputError
+from gradviz.recording.optimizers import Held
 from gradviz.standin import StandIn, is_kept, statistics_kept
 from gradviz.statistics import Statistics
 
@@ -82,6 +83,11 @@ class AttributedGraph(nx.MultiDiGraph):
         """Each Python number that the code made of a value with a gradient (`.item()`, `float()`) -> the line that did."""
         read: dict[float, str] = self.graph.get("numbers_read", {})
         return read
+
+    def optimized(self) -> dict[str, Held]:
+        """Name of each leaf that an optimizer in sight of the traced code holds -> which one, and its learning rate."""
+        held: dict[str, tuple[Any, ...]] = self.graph.get("optimized", {})
+        return {name: Held(*entry) for name, entry in held.items()}
 
     def unseen_writes(self) -> dict[int, tuple[tuple[str, str], ...]]:
         """Node -> the writes to its value that autograd does not see, made in place under `no_grad`: (op, source line).

@@ -2,7 +2,8 @@
 
 The function takes no arguments and returns a scalar loss, or a triple `(model, inputs, loss)` as `trace` takes them:
 `inputs` is a tensor, a tuple of positional inputs or a dict of keyword inputs; `loss` maps the model's output to the scalar
-loss, or is None where that output is the loss. It runs once. The file is loaded only because the user named it.
+loss, or is None where that output is the loss. It runs once. The file is loaded only because the user named it. Optimizers
+among its global variables count as those that train what is traced.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from gradviz.collector import collector_paused
 from gradviz.errors import GradvizError, InputError, NotScalarError
 from gradviz.expression import parse, typed_value
 from gradviz.graph import GradGraph
-from gradviz.recording.keeping import BUDGET_BYTES, Values
-from gradviz.tracing import record, trace
+from gradviz.recording.keeping import BUDGET_BYTES, Values, keeping_of
+from gradviz.recording.optimizers import optimizers_in
+from gradviz.recording.program import program_of
+from gradviz.recording.record import Recorder
+from gradviz.tracing import record, trace, trace_program
 
 _FILE_AND_NAME = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
 _FILE_ALONE = re.compile(r"(?P<file>[^:]*\.py)\b.*|(?P<module>[\w./\\-]+):+\w*")
@@ -162,19 +167,21 @@ def _candidates(path: Path) -> list[str]:
 
 def _graph_of_function(path: Path, name: str, device: str, values: Values) -> GradGraph:
     with _folder_on_path(path):
-        function = _function(_loaded(path), path, name)
+        module = _loaded(path)
+        function = _function(module, path, name)
         with _default_device(device), record(values=values) as tape:
             result = _called(function, path, name)
         if isinstance(result, Tensor):
             with _scalar_output(f"{path}:{name}", "return a scalar loss, such as .mean() or .sum() of it"):
-                return tape.trace(result)
+                return tape.trace_among(result, optimizers_in(vars(module)))
         model, inputs, loss = _triple(result, path, name)
         del tape
         args, kwargs = _arguments(inputs)
         advice = "give a loss that returns one number as third" if loss is None else "let the loss return one number"
         try:
-            with _scalar_output(f"{path}:{name}", advice):
-                return trace(model, *args, loss=loss, device=device, values=values, at=kwargs)
+            with _scalar_output(f"{path}:{name}", advice), collector_paused():
+                program = program_of(model, args, kwargs, loss, device)
+                return trace_program(program, Recorder(keeping_of(values, False)), optimizers_in(vars(module)))
         except GradvizError:
             raise
         except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from types import FrameType
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +15,7 @@ from gradviz.errors import InputError, NotScalarError, TraceError
 from gradviz.recording.keeping import BUDGET_BYTES, Values, keeping_of
 from gradviz.recording.names import frame_names, with_root_modules
 from gradviz.recording.naming import Naming
+from gradviz.recording.optimizers import optimizers_in
 from gradviz.recording.program import Program, program_of
 from gradviz.recording.record import Recorder
 from gradviz.recording.user_code import is_our_own
@@ -79,12 +80,34 @@ def trace(
         return build_graph(traced(Recorder(keeping), target), naming, grad_output)
     with collector_paused():
         program = program_of(target, inputs, _merged(variables, at), loss, device)
-        return _traced(program, Recorder(keeping), names or {}, grad_output, caller)
+        return trace_program(
+            program,
+            Recorder(keeping),
+            optimizers_in(frame_names(caller)),
+            names=names or {},
+            grad_output=grad_output,
+            source_frame=None if is_our_own(caller) else (caller.f_code, caller.f_lasti),
+        )
 
 
-def _traced(
-    program: Program, recorder: Recorder, names: Mapping[str, Tensor], grad_output: Any, caller: FrameType
+def trace_program(
+    program: Program,
+    recorder: Recorder,
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    *,
+    names: Mapping[str, Tensor] | None = None,
+    grad_output: Any = None,
+    source_frame: tuple[CodeType, int] | None = None,
 ) -> GradGraph:
+    """`trace` of what is made ready.
+
+    Args:
+        program: what runs.
+        recorder: what listens to it.
+        optimizers: those of the code around the step, which itself need not name them.
+        names, grad_output: as of `trace`.
+        source_frame: the line of calls that no user's line made.
+    """
     from gradviz.assemble.build import build_graph, traced
 
     try:
@@ -95,11 +118,11 @@ def _traced(
     ran = traced(recorder, result)
     del result
     naming = Naming(
-        explicit=names,
+        explicit=names or {},
         inputs=program.inputs,
-        surroundings=_optimizers_of(caller) | with_root_modules(program.surroundings, recorder.root_modules),
+        surroundings={**optimizers, **with_root_modules(program.surroundings, recorder.root_modules)},
         notes=program.notes,
-        source_frame=None if is_our_own(caller) else (caller.f_code, caller.f_lasti),
+        source_frame=source_frame,
     )
     try:
         return build_graph(ran, naming, grad_output)
@@ -107,11 +130,6 @@ def _traced(
         if not program.scalar_advice:
             raise
         raise NotScalarError(error.shape, program.scalar_advice) from error
-
-
-def _optimizers_of(caller: FrameType) -> dict[str, Any]:
-    """What the code around a step trains: the step itself need not name the optimizer."""
-    return {name: value for name, value in frame_names(caller).items() if isinstance(value, torch.optim.Optimizer)}
 
 
 class Tape:
@@ -131,10 +149,21 @@ class Tape:
         Raises:
             TraceError: no gradient leads to `output`, or its graph was freed.
         """
+        return self.trace_among(output, frame_names(sys._getframe(1)), names=names, grad_output=grad_output)
+
+    def trace_among(
+        self,
+        output: Any,
+        surroundings: Mapping[str, Any],
+        *,
+        names: Mapping[str, Tensor] | None = None,
+        grad_output: Any = None,
+    ) -> GradGraph:
+        """`trace` where the variables around the code, name -> value, are told, not read from the caller's frame."""
         from gradviz.assemble.build import build_graph, traced
 
-        surroundings = with_root_modules(frame_names(sys._getframe(1)), self._recorder.root_modules)
-        naming = Naming(explicit=names or {}, surroundings=surroundings)
+        named = with_root_modules(surroundings, self._recorder.root_modules)
+        naming = Naming(explicit=names or {}, surroundings=named)
         return build_graph(traced(self._recorder, output), naming, grad_output)
 
 

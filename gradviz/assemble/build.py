@@ -26,6 +26,7 @@ from gradviz.recording.backward_log import as_added
 from gradviz.recording.names import Frames, named_tensors
 from gradviz.recording.naming import Naming, TensorNames, module_paths, outermost_modules
 from gradviz.recording.nodes import is_leaf, output_metadata
+from gradviz.recording.optimizers import Held, held_by
 from gradviz.recording.outputs import differentiable_outputs, starting_cotangents
 from gradviz.recording.record import Recorder
 from gradviz.recording.scopes import ScopePath, common, scope_paths
@@ -260,14 +261,10 @@ class _Writer:
             found[key] = paths[made_in[key]] if key in made_in else common(found[user] for user in users.get(key, ()))
         return found
 
-    def _optimized(self, leaves: Iterable[str]) -> dict[str, str]:
-        """Name of each leaf that an optimizer in sight holds -> the name of that optimizer."""
-        held = {
-            self._tensor_names.of_tensor(parameter): name
-            for name, optimizer in self._naming.optimizers().items()
-            for group in optimizer.param_groups
-            for parameter in group["params"]
-        }
+    def _optimized(self, leaves: Iterable[str]) -> dict[str, Held]:
+        """Name of each leaf that an optimizer in sight holds -> what it says of it."""
+        told = held_by(self._naming.optimizers())
+        held = {self._tensor_names.of_tensor(parameter): entry for parameter, entry in told}
         return {leaf: held[leaf] for leaf in leaves if leaf in held}
 
     def _lost_leaves(self) -> dict[str, tuple[str, str, str, str]]:
@@ -298,9 +295,9 @@ class _Writer:
             return {}
         leaves = {id(node.tensors[0]): key for key, node in self._draft.nodes.items() if node.kind == "leaf"}
         behind = {number: leaves_of_products_behind(self._recorder.calls[at].args[0]) for number, at in read.items()}
-        name_of = self._names.of_node
         return {
-            number: tuple(name_of[leaves[id(leaf)]] for leaf in found if id(leaf) in leaves) for number, found in behind.items()
+            number: tuple(self._names.of_node[leaves[id(leaf)]] for leaf in found if id(leaf) in leaves)
+            for number, found in behind.items()
         }
 
     def _call_source(self, index: int) -> str:

@@ -6,7 +6,6 @@ A cut is a call in the graph, as `detach`, or a term of the loss that is a Pytho
 from __future__ import annotations
 
 from collections.abc import Iterator
-
 from dataclasses import dataclass
 
 from gradviz.diagnose.finding import Finding, Numbers, found

@@ -19,12 +19,18 @@ def earlier_gradient(readings: Readings) -> Iterator[Finding]:
     }
     if before:
         largest = max(before, key=lambda name: before[name])
+        held = graph.optimized()
+        passed_by = [name for name in before if name not in held] if held else []
+        clears = [f"{name}.zero_grad()" for name in dict.fromkeys(held[name].optimizer for name in before if name in held)]
+        clears += ["model.zero_grad()"] * bool(passed_by)
         yield found(
             graph,
             "earlier-gradient",
             "warning",
-            f"{listed(list(before))} had a gradient before this step; backward() adds to it",
-            "call optimizer.zero_grad() before backward(); if you accumulate gradients over steps on purpose, all is well",
+            f"{listed(list(before))} had a gradient before this step; backward() adds to it"
+            + (f"; no optimizer holds {listed(passed_by)}, so its zero_grad() passes by" if passed_by else ""),
+            f"call {' and '.join(clears) or 'optimizer.zero_grad()'} before backward(); if you accumulate gradients over "
+            "steps on purpose, all is well",
             node=graph.leaves[largest],
             numbers={
                 "leaves with a gradient": len(before),

@@ -52,7 +52,7 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
     Of a whole model that may be meant, unless its optimizer trains it together with parameters that a gradient does reach.
     """
     graph = readings.graph
-    optimized: dict[str, str] = graph.graph.get("optimized", {})
+    optimized = {name: held.optimizer for name, held in graph.optimized().items()}
     learning = {name: node for name, node in graph.leaves.items() if graph.cotangent(node) is not None}
     reached = {graph.nodes[node]["root"] for node in learning.values()}
     at_work = {optimized[name] for name in learning if name in optimized}

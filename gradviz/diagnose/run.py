@@ -26,6 +26,7 @@ from gradviz.diagnose.no_gradient import lost_leaves, no_gradient
 from gradviz.diagnose.not_finite import not_finite
 from gradviz.diagnose.not_finite_gradient import not_finite_gradient
 from gradviz.diagnose.number_read import number_read
+from gradviz.diagnose.optimizers import rates, unheld
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.reduction import reduction
 from gradviz.diagnose.reshaped_classes import reshaped_classes
@@ -72,6 +73,8 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     cancellation,
     modes,
     earlier_gradient,
+    unheld,
+    rates,
     frozen,
     sharing,
     reduction,

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from gradviz.recording.names import Frames, letters, named_tensors, result_names, root_modules, source_line
+from gradviz.recording.optimizers import optimizers_in
 from gradviz.recording.program import Note
 from gradviz.recording.record import Recorder
 
@@ -45,11 +46,7 @@ class Naming:
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """The optimizers among the inputs and surroundings."""
-        return {
-            name: value
-            for name, value in {**self.inputs, **self.surroundings}.items()
-            if isinstance(value, torch.optim.Optimizer)
-        }
+        return optimizers_in({**self.inputs, **self.surroundings})
 
     def source(self, frames: Frames) -> str:
         """The user's line that made a call, `file.py:12`: its innermost frame, or where `trace` was called."""

@@ -215,9 +215,12 @@ def _check_references(graph: GradGraph) -> None:
         texts = (name, *lost) if isinstance(lost, tuple) and len(lost) == 4 else ()
         if not texts or not all(isinstance(text, str) for text in texts):
             raise InputError("a lost leaf is not told by texts")
-    for leaf, optimizer in graph.graph["optimized"].items():
-        if not isinstance(leaf, str) or not isinstance(optimizer, str):
-            raise InputError("an optimizer is not told by a text")
+    for leaf, held in graph.graph["optimized"].items():
+        kinds: tuple[Any, ...] = (str, str, (float, type(None)), bool)
+        fits = isinstance(held, tuple) and len(held) == len(kinds)
+        fits = fits and all(isinstance(entry, kind) for entry, kind in zip(held, kinds, strict=True))
+        if not isinstance(leaf, str) or not fits:
+            raise InputError("an optimizer is not told by its name, its rule and its rate")
     for number, source in graph.graph["numbers_read"].items():
         if not isinstance(number, float) or not isinstance(source, str):
             raise InputError("a number that was read is not told by number and line")

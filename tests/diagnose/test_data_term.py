@@ -1,4 +1,4 @@
-"""A data term that became a Python number beside a regulariser is an error, told once; numbers that are only shown are not."""
+"""A data term that became a Python number beside a regulariser is an error, told once; one that is only shown is not."""
 
 from __future__ import annotations
 
