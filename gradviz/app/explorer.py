@@ -13,7 +13,7 @@ from gradviz.app.exploring import Exploring
 from gradviz.app.exports import exports
 from gradviz.app.glance import PANEL_PX, PLACE, glance
 from gradviz.app.inspector import NOTHING, inspector
-from gradviz.app.link import choose, write_link
+from gradviz.app.link import choose, write_link, written_link
 from gradviz.app.lists import findings_list, modules_list
 from gradviz.app.sentences import show_error
 from gradviz.app.shown import Look, Picture, Shown, picture
@@ -25,6 +25,7 @@ BESIDE: dict[str, str] = {"selected": "Selected", "modules": "Modules", "finding
 
 
 @st.fragment
+@written_link()
 def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -> None:
     """Canvas and what is beside it; what is opened or closed on the canvas runs only this again.
 
@@ -91,6 +92,7 @@ def _fold_all(exploring: Exploring) -> None:
 
 
 @st.fragment
+@written_link()
 def _beside(shown: Shown, exploring: Exploring, drawn: Picture, page: str, of_model: bool) -> None:
     """What is known of what is selected, or a list; a selection on the canvas runs only this again."""
     if not exploring.is_drawn:  # something here selected, opened or closed something there

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from gradviz.graph import GradGraph
 from gradviz.view import Folding, View
+
+_numbers = count(1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -16,7 +19,7 @@ class Exploring:
 
     Attributes:
         selected: the id of a view node, edge, group or box, or "".
-        given: changes whenever the page, and not the browser, selects something.
+        given: changes whenever the page, and not the browser, selects something; no two are the same.
         folding: what was opened and closed.
         around: the name of a node, where only the part around it is to be drawn, or "".
         toggled: what was opened or closed last and is not selected yet, or "".
@@ -24,7 +27,7 @@ class Exploring:
     """
 
     selected: str = ""
-    given: int = 1
+    given: int = field(default_factory=lambda: next(_numbers))
     folding: Folding = field(default_factory=Folding)
     around: str = ""
     toggled: str = ""
@@ -46,7 +49,7 @@ class Exploring:
     def select(self, view_id: str) -> None:
         """Selects something on the canvas from outside of it."""
         self.selected = view_id
-        self.given += 1
+        self.given = next(_numbers)
 
     def open(self, name: str) -> None:
         """Opens a group."""

@@ -34,7 +34,7 @@ def load_example(title: str) -> None:
 def load(text: str, values: dict[str, str]) -> None:
     """Puts a text and values into the fields, as a link gives them."""
     st.session_state.text = text
-    st.session_state.example = None
+    st.session_state.example = next((title for title, example in EXAMPLES.items() if example == (text, values)), None)
     for name, written in values.items():
         st.session_state[_key(name)] = written
 

@@ -86,7 +86,8 @@ def _choice(known: dict[str, str]) -> str:
     """
     state = st.session_state
     if state.get("model chosen") not in known:
-        _choose(choice_of_link("model", known) or next(iter(known)))
+        unnamed = SAVED if SAVED in known else next(iter(known))  # an address never names a file
+        _choose(choice_of_link("model", known) or unnamed)
     key = f"model {state['model choices']}"
     if key not in state:
         state["model first"] = list(known).index(state["model chosen"])

@@ -10,7 +10,7 @@ import streamlit as st
 
 import gradviz
 from gradviz.app.kept import Kept
-from gradviz.app.link import choose
+from gradviz.app.link import choose, written_link
 from gradviz.app.plots import curve_chart, difference_table, surface_chart
 from gradviz.app.sentences import show_error
 from gradviz.app.shown import DRAW_LIMIT_S, Shown
@@ -40,6 +40,7 @@ MOST_NODES = 200
 
 
 @st.fragment
+@written_link()
 def panels(found: Shown, accepted: Mapping[str, str]) -> None:
     """The one of the accepted panels that is chosen; only it is computed."""
     chosen = choose("Below the graph", accepted, key="panel")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from gradviz.app.expression import expression_page
-from gradviz.app.link import choose
+from gradviz.app.link import choose, clear_link, follow_link, written_link
 from gradviz.app.model import model_page, target_of_command_line
 
 _STYLE = """<style>
@@ -27,6 +27,8 @@ _STYLE = """<style>
 </style>"""
 """Streamlit leaves the top tenth of a page empty, lays a bar over it that holds one button, and clips what is too wide."""
 PAGES = {"expression": "Expression", "model": "Model"}
+KEPT_OF_ADDRESS = ("expression exploring", "model exploring", "model chosen")
+"""What pages take from the address where it is not in the session yet."""
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -41,8 +43,11 @@ def main(arguments: Sequence[str] = ()) -> None:
     st.html(_STYLE)
     first = "model" if target_of_command_line() else "expression"
     pages = {first: PAGES[first]} | PAGES
-    page = choose("Page", pages, key="page", on_change=st.query_params.clear)
-    if page == "model":
-        model_page()
-    else:
-        expression_page()
+    if follow_link():
+        for kept in KEPT_OF_ADDRESS:
+            st.session_state.pop(kept, None)
+    with written_link():
+        if choose("Page", pages, key="page", on_change=clear_link) == "model":
+            model_page()
+        else:
+            expression_page()

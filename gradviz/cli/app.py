@@ -15,7 +15,10 @@ FLAGS = {
     "server.showEmailPrompt": "false",
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "viewer",
+    "global.maxCachedMessageAge": "50",
 }
+"""The age is in runs: after quick clicks a browser is asked for a message that it has let go, and Streamlit's default of 2
+is soon reached; a page then stands still for good."""
 HOSTS = ("localhost", "127.0.0.1")
 """Another name for this machine in a request would be someone else's page that asks for ours."""
 
