@@ -3,11 +3,12 @@
 One analysis per file, each a function from `Readings` to findings, in the list `run.FINDERS`:
 
     values        not_finite (not_finite_causes: why), cancellation, broadcasting
-    losses        logits, likelihood, reshaped_classes, missing_minus, sure_and_wrong, log_of_softmax, reduction
+    losses        logits, likelihood, reshaped_classes, missing_minus, self_similarity, sure_and_wrong, log_of_softmax,
+                  reduction
     gradients     no_gradient, data_term, sampling, leaf_replaced, unseen_write, number_read, unregistered, zero_gradient,
                   not_finite_gradient, depth (recurrence: where one weight is used again and again), underflow, sharing,
                   earlier_gradient, optimizers (that hold not all, and their rates)
-    layers        dead_units, symmetry, saturation, frozen, rows, modes
+    layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence
     the rest      wrong_backward, determinism
 
 The kinds, by severity:
@@ -18,9 +19,9 @@ The kinds, by severity:
     warning       detached, no-grad, unused-parameter, unregistered-parameter, zero-gradient, clamped, vanishing-gradient,
                   exploding-gradient, dead-relu, dead-units, symmetric-weights, saturated, underflow, cancellation,
                   squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient,
-                  unseen-write, not-in-optimizer, learning-rate
+                  unseen-write, not-in-optimizer, learning-rate, self-similarity
     hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, frozen-layer, number-read, few-rows,
-                  not-deterministic
+                  batch-as-sequence, not-deterministic
 
 The other files:
 

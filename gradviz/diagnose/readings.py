@@ -149,3 +149,14 @@ class Readings:
                     seen.add(use.edge[1])
                     pending.append(use.edge[1])
         return seen
+
+    def behind_of(self, node: int) -> set[int]:
+        """Every node that a gradient at a node goes on to, without itself."""
+        seen: set[int] = set()
+        pending = [node]
+        while pending:
+            for use in self.arguments[pending.pop()]:
+                if use.partial is not None and use.edge[0] not in seen:
+                    seen.add(use.edge[0])
+                    pending.append(use.edge[0])
+        return seen

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from gradviz.check import CheckReport, check
+from gradviz.diagnose.batch_as_sequence import batch_as_sequence
 from gradviz.diagnose.broadcasting import broadcasting
 from gradviz.diagnose.cancellation import cancellation
 from gradviz.diagnose.data_term import data_term
@@ -33,6 +34,7 @@ from gradviz.diagnose.reshaped_classes import reshaped_classes
 from gradviz.diagnose.rows import rows
 from gradviz.diagnose.sampling import sampling
 from gradviz.diagnose.saturation import saturation
+from gradviz.diagnose.self_similarity import self_similarity
 from gradviz.diagnose.sharing import sharing
 from gradviz.diagnose.sure_and_wrong import sure_and_still, sure_and_wrong
 from gradviz.diagnose.symmetry import symmetry
@@ -62,8 +64,10 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     likelihood,
     reshaped_classes,
     missing_minus,
+    self_similarity,
     log_of_softmax,
     depth,
+    batch_as_sequence,
     dead_units,
     symmetry,
     saturation,
