@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 FINDING = "cut-from-loss"
+history = []
 
 
 def step(*, as_number):
@@ -11,6 +12,7 @@ def step(*, as_number):
     net = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
     x, labels = torch.randn(32, 6), torch.randint(0, 3, (32,))
     fit = nn.functional.cross_entropy(net(x), labels)
+    history.append(fit.item())
     decay = sum(parameter.square().sum() for parameter in net.parameters())
     return (fit.item() if as_number else fit) + 1e-3 * decay
 
@@ -20,5 +22,4 @@ def broken():
 
 
 def healthy():
-    print(f"loss {step(as_number=False).item():.3f}")
     return step(as_number=False)
