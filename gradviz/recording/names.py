@@ -23,6 +23,10 @@ Frames = tuple[tuple[CodeType, int], ...]
 
 
 Result = TypeVar("Result")
+_CONTAINERS = (tuple, list, Mapping)
+_HOLDERS = (Tensor, torch.nn.Module, *_CONTAINERS)
+MAX_ITEMS = 1000
+"""A container of the code around with more items is not searched for what is to be named: it is data."""
 
 
 def once_per_place(function: Callable[[CodeType, int], Result]) -> Callable[[CodeType, int], Result]:
@@ -103,11 +107,15 @@ def input_names(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     return named
 
 
-def named_tensors(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+def named_tensors(named: Mapping[str, Any], *, most: int | None = None) -> Iterator[tuple[str, Tensor]]:
     """Tensors in nested tuples, lists, dicts and modules, each with the path that leads to it.
 
     A module's parameters and buffers carry their own dotted paths where it is the only module, and the variable's name in
     front where there are several.
+
+    Args:
+        named: name -> any value.
+        most: a container of more items is not looked into; None for no limit.
     """
     pending = list(reversed(list(named.items())))
     seen: set[int] = set()
@@ -119,14 +127,21 @@ def named_tensors(named: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
             prefix = f"{name}." if len(_modules(named)) > 1 and len(root_modules(named)) > 1 else ""
             yield from ((prefix + path, tensor) for path, tensor in value.named_parameters(remove_duplicate=False))
             yield from ((prefix + path, tensor) for path, tensor in value.named_buffers())
-        elif isinstance(value, (tuple, list, Mapping)) and id(value) not in seen:
+        elif isinstance(value, _CONTAINERS) and id(value) not in seen and (most is None or len(value) <= most):
             seen.add(id(value))
-            if isinstance(value, Mapping):
-                items = [(f"{name}.{key}", item) for key, item in value.items()]
-            else:
-                fields = getattr(value, "_fields", None)
-                items = [(f"{name}.{fields[i]}" if fields else f"{name}[{i}]", item) for i, item in enumerate(value)]
-            pending.extend(reversed(items))
+            pending.extend(reversed(_named_items(name, value)))
+
+
+def _named_items(name: str, container: Any) -> list[tuple[str, Any]]:
+    """What in a container may be or hold a tensor: a list of a million numbers is passed over quickly."""
+    if isinstance(container, Mapping):
+        return [(f"{name}.{key}", item) for key, item in list(container.items()) if isinstance(item, _HOLDERS)]
+    fields = getattr(container, "_fields", None)
+    return [
+        (f"{name}.{fields[place]}" if fields else f"{name}[{place}]", item)
+        for place, item in enumerate(container)
+        if isinstance(item, _HOLDERS)
+    ]
 
 
 def root_modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.recording.names import Frames, letters, named_tensors, result_names, root_modules, source_line
+from gradviz.recording.names import MAX_ITEMS, Frames, letters, named_tensors, result_names, root_modules, source_line
 from gradviz.recording.optimizers import optimizers_in
 from gradviz.recording.program import Note
 from gradviz.recording.record import Recorder
@@ -69,7 +69,7 @@ class TensorNames:
             self.expressions.setdefault(id(note.tensor), note.text)
             if note.name:
                 self._learn([(note.name, note.tensor)])
-        self._learn(named_tensors(naming.surroundings))
+        self._learn(named_tensors(naming.surroundings, most=MAX_ITEMS))
 
     def of_tensor(self, tensor: Tensor) -> str:
         """The name of this tensor object; "" where it has none."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
+
+from gradviz.recording.names import MAX_ITEMS
 
 
 class Held(NamedTuple):
@@ -26,7 +28,7 @@ class Held(NamedTuple):
 
 
 def optimizers_in(named: Mapping[str, Any]) -> dict[str, Optimizer]:
-    """The optimizers among named values, also those in lists, tuples and dicts.
+    """The optimizers among named values, also those in lists, tuples and dicts of up to `MAX_ITEMS`.
 
     >>> import torch
     >>> weight = torch.ones(1, requires_grad=True)
@@ -35,12 +37,11 @@ def optimizers_in(named: Mapping[str, Any]) -> dict[str, Optimizer]:
     """
     found: dict[str, Optimizer] = {}
     for name, value in named.items():
-        entries: Iterable[tuple[str, Any]] = [(name, value)]
-        if isinstance(value, (list, tuple)):
-            entries = ((f"{name}[{place}]", item) for place, item in enumerate(value))
-        elif isinstance(value, dict):
-            entries = ((f"{name}[{key!r}]", item) for key, item in value.items())
-        found |= {where: item for where, item in entries if isinstance(item, Optimizer)}
+        if isinstance(value, Optimizer):
+            found[name] = value
+        elif isinstance(value, (list, tuple, dict)) and len(value) <= MAX_ITEMS:
+            items = list(value.items()) if isinstance(value, dict) else enumerate(value)
+            found |= {f"{name}[{place!r}]": item for place, item in items if isinstance(item, Optimizer)}
     return found
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from gradviz import record, trace
-from gradviz.recording.names import assigned_names, letters, result_names, source_line
+from gradviz.recording.names import MAX_ITEMS, assigned_names, letters, result_names, source_line
+from gradviz.recording.optimizers import optimizers_in
 
 
 def op_names(graph) -> list[str]:
@@ -126,6 +127,23 @@ def test_tape_names_globals_and_locals_of_the_with_block() -> None:
         energy = (weights * weights).sum()
     graph = tape.trace(energy)
     assert set(graph.leaves) == {"weights"} and graph.nodes[graph.output]["name"] == "energy"
+
+
+def test_a_data_set_that_the_code_reads_is_not_searched_for_names() -> None:
+    class Data(list):
+        def __iter__(self):
+            raise AssertionError("gone through item by item")
+
+    data, weights = Data(range(MAX_ITEMS + 1)), [torch.ones(1, requires_grad=True)]
+    table = dict.fromkeys(range(MAX_ITEMS + 1), weights[0])
+    held = [torch.optim.SGD(weights)]
+
+    def function() -> Tensor:
+        return (weights[0] * data[3] * table[4]).sum() * len(held)
+
+    assert list(trace(function).leaves) == ["weights[0]"]
+    assert list(trace(function()).leaves) == ["weights[0]"]
+    assert list(optimizers_in({"data": data, "table": table, "held": held})) == ["held[0]"]
 
 
 def test_names_are_unique_and_letters_avoid_them() -> None:
