@@ -11,13 +11,13 @@ import gradviz
 from gradviz.app.canvas import canvas
 from gradviz.app.exploring import Exploring
 from gradviz.app.exports import exports
-from gradviz.app.glance import PANEL_PX, PLACE, glance
+from gradviz.app.glance import LISTS, PANEL, PLACE, glance
 from gradviz.app.inspector import NOTHING, inspector
 from gradviz.app.link import choose, write_link, written_link
 from gradviz.app.lists import findings_list, modules_list
 from gradviz.app.sentences import show_error
-from gradviz.app.shown import Look, Picture, Shown, picture
-from gradviz.view import Direction, Folding, ThemeName
+from gradviz.app.shown import Look, Picture, Shown, picture, theme_of_page
+from gradviz.view import Direction, Folding
 
 DIRECTIONS: dict[str, str] = {"auto": "as it fits", "LR": "left to right", "BT": "bottom up"}
 DETAILS: dict[str, str] = {"groups": "in groups", "ops": "every op"}
@@ -55,7 +55,7 @@ def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -
     exploring.was_drawn()
     folding = exploring.folding
     write_link({"unfold": folding.unfold, "fold": folding.fold, "around": [exploring.around]})
-    with right:
+    with right, st.container(key=LISTS if of_model else None):
         _beside(shown, exploring, drawn, page, of_model)
 
 
@@ -76,10 +76,9 @@ def _drawn(shown: Shown, look: Look, exploring: Exploring) -> tuple[Look, Pictur
 def _look(exploring: Exploring, of_model: bool) -> Look:
     direction = choose("Direction", DIRECTIONS, key="direction")
     every_op = of_model and choose("Detail", DETAILS, key="detail") == "ops"
-    theme: ThemeName = "dark" if st.context.theme.type == "dark" else "light"
     chosen = None if direction == "auto" else cast(Direction, direction)
     return Look(
-        theme=theme, direction=chosen, folding=exploring.folding, every_op=every_op, around=exploring.around
+        theme=theme_of_page(), direction=chosen, folding=exploring.folding, every_op=every_op, around=exploring.around
     )
 
 
@@ -102,7 +101,7 @@ def _beside(shown: Shown, exploring: Exploring, drawn: Picture, page: str, of_mo
     if of_model:
         beside = choose("Beside the graph", BESIDE, key="beside")
     with st.container(key=PLACE):
-        with st.container(height=PANEL_PX, border=True):
+        with st.container(key=PANEL, border=True):
             if beside == "modules":
                 modules_list(shown, drawn.view, exploring)
             elif beside == "findings":

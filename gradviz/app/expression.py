@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-import gradviz
 from gradviz.app.examples import EXAMPLES
 from gradviz.app.explorer import explorer
 from gradviz.app.inputs import expression_inputs, load, load_example
 from gradviz.app.link import exploring_of_link, read_link, typed_state, write_link
 from gradviz.app.panels import EXPRESSION_PANELS, panels
-from gradviz.app.sentences import show_error
 from gradviz.app.tracing import Traced, Values, traced
 from gradviz.target import names_function
 
@@ -19,24 +17,22 @@ def expression_page() -> None:
     """Reads the widgets, traces, checks, draws."""
     if "expression exploring" not in st.session_state:
         _start()
-    found = _traced_or_last(expression_inputs())
+    found = expression_inputs(_traced) or _last()
     if found is not None:
         explorer(found, st.session_state["expression exploring"], page="expression", of_model=False)
         panels(found, EXPRESSION_PANELS)
 
 
-def _traced_or_last(written: tuple[str, Values] | None) -> Traced | None:
-    """The graph of what is typed; while that cannot be read or traced, the last one, so that nothing jumps while typing."""
-    if written is not None:
-        text, values = written
-        try:
-            found = traced(text, values)
-        except gradviz.GradvizError as error:
-            show_error(error)
-        else:
-            st.session_state["expression last"] = written
-            write_link({"expression": [text], "at": [f"{name}={typed}" for name, typed in values]})
-            return found
+def _traced(text: str, values: Values) -> Traced:
+    """The graph of what is typed, which is then in the address."""
+    found = traced(text, values)
+    st.session_state["expression last"] = text, values
+    write_link({"expression": [text], "at": [f"{name}={typed}" for name, typed in values]})
+    return found
+
+
+def _last() -> Traced | None:
+    """The last graph, shown while what is typed cannot be read or traced, so that nothing jumps while typing."""
     last = st.session_state.get("expression last")
     return None if last is None else traced(*last)
 

@@ -6,15 +6,18 @@ The session keeps what is typed, as text, under `text` and `value of NAME`. A sl
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 import streamlit as st
 
 import gradviz
 from gradviz.app.examples import EXAMPLES
 from gradviz.app.sentences import show_below
-from gradviz.app.tracing import MAX_TYPED, Values, read_expression, read_value
+from gradviz.app.tracing import Values, read_expression, read_value
 
 HINT = "+ - * / ^ @, 2x, |x|, A.T and functions such as sin; z = x*y; log(z) names an intermediate."
+T = TypeVar("T")
 SPANS = (5.0, 20.0, 100.0, 1_000.0)
 """A slider goes from minus to plus the first of these that holds its value."""
 STEPS = 200
@@ -39,8 +42,8 @@ def load(text: str, values: dict[str, str]) -> None:
         st.session_state[_key(name)] = written
 
 
-def expression_inputs() -> tuple[str, Values] | None:
-    """Draws the widgets; None where the text or a value cannot be read, which is said below it.
+def expression_inputs(made: Callable[[str, Values], T]) -> T | None:
+    """Draws the widgets; what is made of text and values, or None where they are not accepted, which is said below them.
 
     While the text cannot be read, the fields of the last variables stay.
     """
@@ -60,7 +63,6 @@ def expression_inputs() -> tuple[str, Values] | None:
                 "Expression",
                 key="text",
                 on_change=_edited,
-                max_chars=MAX_TYPED,
                 persist_state="session",
                 live=LIVE,
             )
@@ -70,9 +72,16 @@ def expression_inputs() -> tuple[str, Values] | None:
             st.session_state["variables"] = read_expression(text).variables
         except gradviz.GradvizError as error:
             refusal = error
+        below = st.container()
+    values, found = _values(st.session_state.get("variables", ())), None
+    if refusal is None and values is not None:
+        try:
+            found = made(text, values)
+        except gradviz.GradvizError as error:
+            refusal = error
+    with below:
         show_below(refusal, HINT)
-    values = _values(st.session_state.get("variables", ()))
-    return None if refusal is not None or values is None else (text, values)
+    return found
 
 
 def _values(variables: tuple[str, ...]) -> Values | None:
@@ -90,7 +99,7 @@ def _field(name: str) -> str | None:
     """The value of one variable as typed; None where it cannot be read, which is said below it."""
     key = _key(name)
     st.session_state.setdefault(key, "1")
-    typed = str(st.text_input(f"{name} =", key=key, max_chars=MAX_TYPED, persist_state="session", live=LIVE))
+    typed = str(st.text_input(f"{name} =", key=key, persist_state="session", live=LIVE))
     try:
         value = read_value(typed)
     except gradviz.InputError as error:
@@ -113,6 +122,7 @@ def _slider(name: str, value: float) -> None:
         span,
         step=2 * span / STEPS,
         key=key,
+        format="%.6g",
         label_visibility="collapsed",
         on_change=_slid,
         args=(name, key),

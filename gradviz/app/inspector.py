@@ -8,7 +8,7 @@ import streamlit as st
 from torch import Tensor
 
 import gradviz
-from gradviz.app.canvas.items import count_text, kind_text, use_text
+from gradviz.app.canvas.items import count_text, flow_text, kind_text, use_text
 from gradviz.app.exploring import Exploring
 from gradviz.app.numbers import tensor_html
 from gradviz.app.shown import Shown
@@ -79,7 +79,7 @@ def _node(details: NodeDetails, graph: gradviz.GradGraph) -> None:
         st.latex(details.latex)
     _tensor("value", details.value, details.value_missing or "unknown")
     if details.requires_grad:
-        _tensor(f"cotangent {details.sign}".strip(), details.cotangent, "no gradient reached it")
+        _tensor(f"{flow_text(details.kind)} {details.sign}".strip(), details.cotangent, "no gradient reached it")
     _facts({"line": details.source, "module": details.module, "device": details.device})
     for what, entry in details.checks:
         _check(what, entry)

@@ -169,8 +169,8 @@ def _loaded(file: Any) -> gradviz.GradGraph:
 
 def _result(shown: Shown) -> None:
     """What came out, in two sentences."""
-    checked = f"{shown.report.summary.partition('. ')[0]}. " if shown.report else ""
-    st.caption(f"{checked}{Diagnosis(list(shown.findings)).summary}")
+    checked = f"Check: {shown.report.summary.partition('. ')[0]}. " if shown.report else ""
+    st.caption(f"{checked}Diagnosis: {Diagnosis(list(shown.findings)).summary}")
 
 
 @st.fragment(run_every=EVERY_S)

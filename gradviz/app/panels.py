@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import streamlit as st
 
 import gradviz
 from gradviz.app.kept import Kept
 from gradviz.app.link import choose, written_link
-from gradviz.app.plots import curve_chart, difference_table, surface_chart
+from gradviz.app.numbers import svg_image
+from gradviz.app.plots import SIDE_PX, curve_chart, difference_table, surface_chart
 from gradviz.app.sentences import show_error
-from gradviz.app.shown import DRAW_LIMIT_S, Shown
+from gradviz.app.shown import DRAW_LIMIT_S, Shown, theme_of_page
 from gradviz.app.stepper import stepper
 from gradviz.app.tables import check_tables
 from gradviz.app.tracing import Traced
@@ -62,7 +63,7 @@ def _steps(found: Shown) -> None:
     if len(found.graph) > MOST_NODES:
         st.caption(f"Steps are shown for graphs of up to {MOST_NODES} nodes; this one has {len(found.graph):,}.")
         return
-    theme: Literal["light", "dark"] = "dark" if st.context.theme.type == "dark" else "light"
+    theme = theme_of_page()
 
     def make() -> Player:
         return found.graph.player(theme=theme, max_nodes=MOST_NODES, time_limit_s=DRAW_LIMIT_S)
@@ -88,14 +89,14 @@ def _check(found: Shown) -> None:
 
 def _differences(found: Traced) -> None:
     (coordinate,) = _coordinates(found, ["Along"])
-    difference_table(*differences(found.text, found.at, coordinate))
+    difference_table(*differences(found.text, found.at, coordinate), of=_output(found), along=coordinate.label)
 
 
 def _curve(found: Traced) -> None:
     with st.container(horizontal=True):
         (coordinate,) = _coordinates(found, ["Along"])
         reach = _reach()
-    curve_chart(curve(found.text, found.at, coordinate, reach=reach), coordinate.label)
+    curve_chart(curve(found.text, found.at, coordinate, reach=reach), of=_output(found), along=coordinate.label)
 
 
 def _contour(found: Traced) -> None:
@@ -111,10 +112,16 @@ def _contour(found: Traced) -> None:
     over, names = surface(found.text, found.at, first, second, reach=(reach, reach)), (first.label, second.label)
     flat, aside = st.columns(2)
     with flat:
-        surface_chart(over, names)
+        surface_chart(over, names, of=_output(found))
     with aside:
-        ink = theme_named("dark" if st.context.theme.type == "dark" else "light").text
-        st.image(relief_svg(over, names, ink=ink))
+        ink = theme_named(theme_of_page()).text
+        label = html.escape(f"the surface over {names[0]} and {names[1]}, with the gradient")
+        st.html(svg_image(relief_svg(over, names, ink=ink), label, style=f"width: {SIDE_PX}px"))
+
+
+def _output(found: Traced) -> str:
+    """What the function is called on the canvas."""
+    return str(found.graph.nodes[found.graph.output]["name"])
 
 
 def _coordinates(found: Traced, labels: list[str]) -> list[Coordinate]:

@@ -18,13 +18,13 @@ SIDE_PX = 440
 BANDS = 16
 
 
-def curve_chart(curve: Curve, name: str) -> None:
-    """The graph of the function with its tangent."""
+def curve_chart(curve: Curve, *, of: str, along: str) -> None:
+    """The graph of a function, named `of`, along a coordinate, with its tangent."""
     ends = (curve.points[0], curve.points[-1])
     drawn = [{"x": x, "f": y} for x, y in zip(curve.points, curve.values, strict=True) if math.isfinite(y)]
     tangent = [{"x": x, "f": curve.tangent(x)} for x in ends]
     touch = [{"x": curve.at, "f": curve.value}]
-    axes = _axes("x", name, "f", "f")
+    axes = _axes("x", along, "f", of)
     values = [point["f"] for point in drawn]
     if values:  # the tangent may be far steeper than the curve
         room = 0.05 * (max(values) - min(values)) or 1.0
@@ -36,11 +36,11 @@ def curve_chart(curve: Curve, name: str) -> None:
     ]
     spec = {"height": SIDE_PX, "layer": [layer | {"encoding": axes} for layer in layers]}
     st.vega_lite_chart(spec, width="stretch")
-    st.caption(f"The tangent at {name} = {number_text(curve.at)} has the slope {number_text(curve.slope)}: the gradient.")
+    st.caption(f"The tangent at {along} = {number_text(curve.at)} has the slope {number_text(curve.slope)}: the gradient.")
 
 
-def surface_chart(surface: Surface, names: tuple[str, str]) -> None:
-    """The function over two variables in bands of equal height, and the direction in which it grows fastest."""
+def surface_chart(surface: Surface, names: tuple[str, str], *, of: str) -> None:
+    """A function, named `of`, over two variables in bands of equal height, and the direction in which it grows fastest."""
     half = [0.6 * (points[1] - points[0]) for points in (surface.first, surface.second)]  # cells overlap: no seams
     cells = [
         {"x": x - half[0], "x2": x + half[0], "y": y - half[1], "y2": y + half[1], "f": value}
@@ -48,7 +48,7 @@ def surface_chart(surface: Surface, names: tuple[str, str]) -> None:
         for x, value in zip(surface.first, row, strict=True)
         if math.isfinite(value)
     ]
-    colour = {"field": "f", "type": "quantitative", "title": "f", "bin": {"maxbins": BANDS}, "scale": {"scheme": "viridis"}}
+    colour = {"field": "f", "type": "quantitative", "title": of, "bin": {"maxbins": BANDS}, "scale": {"scheme": "viridis"}}
     axes = _axes("x", names[0], "y", names[1]) | {"x2": {"field": "x2"}, "y2": {"field": "y2"}}
     bands = {"data": {"values": cells}, "mark": {"type": "rect", "clip": True}, "encoding": axes | {"color": colour}}
     start, tip = surface.at, surface.arrow(0.6)
@@ -67,11 +67,11 @@ def surface_chart(surface: Surface, names: tuple[str, str]) -> None:
     spec = {"width": SIDE_PX, "height": SIDE_PX, "autosize": "pad", "layer": layers}
     st.vega_lite_chart(spec, width="content")
     gradient = ", ".join(map(number_text, surface.gradient))
-    st.caption(f"The gradient ({gradient}) at the dot points to where f grows fastest, across the bands of equal height.")
+    st.caption(f"The gradient ({gradient}) at the dot points to where {of} grows fastest, across the bands of equal height.")
 
 
-def difference_table(slope: float, found: Sequence[Difference]) -> None:
-    """Central differences beside autograd's number; the nearest is marked."""
+def difference_table(slope: float, found: Sequence[Difference], *, of: str, along: str) -> None:
+    """Central differences of a function, named `of`, beside autograd's number; the nearest is marked."""
     nearest = min(found, key=lambda one: one.error if math.isfinite(one.error) else math.inf)
     strong = ' style="font-weight: bold"'
     rows = "".join(
@@ -79,13 +79,14 @@ def difference_table(slope: float, found: Sequence[Difference]) -> None:
         f"<td>{_digits(one.estimate)}</td><td>{number_text(one.error, 2)}</td></tr>"
         for one in found
     )
-    head = "<tr><th>step h</th><th>(f(x + h) − f(x − h)) / 2h</th><th>distance from autograd</th></tr>"
+    of, along = html.escape(of), html.escape(along)
+    head = f"<tr><th>step h</th><th>({of}({along} + h) − {of}({along} − h)) / 2h</th><th>distance from autograd</th></tr>"
     st.html(
         "<style>.gradviz-differences td, .gradviz-differences th {text-align: left; padding: 0.15rem 1.5rem 0.15rem 0; "
         "font-variant-numeric: tabular-nums} .gradviz-differences th {opacity: 0.75; font-weight: normal}</style>"
         f'<p>autograd: <b>{_digits(slope)}</b></p><table class="gradviz-differences">{head}{rows}</table>'
     )
-    st.caption("Large steps err because f bends; small ones because the two values agree in nearly all their digits.")
+    st.caption(f"Large steps err because {of} bends; small ones because the two values agree in nearly all their digits.")
 
 
 def _axes(x: str, x_title: str, y: str, y_title: str) -> dict[str, Any]:

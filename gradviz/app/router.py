@@ -13,9 +13,14 @@ import streamlit as st
 from gradviz.app.expression import expression_page
 from gradviz.app.link import choose, clear_link, follow_link, written_link
 from gradviz.app.model import model_page, target_of_command_line
+from gradviz.app.shown import theme_of_page
+from gradviz.render import theme_named
 
 _STYLE = """<style>
-.stMainBlockContainer {padding-top: 1.2rem; padding-bottom: 3rem}
+:root {--gradviz-wrong: WRONG; --gradviz-canvas: min(44rem, 70vh)}
+@media (max-width: 40rem) {:root {--gradviz-canvas: min(34rem, 60vh)}}
+h1.gradviz {font-size: 1.35rem; font-weight: 600; line-height: 1; margin: 0; padding: 0 0.5rem 0 0}
+.stMainBlockContainer {padding: 1.2rem clamp(1rem, 3vw, 3rem) 3rem}
 .stAppHeader {background: transparent}
 .stAppHeader, .stAppHeader * {pointer-events: none}
 .stAppHeader button, .stAppHeader button * {pointer-events: auto}
@@ -25,7 +30,11 @@ _STYLE = """<style>
 [data-testid=stVegaLiteChart] {max-width: 100%}
 [data-testid=stVegaLiteChart] svg.marks {max-width: 100%; height: auto}
 </style>"""
-"""Streamlit leaves the top tenth of a page empty, lays a bar over it that holds one button, and clips what is too wide."""
+"""Streamlit leaves the top tenth of a page empty, lays a bar over it that holds one button, and clips what is too wide.
+
+The height of the canvas and the colour of what is wrong are said here once: the style sheets of components inherit
+them.
+"""
 PAGES = {"expression": "Expression", "model": "Model"}
 KEPT_OF_ADDRESS = ("expression exploring", "model exploring", "model chosen")
 """What pages take from the address where it is not in the session yet."""
@@ -40,14 +49,17 @@ def main(arguments: Sequence[str] = ()) -> None:
     """
     st.session_state.setdefault("opened with", tuple(arguments))
     st.set_page_config(page_title="gradviz", page_icon="∂", layout="wide")
-    st.html(_STYLE)
+    st.html(_STYLE.replace("WRONG", theme_named(theme_of_page()).verdicts["mismatch"]))
     first = "model" if target_of_command_line() else "expression"
     pages = {first: PAGES[first]} | PAGES
     if follow_link():
         for kept in KEPT_OF_ADDRESS:
             st.session_state.pop(kept, None)
     with written_link():
-        if choose("Page", pages, key="page", on_change=clear_link) == "model":
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.html('<h1 class="gradviz">gradviz</h1>', width="content")
+            page = choose("Page", pages, key="page", on_change=clear_link)
+        if page == "model":
             model_page()
         else:
             expression_page()

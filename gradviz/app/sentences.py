@@ -29,7 +29,7 @@ def show_below(error: gradviz.GradvizError | None, hint: str = "") -> None:
 _STYLE = """<style>
 .gradviz-below {font-size: 0.85rem; line-height: 1.3; overflow-wrap: anywhere; margin-top: -0.6rem; opacity: 0.75}
 .gradviz-below:has(.gradviz-refusal) {opacity: 1}
-.gradviz-refusal {color: #d55e00}
+.gradviz-refusal {color: var(--gradviz-wrong)}
 .gradviz-below pre {margin: 0; padding: 0; background: none; border: none; font-size: 0.85rem; line-height: 1.1;
     overflow-x: auto}
 </style>"""

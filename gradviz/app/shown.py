@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
+
+import networkx as nx
+import streamlit as st
 
 import gradviz
 from gradviz.app.canvas import canvas_data
@@ -21,6 +24,8 @@ BYTES_PER_ITEM = 4 * 1024
 """Of a picture, for each shape and arrow, beside the text of the SVG: measured 2 to 3 KiB."""
 MOST_OPS = 2_000
 """Drawn one by one, where that is asked for."""
+LONG = 4
+"""Arrows in a row, from which on a picture stands upright: a screen of 1,280 pixels shows three beside each other."""
 RADIUS = 6
 """Edges around a node, where only its surroundings are drawn."""
 HOW_TO_OPEN_HERE = "a double click or + opens one, “every op” all"
@@ -71,6 +76,11 @@ class Picture:
     data: dict[str, Any]
 
 
+def theme_of_page() -> Literal["light", "dark"]:
+    """The one that the page has in the browser."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
 def picture(shown: Shown, look: Look) -> Picture:
     """The picture of a graph.
 
@@ -91,5 +101,16 @@ _kept = Kept[Picture](KEPT_BYTES, picture_bytes)
 def _drawn(shown: Shown, look: Look) -> Picture:
     view = shown.graph.view(**look.options(shown))
     notes = tuple(note.replace(HOW_TO_OPEN, HOW_TO_OPEN_HERE) for note in view.notes)
-    svg, view = svg_and_view(replace(view, notes=notes), time_limit_s=DRAW_LIMIT_S)
+    is_upright = look.direction is None and _is_long(view)
+    view = replace(view, notes=notes, direction="BT" if is_upright else view.direction)
+    svg, view = svg_and_view(view, time_limit_s=DRAW_LIMIT_S)
     return Picture(view=view, svg=svg, data=canvas_data(view, svg, shown.graph, shown.report))
+
+
+def _is_long(view: View) -> bool:
+    """Whether so many arrows follow each other that their labels, side by side, are wider than a canvas.
+
+    What is written on them is not measured: a picture that turns while a slider moves cannot be followed.
+    """
+    arrows = nx.DiGraph((edge.tail, edge.head) for edge in view.edges)
+    return nx.is_directed_acyclic_graph(arrows) and int(nx.dag_longest_path_length(arrows)) >= LONG

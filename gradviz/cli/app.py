@@ -19,6 +19,7 @@ FLAGS = {
 }
 """The age is in runs: after quick clicks a browser is asked for a message that it has let go, and Streamlit's default of 2
 is soon reached; a page then stands still for good."""
+THEMES = ("light", "dark")
 HOSTS = ("localhost", "127.0.0.1")
 """Another name for this machine in a request would be someone else's page that asks for ours."""
 
@@ -40,9 +41,29 @@ def app_command(target: str | None, at: tuple[str, ...], port: int, headless: bo
         from streamlit.web.cli import main
     except ModuleNotFoundError as error:
         raise InputError("the explorer needs Streamlit: pip install 'gradviz-explorer[app]'") from error
-    flags = FLAGS | {"server.port": str(port), "server.headless": str(headless).lower()}
+    flags = FLAGS | theme_flags() | {"server.port": str(port), "server.headless": str(headless).lower()}
     options = [f"--{name}={value}" for name, value in flags.items()]
     options += [f"--server.allowedHosts={host}" for host in HOSTS]
     with resources.as_file(resources.files("gradviz.app").joinpath("run.py")) as script:
         given = [] if target is None else ["--", target, *at]
         main(args=["run", str(script), *options, *given], prog_name="gradviz app")
+
+
+def theme_flags() -> dict[str, str]:
+    """Streamlit's colours: those of our pictures, so that page and picture are one, and every text can be read.
+
+    >>> theme_flags()["theme.dark.backgroundColor"]
+    '#16181d'
+    """
+    from gradviz.render import theme_named
+
+    flags: dict[str, str] = {}
+    for name in THEMES:
+        theme = theme_named(name)
+        flags |= {
+            f"theme.{name}.primaryColor": theme.backward,
+            f"theme.{name}.backgroundColor": theme.background,
+            f"theme.{name}.secondaryBackgroundColor": theme.paints["constant"].fill,
+            f"theme.{name}.textColor": theme.text,
+        }
+    return flags

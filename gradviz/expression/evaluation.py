@@ -194,15 +194,16 @@ def _refused(node: Node, parts: Sequence[_Value], text: str, problem: Exception)
     shown = text[node.start : node.end] or repr(node)
     if len(shown) > _LONGEST_SHOWN:
         shown = f"{shown[:_LONGEST_SHOWN]}…"
-    reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+    reason = _accepted(node, problem) or f": {str(problem).splitlines()[0] if str(problem) else type(problem).__name__}"
     return ExpressionError(
-        f"cannot compute {shown} at column {node.column} from {' and '.join(shapes)}: {reason}{_accepted(node, problem)}",
+        f"cannot compute {shown} at column {node.column} from {' and '.join(shapes)}{reason}",
         text,
         node.column,
     )
 
 
 def _accepted(node: Node, problem: Exception) -> str:
+    """Which shapes are; "" where torch's own sentence says more."""
     if isinstance(problem, ValueError) or not any(word in str(problem) for word in ("size", "shape")):
         return ""  # ours says what is accepted itself; others are about dtypes or dimensions
     if isinstance(node, BinaryOp) and node.operator == "@":

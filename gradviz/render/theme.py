@@ -83,7 +83,7 @@ LIGHT: Final = Theme(
         "output": Paint(fill="#fdf0d5", border="#b87d00"),
     },
     group=Paint(fill="#eef4ea", border="#4f7942"),
-    verdicts={"match": "#00795a", "mismatch": VERMILION, "unverified": "#9c4876", "intended": "#9c4876"},
+    verdicts={"match": "#00795a", "mismatch": "#ad4a00", "unverified": "#9c4876", "intended": "#9c4876"},
 )
 DARK: Final = Theme(
     background="#16181d",

@@ -171,6 +171,22 @@ def test_wheel_drag_and_buttons_move_the_drawing(explorer: Page) -> None:
     expect(page.locator(".gradviz-canvas .hint")).to_contain_text("value −2.4492935982947064e−16")
 
 
+def test_the_panel_is_as_high_as_the_canvas_beside_it(explorer: Page) -> None:
+    canvas_box = explorer.locator(".gradviz-canvas").bounding_box()
+    panel_box = explorer.locator(".st-key-gradviz-panel").bounding_box()
+    assert canvas_box is not None and panel_box is not None
+    assert (panel_box["y"], panel_box["height"]) == pytest.approx((canvas_box["y"], canvas_box["height"]), abs=1)
+
+
+def test_histogram_and_surface_arrive_in_the_browser_with_their_texts(open_page: Open) -> None:
+    vector = [round(0.1 * place, 1) for place in range(24)]
+    page = open_page(expression="sum(v^2)", at=[f"v={vector}"], selected="node_0", panel="contour")
+    for name in ("histogram of value: 0 to 2.3", "the surface over v[0] and v[1]"):
+        image = page.get_by_role("img", name=name)
+        expect(image).to_be_visible()
+        assert image.evaluate("(image) => image.naturalWidth > 0")
+
+
 def test_search_finds_and_selects(explorer: Page) -> None:
     page = explorer
     search = page.get_by_label("Find a name")

@@ -111,7 +111,7 @@ def test_a_saved_trace_is_opened_and_a_finding_leads_to_its_node(open_page: Open
     page.locator("input[type=file]").set_input_files(file)
     expect(item(page, "leaf x; value 2")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.get_by_text(re.compile(r"^\d error"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Diagnosis: \d error"))).to_be_visible()
     page.get_by_role("radio", name="Findings").click()
     page.get_by_role("option").first.click()
     expect(page.locator(".gradviz-canvas .item.selected")).to_have_count(1)

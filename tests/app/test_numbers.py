@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 import torch
 
@@ -21,7 +23,10 @@ def test_a_small_matrix_is_written_out(value: torch.Tensor) -> None:
 def test_a_larger_matrix_is_a_heat_map_and_a_histogram() -> None:
     written = tensor_html(torch.arange(144.0).reshape(12, 12), '<b>"x')
     assert "<td" not in written
-    assert 'alt="heat map of &lt;b&gt;&quot;x"' in written and written.count("<rect") == 24
+    assert 'alt="heat map of &lt;b&gt;&quot;x"' in written
+    assert 'alt="histogram of &lt;b&gt;&quot;x: 0 to 143, at most 6 in a bin"' in written
+    drawn = base64.b64decode(written.partition("data:image/svg+xml;base64,")[2].partition('"')[0]).decode()
+    assert drawn.count("<rect") == 24 and "<svg" not in written  # Streamlit takes an SVG out of HTML
     assert "at most 6 in a bin" in written
 
 

@@ -9,6 +9,7 @@ import streamlit.web.cli
 from click.testing import CliRunner, Result
 
 from gradviz.cli.command import main
+from gradviz.render.theme import DARK, LIGHT
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Result, list[str]]:
@@ -25,6 +26,13 @@ def test_the_server_answers_this_machine_only(monkeypatch: pytest.MonkeyPatch) -
         "--server.allowedHosts=localhost", "--server.allowedHosts=127.0.0.1"
     ]  # fmt: skip
     assert "--" not in handed
+
+
+def test_the_page_has_the_colours_of_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, handed = run(monkeypatch)
+    for name, theme in (("light", LIGHT), ("dark", DARK)):
+        assert f"--theme.{name}.backgroundColor={theme.background}" in handed
+        assert f"--theme.{name}.textColor={theme.text}" in handed
 
 
 def test_a_target_is_handed_on_with_its_values(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,13 @@ function canvasIn(root) {
     left = isPart ? Math.min((width - size[0] * scale) / 2, width - size[0] * scale) : (width - size[0] * scale) / 2;
     top = BAR_PX + (isPart && size[1] * scale > height ? 0 : (height - size[1] * scale) / 2);
     place();
-    if (scale * size[0] > width && !whole) bringIntoView([...items.values()].find((item) => item.output)?.id);
+    const output = !whole && shapes.get([...items.values()].find((item) => item.output)?.id);
+    if (!output || scale * size[0] <= width) return;
+    const inner = output.getBoundingClientRect(), outer = area.getBoundingClientRect();
+    left += outer.left + width / 2 - (inner.left + inner.width / 2);
+    left = Math.max(width - size[0] * scale, Math.min(0, left));  // in the middle, with nothing empty beside the drawing
+    place();
+    bringIntoView(output.id);
   }
 
   function zoom(factor, x, y) {

@@ -47,14 +47,24 @@ def kind_text(kind: str, op: str) -> str:
     return {"leaf": "input, requires grad", "constant": "constant"}.get(kind, f"function {op}")
 
 
+def flow_text(kind: str) -> str:
+    """What that is called which comes back to a node: at an input, the gradient."""
+    return "gradient" if kind == "leaf" else "cotangent"
+
+
 def count_text(count: int) -> str:
     """How many calls a group stands for."""
     return f"{count:,} calls that are alike" if count > 1 else "drawn as one"
 
 
 def use_text(tail: str, head: str, argument: str) -> str:
-    """What an edge is, in words."""
-    return f"{tail} is used by {head}" + (f", argument {argument}" if argument else "")
+    """What an edge is, in words.
+
+    >>> print(use_text("x", "a", "self"), use_text("w", "a", "weight"), sep="; ")
+    x is used by a, first argument; w is used by a, argument weight
+    """
+    place = {"self": "first argument", "other": "second argument"}.get(argument, f"argument {argument}")
+    return f"{tail} is used by {head}" + (f", {place}" if argument else "")
 
 
 def _found(report: CheckReport) -> dict[int, dict[str, list[str]]]:
@@ -100,7 +110,7 @@ def _full(node: ViewNode, graph: GradGraph) -> Iterator[str]:
     """Value and cotangent with all digits, where they are single numbers."""
     for what, value, short in (
         ("value", graph.value(node.node), node.value),
-        ("cotangent", graph.cotangent(node.node), (node.cotangent,) if node.cotangent else ()),
+        (flow_text(graph.nodes[node.node]["kind"]), graph.cotangent(node.node), (node.cotangent,) if node.cotangent else ()),
     ):
         if _is_number(value):
             yield f"{what} {str(value.detach().item()).removesuffix('.0').replace('-', MINUS)}"  # type: ignore[union-attr]

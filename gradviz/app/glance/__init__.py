@@ -15,8 +15,10 @@ from gradviz.app.exploring import Exploring
 
 PLACE = "gradviz-glanced"
 """The key of the container; the style sheet names it."""
-PANEL_PX = 546
-"""The height of the panel."""
+PANEL = "gradviz-panel"
+"""That of the panel before it, which is as high as the canvas; on phones, where it stands below, as high as it needs."""
+LISTS = "gradviz-lists"
+"""That of a place where a row of buttons stands above the panel."""
 
 
 def _file(name: str) -> str:
@@ -25,7 +27,7 @@ def _file(name: str) -> str:
 
 _COMPONENT = st.components.v2.component(
     "gradviz_glance",
-    html=f'<div class="gradviz-glance" style="--height: {PANEL_PX}px"></div>',
+    html='<div class="gradviz-glance"></div>',
     css=_file("glance.css"),
     js=_file("glance.js"),
     isolate_styles=False,  # it hides its neighbour
