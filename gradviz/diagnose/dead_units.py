@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.finding import Finding, Severity, found
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.units import flat_units, unit_dim
 
@@ -14,6 +14,8 @@ DEAD_SHARE = 0.9
 """Half of the units are dead by chance where a deep layer hardly depends on its input; nine of ten are not, in a layer of
 `MIN_UNITS`: less than one in 10⁹."""
 MIN_UNITS = 50
+FEW_SAMPLES = 8
+"""Of fewer, a unit may well be flat for each by chance: that it is dead they do not show."""
 FLAT_BELOW = {"gelu": -4.0, "silu": -10.0, "mish": -10.0, "elu": -7.0, "hardswish": -3.0}
 """Left of this, derivatives are below 0.001."""
 
@@ -35,18 +37,29 @@ def dead_units(readings: Readings) -> Iterator[Finding]:
         if before is not None and not before.any():
             continue  # weights and biases that are zero: `symmetry` tells
         what = "are zero" if op == "relu" else f"lie below {FLAT_BELOW[op]:g}, where {op} is flat,"
+        seen = flat.numel() // units
+        told = f"{dead} of {units} units of {readings.name(node)} = {op}({readings.name(use.edge[0])}) {what} for"
+        severity: Severity = "hint" if seen < FEW_SAMPLES else "warning"
+        if severity == "hint":
+            which = "the one sample" if seen == 1 else f"all {seen} numbers that each has"
+            message = f"{told} {which}: they get no gradient in this step"
+            hint = "trace a step with more samples: units that are flat for all of these do not recover"
+        else:
+            message = f"{told} every sample: they get no gradient and cannot recover"
+            hint = "lower the learning rate, and look at the biases and the scale of the input" + (
+                ", or use leaky_relu or gelu" if op == "relu" else "; a normalisation before it keeps inputs near 0"
+            )
         yield found(
             graph,
             "dead-relu" if op == "relu" else "dead-units",
-            "warning",
-            f"{dead} of {units} units of {readings.name(node)} = {op}({readings.name(use.edge[0])}) {what} for every "
-            "sample: they get no gradient and cannot recover",
-            "lower the learning rate, and look at the biases and the scale of the input"
-            + (", or use leaky_relu or gelu" if op == "relu" else "; a normalisation before it keeps inputs near 0"),
+            severity,
+            message,
+            hint,
             edge=use.edge,
             numbers={
                 "dead units": dead,
                 "units": units,
+                "numbers of each unit": seen,
                 f"largest input of {op}": "unknown" if before is None else float(before.max()),
             },
         )

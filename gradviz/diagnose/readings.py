@@ -136,11 +136,14 @@ class Readings:
         """Whether the output is nothing but a sum or mean of a node's numbers, or of their powers, with other terms."""
         return all(
             self.op(head) in SUMMING and (self.op(head) not in ("mul", "div") or len(self.arguments[head]) == 1)
-            for head in self.ahead_of(node)
+            for head in self._going_ahead(node)
         )
 
     def ahead_of(self, node: int) -> set[int]:
         """Every node on a way from a node to the outputs, without itself."""
+        return set(self._going_ahead(node))
+
+    def _going_ahead(self, node: int) -> Iterator[int]:
         seen: set[int] = set()
         pending = [node]
         while pending:
@@ -148,7 +151,7 @@ class Readings:
                 if use.partial is not None and use.edge[1] not in seen:
                     seen.add(use.edge[1])
                     pending.append(use.edge[1])
-        return seen
+                    yield use.edge[1]
 
     def behind_of(self, node: int) -> set[int]:
         """Every node that a gradient at a node goes on to, without itself."""

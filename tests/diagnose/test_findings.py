@@ -142,6 +142,17 @@ def test_dead_units_of_a_convolution_are_its_channels() -> None:
     assert finding.kind == "dead-relu" and finding.numbers["units"] == 6 and finding.numbers["dead units"] == 6
 
 
+@pytest.mark.parametrize(("samples", "severity"), [(1, "hint"), (7, "hint"), (8, "warning")])
+def test_units_that_are_zero_for_a_few_samples_are_not_called_dead(samples: int, severity: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    nn.init.constant_(model[0].bias, -100.0)
+    found = gradviz.trace(model, torch.randn(samples, 3), loss=lambda out: out.square().mean()).diagnose()
+    (finding,) = (one for one in found if one.kind == "dead-relu")
+    assert finding.severity == severity and ("cannot recover" in finding.message) == (severity == "warning")
+    assert finding.numbers["numbers of each unit"] == samples
+
+
 def test_wrong_edge_of_a_report_is_told_for_any_op() -> None:
     graph = gradviz.trace("sin(x)", x=0.5, device="cpu")
     report = graph.check()
