@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from gradviz.compare import Comparison
     from gradviz.diagnose import Diagnosis
     from gradviz.explain import Explanation, GradientStep, Level
-    from gradviz.frames import Detail, Frames, Language
+    from gradviz.frames import Detail, FrameOptions, Frames, Language
     from gradviz.paths import Paths
     from gradviz.player import Player
     from gradviz.slides import GraphSlideOptions
-    from gradviz.view import Direction, Part, ThemeName, View, ViewOptions
+    from gradviz.view import Direction, Part, PartOptions, ThemeName, View, ViewOptions
     from gradviz.view.focus import Side, Target
     from gradviz.view.verdicts import Finding, Report
 
@@ -141,6 +141,7 @@ class GradGraph(AttributedGraph):
         max_nodes: int = 60,
         title: str | None = None,
         language: Language = "en",
+        **part: Unpack[PartOptions],
     ) -> Frames:
         """How the gradients come about, step by step: the forward pass, then the backward pass in the engine's own order.
 
@@ -148,9 +149,11 @@ class GradGraph(AttributedGraph):
             following: the graphs of later steps of a training loop, of the same structure as this one.
             detail: "values" for a frame for each value and each contribution, "passes" for two frames for each graph; None
                 for "values" of one graph, "passes" of several.
-            max_nodes: the largest graph that is accepted.
+            max_nodes: the most nodes and groups that are accepted.
             title: a line for all frames; None to make one from the output.
             language: of the sentences.
+            part: `collapse`, `unfold`, `fold`, `focus`, `radius`, `side` and `between`, as for `view`, but without the first
+                three there are no groups; a group is one step forwards, and one whenever the engine goes back through it.
 
         Returns:
             a sequence of frames, each with its sentence; `str()` of it is one line for each.
@@ -165,29 +168,26 @@ class GradGraph(AttributedGraph):
         from gradviz.frames import frames_of
 
         self.require_numbers("a frame")
-        return frames_of([self, *following], detail=detail, max_nodes=max_nodes, title=title, language=language)
+        graphs = [self, *following]
+        return frames_of(graphs, detail=detail, max_nodes=max_nodes, title=title, language=language, **part)
 
     def player(
         self,
         *,
-        following: Sequence[GradGraph] = (),
-        detail: Detail | None = None,
-        max_nodes: int = 60,
-        title: str | None = None,
-        language: Language = "en",
         theme: Literal["light", "dark", "slides", "print"] | None = None,
         font_size: float = 20.0,
         highlight: str | None = None,
         time_limit_s: float = 20.0,
+        **options: Unpack[FrameOptions],
     ) -> Player:
         """A player of the frames: shown by a notebook as it is; `.save("g.html")` writes it as one page that loads nothing.
 
         Args:
-            following, detail, max_nodes, title, language: as for `frames`.
             theme: None for light and dark, as the reader's system has it, with a button.
             font_size: how large the text of the nodes should be, in pixels of a page of 1920 x 1080; labels give way to it.
             highlight: the colour of what is looked at, as `#rrggbb`; None for the theme's.
             time_limit_s: seconds until drawing is given up.
+            options: those of `frames`.
 
         Raises:
             InputError: an option is not accepted, or as for `frames`.
@@ -195,7 +195,7 @@ class GradGraph(AttributedGraph):
         """
         from gradviz.player import player_of
 
-        frames = self.frames(following=following, detail=detail, max_nodes=max_nodes, title=title, language=language)
+        frames = self.frames(**options)
         return player_of(frames, theme=theme, font_size=font_size, highlight=highlight, time_limit_s=time_limit_s)
 
     def save_slides(self, path: str | os.PathLike[str], **options: Unpack[GraphSlideOptions]) -> None:

@@ -49,7 +49,7 @@ def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -
                 st.button("Fold as at first", icon=":material/unfold_less:", on_click=_fold_all, args=(exploring,))
             if exploring.around:
                 st.button("Whole graph", icon=":material/zoom_out_map:", on_click=_whole, args=(exploring,))
-            exports(shown, look, folded=bool(drawn.view.groups))
+            exports(shown, look, drawn.view)
         with place:
             canvas(drawn.data, exploring, shown.graph, key=f"{page} canvas")
     exploring.was_drawn()

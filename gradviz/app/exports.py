@@ -14,6 +14,7 @@ import gradviz
 from gradviz.app.shown import Look, Shown, picture
 from gradviz.frames.build import MAX_NODES
 from gradviz.render import render
+from gradviz.view import View
 
 TIME_LIMIT_S = 20.0
 MENU_PX = 290
@@ -27,33 +28,31 @@ PICTURES: dict[PictureFormat, str] = {
 SLIDES: dict[str, tuple[str, str]] = {
     "pptx": ("Slides, PPTX", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
     "pdf": ("Slides, PDF", "application/pdf"),
+    "tex": ("Slides, LaTeX", "application/x-tex"),
     "html": ("Player, HTML", "text/html"),
     "gif": ("Player, GIF", "image/gif"),
 }
 
 
-def exports(shown: Shown, look: Look, *, folded: bool) -> None:
+def exports(shown: Shown, look: Look, drawn: View) -> None:
     """The menu.
 
     Args:
         shown: the graph.
         look: what was chosen about its picture.
-        folded: whether groups are on the picture.
+        drawn: what is on the picture.
     """
     with st.popover("Export", icon=":material/download:"):
         st.caption("The picture, as it is on the canvas")
         with st.container(horizontal=True, width=MENU_PX):
             for name, kind in PICTURES.items():
                 _button(name.upper(), partial(rendered, shown, name, look), f"gradviz.{name}", kind)
-        if len(shown.graph) > MAX_NODES:
-            st.caption(
-                f"Slides and players step through graphs of up to {MAX_NODES} nodes; this one has {len(shown.graph):,}."
-            )
+        count = len(drawn.nodes) + len(drawn.groups)
+        if count > MAX_NODES or drawn.gaps:
+            st.caption(f"Slides and players step through up to {MAX_NODES} shapes; there are {count:,} on the canvas.")
             return
-        if folded:
-            st.caption("Slides and players step through every op: choose “every op” below the graph to export them.")
-            return
-        st.caption("The gradient, step by step, laid out for slides")
+        steps = "each group as one step" if drawn.groups else "step by step"
+        st.caption(f"The gradient, {steps}, laid out for slides")
         with st.container(horizontal=True, width=MENU_PX):
             for ending, (label, mime) in SLIDES.items():
                 _button(label, partial(slides, shown.graph, ending, look), f"gradviz-steps.{ending}", mime)
@@ -70,7 +69,7 @@ def slides(graph: gradviz.GradGraph, ending: str, look: Look) -> bytes:
     theme: Literal["dark", "slides"] = "dark" if look.theme == "dark" else "slides"
     with tempfile.TemporaryDirectory(prefix="gradviz-") as folder:
         path = Path(folder) / f"steps.{ending}"
-        graph.save_slides(path, theme=theme, time_limit_s=TIME_LIMIT_S)
+        graph.save_slides(path, theme=theme, time_limit_s=TIME_LIMIT_S, **look.part)
         return path.read_bytes()
 
 

@@ -15,7 +15,7 @@ from gradviz.app.kept import Kept
 from gradviz.check import CheckReport
 from gradviz.diagnose import Finding
 from gradviz.render import svg_and_view
-from gradviz.view import HOW_TO_OPEN, Direction, Folding, ThemeName, View, ViewOptions
+from gradviz.view import HOW_TO_OPEN, Direction, Folding, PartOptions, ThemeName, View, ViewOptions
 
 TIME_LIMIT_S = 5.0
 DRAW_LIMIT_S = 15.0
@@ -61,10 +61,15 @@ class Look:
     def options(self, shown: Shown) -> ViewOptions:
         """As `graph.view` and `graph.render` take them."""
         options: ViewOptions = {"report": shown.report, "findings": shown.findings, "theme": self.theme}
-        options |= {"direction": self.direction, "unfold": self.folding.unfold, "fold": self.folding.fold}
-        if self.around:
-            options |= {"focus": self.around, "radius": RADIUS}
-        return options | {"collapse": "none", "max_nodes": MOST_OPS} if self.every_op else options
+        options = {**options, "direction": self.direction, **self.part}
+        return options | {"max_nodes": MOST_OPS} if self.every_op else options
+
+    @property
+    def part(self) -> PartOptions:
+        """What is drawn, and what of it as one shape; the same for a picture and for slides of it."""
+        part: PartOptions = {"collapse": "none" if self.every_op else "auto"}
+        part |= {"unfold": self.folding.unfold, "fold": self.folding.fold}
+        return part | {"focus": self.around, "radius": RADIUS} if self.around else part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

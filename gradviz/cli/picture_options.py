@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 import click
 
-_OPTIONS = (
+_LOOK = (
     click.option(
         "--theme",
         default="light",
@@ -17,6 +17,8 @@ _OPTIONS = (
         help="Colours of the picture: for a light page, a dark page, or large for slides.",
     ),
     click.option("--direction", type=click.Choice(["LR", "BT"]), help="From left to right, or from the bottom to the top."),
+)
+_PART = (
     click.option("--max-nodes", type=click.IntRange(min=1), help="Draw at most so many nodes and groups."),
     click.option(
         "--collapse",
@@ -32,18 +34,27 @@ _OPTIONS = (
     click.option("--side", type=click.Choice(["before", "after", "both"]), help="Which side of the focus."),
     click.option("--between", nargs=2, metavar="FIRST LAST", help="Draw only the paths from one node to another."),
 )
-_NAMES = ("theme", "direction", "max_nodes", "collapse", "unfold", "fold", "focus", "radius", "side", "between")
+_LOOK_NAMES = ("theme", "direction")
+_PART_NAMES = ("max_nodes", "collapse", "unfold", "fold", "focus", "radius", "side", "between")
 
 
 def picture_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds these options to a command, which gets those that were given as one argument, `choices`."""
+    return _with((*_LOOK, *_PART), (*_LOOK_NAMES, *_PART_NAMES), command)
 
+
+def part_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same of those options only that say what is drawn, and not how."""
+    return _with(_PART, _PART_NAMES, command)
+
+
+def _with(options: Sequence[Callable[..., Any]], names: Sequence[str], command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def with_choices(**arguments: Any) -> None:
-        given = {name: arguments.pop(name) for name in _NAMES}
+        given = {name: arguments.pop(name) for name in names}
         command(**arguments, choices=_choices(given))
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(options):
         option(with_choices)
     return with_choices
 

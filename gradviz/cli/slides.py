@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from gradviz.cli.picture_options import part_options
 from gradviz.cli.targets import TargetCommand, target_options
 
 
@@ -24,6 +27,7 @@ from gradviz.cli.targets import TargetCommand, target_options
 @click.option("--seconds", default=2.5, show_default=True, help="How long a .gif or .webp file shows each frame.")
 @click.option("--title", metavar="TEXT", help="The line above; else it is made from the output.")
 @click.option("--language", default="en", show_default=True, type=click.Choice(["en"]), help="Of the sentences.")
+@part_options
 def slides_command(
     target: str,
     at: tuple[str, ...],
@@ -38,6 +42,7 @@ def slides_command(
     seconds: float,
     title: str | None,
     language: str,
+    choices: dict[str, Any],
 ) -> None:
     """Show how the gradients of TARGET come about, step by step, on slides."""
     from gradviz.target import graph_of_target
@@ -52,5 +57,6 @@ def slides_command(
         highlight=highlight,
         one_slide=one_slide,
         seconds_per_frame=seconds,
+        **choices,
     )
     click.echo(f"wrote {output}", err=True)

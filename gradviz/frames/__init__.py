@@ -5,14 +5,16 @@ others are still to come) or settled, which node and edge are looked at, and one
 "∂d/∂a = 1 flows on to x: times ∂a/∂x = y = 3 gives 3". It says nothing about places or colours: the picture is laid out
 once, for all frames together, and each frame only shows, hides and recolours parts of it (`gradviz.stage`).
 
+    scene      a picture with groups as shapes, each of which stands for all that is inside
     model      Frame, Frames: the result
     sentences  every sentence
     backward   one backward pass, contribution by contribution
     build      frames_of: graphs -> frames
 """
 
-from gradviz.frames.build import Detail, frames_of
+from gradviz.frames.build import Detail, FrameOptions, frames_of
 from gradviz.frames.model import Frame, Frames, Phase, Place
+from gradviz.frames.scene import Scene
 from gradviz.frames.sentences import Language
 
-__all__ = ["Detail", "Frame", "Frames", "Language", "Phase", "Place", "frames_of"]
+__all__ = ["Detail", "Frame", "FrameOptions", "Frames", "Language", "Phase", "Place", "Scene", "frames_of"]

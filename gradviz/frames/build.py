@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal, Unpack, get_args
 
 import torch
 from torch import Tensor
@@ -17,9 +17,10 @@ from gradviz.explain.text import term_text
 from gradviz.frames import sentences as say
 from gradviz.frames.backward import BackwardPass
 from gradviz.frames.model import Frame, Frames
+from gradviz.frames.scene import Scene, scene_of
 from gradviz.frames.sentences import Language
 from gradviz.graph import GradGraph
-from gradviz.view import Part, View, node_call, view_of
+from gradviz.view import Part, PartOptions, View, ViewNode, node_call, view_of
 from gradviz.view.calls import call_text
 from gradviz.view.summary import head_line, is_opaque, written_out
 
@@ -32,6 +33,16 @@ _AROUND_VECTOR = re.compile(r"(?<!\w)\((\[[^()]*\])\)")
 PARTS: tuple[Part, ...] = ("call", "value", "cotangent", "formula", "number")
 
 
+class FrameOptions(PartOptions, total=False):
+    """What `frames` takes; see there."""
+
+    following: Sequence[GradGraph]
+    detail: Detail | None
+    max_nodes: int
+    title: str | None
+    language: Language
+
+
 def frames_of(
     graphs: Sequence[GradGraph],
     *,
@@ -39,6 +50,7 @@ def frames_of(
     max_nodes: int = MAX_NODES,
     title: str | None = None,
     language: Language = "en",
+    **part: Unpack[PartOptions],
 ) -> Frames:
     """The frames of one graph, or of several steps of a training loop.
 
@@ -46,9 +58,10 @@ def frames_of(
         graphs: one, or one for each step; all have the same structure.
         detail: "values" for a frame for each value and each contribution, "passes" for two frames for each graph; None
             for values where there is one graph, else passes.
-        max_nodes: the largest graph that is accepted.
+        max_nodes: the most nodes and groups that are accepted.
         title: one line for all frames; None to take it from the output.
         language: of the sentences.
+        part: as for `view`, but there are no groups without `collapse`, `unfold` and `fold`; a group is one step.
 
     Raises:
         InputError: there is no graph, one is too large, or they do not have the same structure.
@@ -61,31 +74,35 @@ def frames_of(
     ):
         if value not in accepted:
             raise InputError(f"unknown {name} {value!r}; accepted: {', '.join(accepted)}")
-    views = tuple(_view(graph, max_nodes) for graph in graphs)
-    for number, (graph, view) in enumerate(zip(graphs[1:], views[1:], strict=True), 2):
-        if difference := _difference(graphs[0], views[0], graph, view):
+    scenes = tuple(_scene(graph, max_nodes, part) for graph in graphs)
+    for number, (graph, scene) in enumerate(zip(graphs[1:], scenes[1:], strict=True), 2):
+        if difference := _difference(graphs[0], scenes[0].view, graph, scene.view):
             raise InputError(f"graph {number} has another structure than the first: {difference}; accepted: the same code")
     chosen = detail or ("values" if len(graphs) == 1 else "passes")
     found: list[Frame] = []
     with torch.no_grad():
-        for step, (graph, view) in enumerate(zip(graphs, views, strict=True)):
+        for step, (graph, scene) in enumerate(zip(graphs, scenes, strict=True)):
             before = graphs[step - 1] if step else None
-            made = _values(graph, view, step) if chosen == "values" else _passes(graph, view, step, before)
+            made = _values(graph, scene, step) if chosen == "values" else _passes(graph, scene, step, before)
             found += [_numbered(frame) for frame in made] if len(graphs) > 1 else made
     return Frames(
-        title=title or _title(graphs[0]), language=language, graphs=tuple(graphs), views=views, frames=tuple(found)
+        title=title or _title(graphs[0]), language=language, graphs=tuple(graphs), scenes=scenes, frames=tuple(found)
     )
 
 
-def _view(graph: GradGraph, max_nodes: int) -> View:
-    edges = graph.number_of_edges()
-    view = view_of(graph, show=PARTS, collapse="none", max_nodes=max(len(graph), 1), max_edge_labels=edges)
-    if len(view.nodes) > max_nodes:
+def _scene(graph: GradGraph, max_nodes: int, part: PartOptions) -> Scene:
+    whole: PartOptions = {"collapse": "auto" if part.get("unfold") or part.get("fold") else "none"}
+    options: PartOptions = {**whole, **part}
+    all_of_it = max(len(graph), 1) if options["collapse"] == "none" else None
+    view = view_of(graph, show=PARTS, max_nodes=all_of_it, max_edge_labels=graph.number_of_edges(), **options)
+    count = len(view.nodes) + len(view.groups)
+    if count > max_nodes or view.gaps:
+        groups = f" and {len(view.groups):,} groups" if view.groups else ""
         raise InputError(
-            f"the graph has {len(view.nodes):,} nodes, frames are made of at most {max_nodes:,}; trace a smaller part, or "
-            "raise max_nodes"
+            f"the graph has {len(view.nodes):,} nodes{groups}, frames are made of at most {max_nodes:,}; draw calls as one "
+            "(collapse=), draw or trace a smaller part (focus=), or raise max_nodes"
         )
-    return view
+    return scene_of(graph, view)
 
 
 def _difference(first: GradGraph, first_view: View, other: GradGraph, view: View) -> str:
@@ -107,24 +124,36 @@ def _title(graph: GradGraph) -> str:
     return say.title(name, expression if expression != name and len(expression) <= EXPRESSION_LENGTH else "")
 
 
-def _values(graph: GradGraph, view: View, step: int) -> Iterator[Frame]:
-    """A frame for the inputs, one for each call, one for each contribution, one at the end."""
-    shown = frozenset(node.node for node in view.nodes)
-    calls = [node.node for node in view.nodes if node.role in ("op", "output") and graph.nodes[node.node]["kind"] == "op"]
-    known = shown - frozenset(calls)
-    texts = {node.node: node.value for node in view.nodes}
-    yield _forward(step, say.inputs([_input(graph, node) for node in _inputs(graph, known)]), known)
+def _values(graph: GradGraph, scene: Scene, step: int) -> Iterator[Frame]:
+    """A frame for the inputs, one for each call or group, one for each contribution, one at the end."""
+    nodes = {node.node: node for node in scene.view.nodes}
+    calls = [node for node in nodes.values() if node.node in scene.groups or _is_call(graph, node)]
+    known = frozenset(nodes) - {node.node for node in calls}
+    inputs = say.inputs([_input(graph, node) for node in _inputs(graph, known)])
+    yield _forward(step, say.of_part(inputs, _left_out(graph, scene)), known)
     for node in calls:
-        known |= {node}
-        yield _forward(step, _computed(graph, node, texts[node]), known, node)
-    yield from BackwardPass(graph, shown, step).frames()
+        known |= frozenset(scene.members(node.node))
+        is_group = node.node in scene.groups
+        told = say.group(node.name, node.value) if is_group else _computed(graph, node.node, node.value)
+        yield _forward(step, told, known, node.node)
+    yield from BackwardPass(graph, scene, step).frames()
 
 
-def _passes(graph: GradGraph, view: View, step: int, before: GradGraph | None) -> Iterator[Frame]:
+def _is_call(graph: GradGraph, node: ViewNode) -> bool:
+    return node.role in ("op", "output") and graph.nodes[node.node]["kind"] == "op"
+
+
+def _left_out(graph: GradGraph, scene: Scene) -> list[str]:
+    """What the picture does not show one by one, or not at all."""
+    inside = sum(len(group.nodes) for group in scene.groups.values())
+    told = [f"{inside:,} of {len(graph):,} nodes are inside groups, and each group is one step"] if inside else []
+    return [*told, *(note for note in scene.view.notes if note.startswith("only "))]
+
+
+def _passes(graph: GradGraph, scene: Scene, step: int, before: GradGraph | None) -> Iterator[Frame]:
     """A frame at the end of the forward pass and one at the end of the backward pass."""
-    shown = frozenset(node.node for node in view.nodes)
-    yield _forward(step, _changed(graph, before), shown, graph.output)
-    yield BackwardPass(graph, shown, step).last()
+    yield _forward(step, _changed(graph, before), scene.nodes, graph.output)
+    yield BackwardPass(graph, scene, step).last()
 
 
 def _numbered(frame: Frame) -> Frame:

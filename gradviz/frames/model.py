@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gradviz.explain.terms import Sentence
 from gradviz.explain.text import line_text
+from gradviz.frames.scene import Scene
 from gradviz.graph import Edge, GradGraph
 from gradviz.view import View
 from gradviz.view.notation import with_powers_of_ten
@@ -31,7 +32,8 @@ class Frame:
         pending: place -> the sum of the contributions that have arrived, where others are still to come.
         settled: the places whose cotangents are complete.
         passed: the edges along which a contribution has gone back.
-        node, edge: what is looked at; the edge leads into the node that passes something on, the node is what receives it.
+        node, edge: what is looked at; the edge leads into the node that passes something on, the node is what receives it,
+            or the number of a group that passes on what it has received.
     """
 
     step: int
@@ -58,15 +60,20 @@ class Frames:
         title: one line for all of them.
         language: of the sentences, as HTML names languages.
         graphs: one for each training step, all of the same structure.
-        views: what is written on each graph's picture once everything has appeared.
+        scenes: the picture of each graph, with what is written on it once everything has appeared.
         frames: at least one.
     """
 
     title: str
     language: str
     graphs: tuple[GradGraph, ...]
-    views: tuple[View, ...]
+    scenes: tuple[Scene, ...]
     frames: tuple[Frame, ...]
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What is on each picture, a group as one node."""
+        return tuple(scene.view for scene in self.scenes)
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -6,13 +6,12 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal, TypedDict, Unpack
+from typing import Any, Final, Literal, TypedDict, Unpack
 
 from gradviz.errors import InputError, RenderError
-from gradviz.frames import Detail, Frames, Language
-from gradviz.frames.build import MAX_NODES
+from gradviz.frames import FrameOptions, Frames
 from gradviz.graph import GradGraph
 from gradviz.player import player_of
 from gradviz.render import TIME_LIMIT_S, write_file
@@ -41,30 +40,15 @@ class SlideOptions(TypedDict, total=False):
     time_limit_s: float
 
 
-class GraphSlideOptions(SlideOptions, total=False):
+class GraphSlideOptions(SlideOptions, FrameOptions, total=False):
     """The options of `save_graph_slides`: those of the frames too."""
 
-    following: Sequence[GradGraph]
-    detail: Detail | None
-    max_nodes: int
-    title: str | None
-    language: Language
 
-
-def save_graph_slides(
-    graph: GradGraph,
-    path: str | os.PathLike[str],
-    *,
-    following: Sequence[GradGraph] = (),
-    detail: Detail | None = None,
-    max_nodes: int = MAX_NODES,
-    title: str | None = None,
-    language: Language = "en",
-    **options: Unpack[SlideOptions],
-) -> None:
+def save_graph_slides(graph: GradGraph, path: str | os.PathLike[str], **options: Unpack[GraphSlideOptions]) -> None:
     """Writes the frames of a graph as slides; `GradGraph.save_slides` tells the options."""
-    frames = graph.frames(following=following, detail=detail, max_nodes=max_nodes, title=title, language=language)
-    save_slides(frames, path, **options)
+    of_slides: Any = {name: value for name, value in options.items() if name in SlideOptions.__annotations__}
+    of_frames: Any = {name: value for name, value in options.items() if name not in of_slides}
+    save_slides(graph.frames(**of_frames), path, **of_slides)
 
 
 def save_slides(

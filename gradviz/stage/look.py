@@ -89,7 +89,8 @@ def _centred(slots: Sequence[Slot], texts: Sequence[str]) -> Iterator[tuple[Slot
 
 def _state(stage: Stage, frame: Frame, node: int) -> State:
     graph = stage.frames.graphs[frame.step]
-    places = [(node, output) for output in graph.nodes[node]["outputs"]]
+    members = stage.frames.scenes[frame.step].members(node)
+    places = [(member, output) for member in members for output in graph.nodes[member]["outputs"]]
     reached = [place for place in places if graph.cotangent(*place) is not None]
     if reached and all(place in frame.settled for place in reached):
         return "settled"
@@ -100,19 +101,21 @@ def _is_active(stage: Stage, frame: Frame, node: ViewNode) -> bool:
     """Whether the sentence is about a node; of one that is drawn once per use, about this drawing of it."""
     if frame.edge is None:
         return node.node == frame.node
-    edges = stage.frames.views[frame.step].edges
-    return any(edge.edge == frame.edge and edge.tail == node.id for edge in edges)
+    scene = stage.frames.scenes[frame.step]
+    return any(edge.tail == node.id and frame.edge in scene.edges(edge.id, edge.edge) for edge in scene.view.edges)
 
 
 def _arrow_look(stage: Stage, frame: Frame, edge: ViewEdge, place: ArrowPlace) -> ArrowLook:
     _, head, _ = edge.edge
-    way: Way = "backward" if edge.edge in frame.passed else "forward" if head in frame.values else "waiting"
-    computed = frame.phase == "forward" and head == frame.node
+    edges = stage.frames.scenes[frame.step].edges(edge.id, edge.edge)
+    way: Way = "backward" if edges & frame.passed else "forward" if head in frame.values else "waiting"
+    into = stage.frames.scenes[frame.step].members(frame.node) if frame.node is not None else ()
+    computed = frame.phase == "forward" and head in into
     text = edge_text(edge, stage.density) if way == "backward" else ""
     return ArrowLook(
         place=place,
         edge=edge,
         way=way,
-        active=computed or edge.edge == frame.edge,
+        active=computed or frame.edge in edges,
         texts=tuple((slot, text) for slot in place.slots),
     )

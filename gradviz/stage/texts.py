@@ -7,9 +7,10 @@ from typing import Literal
 
 from gradviz.explain.amounts import loss_name
 from gradviz.frames import Frame, Frames
+from gradviz.graph import GradGraph
 from gradviz.render.dot import one_line
 from gradviz.stage.font import text_width
-from gradviz.view import View, ViewEdge, ViewNode
+from gradviz.view import View, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import derivative_text, shorten
 from gradviz.view.summary import WRITTEN_LENGTH, cotangent_text
 
@@ -78,8 +79,12 @@ def edge_text(edge: ViewEdge, density: Density) -> str:
 
 def node_cotangent(frames: Frames, frame: Frame, node: int, longest_written: int) -> str:
     """The cotangents of a node as far as they have come; "" before the first contribution."""
-    graph = frames.graphs[frame.step]
-    if frame.phase == "forward" or not graph.nodes[node]["requires_grad"]:
+    graph, groups = frames.graphs[frame.step], frames.scenes[frame.step].groups
+    if frame.phase == "forward":
+        return ""
+    if node in groups:
+        return _group_cotangent(graph, groups[node], frame)
+    if not graph.nodes[node]["requires_grad"]:
         return ""
     loss = loss_name(graph)
     parts = []
@@ -93,6 +98,13 @@ def node_cotangent(frames: Frames, frame: Frame, node: int, longest_written: int
         elif graph.nodes[node]["kind"] == "leaf" and cotangent is None:
             parts.append("no gradient")
     return one_line("   ".join(parts[:3]))
+
+
+def _group_cotangent(graph: GradGraph, group: ViewGroup, frame: Frame) -> str:
+    """What comes in and goes out, once all that is inside is settled."""
+    places = [(node, output) for node in group.nodes for output in graph.nodes[node]["outputs"]]
+    reached = [place for place in places if graph.cotangent(*place) is not None]
+    return one_line(next(iter(group.gradient), "")) if frame.settled.issuperset(reached) else ""
 
 
 def longest(texts: list[str]) -> str:

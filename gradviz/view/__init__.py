@@ -33,7 +33,7 @@ from gradviz.view.folding import Folding
 from gradviz.view.labels import node_call
 from gradviz.view.model import Direction, Gap, Role, ThemeName, Verdict, View, ViewBox, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import number_text
-from gradviz.view.options import Part, ViewOptions
+from gradviz.view.options import Part, PartOptions, ViewOptions
 from gradviz.view.summary import HeatMap, value_lines
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Gap",
     "HeatMap",
     "Part",
+    "PartOptions",
     "Role",
     "ThemeName",
     "Verdict",

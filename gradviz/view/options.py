@@ -13,12 +13,9 @@ Part = Literal["call", "value", "cotangent", "heat", "formula", "number", "gain"
 Collapse = int | str | Sequence[str]
 
 
-class ViewOptions(TypedDict, total=False):
-    """What `view` takes; see there."""
+class PartOptions(TypedDict, total=False):
+    """Which part of a graph is drawn, and what in it as one shape; see `view`."""
 
-    report: Report | None
-    findings: Iterable[Finding]
-    show: Collection[Part] | None
     collapse: Collapse
     unfold: str | Collection[str]
     fold: str | Collection[str]
@@ -26,6 +23,14 @@ class ViewOptions(TypedDict, total=False):
     radius: int | None
     side: Side
     between: tuple[int | str, int | str] | None
+
+
+class ViewOptions(PartOptions, total=False):
+    """What `view` takes; see there."""
+
+    report: Report | None
+    findings: Iterable[Finding]
+    show: Collection[Part] | None
     max_nodes: int | None
     max_edge_labels: int
     direction: Direction | None

@@ -78,17 +78,34 @@ def test_slides_are_dark_where_the_canvas_is(product: gradviz.GradGraph) -> None
     assert zipfile.is_zipfile(io.BytesIO(slides(product, "pptx", Look(theme="dark"))))
 
 
-@pytest.mark.parametrize("folded", [True, False])
-def test_slides_are_offered_only_where_they_show_what_the_canvas_shows(product: gradviz.GradGraph, folded: bool) -> None:
-    def run(shown: object, look: object, folded: bool) -> None:
+@pytest.mark.parametrize(
+    ("look", "told"),
+    [
+        (Look(), "The gradient, each group as one step"),
+        (Look(around="f1"), "The gradient, "),
+        (Look(every_op=True), "up to 60 shapes; there are 136 on the canvas"),
+    ],
+)
+def test_slides_are_offered_of_what_is_on_the_canvas_and_fits(layers: Shown, look: Look, told: str) -> None:
+    def run(shown: object, look: object, drawn: object) -> None:
         from gradviz.app.exports import exports
 
-        exports(shown, look, folded=folded)
+        exports(shown, look, drawn)
 
-    app = AppTest.from_function(run, args=(Shown(key="product", graph=product), Look(), folded), default_timeout=60).run()
-    assert not app.exception
-    assert ("choose “every op” below the graph" in text_of(app)) == folded
-    assert ("Slides, PPTX" in [button.proto.label for button in app.get("download_button")]) != folded
+    drawn = picture(layers, look).view
+    app = AppTest.from_function(run, args=(layers, look, drawn), default_timeout=60).run()
+    assert not app.exception and told in text_of(app)
+    assert ("Slides, PPTX" in [button.proto.label for button in app.get("download_button")]) != look.every_op
+
+
+@pytest.mark.parametrize("look", [Look(), Look(folding=Folding(unfold=("head",))), Look(around="f1")])
+def test_slides_have_the_shapes_of_the_canvas(layers: Shown, look: Look) -> None:
+    """Each shape on the canvas is one on every slide, with the same name; groups too."""
+    drawn = picture(layers, look).view
+    names = [one.name for one in (*drawn.nodes, *drawn.groups)]
+    last = list(Presentation(io.BytesIO(slides(layers.graph, "pptx", look))).slides)[-1]
+    words = " ".join(shape.text_frame.text for shape in last.shapes if shape.has_text_frame)
+    assert len(names) < 60 and [name for name in names if name.split("…")[0] not in words] == []
 
 
 def test_a_picture_lacks_labels_where_the_canvas_does(product: gradviz.GradGraph, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,3 +43,24 @@ def test_what_is_not_accepted_exits_with_2(
     assert done.exit_code == 2
     assert message in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_calls_are_drawn_as_one_where_that_is_asked_for(tmp_path: Path) -> None:
+    target = tmp_path / "train.py"
+    target.write_text(
+        "import torch\n"
+        "def step():\n"
+        "    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))\n"
+        "    return model, torch.ones(2), None\n"
+    )
+    arguments = ["slides", f"{target}:step", "--device", "cpu", "-o", str(tmp_path / "deck.pptx")]
+    found = {}
+    for option in ([], ["--collapse", "auto", "--fold", "0"], ["--collapse", "1"]):
+        done = CliRunner().invoke(main, [*arguments, *option], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        slides = list(pptx.Presentation(str(tmp_path / "deck.pptx")).slides)
+        found[" ".join(option)] = [slide.notes_slide.notes_text_frame.text for slide in slides]
+    whole, folded, all_closed = found.values()
+    assert len(whole) > len(folded) > len(all_closed)
+    assert any(text.startswith("0 passes on what arrived") for text in folded)
+    assert not any("passes on what arrived" in text for text in whole)
