@@ -39,6 +39,7 @@ are the texts "nan", "inf" and "-inf"; a complex number is the list [real, imagi
     ok          whether no finding is an error: the exit code is 0 then, else 1
     summary     how many findings there are, in one line
     unread      what was not looked for in all of the graph, as only statistics were kept of it
+    coarse      what was told from such statistics alone
     findings    one object per finding, errors first: kind, severity ("error", "warning", "hint"), message, hint,
                 node and edge ([tail, head, key]) or null, source ("file.py:12"), module, numbers (name -> number or text);
                 of a training run also step and rank, where they are known

@@ -183,6 +183,35 @@ def test_of_a_broken_script_nothing_is_lost_unsaid(script: str, monkeypatch: pyt
         assert found <= kinds and (found == kinds or bare.unread)
 
 
+@pytest.mark.parametrize("script", ["dead_relu", "huge_logits", "pixels_not_scaled", "temperature_too_small"])
+def test_what_autograd_holds_anyway_is_judged_although_what_led_there_was_not_kept(
+    script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradviz.recording.keeping.SMALL_BYTES", 16)
+    full, bare = (graph_of_target(f"{BUGS / script}.py:broken", device="cpu", values=v).diagnose() for v in POLICIES)
+    assert full and [(finding.kind, finding.node, finding.edge) for finding in bare] == [
+        (finding.kind, finding.node, finding.edge) for finding in full
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "told", "coarse"),
+    [
+        ("log_behind_where", "not-finite-gradient", ("not finite gradient",)),
+        ("standard_deviation_of_a_constant", "not-finite-value", ("not finite",)),
+        ("dead_relu", "dead-relu", ()),
+    ],
+)
+def test_what_is_told_from_statistics_alone_is_said_to_be(
+    script: str, told: str, coarse: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradviz.recording.keeping.SMALL_BYTES", 0)
+    full, bare = (graph_of_target(f"{BUGS / script}.py:broken", device="cpu", values=v).diagnose() for v in POLICIES)
+    assert told in [finding.kind for finding in bare]
+    assert full.coarse == () and bare.coarse == coarse and bare.to_dict()["coarse"] == list(coarse)
+    assert (f"Told from statistics alone: {', '.join(coarse)}" in bare.summary) == bool(coarse)
+
+
 def test_what_no_analysis_could_read_is_listed() -> None:
     def loss(x: Tensor) -> Tensor:
         return nn.functional.softmax((x + 1) * 2, -1).log().neg().mean() + (x - x.flip(0)).add(1).square().sum()

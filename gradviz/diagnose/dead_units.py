@@ -34,7 +34,7 @@ def dead_units(readings: Readings) -> Iterator[Finding]:
             continue  # a margin that all samples keep
         use, op = readings.arguments[node][0], readings.op(node)
         before = readings.value_of(use)
-        if before is not None and not before.any():
+        if before is not None and not readings.norm(before):
             continue  # weights and biases that are zero: `symmetry` tells
         what = "are zero" if op == "relu" else f"lie below {FLAT_BELOW[op]:g}, where {op} is flat,"
         seen = flat.numel() // units
@@ -60,7 +60,7 @@ def dead_units(readings: Readings) -> Iterator[Finding]:
                 "dead units": dead,
                 "units": units,
                 "numbers of each unit": seen,
-                f"largest input of {op}": "unknown" if before is None else float(before.max()),
+                f"largest input of {op}": "unknown" if before is None else readings.largest(before),
             },
         )
 

@@ -84,12 +84,16 @@ class Diagnosis(list[Finding]):
 
     Attributes:
         unread: what was looked for in vain, as it takes elements of which the graph kept only statistics.
+        coarse: what is told, but from statistics, without the elements that would tell more.
         not_kept: of how much that is, and why.
     """
 
-    def __init__(self, findings: list[Finding], *, unread: Iterable[str] = (), not_kept: str = "") -> None:
+    def __init__(
+        self, findings: list[Finding], *, unread: Iterable[str] = (), coarse: Iterable[str] = (), not_kept: str = ""
+    ) -> None:
         super().__init__(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
         self.unread = tuple(unread)
+        self.coarse = tuple(coarse)
         self.not_kept = not_kept
 
     @property
@@ -103,14 +107,20 @@ class Diagnosis(list[Finding]):
         counts = [(sum(finding.severity == level for finding in self), level) for level in SEVERITIES]
         parts = [f"{count} {level}{'' if count == 1 else 's'}" for count, level in counts if count]
         found = f"{', '.join(parts)}." if parts else "Nothing found."
-        if not self.unread:
-            return found
-        return f"{found} Not looked for in all of the graph: {', '.join(self.unread)} ({self.not_kept})."
+        limits = {"Not looked for in all of the graph": self.unread, "Told from statistics alone": self.coarse}
+        told = "; ".join(f"{limit}: {', '.join(what)}" for limit, what in limits.items() if what)
+        return f"{found} {told} ({self.not_kept})." if told else found
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON: `ok`, `summary`, `unread`, and `findings`, whose items have the fields of `Finding`."""
+        """The report as JSON: `ok`, `summary`, `unread`, `coarse`, and `findings`, which have the fields of `Finding`."""
         found = [finding.to_dict() for finding in self]
-        return {"ok": self.ok, "summary": self.summary, "unread": list(self.unread), "findings": found}
+        return {
+            "ok": self.ok,
+            "summary": self.summary,
+            "unread": list(self.unread),
+            "coarse": list(self.coarse),
+            "findings": found,
+        }
 
     def __str__(self) -> str:
         return "\n\n".join([*map(str, self), self.summary])

@@ -10,7 +10,6 @@ from torch import Tensor
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.not_finite_causes import cause, emptied_rows
 from gradviz.diagnose.readings import MATRIX_PRODUCTS, Readings
-from gradviz.standin import is_kept
 from gradviz.view.summary import kept_statistics
 
 ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow"})
@@ -130,19 +129,18 @@ def counts(value: Tensor) -> Numbers:
 
 def _operands(readings: Readings, node: int, value: Tensor) -> Numbers:
     """The operands of an elementwise call at the first element that is not finite; else their largest magnitudes."""
-    first = int((~torch.isfinite(value)).reshape(-1).nonzero()[0, 0]) if is_kept(value) else 0
+    first = int((~torch.isfinite(value)).reshape(-1).nonzero()[0, 0]) if readings.has_elements(value) else 0
     numbers: Numbers = {}
     for use in readings.arguments[node]:
         operand = readings.value_of(use)
         if operand is None or not operand.numel() or not operand.is_floating_point():
             continue
         name = readings.graph.output_name(use.edge[0], use.output)
-        if (known := kept_statistics(operand)) is not None:
-            numbers[f"largest |{name}|"] = max(abs(known.low), abs(known.high))
-        elif _is_read_by_element(readings, node, operand, value) and is_kept(value):
+        by_element = _is_read_by_element(readings, node, operand, value)
+        if by_element and readings.has_elements(value) and readings.has_elements(operand):
             numbers[f"{name} there"] = float(operand.expand(value.shape).reshape(-1)[first])
         else:
-            numbers[f"largest |{name}|"] = float(operand.abs().max())
+            numbers[f"largest |{name}|"] = readings.largest_size(operand)
     return numbers
 
 

@@ -7,7 +7,6 @@ import torch
 from gradviz.diagnose.finding import Numbers
 from gradviz.diagnose.likelihood import NLL, NLL_IGNORE_INDEX
 from gradviz.diagnose.readings import MATRIX_PRODUCTS, Readings
-from gradviz.standin import is_kept
 
 Cause = tuple[str, str, Numbers]
 """(what happened, what to do, the numbers that prove it)"""
@@ -69,7 +68,9 @@ def emptied_rows(readings: Readings, node: int) -> list[tuple[int, ...]]:
     if readings.op(node) not in _SOFTMAX or call is None or not readings.arguments[node]:
         return []
     before = readings.value_of(readings.arguments[node][0])
-    if before is None or not is_kept(before) or not before.ndim or not before.numel() or readings.is_finite(before):
+    if before is None or not before.ndim or not before.numel() or readings.is_finite(before):
+        return []
+    if not readings.has_elements(before):
         return []
     emptied = (before == -torch.inf).all(call.args[1])
     return [tuple(place) for place in emptied.nonzero().tolist()]
@@ -79,7 +80,7 @@ def ignored_targets(readings: Readings, node: int) -> int:
     """How many targets a negative log-likelihood has, if it ignores every one of them; else 0."""
     call, target = readings.graph.nodes[node]["call"], readings.argument(node, "target")
     classes = None if target is None else readings.value_of(target)
-    if call is None or classes is None or not is_kept(classes) or len(call.args) <= NLL_IGNORE_INDEX:
+    if call is None or classes is None or not readings.has_elements(classes) or len(call.args) <= NLL_IGNORE_INDEX:
         return 0
     return classes.numel() if bool((classes == call.args[NLL_IGNORE_INDEX]).all()) else 0
 
@@ -98,7 +99,7 @@ def _zeros_below(readings: Readings, node: int) -> Numbers:
     """How many zeros the denominator of a division holds, by its name."""
     below = readings.argument(node, "other")
     value = None if below is None else readings.value_of(below)
-    if below is None or value is None or not is_kept(value) or not (zeros := int((value == 0).sum())):
+    if below is None or value is None or not readings.has_elements(value) or not (zeros := int((value == 0).sum())):
         return {}
     return {f"zeros in {readings.graph.output_name(below.edge[0], below.output)}": zeros}
 
@@ -109,9 +110,9 @@ def _growth(readings: Readings, node: int) -> Cause | None:
     while True:
         values = [(use.edge[0], readings.value_of(use)) for use in readings.arguments[node]]
         operands = [
-            (float(value.abs().max()), tail)
+            (readings.largest_size(value), tail)
             for tail, value in values
-            if value is not None and is_kept(value) and value.is_floating_point() and value.numel()
+            if value is not None and value.is_floating_point() and value.numel()
         ]
         if not operands:
             break

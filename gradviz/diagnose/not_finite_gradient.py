@@ -15,7 +15,6 @@ from gradviz.diagnose.not_finite_causes import emptied_rows
 from gradviz.diagnose.readings import Readings
 from gradviz.errors import PartialError
 from gradviz.graph import Use
-from gradviz.standin import is_kept
 from gradviz.view.notation import number_text
 
 
@@ -68,7 +67,7 @@ def _written_out(readings: Readings, use: Use, contribution: Tensor) -> tuple[st
     local = _diagonal(use)
     if local is None or cotangent is None or local.shape != cotangent.shape:
         return "", numbers
-    if not (is_kept(contribution) and is_kept(cotangent)):
+    if not (readings.has_elements(contribution) and readings.has_elements(cotangent)):
         return "", numbers
     broken = ~torch.isfinite(contribution)
     if not broken.any():
@@ -76,7 +75,7 @@ def _written_out(readings: Readings, use: Use, contribution: Tensor) -> tuple[st
     first = int(broken.reshape(-1).nonzero()[0, 0])
     upstream, factor, product = (float(tensor.reshape(-1)[first]) for tensor in (cotangent, local, contribution))
     numbers |= {"upstream": upstream, "local partial": factor}
-    if value is not None and is_kept(value):
+    if value is not None and readings.has_elements(value):
         numbers["value there"] = float(value.reshape(-1)[first])
     return f": {number_text(upstream)} × {number_text(factor)} = {number_text(product)}", numbers
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradviz.check import CheckReport
 from gradviz.graph import GradGraph, Use
+from gradviz.standin import is_kept
 from gradviz.statistics import is_readable, norm_of
 from gradviz.view.summary import kept_statistics, norm
 
@@ -36,11 +37,13 @@ class Readings:
     Attributes:
         graph: the traced graph.
         report: a check of some or all of its edges.
+        is_coarse: whether something was told from statistics that the elements would tell more of.
     """
 
     def __init__(self, graph: GradGraph, report: CheckReport) -> None:
         self.graph = graph
         self.report = report
+        self.is_coarse = False
         self._norms: dict[int, float] = {}
         self._finite: dict[int, bool] = {}
         self._kept: list[Tensor] = []  # keeps what is known by id alive
@@ -67,6 +70,21 @@ class Readings:
             self._finite[id(tensor)] = cmath.isfinite(tensor.sum().item()) or bool(torch.isfinite(tensor).all())
             self._kept.append(tensor)
         return self._finite[id(tensor)]
+
+    def has_elements(self, tensor: Tensor) -> bool:
+        """Whether the elements were kept; where not, what is told without them is marked as coarse."""
+        self.is_coarse |= not is_kept(tensor)
+        return is_kept(tensor)
+
+    def largest(self, tensor: Tensor) -> float:
+        """The largest of a tensor's finite elements, whether these are kept or not."""
+        known = kept_statistics(tensor)
+        return float(tensor.max()) if known is None else known.high
+
+    def largest_size(self, tensor: Tensor) -> float:
+        """The largest magnitude, whether the elements are kept or not."""
+        known = kept_statistics(tensor)
+        return float(tensor.abs().max()) if known is None else max(abs(known.low), abs(known.high))
 
     def values(self, node: int) -> Iterator[Tensor]:
         """The known forward values of a node's outputs."""

@@ -94,15 +94,19 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
         readings = Readings(graph, _custom_edges_checked(graph) if report is None else report)
         found: list[Finding] = []
         unread: list[str] = []
+        coarse: list[str] = []
         for finder in FINDERS:
+            readings.is_coarse, before = False, len(found)
             try:
                 found += finder(readings)
             except NotKeptError:
                 unread.append(finder.__name__.replace("_", " "))
+            if readings.is_coarse and len(found) > before:
+                coarse.append(finder.__name__.replace("_", " "))
         missing = graph.not_kept
         if missing and any(entry.verdict == "unverified" for entry in readings.report.edges):
             unread.append("wrong backward")
-        return Diagnosis(found, unread=dict.fromkeys(unread), not_kept=missing)
+        return Diagnosis(found, unread=dict.fromkeys(unread), coarse=coarse, not_kept=missing)
 
 
 def _custom_edges_checked(graph: GradGraph) -> CheckReport:

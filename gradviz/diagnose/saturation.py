@@ -41,7 +41,7 @@ def saturation(readings: Readings) -> Iterator[Finding]:
             flat_count, count = flat_units(flat, unit_dim(readings, node))
             numbers |= {"units flat for every sample": flat_count, "units": count}
         before = readings.value_of(use)
-        if before is not None:
+        if before is not None and readings.has_elements(before):
             numbers["median |input|"] = float(before[before > ALLOWED].abs().float().median())
         what = "rows" if function == "softmax" else "elements"
         yield found(

@@ -104,4 +104,5 @@ def _answers(readings: Readings, node: int) -> Answers | None:
     losses = -rows.gather(1, target[counted][:, None])[:, 0]
     logits = readings.value_of(readings.arguments[softmax][0])
     first = rows.amax(-1).exp()
-    return Answers(first=first, losses=losses, guessing=math.log(given.shape[1]), logits=given if logits is None else logits)
+    logits = given if logits is None or not readings.has_elements(logits) else logits
+    return Answers(first=first, losses=losses, guessing=math.log(given.shape[1]), logits=logits)

@@ -44,7 +44,7 @@ def underflow(readings: Readings) -> Iterator[Finding]:
             "lost": lost,
             "of": alive,
             "smallest normal number": limits.tiny,
-            "largest |cotangent|": max(float(one.abs().max()) for one in readings.cotangents(head)),
+            "largest |cotangent|": max(map(readings.largest_size, readings.cotangents(head))),
         },
     )
 
