@@ -101,7 +101,7 @@ def _field(name: str) -> str | None:
     st.session_state.setdefault(key, "1")
     typed = str(st.text_input(f"{name} =", key=key, persist_state="session", live=LIVE))
     try:
-        value = read_value(typed)
+        value = read_value(name, typed)
     except gradviz.InputError as error:
         show_below(error)
         return None

@@ -9,7 +9,9 @@ from typing import Any
 
 import streamlit as st
 
-from gradviz.render.theme import BLUE, VERMILION
+from gradviz.app.shown import theme_of_page
+from gradviz.render import theme_named
+from gradviz.render.theme import VERMILION
 from gradviz.slices import Curve, Difference, Surface
 from gradviz.view import number_text
 from gradviz.view.notation import MINUS
@@ -30,7 +32,7 @@ def curve_chart(curve: Curve, *, of: str, along: str) -> None:
         room = 0.05 * (max(values) - min(values)) or 1.0
         axes["y"]["scale"] = {"domain": [min(values) - room, max(values) + room], "zero": False}
     layers = [
-        {"data": {"values": drawn}, "mark": {"type": "line", "color": BLUE, "clip": True}},
+        {"data": {"values": drawn}, "mark": {"type": "line", "color": theme_named(theme_of_page()).backward, "clip": True}},
         {"data": {"values": tangent}, "mark": {"type": "line", "color": VERMILION, "strokeDash": [6, 4], "clip": True}},
         {"data": {"values": touch}, "mark": {"type": "point", "filled": True, "size": 90, "color": VERMILION}},
     ]

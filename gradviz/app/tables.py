@@ -21,6 +21,7 @@ _STYLE = """<style>
 .gradviz-check th, .gradviz-check small {opacity: 0.75; font-weight: normal}
 .gradviz-check td.formula, .gradviz-check small {white-space: normal; overflow-wrap: anywhere}
 .gradviz-check td.formula {min-width: 6rem}
+.gradviz-check td.verdict {min-width: 11rem}
 .gradviz-check tr.mismatch td.verdict {font-weight: bold}
 </style>"""
 

@@ -12,7 +12,7 @@ from typing import Any
 import gradviz
 from gradviz.app.kept import Kept, graph_bytes
 from gradviz.app.shown import TIME_LIMIT_S, Shown
-from gradviz.expression import Expression, parse, postorder, typed_value
+from gradviz.expression import Expression, parse, postorder, to_tensor, typed_value
 
 MAX_TEXT = 1_000
 MAX_VALUE = 2_000
@@ -53,17 +53,20 @@ def read_expression(text: str) -> Expression:
     return expression
 
 
-def read_value(text: str) -> Any:
-    """A number, a vector or a matrix.
+def read_value(name: str, text: str) -> Any:
+    """The value of a variable: a number, a vector or a matrix.
 
     Raises:
         InputError: it is none of these, or too long.
     """
+    if not text.strip():
+        raise gradviz.InputError("there is no value; write a number such as 2 or 1/2, or a list such as [1, 2]")
     if len(text) > MAX_VALUE:
         raise gradviz.InputError(f"the value has {len(text):,} characters; accepted: up to {MAX_VALUE:,}")
     value = typed_value(text)
     if _depth(value) > 2:
         raise gradviz.InputError("accepted here: a number, a list of numbers or a list of rows")
+    to_tensor(value, name)  # refuses what is not finite, empty or ragged
     return value
 
 
@@ -81,7 +84,7 @@ _kept = Kept[Traced](KEPT_BYTES, lambda found: graph_bytes(found.graph))
 
 def _traced(text: str, values: Values) -> Traced:
     read_expression(text)
-    at = {name: read_value(written) for name, written in values}
+    at = {name: read_value(name, written) for name, written in values}
     elements = sum(map(_elements, at.values()))
     if elements > MAX_ELEMENTS:
         raise gradviz.InputError(f"the variables have {elements:,} numbers together; accepted here: up to {MAX_ELEMENTS:,}")

@@ -258,6 +258,23 @@ def test_what_is_refused_is_a_sentence(text: str, value: str, sentence: str) -> 
     assert sentence in refusals(app)[0]
 
 
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("", "there is no value; write a number"),
+        ("1e400", "the value of u is inf"),
+        ("[]", "the value of u is an empty list"),
+        ("[[1], [2, 3]]", "the list u is ragged"),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_told_below_its_field(typed: str, sentence: str) -> None:
+    app = page(expression="u*v", at=["u=4", "v=5"])
+    app.text_input[1].set_value(typed).run()
+    said = text_of(app)
+    assert not app.exception and refusals(app)[0].startswith(sentence) and len(refusals(app)) == 1
+    assert said.index("names an intermediate") < said.index(sentence.split(";")[0])  # below the text the hint still stands
+
+
 def test_no_page_evaluates_text() -> None:
     for path in APP.rglob("*.py"):
         calls = {
