@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradviz.symbolic.arithmetic import MP
-from gradviz.symbolic.rounding import spread
+from gradviz.symbolic.rounding import all_rounded, spread
 
 Floats = NDArray[np.float64]
 _BITS = 512
@@ -44,9 +44,9 @@ class Numbers:
         value, partials = self.value + other.value, self.partials + other.partials
         return Numbers(
             value=value,
-            error=self.error + other.error + _size(value),
+            error=self.error + other.error + _cost(value),
             partials=partials,
-            partial_errors=self.partial_errors + other.partial_errors + _size(partials),
+            partial_errors=self.partial_errors + other.partial_errors + _cost(partials),
         )
 
     def __matmul__(self, other: Numbers) -> Numbers:
@@ -56,22 +56,22 @@ class Numbers:
         moved, other_moved = _size(self.partials), _size(other.partials)
         return Numbers(
             value=(self.value @ other.value) >> _BITS,
-            error=left @ other.error + self.error @ right + cost * (left @ right),
+            error=left @ other.error + self.error @ right + cost * all_rounded(left @ right),
             partials=(self.partials @ other.value + self.value @ other.partials) >> _BITS,
             partial_errors=self.partial_errors @ right
             + moved @ other.error
             + self.error @ other_moved
             + left @ other.partial_errors
-            + (cost + 1) * (moved @ right + left @ other_moved),
+            + (cost + 1) * all_rounded(moved @ right + left @ other_moved),
         )
 
     def divided_by(self, number: int) -> Numbers:
         value, partials = self.value // number, self.partials // number
         return Numbers(
             value=value,
-            error=self.error / number + _size(value),
+            error=self.error / number + _cost(value),
             partials=partials,
-            partial_errors=self.partial_errors / number + _size(partials),
+            partial_errors=self.partial_errors / number + _cost(partials),
         )
 
 
@@ -97,6 +97,11 @@ def left(numbers: NDArray[Any]) -> NDArray[Any]:
     """What is in these units as mpmath numbers."""
     flat = [MP.ldexp(MP.mpf(number), -_BITS) for number in numbers.flat]
     return np.array(flat, dtype=object).reshape(numbers.shape)
+
+
+def _cost(numbers: NDArray[Any]) -> Floats:
+    """What rounding each of these costs, in units of u."""
+    return np.asarray(all_rounded(_size(numbers), numbers == 0), dtype=np.float64)
 
 
 def _size(numbers: NDArray[Any]) -> Floats:

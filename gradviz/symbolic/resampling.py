@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch._ops import OpOverload
 
 from gradviz.symbolic import many as at_once
 from gradviz.symbolic import scalar as sc
@@ -137,51 +138,27 @@ def _resampled(x: SymbolicTensor, rows: Taps, columns: Taps, unit: float) -> Sym
     return SymbolicTensor(shape, pull, partial(at_once.once, read, shape) if cheap else None)
 
 
-def _enlarged(
-    filter_name: str, x: SymbolicTensor, align_corners: bool, factors: Sequence[float | None], outputs: tuple[Tensor, ...]
-) -> SymbolicTensor:
-    sizes = outputs[0].shape[-2:]
-    rows, columns = (
-        _taps(filter_name, size, out, align_corners, factor)
-        for size, out, factor in zip(x.shape[-2:], sizes, factors, strict=True)
-    )
-    return _resampled(x, rows, columns, unit_roundoff(outputs[0].dtype))
+def _register(overload: OpOverload, filter_name: str) -> None:
+    """The rule of an overload that resizes images with this filter."""
+
+    @symbolic_rule(overload, needs_outputs=True)
+    def resize(
+        self: SymbolicTensor,
+        output_size: Sequence[int],
+        align_corners: bool,
+        scales_h: float | None = None,
+        scales_w: float | None = None,
+        *,
+        outputs: tuple[Tensor, ...],
+    ) -> SymbolicTensor:
+        sizes, factors = outputs[0].shape[-2:], (scales_h, scales_w)
+        rows, columns = (
+            _taps(filter_name, size, out, align_corners, factor)
+            for size, out, factor in zip(self.shape[-2:], sizes, factors, strict=True)
+        )
+        return _resampled(self, rows, columns, unit_roundoff(outputs[0].dtype))
 
 
-@symbolic_rule(aten._upsample_bilinear2d_aa.default, needs_outputs=True)
-def upsample_bilinear2d_aa(
-    self: SymbolicTensor,
-    output_size: Sequence[int],
-    align_corners: bool,
-    scales_h: float | None = None,
-    scales_w: float | None = None,
-    *,
-    outputs: tuple[Tensor, ...],
-) -> SymbolicTensor:
-    return _enlarged("linear", self, align_corners, (scales_h, scales_w), outputs)
-
-
-@symbolic_rule(aten._upsample_bicubic2d_aa.default, needs_outputs=True)
-def upsample_bicubic2d_aa(
-    self: SymbolicTensor,
-    output_size: Sequence[int],
-    align_corners: bool,
-    scales_h: float | None = None,
-    scales_w: float | None = None,
-    *,
-    outputs: tuple[Tensor, ...],
-) -> SymbolicTensor:
-    return _enlarged("cubic", self, align_corners, (scales_h, scales_w), outputs)
-
-
-@symbolic_rule(aten._upsample_lanczos2d_aa.default, needs_outputs=True)
-def upsample_lanczos2d_aa(
-    self: SymbolicTensor,
-    output_size: Sequence[int],
-    align_corners: bool,
-    scales_h: float | None = None,
-    scales_w: float | None = None,
-    *,
-    outputs: tuple[Tensor, ...],
-) -> SymbolicTensor:
-    return _enlarged("lanczos", self, align_corners, (scales_h, scales_w), outputs)
+_register(aten._upsample_bilinear2d_aa.default, "linear")
+_register(aten._upsample_bicubic2d_aa.default, "cubic")
+_register(aten._upsample_lanczos2d_aa.default, "lanczos")
