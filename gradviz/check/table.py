@@ -78,7 +78,18 @@ def _counts(report: CheckReport) -> list[str]:
         else:
             parts.append(f"{_count(len(entries), what)}: {_verdicts(entries, methods=False)}.")
     parts += [sampling_text(report.edges)] if any(map(_is_sampled, report.edges)) else []
+    if hollow := sum(map(_has_no_digit, report.entries)):
+        of = "1 match" if hollow == 1 else f"{hollow} matches"
+        parts.append(f"Of {of} cancellation left no digit: the bound on rounding is as large as the number itself.")
     return parts
+
+
+def _has_no_digit(entry: Checked) -> bool:
+    """Whether it matches within a bound as large as the number itself."""
+    got, true = entry.autograd, entry.reference
+    if entry.verdict != "match" or entry.finding != "cancellation" or got is None or true is None:
+        return False
+    return abs(got - true) >= max(abs(got), abs(true)) / 2
 
 
 def sampling_text(edges: Sequence[Checked]) -> str:

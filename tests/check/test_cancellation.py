@@ -42,3 +42,10 @@ def test_a_report_says_where_the_digits_of_an_edge_and_of_a_gradient_went() -> N
     leaf = gradviz.trace("(1 + x)^2 - 1 - 2x", x=1e-9, device="cpu").check().leaves[0]
     assert "7 of 16 digits are left" in leaf.reason
     assert "lost in the sum of contributions into x" in leaf.reason
+
+
+@pytest.mark.parametrize(("x", "count"), [(1.0, 0), (1e-4, 0), (1e-9, 1)])
+def test_a_summary_counts_the_matches_that_no_digit_supports(x: float, count: int) -> None:
+    report = gradviz.trace("x - sin(x)", x=x, device="cpu").check()
+    assert report.verified
+    assert report.summary.count("cancellation left no digit") == count
