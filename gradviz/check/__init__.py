@@ -17,7 +17,7 @@ How the parts go together:
     differences.py   central differences: beside samples, and where there is no symbolic rule
     replay.py        recorded calls run again in float64, with rounding bounded by trial
     noise.py, lengths.py   the random errors of such trials; how long the sums are that they are for
-    kinks.py         one-sided derivatives, between which torch may choose
+    kinks.py, ties.py      one-sided derivatives, between which torch may choose, and a hand-written backward
     values.py, sums.py, leaves.py    forward values; contributions; whole gradients of small graphs
     composed.py, closed_formula.py   a small graph as one function; its derivatives as formulas
     judge.py         a number of torch's beside the true one: ULP, bound, verdict

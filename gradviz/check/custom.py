@@ -19,16 +19,16 @@ from gradviz.check.arrays import Index, as_array, moduli
 from gradviz.check.asking import Answers, Asker, Group
 from gradviz.check.forwards import check_by_forward
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
-from gradviz.check.judge import CANCELLED, Comparison
+from gradviz.check.judge import CANCELLED
 from gradviz.check.local import COLUMNS, DENSE_UP_TO, LONG_ROW, Plan
 from gradviz.check.own_formula import ExactFormula, Formula, SettledRow, in_float64, may_hide, settled, settled_row
 from gradviz.check.parts import parts_of, parts_shape
 from gradviz.check.replay import Replay
 from gradviz.check.rows import columns_to_look_at, compare_row
+from gradviz.check.ties import allowed_beside, wrong_together
 from gradviz.symbolic import NoRule, Reference, compose, unit_roundoff
 
 _RANDOM_COTANGENTS = 2
-_KINK_SLACK = 2.0**-20
 _BLURRED = 2.0**-6
 """A bound of this part of the largest element is more than rounding: some trials were on the other side of a kink."""
 _TRIALS, _TRIALS_PER_ROW = 6, 2
@@ -71,32 +71,40 @@ def check_composed(head: HeadUnderCheck, plan: Plan) -> list[EdgeUnderCheck]:
         PartialError: the autograd node can no longer be asked.
     """
     outputs = head.made_inside()
-    hidden: list[EdgeUnderCheck] = []
-    groups = _groups(head, hidden)
+    groups, unexplained = _groups(head)
     if not groups:
-        return hidden
+        return unexplained
     made = [output for call in head.inner_calls for output in call.outputs if output is not None]
     asker = Asker(head, _coarsest([*(group.snapshot for group in groups), *outputs.values(), *made]))
-    symbolic = _compare_samples(head, asker, groups, outputs, plan)
+    kinked: list[tuple[int, Index]] = []
+    missing_rule = ""
     try:
-        _compare_all(head, asker, groups, outputs, plan)
+        kinked = _compare_samples(head, asker, groups, outputs, plan)
     except NoRule as missing:
-        if symbolic:
+        missing_rule = missing.reason
+    try:
+        _compare_all(head, asker, groups, outputs, plan, kinked)
+    except NoRule as missing:
+        if missing_rule:
             raise
         for group in groups:
             group.comparison.step(f"sampled rows only: {missing.reason}")
     for group in groups:
         _share(group)
-    return hidden
+    return unexplained
 
 
-def _groups(head: HeadUnderCheck, hidden: list[EdgeUnderCheck]) -> list[Group]:
-    """The edges by the value that they carry. One whose value forward did not use is settled here, or goes to `hidden`."""
+def _groups(head: HeadUnderCheck) -> tuple[list[Group], list[EdgeUnderCheck]]:
+    """The edges by the value that they carry, and those whose value forward did not use, yet backward() gives a gradient.
+
+    What forward did not use, and gets no gradient, is settled here.
+    """
     snapshots = head.attributes["inner_inputs"]
     by_value: dict[tuple[int, int], list[EdgeUnderCheck]] = {}
     for edge in head.edges:
         by_value.setdefault((edge.edge[0], edge.use.output), []).append(edge)
-    groups = []
+    groups: list[Group] = []
+    unexplained: list[EdgeUnderCheck] = []
     for edges in by_value.values():
         read = [edge for edge in edges if edge.position < len(snapshots) and head.leads_on(snapshots[edge.position])]
         if read:
@@ -105,8 +113,8 @@ def _groups(head: HeadUnderCheck, hidden: list[EdgeUnderCheck]) -> list[Group]:
                 Group(position=first, snapshot=snapshots[first], edges=[read[0], *(e for e in edges if e is not read[0])])
             )
             continue
-        hidden += [edge for edge in edges if not _check_unread(head, edge)]
-    return groups
+        unexplained += [edge for edge in edges if not _check_unread(head, edge)]
+    return groups, unexplained
 
 
 def _check_unread(head: HeadUnderCheck, edge: EdgeUnderCheck) -> bool:
@@ -124,22 +132,26 @@ def _check_unread(head: HeadUnderCheck, edge: EdgeUnderCheck) -> bool:
     return True
 
 
-def _compare_samples(head: HeadUnderCheck, asker: Asker, groups: list[Group], outputs: dict[int, Tensor], plan: Plan) -> str:
-    """Sampled rows against the symbolic composition. Returns why there is none, or ""."""
+def _compare_samples(
+    head: HeadUnderCheck, asker: Asker, groups: list[Group], outputs: dict[int, Tensor], plan: Plan
+) -> list[tuple[int, Index]]:
+    """Sampled rows against the symbolic composition; the (place, index) of those on a kink come back.
+
+    Raises:
+        NoRule: there is no such composition.
+    """
     if len(head.inner_calls) > _CALLS_TO_COMPOSE:
-        return f"forward() ran {len(head.inner_calls)} ops, more than {_CALLS_TO_COMPOSE}"
-    places = list(outputs)
-    try:
-        for number, place in enumerate(places):
-            shape = parts_shape(outputs[place])
-            for flat in plan.choose(plan.samples, math.prod(shape)):
-                index = tuple(int(item) for item in np.unravel_index(flat, shape))
-                _compare_row(head, asker, groups, outputs, places, number, index, plan)
-    except NoRule as missing:
-        return missing.reason
+        raise NoRule(f"forward() ran {len(head.inner_calls)} ops, more than {_CALLS_TO_COMPOSE}")
+    places, kinked = list(outputs), []
+    for number, place in enumerate(places):
+        shape = parts_shape(outputs[place])
+        for flat in plan.choose(plan.samples, math.prod(shape)):
+            index = tuple(int(item) for item in np.unravel_index(flat, shape))
+            if _compare_row(head, asker, groups, outputs, places, number, index, plan):
+                kinked.append((place, index))
     for group in groups:
         group.comparison.method = "symbolic"
-    return ""
+    return kinked
 
 
 def _compare_row(
@@ -151,8 +163,8 @@ def _compare_row(
     number: int,
     index: Index,
     plan: Plan,
-) -> None:
-    """One row of every group's Jacobian. A row on a kink is left to the comparison of all elements."""
+) -> bool:
+    """One row of every group's Jacobian. Whether it lies on a kink: that is left to the comparison of all elements."""
     basis = torch.zeros(parts_shape(outputs[places[number]]), dtype=torch.float64)
     basis[index] = 1
     answers = asker.answers(groups, places[number], basis)
@@ -185,6 +197,7 @@ def _compare_row(
             loose=0.0 if found.is_wrong else float(loose),
             what=asker.name + found.without,
         )
+    return bool(row.kinks)
 
 
 def _exact(asker: Asker, answers: Answers) -> ExactFormula | None:
@@ -206,8 +219,18 @@ def _composition(
     return compose(head.inner_calls, [group.snapshot for group in groups], outputs, chosen=chosen)
 
 
-def _compare_all(head: HeadUnderCheck, asker: Asker, groups: list[Group], outputs: dict[int, Tensor], plan: Plan) -> None:
-    """Every element of the VJPs of the real and of random cotangents, and of the whole Jacobian where it is small."""
+def _compare_all(
+    head: HeadUnderCheck,
+    asker: Asker,
+    groups: list[Group],
+    outputs: dict[int, Tensor],
+    plan: Plan,
+    kinked: list[tuple[int, Index]],
+) -> None:
+    """Every element of the VJPs of the real and of random cotangents, and of the whole Jacobian where it is small.
+
+    Of a large one the `kinked` rows: what ties can only be judged row by row.
+    """
     snapshots = {group.position: group.snapshot for group in groups}
     seed = int(torch.randint(2**31, (), generator=plan.random))
     replay = Replay(head.inner_calls, snapshots, outputs, asker.dtype, seed)
@@ -224,11 +247,11 @@ def _compare_all(head: HeadUnderCheck, asker: Asker, groups: list[Group], output
             _compare_vjps(asker, replay, ready, place, value, cotangent, None)
         numel = math.prod(shape)
         small = [group for group in ready if numel * math.prod(group.in_shape) <= DENSE_UP_TO]
-        if small and 1 < numel <= _ROWS_UP_TO:
-            for index in np.ndindex(*shape):
-                basis = torch.zeros(shape, dtype=torch.float64)
-                basis[index] = 1
-                _compare_vjps(asker, replay, small, place, value, basis, index)
+        all_rows = list(np.ndindex(*shape)) if small and 1 < numel <= _ROWS_UP_TO else []
+        for index in all_rows or [index for kinked_at, index in kinked if kinked_at == place and numel > 1]:
+            basis = torch.zeros(shape, dtype=torch.float64)
+            basis[index] = 1
+            _compare_vjps(asker, replay, small if all_rows else ready, place, value, basis, index)
     for group in groups:
         group.comparison.method = group.comparison.method or "numeric"
         group.comparison.step("all elements against torch's own formulas in float64")
@@ -261,14 +284,15 @@ def _compare_vjps(
         jumps = None
         if is_one and (doubtful.any() or (bound > _BLURRED * np.abs(true).max(initial=0)).any()):
             ties = ties or replay.ties_beside({place: cotangent})
-            jumps = _wrong_together(group.comparison.dtype, got, bound, *ties[group.position])
+            jumps = wrong_together(group.comparison.dtype, got, bound, *ties[group.position])
         if jumps is not None:
             group.comparison.step("on a kink: each element by itself could be right, but not all of them together")
             bound = np.where(jumps, np.minimum(bound, _BLURRED * np.abs(true).max()), bound).astype(np.float64)
         elif doubtful.any():
             beside = beside or replay.range_beside({place: cotangent})
-            low, high = (as_array(side) for side in beside[group.position])
-            true = _settled_beside(group.comparison, got, true, doubtful, low, high)
+            on_kink = allowed_beside(replay, {place: cotangent}, group, got, true, doubtful, beside[group.position])
+            true = np.where(on_kink, got, true)
+            formula = None if formula is None else formula.silent_at(on_kink)
         loose, what = loose_bound(value, cotangent, group.in_shape, group.comparison.dtype), asker.name
         if formula is not None:
             found = settled(formula, got, true, bound, was_seen=group.position in asker.seen_right)
@@ -329,36 +353,6 @@ def loose_bound(value: Tensor, cotangent: Tensor, in_shape: tuple[int, ...], dty
     largest = size.max(initial=0.0, where=np.isfinite(size))
     spread = size if size.shape == in_shape else np.full(in_shape, largest)
     return np.asarray(CANCELLED * unit_roundoff(dtype) * spread)
-
-
-def _settled_beside(
-    comparison: Comparison,
-    got: NDArray[np.float64],
-    true: NDArray[np.longdouble],
-    doubtful: NDArray[np.bool_],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-) -> NDArray[np.longdouble]:
-    """The true numbers, and on a kink backward()'s where it is one that torch has a little beside the inputs."""
-    slack = _KINK_SLACK * np.maximum(np.abs(low), np.abs(high))
-    allowed = doubtful & (high - low > 64 * slack) & (got >= low - slack) & (got <= high + slack)
-    if not allowed.any():
-        return true
-    names = f" ({', '.join(comparison.kinks)})" if comparison.kinks else ""
-    comparison.note(f"on a kink{names}: backward() takes what lies between the one-sided derivatives", "kink")
-    return np.where(allowed, got.astype(np.longdouble), true)
-
-
-def _wrong_together(
-    dtype: torch.dtype, got: NDArray[np.float64], bound: NDArray[np.float64], jumping: Tensor, low: float, high: float
-) -> NDArray[np.bool_] | None:
-    """The elements of one row that lie on a kink, if they add up to what they do nowhere beside it; else None.
-
-    A tied maximum may be shared out in any way, but not doubled.
-    """
-    jumps = jumping.numpy()
-    slack = float(bound[~jumps].sum()) + (64 * unit_roundoff(dtype) + _KINK_SLACK) * float(np.abs(got).sum())
-    return None if not jumps.any() or low - slack <= float(got.sum()) <= high + slack else jumps
 
 
 def _share(group: Group) -> None:

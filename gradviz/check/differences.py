@@ -48,10 +48,15 @@ _ROUGH = 1e-3
 _ROUNDING = 2.0**-50
 _STRAIGHT = 2.0**-44
 """Of the largest value: a function that bends less than this is a straight line, to rounding."""
+_STRAIGHT_THROUGH = "torch differentiates a fake quantization as if it did not round, on purpose (straight through)"
 _CONVENTIONS = {
+    "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams": _STRAIGHT_THROUGH,
+    "_fused_moving_avg_obs_fq_helper": _STRAIGHT_THROUGH,
     "as_strided": "as_strided reads memory, which in float64 would lie elsewhere",
     "_ctc_loss": "torch's derivative of ctc_loss holds for normalized log-probabilities only",
     "cudnn_ctc_loss": "torch's derivative of ctc_loss holds for normalized log-probabilities only",
+    "fake_quantize_per_channel_affine_cachemask": _STRAIGHT_THROUGH,
+    "fake_quantize_per_tensor_affine_cachemask": _STRAIGHT_THROUGH,
     "max_unpool2d": "where indices repeat, max_unpool writes only one of the values, and does not say which",
     "max_unpool3d": "where indices repeat, max_unpool writes only one of the values, and does not say which",
 }

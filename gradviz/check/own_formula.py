@@ -7,7 +7,7 @@ right formula then passes however many digits cancel in it, and a wrong one is t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,6 +53,10 @@ class Formula:
     bound: Array
     same: Array
     wrong: Array
+
+    def silent_at(self, places: NDArray[np.bool_]) -> Formula:
+        """The same, which says nothing at these places."""
+        return replace(self, value=np.where(places, np.nan, self.value))
 
     def is_right(self, true: Wide, *, was_seen: bool) -> NDArray[np.bool_]:
         """Where it is seen to be right; `was_seen`: elsewhere, so that here it need only not be seen to be wrong."""

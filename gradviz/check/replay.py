@@ -157,19 +157,20 @@ class Replay:
         return [parts_of(values[id(one)] if id(one) in values else widened(one).cpu()) for one in backward.answers]
 
     def range_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 4) -> dict[int, tuple[Tensor, Tensor]]:
-        """The smallest and largest VJP a little beside the inputs: they differ on a kink."""
-        found = []
-        for _ in range(trials):
-            step = {position: self._step_beside(tensor) for position, tensor in self._inputs.items()}
-            for sign in (1, -1):  # so that every element is seen from both of its sides
-                found.append(self.vjp(cotangents, shift={position: sign * moved for position, moved in step.items()}))
-        return {
-            position: (
-                torch.stack([one[position] for one in found]).amin(0),
-                torch.stack([one[position] for one in found]).amax(0),
-            )
-            for position in self._inputs
-        }
+        """The smallest and largest VJP a little beside the inputs, on random sides of them: they differ on a kink."""
+        steps = [{at: self._step_beside(one) for at, one in self._inputs.items()} for _ in range(trials)]
+        found = [answer for step in steps for answer in self._on_both_sides(cotangents, step)]
+        return {position: _extremes([one[position] for one in found]) for position in self._inputs}
+
+    def range_toward(self, cotangents: Mapping[int, Tensor], position: int, sides: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for one input, whose elements move to these sides (1 or -1), and then to the others."""
+        step = {at: torch.zeros_like(parts_of(widened(one).cpu())) for at, one in self._inputs.items()}
+        step[position] = self._step_beside(self._inputs[position]).abs() * sides
+        return _extremes([one[position] for one in self._on_both_sides(cotangents, step)])
+
+    def _on_both_sides(self, cotangents: Mapping[int, Tensor], step: Mapping[int, Tensor]) -> list[dict[int, Tensor]]:
+        """So that every element is seen from both of its sides."""
+        return [self.vjp(cotangents, shift={at: sign * moved for at, moved in step.items()}) for sign in (1, -1)]
 
     def ties_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 4) -> dict[int, tuple[Tensor, float, float]]:
         """Which elements of the VJP jump right beside the inputs, and the smallest and largest sum of all of them there.
@@ -177,17 +178,13 @@ class Replay:
         Moved by so little, only what lies on a kink changes. All elements moved alike, what is tied stays tied: there each
         choice of a derivative of a maximum sums to 1.
         """
-        found = []
-        for trial in range(trials):
-            step = {position: self._step_beside(tensor, roundings=0) for position, tensor in self._inputs.items()}
-            if not trial:
-                step = {position: torch.full_like(moved, float(moved.abs().sum())) for position, moved in step.items()}
-            for sign in (1, -1):
-                found.append(self.vjp(cotangents, shift={position: sign * moved for position, moved in step.items()}))
+        steps = [{at: self._step_beside(one, roundings=0) for at, one in self._inputs.items()} for _ in range(trials)]
+        steps[0] = {at: torch.full_like(moved, float(moved.abs().sum())) for at, moved in steps[0].items()}
+        found = [answer for step in steps for answer in self._on_both_sides(cotangents, step)]
         told = {}
         for position in self._inputs:
             answers = torch.stack([one[position] for one in found])
-            low, high, sums = answers.amin(0), answers.amax(0), answers.reshape(len(found), -1).sum(1)
+            (low, high), sums = _extremes(list(answers)), answers.reshape(len(found), -1).sum(1)
             jumps = high - low > _JUMP * torch.maximum(low.abs(), high.abs())
             told[position] = (jumps, float(sums.min()), float(sums.max()))
         return told
@@ -199,6 +196,12 @@ class Replay:
         own = max(_BESIDE, roundings * self.unit) * start  # rounding may have moved the kink itself
         step: Tensor = (own + _BESIDE * (size + _BESIDE)) * sides.sign()
         return step
+
+
+def _extremes(answers: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest of each element."""
+    stacked = torch.stack(list(answers))
+    return stacked.amin(0), stacked.amax(0)
 
 
 def run_again(calls: Sequence[OpCall], values: dict[int, Tensor], noise: Noise) -> None:

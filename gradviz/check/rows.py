@@ -17,6 +17,7 @@ from gradviz.symbolic.arithmetic import EXACT, to_wide
 OnKink = Callable[[Index], tuple[float, float]]
 """From an input element to the smallest and largest one-sided derivative there."""
 _KINKED_ELEMENTS = 64
+_MANY = f"on a kink ({{names}}) at more than {_KINKED_ELEMENTS} elements of a row, of which no more are looked at one by one"
 _ZERO = Exact(value=EXACT.number(0), bound=0.0)
 
 
@@ -112,11 +113,19 @@ def _settled_on_kinks(
             taken = ", ".join(f"{number:.4g}" for number in finite)
             comparison.note(f"on a kink ({names}), where torch takes {taken}", "kink")
         return true
+    if on_kink is None:
+        taken = ", ".join(f"{number:.4g}" for number in np.unique(got[doubtful])[:3])
+        comparison.note(f"on a kink ({names}), where torch takes {taken}", "kink")
+        return np.where(doubtful, got, true)
     settled = true.copy()
-    for flat in np.flatnonzero(doubtful)[:_KINKED_ELEMENTS]:
+    for count, flat in enumerate(np.flatnonzero(doubtful)):
         place = tuple(int(item) for item in np.unravel_index(int(flat), got.shape))
-        sides = None if on_kink is None else on_kink(column_at(place))
-        if sides is None or is_between(float(got[place]), sides, unit_roundoff(comparison.dtype)):
+        if count < _KINKED_ELEMENTS:
+            sides = on_kink(column_at(place))
+            if is_between(float(got[place]), sides, unit_roundoff(comparison.dtype)):
+                settled[place] = got[place]
+                comparison.on_kink(None, float(got[place]), kinks, sides)
+        else:
             settled[place] = got[place]
-            comparison.on_kink(None, float(got[place]), kinks, sides)
+            comparison.doubt(_MANY.format(names=names), "kink")
     return settled

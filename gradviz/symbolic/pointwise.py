@@ -245,6 +245,11 @@ def round_(self: Expr) -> Expr:
     return Round(self)
 
 
+@pointwise_rule(aten.round.decimals, exact=("decimals",))
+def round_decimals(self: Expr, *, decimals: Expr) -> Expr:
+    return Round(self * 10**decimals) / 10**decimals
+
+
 @pointwise_rule(aten.trunc.default)
 def trunc(self: Expr) -> Expr:
     return Trunc(self)

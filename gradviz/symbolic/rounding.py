@@ -53,6 +53,7 @@ class Range:
     """The range of a dtype, and whether numbers that were made in it left it upwards.
 
     Attributes:
+        unit: u of the dtype; 0 outside of any.
         least: the smallest normal number.
         largest: the largest finite one.
         overflowed: whether a finite number beyond `largest` was made while this was entered.
@@ -60,6 +61,7 @@ class Range:
 
     def __init__(self, dtype: torch.dtype | None = None) -> None:
         kind = None if dtype is None else torch.finfo(dtype)
+        self.unit = 0.0 if dtype is None else unit_roundoff(dtype)
         self.least = 0.0 if kind is None else kind.tiny
         self.largest = math.inf if kind is None else kind.max
         self.overflowed = False
@@ -81,6 +83,11 @@ _RANGE: ContextVar[Range] = ContextVar("range", default=Range())  # noqa: B039
 def least_normal() -> float:
     """The smallest normal number of the dtype that is rounded in; 0 outside of any."""
     return _RANGE.get().least
+
+
+def unit_in_use() -> float:
+    """u of the dtype that is rounded in; 0 outside of any."""
+    return _RANGE.get().unit
 
 
 def rounded(value: Any) -> float:

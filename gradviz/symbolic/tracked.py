@@ -17,11 +17,13 @@ from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.rounding import (
     EXACT_IN_ANY_DTYPE,
     LIBRARY_ROUNDING,
+    SAFETY,
     SERIES_ROUNDING,
     SLOPES,
     SUMMED_SERIES,
     exactly_held,
     rounded,
+    unit_in_use,
 )
 
 TrackedNumber = tuple[Any, float]
@@ -66,7 +68,8 @@ class TrackedArithmetic:
     def function(self, payload: str, values: Sequence[TrackedNumber]) -> TrackedNumber:
         result = EXACT.function(payload, [value for value, _ in values])
         if payload in EXACT_IN_ANY_DTYPE:
-            return result, values[0][1] if payload == "Abs" else 0.0
+            value, error = values[0]
+            return result, error if payload == "Abs" else _jump(payload, value, error)
         y = float(result)
         error = SERIES_ROUNDING * max(abs(y), 1.0) if payload in SUMMED_SERIES else LIBRARY_ROUNDING * rounded(result)
         if not any(moved for _, moved in values):
@@ -91,6 +94,16 @@ class TrackedArithmetic:
 
     def logic(self, payload: str, values: Sequence[Any]) -> Any:
         return EXACT.logic(payload, values)
+
+
+def _jump(payload: str, value: Any, error: float) -> float:
+    """How far a step function jumps within the rounding that its argument carries."""
+    unit = unit_in_use()
+    reach = SAFETY * unit * error
+    if not 0 < reach < math.inf:
+        return 0.0
+    below, above = (float(EXACT.function(payload, [value + side])) for side in (-reach, reach))
+    return abs(above - below) / unit if above != below else 0.0
 
 
 def _finite(value: Any, error: float) -> TrackedNumber:

@@ -97,6 +97,38 @@ def test_what_ties_may_be_shared_out_and_not_doubled(function: Any, verdict: str
         assert "not all of them together" in report.edges[0].how
 
 
+class OneOfMany(Largest):
+    """Gives all to the last of those that tie, and of a third of it an equal share to each."""
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        x, y = ctx.saved_tensors
+        tied = (x == y[..., None]).to(x.dtype)
+        last = tied * (tied.flip(-1).cumsum(-1).flip(-1) == 1)
+        return cotangent[..., None] * (2 * last + tied / tied.sum(-1, keepdim=True)) / 3
+
+
+class NoneOfMany(Largest):
+    """Gives nothing to those that tie."""
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        x, y = ctx.saved_tensors
+        tied = (x == y[..., None]).to(x.dtype)
+        return cotangent[..., None] * tied * (tied.sum(-1, keepdim=True) == 1)
+
+
+@pytest.mark.parametrize("shape", [(8, 5), (70, 60)], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("function", "verdict"), [(OneOfMany, "match"), (Shared, "match"), (Doubled, "mismatch"), (NoneOfMany, "mismatch")]
+)
+def test_ties_of_many_rows_are_judged_in_each_row_that_is_looked_at(function: Any, verdict: str, shape: Any) -> None:
+    x = torch.randint(-2, 3, shape, generator=torch.Generator().manual_seed(1)).float().requires_grad_()
+    (edge, *_) = gradviz.trace(lambda x: function.apply(x).exp().sum(), x).check().edges
+    assert edge.verdict == verdict, edge.reason
+    assert verdict == "mismatch" or "tie in amax" in edge.reason
+
+
 def test_kinks_of_their_own_are_not_tied() -> None:
     x = torch.zeros(3, requires_grad=True)
     assert gradviz.trace(Relu.apply, x).check().edges[0].verdict == "match"

@@ -117,3 +117,8 @@ def test_beside_a_jump_no_other_value_is_right() -> None:
     graph = gradviz.trace(lambda x: functional.hardshrink(x, 0.29).sum(), x)
     graph.value(graph.node("a"))[0] = 0.0  # type: ignore[index]
     assert [entry.name for entry in graph.check().mismatches] == ["a", "b"]
+
+
+def test_of_very_many_ties_nothing_is_called_wrong() -> None:
+    edge = gradviz.trace(lambda x: x.max(), torch.zeros(100, requires_grad=True)).check().edges[0]
+    assert edge.verdict == "unverified" and "on a kink (tie in max) at more than 64 elements of a row" in edge.reason

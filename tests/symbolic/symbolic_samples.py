@@ -99,6 +99,8 @@ for _name in [
     "zero",
 ]:
     add_unary(getattr(aten, _name).default, -1.4, 1.4)
+for _decimals in (1, -1):
+    add(aten.round.decimals, 20 * tensor(5), decimals=_decimals)
 for _name in ["log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "lgamma", "digamma"]:
     add_unary(getattr(aten, _name).default, 0.3, 3.0)
 add_unary(aten.special_i0e.default, 0.1, 2.0)
