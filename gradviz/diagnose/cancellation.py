@@ -30,7 +30,8 @@ def cancellation(readings: Readings) -> Iterator[Finding]:
         size = torch.maximum(*torch.broadcast_tensors(operands[0].abs(), operands[1].abs()))
         spacing = torch.finfo(value.dtype).eps * size
         lost = (value.abs() <= LEFT_DIGITS * spacing) & (size > 0)
-        share = float(lost.float().mean())
+        rounded = ~_of_zero(readings, node, value)
+        share = float((lost & rounded).sum() / rounded.sum().clamp(min=1))
         if share < CANCELLED_SHARE or not size.any() or not value.any():  # x − x is exact
             continue
         yield found(
@@ -65,6 +66,17 @@ def _operands(readings: Readings, node: int) -> tuple[Tensor, Tensor] | None:
         scalar = next((argument for argument in call.args[:2] if isinstance(argument, (int, float))), None)
         return None if not scalar else (numbers[0], torch.full_like(numbers[0], abs(scalar)))
     return None
+
+
+def _of_zero(readings: Readings, node: int, value: Tensor) -> Tensor:
+    """Where a function of exactly 0 is subtracted, or subtracted from: exp(0) = 1 is not rounded, nor is what it leaves."""
+    exact = torch.zeros_like(value, dtype=torch.bool)
+    for use in readings.arguments[node]:
+        inner = readings.arguments[use.edge[0]]
+        entered = readings.value_of(inner[0]) if len(inner) == 1 else None
+        if entered is not None and entered.shape == value.shape:
+            exact |= entered == 0
+    return exact
 
 
 def _is_computed(readings: Readings, use: Use) -> bool:

@@ -20,6 +20,14 @@ FILLING = frozenset(
     }
 )
 """Functions with a twin in place that one calls to change a tensor."""
+SHAPE_READING = frozenset(
+    {
+        *("empty_like", "full_like", "ones_like", "rand_like", "randint_like", "randn_like", "zeros_like"),
+        *("new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros"),
+    }
+)
+"""Functions whose results do not depend on the numbers that they are given: they cut off nothing. What autograd starts a
+gradient within the code with is made so, and a gradient penalty depends on no bias of a last layer."""
 _CUTS: dict[str, tuple[str, Severity, str]] = {
     "detach": (
         "detached",
@@ -61,7 +69,8 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
     for name, leaf in graph.leaves.items():
         if name in learning:
             continue
-        found_cuts = sorted(cuts_behind(graph, leaf), key=lambda use: use.edge[1])
+        cutting = (use for use in cuts_behind(graph, leaf) if readings.op(use.edge[1]) not in SHAPE_READING)
+        found_cuts = sorted(cutting, key=lambda use: use.edge[1])
         root = graph.nodes[leaf]["root"]
         if not root and not graph.nodes[leaf]["is_named"] and any(reached):
             continue  # a point that the step made, as an attack or a sampler does, while it trains a module

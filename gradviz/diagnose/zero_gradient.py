@@ -23,6 +23,13 @@ CHOICES = frozenset(
     }
 )
 """What is not chosen gets no gradient, and that is meant, as is that of a margin loss when all samples keep the margin."""
+PIECEWISE_LINEAR = frozenset(
+    {
+        *("threshold_backward", "leaky_relu_backward", "hardtanh_backward", "_prelu_kernel_backward"),
+        "max_pool2d_with_indices_backward",
+    }
+)
+"""The slopes of functions that are straight piece by piece: how they change with the input, a gradient penalty asks."""
 DISTANCES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 PRODUCTS = frozenset({"mul", "mm", "addmm", "bmm", "baddbmm", "convolution", "mv", "addmv", "dot", "div"})
 
@@ -119,7 +126,7 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
         hint = "all targets are ignore_index: skip such a batch, and look at the labels"
     elif op in DISTANCES and not any(readings.norm(value) for value in readings.values(head)):
         hint = "both arguments are equal: see whether they were computed from the same input by the same weights"
-    elif op in TOLD_ELSEWHERE or (op in PRODUCTS and not _times_a_computed_zero(readings, use)):
+    elif op in TOLD_ELSEWHERE | PIECEWISE_LINEAR or (op in PRODUCTS and not _times_a_computed_zero(readings, use)):
         return None
     return found(
         graph,

@@ -69,6 +69,24 @@ def points_of_a_gradient_penalty() -> GradGraph:
     return gradviz.trace(loss)
 
 
+def gradient_penalty_alone() -> GradGraph:
+    critic, points = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 1)), torch.randn(8, 2)
+
+    def loss() -> Tensor:
+        at = points.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(critic(at).sum(), at, create_graph=True)
+        return slope.square().sum(1).mean()
+
+    return gradviz.trace(loss)
+
+
+def opacity_of_empty_space() -> GradGraph:
+    layer, points = nn.Linear(3, 1), torch.randn(64, 3)
+    nn.init.constant_(layer.weight, 1.0)
+    nn.init.constant_(layer.bias, -1.0)
+    return gradviz.trace(lambda: (1 - torch.exp(-0.1 * torch.relu(layer(points)))).mean())
+
+
 def zero_layers_around_a_copy() -> GradGraph:
     frozen, copy, x, hint = nn.Linear(8, 8).requires_grad_(False), nn.Linear(8, 8), torch.randn(4, 8), torch.randn(4, 8)
     enter, leave = nn.Linear(8, 8), nn.Linear(8, 8)
@@ -243,6 +261,7 @@ def sum_with_itself_again_and_again() -> GradGraph:
 ODD: list[Callable[[], GradGraph]] = [
     *(kept_margin, layer_as_wide_as_the_batch, normalised_weight, larger_of_two),
     *(sparse_matrix, complex_numbers, empty_and_scalar),
+    *(gradient_penalty_alone, opacity_of_empty_space),
     *(points_of_a_gradient_penalty, zero_layers_around_a_copy, triplets, empty_rows_set_to_zero, contrast_both_ways),
     *(functions_for_the_sake_of_their_backward, points_that_a_sampler_moves, word_vectors_of_which_half_start_at_zero),
     *(sum_with_itself_again_and_again, log_likelihood_of_one_sample),
