@@ -29,7 +29,7 @@ from gradviz.tracing import trace
 MAX_FILE_MB = 16
 MAX_FILE_BYTES = MAX_FILE_MB * 2**20
 EVERY_S = 1.0
-PROGRESS_PX = 380
+PROGRESS_PX = 460
 SAVED = "saved trace"
 STOPPED = "stopped as asked; “Trace again” begins anew"
 DEVICES = {"cuda": "CUDA", "cpu": "CPU"}

@@ -27,10 +27,12 @@ h1.gradviz {font-size: 1.35rem; font-weight: 600; line-height: 1; margin: 0; pad
 .katex-display {overflow-x: auto; overflow-y: hidden; padding: 0.2rem 0}
 .katex-display > .katex, .katex-display > .katex > .katex-html {white-space: normal}
 .katex-display > .katex > .katex-html > .base {margin: 0.15em 0}
+[data-testid=stHeaderActionElements] {display: none}
 [data-testid=stVegaLiteChart] {max-width: 100%}
 [data-testid=stVegaLiteChart] svg.marks {max-width: 100%; height: auto}
 </style>"""
-"""Streamlit leaves the top tenth of a page empty, lays a bar over it that holds one button, and clips what is too wide.
+"""Streamlit leaves the top tenth of a page empty, lays a bar over it that holds one button, clips what is too wide, and
+puts a link into each heading, one more stop on the way with Tab that leads to where one is.
 
 The height of the canvas and the colour of what is wrong are said here once: the style sheets of components inherit
 them.

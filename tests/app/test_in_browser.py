@@ -187,6 +187,30 @@ def test_histogram_and_surface_arrive_in_the_browser_with_their_texts(open_page:
         assert image.evaluate("(image) => image.naturalWidth > 0")
 
 
+FOCUSED = """() => {
+  let at = document.activeElement;
+  while (at.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+  return at === document.body ? "" : at.getAttribute("aria-label") || at.labels?.[0]?.innerText || at.innerText;
+}"""
+"""The name of what has the focus."""
+
+
+def test_tab_leads_through_the_page_and_out_of_it_and_each_stop_has_a_name(open_page: Open) -> None:
+    page, stops = open_page(expression="x*y", at=["x=2", "y=3"], panel="derivation"), []
+    expect(page.get_by_role("heading", name="Forward pass")).to_be_visible()
+    while len(stops) < 40:
+        page.keyboard.press("Tab")
+        stop = page.evaluate(FOCUSED)
+        if not stop:
+            break
+        stops.append(stop)
+    else:
+        pytest.fail(f"no way out: {stops}")
+    wanted = ["Expression", "x =", "slider of x", "y =", "slider of y", "Find a name", "Zoom out", "Zoom in"]
+    assert stops[stops.index("x =") - 1 :][: len(wanted)] == wanted
+    assert stops[-2:] == ["Gradient of", "in full"]
+
+
 def test_search_finds_and_selects(explorer: Page) -> None:
     page = explorer
     search = page.get_by_label("Find a name")
