@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.allocator import hold_memory
 
-SECTIONS = ("time", "memory", "svg", "chain", "import")
+SECTIONS = ("time", "memory", "picture", "svg", "chain", "import")
 
 
 def options() -> argparse.Namespace:
@@ -24,7 +24,7 @@ def options() -> argparse.Namespace:
 
 
 def measure(chosen: argparse.Namespace) -> None:
-    from benchmarks import memory, parts, report, timing
+    from benchmarks import drawing, memory, parts, report, timing
     from benchmarks.cases import CASES
     from benchmarks.peers import MODULES, load
 
@@ -64,6 +64,11 @@ def measure(chosen: argparse.Namespace) -> None:
                 name: memory.peak_memory(case.name, module, name) for name, module in module_of.items()
             }
             say(report.memory_text(case, results.peaks[case.name]))
+        if "picture" in sections and case.weigh:
+            results.pictures[case.name] = {
+                tool.name: drawing.first_picture(case.name, module_of[tool.name], tool.name) for tool in tools if tool.draw
+            }
+            say(report.picture_text(case, results.pictures[case.name]))
     if chosen.json is not None:
         text = json.dumps(report.as_json(results), indent=2)
         if str(chosen.json) == "-":

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.cases import Case
+from benchmarks.drawing import FirstPicture
 from benchmarks.memory import Memory
 from benchmarks.parts import CHAIN_TARGET, IMPORT_TARGET, Growth, Imports, Part
 from benchmarks.peers.tool import Tool
@@ -28,6 +29,7 @@ class Results:
     times: dict[str, dict[str, Timing]] = field(default_factory=dict)
     times_as_started: dict[str, dict[str, Timing]] = field(default_factory=dict)
     peaks: dict[str, dict[str, Memory]] = field(default_factory=dict)
+    pictures: dict[str, dict[str, FirstPicture]] = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)
     growth: list[Growth] = field(default_factory=list)
     imports: Imports | None = None
@@ -74,6 +76,17 @@ def memory_text(case: Case, peaks: dict[str, Memory]) -> str:
     return f"{case.title}: peak memory of a fresh process\n" + table(("tool", "peak MB", "x plain", ""), rows)
 
 
+def picture_text(case: Case, pictures: dict[str, FirstPicture]) -> str:
+    """One case: a line per tool that draws."""
+    rows = []
+    for name, picture in pictures.items():
+        if picture.total_s is None:
+            rows.append((name, "-", "-", f"failed: {picture.failure[:90]}"))
+            continue
+        rows.append((name, f"{picture.total_s:.2f}", f"{picture.size_bytes / 1000:.0f}", ""))
+    return f"{case.title}: from the model to the first picture, in a fresh process\n" + table(("tool", "s", "kB", ""), rows)
+
+
 def parts_text(parts: Sequence[Part]) -> str:
     rows = [(part.name, f"{part.time_ms:.2f}", verdict(part.time_ms, part.target_ms)) for part in parts]
     return "text to checked SVG, warm\n" + table(("step", "median ms", ""), rows)
@@ -117,6 +130,7 @@ def as_json(results: Results) -> dict[str, Any]:
             case: {tool: asdict(one) for tool, one in row.items()} for case, row in results.times_as_started.items()
         },
         "memory": {case: {tool: asdict(one) for tool, one in row.items()} for case, row in results.peaks.items()},
+        "picture": {case: {tool: asdict(one) for tool, one in row.items()} for case, row in results.pictures.items()},
         "text_to_svg": [asdict(part) for part in results.parts],
         "chain": [asdict(one) | {"ratio": one.ratio} for one in results.growth],
         "import": None if imports is None else asdict(imports) | {"ratio": imports.ratio},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gradviz
 from benchmarks.cases import Job
 from benchmarks.peers.tool import Tool
+from gradviz.render import render
+from gradviz.view import view_of
 
 
 def run(job: Job) -> object:
@@ -15,6 +17,10 @@ def run_with_statistics(job: Job) -> object:
     return gradviz.trace(job.module, *job.inputs, values="statistics")
 
 
+def draw(job: Job) -> bytes:
+    return render(view_of(gradviz.trace(job.module, *job.inputs)), format="svg")
+
+
 TOOLS = [
     Tool(
         name="gradviz",
@@ -22,6 +28,7 @@ TOOLS = [
         sees="every value, cotangent, contribution and local partial",
         misses="-",
         run=run,
+        draw=draw,
     ),
     Tool(
         name="gradviz, statistics",

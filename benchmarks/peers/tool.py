@@ -22,6 +22,7 @@ class Tool:
         sees: what one call gives the user.
         misses: what it does not.
         run: one call on a job; what it returns is kept alive until the clock has stopped.
+        draw: from a job to an SVG; None where the tool draws none, or none of a gradient.
         before, after: called around each run, not timed.
     """
 
@@ -30,5 +31,6 @@ class Tool:
     sees: str
     misses: str
     run: Callable[[Job], object]
+    draw: Callable[[Job], bytes] | None = None
     before: Callable[[], None] = nothing
     after: Callable[[], None] = nothing

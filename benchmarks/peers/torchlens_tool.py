@@ -7,7 +7,9 @@ place once before transformers is imported, else TorchLens runs the forward pass
 
 from __future__ import annotations
 
+import tempfile
 import warnings
+from pathlib import Path
 
 import torch
 import torchlens
@@ -25,11 +27,20 @@ def run_forward(job: Job) -> object:
     return torchlens.trace(job.module, list(job.inputs))
 
 
-def run_with_gradients(job: Job) -> object:
+def run_with_gradients(job: Job) -> torchlens.Trace:
     options = torchlens.options.CaptureOptions(save_grads=True)
     log = torchlens.trace(job.module, list(job.inputs), capture=options)
     log.log_backward(log[log.output_layers[0]].out)
     return log
+
+
+def draw_with_gradients(job: Job) -> bytes:
+    """Condensed, as it is by itself for a reader: its full picture of a large model takes Graphviz minutes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        log = run_with_gradients(job)
+        log.draw(vis_outpath=str(path), vis_save_only=True, vis_fileformat="svg", collapse="auto")
+        return path.with_suffix(".svg").read_bytes()
 
 
 TOOLS = [
@@ -48,6 +59,7 @@ TOOLS = [
         sees="every value and cotangent",
         misses="contributions and local partials",
         run=run_with_gradients,
+        draw=draw_with_gradients,
         before=wrap_torch,
         after=unwrap_torch,
     ),
