@@ -54,7 +54,7 @@ class Lookup:
     def applied(self, node: Node) -> Applied | None:
         """How the custom Function of this node was applied; None where that was not seen."""
         found = self.recorder.applied.get(self.first_inside(node))
-        return found if found is not None and found.function is forward_class(node) else None
+        return found if found is not None and forward_class(node) in found.functions else None
 
     def first_inside(self, node: Node) -> int:
         """The first call made since the node of a custom Function was numbered, right before its forward ran; else -1."""
@@ -62,7 +62,7 @@ class Lookup:
         index = self._by_sequence[self._sequences[place]] if place < len(self._sequences) else -1
         found = self.recorder.applied.get(index)
         is_own = index >= 0 and self.calls[index].sequence == sequence_number(node)
-        return index if is_own or (found is not None and found.function is forward_class(node)) else -1
+        return index if is_own or (found is not None and forward_class(node) in found.functions) else -1
 
     def calls_of_forward(self, node: Node) -> Iterator[int]:
         """The calls that the forward of a custom Function made, with the casts that `custom_fwd` makes before it."""

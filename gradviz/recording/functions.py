@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
@@ -13,19 +13,36 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
-"""The code of `Function.apply`, whose frame knows what a forward is called with."""
+from gradviz.recording.names import local_values
 
 
 class Applied(NamedTuple):
-    """One call of `Function.apply`, with its live arguments."""
+    """One application of a custom Function, with its live arguments.
 
-    function: Any
+    `functions` is its class; of a forward without `ctx`, which does not say whose it is, all classes that share it.
+    """
+
+    functions: tuple[Any, ...]
     args: tuple[Any, ...]
 
     @classmethod
-    def in_frame(cls, frame: FrameType) -> Applied:
-        return cls(frame.f_locals["cls"], tuple(frame.f_locals["args"]))
+    def in_frame(cls, frame: FrameType) -> Applied | None:
+        """What the frame of a forward tells; None where its variables no longer hold what it was called with.
+
+        Read from the forward, for `Function.apply` itself may be compiled code without a frame, as in torch 2.15.
+        """
+        code, held = frame.f_code, local_values(frame)
+        names = code.co_varnames[: code.co_argcount]
+        if any(name not in held for name in names):  # one was deleted
+            return None
+        star = code.co_varnames[code.co_argcount + code.co_kwonlyargcount :][: bool(code.co_flags & inspect.CO_VARARGS)]
+        rest = held.get(star[0]) if star else ()
+        if not isinstance(rest, tuple):
+            return None
+        args = (*(held[name] for name in names), *rest)
+        if args and isinstance(args[0], torch.autograd.function.BackwardCFunction):
+            return cls((args[0]._forward_cls,), args[1:])  # type: ignore[attr-defined]
+        return cls(tuple(one for one in _functions() if _code_of_forward(one) is code and has_own_setup(one)), args)
 
     def tensors(self) -> list[Tensor]:
         return [argument for argument in self.args if isinstance(argument, Tensor)]
@@ -62,10 +79,33 @@ class CustomFunction:
     @property
     def has_own_setup(self) -> bool:
         """Whether its forward takes no `ctx`."""
-        return bool(self.function.setup_context is not torch.autograd.Function.setup_context)
+        return has_own_setup(self.function)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CustomFunction:
         return self  # what forward was called with may be anything
+
+
+def is_forward(code: CodeType) -> bool:
+    """Whether this is what `apply` runs as the forward of a custom Function."""
+    return any(_code_of_forward(function) is code for function in _functions())
+
+
+def has_own_setup(function: Any) -> bool:
+    """Whether the forward of a custom Function takes no `ctx`."""
+    return bool(function.setup_context is not torch.autograd.Function.setup_context)
+
+
+def _functions() -> Iterator[Any]:
+    """All custom Functions that there are now."""
+    pending = torch.autograd.Function.__subclasses__()
+    while pending:
+        function = pending.pop()
+        yield function
+        pending.extend(function.__subclasses__())
+
+
+def _code_of_forward(function: Any) -> CodeType | None:
+    return getattr(function.forward, "__code__", None)
 
 
 def _line_of_def(code: CodeType) -> int:

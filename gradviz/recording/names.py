@@ -206,7 +206,7 @@ def frame_names(frame: FrameType | None) -> dict[str, Any]:
         return {}
     if not frame.f_code.co_flags & inspect.CO_OPTIMIZED and frame.f_locals is frame.f_globals:
         return {name: value for name, value in frame.f_globals.items() if not name.startswith("__")}
-    return _local_values(frame) | {name: frame.f_globals[name] for name in frame.f_code.co_names if name in frame.f_globals}
+    return local_values(frame) | {name: frame.f_globals[name] for name in frame.f_code.co_names if name in frame.f_globals}
 
 
 def local_value(frame: FrameType, name: str) -> Any:
@@ -217,7 +217,7 @@ def local_value(frame: FrameType, name: str) -> Any:
     return value
 
 
-def _local_values(frame: FrameType) -> dict[str, Any]:
+def local_values(frame: FrameType) -> dict[str, Any]:
     """The local variables of a frame."""
     held = frame.f_locals
     values = dict(held)

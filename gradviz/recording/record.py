@@ -102,6 +102,7 @@ class Recorder(UncompiledMode):
         self._scopes = ScopeStack()
         self._handles: list[Any] = []
         self._versioned_calls = 0
+        self._forward: FrameType | None = None  # the one that is running, once it is noted
 
     def __enter__(self) -> Recorder:
         self._handles = [
@@ -119,6 +120,7 @@ class Recorder(UncompiledMode):
             for handle in self._handles:
                 handle.remove()
             self._scopes.clear()
+            self._forward = None
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -142,8 +144,7 @@ class Recorder(UncompiledMode):
         frames = tuple([(frame.f_code, frame.f_lasti) for frame in live_frames])
         if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(live_frames, frames):
             self._visit += 1
-        if applying and made_node:
-            self._note_applied(Applied.in_frame(applying[-1]))  # the outermost: autograd makes nodes for it alone
+        self._note_applied(applying[-1] if applying else None, made_node)  # the outermost: autograd makes nodes for it alone
         self.calls.append(
             RecordedCall(
                 func,
@@ -165,10 +166,12 @@ class Recorder(UncompiledMode):
             keeper.look()
         return result
 
-    def _note_applied(self, found: Applied) -> None:
-        last = next(reversed(self.applied.values()), None)
-        if last is None or last.args is not found.args:  # its forward may make nodes of its own, under enable_grad
-            self.applied[len(self.calls)] = found
+    def _note_applied(self, frame: FrameType | None, made_node: bool) -> None:
+        if frame is not self._forward:  # else its forward makes nodes of its own, under enable_grad
+            self._forward = None
+            if frame is not None and made_node and (found := Applied.in_frame(frame)) is not None:
+                self._forward = frame
+                self.applied[len(self.calls)] = found
 
     def op_call(self, index: int) -> OpCall:
         """Call `index` as a value: its arguments as they were before it, its results as they were after it."""

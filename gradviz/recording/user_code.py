@@ -8,34 +8,32 @@ from types import CodeType, FrameType
 
 import torch
 
-from gradviz.recording.functions import APPLY
+from gradviz.recording.functions import is_forward
 
 _TORCH = (str(Path(torch.__file__).parent), "<frozen")
 _GRADVIZ = str(Path(__file__).parent.parent)
 _MODELS = str(Path(__file__).parent.parent / "models.py")
 """Ours, but what is looked at: lines and names of it are shown as a user's."""
-_USER, _PASSED_OVER, _STOP, _APPLY = range(4)
-_owners: dict[int, int] = {}
+_USER, _PASSED_OVER, _STOP = range(3)
+_owners: dict[int, tuple[int, bool]] = {}  # with whether it is a forward of a custom Function
 _owned: list[CodeType] = []  # code is kept, so its id stays its own
 
 
 def user_frames(frame: FrameType | None, most: int, applied: list[FrameType] | None = None) -> list[FrameType]:
     """The user's frames from `frame` outwards, `most` at most: what called gradviz is not part of the code traced.
 
-    `applied` gets the frames of `Function.apply` between them.
+    `applied` gets the frames among and between them that are forwards of custom Functions.
     """
     found: list[FrameType] = []
     known = _owners.get
     while frame is not None and len(found) < most:
         code = frame.f_code
-        owner = known(id(code))
-        if owner is None:
-            owner = _remembered(code)
+        owner, applies = known(id(code)) or _remembered(code)
+        if owner == _STOP:
+            break
         if owner == _USER:
             found.append(frame)
-        elif owner == _STOP:
-            break
-        elif owner == _APPLY and applied is not None:
+        if applies and applied is not None:
             applied.append(frame)
         frame = frame.f_back
     return found
@@ -53,10 +51,10 @@ def is_our_own(frame: FrameType) -> bool:
     return _owner(frame.f_code.co_filename) == _STOP
 
 
-def _remembered(code: CodeType) -> int:
+def _remembered(code: CodeType) -> tuple[int, bool]:
     _owned.append(code)
-    owner = _owners[id(code)] = _APPLY if code is APPLY else _owner(code.co_filename)
-    return owner
+    told = _owners[id(code)] = (_owner(code.co_filename), is_forward(code))
+    return told
 
 
 def _owner(file: str) -> int:

@@ -13,7 +13,7 @@ from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.entered import numbers
 from gradviz.symbolic.implicit import implied, of_matrices
 from gradviz.symbolic.matrix import batched, elements, numbers_of, part, transposed, triangle, vector
-from gradviz.symbolic.registry import NoRule, symbolic_rule
+from gradviz.symbolic.registry import NoRule, if_there, symbolic_rule
 from gradviz.symbolic.scalar import Scalar
 from gradviz.symbolic.solving import row_order
 from gradviz.symbolic.tensor import QUOTIENT, SQRT, Index, SymbolicTensor
@@ -63,7 +63,7 @@ def _rest(value: Scalar, left: Sequence[Scalar], right: Sequence[Scalar]) -> Sca
     return sc.total([value, sc.dot([sc.dot(left, right)], [_MINUS])])
 
 
-@symbolic_rule(aten.cholesky.default, needs_outputs=True)
+@symbolic_rule(*if_there("cholesky"), needs_outputs=True)
 def cholesky(self: SymbolicTensor, upper: bool = False, *, outputs: Outputs) -> SymbolicTensor:
     factor = cholesky_factor(self, torch.finfo(outputs[0].dtype).eps)
     return transposed(factor) if upper else factor

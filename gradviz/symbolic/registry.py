@@ -183,6 +183,15 @@ def no_gradient(*overloads: OpOverload, reason: str) -> None:
         _add(NoGradient(overload=overload, reason=reason))
 
 
+def if_there(packet: str) -> tuple[OpOverload, ...]:
+    """The default overload of an aten op that not every torch has, for a decorator; () where this torch has none.
+
+    >>> if_there("sin"), if_there("no_such_op")
+    ((<OpOverload(op='aten.sin', overload='default')>,), ())
+    """
+    return (getattr(torch.ops.aten, packet).default,) if hasattr(torch.ops.aten, packet) else ()
+
+
 def find_rule(overload: OpOverload) -> Rule:
     """The rule of the overload, or of the functional overload that it is the in-place or `out=` form of.
 

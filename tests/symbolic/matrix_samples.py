@@ -6,6 +6,8 @@ import torch
 from symbolic_samples import add, expanded, tensor, transposed
 from torch import Tensor
 
+from gradviz.symbolic.registry import if_there
+
 aten = torch.ops.aten
 
 
@@ -32,7 +34,8 @@ for _upper in (True, False):
         add(aten.triangular_solve.default, tensor(3, 2, seed=2), _square, _upper, not _upper, _unit)
     add(aten.cholesky_solve.default, tensor(3, 2, seed=2), _lower.mT if _upper else _lower, _upper)
     add(aten.cholesky_inverse.default, _lower.mT.contiguous() if _upper else _lower, _upper)
-    add(aten.cholesky.default, symmetric(3, positive=True), _upper)
+    for _cholesky in if_there("cholesky"):
+        add(_cholesky, symmetric(3, positive=True), _upper)
     add(aten.linalg_cholesky_ex.default, symmetric(3, positive=True), upper=_upper)
 add(aten.linalg_cholesky_ex.default, torch.stack([symmetric(2, positive=True, seed=seed) for seed in (1, 2)]))
 _packed, _pivots = torch.linalg.lu_factor(_square)
