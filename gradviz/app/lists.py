@@ -21,7 +21,7 @@ MOST_ROWS = 400
 
 def modules_list(shown: Shown, view: View, exploring: Exploring) -> None:
     """The calls, as far as they are open on the canvas: a click selects one, its arrow opens or closes it."""
-    calls = outline(shown.graph, report=shown.report, findings=shown.findings)
+    calls = outline(shown.graph, report=shown.report, findings=shown.findings or ())
     if not calls:
         st.caption("There are no calls of modules or functions inside this graph.")
         return
@@ -48,18 +48,22 @@ def modules_list(shown: Shown, view: View, exploring: Exploring) -> None:
 
 def findings_list(shown: Shown, view: View, exploring: Exploring) -> None:
     """What a diagnosis found, worst first; a click leads to where it is."""
+    if shown.findings is None:
+        st.caption("There is no diagnosis of this graph, or not yet.")
+        return
     if not shown.findings:
         st.caption("Nothing found: no lost, vanishing or exploding gradient, no dead unit, no slip in the loss.")
         return
-    st.caption(Diagnosis(list(shown.findings)).summary)
-    listed = [_finding_row(place, finding) for place, finding in enumerate(shown.findings[:MOST_ROWS])]
+    found = shown.findings
+    st.caption(Diagnosis(list(found)).summary)
+    listed = [_finding_row(place, finding) for place, finding in enumerate(found[:MOST_ROWS])]
 
     def chosen(name: str) -> None:
-        finding = next((finding for place, finding in enumerate(shown.findings) if str(place) == name), None)
+        finding = next((finding for place, finding in enumerate(found) if str(place) == name), None)
         if finding is not None and (node := place_of(finding)) is not None:
             exploring.go_to(node, view, shown.graph)
 
-    places = [f"node_{place_of(finding)}" for finding in shown.findings]
+    places = [f"node_{place_of(finding)}" for finding in found]
     selected = str(places.index(exploring.selected)) if exploring.selected in places else ""
     rows(listed, selected=selected, label="Findings", chosen=chosen, key="findings")
     if selected and is_hidden(exploring.selected, view, shown.graph):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,7 @@ from gradviz.app.panels import MODEL_PANELS, panels
 from gradviz.app.sentences import show_error
 from gradviz.app.shown import Shown
 from gradviz.app.work import Job, begun, forget, job_for
-from gradviz.diagnose import Diagnosis
+from gradviz.diagnose import Diagnosis, Finding
 from gradviz.models import MODELS
 from gradviz.target import graph_of_target, names_function
 from gradviz.tracing import trace
@@ -72,8 +72,8 @@ def _chosen_job() -> tuple[Job, Shown | None]:
         with st.container(width=PROGRESS_PX):
             if not ended:
                 _progress(job, shown, count(), may_stop=name != SAVED)
-            elif shown is not None:
-                _result(shown)
+            elif shown is not None and shown.findings is not None:
+                _result(shown, shown.findings)
     write_link({"model": [name] if name != SAVED else []})
     return job, shown
 
@@ -167,10 +167,10 @@ def _loaded(file: Any) -> gradviz.GradGraph:
             raise gradviz.InputError(str(error).replace(repr(str(path)), repr(file.name))) from error
 
 
-def _result(shown: Shown) -> None:
+def _result(shown: Shown, findings: Sequence[Finding]) -> None:
     """What came out, in two sentences."""
     checked = f"Check: {shown.report.summary.partition('. ')[0]}. " if shown.report else ""
-    st.caption(f"{checked}Diagnosis: {Diagnosis(list(shown.findings)).summary}")
+    st.caption(f"{checked}Diagnosis: {Diagnosis(list(findings)).summary}")
 
 
 @st.fragment(run_every=EVERY_S)

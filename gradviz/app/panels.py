@@ -60,15 +60,21 @@ _players = Kept[Player](KEPT_BYTES, lambda player: BYTES_PER_LETTER * len(json.d
 
 
 def _steps(found: Shown) -> None:
-    if len(found.graph) > MOST_NODES:
-        st.caption(f"Steps are shown for graphs of up to {MOST_NODES} nodes; this one has {len(found.graph):,}.")
-        return
-    theme = theme_of_page()
+    theme, folded = theme_of_page(), len(found.graph) > MOST_NODES
+    collapse = "auto" if folded else "none"
 
     def make() -> Player:
-        return found.graph.player(theme=theme, max_nodes=MOST_NODES, time_limit_s=DRAW_LIMIT_S)
+        return found.graph.player(theme=theme, max_nodes=MOST_NODES, time_limit_s=DRAW_LIMIT_S, collapse=collapse)
 
-    stepper(_players.get((found.key, theme), make), key="stepper")
+    try:
+        player = _players.get((found.key, theme), make)
+    except gradviz.InputError:
+        told = f"Steps are shown for up to {MOST_NODES} values; this graph has {len(found.graph):,}"
+        st.caption(f"{told}, too many also in groups.")
+        return
+    if folded:
+        st.caption(f"The graph has {len(found.graph):,} nodes: each group, as it is drawn at first, is one step.")
+    stepper(player, key="stepper")
 
 
 def _derivation(found: Shown) -> None:

@@ -39,13 +39,13 @@ class Shown:
         key: the same for the same graph with the same report.
         graph: as it was traced or loaded.
         report: what the check found; None before it, or where there can be none.
-        findings: what a diagnosis found, worst first.
+        findings: what a diagnosis found, worst first; None before it.
     """
 
     key: str
     graph: gradviz.GradGraph
     report: CheckReport | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Look:
 
     def options(self, shown: Shown) -> ViewOptions:
         """As `graph.view` and `graph.render` take them."""
-        options: ViewOptions = {"report": shown.report, "findings": shown.findings, "theme": self.theme}
+        options: ViewOptions = {"report": shown.report, "findings": shown.findings or (), "theme": self.theme}
         options = {**options, "direction": self.direction, **self.part}
         return options | {"max_nodes": MOST_OPS} if self.every_op else options
 

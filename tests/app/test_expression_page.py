@@ -162,7 +162,7 @@ def test_an_edited_text_is_no_example_any_more_and_keeps_its_values() -> None:
 
 def test_the_picture_can_be_downloaded_in_every_format() -> None:
     assert [button.proto.label for button in page().get("download_button")] == [
-        "SVG", "PNG", "PDF", "DOT", "Slides, PPTX", "Slides, PDF", "Player, HTML", "Player, GIF"
+        "SVG", "PNG", "PDF", "DOT", "Slides, PPTX", "Slides, PDF", "Slides, LaTeX", "Player, HTML", "Player, GIF"
     ]  # fmt: skip
 
 
@@ -208,11 +208,11 @@ def test_shapes_that_do_not_fit_are_told_below_the_text_and_the_last_picture_sta
 
 
 def test_panels_that_cannot_be_shown_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(panels, "MOST_NODES", 60)
+    monkeypatch.setattr(panels, "MOST_NODES", 20)
     assert "The expression has one variable only." in text_of(page(expression="x^2", at="x=1", panel="contour"))
     long = page(expression="+".join(["sin(x)"] * 40), at="x=1", panel="steps")
     assert not long.exception and not long.error
-    assert "Steps are shown for graphs of up to 60 nodes; this one has 80." in text_of(long)
+    assert "Steps are shown for up to 20 values; this graph has 80, too many also in groups." in text_of(long)
     same = page(panel="contour")
     same.selectbox[2].select(same.selectbox[1].value).run()
     assert not same.exception and "Choose two different variables." in text_of(same)

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 import torch
 from model_pages import exploring, finished, page
+from streamlit.testing.v1 import AppTest
 from test_expression_page import text_of
 from test_saved_traces import saved
 
 import gradviz
-from gradviz.app import model, work
+from gradviz.app import model, panels, work
+from gradviz.app.exploring import Exploring
 from gradviz.app.shown import Look, Shown, picture
 from gradviz.models import MODELS
+from gradviz.player import Player
 from gradviz.view import Folding
 
 
@@ -128,11 +131,34 @@ def test_a_check_that_is_stopped_leaves_the_graph_and_can_be_begun_again(monkeyp
         (stop,) = [button for button in app.run().button if button.label == "Stop"]
         app = stop.click().run()
     assert not app.exception and app.error[0].value.startswith("stopped as asked")
+    assert "Diagnosis" not in text_of(app)
     assert exploring(app).is_drawn and "Stop" not in {button.label for button in app.button}
     (again,) = [button for button in app.button if button.label == "Trace again"]
     app = finished(again.click().run())
     assert not app.error and "6 edges: 6 match (symbolic)" in text_of(app)
     assert "Trace again" not in {button.label for button in app.button}
+
+
+def test_steps_of_a_large_model_are_those_of_its_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panels, "MOST_NODES", 100)
+    steps: list[Player] = []
+    monkeypatch.setattr(panels, "stepper", lambda player, key: steps.append(player))
+    app = page(model="LSTM", panel="steps")
+    assert not app.exception and not app.error
+    assert "The graph has 137 nodes: each group, as it is drawn at first, is one step." in text_of(app)
+    assert "8 × cell passes on what arrived" in str(steps[-1].data["frames"])
+
+
+def test_findings_are_not_none_before_there_is_a_diagnosis() -> None:
+    def run(shown: object, view: object, exploring: object) -> None:
+        from gradviz.app.lists import findings_list
+
+        findings_list(shown, view, exploring)
+
+    graph = gradviz.trace("x*y", x=2.0, y=3.0, device="cpu")
+    for findings, told in ((None, "There is no diagnosis of this graph, or not yet."), ((), "Nothing found")):
+        given = (Shown(key="", graph=graph, findings=findings), graph.view(), Exploring())
+        assert told in text_of(AppTest.from_function(run, default_timeout=60, args=given).run())
 
 
 def test_a_saved_trace_has_no_check_to_stop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
