@@ -5,6 +5,7 @@
     timing.py    ratios to plain PyTorch, all tools in turn within one process
     allocator.py with what memory: what a process gets by itself, or memory that it holds on to
     memory.py    peak memory, each tool in a process of its own
+    drawing.py   from the model to its first picture, each tool in a process of its own
     parts.py     text to checked SVG with its parts; what `import gradviz` costs
     report.py    results -> plain text or JSON
 """
