@@ -50,7 +50,6 @@ class Asker:
 
     def __init__(self, head: HeadUnderCheck, dtype: torch.dtype) -> None:
         self._forward = ForwardValues(head)
-        self._calls = head.inner_calls
         self.name = head.backward_name
         self.dtype = dtype
         self.seen_right: set[int] = set()
@@ -74,7 +73,7 @@ class Asker:
         Raises:
             NoRule: there are no symbolic rules for it.
         """
-        return ExactFormula(self._calls, self._forward, answers.backward, unit_roundoff(self.dtype))
+        return ExactFormula(self._forward, answers.backward, unit_roundoff(self.dtype))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from gradviz.rerun import with_tensors
 from gradviz.standin import StandIn
 from gradviz.symbolic.rounding import exactly_held
 
+_CAST = "_to_copy"
 _DIGITS = 15
 """A number written with so many digits is meant to be exact."""
 Geometry = tuple[Any, ...]
@@ -49,17 +50,36 @@ class BackwardCalls:
 
 
 class ForwardValues:
-    """The values that the calls of a forward read and made, to be found again."""
+    """The values that the calls of a forward read and made, to be found again.
+
+    Attributes:
+        given: what was not made by these calls, and what a cast made of constants: rounded numbers, taken as they are.
+        calls: those that made the others.
+        literals: the numbers among the arguments of the calls.
+    """
 
     def __init__(self, head: HeadUnderCheck) -> None:
-        inputs = [tensor for tensor in head.attributes["inner_inputs"] if tensor is not None]
+        snapshots = head.attributes["inner_inputs"]
+        inputs = [tensor for tensor in snapshots if tensor is not None]
         read = [argument.tensor for call in head.inner_calls for argument in call.tensor_arguments()]
         made = [output for call in head.inner_calls for output in call.outputs if output is not None]
         self._all = list({id(tensor): tensor for tensor in (*inputs, *read, *made)}.values())
         self._by_geometry = {place: one for one in reversed(self._all) if (place := _geometry(one)) is not None}
         self.literals = {number for call in head.inner_calls for number in _numbers(call)}
-        made_ids = {id(tensor) for tensor in made}
-        self.given = [tensor for tensor in self._all if id(tensor) not in made_ids and is_inexact(tensor)]
+        moving = {id(snapshots[edge.position]) for edge in head.edges if edge.position < len(snapshots)}
+        self._cast: list[Tensor] = []
+        calls = []
+        for call in head.inner_calls:
+            outputs = [output for output in call.outputs if output is not None]
+            if any(id(argument.tensor) in moving for argument in call.tensor_arguments()):
+                moving |= {id(output) for output in outputs}
+            elif call.op == _CAST:
+                self._cast += outputs
+                continue
+            calls.append(call)
+        self.calls = tuple(calls)
+        known = {id(tensor) for tensor in made} - {id(tensor) for tensor in self._cast}
+        self.given = [tensor for tensor in self._all if id(tensor) not in known and is_inexact(tensor)]
 
     def find(self, tensor: Tensor) -> Tensor | None:
         """The value that this is; None where it is none."""
@@ -67,6 +87,13 @@ class ForwardValues:
         if place is None or place in self._by_geometry:
             return None if place is None else self._by_geometry[place]
         return next((one for one in self.given if _is_equal(one, tensor)), None)
+
+    def find_cast(self, call: OpCall) -> Tensor | None:
+        """The cast constant that a cast makes again; None where it makes anything else."""
+        made = call.outputs[0]
+        if call.op != _CAST or made is None:
+            return None
+        return next((one for one in self._cast if _is_equal(one, made)), None)
 
 
 def asked(partials: Sequence[Partial], cotangent: Tensor, forward: ForwardValues) -> tuple[list[Tensor], BackwardCalls]:
@@ -86,6 +113,9 @@ def asked(partials: Sequence[Partial], cotangent: Tensor, forward: ForwardValues
     outside = {id(tensor): tensor for tensor in (*read, *results) if id(tensor) not in known}
     same = {place: found for place, tensor in outside.items() if (found := forward.find(tensor)) is not None}
     others = tuple(tensor for place, tensor in outside.items() if place not in same and is_inexact(tensor))
+    again = {id(call.outputs[0]): found for call in calls if (found := forward.find_cast(call)) is not None}
+    calls = [call for call in calls if id(call.outputs[0]) not in again]
+    same |= again
     literals = {number for call in calls for number in _numbers(call)} - forward.literals
     return answers, BackwardCalls(
         calls=tuple(_with(call, same) for call in calls),

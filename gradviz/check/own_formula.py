@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from gradviz.check.arrays import Index, as_array
 from gradviz.check.backward_calls import BackwardCalls, ForwardValues
 from gradviz.check.lengths import forward_length
-from gradviz.opcall import OpCall
 from gradviz.symbolic import Exact, Reference, Row, compose, unit_roundoff
 from gradviz.symbolic.arithmetic import EXACT, to_wide
 from gradviz.symbolic.bulk import LONG
@@ -161,8 +160,7 @@ class ExactFormula:
     """The calls of a forward and of its backward for one cotangent, composed.
 
     Args:
-        calls: of the forward.
-        forward: what they read and made.
+        forward: what its calls read and made.
         backward: what ran for the cotangent.
         unit: u of the coarsest dtype in forward: backward() may round as coarsely, and no more so.
 
@@ -170,12 +168,13 @@ class ExactFormula:
         NoRule: one of them has no rule.
     """
 
-    def __init__(self, calls: Sequence[OpCall], forward: ForwardValues, backward: BackwardCalls, unit: float) -> None:
+    def __init__(self, forward: ForwardValues, backward: BackwardCalls, unit: float) -> None:
+        calls = (*forward.calls, *backward.calls)
         given = [*forward.given, backward.cotangent, *backward.others]
-        self._truth: Reference = compose((*calls, *backward.calls), given, backward.answers, chosen={})
+        self._truth: Reference = compose(calls, given, backward.answers, chosen={})
         self._is_exact = backward.is_exact
         self.smallest = smallest(self._truth.dtype)
-        is_long = any(forward_length(call) > LONG for call in (*calls, *backward.calls))
+        is_long = any(forward_length(call) > LONG for call in calls)
         self._scale = (_WIDE if is_long else _EXACT) / unit
         self._granted = min(1.0, unit / unit_roundoff(self._truth.dtype))
 

@@ -99,3 +99,26 @@ def test_a_factor_without_a_name_is_told_as_a_ratio_and_as_no_slip() -> None:
     )
     assert "ratio 1.001" in entry.reason
     assert "likely slip" not in entry.reason
+
+
+WEIGHT = torch.linspace(-1, 1, 12).reshape(3, 4)
+
+
+class CastWeight(torch.autograd.Function):
+    """With a constant of a wider dtype, which forward and backward both round."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.square() @ WEIGHT.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        return 2 * x * (cotangent @ WEIGHT.to(x.dtype).T)
+
+
+def test_a_constant_that_both_passes_round_to_the_working_dtype_is_the_rounded_one() -> None:
+    x = torch.linspace(0.5, 2, 6).reshape(2, 3).to(torch.bfloat16).requires_grad_()
+    report = gradviz.trace(lambda x: CastWeight.apply(x).sum(), x).check()
+    assert report.ok and report.edges[0].verdict == "match", report
