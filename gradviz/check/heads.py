@@ -72,6 +72,7 @@ class HeadUnderCheck:
     function: CustomFunction | None = None
     edges: list[EdgeUnderCheck] = field(default_factory=list)
     _truth: Reference | None = None
+    _left_torch: str | None = None
 
     @property
     def call(self) -> OpCall | None:
@@ -107,6 +108,11 @@ class HeadUnderCheck:
     @property
     def left_torch(self) -> str:
         """Why the recorded calls of a custom forward do not say what it is a function of; "" where they do."""
+        if self._left_torch is None:
+            self._left_torch = self._why_left_torch()
+        return self._left_torch
+
+    def _why_left_torch(self) -> str:
         if self.function is None:
             return ""
         if self.function.read:

@@ -237,8 +237,8 @@ def _check_sampled(
     numel = math.prod(shape)
     flats = plan.choose(plan.samples, numel)
     looked_at = [edge for edge in edges if edge.in_numel <= TOO_LONG * numel]
-    sampled: dict[int, Sampled] = {}
-    one_by_one = _check_rows_at_once(truth, place, looked_at, flats, plan, sampled) if looked_at else []
+    sampled = _check_rows_at_once(truth, place, looked_at, flats, plan) if looked_at else {}
+    one_by_one = [edge for edge in looked_at if edge.position not in sampled]
     indices = [tuple(int(item) for item in np.unravel_index(flat, shape)) for flat in flats]
     short = [edge for edge in one_by_one if edge.in_numel <= LONG_ROW]
     if short:
@@ -264,26 +264,24 @@ def _check_rows_at_once(
     edges: list[EdgeUnderCheck],
     flats: Sequence[int],
     plan: Plan,
-    sampled: dict[int, Sampled],
-) -> list[EdgeUnderCheck]:
-    """Rows of Jacobians, one random sum of them: every element of each is in it. The edges that do not match come back.
+) -> dict[int, Sampled]:
+    """Rows of Jacobians, one random sum of them: every element of each is in it.
 
-    Those are to be looked at row by row, to find out where and why; and so are all where there is no truth about such a sum.
-    What was seen of the others goes into `sampled`.
+    What was seen of those that match comes back, by position. The others are to be looked at row by row, to find out where
+    and why; and so are all where there is no truth about such a sum.
     """
     weights = plan.cotangent((len(flats),), edges[0].comparison.dtype).to(torch.float64)
     rows = truth.vjp_at_once(flats, weights.tolist(), output=place)
     if rows is None:
-        return edges
+        return {}
     cotangent = torch.zeros(edges[0].partials[place].out_shape, dtype=torch.float64)
     cotangent.view(-1)[flats] = weights
-    left = []
+    sampled = {}
     for edge, answer in zip(edges, vjps_into(edges, place, cotangent), strict=True):
         true = rows.get(edge.position)
         got = answer.detach().reshape(-1) if answer.layout is torch.strided else answer.to_dense().reshape(-1)
         picked = as_array(got if true is None else got[torch.from_numpy(true.flats)])
         if true is None or not is_good(picked, true.value, true.bound) or got.count_nonzero() != np.count_nonzero(picked):
-            left.append(edge)
             continue
         shape = edge.in_shape
 
@@ -297,7 +295,7 @@ def _check_rows_at_once(
         edge.comparison.step(f"{len(flats)} rows as one random sum")
         size, bound = float(np.linalg.norm(true.value.astype(np.float64))), float(np.linalg.norm(true.bound))
         sampled[edge.position] = Sampled(rows=len(flats), reached=len(true.flats), size=size, bound=bound)
-    return left
+    return sampled
 
 
 def _check_long_row(edge: EdgeUnderCheck, call: OpCall, place: int, index: Index, row: Tensor, plan: Plan) -> Row:
