@@ -173,7 +173,9 @@ def test_wheel_drag_and_buttons_move_the_drawing(explorer: Page) -> None:
 
 def test_the_panel_is_as_high_as_the_canvas_beside_it(explorer: Page) -> None:
     canvas_box = explorer.locator(".gradviz-canvas").bounding_box()
-    panel_box = explorer.locator(".st-key-gradviz-panel").bounding_box()
+    panel = explorer.locator(".st-key-gradviz-panel")
+    expect(panel).to_be_visible()  # until the server has answered, the glance is in its place
+    panel_box = panel.bounding_box()
     assert canvas_box is not None and panel_box is not None
     assert (panel_box["y"], panel_box["height"]) == pytest.approx((canvas_box["y"], canvas_box["height"]), abs=1)
 
