@@ -16,6 +16,7 @@ from gradviz.symbolic import unit_roundoff
 
 _SLACK = 2.0**-20
 _TOWARD = 4
+"""So many times at most: where several of those that tie get more than their share, one after the other."""
 
 
 def allowed_beside(
@@ -33,18 +34,26 @@ def allowed_beside(
     than their share are moved there.
     """
     low, high = (as_array(side) for side in beside)
+    allowed = _between(got, low, high) & doubtful
     for _ in range(_TOWARD):
-        slack = _SLACK * np.maximum(np.abs(low), np.abs(high))
-        allowed = doubtful & (high - low > 64 * slack) & (got >= low - slack) & (got <= high + slack)
         favoured = doubtful & ~allowed & (np.abs(got) > np.abs(true))
         if not favoured.any():
             break
         sides = replay.range_toward(cotangents, group.position, torch.from_numpy(np.where(favoured, 1.0, -1.0)))
         low, high = np.minimum(low, as_array(sides[0])), np.maximum(high, as_array(sides[1]))
+        before, allowed = allowed, _between(got, low, high) & doubtful
+        if np.array_equal(before, allowed):
+            break
     if allowed.any():
         names = f" ({', '.join(group.comparison.kinks)})" if group.comparison.kinks else ""
         group.comparison.note(f"on a kink{names}: backward() takes what lies between the one-sided derivatives", "kink")
     return allowed
+
+
+def _between(got: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where numbers lie between two that differ."""
+    slack = _SLACK * np.maximum(np.abs(low), np.abs(high))
+    return np.asarray((high - low > 64 * slack) & (got >= low - slack) & (got <= high + slack))
 
 
 def wrong_together(
