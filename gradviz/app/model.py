@@ -131,9 +131,8 @@ def _from_gallery(title: str, device: str) -> gradviz.GradGraph:
 
 def _upload() -> None:
     """The uploader; what cannot be read is said below it."""
-    st.file_uploader(
-        "A file that `graph.save` wrote", type=["gradviz"], max_upload_size=MAX_FILE_MB, key="model file", on_change=_opened
-    )
+    label = f"A file that `graph.save` wrote, of at most {MAX_FILE_MB} MB"
+    st.file_uploader(label, type=["gradviz"], max_upload_size=MAX_FILE_MB, key="model file", on_change=_opened)
     refusal = st.session_state.get("model file refused")
     if refusal is not None:
         show_error(refusal)
