@@ -24,7 +24,7 @@ from gradviz.recording.functions import Applied
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
 from gradviz.recording.names import Frames, assigned_names, local_value
 from gradviz.recording.scopes import Scope, ScopeStack
-from gradviz.recording.user_code import frames_around, user_frames
+from gradviz.recording.user_code import NOTHING, Seen, seen_from
 from gradviz.recording.versions import Versions, is_shared, storage_bytes
 from gradviz.standin import StandIn
 
@@ -100,6 +100,7 @@ class Recorder(UncompiledMode):
         self._last_sequence = 0
         self._visit = 0
         self._scopes = ScopeStack()
+        self._around_modules: list[Seen] = []  # what lies around each open call of a module
         self._handles: list[Any] = []
         self._versioned_calls = 0
         self._forward: FrameType | None = None  # the one that is running, once it is noted
@@ -120,6 +121,7 @@ class Recorder(UncompiledMode):
             for handle in self._handles:
                 handle.remove()
             self._scopes.clear()
+            self._around_modules.clear()
             self._forward = None
 
     def __torch_dispatch__(
@@ -139,9 +141,7 @@ class Recorder(UncompiledMode):
         sequence = _sequence_number()
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
-        applying: list[FrameType] = []
-        live_frames = user_frames(sys._getframe(1), MAX_FRAMES, applying)
-        frames = tuple([(frame.f_code, frame.f_lasti) for frame in live_frames])
+        _, live_frames, frames, applying = self._seen_from(sys._getframe(1))
         if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(live_frames, frames):
             self._visit += 1
         self._note_applied(applying[-1] if applying else None, made_node)  # the outermost: autograd makes nodes for it alone
@@ -226,11 +226,19 @@ class Recorder(UncompiledMode):
         if threading.get_ident() == self._thread:
             if not self._scopes.in_module and all(module is not known for known in self.root_modules):
                 self.root_modules.append(module)
-            self._scopes.enter_module(module, next(frames_around(sys._getframe(1)), None))
+            around = self._seen_from(sys._getframe(1))
+            self._around_modules.append(around)
+            self._scopes.enter_module(module, around.frames[0] if around.frames else None)
 
     def _leave_module(self, module: torch.nn.Module, args: Any, output: Any) -> None:
         if threading.get_ident() == self._thread:
             self._scopes.leave_module()
+            if self._around_modules:
+                self._around_modules.pop()
+
+    def _seen_from(self, frame: FrameType) -> Seen:
+        """The user's frames; those around the module that is running stand still and are known."""
+        return seen_from(frame, MAX_FRAMES, self._around_modules[-1] if self._around_modules else NOTHING)
 
 
 def called_as_outside(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

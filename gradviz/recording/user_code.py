@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import NamedTuple
 
 import torch
 
@@ -19,24 +20,57 @@ _owners: dict[int, tuple[int, bool]] = {}  # with whether it is a forward of a c
 _owned: list[CodeType] = []  # code is kept, so its id stays its own
 
 
-def user_frames(frame: FrameType | None, most: int, applied: list[FrameType] | None = None) -> list[FrameType]:
-    """The user's frames from `frame` outwards, `most` at most: what called gradviz is not part of the code traced.
+class Seen(NamedTuple):
+    """What is seen from a frame outwards.
 
-    `applied` gets the frames among and between them that are forwards of custom Functions.
+    Attributes:
+        start: the frame.
+        frames: the user's frames, the innermost first.
+        places: their code, and where each stands in it.
+        applied: the frames among and between them that are forwards of custom Functions.
     """
-    found: list[FrameType] = []
-    known = _owners.get
-    while frame is not None and len(found) < most:
+
+    start: FrameType | None
+    frames: list[FrameType]
+    places: tuple[tuple[CodeType, int], ...]
+    applied: list[FrameType]
+
+
+NOTHING = Seen(None, [], (), [])
+
+
+def seen_from(start: FrameType | None, most: int, known: Seen = NOTHING) -> Seen:
+    """The user's frames from `start` outwards, `most` at most: what called gradviz is not part of the code traced.
+
+    Args:
+        start: the frame.
+        most: how many.
+        known: what is seen from a frame further out, which has not run on since: it is not walked again.
+    """
+    frames: list[FrameType] = []
+    places: list[tuple[CodeType, int]] = []
+    applied: list[FrameType] = []
+    told, end, frame = _owners.get, known.start, start
+    while frame is not None and len(frames) < most:
+        if frame is end:
+            left = most - len(frames)
+            return Seen(start, frames + known.frames[:left], (*places, *known.places[:left]), applied + known.applied)
         code = frame.f_code
-        owner, applies = known(id(code)) or _remembered(code)
+        owner, applies = told(id(code)) or _remembered(code)
         if owner == _STOP:
             break
         if owner == _USER:
-            found.append(frame)
-        if applies and applied is not None:
+            frames.append(frame)
+            places.append((code, frame.f_lasti))
+        if applies:
             applied.append(frame)
         frame = frame.f_back
-    return found
+    return Seen(start, frames, tuple(places), applied)
+
+
+def user_frames(start: FrameType | None, most: int) -> list[FrameType]:
+    """The user's frames alone."""
+    return seen_from(start, most).frames
 
 
 def frames_around(frame: FrameType | None) -> Iterator[FrameType]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from types import CodeType, FrameType
+
 import torch
 from torch import Tensor, nn
 
 import gradviz
 from gradviz import GradGraph, trace
+from gradviz.recording.record import MAX_FRAMES, Recorder
+from gradviz.recording.user_code import user_frames
 
 
 def scopes(graph: GradGraph) -> dict[str, tuple[str, ...]]:
@@ -138,3 +143,40 @@ def test_a_loaded_graph_knows_its_scopes(tmp_path: object) -> None:
     graph = trace(Stack(), torch.ones(2, 3))
     graph.save(f"{tmp_path}/run.gradviz")
     assert scopes(gradviz.load(f"{tmp_path}/run.gradviz")) == scopes(graph)
+
+
+def test_lines_and_names_are_those_of_the_whole_stack_within_modules_within_functions() -> None:
+    """What lies around a module that runs is looked at once; it must be what a walk from each call would find."""
+
+    class Inner(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return helper(x)
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Inner()
+
+        def forward(self, x: Tensor) -> Tensor:
+            first = self.inner(x)
+            second = self.inner(first)
+            return first * second
+
+    def helper(x: Tensor) -> Tensor:
+        return torch.tanh(x)
+
+    def whole(frame: FrameType | None) -> list[tuple[CodeType, int]]:
+        return [(one.f_code, one.f_lasti) for one in user_frames(frame, MAX_FRAMES)]
+
+    class Witness(Recorder):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            walked.append(whole(sys._getframe(1)))
+            return super().__torch_dispatch__(func, types, args, kwargs)
+
+    walked: list[list[tuple[CodeType, int]]] = []
+    outer, x = Outer(), torch.ones(2, requires_grad=True)
+    with Witness() as recorder:
+        outer(outer(x)).sum()
+    own = 1  # the witness stands among the user's frames
+    assert [list(call.frames[own:]) for call in recorder.calls] == [frames[: MAX_FRAMES - own] for frames in walked]
+    assert len({call.frames for call in recorder.calls}) == 7  # as many as the code makes; `tanh` keeps a detached copy
