@@ -3,7 +3,8 @@
 GradvizError
 ├── ExpressionError       math text that cannot be read; carries the column and draws a caret
 ├── InputError            a target, an option or a value that `trace` does not accept
-│   └── NotScalarError    an output of several numbers, where a gradient starts from one
+│   ├── NotScalarError    an output of several numbers, where a gradient starts from one
+│   └── OtherVersionError a file that an earlier or a later gradviz wrote
 ├── TraceError            code that ran but whose graph cannot be traced (freed, cut, compiled, transformed)
 ├── PartialError          a local partial that cannot be evaluated (buffers freed, value changed in place)
 ├── NotKeptError          elements of a value that the graph keeps as statistics only
@@ -46,6 +47,32 @@ class NotScalarError(InputError):
     def __init__(self, shape: tuple[int, ...], accepted: str) -> None:
         self.shape = shape
         super().__init__(f"the output has shape {shape}: a gradient needs a single number; {accepted}")
+
+
+class OtherVersionError(InputError):
+    """A file that an earlier or a later gradviz wrote.
+
+    Attributes:
+        found: the version of the file's format, as text.
+        read: the one that this gradviz reads.
+    """
+
+    def __init__(self, file: str, *, found: str, read: str, again: str) -> None:
+        """The sentence.
+
+        Args:
+            file: its path.
+            found: the version of the file's format; it may be anything.
+            read: the one that this gradviz reads.
+            again: how such a file is made anew.
+        """
+        self.found, self.read = found, read
+        is_later = found.isdecimal() and int(found[:9]) > int(read)
+        other, or_else = ("a later", "update this one") if is_later else ("another", "read it with the one that wrote it")
+        super().__init__(
+            f"{file!r} was written by {other} version of gradviz: its format is {found[:20]!r}, this one reads {read!r}; "
+            f"{again}, or {or_else}"
+        )
 
 
 class TraceError(GradvizError):

@@ -1,6 +1,6 @@
 """Headers and steps <-> lines of JSON in a file; the file may come from anywhere, and nothing in it is executed.
 
-The first line of a rank's file is its header, `{"gradviz": "run", "version": 1, "header": {...}}`; each further line is a
+The first line of a rank's file is its header, `{"gradviz": "run", "version": 2, "header": {...}}`; each further line is a
 step, `{"step": {...}}`, with the fields of `notes.Step`, and the last one an end, `{"end": {...}}`, unless the run was
 killed. A step's line is written as soon as the step is over, so that such a run keeps what it had: a last line that was cut
 short is left out. A merged file has the lines of several.
@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, Literal, TextIO, Union, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
-from gradviz.errors import InputError
+from gradviz.errors import InputError, OtherVersionError
 from gradviz.runs.notes import End, Header, Step
 
-FORMAT, VERSION = "run", 1
+FORMAT, VERSION = "run", 2
+"""The version is raised whenever a record of `notes` gets or loses a field: a file of before could not be read as it is."""
 PATTERN = "rank*.jsonl"
 MERGED = "run.jsonl"
 MAX_LINE = 2**27
@@ -90,7 +91,7 @@ def read_lines(file: Path) -> Iterator[Header | Step | End]:
                     if len(line) >= MAX_LINE or number == 1:
                         raise InputError(f"{str(file)!r} is no file of a training run that gradviz wrote")
                     return  # cut short: the process ended while it wrote this
-                yield _read_line(line, f"{str(file)!r}, line {number}", is_first=number == 1)
+                yield _read_line(line, file, number)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {str(file)!r}: {error}") from error
 
@@ -110,17 +111,25 @@ def files_of(path: str | os.PathLike[str]) -> list[Path]:
     return sorted(files, key=lambda file: int(file.stem.removeprefix("rank")))
 
 
-def _read_line(line: str, where: str, *, is_first: bool) -> Header | Step | End:
+def _read_line(line: str, file: Path, number: int) -> Header | Step | End:
     try:
         content = json.loads(line)
-        if is_first and (content.get("gradviz"), content.get("version")) != (FORMAT, VERSION):
-            raise ValueError("no header of a training run that this gradviz reads")
+        if number == 1:
+            _check_version(content, file)
         kinds: dict[str, Any] = {"header": Header, "end": End, "step": Step}
         name = next((name for name in kinds if name in content), "step")
         found: Header | Step | End = _of_kind(kinds[name], content[name])
         return found
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{where}: {str(error)[:200]}") from error
+        raise InputError(f"{str(file)!r}, line {number}: {str(error)[:200]}") from error
+
+
+def _check_version(content: Any, file: Path) -> None:
+    if content.get("gradviz") != FORMAT:
+        raise ValueError("no header of a training run that gradviz wrote")
+    if content.get("version") != VERSION:
+        again = "watch the run once more with this one"
+        raise OtherVersionError(str(file), found=str(content.get("version")), read=str(VERSION), again=again)
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradviz.errors import InputError
+from gradviz.errors import InputError, OtherVersionError
 from gradviz.graph import Edge, GradGraph
 from gradviz.opcall import OpCall
 from gradviz.saved.partial import SavedPartial
@@ -111,9 +111,8 @@ def _opened(file: Path, max_bytes: int) -> tuple[Any, dict[str, Tensor]]:
             if metadata.get("format") != "gradviz":
                 raise InputError(f"{str(file)!r} is a safetensors file, but not one that gradviz saved")
             if metadata.get("version") != VERSION:
-                raise InputError(
-                    f"{str(file)!r} has version {metadata.get('version')} of the format; this gradviz reads {VERSION}"
-                )
+                again = "trace once more and graph.save(path) with this one"
+                raise OtherVersionError(str(file), found=str(metadata.get("version")), read=VERSION, again=again)
             return json.loads(metadata["graph"]), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except OSError as error:
         raise InputError(f"cannot read {str(file)!r}: {error.strerror or error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from runs.loops import one_step, watched
 
 import gradviz
 from gradviz.errors import InputError
-from gradviz.runs import Run
-from gradviz.runs.file import line_of
+from gradviz.runs import Run, notes
+from gradviz.runs.file import VERSION, line_of
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ OTHERS = {
     "no JSON": "no JSON\n",
     "a list": "[]\n",
     "an object": "{}\n",
-    "a later version": '{"gradviz": "run", "version": 2}\n',
-    "no header": '{"gradviz": "run", "version": 1}\n',
+    "another format": '{"gradviz": "graph", "version": 2}\n',
+    "no header": '{"gradviz": "run", "version": 2}\n',
     "deeply nested": "[" * 100_000 + "\n",
 }
 
@@ -102,6 +102,39 @@ OTHERS = {
 def test_file_that_is_no_run_is_refused(tmp_path: Path, other: str) -> None:
     with pytest.raises(InputError):
         gradviz.load_run(written(tmp_path, [OTHERS[other]]))
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        (1, "another version of gradviz: its format is '1', this one reads '2'; watch the run .*, or read it with"),
+        (999, "a later version of gradviz: its format is '999', this one reads '2'; watch the run .*, or update this one"),
+        (None, "another version of gradviz: its format is 'None'"),
+    ],
+)
+def test_another_version_is_told_before_what_is_in_the_file(tmp_path: Path, version: object, told: str) -> None:
+    header = json.dumps({"gradviz": "run", "version": version, "header": {"rank": 0}}) + "\n"
+    with pytest.raises(InputError, match=rf"changed\.jsonl' was written by {told}"):
+        gradviz.load_run(written(tmp_path, [header]))
+
+
+def test_the_version_is_that_of_these_fields() -> None:
+    """Whoever changes a record raises VERSION and writes its new fields here."""
+    records = [kind for kind in vars(notes).values() if is_dataclass(kind)]
+    assert [VERSION, *(" ".join([kind.__name__, *(field.name for field in fields(kind))]) for kind in records)] == [
+        2,
+        "Statistics count zeros nans infs low high mean std histogram",
+        "Header rank world_size model parallel every torch knows_optimizers",
+        "End rank forwards updates opened moved",
+        "ModuleNote path kind calls value arriving leaving",
+        "UnitsNote module source units dead lasting",
+        "ParameterNote name shape frozen shard weight gradient update dtype lr unchanged carried",
+        "LossNote source value ops",
+        "Pair op before made module source",
+        "Origin what number made op module source",
+        "Step rank step forwards backwards updated maximizes made thrown kept modules units parameters unheld unmoved "
+        "in_eval losses pairs origins",
+    ]
 
 
 def test_directory_without_a_run_is_refused(tmp_path: Path) -> None:

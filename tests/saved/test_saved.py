@@ -225,11 +225,36 @@ def test_tensors_of_another_tool_are_refused(tmp_path: Path) -> None:
         gradviz.load(tmp_path / "weights.safetensors")
 
 
-def test_another_version_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
-    path = tmp_path / "later.gradviz"
-    safetensors.torch.save_file(content["tensors"], path, metadata=content["metadata"] | {"version": "7"})
-    with pytest.raises(gradviz.InputError, match="has version 7 of the format; this gradviz reads 1"):
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        ("1", "another version of gradviz: its format is '1', this one reads '2'; trace .*, or read it with"),
+        ("999", "a later version of gradviz: its format is '999', this one reads '2'; trace .*, or update this one"),
+        ("x" * 99, "another version of gradviz: its format is 'x{20}', this one"),
+    ],
+)
+def test_another_version_is_told_before_what_is_in_the_file(
+    version: str, told: str, content: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "other.gradviz"
+    metadata = content["metadata"] | {"version": version, "graph": '{"nodes": [{"kind": "leaf"}]}'}
+    safetensors.torch.save_file(content["tensors"], path, metadata=metadata)
+    with pytest.raises(gradviz.InputError, match=rf"other\.gradviz' was written by {told}"):
         gradviz.load(path)
+
+
+def test_the_version_is_that_of_these_attributes(content: dict[str, Any]) -> None:
+    """Whoever changes what is in a file raises VERSION and writes the new attributes here."""
+    graph = json.loads(content["metadata"]["graph"])
+    names = [" ".join(sorted(one)) for one in (graph["nodes"][0], graph["edges"][0][3], graph["graph"])]
+    assert [content["metadata"]["version"], *names] == [
+        "2",
+        "backward_order call cotangent device differentiable dtype earlier_gradient expression inner_calls inner_inputs "
+        "is_named is_output kind module name op output_names outputs requires_grad root scope shape source training value "
+        "value_missing",
+        "argument contribution cut output partial",
+        "leaves lost_leaves names numbers_of numbers_read optimized outputs starting_cotangents unseen_writes",
+    ]
 
 
 def test_a_missing_file_and_a_large_one_are_refused(tmp_path: Path) -> None:
