@@ -77,7 +77,7 @@ def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
             (root.node, draft.nodes[root.node].differentiable[root.output_nr]) for root in roots
         ]
         writer = _Writer(draft, root_outputs, backward, naming, names, recorder)
-        return writer.written(cotangents, autograd)
+        return writer.written(cotangents, autograd, tuple([root.ownership_token for root in roots if root.ownership_token]))
 
 
 def _retaining(recorder: Recorder, alive: list[Tensor]) -> list[Tensor]:
@@ -113,7 +113,7 @@ class _Writer:
         self._order = list(self._number)
         self._names = NodeNames(draft, self._order, self._used, names, recorder)
 
-    def written(self, cotangents: list[Tensor], autograd: AutogradGraph) -> GradGraph:
+    def written(self, cotangents: list[Tensor], autograd: AutogradGraph, owners: tuple[Node, ...]) -> GradGraph:
         graph = GradGraph()
         order, number, names = self._order, self._number, self._names.of_node
         settled = backward_order(self._backward.order, autograd)
@@ -128,10 +128,11 @@ class _Writer:
             graph.add_node(place)  # given to add_node, thirty attributes would be copied twice
             nodes[place].update(attributes)
         autograd_nodes = tuple([key for key in order if is_autograd_node(key)])
+        kept = autograd_nodes + owners  # until torch 2.12 a custom Function's node forgets its outputs without an owner
         places: dict[Key, int] = {node: place for place, node in enumerate(autograd_nodes)}
         for key in order:
             if key in self._edges_into:
-                self._write_edges(graph, key, autograd_nodes, places)
+                self._write_edges(graph, key, kept, places)
         graph.graph["outputs"] = [number[key] for key, _ in self._root_outputs]
         graph.graph["starting_cotangents"] = _starting(
             [(number[key], output) for key, output in self._root_outputs], cotangents

@@ -225,10 +225,10 @@ def local_values(frame: FrameType) -> dict[str, Any]:
     return values
 
 
-def _let_go(frame: FrameType, held: dict[str, Any]) -> None:
-    """CPython keeps the dictionary that it hands out for a function's variables, and with it their values, until the
-    function returns: it is emptied, so that nothing is left behind."""
-    if frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+def _let_go(frame: FrameType, held: Mapping[str, Any]) -> None:
+    """Up to Python 3.12 CPython keeps the dictionary that it hands out for a function's variables, and with it their values,
+    until the function returns: it is emptied, so that nothing is left behind. From 3.13 on `held` is a view of the frame."""
+    if frame.f_code.co_flags & inspect.CO_OPTIMIZED and isinstance(held, dict):
         held.clear()
 
 

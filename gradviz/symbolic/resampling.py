@@ -17,7 +17,7 @@ from gradviz.symbolic import many as at_once
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.arithmetic import EXACT, MP, to_wide
 from gradviz.symbolic.many import Many
-from gradviz.symbolic.registry import symbolic_rule
+from gradviz.symbolic.registry import if_there, symbolic_rule
 from gradviz.symbolic.rounding import unit_roundoff
 from gradviz.symbolic.scalar import Scalar
 from gradviz.symbolic.tensor import Index, SymbolicTensor
@@ -161,4 +161,5 @@ def _register(overload: OpOverload, filter_name: str) -> None:
 
 _register(aten._upsample_bilinear2d_aa.default, "linear")
 _register(aten._upsample_bicubic2d_aa.default, "cubic")
-_register(aten._upsample_lanczos2d_aa.default, "lanczos")
+for _lanczos_resize in if_there("_upsample_lanczos2d_aa"):
+    _register(_lanczos_resize, "lanczos")

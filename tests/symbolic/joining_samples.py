@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from symbolic_samples import add, integers, tensor, transposed
 
+from gradviz.symbolic.registry import if_there
+
 aten = torch.ops.aten
 _x = tensor(3, 4)
 _ties = torch.tensor([[1.0, 2.0, 2.0], [2.0, 2.0, 0.5]], dtype=torch.float64)
@@ -34,11 +36,12 @@ for _pool, _image in ((aten.avg_pool2d.default, tensor(1, 4, 5)), (aten.avg_pool
     add(_pool, _image, [2], [1], [1], False, False)
     add(_pool, _image, [2], [2], [1], True, True)
     add(_pool, _image, [2], [2], [1], True, False, 5)
-for _resize in (aten._upsample_bilinear2d_aa, aten._upsample_bicubic2d_aa, aten._upsample_lanczos2d_aa):
+_smooth = (aten._upsample_bilinear2d_aa.default, aten._upsample_bicubic2d_aa.default)
+for _resize in (*_smooth, *if_there("_upsample_lanczos2d_aa")):
     for _corners in (True, False):
-        add(_resize.default, tensor(1, 1, 5, 4), [3, 2], _corners)  # shrunk: wider windows
-        add(_resize.default, tensor(1, 2, 2, 3), [1, 5], _corners)
-    add(_resize.default, tensor(1, 1, 3, 4), [2, 6], False, 0.7, 1.6)
+        add(_resize, tensor(1, 1, 5, 4), [3, 2], _corners)  # shrunk: wider windows
+        add(_resize, tensor(1, 2, 2, 3), [1, 5], _corners)
+    add(_resize, tensor(1, 1, 3, 4), [2, 6], False, 0.7, 1.6)
 add(aten._adaptive_avg_pool2d.default, tensor(2, 3, 4), [2, 3])
 add(aten._adaptive_avg_pool3d.default, tensor(1, 3, 2, 4), [2, 1, 3])
 

@@ -104,7 +104,7 @@ def compared(overload: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]
     try:
         entered = [enter(value) for value in args]
         results = overload(*entered, **kwargs)
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError, TypeError):
         return -1
     outputs = list(results) if isinstance(results, (list, tuple)) else [results]
     snapshots = tuple(value.detach() if isinstance(value, Tensor) else value for value in args)
