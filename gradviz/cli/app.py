@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import socket
 from importlib import resources
 
 import click
 
 from gradviz.errors import InputError
 
+ADDRESS = "127.0.0.1"
 FLAGS = {
-    "server.address": "127.0.0.1",
+    "server.address": ADDRESS,
     "server.fileWatcherType": "none",
     "server.maxUploadSize": "16",
     "server.showEmailPrompt": "false",
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "viewer",
+    "logger.hideWelcomeMessage": "true",
     "global.maxCachedMessageAge": "50",
 }
 """The age is in runs: after quick clicks a browser is asked for a message that it has let go, and Streamlit's default of 2
-is soon reached; a page then stands still for good."""
+is soon reached; a page then stands still for good. Without its welcome Streamlit does not offer "agent skills" on the page
+either."""
 THEMES = ("light", "dark")
 HOSTS = ("localhost", "127.0.0.1")
 """Another name for this machine in a request would be someone else's page that asks for ours."""
@@ -33,6 +37,7 @@ def app_command(target: str | None, at: tuple[str, ...], port: int, headless: bo
     """Open the explorer in the browser, on a worked example or on TARGET: math text, or FILE.py:NAME for a function."""
     from gradviz.target import refuse_target
 
+    refuse_taken(port)
     if target is not None:
         refuse_target(target, at)
     elif at:
@@ -46,7 +51,25 @@ def app_command(target: str | None, at: tuple[str, ...], port: int, headless: bo
     options += [f"--server.allowedHosts={host}" for host in HOSTS]
     with resources.as_file(resources.files("gradviz.app").joinpath("run.py")) as script:
         given = [] if target is None else ["--", target, *at]
+        click.echo(f"gradviz starts on http://{ADDRESS}:{port}; Ctrl+C ends it")
         main(args=["run", str(script), *options, *given], prog_name="gradviz app")
+
+
+def refuse_taken(port: int) -> None:
+    """Refuse a port at which nothing can be served, before the seconds that Streamlit takes to find out.
+
+    Raises:
+        InputError: Another program listens there, or this user may not.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError as error:
+            raise InputError(
+                f"cannot serve on {ADDRESS}:{port}: {error.strerror}; choose another port N: gradviz app --port N, "
+                "or make app PORT=N"
+            ) from error
 
 
 def theme_flags() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,20 +13,47 @@ from gradviz.cli.command import main
 from gradviz.render.theme import DARK, LIGHT
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Result, list[str]]:
     handed: list[str] = []
     monkeypatch.setattr(streamlit.web.cli, "main", lambda args, prog_name: handed.extend(args))
+    if "--port" not in arguments:  # what else runs on this machine is not what is asked
+        arguments = ("--port", str(free_port()), *arguments)
     return CliRunner().invoke(main, ["app", *arguments]), handed
 
 
 def test_the_server_answers_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    result, handed = run(monkeypatch, "--port", "8600", "--headless")
+    port = free_port()
+    result, handed = run(monkeypatch, "--port", str(port), "--headless")
     assert result.exit_code == 0 and handed[0] == "run" and Path(handed[1]).name == "run.py"
-    assert {"--server.address=127.0.0.1", "--server.port=8600", "--server.headless=true"} <= set(handed)
+    assert {"--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true"} <= set(handed)
     assert [flag for flag in handed if "allowedHosts" in flag] == [
         "--server.allowedHosts=localhost", "--server.allowedHosts=127.0.0.1"
     ]  # fmt: skip
     assert "--" not in handed
+
+
+def test_the_address_is_told_and_nothing_of_streamlit_is_advertised(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    result, handed = run(monkeypatch, "--port", str(port))
+    assert result.output == f"gradviz starts on http://127.0.0.1:{port}; Ctrl+C ends it\n"
+    assert "--logger.hideWelcomeMessage=true" in handed
+
+
+def test_a_port_that_is_taken_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result, handed = run(monkeypatch, "--port", str(port))
+    assert (result.exit_code, handed) == (2, [])
+    assert f"cannot serve on 127.0.0.1:{port}: Address already in use" in result.output
+    assert "make app PORT=N" in result.output
 
 
 def test_the_page_has_the_colours_of_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
