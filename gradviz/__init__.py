@@ -22,6 +22,7 @@ How data flows, each step taking values and returning new ones:
                              explain/     a gradient in words: text, Markdown, LaTeX, HTML
                              slices.py    an expression along one or two variables: tangent, gradient, differences
                              relief.py    the surface over two variables as an SVG
+                             bands.py     the same from straight above, in bands of equal height
                              outline.py   the calls of modules and functions as a tree
                              details.py   one node or edge, and all that is known of it
                              frames/      a gradient step by step: the forward pass, then the backward pass

@@ -25,11 +25,13 @@ class ExpressionError(GradvizError):
     Attributes:
         text: the text as given.
         column: 1-based column of the first offending character.
+        brief: the sentence without its caret, and without long lists, for where there is little room.
     """
 
-    def __init__(self, message: str, text: str, column: int) -> None:
+    def __init__(self, message: str, text: str, column: int, *, brief: str = "") -> None:
         self.text = text
         self.column = column
+        self.brief = brief or message
         super().__init__(f"{message}\n{caret_line(text, column)}")
 
 

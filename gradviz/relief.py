@@ -84,7 +84,7 @@ class _Seen:
             around = ((column, row), (column + 1, row), (column + 1, row + 1), (column, row + 1))
             corners = [self._corner(across / CELLS, along / CELLS) for across, along in around]
             if all(math.isfinite(height) for height, _ in corners):
-                yield [place for _, place in corners], _colour(sum(height for height, _ in corners) / 4)
+                yield [place for _, place in corners], height_colour(sum(height for height, _ in corners) / 4)
 
     def arrow(self) -> list[Point]:
         """From the point of the gradient up the surface; the point alone where the gradient is zero."""
@@ -108,7 +108,8 @@ def _share(value: float, points: tuple[float, ...]) -> float:
     return (value - points[0]) / (points[-1] - points[0])
 
 
-def _colour(height: float) -> str:
+def height_colour(height: float) -> str:
+    """Of viridis, for a height between 0 and 1."""
     place = min(max(height, 0.0), 1.0) * (len(RAMP) - 1)
     low = min(int(place), len(RAMP) - 2)
     mixed = (a + (b - a) * (place - low) for a, b in zip(RAMP[low], RAMP[low + 1], strict=True))

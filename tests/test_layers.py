@@ -37,7 +37,7 @@ LAYERS = [
     ["explain", "render"],
     ["runs"],
     ["details", "outline", "slices"],
-    ["relief"],
+    ["bands", "relief"],
     ["frames"],
     ["stage"],
     ["player"],

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import streamlit as st
 
 from gradviz.app.shown import theme_of_page
+from gradviz.bands import Bands, bands
 from gradviz.render import theme_named
 from gradviz.render.theme import VERMILION
 from gradviz.slices import Curve, Difference, Surface
@@ -17,7 +20,7 @@ from gradviz.view import number_text
 from gradviz.view.notation import MINUS
 
 SIDE_PX = 440
-BANDS = 16
+_ENDS = {"x2": {"field": "x2"}, "y2": {"field": "y2"}}
 
 
 def curve_chart(curve: Curve, *, of: str, along: str) -> None:
@@ -43,33 +46,50 @@ def curve_chart(curve: Curve, *, of: str, along: str) -> None:
 
 def surface_chart(surface: Surface, names: tuple[str, str], *, of: str) -> None:
     """A function, named `of`, over two variables in bands of equal height, and the direction in which it grows fastest."""
-    half = [0.6 * (points[1] - points[0]) for points in (surface.first, surface.second)]  # cells overlap: no seams
-    cells = [
-        {"x": x - half[0], "x2": x + half[0], "y": y - half[1], "y2": y + half[1], "f": value}
-        for y, row in zip(surface.second, surface.values, strict=True)
-        for x, value in zip(surface.first, row, strict=True)
-        if math.isfinite(value)
-    ]
-    colour = {"field": "f", "type": "quantitative", "title": of, "bin": {"maxbins": BANDS}, "scale": {"scheme": "viridis"}}
-    axes = _axes("x", names[0], "y", names[1]) | {"x2": {"field": "x2"}, "y2": {"field": "y2"}}
-    bands = {"data": {"values": cells}, "mark": {"type": "rect", "clip": True}, "encoding": axes | {"color": colour}}
+    seen, sides = bands(surface), {"x": surface.first, "y": surface.second}
+    axes = _axes("x", names[0], "y", names[1])
+    for axis, points in sides.items():
+        axes[axis]["scale"] |= {"domain": [points[0], points[-1]]}
+    middle = {axis: (points[0] + points[-1]) / 2 for axis, points in sides.items()}
+    url = f"data:image/png;base64,{base64.b64encode(seen.png).decode()}"
+    ground = {
+        "data": {"values": [middle | {"url": url}]},
+        "mark": {"type": "image", "width": SIDE_PX, "height": SIDE_PX, "aspect": False},
+        "encoding": axes | {"url": {"field": "url", "type": "nominal"}},
+    }
     start, tip = surface.at, surface.arrow(0.6)
     shaft = {"x": start[0], "y": start[1], "x2": tip[0], "y2": tip[1]}
-    arrow = {"data": {"values": [shaft]}, "mark": {"type": "rule", "color": "white", "strokeWidth": 3}, "encoding": axes}
+    rule = {"type": "rule", "color": "white", "strokeWidth": 3}
+    arrow = {"data": {"values": [shaft]}, "mark": rule, "encoding": axes | _ENDS}
     ends = [(start, "circle", 0.0), (tip, "triangle", surface.heading)]
     marks = [
         {
             "data": {"values": [{"x": spot[0], "y": spot[1]}]},
             "mark": {"type": "point", "filled": True, "size": 140, "color": "white", "shape": shape, "angle": angle},
-            "encoding": _axes("x", names[0], "y", names[1]),
+            "encoding": axes,
         }
         for spot, shape, angle in ends
     ]
-    layers = [bands, *([arrow] if tip != start else []), *marks]
+    layers = [ground, _legend(seen, middle, axes, of), *([arrow] if tip != start else []), *marks]
     spec = {"width": SIDE_PX, "height": SIDE_PX, "autosize": "pad", "layer": layers}
     st.vega_lite_chart(spec, width="content")
     gradient = ", ".join(map(number_text, surface.gradient))
     st.caption(f"The gradient ({gradient}) at the dot points to where {of} grows fastest, across the bands of equal height.")
+
+
+def _legend(seen: Bands, middle: dict[str, float], axes: dict[str, Any], of: str) -> dict[str, Any]:
+    """A layer that shows nothing but which colour stands for which heights, the highest first."""
+    labels = [f"{number_text(low)} to {number_text(high)}" for low, high in pairwise(seen.edges)][::-1]
+    colour = {
+        "field": "band",
+        "type": "nominal",
+        "title": of,
+        "scale": {"domain": labels, "range": seen.colours[::-1]},
+        "legend": {"symbolType": "square", "symbolOpacity": 1, "symbolLimit": 0},
+    }
+    values = [middle | {"band": label} for label in labels]
+    mark = {"type": "point", "filled": True, "opacity": 0}
+    return {"data": {"values": values}, "mark": mark, "encoding": axes | {"color": colour}}
 
 
 def difference_table(slope: float, found: Sequence[Difference], *, of: str, along: str) -> None:

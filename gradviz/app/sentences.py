@@ -18,10 +18,15 @@ def show_error(error: gradviz.GradvizError) -> None:
 
 
 def show_below(error: gradviz.GradvizError | None, hint: str = "") -> None:
-    """The same in small letters below a field in which someone is typing; where there is no error, a hint, as high."""
-    sentence, _, caret = str(error or "").partition("\n")
+    """The same in small letters below a field in which someone is typing; where there is no error, a hint, as high.
+
+    What has a brief form is shown in it, the whole where one points at it.
+    """
+    whole, _, caret = str(error or "").partition("\n")
+    sentence = error.brief if isinstance(error, gradviz.ExpressionError) else whole
+    told = f' title="{html.escape(whole)}"' if sentence != whole else ""
     lines = f"<pre>{html.escape(caret)}</pre>" if caret else ""
-    lines += f'<div class="gradviz-refusal" role="alert">{html.escape(sentence)}</div>' if sentence else ""
+    lines += f'<div class="gradviz-refusal"{told} role="alert">{html.escape(sentence)}</div>' if sentence else ""
     height = ' style="min-height: 3.2rem"' if hint else ""
     st.html(f'{_STYLE}<div class="gradviz-below"{height}>{lines or html.escape(hint)}</div>')
 

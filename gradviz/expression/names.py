@@ -33,6 +33,8 @@ from gradviz.expression.functions import FUNCTIONS, SPELLINGS
 from gradviz.expression.limits import MAX_NAME_CHARACTERS
 from gradviz.expression.tokens import GREEK, Token
 
+NEAREST = 5
+"""Known functions that a short message names."""
 _LOWER_CASE: Final = dict(
     zip(
         "αβγδεζηθικλμνξοπρστυφχψω",
@@ -103,12 +105,14 @@ def unknown_function(name: str, start: int, text: str) -> ExpressionError:
     hint = f"did you mean '{close[1][0]}'? " if close[1] else ""
     if tail and not close[0]:
         hint = f"write {name[: -len(tail)]}*{tail}(...)? "
-    known = ", ".join(sorted([*FUNCTIONS, "pow"]))
+    known = sorted([*FUNCTIONS, "pow"])
+    nearest = difflib.get_close_matches(name.lower(), known, n=NEAREST, cutoff=0.0)
+    unknown, product = f"unknown function '{name}' at column {start + 1}; {hint}", f"a product is written {name}*(...)"
     return ExpressionError(
-        f"unknown function '{name}' at column {start + 1}; {hint}known functions: {known};"
-        f" a product is written {name}*(...)",
+        f"{unknown}known functions: {', '.join(known)}; {product}",
         text,
         start + 1,
+        brief=f"{unknown}{len(known)} functions are known, the nearest are {', '.join(nearest)}; {product}",
     )
 
 

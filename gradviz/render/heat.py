@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Iterable
 
 from gradviz.render.theme import BLUE, VERMILION
 from gradviz.view import HeatMap
@@ -58,9 +59,20 @@ def heat_png(heat: HeatMap) -> bytes:
     for row in heat.values:
         pixels = b"".join(bytes(_colour(value, heat.limit)) * PIXELS for value in row)
         lines.append((b"\0" + pixels) * PIXELS)
-    header = struct.pack(">IIBBBBB", heat.columns * PIXELS, heat.rows * PIXELS, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(lines))), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+    return png(heat.columns * PIXELS, heat.rows * PIXELS, 2, [(b"IDAT", zlib.compress(b"".join(lines)))])
+
+
+def png(width: int, height: int, colours: int, chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A PNG file of 8 bits per channel.
+
+    Args:
+        width, height: in pixels.
+        colours: PNG's number for how a pixel tells its colour: 2 by red, green and blue, 3 by its place in a palette.
+        chunks: kind and content of what stands between header and end.
+    """
+    header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
+    whole = ((b"IHDR", header), *chunks, (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in whole)
 
 
 def _colour(value: float, limit: float) -> Colour:

@@ -60,8 +60,9 @@ def server_process(running: tuple[str, subprocess.Popen[bytes]]) -> subprocess.P
 
 
 def ready(page: Page) -> None:
-    """Waits until the page has been drawn."""
+    """Waits until the page has been drawn, also what stands for a widget of which the browser still loads the script."""
     expect(page.locator(READY)).to_be_attached(timeout=60_000)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -222,6 +222,8 @@ def test_unreadable_text_is_a_sentence_with_a_caret() -> None:
     app = page()
     app.text_input[0].set_value("x*y + sinn(pi*x)").run()
     assert not app.exception and "unknown function 'sinn' at column 7" in refusals(app)[0]
+    whole = html.unescape(text_of(app).partition('title="')[2].partition('"')[0])
+    assert len(refusals(app)[0]) < 170 < len(whole) and "known functions: abs, acos, " in whole
     line, caret = text_of(app).partition("<pre>")[2].partition("</pre>")[0].splitlines()
     assert caret.index("^") == line.index("sinn")
 

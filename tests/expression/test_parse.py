@@ -299,6 +299,18 @@ def test_a_name_that_is_given_is_one_variable_whole(name: str) -> None:
 # Errors
 
 
+def test_an_unknown_function_has_a_short_form_that_names_the_nearest() -> None:
+    with pytest.raises(ExpressionError, match=r"known functions: abs, .*, where; a product") as caught:
+        parse("x + tanhh(y)")
+    known = len({*FUNCTIONS, "pow"})
+    start = f"unknown function 'tanhh' at column 5; did you mean 'tanh'? {known} functions are known, the nearest are tanh, "
+    assert caught.value.brief.startswith(start) and "\n" not in caught.value.brief
+    assert len(caught.value.brief) < 190 < len(str(caught.value))
+    with pytest.raises(ExpressionError, match="the text ends") as other:
+        parse("x + ")
+    assert other.value.brief == str(other.value).partition("\n")[0]
+
+
 @pytest.mark.parametrize(
     ("text", "column", "message"),
     [
