@@ -26,10 +26,10 @@ def options() -> argparse.Namespace:
 def measure(chosen: argparse.Namespace) -> None:
     from benchmarks import drawing, memory, parts, report, timing
     from benchmarks.cases import CASES
-    from benchmarks.peers import MODULES, load
+    from benchmarks.peers import MODULES, OWN, load
 
     # TorchLens must see torch before transformers does, hence all tools before the first case; see its adapter.
-    modules = MODULES[:2] if chosen.alone else MODULES
+    modules = OWN if chosen.alone else MODULES
     module_of = {tool.name: module for module in modules for tool in load(module)}
     tools = [tool for module in modules for tool in load(module)]
     cases = [case for case in CASES if not chosen.case or case.name in chosen.case]
@@ -56,7 +56,7 @@ def measure(chosen: argparse.Namespace) -> None:
             results.times[case.name] = timing.time_in_turn(case.build(), tools, chosen.budget)
             say(report.time_text(case, results.times[case.name], "memory held"))
             if case.weigh:
-                started = timing.time_as_started(case.name, MODULES[:2], chosen.budget)
+                started = timing.time_as_started(case.name, OWN, chosen.budget)
                 results.times_as_started[case.name] = started
                 say(report.time_text(case, started, "memory as a process gets it by itself"))
         if "memory" in sections and case.weigh:

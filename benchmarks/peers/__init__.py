@@ -10,7 +10,8 @@ import importlib
 from benchmarks.peers.tool import Tool
 
 # Plain PyTorch comes first: all ratios are to it.
-MODULES = ["plain", "gradviz_tool", "torchlens_tool", "torchview_tool", "torchviz_tool", "torchvista_tool"]
+OWN = ["plain", "listening", "gradviz_tool"]
+MODULES = [*OWN, "torchlens_tool", "torchview_tool", "torchviz_tool", "torchvista_tool"]
 
 
 def load(module: str) -> list[Tool]:
