@@ -165,4 +165,6 @@ def _is_meant_exactly(number: float) -> bool:
 def _holds_short_numbers(tensor: Tensor) -> bool:
     if isinstance(tensor, StandIn):
         return False
-    return bool(torch.equal(tensor.to(torch.bfloat16).to(tensor.dtype), tensor)) and not tensor.is_complex()
+    if tensor.layout is not torch.strided or tensor.is_complex():
+        return False  # not known
+    return torch.equal(tensor.to(torch.bfloat16).to(tensor.dtype), tensor)

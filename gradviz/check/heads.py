@@ -213,7 +213,8 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
 def _equal(one: Tensor, other: Tensor) -> bool:
     if isinstance(one, StandIn) and isinstance(other, StandIn) and one.statistics is not None:
         return one.statistics is other.statistics  # taken once, of elements that both looked at
-    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+    alike = one.shape == other.shape and one.dtype == other.dtype and one.layout == other.layout == torch.strided
+    return alike and torch.equal(one, other)  # which torch cannot tell of sparse tensors
 
 
 def _is_floating(attributes: dict[str, Any], place: int) -> bool:

@@ -24,6 +24,10 @@ _FACTORS = {2.0: "2", 3.0: "3", 4.0: "4", math.pi: "π", 2 * math.pi: "2π", mat
 _CLOSE_BY = 1e-3
 """A factor that is known less well than this is only called by a whole number: others lie too close together."""
 _ALIKE = 0.1
+_MANY = 0.1
+"""Less than this share of numbers is right by accident where a term is wrong."""
+_RIGHT_BY = 0.01
+"""What is wrong by less than this part of what the wrong numbers are usually wrong by is right, and no near miss."""
 _NO_GRADIENT = "no gradient at all: a detached branch, or a forgotten term"
 _FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "sin": (np.sin, np.cos),
@@ -307,7 +311,7 @@ def _rounded(evidence: Evidence) -> str:
 def _some_only(evidence: Evidence, tail: str, values: Mapping[str, Array]) -> str:
     """Which elements are wrong, where that is not all of them."""
     wrong = evidence.wrong
-    right = ~wrong & evidence.telling
+    right = _surely_right(evidence)
     if not right.any():
         return ""
     if wrong.sum() == 1:
@@ -322,9 +326,17 @@ def _some_only(evidence: Evidence, tail: str, values: Mapping[str, Array]) -> st
     for dim in range(wrong.ndim):
         others = tuple(place for place in range(wrong.ndim) if place != dim)
         lines = np.flatnonzero(wrong.any(axis=others))
-        if len(lines) == 1 and wrong.shape[dim] > 1:
+        if len(lines) == 1 and np.delete(right, lines, axis=dim).any():
             return f"wrong at index {int(lines[0])} of dimension {dim} only"
-    return f"wrong at {int(wrong.sum())} of {wrong.size} elements only"
+    return f"wrong at {int(wrong.sum())} of {wrong.size} elements only" if right.sum() >= _MANY * wrong.size else ""
+
+
+def _surely_right(evidence: Evidence) -> NDArray[np.bool_]:
+    """Where the number is right and could be wrong: neither 0 nor so coarsely known that the same slip could hide in it."""
+    errors = np.abs(evidence.got - evidence.true) / np.abs(evidence.true)
+    wrong = errors[evidence.wrong & (evidence.true != 0)]
+    usual = np.median(wrong) if wrong.size else np.inf
+    return np.asarray(~evidence.wrong & evidence.telling & (errors < _RIGHT_BY * usual))
 
 
 def _varies(ratios: Array) -> bool:

@@ -122,3 +122,21 @@ def test_a_constant_that_both_passes_round_to_the_working_dtype_is_the_rounded_o
     x = torch.linspace(0.5, 2, 6).reshape(2, 3).to(torch.bfloat16).requires_grad_()
     report = gradviz.trace(lambda x: CastWeight.apply(x).sum(), x).check()
     assert report.ok and report.edges[0].verdict == "match", report
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "match"), (2.0, "mismatch")])
+def test_a_backward_that_multiplies_by_a_sparse_matrix_is_judged(factor: float, verdict: str) -> None:
+    class SparseProduct(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, matrix: Tensor, x: Tensor) -> Tensor:
+            ctx.matrix = matrix
+            return torch.sparse.mm(matrix, x)
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> tuple[None, Tensor]:
+            return None, torch.sparse.mm(ctx.matrix.t(), factor * cotangent)
+
+    matrix = torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 3.0]]).to_sparse()
+    x = torch.randn(3, 2, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    (edge,) = gradviz.trace(SparseProduct.apply, matrix, x, grad_output=torch.ones_like).check().edges
+    assert (edge.verdict, edge.method) == (verdict, "symbolic")

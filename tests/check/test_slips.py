@@ -73,6 +73,27 @@ def test_numbers_that_nothing_explains_are_counted_only() -> None:
     assert slip_of(TRUE + noise, TRUE) == "wrong at 4 of 16 elements only"
 
 
+def test_what_is_zero_elsewhere_anyway_is_not_wrong_at_one_index_only() -> None:
+    row = np.zeros((4, 4))
+    row[2] = [1.0, -2.0, 0.5, 3.0]
+    assert slip_of(row * [2.1, 1.3, 1, 0.4], row) == ""
+    assert slip_of(TRUE * np.array([[1], [1], [1], [2.3]]), TRUE) == "wrong at index 3 of dimension 0 only"
+
+
+def test_a_few_that_are_right_by_accident_make_no_pattern() -> None:
+    true = np.random.default_rng(1).normal(size=(8, 8))
+    got = true + np.random.default_rng(2).normal(size=(8, 8))
+    got[3, 3], got[5, 1] = true[3, 3], true[5, 1]
+    assert likely_slip(Evidence(got=got, true=true, bound=np.full((8, 8), 1e-12)), "x", {}) == ""
+
+
+def test_what_rounding_hides_of_the_same_slip_is_not_right() -> None:
+    true = np.random.default_rng(1).normal(size=(8, 8))
+    slip = np.random.default_rng(2).uniform(0.5, 1.5, size=(8, 8)) * 0.05 * true
+    bound = np.where(np.arange(64).reshape(8, 8) % 2, 1e-12, 1.01 * np.abs(slip))
+    assert likely_slip(Evidence(got=true + slip, true=true, bound=bound), "x", {}) == ""
+
+
 def test_only_one_slice_of_a_broadcast_result_is_a_missing_sum() -> None:
     cotangent = np.random.default_rng(7).normal(size=(3, 4))
 
