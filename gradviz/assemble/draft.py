@@ -275,7 +275,8 @@ class _Drafter:
         forward() handed it out by other ways than its result, a place after the others.
         """
         drafted = self.draft.nodes[node]
-        places = [place for place, known in enumerate(drafted.tensors) if known is tensor]
+        places = [place for place in drafted.differentiable if self._lookup.carries(tensor, node, place)]
+        places += [place for place, known in enumerate(drafted.tensors) if known is tensor]
         places += [place for place, known in enumerate(drafted.tensors) if known is None]
         place = places[0] if places else len(drafted.tensors)
         if not places or drafted.tensors[place] is None:

@@ -99,3 +99,37 @@ def test_a_slip_of_the_second_backward_is_found_at_exactly_its_edge() -> None:
     wrong = [entry for entry in graph.check().mismatches if isinstance(entry, EdgeCheck)]
     assert [graph.nodes[entry.edge[1]]["op"] for entry in wrong] == ["WrongTwice"]
     assert "missing factor 2" in wrong[0].reason
+
+
+class SigmoidSlope(torch.autograd.Function):
+    """The backward of a sigmoid as a Function of its own, as it is handed the result that forward saved."""
+
+    @staticmethod
+    def forward(ctx: Any, cotangent: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(cotangent, y)
+        return cotangent * y * (1 - y)
+
+    @staticmethod
+    def backward(ctx: Any, second: Tensor) -> Any:
+        cotangent, y = ctx.saved_tensors
+        return second * y * (1 - y), second * cotangent * (1 - 2 * y)
+
+
+class SigmoidOfResult(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = torch.sigmoid(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        return SigmoidSlope.apply(cotangent, *ctx.saved_tensors)
+
+
+def test_a_result_that_backward_reads_again_stays_the_one_result_of_its_function() -> None:
+    x = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    graph = gradviz.trace(lambda x: gradient(SigmoidOfResult.apply(x).square().sum(), x), x, grad_output=torch.ones_like)
+    report = graph.check()
+    assert graph.nodes[next(node for node in graph if graph.nodes[node]["op"] == "SigmoidOfResult")]["outputs"] == (0,)
+    assert report.verified, report
