@@ -1,4 +1,4 @@
-"""A check report -> HTML tables that wrap, with every formula in full; only on phones they scroll sideways."""
+"""A check report -> HTML tables that wrap, with every formula in full; on phones a row is a block of lines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gradviz.check import Checked, CheckReport
 from gradviz.render.theme import MARKS
 from gradviz.view.notation import MINUS, with_minus_signs
 
+HEADS = {"formula": "formula", "autograd": "autograd", "sympy": "sympy", "error": "error in ULP", "verdict": "verdict"}
 ROWS = 200
 """Of longer lists, what does not match and the first of the others are shown."""
 
 _STYLE = """<style>
-.gradviz-check-scroll {overflow-x: auto}
 .gradviz-check {width: 100%; border-collapse: collapse; margin-bottom: 1.5rem; font-size: 0.9rem;
     font-variant-numeric: tabular-nums}
 .gradviz-check th, .gradviz-check td {text-align: left; vertical-align: top; padding: 0.25rem 0.75rem 0.25rem 0;
@@ -23,7 +23,20 @@ _STYLE = """<style>
 .gradviz-check td.formula {min-width: 6rem}
 .gradviz-check td.verdict {min-width: 11rem}
 .gradviz-check tr.mismatch td.verdict {font-weight: bold}
+.gradviz-check-note {opacity: 0.75; font-size: 0.85rem; margin: 0 0 1rem}
+@media (max-width: 40rem) {
+    .gradviz-check thead {display: none}
+    .gradviz-check tr {display: block; padding: 0.4rem 0; border-bottom: 1px solid rgba(128, 128, 128, 0.35)}
+    .gradviz-check td, .gradviz-check td.formula, .gradviz-check td.verdict {display: block; border: none; min-width: 0;
+        padding: 0.05rem 0 0.05rem 6rem; white-space: normal; overflow-wrap: anywhere}
+    .gradviz-check td::before {content: attr(data-head); float: left; margin-left: -6rem; opacity: 0.75; font-weight: normal}
+    .gradviz-check td.name {font-weight: bold}
+    .gradviz-check td.empty {display: none}
+}
 </style>"""
+_NOTE = """<p class="gradviz-check-note">error in ULP: how far autograd’s number is from the true one, in units in the last
+place, the steps from one number of its dtype to the next; 0.5 is as near as it can come, more is what rounding
+on the way allows in a match.</p>"""
 
 
 def check_tables(report: CheckReport) -> str:
@@ -34,7 +47,8 @@ def check_tables(report: CheckReport) -> str:
         "value": [entry for entry in report.nodes if entry.verdict != "match"],
         "sum into": [entry for entry in report.sums if entry.verdict != "match"],
     }
-    return _STYLE + "".join(_table(what, entries) for what, entries in told.items() if entries)
+    tables = "".join(_table(what, entries) for what, entries in told.items() if entries)
+    return _STYLE + tables + (_NOTE if tables else "")
 
 
 def _table(what: str, entries: Sequence[Checked]) -> str:
@@ -42,18 +56,18 @@ def _table(what: str, entries: Sequence[Checked]) -> str:
     room = max(0, ROWS - len(telling))
     plain = [entry for entry in entries if entry.verdict == "match"]
     chosen = {id(entry) for entry in [*telling, *plain[:room]]}
-    heads = "".join(f"<th>{head}</th>" for head in (what, "formula", "autograd", "sympy", "error in ULP", "verdict"))
-    rows = "".join(_row(entry) for entry in entries if id(entry) in chosen)
+    heads = "".join(f"<th>{head}</th>" for head in (what, *HEADS.values()))
+    rows = "".join(_row(what, entry) for entry in entries if id(entry) in chosen)
     left_out = len(entries) - len(chosen)
     more = f'<tr><td colspan="6">and {left_out:,} more that match</td></tr>' if left_out else ""
-    table = f'<table class="gradviz-check"><thead><tr>{heads}</tr></thead><tbody>{rows}{more}</tbody></table>'
-    return f'<div class="gradviz-check-scroll">{table}</div>'
+    return f'<table class="gradviz-check"><thead><tr>{heads}</tr></thead><tbody>{rows}{more}</tbody></table>'
 
 
-def _row(entry: Checked) -> str:
+def _row(what: str, entry: Checked) -> str:
     part = "" if entry.checked >= entry.total else f"{entry.checked:,} of {entry.total:,} elements"
     verdict = f"{MARKS[entry.verdict]} {entry.verdict}"
     remarks = "; ".join(text for text in (part, entry.reason) if text)
+    heads = {"name": what} | HEADS
     cells = {
         "name": [entry.name],
         "formula": [with_minus_signs(entry.formula)],
@@ -62,13 +76,14 @@ def _row(entry: Checked) -> str:
         "error": ["" if entry.autograd is None else _ulps(entry.error_ulp)],
         "verdict": [verdict, remarks],
     }
-    return f'<tr class="{entry.verdict}">{"".join(_cell(name, lines) for name, lines in cells.items())}</tr>'
+    return f'<tr class="{entry.verdict}">{"".join(_cell(name, heads[name], lines) for name, lines in cells.items())}</tr>'
 
 
-def _cell(name: str, lines: Iterable[str]) -> str:
+def _cell(name: str, head: str, lines: Iterable[str]) -> str:
     first, *others = lines
     small = "".join(f"<br><small>{html.escape(line)}</small>" for line in others if line)
-    return f'<td class="{name}">{html.escape(first)}{small}</td>'
+    empty = "" if first or small else " empty"
+    return f'<td class="{name}{empty}" data-head="{head}">{html.escape(first)}{small}</td>'
 
 
 def _number(number: float | None) -> str:

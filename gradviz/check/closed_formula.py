@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from gradviz.check.arrays import Index
@@ -63,14 +65,24 @@ def closed_form(graph: GradGraph, leaf: str, index: Index) -> ClosedForm:
     return ClosedForm(formula=shown, value=value, bound=exact.bound, kinks=row.kinks)
 
 
-def closed_form_text(composed: Composed, leaf: str, index: Index) -> str:
-    """The same as text; "" where there is none, or it would be too long to read."""
+def closed_form_text(composed: Composed, leaf: str, index: Index, shapes: Mapping[str, Index]) -> str:
+    """The same as text, in elements written as `W[0, 1]`; "" where there is none, or it would be too long to read.
+
+    Args:
+        composed: the whole graph.
+        leaf, index: the element with respect to which.
+        shapes: of all leaves.
+    """
     if composed.calls <= _OPERATIONS and not composed.weights:
         return "0"
     expression = _single_output(composed)
     shown = None if expression is None else _derivative(expression, _element_name(leaf, index))
-    text = "" if shown is None else formula_text(shown)
-    return text if len(text) <= _LENGTH else ""
+    if shown is None or len(formula_text(shown)) > _LENGTH:
+        return ""
+    elements = [(one, place) for one, shape in shapes.items() for place in np.ndindex(*shape) if place]
+    names = {_element_name(one, place): f"{one}{list(place)}" for one, place in elements}
+    indexed = {symbol: sp.Symbol(names[symbol.name], real=True) for symbol in shown.free_symbols if symbol.name in names}
+    return formula_text(shown.xreplace(indexed))
 
 
 def _element_name(leaf: str, index: Index) -> str:

@@ -31,6 +31,7 @@ class LeafOutcome:
 def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
     """Compares the gradient of every leaf with that of the composed expression."""
     names = list(graph.leaves)
+    shapes = {name: _shape(graph, name) for name in names}
     comparisons = {name: Comparison(graph.nodes[graph.leaves[name]]["dtype"]) for name in names}
     formulas = dict.fromkeys(names, "")
     try:
@@ -39,7 +40,7 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
         for slot, name in enumerate(names):
             gradient = graph.nodes[graph.leaves[name]]["cotangent"]
             comparison = comparisons[name]
-            shape = _shape(graph, name)
+            shape = shapes[name]
             got = np.zeros(shape) if gradient is None else as_array(gradient)
             sizes = moduli(got, comparison.dtype)
             for index in np.ndindex(*shape):
@@ -63,7 +64,7 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
                 continue
             if any(tensor["dtype"].is_complex for _, tensor in graph.nodes(data=True)):
                 continue  # the composed expression is one of real and imaginary parts
-            formulas[name] = closed_form_text(composed, name, comparison.index or (0,) * len(shape))
+            formulas[name] = closed_form_text(composed, name, comparison.index or (0,) * len(shape), shapes)
     except FAILURES as error:
         for comparison in comparisons.values():
             comparison.doubt(failure_reason(error))

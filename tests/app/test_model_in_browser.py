@@ -127,13 +127,35 @@ def test_the_pages_keep_their_state_when_one_is_left(open_page: Open) -> None:
     expect(page).not_to_have_url(re.compile("model"))
 
 
+def scale_of(page: Page) -> float:
+    """Of the drawing on the canvas, in which letters of values are 13 pixels high at 1."""
+    found = re.search(r"scale\(([\d.]+)\)", str(page.locator(".gradviz-canvas .area > svg").get_attribute("style")))
+    assert found is not None
+    return float(found[1])
+
+
+def test_a_large_drawing_starts_readable_at_the_output_and_is_fitted_when_asked(open_page: Open) -> None:
+    page = open_page(page="model", model="LSTM", detail="ops")
+    expect(item(page, "output")).to_be_in_viewport()
+    assert scale_of(page) == 0.85
+    page.get_by_label("Fit the graph to the canvas").click()
+    assert scale_of(page) < 0.7
+
+
+def test_a_drawing_that_lies_starts_on_a_phone_where_it_is_read_from(open_page: Open) -> None:
+    page = open_page(expression="x*y + sin(pi*x)", at=["x=2", "y=3"], width=390)
+    leaf, area = item(page, "leaf x").bounding_box(), page.locator(".gradviz-canvas .area").bounding_box()
+    assert leaf is not None and area is not None and area["x"] <= leaf["x"]
+    assert leaf["x"] + leaf["width"] <= area["x"] + area["width"]
+    assert scale_of(page) == 0.85
+
+
 def test_a_narrow_dark_page_starts_readable_at_the_output_and_has_no_sideways_scrolling(open_page: Open) -> None:
     page = open_page(page="model", model="LSTM", detail="ops", dark=True, width=400)
     area = page.locator(".gradviz-canvas .area")
     expect(item(page, "output")).to_be_in_viewport()
     bar, output = page.locator(".gradviz-canvas .bar").bounding_box(), item(page, "output").bounding_box()
     assert bar is not None and output is not None and bar["y"] + bar["height"] <= output["y"]
-    scale = re.search(r"scale\(([\d.]+)\)", str(area.locator("> svg").get_attribute("style")))
-    assert scale is not None and float(scale[1]) >= 0.5
+    assert scale_of(page) == 0.85
     assert area.evaluate("(area) => getComputedStyle(area).backgroundColor") == "rgb(22, 24, 29)"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

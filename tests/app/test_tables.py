@@ -29,7 +29,7 @@ def test_names_cannot_add_markup() -> None:
 
 def test_what_differs_looks_different() -> None:
     tables = check_tables(CheckReport(edges=(edge("e", autograd=0.1 + 0.2, reference=0.3, verdict="mismatch"),)))
-    assert re.findall(r'class="(?:autograd|sympy)">([^<]*)<', tables) == ["0.30000000000000004", "0.3"]
+    assert re.findall(r'class="(?:autograd|sympy)"[^>]*>([^<]*)<', tables) == ["0.30000000000000004", "0.3"]
     assert "✗ mismatch" in tables
 
 
@@ -43,10 +43,22 @@ def test_of_very_many_edges_those_that_do_not_match_stay() -> None:
     entries = [edge(f"e{place}") for place in range(3 * ROWS)]
     entries[-1] = edge("last", verdict="mismatch")
     tables = check_tables(CheckReport(edges=tuple(entries)))
-    assert tables.count('<td class="name">') == ROWS
+    assert tables.count('<td class="name" ') == ROWS
     assert "last" in tables and f"and {2 * ROWS} more that match" in tables
 
 
 def test_how_much_was_looked_at_is_said_where_it_is_not_all() -> None:
     assert "8 of 1,000 elements" in check_tables(CheckReport(edges=(edge("e", checked=8, total=1000),)))
     assert "elements" not in check_tables(trace(lambda x: (x * x).sum(), torch.ones(3, requires_grad=True)).check())
+
+
+def test_what_an_error_in_ulp_is_stands_below_the_tables() -> None:
+    assert "units in the last" in check_tables(CheckReport(edges=(edge("e"),)))
+    assert check_tables(CheckReport(edges=())).endswith("</style>")
+
+
+def test_elements_are_written_with_their_index() -> None:
+    report = trace("norm(sigmoid(A @ x + b_0))", A=[[1.0, -2.0], [0.5, 0.25]], x=[0.5, -1.0], b_0=0.1).check()
+    formulas = [entry.formula for entry in report.leaves]
+    assert all(name in formulas[0] for name in ("A[0, 1]", "x[1]", "b_0")) and not re.search(r"A_|x_", formulas[0])
+    assert "A[0, 1]·x[1]" in check_tables(report)

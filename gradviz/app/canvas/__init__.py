@@ -69,6 +69,7 @@ def canvas_data(view: View, svg: str, graph: GradGraph, report: CheckReport | No
         "revision": hashlib.sha256(svg.encode()).hexdigest(),
         "svg": svg,
         "label": view.title,
+        "lies": view.direction == "LR",
         "ground": theme_named(view.theme).background,
         "words": WORDS,
         "items": items_of(view, graph, report),

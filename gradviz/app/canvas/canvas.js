@@ -4,8 +4,8 @@
    gradviz/app/canvas/__init__.py makes. Every text goes in as a text node or an attribute, the SVG as drawing.js lets it
    through, which comes before this in one script. Nothing is loaded. */
 
-const CLICK_PX = 4, LEAST = 0.5, LARGEST = 8, FITTED_AT_MOST = 1.5, STEP = 1.25, TWICE_MS = 400;
-const READABLE = 0.6, READABLE_ON_PHONES = 0.85, PHONE_PX = 600, NEARLY = 0.85;
+const CLICK_PX = 4, LARGEST = 8, FITTED_AT_MOST = 1.5, STEP = 1.25, TWICE_MS = 400;
+const READABLE = 0.85, NEARLY = 0.85;  // of the size that letters were drawn with
 const BAR_PX = 48;  // what lies below search and buttons is free at first
 
 const canvases = new WeakMap();
@@ -23,7 +23,7 @@ export default function ({data, parentElement, setTriggerValue}) {
 
 function canvasIn(root) {
   let items = new Map(), shapes = new Map(), uses = new Map(), svg = null, size = [1, 1], revision = "", given = 0;
-  let selected = "", marked = new Map(), active = "", tell = () => {}, words = {};
+  let selected = "", marked = new Map(), active = "", tell = () => {}, words = {}, lies = false;
   let scale = 1, left = 0, top = 0, untouched = true;
   const pointers = new Map();
   let pressed = null, clicked = {id: "", at: 0}, toggled = null, matches = [], match = -1;
@@ -48,6 +48,7 @@ function canvasIn(root) {
     marked = new Map();
     svg = sanitized(data.svg);
     if (svg === null) return;
+    lies = Boolean(data.lies);
     size = (svg.getAttribute("viewBox") ?? "0 0 1 1").split(/[\s,]+/).slice(2).map(Number);
     for (const [key, value] of [["width", size[0]], ["height", size[1]], ["role", "group"], ["aria-label", data.label]])
       svg.setAttribute(key, value);
@@ -88,16 +89,20 @@ function canvasIn(root) {
   function fit(whole = false) {
     const {width, height: whole_px} = area.getBoundingClientRect(), height = whole_px - BAR_PX;
     if (!width || !size[0]) return;
-    const readable = width < PHONE_PX ? READABLE_ON_PHONES : READABLE;
     scale = Math.min(width / size[0], height / size[1], FITTED_AT_MOST);
     untouched = true;
-    const isPart = scale < NEARLY * readable && !whole;  // rather a part that can be read: where gradients start
-    if (isPart) scale = Math.min(readable, Math.max(width / size[0], height / size[1], LEAST));
+    const isPart = scale < NEARLY * READABLE && !whole;  // rather a part that can be read
+    if (isPart) scale = READABLE;
     left = isPart ? Math.min((width - size[0] * scale) / 2, width - size[0] * scale) : (width - size[0] * scale) / 2;
     top = BAR_PX + (isPart && size[1] * scale > height ? 0 : (height - size[1] * scale) / 2);
     place();
     const output = !whole && shapes.get([...items.values()].find((item) => item.output)?.id);
     if (!output || scale * size[0] <= width) return;
+    if (lies) {  // it is read from its beginning
+      left = 0;
+      place();
+      return;
+    }
     const inner = output.getBoundingClientRect(), outer = area.getBoundingClientRect();
     left += outer.left + width / 2 - (inner.left + inner.width / 2);
     left = Math.max(width - size[0] * scale, Math.min(0, left));  // in the middle, with nothing empty beside the drawing
