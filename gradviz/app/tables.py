@@ -48,7 +48,7 @@ def check_tables(report: CheckReport) -> str:
         "sum into": [entry for entry in report.sums if entry.verdict != "match"],
     }
     tables = "".join(_table(what, entries) for what, entries in told.items() if entries)
-    return _STYLE + tables + (_NOTE if tables else "")
+    return _STYLE + (_NOTE + tables if tables else "")
 
 
 def _table(what: str, entries: Sequence[Checked]) -> str:
