@@ -33,6 +33,13 @@ Edge = tuple[int, int, int]
 """(tail, head, argument position)"""
 
 
+def unknown_node(name: object, names: Iterable[str]) -> InputError:
+    """What is said of a node that a graph of nodes called `names` does not have."""
+    several = list(names)
+    known = ", ".join(several[:20]) + (", ..." if len(several) > 20 else "")
+    return InputError(f"the graph has no node called {name!r}; its nodes are called {known}")
+
+
 class Use(NamedTuple):
     """One edge with what it carries."""
 
@@ -120,8 +127,7 @@ class AttributedGraph(nx.MultiDiGraph):
         """
         names: dict[str, int] = self.graph["names"]
         if name not in names or names[name] not in self:
-            known = ", ".join(list(names)[:20]) + (", ..." if len(names) > 20 else "")
-            raise InputError(f"the graph has no node called {name!r}; its nodes are called {known}")
+            raise unknown_node(name, names)
         return names[name]
 
     @property

@@ -28,6 +28,7 @@ from gradviz.errors import GradvizError, InputError, NotScalarError
 from gradviz.expression import parse, typed_value
 from gradviz.graph import GradGraph
 from gradviz.recording.keeping import BUDGET_BYTES, Values, keeping_of
+from gradviz.recording.names import closure_names
 from gradviz.recording.optimizers import optimizers_in
 from gradviz.recording.program import program_of
 from gradviz.recording.record import Recorder
@@ -173,7 +174,7 @@ def _graph_of_function(path: Path, name: str, device: str, values: Values) -> Gr
             result = _called(function, path, name)
         if isinstance(result, Tensor):
             with _scalar_output(f"{path}:{name}", "return a scalar loss, such as .mean() or .sum() of it"):
-                return tape.trace_among(result, optimizers_in(vars(module)))
+                return tape.trace_among(result, closure_names(function) | optimizers_in(vars(module)))
         model, inputs, loss = _triple(result, path, name)
         del tape
         args, kwargs = _arguments(inputs)

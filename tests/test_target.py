@@ -219,3 +219,11 @@ def test_a_value_is_never_evaluated_as_code(text: str) -> None:
 def test_a_value_that_is_no_number_is_refused(value: str) -> None:
     with pytest.raises(InputError, match="x"):
         graph_of_target("x", at=[f"x={value}"])
+
+
+def test_tensors_that_the_file_holds_keep_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "named.py"
+    held = "import torch\nrows, w = torch.ones(2), torch.ones(2, requires_grad=True)\n"
+    path.write_text(f"{held}def step():\n    return (w * rows).sum()\n")
+    graph = graph_of_target(f"{path}:step")
+    assert list(graph.leaves) == ["w"] and graph.nodes[graph.node("rows")]["kind"] == "constant"

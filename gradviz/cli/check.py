@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gradviz.cli.reports import exit_with, report_of
-from gradviz.cli.targets import TargetCommand, as_json, print_json, target_options
+from gradviz.cli.targets import TargetCommand, as_json, graph_of, print_json, target_options
 
 
 @click.command("check", cls=TargetCommand)
@@ -32,9 +32,7 @@ def check_command(
 
     The exit code is 1 where something does not match. What could not be verified leaves it 0, unless --strict is given.
     """
-    from gradviz.target import graph_of_target
-
-    graph = graph_of_target(target, at=at, device=device, values=values)
+    graph = graph_of(target, at=at, device=device, values=values)
     progress = False if as_json else None
     report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit, intended=intended, progress=progress)
     if as_json:

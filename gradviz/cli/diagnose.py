@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gradviz.cli.targets import TargetCommand, as_json, print_json, target_options
+from gradviz.cli.targets import TargetCommand, as_json, graph_of, print_json, target_options
 
 ERRORS = 1
 
@@ -19,9 +19,7 @@ def diagnose_command(target: str, at: tuple[str, ...], device: str, values: str,
     The exit code is 1 where a finding is an error; warnings and hints leave it 0. With --json: one object, which
     gradviz/schema.py describes; its key `ok` is false where the exit code is 1.
     """
-    from gradviz.target import graph_of_target
-
-    graph = graph_of_target(target, at=at, device=device, values=values)
+    graph = graph_of(target, at=at, device=device, values=values)
     diagnosis = graph.diagnose(report=graph.check() if checked else None)
     if as_json:
         from gradviz.schema import header

@@ -6,7 +6,7 @@ import re
 
 import click
 
-from gradviz.cli.targets import TargetCommand, target_options
+from gradviz.cli.targets import TargetCommand, graph_of, target_options
 
 _INDEX = re.compile(r"-?\d+(,-?\d+)*")
 
@@ -54,11 +54,10 @@ def explain_command(
     """Write out how the gradients of TARGET come about."""
     from gradviz.explain.html import derivation_page
     from gradviz.explain.latex import derivation_latex
-    from gradviz.target import graph_of_target
 
     if index is not None and level == "short":
         raise click.UsageError("--index writes an element out: it is for --level full and --level quiz")
-    graph = graph_of_target(target, at=at, device=device, values=values)
+    graph = graph_of(target, at=at, device=device, values=values)
     asked = names or tuple(graph.leaves)
     if index is not None and not names:  # the leaves that have such an element
         asked = tuple(name for name, node in graph.leaves.items() if _fits(index, graph.nodes[node]["shape"]))

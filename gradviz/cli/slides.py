@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gradviz.cli.picture_options import part_options
-from gradviz.cli.targets import TargetCommand, target_options
+from gradviz.cli.targets import TargetCommand, graph_of, target_options
 
 
 @click.command("slides", cls=TargetCommand)
@@ -45,9 +45,7 @@ def slides_command(
     choices: dict[str, Any],
 ) -> None:
     """Show how the gradients of TARGET come about, step by step, on slides."""
-    from gradviz.target import graph_of_target
-
-    graph_of_target(target, at=at, device=device, values=values).save_slides(
+    graph_of(target, at=at, device=device, values=values).save_slides(
         output,
         format=as_format,
         title=title,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from gradviz.graph import GradGraph
 
 
 class TargetCommand(click.Command):
@@ -55,6 +60,14 @@ def target_options(command: Any) -> Any:
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (its schema: gradviz/schema.py).")
+
+
+def graph_of(target: str, *, at: tuple[str, ...], device: str, values: str) -> GradGraph:
+    """The graph of TARGET; what its file prints goes to standard error, and standard output stays what was asked for."""
+    from gradviz.target import graph_of_target
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return graph_of_target(target, at=at, device=device, values=values)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import click
 
 from gradviz.cli.picture_options import picture_options
 from gradviz.cli.reports import columns, exit_with, report_of
-from gradviz.cli.targets import TargetCommand, as_json, print_json, target_options
+from gradviz.cli.targets import TargetCommand, as_json, graph_of, print_json, target_options
 
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
@@ -40,9 +40,7 @@ def trace_command(
     choices: dict[str, Any],
 ) -> None:
     """Show every value, every local partial and every gradient of TARGET."""
-    from gradviz.target import graph_of_target
-
-    graph = graph_of_target(target, at=at, device=device, values=values)
+    graph = graph_of(target, at=at, device=device, values=values)
     report = graph.check() if checked else None
     if diagnosed:
         choices["findings"] = graph.diagnose(report=report)

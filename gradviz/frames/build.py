@@ -99,8 +99,8 @@ def _scene(graph: GradGraph, max_nodes: int, part: PartOptions) -> Scene:
     if count > max_nodes or view.gaps:
         groups = f" and {len(view.groups):,} groups" if view.groups else ""
         raise InputError(
-            f"the graph has {len(view.nodes):,} nodes{groups}, frames are made of at most {max_nodes:,}; draw calls as one "
-            "(collapse=), draw or trace a smaller part (focus=), or raise max_nodes"
+            f"the picture has {len(view.nodes):,} nodes{groups}, frames are made of at most {max_nodes:,}; draw calls as "
+            "one (collapse=), draw or trace a smaller part (focus=), or raise max_nodes"
         )
     return scene_of(graph, view)
 

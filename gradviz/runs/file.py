@@ -93,7 +93,8 @@ def read_lines(file: Path) -> Iterator[Header | Step | End]:
                     return  # cut short: the process ended while it wrote this
                 yield _read_line(line, file, number)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {str(file)!r}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {str(file)!r}: {why}") from error
 
 
 def files_of(path: str | os.PathLike[str]) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import networkx as nx
 
+from gradviz.attributes import unknown_node
 from gradviz.errors import InputError
 from gradviz.paths import Path, Paths
 from gradviz.view.verdicts import Finding, place_of
@@ -123,7 +124,7 @@ def _node(graph: nx.MultiDiGraph, node: int | str) -> int:
     for number, name in graph.nodes(data="name"):
         if name == node:
             return int(number)
-    raise InputError(f"the graph has no node called {node!r}")
+    raise unknown_node(node, (name for _, name in graph.nodes(data="name")))
 
 
 def _name(graph: nx.MultiDiGraph, target: Any) -> str:

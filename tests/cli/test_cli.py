@@ -104,6 +104,15 @@ def test_json_of_a_wrong_backward_names_the_edge(tmp_path: Path) -> None:
     assert [edge["verdict"] for edge in check["edges"]].count("mismatch") == 1
 
 
+def test_what_the_file_prints_stays_out_of_the_json(tmp_path: Path) -> None:
+    path = tmp_path / "talks.py"
+    path.write_text(f"{WRONG}\nprint('loading')\nquiet = loss\ndef loss():\n    print('running')\n    return quiet()\n")
+    for command in ("trace", "check", "diagnose"):
+        result = run(command, f"{path}:loss", "--json")
+        assert json.loads(result.stdout)["target"] == f"{path}:loss"
+        assert "loading\nrunning\n" in result.stderr
+
+
 MODEL = """
 import torch
 

@@ -261,7 +261,7 @@ def test_frames_can_be_counted_iterated_and_printed() -> None:
 
 def test_what_cannot_be_shown_is_refused_with_its_reason() -> None:
     graph = framed_graphs.lecture()
-    with pytest.raises(InputError, match="the graph has 6 nodes, frames are made of at most 5"):
+    with pytest.raises(InputError, match="the picture has 6 nodes, frames are made of at most 5"):
         graph.frames(max_nodes=5)
     with pytest.raises(InputError, match="graph 2 has another structure than the first: 6 and 10 nodes"):
         graph.frames(following=[framed_graphs.chain()])

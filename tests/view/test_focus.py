@@ -101,7 +101,7 @@ def test_a_large_part_is_drawn_in_groups() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"focus": "nobody"}, "the graph has no node called 'nobody'"),
+        ({"focus": "nobody"}, "no node called 'nobody'; its nodes are called x, y, a"),
         ({"focus": "b", "side": "left"}, "unknown side 'left'; accepted: before, after, both"),
         ({"focus": "b", "radius": -1}, "radius is -1; accepted: 0 or more"),
         ({"focus": "b", "between": ("x", "d")}, "both focus and between are given"),
