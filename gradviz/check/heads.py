@@ -207,6 +207,9 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
         dtype = graph.value(use.edge[0], use.output)
         comparison = Comparison(attributes["dtype"] if dtype is None else dtype.dtype)
         head.edges.append(EdgeUnderCheck(use=use, partials=partials, comparison=comparison))
+    if function is not None and head.edges:  # a value that backward() reads again, of forward's own, is no result of it
+        known = {place for edge in head.edges for place in edge.partials}
+        head.outputs = {place: value for place, value in outputs.items() if place in known}
     return head
 
 

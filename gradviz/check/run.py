@@ -27,6 +27,7 @@ from gradviz.check.local import Plan, check_call
 from gradviz.check.options import Intended, intended_nodes, require_options, wanted_edges
 from gradviz.check.progress import Progress, Telling
 from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
+from gradviz.check.second import lost_in_second_backward
 from gradviz.check.sums import check_contributions, check_sum
 from gradviz.check.values import check_value
 from gradviz.errors import PartialError
@@ -182,19 +183,25 @@ class _Run:
             for name, node in self.graph.leaves.items():
                 yield LeafCheck(node=node, name=name, verdict="unverified", reason=OUT_OF_TIME)
             return
+        lost = lost_in_second_backward(self.graph)
         for found in check_leaves(self.graph):
+            if found.node in lost:
+                found.comparison.doubt(lost[found.node])
             add_lost(self.graph, found.comparison)
             name = self.graph.nodes[found.node]["name"]
             yield LeafCheck(node=found.node, name=name, formula=found.formula, **_fields(found.comparison))
 
     def _sum_checks(self) -> Iterable[SumCheck]:
         starting = self.graph.starting_cotangents()
+        lost = lost_in_second_backward(self.graph)
         for node, attributes in self.graph.nodes(data=True):
             if not attributes["requires_grad"]:
                 continue
             comparison = Comparison(attributes["dtype"])
             places: Collection[int] = attributes["outputs"]
             count = sum(check_sum(self.graph, node, place, starting.get((node, place)), comparison) for place in places)
+            if node in lost:
+                comparison.doubt(lost[node])
             if count:
                 yield SumCheck(node=node, name=attributes["name"], contributions=count, **_fields(comparison))
 
