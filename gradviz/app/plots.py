@@ -39,7 +39,7 @@ def curve_chart(curve: Curve, *, of: str, along: str) -> None:
         {"data": {"values": tangent}, "mark": {"type": "line", "color": VERMILION, "strokeDash": [6, 4], "clip": True}},
         {"data": {"values": touch}, "mark": {"type": "point", "filled": True, "size": 90, "color": VERMILION}},
     ]
-    spec = {"height": SIDE_PX, "layer": [layer | {"encoding": axes} for layer in layers]}
+    spec = {"height": SIDE_PX, "layer": [layer | {"encoding": axes} for layer in layers], "config": _inked()}
     st.vega_lite_chart(spec, width="stretch")
     st.caption(f"The tangent at {along} = {number_text(curve.at)} has the slope {number_text(curve.slope)}: the gradient.")
 
@@ -71,7 +71,7 @@ def surface_chart(surface: Surface, names: tuple[str, str], *, of: str) -> None:
         for spot, shape, angle in ends
     ]
     layers = [ground, _legend(seen, middle, axes, of), *([arrow] if tip != start else []), *marks]
-    spec = {"width": SIDE_PX, "height": SIDE_PX, "autosize": "pad", "layer": layers}
+    spec = {"width": SIDE_PX, "height": SIDE_PX, "autosize": "pad", "layer": layers, "config": _inked()}
     st.vega_lite_chart(spec, width="content")
     gradient = ", ".join(map(number_text, surface.gradient))
     st.caption(f"The gradient ({gradient}) at the dot points to where {of} grows fastest, across the bands of equal height.")
@@ -85,7 +85,7 @@ def _legend(seen: Bands, middle: dict[str, float], axes: dict[str, Any], of: str
         "type": "nominal",
         "title": of,
         "scale": {"domain": labels, "range": seen.colours[::-1]},
-        "legend": {"symbolType": "square", "symbolOpacity": 1, "symbolLimit": 0},
+        "legend": {"symbolType": "square", "symbolOpacity": 1, "symbolLimit": 0, "orient": "bottom", "columns": 4},
     }
     values = [middle | {"band": label} for label in labels]
     mark = {"type": "point", "filled": True, "opacity": 0}
@@ -109,6 +109,12 @@ def difference_table(slope: float, found: Sequence[Difference], *, of: str, alon
         f'<p>autograd: <b>{_digits(slope)}</b></p><table class="gradviz-differences">{head}{rows}</table>'
     )
     st.caption(f"Large steps err because {of} bends; small ones because the two values agree in nearly all their digits.")
+
+
+def _inked() -> dict[str, Any]:
+    """Letters as dark as those of pictures: Streamlit's own are pale on white."""
+    colours = dict.fromkeys(("labelColor", "titleColor"), theme_named(theme_of_page()).text)
+    return {"axis": colours, "legend": colours}
 
 
 def _axes(x: str, x_title: str, y: str, y_title: str) -> dict[str, Any]:
