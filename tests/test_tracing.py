@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import gc
 import math
+from collections.abc import Callable
 
 import networkx as nx
 import pytest
@@ -313,6 +314,38 @@ def test_slice_assignment_is_a_node_with_its_value() -> None:
     writes = [attributes for _, attributes in graph.nodes(data=True) if attributes["op"] == "copy_slices"]
     assert [write["value"][:, 0].tolist() for write in writes] == [[2.0, 3.0, 4.0], [2.0, 6.0, 8.0]]
     assert_contributions_add_up(graph)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda view, part, mask, rows: view.__setitem__(mask, part),
+        lambda view, part, mask, rows: view.masked_fill_(mask[:, None], part[0]),
+        lambda view, part, mask, rows: view.index_add_(0, rows, part.expand(2, 2)),
+        lambda view, part, mask, rows: view.index_copy_(0, rows, part.expand(2, 2)),
+    ],
+)
+def test_what_is_written_to_a_view_by_index_is_an_argument_of_its_own(write: Callable[..., object]) -> None:
+    def loss(x: Tensor, part: Tensor) -> Tensor:
+        buffer = x * 1
+        write(buffer[1:], part, torch.tensor([True, False, True]), torch.tensor([0, 2]))
+        return buffer.square().sum()
+
+    graph = trace(loss, torch.randn(4, 2, requires_grad=True), torch.randn(2, requires_grad=True))
+    report = graph.check()
+    assert report.ok and report.verified, report
+
+
+def test_a_view_that_is_written_to_later_stays_the_argument_that_it_was() -> None:
+    def loss(x: Tensor) -> Tensor:
+        buffer = x * 1
+        view = buffer[1:]
+        buffer[1:] = torch.zeros_like(view).where(torch.tensor([True, False]), view)
+        return buffer.square().sum()
+
+    graph = trace(loss, torch.randn(4, 2, requires_grad=True))
+    (use,) = [use for node, op in graph.nodes(data="op") if op == "where" for use in graph.arguments_of(node) if use.partial]
+    assert use.argument == "other" and graph.check().ok
 
 
 def test_in_place_op_that_saves_its_input_is_joined_to_its_own_call() -> None:

@@ -41,35 +41,7 @@ def arguments_of_call(lookup: Lookup, slots: Slots, index: int) -> Arguments:
     """The arguments of a node that was made for call `index`."""
     call = lookup.calls[index]
     named = list(tensors_of(call.overload, call.args, call.kwargs))
-    if len(named) == len(slots) == 1:
-        return Arguments(named=named, positions={0: 0})
-    if len(named) == len(slots):  # as a rule each argument has its slot
-        for (tail, output), (_, tensor) in zip(slots, named, strict=True):
-            if tail is not None and not lookup.carries(tensor, tail, output):
-                break
-        else:
-            return Arguments(named, {place: place for place, (tail, _) in enumerate(slots) if tail is not None})
-    positions: dict[int, int] = {}
-    free = dict(enumerate(named))
-    left: list[int] = []
-    for slot, (tail, output) in enumerate(slots):
-        if tail is None:
-            continue
-        for place, (_, tensor) in free.items():
-            if lookup.carries(tensor, tail, output):
-                positions[slot] = place
-                del free[place]
-                break
-        else:
-            left.append(slot)
-    for slot in left:
-        # Written to since, an argument no longer stands for its old edge: in order, among those that can carry a gradient.
-        position = next(
-            (place for place, (_, tensor) in free.items() if can_carry_gradient(tensor)), max(free, default=slot)
-        )
-        positions[slot] = position
-        free.pop(position, None)
-    return Arguments(named=named, positions=positions)
+    return Arguments(named=named, positions=_aligned(lookup, slots, named))
 
 
 def arguments_of_recovered(slots: Slots, call: OpCall | None, recovered: Sequence[int | None] | None) -> Arguments:
@@ -110,12 +82,15 @@ def arguments_of_custom(
     return Arguments(named=named, positions={slot: slot for slot in edges}, snapshots=tuple(snapshots))
 
 
-def arguments_of_write(slots: Slots, base: Tensor, call: OpCall) -> Arguments:
-    """The arguments of an in-place write to a view: the base as it was, then what the call reads besides the view."""
-    others = list(call.tensor_arguments())[1:]
-    named: list[Named] = [("self", None), *((argument.name, None) for argument in others)]
-    positions = {slot: slot for slot, (tail, _) in enumerate(slots) if tail is not None}
-    return Arguments(named=named, positions=positions, snapshots=(base, *(argument.tensor for argument in others)))
+def arguments_of_write(lookup: Lookup, slots: Slots, base: Tensor, index: int, call: OpCall) -> Arguments:
+    """The arguments of call `index`, a write to a view in place: the base as it was, then what it reads besides the view."""
+    live = lookup.calls[index]
+    others = list(tensors_of(live.overload, live.args, live.kwargs))[1:]
+    named: list[Named] = [("self", None), *((name, None) for name, _ in others)]
+    positions = {slot + 1: place + 1 for slot, place in _aligned(lookup, slots[1:], others).items()}
+    positions |= {0: 0} if slots[0][0] is not None else {}
+    snapshots = [argument.tensor for argument in list(call.tensor_arguments())[1:]]
+    return Arguments(named=named, positions=positions, snapshots=(base, *snapshots))
 
 
 def differentiable_places(node: Node, tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
@@ -138,6 +113,40 @@ def differentiable_places(node: Node, tensors: Sequence[Tensor | None]) -> tuple
 def can_carry_gradient(tensor: Tensor | None) -> bool:
     """Whether a tensor of this dtype can require grad."""
     return tensor is not None and (tensor.is_floating_point() or tensor.is_complex())
+
+
+def _aligned(lookup: Lookup, slots: Slots, named: Sequence[tuple[str, Tensor]]) -> dict[int, int]:
+    """Slot -> the place of its argument among those of its call, for the slots that have an edge."""
+    if len(named) == len(slots) == 1:
+        return {0: 0}
+    if len(named) == len(slots):  # as a rule each argument has its slot
+        for (tail, output), (_, tensor) in zip(slots, named, strict=True):
+            if tail is not None and not lookup.carries(tensor, tail, output):
+                break
+        else:
+            return {place: place for place, (tail, _) in enumerate(slots) if tail is not None}
+    positions: dict[int, int] = {}
+    free = dict(enumerate(named))
+    left: list[int] = []
+    for slot, (tail, output) in enumerate(slots):
+        if tail is None:
+            continue
+        for place, (_, tensor) in free.items():
+            if lookup.carries(tensor, tail, output):
+                positions[slot] = place
+                del free[place]
+                break
+        else:
+            left.append(slot)
+    for slot in left:
+        # Written to since, an argument no longer stands for its old edge: in order, among those that can carry a gradient,
+        # and first among those that do.
+        able = [place for place, (_, tensor) in free.items() if can_carry_gradient(tensor)]
+        doing = [place for place in able if free[place][1].requires_grad]
+        position = next(iter(doing or able), max(free, default=slot))
+        positions[slot] = position
+        free.pop(position, None)
+    return positions
 
 
 def _may_carry(tensor: Tensor | None) -> bool:

@@ -371,9 +371,9 @@ class _Drafter:
         if index is not None and self._node_of_call.get(index) is node:
             return arguments_of_call(self._lookup, slots, index)
         if node in self._writes:
-            return arguments_of_write(
-                slots, self._writes[node].before, self._recorder.op_call(self._writes[node].call_index)
-            )
+            write = self._writes[node]
+            call = self._recorder.op_call(write.call_index)
+            return arguments_of_write(self._lookup, slots, write.before, write.call_index, call)
         return arguments_of_recovered(
             slots, drafted.call, None if self._recovery is None else self._recovery.slots.get(node)
         )

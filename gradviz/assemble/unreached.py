@@ -6,7 +6,7 @@ it left torch (`.item()`, `.tolist()`, NumPy), was wrapped as a new leaf, or was
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -73,6 +73,8 @@ def _ends(recorder: Recorder, candidates: Mapping[str, Tensor], leaf_memory: set
         outputs = [output for output in call.outputs if output is not None]
         if any(id(output) in own for output in outputs):
             continue  # the leaf is filled: it stays the leaf
+        if _is_kept_for_backward(recorder.calls, index):
+            continue
         reason = _reason(call, outputs)
         if reason == DROPPED:
             op = call.overload._schema.name.split("::")[-1]  # with the mark of a call in place, which wrote where it should
@@ -83,6 +85,17 @@ def _ends(recorder: Recorder, candidates: Mapping[str, Tensor], leaf_memory: set
         else:
             cut |= dict.fromkeys(names, (reason, op_name(call.overload), index))
     return reached | {name: end for name, end in cut.items() if reached.get(name, ("",))[0] != WRAPPED}
+
+
+def _is_kept_for_backward(calls: Sequence[RecordedCall], index: int) -> bool:
+    """Whether a detach is autograd's own: what tanh keeps of its result is detached right after the call."""
+    before = index
+    while before >= 0 and op_name(calls[before].overload) == "detach":
+        before -= 1
+    read = calls[index].args[0] if before not in (index, -1) else None
+    if not any(read is output for output in calls[max(before, 0)].outputs) or not isinstance(read, Tensor):
+        return False
+    return index - before <= sum(name.startswith("_raw_saved_result") for name in dir(read.grad_fn))
 
 
 def _reason(call: RecordedCall, outputs: list[Tensor]) -> str:

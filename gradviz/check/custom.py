@@ -349,7 +349,8 @@ def loose_bound(value: Tensor, cotangent: Tensor, in_shape: tuple[int, ...], dty
 
     y (1 - y) for the derivative of a sigmoid that is nearly 1 is right, and yet has no right digit left.
     """
-    size = np.abs(as_array(value)) * np.abs(as_array(cotangent))
+    with np.errstate(invalid="ignore"):  # 0 times what a mask of -inf wrote
+        size = np.abs(as_array(value)) * np.abs(as_array(cotangent))
     largest = size.max(initial=0.0, where=np.isfinite(size))
     spread = size if size.shape == in_shape else np.full(in_shape, largest)
     return np.asarray(CANCELLED * unit_roundoff(dtype) * spread)

@@ -43,6 +43,8 @@ COLUMNS_UP_TO = 64
 DIRECTIONS = 4
 _ROUNDINGS = 1024  # units of u, of the largest element: what an op without a rule costs is not known
 _ROUNDINGS_AT_MOST = 0.01
+_FAR_BELOW = 2.0**-20
+_USUAL_SHARE = 2.0**-4
 _FINE = 2.0**-12
 _ROUGH = 1e-3
 _ROUNDING = 2.0**-50
@@ -204,7 +206,8 @@ def slopes(
         if call.overload in _PRODUCTS:
             slope, error = (as_array(tensor) for tensor in _of_product(at, scale))
             return slope, error
-        for step in STEPS:
+        shares = [_share_of_usual(start) for start, _ in starts.values()]
+        for step in (*(step * min(shares) for step in STEPS if min(shares) < 1), *STEPS):
             slope, error = (as_array(tensor) for tensor in _extrapolated(at, step * scale, enough))
             worst = float(error.max(initial=0.0))
             found.append((worst if math.isfinite(worst) else math.inf, slope, error))
@@ -265,6 +268,16 @@ def scale_of(tensor: Tensor) -> float:
     """The size of the largest element, which differences are taken in units of; 1 for nothing but zeros, as of a bias."""
     size = _largest(tensor)
     return max(size, 2.0**-20) if size and math.isfinite(size) else 1.0
+
+
+def _share_of_usual(tensor: Tensor) -> float:
+    """The largest of the usual elements beside the largest of all, as the −3e38 of a mask are none of them; mostly 1."""
+    largest = _largest(tensor)
+    if not largest or not math.isfinite(largest):
+        return 1.0
+    sizes = tensor.detach().abs()
+    usual = sizes[(sizes > 0) & (sizes < largest * _FAR_BELOW)]
+    return float(usual.max()) / largest if usual.numel() >= _USUAL_SHARE * sizes.numel() else 1.0
 
 
 def _largest(tensor: Tensor) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ LEFT_DIGITS = 64
 """A difference below so many units in the last place of its operands keeps six bits or less."""
 CANCELLED_SHARE = 0.5
 """One element in a few may cancel by chance, not half of them."""
+CHOICES = frozenset({"maximum", "minimum", "max", "min", "amax", "amin", "fmax", "fmin", "where", "clamp_min", "clamp_max"})
 
 
 def cancellation(readings: Readings) -> Iterator[Finding]:
@@ -30,7 +32,7 @@ def cancellation(readings: Readings) -> Iterator[Finding]:
         size = torch.maximum(*torch.broadcast_tensors(operands[0].abs(), operands[1].abs()))
         spacing = torch.finfo(value.dtype).eps * size
         lost = (value.abs() <= LEFT_DIGITS * spacing) & (size > 0)
-        rounded = ~_of_zero(readings, node, value)
+        rounded = ~(_of_zero(readings, node, value) | (value == 0) & _is_chosen(readings, node))
         share = float((lost & rounded).sum() / rounded.sum().clamp(min=1))
         if share < CANCELLED_SHARE or not size.any() or not value.any():  # x − x is exact
             continue
@@ -77,6 +79,17 @@ def _of_zero(readings: Readings, node: int, value: Tensor) -> Tensor:
         if entered is not None and entered.shape == value.shape:
             exact |= entered == 0
     return exact
+
+
+def _is_chosen(readings: Readings, node: int) -> bool:
+    """Whether one operand is the larger (or smaller) of the other and something else: where it is the other, 0 is exact."""
+    for use, other in permutations(readings.arguments[node], 2):
+        maker, value = readings.behind(use.edge[0]), readings.value_of(other)
+        choices = readings.arguments[maker] if readings.op(maker) in CHOICES else []
+        for chosen in (readings.value_of(choice) for choice in choices):
+            if chosen is not None and value is not None and torch.equal(chosen, value):
+                return True
+    return False
 
 
 def _is_computed(readings: Readings, use: Use) -> bool:

@@ -77,11 +77,11 @@ def _is_aside(readings: Readings, leaf: int, floor: float) -> bool:
     """Whether a faint gradient is that of a branch, not of a depth: what lies behind or beside the weight gets enough.
 
     The queries and keys of an attention that is still uniform have next to none, as has a branch scaled by 1e-6 that is
-    added to its own input (ConvNeXt).
+    added to its own input (ConvNeXt), or the rates of a state space (A_log of Mamba), which short steps hardly read.
     """
     if any(readings.op(use.edge[1]) in ATTENTIONS for use in _path(readings, leaf)):
         return True
-    own = {leaf, *readings.users(leaf)}
+    own = _joining(readings, leaf)
     read = {readings.behind(use.edge[0]) for node in own for use in readings.arguments[node]}
     others = (_behind(readings, own) | {user for node in read for user in readings.users(node)}) - own
     return any(
@@ -90,6 +90,19 @@ def _is_aside(readings: Readings, leaf: int, floor: float) -> bool:
         for use in readings.arguments[node]
         if readings.graph.nodes[readings.behind(use.edge[0])]["kind"] == "leaf"
     )
+
+
+def _joining(readings: Readings, leaf: int) -> set[int]:
+    """The leaf, what is computed of it alone (−exp of a logarithm), and the first calls that read anything else too."""
+    own = {leaf, *readings.users(leaf)}
+    pending = list(own)
+    while pending:
+        node = pending.pop()
+        if all(use.edge[0] in own or readings.behind(use.edge[0]) in own for use in readings.arguments[node]):
+            heads = {use.edge[1] for use in readings.graph.uses_of(node) if use.partial is not None} - own
+            own |= heads
+            pending += heads
+    return own
 
 
 def _behind(readings: Readings, nodes: set[int]) -> set[int]:

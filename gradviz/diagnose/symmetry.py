@@ -23,7 +23,7 @@ def symmetry(readings: Readings) -> Iterator[Finding]:
         if len(graph.nodes[leaf]["shape"]) >= 2 and graph.cotangent(leaf) is not None
     }
     zero = {name: leaf for name, leaf in weights.items() if not readings.norm(graph.value(leaf))}
-    fed_by_zero = {user for leaf in zero.values() for user in readings.users(leaf)}
+    fed_by_zero = {user for leaf in zero.values() if _stays_alike(readings, leaf) for user in readings.users(leaf)}
     following = [_next_products(readings, leaf) for leaf in zero.values()]
     if any(products and products <= fed_by_zero for products in following):
         yield _zeros(readings, zero)
@@ -47,6 +47,14 @@ def _next_products(readings: Readings, leaf: int) -> set[int]:
             else:
                 pending.append(head)
     return found_products
+
+
+def _stays_alike(readings: Readings, leaf: int) -> bool:
+    """Whether a weight of zeros gets no gradient, or the same from all of its inputs: else one step tells these apart."""
+    gradient = readings.graph.cotangent(leaf)
+    if gradient is None or gradient.layout is not torch.strided or gradient.shape[1] < 2:
+        return True
+    return bool((gradient - gradient[:, :1]).norm() <= ALIKE * gradient.norm())
 
 
 def _has_equal_rows(readings: Readings, leaf: int) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gradviz.diagnose.batch_as_sequence import ATTENTIONS
 from gradviz.diagnose.dead_units import FLAT_BELOW
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.likelihood import NLL
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.no_gradient import SHAPE_READING, listed
 from gradviz.diagnose.not_finite_causes import ignored_targets
 from gradviz.diagnose.readings import STEPS, VIEWS, Readings
 from gradviz.diagnose.ways import turned_zero
@@ -32,6 +33,10 @@ PIECEWISE_LINEAR = frozenset(
 """The slopes of functions that are straight piece by piece: how they change with the input, a gradient penalty asks."""
 DISTANCES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 PRODUCTS = frozenset({"mul", "mm", "addmm", "bmm", "baddbmm", "convolution", "mv", "addmv", "dot", "div"})
+FACTORED = frozenset({"native_layer_norm", "native_group_norm", *ATTENTIONS})
+"""Functions that multiply one argument by what they make of another."""
+ADDED = frozenset({("addmm", "self"), ("addmv", "self"), ("baddbmm", "self")})
+"""Arguments of such functions that are no factors, besides each bias."""
 
 
 def zero_gradient(readings: Readings) -> Iterator[Finding]:
@@ -126,7 +131,7 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
         hint = "all targets are ignore_index: skip such a batch, and look at the labels"
     elif op in DISTANCES and not any(readings.norm(value) for value in readings.values(head)):
         hint = "both arguments are equal: see whether they were computed from the same input by the same weights"
-    elif op in TOLD_ELSEWHERE | PIECEWISE_LINEAR or (op in PRODUCTS and not _times_a_computed_zero(readings, use)):
+    elif op in TOLD_ELSEWHERE | PIECEWISE_LINEAR or _is_times_a_meant_zero(readings, use):
         return None
     return found(
         graph,
@@ -144,12 +149,43 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
     )
 
 
-def _times_a_computed_zero(readings: Readings, use: Use) -> bool:
-    """A factor that is a zero leaf or constant is meant: an adapter that starts at zero, the first state of an RNN."""
-    factors = [other for other in readings.arguments[use.edge[1]] if other.edge != use.edge]
-    zeros = [other for other in factors if not readings.norm(readings.value_of(other))]
-    makers = [readings.op(readings.behind(other.edge[0], VIEWS | {"embedding"})) for other in zeros]
-    return any(op and op not in TOLD_ELSEWHERE for op in makers)
+def _is_times_a_meant_zero(readings: Readings, use: Use) -> bool:
+    """A factor that is zero from the start is meant: an adapter that begins at zero, the first state of an RNN, queries."""
+    head = use.edge[1]
+    op = readings.op(head)
+    if op not in PRODUCTS | FACTORED:
+        return False
+    others = [other for other in readings.arguments[head] if other.edge != use.edge and not _is_added(op, other)]
+    zeros = [other for other in others if _is_zero(readings, other)]
+    makers = {maker for zero in zeros for maker in _makers_of_zero(readings, zero)}
+    return bool(zeros or op in PRODUCTS) and makers <= TOLD_ELSEWHERE | SHAPE_READING | {"", "embedding", "zeros"}
+
+
+def _makers_of_zero(readings: Readings, use: Use) -> set[str]:
+    """The functions that made a zero of what is none, "" where a leaf or a constant is zero: 0 W + 0 has these alone."""
+    seen, pending, makers = {use.edge[0]}, [use], set()
+    while pending:
+        use = pending.pop()
+        node = use.edge[0]
+        behind = readings.arguments[node]
+        moved = behind[:1] if readings.op(node) in VIEWS else []
+        zeros = [other for other in behind if _is_zero(readings, other)] if _is_zero(readings, use) else []
+        if not moved and not zeros:
+            makers.add(readings.op(node))
+        for other in moved or zeros:
+            if other.edge[0] not in seen:
+                seen.add(other.edge[0])
+                pending.append(other)
+    return makers
+
+
+def _is_added(op: str, use: Use) -> bool:
+    return use.argument == "bias" or (op, use.argument) in ADDED
+
+
+def _is_zero(readings: Readings, use: Use) -> bool:
+    value = readings.value_of(use)
+    return value is not None and value.is_floating_point() and value.numel() > 0 and not readings.norm(value)
 
 
 def _is_over_one(readings: Readings, head: int) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +42,22 @@ def test_each_way_out_of_the_graph_is_told() -> None:
     assert lost_in(item)["lost.weight"] == ("model", "item", "_local_scalar_dense")
     assert lost_in(dropped)["lost.weight"] == ("model", "dropped", "addmm")
     assert lost_in(wrapped)["lost.weight"] == ("model", "wrapped as a new leaf", "mean")
+
+
+@pytest.mark.parametrize("function", [torch.tanh, torch.exp, torch.neg])
+def test_what_autograd_keeps_of_a_result_for_its_backward_is_no_detach(function: Callable[[Tensor], Tensor]) -> None:
+    model, x = Part(), torch.ones(4, 3)
+
+    def dropped() -> Tensor:
+        function(model.lost(x))
+        return model.used(x).mean()
+
+    def to_numpy() -> Tensor:
+        function(model.lost(x)).detach().numpy()
+        return model.used(x).mean()
+
+    assert lost_in(dropped)["lost.weight"][1] == "dropped"
+    assert lost_in(to_numpy)["lost.weight"][1] == "detach"
 
 
 def test_modules_that_did_not_run_are_not_listed() -> None:

@@ -204,3 +204,12 @@ def test_what_is_smooth_lies_on_no_kink_in_coarse_dtypes() -> None:
 def test_a_scalar_has_nothing_to_add_up(value: float) -> None:
     x = torch.tensor(value, requires_grad=True)
     assert gradviz.trace(Relu.apply, x).check().edges[0].verdict == "match"
+
+
+def test_a_write_of_infinities_where_no_gradient_comes_back_is_checked_without_a_warning() -> None:
+    def loss(x: Tensor) -> Tensor:
+        buffer = x * 1
+        buffer[1:] = -torch.inf
+        return buffer.clamp_min(-5).square().sum()
+
+    assert gradviz.trace(loss, torch.randn(3, 2, requires_grad=True)).check().ok

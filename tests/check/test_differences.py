@@ -102,3 +102,14 @@ def test_a_function_of_symmetric_matrices_is_changed_symmetrically(monkeypatch: 
 def test_an_overload_tells_why_its_differences_are_not_taken(overload: torch._ops.OpOverload, reason: str) -> None:
     told = why_no_differences(overload)
     assert reason in told and bool(told) == bool(reason)
+
+
+@pytest.mark.parametrize("masked", [torch.finfo(torch.float32).min, -1e30, -1e9])
+def test_the_map_of_a_softmax_is_probed_at_the_size_of_the_scores_that_no_mask_covers(masked: float) -> None:
+    torch.manual_seed(0)
+    scores, mask = torch.randn(2, 4, 12, 12, requires_grad=True), torch.full((12, 12), masked).triu(1)
+    graph = gradviz.trace(lambda: (torch.softmax(scores + mask, -1)).square().sum())
+    report = graph.check()
+    assert report.ok, report
+    (softmax,) = [entry for entry in report.edges if graph.nodes[entry.edge[1]]["op"] == "_softmax"]
+    assert "whole map probed" in softmax.reason or "whole map probed" in str(softmax), softmax

@@ -258,6 +258,79 @@ def sum_with_itself_again_and_again() -> GradGraph:
     return gradviz.trace(loss)
 
 
+class FirstLayerOfDETR(nn.Module):
+    """A decoder layer whose queries are zero: only their positions tell them apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions, self.norm, self.head = nn.Parameter(torch.randn(1, 5, 8)), nn.LayerNorm(8), nn.Linear(8, 3)
+        self.q, self.k, self.v, self.o = (nn.Linear(8, 8) for _ in range(4))
+        self.cross = nn.MultiheadAttention(8, 2, batch_first=True)
+        for layer in (self.q, self.k, self.v, self.o):
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, memory: Tensor) -> Tensor:
+        hidden = torch.zeros_like(self.positions).expand(len(memory), -1, -1)
+        asked = hidden + self.positions
+        mixed = F.scaled_dot_product_attention(self.q(asked), self.k(asked), self.v(hidden))
+        hidden = self.norm(hidden + self.o(mixed))
+        hidden = hidden + self.cross(hidden + self.positions, memory, memory, need_weights=False)[0]
+        return self.head(hidden).flatten(0, 1)  # type: ignore[no-any-return]
+
+
+def queries_of_zero() -> GradGraph:
+    labels = torch.arange(10) % 3
+    return gradviz.trace(FirstLayerOfDETR(), torch.randn(2, 7, 8), loss=lambda out: F.cross_entropy(out, labels))
+
+
+def gate_computed_by_a_layer_of_zeros() -> GradGraph:
+    condition, gate, branch, head = nn.Linear(2, 8), nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+    nn.init.zeros_(gate.weight)
+    nn.init.zeros_(gate.bias)
+    x, t, labels = torch.randn(12, 8), torch.randn(12, 2), torch.arange(12) % 3
+    return gradviz.trace(lambda: F.cross_entropy(head(x + gate(F.silu(condition(t))) * branch(x).tanh()), labels))
+
+
+def branch_and_head_of_zeros() -> GradGraph:
+    first, branch, head = nn.Linear(6, 8), nn.Linear(8, 8, bias=False), nn.Linear(8, 3)
+    nn.init.zeros_(branch.weight)
+    nn.init.zeros_(head.weight)
+    x, labels = torch.randn(12, 6), torch.arange(12) % 3
+
+    def loss() -> Tensor:
+        hidden = first(x)
+        return F.cross_entropy(head(F.relu(hidden + branch(F.relu(hidden)))), labels)
+
+    return gradviz.trace(loss)
+
+
+def rates_of_a_state_space_with_short_steps() -> GradGraph:
+    logarithm, enter, head = nn.Parameter(torch.rand(8, 4)), nn.Linear(8, 8), nn.Linear(8, 3)
+    x, labels = torch.randn(4, 5, 8), torch.arange(4) % 3
+
+    def loss() -> Tensor:
+        driven = enter(x)
+        step = F.softplus(driven - 18)
+        state = torch.zeros(4, 8, 4)
+        for time in range(5):
+            kept = torch.exp(step[:, time, :, None] * -torch.exp(logarithm))
+            state = kept * state + driven[:, time, :, None]
+        return F.cross_entropy(head(state.sum(2)), labels)
+
+    return gradviz.trace(loss)
+
+
+def exponentials_below_their_maximum() -> GradGraph:
+    layer, other, x = nn.Linear(4, 6), nn.Linear(4, 6), torch.randn(64, 4)
+
+    def loss() -> Tensor:
+        key = layer(x)
+        largest = torch.maximum(other(x), key + 1)
+        return (key * torch.exp(key + 1 - largest)).square().mean()
+
+    return gradviz.trace(loss)
+
+
 ODD: list[Callable[[], GradGraph]] = [
     *(kept_margin, layer_as_wide_as_the_batch, normalised_weight, larger_of_two),
     *(sparse_matrix, complex_numbers, empty_and_scalar),
@@ -266,6 +339,8 @@ ODD: list[Callable[[], GradGraph]] = [
     *(functions_for_the_sake_of_their_backward, points_that_a_sampler_moves, word_vectors_of_which_half_start_at_zero),
     *(sum_with_itself_again_and_again, log_likelihood_of_one_sample),
     *(branch_that_starts_next_to_nothing, attention_that_is_still_uniform),
+    *(queries_of_zero, gate_computed_by_a_layer_of_zeros, branch_and_head_of_zeros),
+    *(rates_of_a_state_space_with_short_steps, exponentials_below_their_maximum),
     *(iteration_to_a_fixed_point, gates_that_are_not_trained_yet, cost_of_what_a_policy_draws),
 ]
 
