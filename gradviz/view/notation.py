@@ -16,6 +16,7 @@ NAME_LENGTH = 28
 FORMULA_LENGTH = 44
 
 POWER_OF_TEN = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+−-]\d+)")
+_PATH = re.compile(r"[\w.@]+(\[\d+\])?")
 _ATOM = re.compile(r"[\w.…]+(\[\d+\]|\([^()]*\))?")
 
 
@@ -78,13 +79,21 @@ def atom_text(name: str) -> str:
 
 
 def shorten(text: str, length: int) -> str:
-    """At most `length` characters; the middle goes, because the ends of a dotted path say most.
+    """At most `length` characters. Of a dotted path the outer parts go, but not the number of a layer; else the middle.
 
-    >>> shorten("transformer.h.11.attn.c_attn.weight", 20)
-    'transform…ttn.weight'
+    >>> shorten("transformer.h.11.attn.c_attn.weight", 20), shorten("blocks.2.norm.weight", 16)
+    ('…11…c_attn.weight', '…2.norm.weight')
+    >>> shorten("a sentence of several words", 20)
+    'a sentenc…eral words'
     """
     if len(text) <= length:
         return text
+    parts = text.split(".") if _PATH.fullmatch(text) else []
+    for first in range(1, len(parts)):
+        layer = next((part for part in reversed(parts[:first]) if part.isdigit()), "")
+        short = (f"…{layer}…" if layer else "…") + ".".join(parts[first:])
+        if len(short) <= length:
+            return short
     tail = length // 2
     return f"{text[: length - tail - 1]}…{text[-tail:]}"
 

@@ -76,11 +76,11 @@ def test_a_write_into_a_part_says_into_what_and_which_value() -> None:
 def test_a_long_call_loses_its_options_before_its_inputs_and_inputs_before_the_function() -> None:
     recorded = call(aten.slice.Tensor, torch.zeros(9_000_000), 0, 1_000_000, 2_000_000, 3_000_000)
     assert call_text("slice", {0: "hidden_states"}, recorded) == "slice(hidden_states)"
-    assert call_text("mul", {0: "transformer.h.0.weight", 1: "another_long_name"}, None) == "transf…weight·anothe…g_name"
+    assert call_text("mul", {0: "transformer.h.0.weight", 1: "another_long_name"}, None) == "…h.0.weight·anothe…g_name"
     assert call_text("native_layer_norm", {0: "d1", 1: "transformer.norm1.weight", 2: "norm1.bias"}, None) == (
         "layer_norm(d1, …)"
     )
-    assert call_text("t", {0: "transformer.h.11.attn.c_attn.weight"}, None) == "transf…weightᵀ"
+    assert call_text("t", {0: "transformer.h.11.attn.c_attn.weight"}, None) == "…11…weightᵀ"
 
 
 @pytest.mark.parametrize(

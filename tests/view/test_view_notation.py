@@ -49,8 +49,16 @@ def test_a_name_that_is_an_expression_is_put_in_parentheses() -> None:
 
 
 def test_shortened_text_keeps_both_ends() -> None:
-    assert shorten("transformer.h.11.attn.c_attn.weight", 20).startswith("transform")
+    assert shorten("one two three four five", 14) == "one tw…ur five"
     assert len(shorten("x" * 99, 20)) == 20
+    assert len(shorten("a." + "x" * 99, 20)) == 20
+
+
+@pytest.mark.parametrize("length", [16, 20, 28])
+def test_shortened_paths_of_two_layers_stay_apart(length: int) -> None:
+    paths = [f"transformer.h.{layer}.mlp.c_proj.weight" for layer in range(12)]
+    short = {shorten(path, length) for path in paths}
+    assert len(short) == len(paths) and all(len(one) <= length and one.endswith("weight") for one in short)
 
 
 def test_a_hyphen_in_a_name_is_no_minus() -> None:
