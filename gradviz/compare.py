@@ -137,7 +137,8 @@ def _not_leaves(graph: GradGraph) -> list[int]:
 def _tolerance(first: GradGraph, second: GradGraph) -> float:
     """A thousand roundings of the coarser dtype: what two orders of summation may differ by in a deep network."""
     dtypes = {data["dtype"] for graph in (first, second) for _, data in graph.nodes(data=True) if data["requires_grad"]}
-    return 1000 * max((torch.finfo(dtype).eps for dtype in dtypes), default=0.0)
+    rounded = (dtype for dtype in dtypes if dtype.is_floating_point or dtype.is_complex)  # the positions of maxima are not
+    return 1000 * max((torch.finfo(dtype).eps for dtype in rounded), default=0.0)
 
 
 def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]) -> Difference | None:
@@ -171,9 +172,10 @@ def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int
 def _tensors(
     what: What, first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]
 ) -> Iterator[tuple[What, int, str, Tensor | None, Tensor | None]]:
+    unfilled = _unfilled(first) if what == "value" else set()
     for one, other in pairs:
-        if what == "value" and first.nodes[one]["op"] in ALLOCATING:
-            continue  # nothing was written there yet
+        if one in unfilled:
+            continue
         for place in first.nodes[one]["outputs"]:
             if place in second.nodes[other]["outputs"]:
                 name = first.output_name(one, place)
@@ -181,6 +183,15 @@ def _tensors(
                     yield what, one, name, first.value(one, place), second.value(other, place)
                 else:
                     yield what, one, name, first.cotangent(one, place), second.cotangent(other, place)
+
+
+def _unfilled(graph: GradGraph) -> set[int]:
+    """Nodes that show memory which nothing was written to yet, and detached looks at it."""
+    found: set[int] = set()
+    for node, op in graph.nodes(data="op"):
+        if op in ALLOCATING or (op == "detach" and not found.isdisjoint(graph.predecessors(node))):
+            found.add(node)
+    return found
 
 
 def _relative(one: Tensor, other: Tensor) -> float:

@@ -114,6 +114,15 @@ OVERWRITING = frozenset(
 )
 """Functions that, in place, write every element of their first argument without reading it."""
 
+SHAPE_READING = frozenset(
+    {
+        *("empty_like", "full_like", "ones_like", "rand_like", "randint_like", "randn_like", "zeros_like"),
+        *("new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros"),
+    }
+)
+"""Functions whose results do not depend on the numbers that they are given: they cut off nothing. What autograd starts a
+gradient within the code with is made so, and a gradient penalty depends on no bias of a last layer."""
+
 # torch's schemas do not say that these write to their running statistics, when `training`, their sixth argument, is set.
 WRITE_IN_TRAINING = frozenset({torch.ops.aten.native_batch_norm.default, torch.ops.aten.cudnn_batch_norm.default})
 

@@ -133,3 +133,17 @@ def test_a_path_is_refused_with_the_way_to_read_it() -> None:
     graph = gradviz.trace("x * y", x=1.0, y=2.0)
     with pytest.raises(gradviz.InputError, match=r"not a str; a file is read by gradviz\.load"):
         graph.compare("run.gradviz")  # type: ignore[arg-type]
+
+
+def test_what_has_no_roundings_and_memory_that_is_not_filled_yet_are_passed_over() -> None:
+    def chosen(x: Tensor) -> Tensor:  # which holds the positions of maxima, and a detached copy of empty memory
+        return (torch.nn.functional.gumbel_softmax(x, hard=True) * torch.arange(3.0)).sum()
+
+    def graph(soil: float) -> gradviz.GradGraph:
+        x = torch.ones(2, 3, requires_grad=True)
+        soiled = [torch.full((2, 3), soil) for _ in range(8)]
+        del soiled  # as a rule the memory that is drawn into held these
+        torch.manual_seed(0)
+        return gradviz.trace(chosen, x)
+
+    assert graph(1.0).compare(graph(2.0)).differences == ()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from gradviz.assemble.arguments import can_carry_gradient
-from gradviz.opcall import op_name, tensors_of
+from gradviz.opcall import SHAPE_READING, op_name, tensors_of
 from gradviz.recording.record import RecordedCall, Recorder
 
 WRAPPED, UNUSED, DROPPED = "wrapped as a new leaf", "unused", "dropped"
@@ -73,7 +73,7 @@ def _ends(recorder: Recorder, candidates: Mapping[str, Tensor], leaf_memory: set
         outputs = [output for output in call.outputs if output is not None]
         if any(id(output) in own for output in outputs):
             continue  # the leaf is filled: it stays the leaf
-        if _is_kept_for_backward(recorder.calls, index):
+        if op_name(call.overload) in SHAPE_READING or _is_kept_for_backward(recorder.calls, index):
             continue
         reason = _reason(call, outputs)
         if reason == DROPPED:

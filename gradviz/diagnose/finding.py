@@ -86,15 +86,23 @@ class Diagnosis(list[Finding]):
         unread: what was looked for in vain, as it takes elements of which the graph kept only statistics.
         coarse: what is told, but from statistics, without the elements that would tell more.
         not_kept: of how much that is, and why.
+        unchecked: which derivatives nobody could ask for, and why; "" where there are none.
     """
 
     def __init__(
-        self, findings: list[Finding], *, unread: Iterable[str] = (), coarse: Iterable[str] = (), not_kept: str = ""
+        self,
+        findings: list[Finding],
+        *,
+        unread: Iterable[str] = (),
+        coarse: Iterable[str] = (),
+        not_kept: str = "",
+        unchecked: str = "",
     ) -> None:
         super().__init__(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
         self.unread = tuple(unread)
         self.coarse = tuple(coarse)
         self.not_kept = not_kept
+        self.unchecked = unchecked
 
     @property
     def ok(self) -> bool:
@@ -109,16 +117,17 @@ class Diagnosis(list[Finding]):
         found = f"{', '.join(parts)}." if parts else "Nothing found."
         limits = {"Not looked for in all of the graph": self.unread, "Told from statistics alone": self.coarse}
         told = "; ".join(f"{limit}: {', '.join(what)}" for limit, what in limits.items() if what)
-        return f"{found} {told} ({self.not_kept})." if told else found
+        return " ".join(part for part in (found, told and f"{told} ({self.not_kept}).", self.unchecked) if part)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON: `ok`, `summary`, `unread`, `coarse`, and `findings`, which have the fields of `Finding`."""
+        """The report as JSON: what `summary` tells, and the `findings`, which have the fields of `Finding`."""
         found = [finding.to_dict() for finding in self]
         return {
             "ok": self.ok,
             "summary": self.summary,
             "unread": list(self.unread),
             "coarse": list(self.coarse),
+            "unchecked": self.unchecked,
             "findings": found,
         }
 

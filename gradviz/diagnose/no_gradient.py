@@ -8,6 +8,7 @@ from gradviz.diagnose.finding import Finding, Severity, found
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.ways import cuts_behind
 from gradviz.graph import Use
+from gradviz.opcall import SHAPE_READING
 
 LISTED = 4
 """How many names a message lists."""
@@ -20,14 +21,6 @@ FILLING = frozenset(
     }
 )
 """Functions with a twin in place that one calls to change a tensor."""
-SHAPE_READING = frozenset(
-    {
-        *("empty_like", "full_like", "ones_like", "rand_like", "randint_like", "randn_like", "zeros_like"),
-        *("new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros"),
-    }
-)
-"""Functions whose results do not depend on the numbers that they are given: they cut off nothing. What autograd starts a
-gradient within the code with is made so, and a gradient penalty depends on no bias of a last layer."""
 _CUTS: dict[str, tuple[str, Severity, str]] = {
     "detach": (
         "detached",

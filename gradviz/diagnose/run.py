@@ -44,7 +44,7 @@ from gradviz.diagnose.unseen_write import unseen_write
 from gradviz.diagnose.wrong_backward import wrong_backward
 from gradviz.diagnose.zero_gradient import zero_gradient
 from gradviz.errors import NotKeptError
-from gradviz.graph import GradGraph
+from gradviz.graph import Edge, GradGraph
 
 FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     not_finite,
@@ -88,6 +88,12 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
 """In the order in which findings of the same severity are told: what explains the others comes first."""
 
 
+_UNCHECKED = (
+    "Backward functions that are not torch's own were not checked: a loaded graph has no autograd nodes to ask; diagnose "
+    "it where it is traced."
+)
+
+
 def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosis:
     """What is wrong with a traced step, or worth a look; see `GradGraph.diagnose`."""
     with torch.no_grad():
@@ -106,11 +112,16 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
         missing = graph.not_kept
         if missing and any(entry.verdict == "unverified" for entry in readings.report.edges):
             unread.append("wrong backward")
-        return Diagnosis(found, unread=dict.fromkeys(unread), coarse=coarse, not_kept=missing)
+        unchecked = _UNCHECKED if report is None and graph.is_loaded and _custom_edges(graph) else ""
+        return Diagnosis(found, unread=dict.fromkeys(unread), coarse=coarse, not_kept=missing, unchecked=unchecked)
 
 
 def _custom_edges_checked(graph: GradGraph) -> CheckReport:
     """The check of the edges into custom autograd.Functions: torch's own derivatives are right, others may not be."""
+    edges = _custom_edges(graph)
+    return check(graph, edges=edges) if edges and not graph.is_loaded else CheckReport(edges=())
+
+
+def _custom_edges(graph: GradGraph) -> list[Edge]:
     by_hand = {node for node, calls in graph.nodes(data="inner_calls") if calls or graph.custom_function(node) is not None}
-    edges = [edge for edge in graph.differentiable_edges() if edge[1] in by_hand]
-    return check(graph, edges=edges) if edges else CheckReport(edges=())
+    return [edge for edge in graph.differentiable_edges() if edge[1] in by_hand]

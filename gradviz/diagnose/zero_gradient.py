@@ -8,11 +8,12 @@ from gradviz.diagnose.batch_as_sequence import ATTENTIONS
 from gradviz.diagnose.dead_units import FLAT_BELOW
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.likelihood import NLL
-from gradviz.diagnose.no_gradient import SHAPE_READING, listed
+from gradviz.diagnose.no_gradient import listed
 from gradviz.diagnose.not_finite_causes import ignored_targets
 from gradviz.diagnose.readings import STEPS, VIEWS, Readings
 from gradviz.diagnose.ways import turned_zero
 from gradviz.graph import Use
+from gradviz.opcall import SHAPE_READING
 
 LIMITS = frozenset({"clamp", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid"})
 TOLD_ELSEWHERE = frozenset({"relu", "threshold", *FLAT_BELOW, "sigmoid", "tanh", "_softmax"})

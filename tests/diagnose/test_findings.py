@@ -153,6 +153,25 @@ def test_units_that_are_zero_for_a_few_samples_are_not_called_dead(samples: int,
     assert finding.numbers["numbers of each unit"] == samples
 
 
+def test_loaded_graph_says_that_nobody_asked_its_custom_functions(tmp_path: Path) -> None:
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+            return 3 * cotangent * ctx.saved_tensors[0]
+
+    graph = gradviz.trace(lambda x: Square.apply(x).sum(), torch.ones(3, requires_grad=True))
+    graph.save(tmp_path / "square.gradviz")
+    loaded = gradviz.load(tmp_path / "square.gradviz").diagnose()
+    assert kinds(graph.diagnose()) == ["wrong-backward"] and graph.diagnose().unchecked == ""
+    assert loaded == [] and loaded.summary.startswith("Nothing found. Backward functions") and "loaded" in loaded.unchecked
+    assert loaded.to_dict()["unchecked"] == loaded.unchecked
+
+
 def test_wrong_edge_of_a_report_is_told_for_any_op() -> None:
     graph = gradviz.trace("sin(x)", x=0.5, device="cpu")
     report = graph.check()
