@@ -38,14 +38,15 @@ def test_each_way_out_of_the_graph_is_told() -> None:
     def wrapped() -> Tensor:
         return model.used(x).mean() * nn.Parameter(model.lost(x).mean())
 
-    def only_its_shape() -> Tensor:
-        return (model.used(x) + torch.zeros_like(model.lost(x))).mean()
+    def dropped_with_a_mask_of_its_shape() -> Tensor:
+        nn.functional.dropout(model.lost(x))
+        return model.used(x).mean()
 
     assert lost_in(unused)["lost.weight"] == ("model", "unused", "")
     assert lost_in(item)["lost.weight"] == ("model", "item", "_local_scalar_dense")
     assert lost_in(dropped)["lost.weight"] == ("model", "dropped", "addmm")
     assert lost_in(wrapped)["lost.weight"] == ("model", "wrapped as a new leaf", "mean")
-    assert lost_in(only_its_shape)["lost.weight"] == ("model", "dropped", "addmm")
+    assert lost_in(dropped_with_a_mask_of_its_shape)["lost.weight"] == ("model", "dropped", "mul")
 
 
 @pytest.mark.parametrize("function", [torch.tanh, torch.exp, torch.neg])
