@@ -38,6 +38,8 @@ KEPT_BYTES = 64 * 2**20
 BYTES_PER_LETTER = 8
 """Of a player, for each letter of its data as JSON: measured 6."""
 MOST_NODES = 200
+GROUPED_ABOVE = 60
+"""In a player of more shapes letters are too small to read; where calls can be groups, they are."""
 
 
 @st.fragment
@@ -60,21 +62,25 @@ _players = Kept[Player](KEPT_BYTES, lambda player: BYTES_PER_LETTER * len(json.d
 
 
 def _steps(found: Shown) -> None:
-    theme, folded = theme_of_page(), len(found.graph) > MOST_NODES
-    collapse = "auto" if folded else "none"
+    theme, folded = theme_of_page(), _is_shown_in_groups(found.graph)
+    most, collapse = (GROUPED_ABOVE, "auto") if folded else (MOST_NODES, "none")
 
     def make() -> Player:
-        return found.graph.player(theme=theme, max_nodes=MOST_NODES, time_limit_s=DRAW_LIMIT_S, collapse=collapse)
+        return found.graph.player(theme=theme, max_nodes=most, time_limit_s=DRAW_LIMIT_S, collapse=collapse)
 
     try:
         player = _players.get((found.key, theme), make)
     except gradviz.InputError:
-        told = f"Steps are shown for up to {MOST_NODES} values; this graph has {len(found.graph):,}"
-        st.caption(f"{told}, too many also in groups.")
+        told = f"Steps are shown for up to {most} values; this graph has {len(found.graph):,}"
+        st.caption(f"{told}, too many also in groups." if folded else f"{told}.")
         return
     if folded:
         st.caption(f"The graph has {len(found.graph):,} nodes: each group, as it is drawn at first, is one step.")
     stepper(player, key="stepper")
+
+
+def _is_shown_in_groups(graph: gradviz.GradGraph) -> bool:
+    return len(graph) > GROUPED_ABOVE and any(scope for _, scope in graph.nodes(data="scope"))
 
 
 def _derivation(found: Shown) -> None:

@@ -140,7 +140,6 @@ def test_a_check_that_is_stopped_leaves_the_graph_and_can_be_begun_again(monkeyp
 
 
 def test_steps_of_a_large_model_are_those_of_its_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(panels, "MOST_NODES", 100)
     steps: list[Player] = []
     monkeypatch.setattr(panels, "stepper", lambda player, key: steps.append(player))
     app = page(model="LSTM", panel="steps")
