@@ -28,8 +28,15 @@ aten = torch.ops.aten
 PAGE = Path(__file__).parent.parent / "docs" / "ops.md"
 RECORDED = {*CARRYING, "no gradient"}
 
-LOWERED_ELSEWHERE = {"as_strided_scatter"}
+LOWERED_ELSEWHERE = {"as_strided_scatter", "special_bessel_j0", "special_bessel_j1"}
 """Their decompositions end in primitives without a rule: differences verify them, or nothing."""
+NOT_FINITE_AT_THEIR_SAMPLES = {"special_bessel_y0", "special_bessel_y1"}
+"""Differences verify them elsewhere."""
+
+of_the_release_of_the_page = pytest.mark.skipif(
+    f"with torch {torch.__version__.partition('+')[0]};" not in PAGE.read_text(encoding="utf-8"),
+    reason="docs/ops.md was written with another torch",
+)
 
 
 @pytest.fixture(scope="module")
@@ -148,18 +155,21 @@ def test_the_list_says_what_a_check_does(known: dict[str, Overload], part: int) 
     assert len(numeric) + len(lowered) + len(unverified) == len(found)
     unmatched = {name for name, verdicts in lowered.items() if "symbolic match" not in verdicts}
     assert unmatched == LOWERED_ELSEWHERE & set(lowered)
-    assert {name for name, verdicts in numeric.items() if "numeric match" not in verdicts} == set()
+    unmatched = {name for name, verdicts in numeric.items() if "numeric match" not in verdicts}
+    assert unmatched == NOT_FINITE_AT_THEIR_SAMPLES & set(numeric)
     assert {name: verdicts for name, verdicts in unverified.items() if verdicts != {"unverified"}} == {}
 
 
 # The page and the command
 
 
+@of_the_release_of_the_page
 def test_the_page_is_up_to_date(everything: list[Overload]) -> None:
     same = PAGE.read_text(encoding="utf-8") == overloads_page(everything)
     assert same, f"docs/ops.md is out of date; write it anew: {COMMAND}"
 
 
+@of_the_release_of_the_page
 def test_the_command_that_the_page_names_prints_the_page() -> None:
     assert COMMAND == "gradviz ops --markdown > docs/ops.md"
     assert COMMAND in PAGE.read_text(encoding="utf-8")

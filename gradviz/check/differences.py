@@ -76,7 +76,7 @@ _PRODUCTS = {
     aten.convolution.default,
 }
 """Sums of products of two arguments each: of degree two, whichever of their arguments move."""
-_OF_SYMMETRIC = {"cholesky", "linalg_cholesky_ex", "_linalg_eigh", "linalg_ldl_factor_ex"}
+_OF_SYMMETRIC = {"cholesky", "linalg_cholesky_ex", "_linalg_eigh", "linalg_ldl_factor_ex", "linalg_matrix_sqrth"}
 
 
 def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan) -> None:
