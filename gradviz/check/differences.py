@@ -50,6 +50,7 @@ _ROUGH = 1e-3
 _ROUNDING = 2.0**-50
 _STRAIGHT = 2.0**-44
 """Of the largest value: a function that bends less than this is a straight line, to rounding."""
+_EIGHT_DIGITS = "torch computes it to some eight digits only: differences of it have fewer"
 _STRAIGHT_THROUGH = "torch differentiates a fake quantization as if it did not round, on purpose (straight through)"
 _CONVENTIONS = {
     "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams": _STRAIGHT_THROUGH,
@@ -61,6 +62,8 @@ _CONVENTIONS = {
     "fake_quantize_per_tensor_affine_cachemask": _STRAIGHT_THROUGH,
     "max_unpool2d": "where indices repeat, max_unpool writes only one of the values, and does not say which",
     "max_unpool3d": "where indices repeat, max_unpool writes only one of the values, and does not say which",
+    "special_bessel_y0": _EIGHT_DIGITS,
+    "special_bessel_y1": _EIGHT_DIGITS,
 }
 _SPARSE = "differences of sparse and nested tensors are not taken"
 _ALWAYS_SPARSE = re.compile("sparse|nested|^values|^to_mkldnn")
