@@ -120,8 +120,8 @@ SHAPE_READING = frozenset(
         *("new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros"),
     }
 )
-"""Functions whose results do not depend on the numbers that they are given: they cut off nothing. What autograd starts a
-gradient within the code with is made so, and a gradient penalty depends on no bias of a last layer."""
+"""Functions that take nothing from their tensor but shape, dtype and device: they cut off no gradient. What autograd starts
+a gradient within the code with is made so."""
 
 # torch's schemas do not say that these write to their running statistics, when `training`, their sixth argument, is set.
 WRITE_IN_TRAINING = frozenset({torch.ops.aten.native_batch_norm.default, torch.ops.aten.cudnn_batch_norm.default})

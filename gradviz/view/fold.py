@@ -14,7 +14,7 @@ from typing import Any
 
 import networkx as nx
 
-from gradviz.opcall import OVERWRITING
+from gradviz.opcall import OVERWRITING, SHAPE_READING
 from gradviz.view.calls import call_text, filling_text
 from gradviz.view.labels import operands_of
 
@@ -86,8 +86,7 @@ def fold(graph: nx.MultiDiGraph, *, keep: Collection[int] = ()) -> Folded:
 
 def _reads_only_a_shape(attributes: Mapping[str, Any]) -> bool:
     """Whether a call takes nothing from its tensor but shape, dtype and device: `zeros_like(x)`, `x.new_empty(3)`."""
-    op: str = attributes["op"]
-    return attributes["kind"] == "op" and not attributes["requires_grad"] and (op.endswith("_like") or op.startswith("new_"))
+    return attributes["kind"] == "op" and not attributes["requires_grad"] and attributes["op"] in SHAPE_READING
 
 
 def _goes_on(attributes: Mapping[str, Any]) -> bool:

@@ -288,10 +288,10 @@ def test_whatever_is_changed_in_a_file_it_loads_or_is_refused(
         loaded = gradviz.load(crafted(content, tmp_path, changed_somewhere))
     except gradviz.GradvizError:
         return
+    assert loaded.is_loaded and set(loaded.nodes) == set(range(len(loaded)))
     try:
-        loaded.to_dot()
-        for leaf in loaded.leaves:
-            str(loaded.explain(leaf))
+        assert "digraph" in loaded.to_dot()
+        assert all(str(loaded.explain(leaf)) for leaf in loaded.leaves)
     except gradviz.GradvizError:
         return
 
