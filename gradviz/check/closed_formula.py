@@ -17,6 +17,7 @@ from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.graph import GradGraph
 from gradviz.symbolic import NoRule, formula_text
 from gradviz.symbolic.formula import shown_number
+from gradviz.symbolic.shifts import unshifted
 
 _OPERATIONS = 60
 _LENGTH = 400
@@ -109,7 +110,7 @@ def _derivative(expression: sp.Expr, symbol: str) -> sp.Expr | None:
     derivative = sp.diff(plain, sp.Symbol(symbol, real=True)).replace(sp.Heaviside, _bracket)
     if derivative.has(sp.ITE):  # conditions within conditions: nobody could read them
         return None
-    return derivative.replace(
+    return unshifted(derivative).replace(
         lambda node: node.is_Rational and node.q > _LARGEST_DENOMINATOR, lambda number: shown_number(float(number))
     )
 

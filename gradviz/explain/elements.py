@@ -39,6 +39,7 @@ from gradviz.explain.wanted import Wanted
 from gradviz.graph import Use
 from gradviz.opcall import OpCall
 from gradviz.symbolic import compose
+from gradviz.symbolic.shifts import unshifted
 
 Index = tuple[int, ...]
 Element = tuple[int, int, Index]
@@ -187,7 +188,7 @@ def _formula(wanted: Wanted, element: Element, term: _Term) -> Term:
         written = compose([call], list(inputs.values()), [output], names=list(symbols)).outputs[0]
         if written is None:
             return number
-        derivative = sp.diff(written.expression(term.head[2]), _symbol(f"v{term.use.edge[2]}", element[2]))
+        derivative = unshifted(sp.diff(written.expression(term.head[2]), _symbol(f"v{term.use.edge[2]}", element[2])))
     except FAILURES:  # no rule, or none that can be written in symbols: the number is true all the same
         return number
     if derivative.is_number or sp.count_ops(derivative) > MAX_FORMULA:

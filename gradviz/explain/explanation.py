@@ -118,7 +118,7 @@ def _sections(wanted: Wanted, index: tuple[int, ...] | None) -> tuple[Section, .
     middle.append(Section(heading=say.CUT, lines=tuple(cut_ways(wanted))))
     odd = why_odd(wanted)
     last = [Section(heading=say.WHY, lines=tuple(odd))] if odd else []
-    sections = (forward_section(wanted), *middle, sum_section(wanted), *last)
+    sections = (forward_section(wanted), *middle, sum_section(wanted, index), *last)
     return tuple(section for section in sections if section.lines)
 
 

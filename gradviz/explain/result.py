@@ -21,10 +21,15 @@ ROUNDINGS = 64
 """How many rounding errors per node on the way are allowed between two ways to add the same numbers."""
 
 
-def sum_section(wanted: Wanted) -> Section:
-    """The gradient three times: from the paths, from autograd, from sympy."""
+def sum_section(wanted: Wanted, index: tuple[int, ...] | None) -> Section:
+    """The gradient three times: from the paths, from autograd, from sympy; of a tensor from sympy one element.
+
+    Args:
+        wanted: the value, with its paths.
+        index: the element, one place per axis; None for the first.
+    """
     heading = say.SUM if wanted.paths.count > 1 else say.CHECKED
-    return Section(heading=heading, lines=(sum_equation(wanted), _autograd(wanted), *_closed_form(wanted)))
+    return Section(heading=heading, lines=(sum_equation(wanted), _autograd(wanted), *_closed_form(wanted, index)))
 
 
 def sum_equation(wanted: Wanted) -> Equation:
@@ -64,14 +69,14 @@ def _autograd(wanted: Wanted) -> Line:
     return say.not_as_autograd(sign, number, difference)
 
 
-def _closed_form(wanted: Wanted) -> Iterator[Line]:
+def _closed_form(wanted: Wanted, wished: tuple[int, ...] | None) -> Iterator[Line]:
     """sympy's own derivative of the output, for a leaf of a graph that is small enough; of a tensor, one element."""
     if wanted.graph.nodes[wanted.node]["kind"] != "leaf" or wanted.paths.gradient is None:
         return
     gradient = wanted.paths.gradient
-    index = (0,) * gradient.ndim
     if not gradient.numel():
         return
+    index = tuple(place % size for place, size in zip(wished or (0,) * gradient.ndim, gradient.shape, strict=True))
     if wanted.is_complex:
         yield say.not_composed("it is made for real numbers only")
         return

@@ -80,3 +80,15 @@ def test_an_element_of_complex_numbers_is_refused() -> None:
     graph = gradviz.trace(lambda z: z.abs().sum(), torch.tensor([1 + 2j, 2 - 1j], requires_grad=True))
     with pytest.raises(gradviz.InputError, match="complex numbers lead from 'z' to the output"):
         graph.explain("z", index=(0,))
+
+
+def test_cross_entropy_has_the_closed_form_of_the_textbooks() -> None:
+    x = torch.tensor([[1.541, -0.2934, -2.179], [0.5684, -1.085, -1.399]], dtype=torch.float64, requires_grad=True)
+    graph = gradviz.trace(lambda x: torch.nn.functional.cross_entropy(x, torch.tensor([1, 0])), x)
+    powers = "(exp(x[0, 0]) + exp(x[0, 1]) + exp(x[0, 2]))"
+    right = (torch.softmax(x, 1) - torch.tensor([[0, 1, 0], [1, 0, 0]])) / 2
+    for index in ((0, 1), (0, -2)):
+        closed = str(graph.explain("x", index=index)).splitlines()[-1]
+        assert closed == f"  ∂c/∂x[0, 1] = −1/2 + exp(x[0, 1])/(2·{powers}) = −{-right[0, 1].item():.4g}"
+    assert f"  ∂c/∂x[0, 0] = exp(x[0, 0])/(2·{powers}) = {right[0, 0].item():.4g}" in str(graph.explain("x"))
+    assert f"∂c/∂b[0, 1] · (1 − exp(x[0, 1])/{powers})" in str(graph.explain("x", index=(0, 1)))
