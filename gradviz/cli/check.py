@@ -13,7 +13,9 @@ from gradviz.cli.targets import TargetCommand, as_json, graph_of, print_json, ta
 @as_json
 @click.option("--samples", default=8, show_default=True, help="Rows of a large Jacobian that are looked at one by one.")
 @click.option("--seed", default=0, show_default=True, help="What those rows are drawn from.")
-@click.option("--time-limit", type=float, metavar="SECONDS", help="What is not checked by then is unverified.")
+@click.option(
+    "--time-limit", "time_limit_s", type=float, metavar="SECONDS", help="What is not checked by then is unverified."
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 unless everything is verified.")
 @click.option("--intended", multiple=True, metavar="NAME", help="A custom Function whose backward is meant to differ.")
 def check_command(
@@ -24,7 +26,7 @@ def check_command(
     as_json: bool,
     samples: int,
     seed: int,
-    time_limit: float | None,
+    time_limit_s: float | None,
     strict: bool,
     intended: tuple[str, ...],
 ) -> None:
@@ -34,7 +36,7 @@ def check_command(
     """
     graph = graph_of(target, at=at, device=device, values=values)
     progress = False if as_json else None
-    report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit, intended=intended, progress=progress)
+    report = graph.check(samples=samples, seed=seed, time_limit_s=time_limit_s, intended=intended, progress=progress)
     if as_json:
         from gradviz.schema import header
 

@@ -10,6 +10,8 @@ What a command needs is imported when it runs, so that `--help` does not wait fo
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -22,7 +24,7 @@ from gradviz.cli.ops import ops_command
 from gradviz.cli.runs import merge_command, report_command
 from gradviz.cli.slides import slides_command
 from gradviz.cli.trace import trace_command
-from gradviz.errors import GradvizError
+from gradviz.errors import ExpressionError, GradvizError
 
 INTERRUPTED = 130
 
@@ -39,10 +41,31 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except GradvizError as refusal:
+        except ExpressionError as refusal:  # it quotes what was typed, with a caret below
             raise Refusal(str(refusal)) from refusal
+        except GradvizError as refusal:
+            command = self.commands[str(ctx.invoked_subcommand)]
+            raise Refusal(in_options(str(refusal), command.params)) from refusal
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+
+
+def in_options(sentence: str, options: Iterable[click.Parameter]) -> str:
+    """What is said of arguments in Python, said of the options of a command.
+
+    >>> options = [click.Option(["--focus"]), click.Option(["--max-nodes"]), click.Option(["--seed"])]
+    >>> in_options("draw what is in focus (focus=), or raise max_nodes", options)
+    'draw what is in focus (--focus), or raise --max-nodes'
+    >>> in_options("seed=-1: accepted: a whole number", options)
+    '--seed=-1: accepted: a whole number'
+    """
+    for option in options:
+        name, spelling = str(option.name), max(option.opts, key=len)
+        if isinstance(option, click.Option):
+            is_argument = "" if "_" in name else "(?==)"  # else it may be a plain word
+            sentence = re.sub(rf"\b{name}\b{is_argument}", spelling, sentence)
+            sentence = re.sub(rf"{spelling}=(?=[\s).,;]|$)", spelling, sentence)
+    return sentence
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,4 +1,4 @@
-"""The options of the command line that decide what is on a picture: those of `GradGraph.view`."""
+"""The options of the command line that decide what is on a picture: those of `GradGraph.view`, and the time for drawing."""
 
 from __future__ import annotations
 
@@ -33,9 +33,13 @@ _PART = (
     click.option("--radius", type=click.IntRange(min=0), help="How many edges around the focus."),
     click.option("--side", type=click.Choice(["before", "after", "both"]), help="Which side of the focus."),
     click.option("--between", nargs=2, metavar="FIRST LAST", help="Draw only the paths from one node to another."),
-)
+    click.option(
+        "--time-limit", "time_limit_s", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True),
+        help="Give up drawing after that long; 20 unless given.",
+    ),
+)  # fmt: skip
 _LOOK_NAMES = ("theme", "direction")
-_PART_NAMES = ("max_nodes", "collapse", "unfold", "fold", "focus", "radius", "side", "between")
+_PART_NAMES = ("max_nodes", "collapse", "unfold", "fold", "focus", "radius", "side", "between", "time_limit_s")
 
 
 def picture_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -44,7 +48,7 @@ def picture_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def part_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The same of those options only that say what is drawn, and not how."""
+    """The same of those options only that say what is drawn, and not how it looks."""
     return _with(_PART, _PART_NAMES, command)
 
 

@@ -24,7 +24,9 @@ from gradviz.cli.targets import TargetCommand, graph_of, target_options
     "--one-slide", is_flag=True,
     help="Of a .pptx file: one slide, on which each click shows the next frame. It is printed as the last one.",
 )  # fmt: skip
-@click.option("--seconds", default=2.5, show_default=True, help="How long a .gif or .webp file shows each frame.")
+@click.option(
+    "--seconds", "seconds_per_frame", default=2.5, show_default=True, help="How long a .gif or .webp file shows each frame."
+)
 @click.option("--title", metavar="TEXT", help="The line above; else it is made from the output.")
 @click.option("--language", default="en", show_default=True, type=click.Choice(["en"]), help="Of the sentences.")
 @part_options
@@ -39,7 +41,7 @@ def slides_command(
     font_size: float,
     highlight: str | None,
     one_slide: bool,
-    seconds: float,
+    seconds_per_frame: float,
     title: str | None,
     language: str,
     choices: dict[str, Any],
@@ -54,7 +56,7 @@ def slides_command(
         font_size=font_size,
         highlight=highlight,
         one_slide=one_slide,
-        seconds_per_frame=seconds,
+        seconds_per_frame=seconds_per_frame,
         **choices,
     )
     click.echo(f"wrote {output}", err=True)

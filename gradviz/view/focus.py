@@ -11,6 +11,7 @@ import networkx as nx
 from gradviz.attributes import unknown_node
 from gradviz.errors import InputError
 from gradviz.paths import Path, Paths
+from gradviz.view.closing import matches
 from gradviz.view.verdicts import Finding, place_of
 
 Side = Literal["before", "after", "both"]
@@ -124,6 +125,12 @@ def _node(graph: nx.MultiDiGraph, node: int | str) -> int:
     for number, name in graph.nodes(data="name"):
         if name == node:
             return int(number)
+    for _, attributes in graph.nodes(data=True):
+        if isinstance(node, str) and any(matches(call, node) for call in attributes["scope"]):
+            raise InputError(
+                f"{node!r} is a call, not a node; accepted: a node, as {attributes['name']!r} in it; unfold opens a call, "
+                "fold and collapse draw it as one shape"
+            )
     raise unknown_node(node, (name for _, name in graph.nodes(data="name")))
 
 

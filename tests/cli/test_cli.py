@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from gradviz.cli.command import main
 from gradviz.cli.reports import columns
 from gradviz.expression.functions import SPELLINGS
-from gradviz.render import FORMATS, THEMES
+from gradviz.render import FORMATS, THEMES, OutOfTimeError
 
 TEXT = ["x*y + sin(pi*x)", "--at", "x=2", "--at", "y=3", "--device", "cpu"]
 
@@ -149,6 +149,17 @@ def test_trace_draws_groups_and_parts_as_it_is_told(
     assert shown in picture.read_text() and hidden not in picture.read_text()
 
 
+def test_drawing_that_takes_too_long_says_which_option_allows_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_: object, **__: object) -> bytes:
+        raise OutOfTimeError("late")
+
+    monkeypatch.setattr("gradviz.render.picture.draw", late)
+    picture = tmp_path / "graph.svg"
+    result = run("trace", *TEXT, "-o", str(picture), "--time-limit", "0.5")
+    assert result.exit_code == 2 and not picture.exists()
+    assert "the time limit of 0.5 s; show fewer nodes (--max-nodes), allow more time (--time-limit), or" in result.stderr
+
+
 def test_trace_with_check_has_the_keys_of_both_in_json() -> None:
     document = json.loads(run("trace", *TEXT, "--check", "--json").stdout)
     assert document["check"]["ok"] is True
@@ -168,7 +179,11 @@ def test_trace_with_check_has_the_keys_of_both_in_json() -> None:
         (["check", "missing.py:loss"], "there is no file missing.py"),
         (["trace", "missing.py"], "there is no file missing.py"),
         (["trace", "2x", "--at", "x=[1,2]"], "write sum(...), mean(...) or norm(...)"),
-        (["check", "x", "--at", "x=1", "--samples", "-1"], "samples"),
+        (["check", "x", "--at", "x=1", "--samples", "-1"], "Error: --samples=-1: how many rows are looked at; accepted"),
+        (["check", "x", "--at", "x=1", "--time-limit", "-1"], "Error: --time-limit=-1.0: accepted: a number of seconds"),
+        (["slides", *TEXT, "--max-nodes", "3", "-o", "deck.pdf"], "a smaller part (--focus), or raise --max-nodes\n"),
+        (["slides", *TEXT, "--seconds", "-1", "-o", "deck.gif"], "Error: --seconds is -1; accepted: above 0"),
+        (["trace", "2seed=; x"], "  2seed=; x"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments: list[str], message: str) -> None:

@@ -115,6 +115,11 @@ def test_a_focus_that_cannot_be_is_refused(options: dict[str, Any], message: str
         view_of(samples.product_plus_sine(), **options)
 
 
+def test_a_call_is_no_focus_but_can_be_opened_or_closed() -> None:
+    with pytest.raises(InputError, match=r"'h.3.mlp' is a call, not a node; .* as 'h.3.mlp.weight' in it; unfold opens"):
+        view_of(samples.network(20), focus="h.3.mlp")
+
+
 class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
