@@ -21,6 +21,7 @@ import networkx as nx
 from torch import Tensor
 
 from gradviz.errors import InputError
+from gradviz.opcall import ALLOCATING, SAME_MEMORY
 from gradviz.recording.optimizers import Held
 from gradviz.standin import StandIn, is_kept, statistics_kept
 from gradviz.statistics import Statistics
@@ -245,6 +246,21 @@ def not_kept(graph: nx.MultiDiGraph) -> str:
     counts = [f"{len(tensors)} of {len(held[what])} {what}" for what, tensors in missing.items() if tensors]
     reasons = dict.fromkeys(one.reason for tensors in missing.values() for one in tensors if isinstance(one, StandIn))
     return f"{', '.join(counts)}: {'; '.join(reasons)}" if counts else ""
+
+
+def unfilled(graph: nx.MultiDiGraph) -> set[int]:
+    """The calls whose results hold what memory held, since nothing was written there yet: `torch.empty_like(x)`.
+
+    >>> import gradviz, torch
+    >>> graph = gradviz.trace(lambda x: torch.empty_like(x).bernoulli_(0.5) * x, torch.tensor(2.0, requires_grad=True))
+    >>> [graph.nodes[node]["op"] for node in sorted(unfilled(graph))]
+    ['empty_like', 'detach']
+    """
+    found: set[int] = set()
+    for node, op in graph.nodes(data="op"):
+        if op in ALLOCATING or (op in SAME_MEMORY and not found.isdisjoint(graph.predecessors(node))):
+            found.add(node)
+    return found
 
 
 def _one_output(attributes: dict[str, Any], which: str, output: int | None) -> Tensor | None:

@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gradviz.attributes import unfilled
 from gradviz.errors import InputError
 from gradviz.graph import GradGraph
-from gradviz.opcall import ALLOCATING
 from gradviz.standin import is_kept, statistics_kept
 
 What = Literal["value", "cotangent", "structure"]
@@ -172,9 +172,9 @@ def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int
 def _tensors(
     what: What, first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]
 ) -> Iterator[tuple[What, int, str, Tensor | None, Tensor | None]]:
-    unfilled = _unfilled(first) if what == "value" else set()
+    by_chance = unfilled(first) if what == "value" else set()
     for one, other in pairs:
-        if one in unfilled:
+        if one in by_chance:
             continue
         for place in first.nodes[one]["outputs"]:
             if place in second.nodes[other]["outputs"]:
@@ -183,15 +183,6 @@ def _tensors(
                     yield what, one, name, first.value(one, place), second.value(other, place)
                 else:
                     yield what, one, name, first.cotangent(one, place), second.cotangent(other, place)
-
-
-def _unfilled(graph: GradGraph) -> set[int]:
-    """Nodes that show memory which nothing was written to yet, and detached looks at it."""
-    found: set[int] = set()
-    for node, op in graph.nodes(data="op"):
-        if op in ALLOCATING or (op == "detach" and not found.isdisjoint(graph.predecessors(node))):
-            found.add(node)
-    return found
 
 
 def _relative(one: Tensor, other: Tensor) -> float:

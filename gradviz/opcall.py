@@ -6,6 +6,7 @@ snapshot object, so data flow between calls is object identity: an argument `is`
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import wraps
@@ -62,6 +63,33 @@ class OpCall:
         for position, (name, tensor) in enumerate(tensors_of(self.overload, self.args, self.kwargs)):
             yield TensorArgument(position=position, name=name, tensor=tensor)
 
+    def arguments_with(
+        self, of_tensor: Callable[[int, Tensor], Tensor], of_other: Callable[[Any], Any] = lambda value: value
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments with others in their places, as `overload(*args, **kwargs)` takes them.
+
+        Args:
+            of_tensor: edge key and tensor -> what stands in its place.
+            of_other: the same of what is neither a tensor nor a list.
+
+        >>> x = torch.ones(2)
+        >>> call = OpCall(overload=torch.ops.aten.cat.default, args=([x, x],), kwargs={"dim": 0})
+        >>> call.arguments_with(lambda position, tensor: tensor.new_full((1,), position))
+        (([tensor([0.]), tensor([1.])],), {'dim': 0})
+        """
+        positions = itertools.count()
+
+        def entered(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return of_tensor(next(positions), value)
+            if isinstance(value, (list, tuple)):
+                return type(value)(entered(item) for item in value)
+            return of_other(value)
+
+        args = tuple(entered(value) for value in self.args)
+        names = argument_names(self.overload)
+        return args, {name: entered(self.kwargs[name]) for name in names if name in self.kwargs}
+
 
 def once_per_overload(function: Callable[[torch._ops.OpOverload], Result]) -> Callable[[torch._ops.OpOverload], Result]:
     """Remembers what a function said of each overload. By identity: an overload's own hash runs Python code."""
@@ -109,6 +137,8 @@ def tensors_of(
 
 ALLOCATING = frozenset({"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"})
 """Functions whose results hold what memory held."""
+SAME_MEMORY = frozenset({"alias", "detach", "lift_fresh"})
+"""Functions whose results are what their argument is, element by element, and change with it."""
 OVERWRITING = frozenset(
     {"bernoulli", "cauchy", "copy", "exponential", "fill", "geometric", "log_normal", "normal", "random", "uniform", "zero"}
 )

@@ -35,23 +35,8 @@ def run_call(call: OpCall, tensors: Sequence[Tensor], *, widen: bool) -> tuple[T
         return (tensors[0].clone(),)
     if overload is aten.as_strided_scatter.default:
         return (_scattered(call, tensors[0], tensors[1]),)
-    items = [tensor.clone() for tensor in tensors] if written_arguments(overload) else list(tensors)
-    position = -1
-
-    def enter(value: Any) -> Any:
-        nonlocal position
-        if isinstance(value, Tensor):
-            position += 1
-            return items[position]
-        if isinstance(value, (list, tuple)):
-            return [enter(item) for item in value]
-        if widen and isinstance(value, torch.dtype):
-            return torch.float64 if value.is_floating_point else torch.complex128 if value.is_complex else value
-        return value
-
-    args = [enter(value) for value in call.args]
-    names = [argument.name for argument in call.overload._schema.arguments]
-    kwargs = {name: enter(call.kwargs[name]) for name in names if name in call.kwargs}
+    items = [tensor.clone() for tensor in tensors] if written_arguments(overload) else tensors
+    args, kwargs = call.arguments_with(lambda position, _: items[position], _widened if widen else lambda value: value)
     try:
         result = overload(*args, **kwargs)
     except (RuntimeError, TypeError, NotImplementedError) as error:
@@ -62,21 +47,15 @@ def run_call(call: OpCall, tensors: Sequence[Tensor], *, widen: bool) -> tuple[T
 
 def with_tensors(call: OpCall, replaced: dict[int, Tensor]) -> OpCall:
     """The call with some of its tensor arguments, by position, replaced."""
-    names = [argument.name for argument in call.overload._schema.arguments]
-    position = -1
+    args, kwargs = call.arguments_with(lambda position, tensor: replaced.get(position, tensor))
+    return OpCall(overload=call.overload, args=args, kwargs=kwargs, outputs=call.outputs)
 
-    def enter(value: Any) -> Any:
-        nonlocal position
-        if isinstance(value, Tensor):
-            position += 1
-            return replaced.get(position, value)
-        if isinstance(value, (list, tuple)):
-            return type(value)(enter(item) for item in value)
+
+def _widened(value: Any) -> Any:
+    """A dtype as the wide one of its kind."""
+    if not isinstance(value, torch.dtype):
         return value
-
-    args = tuple(enter(value) for value in call.args)
-    ordered = {name: enter(call.kwargs[name]) for name in names if name in call.kwargs}
-    return OpCall(overload=call.overload, args=args, kwargs=ordered, outputs=call.outputs)
+    return torch.float64 if value.is_floating_point else torch.complex128 if value.is_complex else value
 
 
 def why_not_again(overload: OpOverload) -> str:

@@ -83,7 +83,7 @@ def _is_aside(readings: Readings, leaf: int, floor: float) -> bool:
         return True
     own = _joining(readings, leaf)
     read = {readings.behind(use.edge[0]) for node in own for use in readings.arguments[node]}
-    others = (_behind(readings, own) | {user for node in read for user in readings.users(node)}) - own
+    others = (readings.behind_of(*own) | {user for node in read for user in readings.users(node)}) - own
     return any(
         readings.norm(use.contribution) >= floor
         for node in others
@@ -103,17 +103,6 @@ def _joining(readings: Readings, leaf: int) -> set[int]:
             own |= heads
             pending += heads
     return own
-
-
-def _behind(readings: Readings, nodes: set[int]) -> set[int]:
-    """The nodes themselves, and all from which a gradient path leads to them."""
-    seen, pending = set(nodes), list(nodes)
-    while pending:
-        for use in readings.arguments[pending.pop()]:
-            if use.partial is not None and use.edge[0] not in seen:
-                seen.add(use.edge[0])
-                pending.append(use.edge[0])
-    return seen
 
 
 def _arriving(readings: Readings, leaf: int) -> float:

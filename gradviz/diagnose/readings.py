@@ -171,10 +171,10 @@ class Readings:
                     pending.append(use.edge[1])
                     yield use.edge[1]
 
-    def behind_of(self, node: int) -> set[int]:
-        """Every node that a gradient at a node goes on to, without itself."""
+    def behind_of(self, *nodes: int) -> set[int]:
+        """Every node that a gradient at one of these nodes goes on to."""
         seen: set[int] = set()
-        pending = [node]
+        pending = list(nodes)
         while pending:
             for use in self.arguments[pending.pop()]:
                 if use.partial is not None and use.edge[0] not in seen:

@@ -141,10 +141,7 @@ class ExactArithmetic:
         return values[0] + values[1] if len(values) == 2 else MP.fsum(values)
 
     def multiply(self, payload: Any, values: Sequence[Any]) -> Any:
-        product = values[0]
-        for value in values[1:]:
-            product = product * value
-        return product
+        return math.prod(values[1:], start=values[0])
 
     def power(self, payload: sp.Rational | None, values: Sequence[Any]) -> Any:
         base, exponent = values
@@ -233,16 +230,10 @@ class WideArithmetic:
         return to_wide(EXACT.constant(number))
 
     def add(self, payload: Any, values: Sequence[Any]) -> Any:
-        total = values[0]
-        for value in values[1:]:
-            total = total + value
-        return total
+        return sum(values[1:], start=values[0])
 
     def multiply(self, payload: Any, values: Sequence[Any]) -> Any:
-        product = values[0]
-        for value in values[1:]:
-            product = product * value
-        return product
+        return math.prod(values[1:], start=values[0])
 
     def power(self, payload: sp.Rational | None, values: Sequence[Any]) -> Any:
         base, exponent = values

@@ -16,7 +16,7 @@ from torch._decomp import decomposition_table
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradviz.opcall import OpCall, argument_names, tensors_of
+from gradviz.opcall import OpCall, tensors_of
 from gradviz.symbolic.grids import GRID_SAMPLER_3D, grid_sampler_3d
 from gradviz.symbolic.recurrent import LSTM, lstm_layer, refuse_long
 from gradviz.symbolic.registry import NoGradient, NoRule, find_rule, functional_overload, has_rule
@@ -38,7 +38,7 @@ def run_own_statement(call: OpCall, tensors: Sequence[Tensor]) -> tuple[Tensor |
     if call.overload is not LSTM:  # torch's is for float32 only
         return None
     statement = _OWN[call.overload]
-    args, kwargs = _with_arguments(call, dict(enumerate(tensors)))
+    args, kwargs = call.arguments_with(lambda position, _: tensors[position])
     return tuple(_flat(statement(*args, **kwargs)))
 
 
@@ -71,7 +71,7 @@ def lowered(call: OpCall) -> Lowered:
         arguments[argument.position] = argument.tensor.clone() if known else argument.tensor
     _refuse_repeated(call)
     refuse_long(call)
-    args, kwargs = _with_arguments(call, arguments)
+    args, kwargs = call.arguments_with(lambda position, _: arguments[position])
     listener = _Listener(arguments)
     try:
         with torch.no_grad():
@@ -87,24 +87,6 @@ def lowered(call: OpCall) -> Lowered:
         if made is not None and recorded is not None and (recorded.dtype.is_floating_point or recorded.is_complex()):
             _check_same(call, made, recorded)
     return Lowered(arguments=arguments, calls=tuple(listener.calls), results=tuple(results[: len(call.outputs)]))
-
-
-def _with_arguments(call: OpCall, tensors: dict[int, Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of the call with these tensors in their places, by position."""
-    position = -1
-
-    def enter(value: Any) -> Any:
-        nonlocal position
-        if isinstance(value, Tensor):
-            position += 1
-            return tensors[position]
-        if isinstance(value, (list, tuple)):
-            return type(value)(enter(item) for item in value)
-        return value
-
-    args = tuple(enter(value) for value in call.args)
-    names = argument_names(call.overload)
-    return args, {name: enter(call.kwargs[name]) for name in names if name in call.kwargs}
 
 
 class _Listener(TorchDispatchMode):

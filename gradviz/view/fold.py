@@ -14,11 +14,10 @@ from typing import Any
 
 import networkx as nx
 
-from gradviz.opcall import OVERWRITING, SHAPE_READING
+from gradviz.attributes import unfilled
+from gradviz.opcall import OVERWRITING, SAME_MEMORY, SHAPE_READING
 from gradviz.view.calls import call_text, filling_text
 from gradviz.view.labels import operands_of
-
-_SAME_VALUE = {"alias", "detach", "lift_fresh"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ def fold(graph: nx.MultiDiGraph, *, keep: Collection[int] = ()) -> Folded:
     """
     did: dict[int, str] = {}  # node -> what its calls and those folded into it did
     made: set[int] = set()  # constants, and ops that only make one
-    raw: set[int] = set()
+    raw = unfilled(graph)
     hidden: set[int] = set()
     for node, attributes in graph.nodes(data=True):
         tail = _first_argument(graph, node) if _goes_on(attributes) else None
@@ -67,14 +66,12 @@ def fold(graph: nx.MultiDiGraph, *, keep: Collection[int] = ()) -> Folded:
         elif _reads_only_a_shape(attributes):
             did[node] = call_text(attributes["op"], operands_of(graph, node), attributes["call"])
             made.add(node)
-            raw |= {node} if "empty" in attributes["op"] else set()
         elif tail in made and tail not in keep and _is_next(graph, tail, node):
             text = _continued(attributes, did[tail], operands_of(graph, node), is_raw=tail in raw)
             if text is not None:
                 did[node] = text
                 hidden.add(tail)
                 made |= set() if attributes["requires_grad"] else {node}
-                raw |= {node} if tail in raw and attributes["op"] in _SAME_VALUE else set()
     calls = {node: text for node, text in did.items() if graph.nodes[node]["kind"] == "op" and node not in hidden}
     return Folded(
         hidden=frozenset(hidden),
@@ -92,7 +89,7 @@ def _reads_only_a_shape(attributes: Mapping[str, Any]) -> bool:
 def _goes_on(attributes: Mapping[str, Any]) -> bool:
     """Whether a call may go on with what its first argument holds: by handing it on, or by writing into it."""
     call = attributes["call"]
-    return attributes["op"] in _SAME_VALUE or (call is not None and call.overload._schema.name.endswith("_"))
+    return attributes["op"] in SAME_MEMORY or (call is not None and call.overload._schema.name.endswith("_"))
 
 
 def _first_argument(graph: nx.MultiDiGraph, node: int) -> int | None:
@@ -108,7 +105,7 @@ def _is_next(graph: nx.MultiDiGraph, tail: int, node: int) -> bool:
 def _continued(attributes: Mapping[str, Any], before: str, operands: Mapping[int, str], *, is_raw: bool) -> str | None:
     """What was done up to this call, which goes on with a constant that `before` made; None where it does not fold."""
     op, call = attributes["op"], attributes["call"]
-    if op in _SAME_VALUE and not attributes["requires_grad"]:
+    if op in SAME_MEMORY and not attributes["requires_grad"]:
         return before
     if op in OVERWRITING and (is_raw or len(operands) == 1):
         return filling_text(op, operands, call)
