@@ -16,12 +16,11 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
+from gradviz.edge_partial import EdgePartial
 from gradviz.errors import PartialError
 from gradviz.recording.nodes import contributions, is_custom, needed_arguments, output_metadata
 
 if TYPE_CHECKING:
-    import sympy
-
     from gradviz.graph import Edge
     from gradviz.opcall import OpCall
 
@@ -45,7 +44,7 @@ class Head(NamedTuple):
     arguments: Mapping[int, str]
 
 
-class LocalPartial:
+class LocalPartial(EdgePartial):
     """d(head)/d(tail) across one edge, all other arguments of the head held fixed.
 
     Where the head has several outputs, the partial is that of its first used output; `of_output` gives the others.
@@ -60,7 +59,7 @@ class LocalPartial:
     function `jacobian` holds the conjugates of ∂s/∂z; of any other complex function no one matrix says all.
     """
 
-    __slots__ = ("_head", "_output", "_slot", "edge")
+    __slots__ = ("_head", "_output", "_slot")
 
     def __init__(self, edge: Edge, slot: int, output: int, head: Head) -> None:
         self.edge = edge
@@ -72,7 +71,7 @@ class LocalPartial:
         """The partial of another differentiable output of the head, counted as autograd counts them."""
         count = len(output_metadata(self._node))
         if not 0 <= output < count:
-            raise PartialError(f"edge {self.edge} has no output {output}: its head has {count} differentiable outputs")
+            raise PartialError(f"{self._where} has no output {output}: its head has {count} differentiable outputs")
         return LocalPartial(self.edge, self._slot, output, self._head)
 
     @property
@@ -104,23 +103,18 @@ class LocalPartial:
 
         The node's own linear map is transposed: by differentiating it where torch can, else through the dense Jacobian.
         """
-        if tuple(tangent.shape) != self.in_shape:
-            raise PartialError(f"the tangent has shape {tuple(tangent.shape)}; edge {self.edge} needs {self.in_shape}")
+        self._require_shape("tangent", tangent, self.in_shape)
         tail, head = self._tail_metadata(), self._head_metadata()
         tangent = tangent.detach().to(device=tail.device, dtype=tail.dtype)
         if tangent.numel() <= ROWS_AT_ONCE or is_custom(self._node):
-            return self._dense_jvp(tangent)
+            return super().jvp(tangent)
         with torch.enable_grad():
             cotangent = torch.zeros(self.out_shape, dtype=head.dtype, device=head.device, requires_grad=True)
             contribution = self._ask(cotangent)
             if not contribution.requires_grad:
-                return self._dense_jvp(tangent)
+                return super().jvp(tangent)
             found: Tensor = torch.autograd.grad(contribution, cotangent, tangent)[0]
             return found.detach()
-
-    def _dense_jvp(self, tangent: Tensor) -> Tensor:
-        pushed: Tensor = torch.tensordot(self.jacobian(), tangent, dims=tangent.ndim)
-        return pushed
 
     def jacobian(self) -> Tensor:
         """The dense local Jacobian, shape `(*out, *in)`.
@@ -132,7 +126,7 @@ class LocalPartial:
         rows = math.prod(self.out_shape)
         if rows * math.prod(self.in_shape) > MAX_JACOBIAN_ELEMENTS:
             raise PartialError(
-                f"the dense Jacobian of edge {self.edge} would have {rows} x {math.prod(self.in_shape)} elements, more "
+                f"the dense Jacobian of {self._where} would have {rows} x {math.prod(self.in_shape)} elements, more "
                 f"than {MAX_JACOBIAN_ELEMENTS}; use vjp or jvp"
             )
         parts = []
@@ -152,55 +146,26 @@ class LocalPartial:
         Raises:
             PartialError: the function is not elementwise, or broadcasts this argument.
         """
-        if self.in_shape != self.out_shape:
-            raise PartialError(f"edge {self.edge} maps shape {self.in_shape} to {self.out_shape}: no diagonal; use jacobian")
         call = self._head.call
-        if call is not None and torch.Tag.pointwise in call.overload.tags:
+        if self.in_shape == self.out_shape and call is not None and torch.Tag.pointwise in call.overload.tags:
             head = self._head_metadata()
             return self._ask(torch.ones(self.out_shape, dtype=head.dtype, device=head.device))
-        size = math.prod(self.in_shape)
-        dense = self.jacobian().reshape(size, size)
-        diagonal = dense.diagonal()
-        if int(torch.count_nonzero(dense)) != int(torch.count_nonzero(diagonal)):
-            raise PartialError(f"the Jacobian of edge {self.edge} is not diagonal; use jacobian, vjp or jvp")
-        return diagonal.reshape(self.in_shape).clone()
-
-    def __float__(self) -> float:
-        if math.prod(self.in_shape) != 1 or math.prod(self.out_shape) != 1:
-            raise PartialError(
-                f"edge {self.edge} maps shape {self.in_shape} to {self.out_shape}: not one number; use jacobian, vjp or jvp"
-            )
-        head = self._head_metadata()
-        number = self._ask(torch.ones(self.out_shape, dtype=head.dtype, device=head.device)).item()
-        if isinstance(number, complex):
-            raise PartialError(f"the partial of edge {self.edge} is a complex number; use jacobian, vjp or jvp")
-        return float(number)
+        return super().diagonal()
 
     @property
-    def formula(self) -> sympy.Basic | None:
-        """The partial as a sympy expression in the names of the intermediate variables; None where there is no rule."""
-        from gradviz.symbolic import local_formula
-
-        head = self._head
-        names = [head.arguments.get(position, "") for position in range(max(head.arguments) + 1)]
-        return None if head.call is None else local_formula(head.call, self.edge[2], names, head.name)
+    def _call(self) -> OpCall | None:
+        return self._head.call
 
     @property
-    def latex(self) -> str:
-        """`formula` as LaTeX; "" where there is none."""
-        from gradviz.symbolic import formula_latex
-
-        formula = self.formula
-        return "" if formula is None else formula_latex(formula)
+    def _names(self) -> tuple[Sequence[str], str]:
+        arguments = self._head.arguments
+        return [arguments.get(position, "") for position in range(max(arguments) + 1)], self._head.name
 
     def __copy__(self) -> LocalPartial:
         return self
 
     def __deepcopy__(self, memo: object) -> LocalPartial:
         return self  # it changes nothing and stands for a live autograd node, which cannot be copied
-
-    def __repr__(self) -> str:
-        return f"<LocalPartial of edge {self.edge}: {self.out_shape} x {self.in_shape}>"
 
     @property
     def _node(self) -> Node:
@@ -212,7 +177,7 @@ class LocalPartial:
     def _tail_metadata(self) -> Any:
         tail, output = self._node.next_functions[self._slot]
         if tail is None:
-            raise PartialError(f"edge {self.edge} carries no gradient")
+            raise PartialError(f"{self._where} carries no gradient")
         return output_metadata(tail)[output]
 
     def _ask(self, cotangent: Tensor) -> Tensor:
@@ -310,10 +275,10 @@ class LocalPartial:
     def _refusal(self, error: RuntimeError) -> str:
         text = str(error)
         if "have already been freed" in text or "a second time" in text:
-            return f"edge {self.edge}: the graph's buffers were freed by a backward pass after the trace; trace again"
+            return f"{self._where}: the graph's buffers were freed by a backward pass after the trace; trace again"
         if "modified by an inplace operation" in text:
-            return f"edge {self.edge}: a tensor that its derivative needs was changed in place after the trace; trace again"
-        return f"edge {self.edge}: its autograd node refused: {text.splitlines()[0] if text else type(error).__name__}"
+            return f"{self._where}: a tensor that its derivative needs was changed in place after the trace; trace again"
+        return f"{self._where}: its autograd node refused: {text.splitlines()[0] if text else type(error).__name__}"
 
 
 def vjps(partials: Sequence[LocalPartial], cotangent: Tensor) -> list[Tensor]:
@@ -325,9 +290,7 @@ def vjps(partials: Sequence[LocalPartial], cotangent: Tensor) -> list[Tensor]:
     answers: dict[Node, tuple[Tensor | None, ...]] = {}
     found = []
     for partial in partials:
-        if tuple(cotangent.shape) != partial.out_shape:
-            shape = tuple(cotangent.shape)
-            raise PartialError(f"the cotangent has shape {shape}; edge {partial.edge} needs {partial.out_shape}")
+        partial._require_shape("cotangent", cotangent, partial.out_shape)
         if partial._node not in answers:
             head = partial._head_metadata()
             answers[partial._node] = partial._answer(cotangent.detach().to(device=head.device, dtype=head.dtype))

@@ -27,6 +27,7 @@ LAYERS = [
     ["recording", "rerun"],
     ["attributes"],
     ["graph"],
+    ["edge_partial"],
     ["partials"],
     ["compare", "paths", "saved"],
     ["assemble"],

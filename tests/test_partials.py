@@ -104,10 +104,10 @@ def test_partial_of_a_float64_chain_multiplies_to_the_gradient() -> None:
 @pytest.mark.parametrize(
     "ask, message",
     [
-        (lambda partial: partial.vjp(torch.ones(3)), r"the cotangent has shape \(3,\).*needs \(2,\)"),
-        (lambda partial: partial.jvp(torch.ones(3)), r"the tangent has shape \(3,\).*needs \(2, 2\)"),
-        (lambda partial: partial.diagonal(), "no diagonal; use jacobian"),
-        (lambda partial: float(partial), "not one number; use jacobian"),
+        (lambda partial: partial.vjp(torch.ones(3)), r"the cotangent has shape \(3,\); edge v → a \(0, 1, 0\) needs \(2,\)"),
+        (lambda partial: partial.jvp(torch.ones(3)), r"the tangent has shape \(3,\); edge v → a \(0, 1, 0\) needs \(2, 2\)"),
+        (lambda partial: partial.diagonal(), r"edge v → a .* maps shape \(2, 2\) to \(2,\): no diagonal; use jacobian"),
+        (lambda partial: float(partial), r"edge v → a .* not one number; use jacobian"),
     ],
 )
 def test_what_a_partial_cannot_say_it_refuses(ask: Callable[[LocalPartial], object], message: str) -> None:

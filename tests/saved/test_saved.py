@@ -126,6 +126,26 @@ def test_a_loaded_graph_says_that_it_cannot_be_checked(tmp_path: Path) -> None:
         again(lecture(), tmp_path).check()
 
 
+def test_a_loaded_partial_tells_and_refuses_what_the_live_one_does(tmp_path: Path) -> None:
+    x = torch.tensor([0.3, 0.5], dtype=torch.float64, requires_grad=True)
+    graph = gradviz.trace(lambda x: torch.tanh(x).sum(), x)
+    loaded = again(graph, tmp_path)
+    for edge in graph.differentiable_edges():
+        live, kept = graph.edges[edge]["partial"], loaded.edges[edge]["partial"]
+        tangent, cotangent = (torch.full(shape, 0.7, dtype=x.dtype) for shape in (live.in_shape, live.out_shape))
+        assert torch.equal(kept.jvp(tangent), live.jvp(tangent)) and torch.equal(kept.vjp(cotangent), live.vjp(cotangent))
+        for ask in (lambda partial: partial.diagonal(), float, lambda partial: partial.jvp(torch.ones(3))):
+            assert told(ask, kept) == told(ask, live)
+    assert told(float, loaded.edges[0, 1, 0]["partial"]).startswith("edge x → a (0, 1, 0) maps shape (2,) to (2,): not one")
+
+
+def told(ask: Callable[[Any], Any], partial: Any) -> str:
+    try:
+        return str(ask(partial))
+    except gradviz.PartialError as refusal:
+        return str(refusal)
+
+
 def test_a_jacobian_that_was_too_large_to_save_says_so(tmp_path: Path) -> None:
     x = torch.randn(100, requires_grad=True)
     loaded = again(gradviz.trace(x.sin().sum()), tmp_path)
