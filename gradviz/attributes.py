@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 Edge = tuple[int, int, int]
 """(tail, head, argument position)"""
+INNER_BACKWARD = "a backward pass within gives its gradient"
+"""The cut of an edge from a leaf into a custom Function whose backward() runs a backward pass of its own: reversible layers
+do. Autograd's graph does not hold the way of that gradient."""
 
 
 def unknown_node(name: object, names: Iterable[str]) -> InputError:
@@ -105,6 +108,15 @@ class AttributedGraph(nx.MultiDiGraph):
         """
         written: dict[int, tuple[tuple[str, str], ...]] = self.graph.get("unseen_writes", {})
         return {node: writes for node, writes in written.items() if node in self}
+
+    def inner_gradients(self) -> dict[int, str]:
+        """Each leaf to whose gradient a backward pass within a custom Function's adds -> why nobody can check it."""
+        found: dict[int, str] = {}
+        for node in self.leaves.values():
+            heads = [use.edge[1] for use in self.uses_of(node) if use.cut == INNER_BACKWARD]
+            for op in dict.fromkeys(self.nodes[head]["op"] for head in heads):
+                found[node] = f"{op}.backward() runs a backward pass of its own, which gives this gradient and is not seen"
+        return found
 
     def custom_function(self, node: int) -> CustomFunction | None:
         """The custom `autograd.Function` that a node is a call of; None for other nodes, and in a loaded graph."""

@@ -18,6 +18,7 @@ from torch.autograd.graph import Node
 
 from gradviz.edge_partial import EdgePartial
 from gradviz.errors import PartialError
+from gradviz.recording.backward import gradients_aside
 from gradviz.recording.nodes import contributions, is_custom, needed_arguments, output_metadata
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ ROWS_AT_ONCE = 4096
 class Head(NamedTuple):
     """What the partials into one node share: its call, what it and its arguments (by position) are called, and its node.
 
+    `inner` are the leaves whose `.grad` a backward pass of its own adds to, which the node of a custom Function may run.
+
     The autograd nodes of a graph are kept in one tuple, consumers last, which is freed from its end: torch frees a long
     chain by recursion, and overflows the stack, where Python lets go of producers first.
     """
@@ -42,6 +45,7 @@ class Head(NamedTuple):
     call: OpCall | None
     name: str
     arguments: Mapping[int, str]
+    inner: Sequence[Tensor]
 
 
 class LocalPartial(EdgePartial):
@@ -243,14 +247,16 @@ class LocalPartial(EdgePartial):
         handed = torch.full(self.out_shape, 0.75, dtype=head.dtype, device=head.device)
         before = handed.clone()
         try:
-            contributions(self._node, self._cotangents(handed))
+            with gradients_aside(self._head.inner):
+                contributions(self._node, self._cotangents(handed))
         except RuntimeError as error:
             raise PartialError(self._refusal(error)) from error
         return not torch.equal(handed, before)
 
     def _contributions(self, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         # A hand-written backward may write to what it is handed, which may be what was recorded.
-        return contributions(self._node, self._cotangents(cotangent.clone() if is_custom(self._node) else cotangent))
+        with gradients_aside(self._head.inner):
+            return contributions(self._node, self._cotangents(cotangent.clone() if is_custom(self._node) else cotangent))
 
     def _cotangents(self, cotangent: Tensor) -> list[Tensor | None]:
         """One per output of the node, of which one is given."""

@@ -17,6 +17,7 @@ from gradviz.assemble.node_names import NodeNames, Used
 from gradviz.assemble.order import backward_order, forward_order
 from gradviz.assemble.unreached import lost_leaves
 from gradviz.assemble.unseen import leaves_of_products_behind, numbers_read, unseen_writes
+from gradviz.attributes import INNER_BACKWARD
 from gradviz.collector import collector_paused
 from gradviz.graph import GradGraph
 from gradviz.opcall import op_name
@@ -69,7 +70,7 @@ def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
     autograd = autograd_graph([root.node for root in roots])
     names = TensorNames(naming)
     retaining = _retaining(recorder, [*outputs, *names.tensors()])
-    backward = run_backward(autograd, outputs, cotangents, retaining, recorder.keeper)
+    backward = run_backward(autograd, outputs, cotangents, retaining, recorder.keeper, read=recorder.leaves)
     with torch.no_grad():
         inputs = [tensor for _, tensor in named_tensors(naming.inputs)]
         draft = draft_of(autograd, recorder, inputs, alive=[*outputs, *names.tensors()])
@@ -99,6 +100,7 @@ class _Writer:
         self._draft = draft
         self._root_outputs = roots
         self._backward = backward
+        self._inner = {id(leaf): gradient for leaf, gradient in backward.inner}
         self._naming = naming
         self._recorder = recorder
         self._tensor_names = names
@@ -169,8 +171,13 @@ class _Writer:
                 output=edge.output,
                 partial=partial,
                 contribution=contribution,
-                cut=edge.cut,
+                cut=INNER_BACKWARD if edge.cut and key in self._draft.applied and self._is_inner(edge.tail) else edge.cut,
             )
+
+    def _is_inner(self, key: Key) -> bool:
+        """Whether a backward pass within that of the graph gave a leaf its gradient, or a part of it."""
+        node = self._draft.nodes[key]
+        return node.kind == "leaf" and id(node.tensors[0]) in self._inner
 
     def _attributes(self, key: Key, node: DraftNode) -> dict[str, Any]:
         used = self._used.get(key) or node.differentiable[:1] or (0,)
@@ -232,10 +239,12 @@ class _Writer:
 
     def _cotangent(self, key: Key, node: DraftNode, place: int) -> Tensor | None:
         """The cotangent that reached one output of the call."""
-        if not is_autograd_node(key):
+        if node.kind == "leaf" and place == 0:
+            gradient = self._backward.gradients.get(key) if is_autograd_node(key) else None
+            inner = self._inner.get(id(node.tensors[0]))
+            return inner if gradient is None else gradient if inner is None else gradient + inner
+        if node.kind == "leaf" or not is_autograd_node(key):
             return None
-        if node.kind == "leaf":
-            return self._backward.gradients.get(key) if place == 0 else None
         known = self._backward.cotangents.get(key, ())
         output = node.differentiable.index(place) if place in node.differentiable else len(known)
         return known[output] if output < len(known) else None
@@ -324,7 +333,8 @@ class _Writer:
         """What the partials into one node share."""
         name_of = self._names.of_output
         arguments = {edge.position: name_of(edge.tail, edge.output) for edge in self._edges_into[key]}
-        return Head(nodes, place, self._draft.nodes[key].call, name_of(key, self._used.get(key, (0,))[0]), arguments)
+        name, read = name_of(key, self._used.get(key, (0,))[0]), [leaf for leaf, _ in self._backward.inner]
+        return Head(nodes, place, self._draft.nodes[key].call, name, arguments, read if key in self._draft.applied else [])
 
     def _first_output(self, key: Key) -> int:
         """The first of the autograd node's outputs that is used, in the node's own order."""

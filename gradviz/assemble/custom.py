@@ -11,7 +11,7 @@ from gradviz.assemble.draft import Draft, DraftNode
 from gradviz.opcall import OpCall
 from gradviz.recording.backward import Slots
 from gradviz.recording.functions import CustomFunction
-from gradviz.recording.nodes import forward_class, needed_arguments
+from gradviz.recording.nodes import forward_class, needed_arguments, saved_tensors
 from gradviz.recording.record import Recorder
 
 aten = torch.ops.aten
@@ -31,15 +31,17 @@ def custom_functions(
             function=function,
             args=None if applied is None else tuple(recorder.snapshot(value, first - 1) for value in applied.args),
             places=dict(zip(edges, needed_arguments(node), strict=False)),
-            read=tuple(dict.fromkeys(source(index) for index in _reads(draft.nodes[node], recorder, calls, edges))),
+            read=tuple(dict.fromkeys(source(index) for index in _reads(node, draft.nodes[node], recorder, calls, edges))),
         )
     return found
 
 
-def _reads(node: DraftNode, recorder: Recorder, indices: tuple[int, ...], edges: list[int]) -> Iterator[int]:
+def _reads(
+    autograd_node: Node, node: DraftNode, recorder: Recorder, indices: tuple[int, ...], edges: list[int]
+) -> Iterator[int]:
     """The calls of a forward through which floating-point values of its arguments left torch.
 
-    `.item()` and `float()` are calls of their own; `.numpy()` is a detach whose result no other call reads.
+    `.item()` and `float()` are calls of their own; `.numpy()` is a detach whose result no other call reads and nobody saved.
     """
     inside = node.inner_calls
     known = {id(node.inner_inputs[slot]) for slot in edges if slot < len(node.inner_inputs)} - {id(None)}
@@ -48,8 +50,11 @@ def _reads(node: DraftNode, recorder: Recorder, indices: tuple[int, ...], edges:
     for call in inside:
         if any(id(argument.tensor) in known for argument in call.tensor_arguments()):
             known |= {id(output) for output in call.outputs if output is not None}
+    saved = {id(tensor) for tensor in saved_tensors(autograd_node)}
     for index in indices:
         call = recorder.op_call(index)
+        if saved & {id(output) for output in recorder.calls[index].outputs}:
+            continue
         if _leaves_torch(call, used) and any(id(argument.tensor) in known for argument in call.tensor_arguments()):
             yield index
 

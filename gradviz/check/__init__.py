@@ -38,7 +38,7 @@ from gradviz.check.closed_formula import closed_form
 from gradviz.check.failures import FAILURES
 from gradviz.check.options import Intended
 from gradviz.check.report import Checked, CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
-from gradviz.check.run import check
+from gradviz.check.run import check, check_edges
 
 __all__ = [
     "FAILURES",
@@ -50,5 +50,6 @@ __all__ = [
     "NodeCheck",
     "SumCheck",
     "check",
+    "check_edges",
     "closed_form",
 ]

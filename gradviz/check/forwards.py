@@ -62,6 +62,8 @@ class ForwardAgain:
                 raise NoRule(value.reason)
         if None in head.outputs.values():
             raise NoRule("what forward() returned is not known")
+        if any(map(_holds_module, function.args)):
+            raise NoRule("forward() was handed modules, and running it again may change what they hold")
         self._function = function
         self._args = function.args
         self._values = {place: value for place, value in head.outputs.items() if value is not None}
@@ -234,6 +236,12 @@ def _compare(head: HeadUnderCheck, forward: ForwardAgain, edge: EdgeUnderCheck, 
             None, float(answer.sum()), float((weight * slope).sum()), allowed, what=head.backward_name, of="slope"
         )
     comparison.step(f"along {DIRECTIONS} random directions")
+
+
+def _holds_module(value: Any) -> bool:
+    """Whether an argument is a module, a method of one, or a list with one."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return any(isinstance(getattr(item, "__self__", item), torch.nn.Module) for item in items)
 
 
 def _sizes(start: Tensor) -> Tensor:

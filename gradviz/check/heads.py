@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradviz.attributes import INNER_BACKWARD
 from gradviz.check.arrays import Index
 from gradviz.check.judge import Comparison
 from gradviz.check.parts import Partial, of_parts, parts_shape, vjps_of
@@ -64,12 +65,14 @@ class HeadUnderCheck:
         outputs: place of each used floating output -> its recorded value (None where it is not known).
         edges: in order of their keys.
         function: the custom Function that the node is one of, if any.
+        runs_backward: whether its backward() gives leaves their gradient by a backward pass of its own.
     """
 
     node: int
     attributes: dict[str, Any]
     outputs: dict[int, Tensor | None]
     function: CustomFunction | None = None
+    runs_backward: bool = False
     edges: list[EdgeUnderCheck] = field(default_factory=list)
     _truth: Reference | None = None
     _left_torch: str | None = None
@@ -200,6 +203,7 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
     outputs = {place: values[place] if several else values for place in used}
     function = graph.custom_function(node)
     head = HeadUnderCheck(node=node, attributes=attributes, outputs=outputs, function=function)
+    head.runs_backward = any(use.cut == INNER_BACKWARD for use in graph.arguments_of(node))
     for use in graph.arguments_of(node):
         if use.partial is None or (wanted is not None and use.edge not in wanted):
             continue

@@ -15,7 +15,7 @@ from torch import Tensor
 from gradviz.check.backward_calls import BackwardCalls
 from gradviz.check.noise import Noise
 from gradviz.check.parts import joined, parts_of
-from gradviz.opcall import OpCall
+from gradviz.opcall import SHAPE_READING, OpCall
 from gradviz.rerun import run_call
 from gradviz.standin import StandIn
 from gradviz.symbolic import NoRule, unit_roundoff
@@ -214,8 +214,8 @@ def run_again(calls: Sequence[OpCall], values: dict[int, Tensor], noise: Noise) 
     storages, made_ids = {_storage(output) for output in made_here}, {id(output) for output in made_here}
     for call in calls:
         arguments = [argument.tensor for argument in call.tensor_arguments()]
-        if not any(id(tensor) in values for tensor in arguments):
-            continue
+        if call.op in SHAPE_READING or not any(id(tensor) in values for tensor in arguments):
+            continue  # nothing moves it: what it made is known, random numbers too
         for tensor in arguments:
             is_known = id(tensor) in values or id(tensor) in made_ids
             if not is_known and tensor.dtype.is_floating_point and _storage(tensor) in storages:

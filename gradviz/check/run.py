@@ -8,7 +8,8 @@ holds the interpreter's lock, and a second process would have to be sent the liv
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,10 +71,21 @@ def check(
     wanted = None if edges is None else wanted_edges(graph, edges)
     meant = intended_nodes(graph, intended)
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
-    # A forward that left torch runs again, and may draw random numbers: the user's generators stay where they are.
-    devices = {attributes["device"] for _, attributes in graph.nodes(data=True) if attributes["device"].type == "cuda"}
-    with torch.random.fork_rng(devices=devices), Progress(graph.number_of_nodes(), shown=progress) as shown:
+    with _generators_aside(graph), Progress(graph.number_of_nodes(), shown=progress) as shown:
         return _Run(graph, wanted, meant, samples, seed, deadline, shown, why_not_whole(graph, meant)).report()
+
+
+def check_edges(graph: GradGraph, edges: Iterable[Edge]) -> CheckReport:
+    """What `check` finds of these edges, without the forward values of their heads."""
+    with _generators_aside(graph), Progress(0, shown=False) as shown:
+        run = _Run(graph, wanted_edges(graph, edges), frozenset(), SAMPLES, 0, None, shown, "")
+        return CheckReport(edges=tuple(found for head, plan in run.heads() for found in run.edges_into(head, plan)))
+
+
+def _generators_aside(graph: GradGraph) -> AbstractContextManager[None]:
+    """A forward that left torch runs again, and may draw random numbers: the user's generators stay where they are."""
+    devices = {attributes["device"] for _, attributes in graph.nodes(data=True) if attributes["device"].type == "cuda"}
+    return torch.random.fork_rng(devices=devices)
 
 
 @dataclass(slots=True)
@@ -92,16 +104,9 @@ class _Run:
     def report(self) -> CheckReport:
         edges: list[EdgeCheck] = []
         nodes: list[NodeCheck] = []
-        heads = None if self.wanted is None else {head for _, head, _ in self.wanted}
-        for node, attributes in self.graph.nodes(data=True):
-            if attributes["kind"] != "op" or (heads is not None and node not in heads):
-                continue
-            self.shown.at(node, f"{attributes['name']} = {attributes['op']}")
-            head = head_under_check(self.graph, node, self.wanted)
-            plan = self._plan(node)
-            self._check_edges(head, plan)
-            edges += [self._edge_check(head, edge) for edge in head.edges]
-            if attributes["requires_grad"] and head.outputs:  # of some ops only integers are used, such as top-k indices
+        for head, plan in self.heads():
+            edges += self.edges_into(head, plan)
+            if head.attributes["requires_grad"] and head.outputs:  # of some only integers are used, such as top-k indices
                 nodes.append(self._node_check(head, plan))
         whole = self.wanted is None
         return CheckReport(
@@ -112,6 +117,19 @@ class _Run:
             seed=self.seed,
             remarks=tuple(self._remarks()) if whole else (),
         )
+
+    def heads(self) -> Iterator[tuple[HeadUnderCheck, Plan]]:
+        """The nodes with edges that are wanted, each with what it is looked at by."""
+        wanted = None if self.wanted is None else {head for _, head, _ in self.wanted}
+        for node, attributes in self.graph.nodes(data=True):
+            if attributes["kind"] == "op" and (wanted is None or node in wanted):
+                self.shown.at(node, f"{attributes['name']} = {attributes['op']}")
+                yield head_under_check(self.graph, node, self.wanted), self._plan(node)
+
+    def edges_into(self, head: HeadUnderCheck, plan: Plan) -> list[EdgeCheck]:
+        """What is found of the wanted edges into one node."""
+        self._check_edges(head, plan)
+        return [self._edge_check(head, edge) for edge in head.edges]
 
     def _remarks(self) -> Iterable[str]:
         if self.graph.not_kept:
@@ -132,6 +150,9 @@ class _Run:
             return
         if self._is_late:
             _doubt(head.edges, OUT_OF_TIME)
+            return
+        if head.runs_backward:
+            _doubt(head.edges, f"{head.backward_name} runs a backward pass of its own: trace what it calls to check that")
             return
         try:
             if head.call is not None:
@@ -183,7 +204,7 @@ class _Run:
             for name, node in self.graph.leaves.items():
                 yield LeafCheck(node=node, name=name, verdict="unverified", reason=OUT_OF_TIME)
             return
-        lost = lost_in_second_backward(self.graph)
+        lost = lost_in_second_backward(self.graph) | self.graph.inner_gradients()
         for found in check_leaves(self.graph):
             if found.node in lost:
                 found.comparison.doubt(lost[found.node])
@@ -193,7 +214,8 @@ class _Run:
 
     def _sum_checks(self) -> Iterable[SumCheck]:
         starting = self.graph.starting_cotangents()
-        lost = lost_in_second_backward(self.graph)
+        inner = self.graph.inner_gradients()
+        lost = lost_in_second_backward(self.graph) | inner
         for node, attributes in self.graph.nodes(data=True):
             if not attributes["requires_grad"]:
                 continue
@@ -202,7 +224,7 @@ class _Run:
             count = sum(check_sum(self.graph, node, place, starting.get((node, place)), comparison) for place in places)
             if node in lost:
                 comparison.doubt(lost[node])
-            if count:
+            if count or node in inner:
                 yield SumCheck(node=node, name=attributes["name"], contributions=count, **_fields(comparison))
 
 

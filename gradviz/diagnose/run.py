@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from gradviz.check import CheckReport, check
+from gradviz.check import CheckReport, check_edges
 from gradviz.diagnose.batch_as_sequence import batch_as_sequence
 from gradviz.diagnose.broadcasting import broadcasting
 from gradviz.diagnose.cancellation import cancellation
@@ -119,9 +119,12 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
 def _custom_edges_checked(graph: GradGraph) -> CheckReport:
     """The check of the edges into custom autograd.Functions: torch's own derivatives are right, others may not be."""
     edges = _custom_edges(graph)
-    return check(graph, edges=edges) if edges and not graph.is_loaded else CheckReport(edges=())
+    return check_edges(graph, edges) if edges and not graph.is_loaded else CheckReport(edges=())
 
 
 def _custom_edges(graph: GradGraph) -> list[Edge]:
-    by_hand = {node for node, calls in graph.nodes(data="inner_calls") if calls or graph.custom_function(node) is not None}
+    """Those of hand-written Functions; a write to a view, which is made of several calls too, is torch's own."""
+    nodes = graph.nodes(data=True)
+    calls = {node for node, data in nodes if data["inner_calls"] and data["op"] != "copy_slices"}
+    by_hand = {node for node, _ in nodes if node in calls or graph.custom_function(node) is not None}
     return [edge for edge in graph.differentiable_edges() if edge[1] in by_hand]

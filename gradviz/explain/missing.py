@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from gradviz.attributes import INNER_BACKWARD
 from gradviz.diagnose.ways import cuts_behind, is_finite, is_zero, reaches_an_output, turned_not_finite, turned_zero
 from gradviz.explain import sentences as say
 from gradviz.explain.terms import Line, Sentence
@@ -15,7 +16,7 @@ from gradviz.view.summary import is_opaque
 
 MAX_CUTS = 8
 MAX_EDGES = 4
-CUT_BY_THE_CODE = frozenset({"detach", "no_grad"})
+CUT_BY_THE_CODE = frozenset({"detach", "no_grad", INNER_BACKWARD})
 """What somebody wrote; a comparison or a rounding has no gradient that could be missed."""
 
 
@@ -26,6 +27,8 @@ def why_none(wanted: Wanted) -> list[Line]:
         return [say.needs_no_gradient(wanted.name)]
     if not graph.uses_of(node):
         return [say.unused(wanted.name)]
+    if (inner := graph.inner_gradients().get(node)) is not None:
+        return [say.given_within(wanted.name, inner)]
     return [say.no_gradient(wanted.name), *_cut_lines(graph, list(cuts_behind(graph, node)))]
 
 

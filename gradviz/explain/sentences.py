@@ -171,6 +171,10 @@ def no_gradient(name: str) -> Sentence:
     return ("No gradient reaches ", Name(name), ": every way from it to the output is cut")
 
 
+def given_within(name: str, reason: str) -> Sentence:
+    return ("No path leads from ", Name(name), f" to the output: {reason}")
+
+
 def unused(name: str) -> Sentence:
     return ("No gradient reaches ", Name(name), ": the traced code does not use it")
 

@@ -6,8 +6,9 @@ buffers are kept, so that local partials can be asked for later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,11 +17,12 @@ from torch.autograd.graph import Node
 from gradviz.errors import TraceError
 from gradviz.recording.backward_log import BudgetedLog, Log, Slots, Tensors
 from gradviz.recording.keeping import Keeper
+from gradviz.recording.nodes import is_custom
 
 _run_engine: Callable[..., tuple[Tensor | None, ...]] = torch.autograd.graph._engine_run_backward
 """What `torch.autograd.grad` calls after checks of shapes that take a twentieth of a small trace; here they fit."""
 
-__all__ = ["AutogradGraph", "Backward", "Slots", "autograd_graph", "run_backward"]
+__all__ = ["AutogradGraph", "Backward", "Slots", "autograd_graph", "gradients_aside", "run_backward"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +67,14 @@ class Backward:
         cotangents: node -> d(output)/d(its outputs), one per output, None where none arrived.
         contributions: node -> what it adds to each of its slots' cotangents.
         gradients: AccumulateGrad node -> the gradient of its leaf, None where none arrived.
+        inner: leaves, each with the gradient that another backward pass gave it, which a custom Function ran in its own.
     """
 
     order: tuple[Node, ...]
     cotangents: dict[Node, Tensors]
     contributions: dict[Node, Tensors]
     gradients: dict[Node, Tensor | None]
+    inner: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
 
 def autograd_graph(roots: Sequence[Node]) -> AutogradGraph:
@@ -97,6 +101,7 @@ def run_backward(
     grad_outputs: Sequence[Tensor],
     retaining: Sequence[Tensor] = (),
     keeper: Keeper | None = None,
+    read: Callable[[], Sequence[Tensor]] = list,
 ) -> Backward:
     """One backward pass from `outputs`, whose cotangents are `grad_outputs`. The hooks of tensors are called as in any.
 
@@ -105,6 +110,7 @@ def run_backward(
         outputs, grad_outputs: one cotangent per output.
         retaining: tensors whose `.grad` torch would add to, although they are no leaves; theirs is put back.
         keeper: has kept the forward values, and says how much room is left; None to keep all.
+        read: tells the leaves that the code read, for where a custom Function runs a backward pass of its own.
 
     Raises:
         TraceError: where the graph was freed by an earlier backward pass, or the backward pass itself fails.
@@ -114,8 +120,10 @@ def run_backward(
     leaves = tuple(graph.variables.values())
     handles = [node.register_hook(log.listener(node)) for node in nodes]
     kept = [(tensor, tensor.grad) for tensor in retaining]
+    known = {id(leaf): leaf for leaf in (*leaves, *read())} if any(map(is_custom, nodes)) else {}
     try:
-        found = _run_engine(tuple(outputs), tuple(grad_outputs), True, False, leaves, True, accumulate_grad=False)
+        with gradients_aside(list(known.values())) as inner:
+            found = _run_engine(tuple(outputs), tuple(grad_outputs), True, False, leaves, True, accumulate_grad=False)
     except RuntimeError as error:
         raise TraceError(_backward_failure(error)) from error
     finally:
@@ -129,7 +137,28 @@ def run_backward(
         cotangents={node: cotangents for node, _, cotangents in log.entries},
         contributions={node: contributions for node, contributions, _ in log.entries},
         gradients=dict(zip(graph.variables, found, strict=True)),
+        inner=inner,
     )
+
+
+@contextmanager
+def gradients_aside(leaves: Sequence[Tensor]) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Leaves `.grad` and the random numbers as they were, whatever runs a backward pass within; see `Backward.inner`."""
+    inner: list[tuple[Tensor, Tensor]] = []
+    if not leaves:
+        yield inner
+        return
+    devices = {leaf.device for leaf in leaves if leaf.device.type == "cuda"}
+    held = [leaf.grad for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = None
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield inner
+        inner += [(leaf, leaf.grad) for leaf in leaves if leaf.grad is not None]
+    finally:
+        for leaf, gradient in zip(leaves, held, strict=True):
+            leaf.grad = gradient
 
 
 def _backward_failure(error: RuntimeError) -> str:

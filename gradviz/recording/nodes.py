@@ -71,6 +71,19 @@ def forward_code(node: Node) -> CodeType | None:
     return None if function is None else inspect.unwrap(function.forward).__code__
 
 
+def saved_tensors(node: Node) -> tuple[Tensor, ...]:
+    """The very tensors that the forward of a custom Function saved; none where hooks packed or code changed them."""
+    if any(getattr(raw, "unpack_hook", None) is not None for raw in node._raw_saved_tensors):  # type: ignore[attr-defined]
+        return ()
+    try:
+        saved = node.saved_tensors  # type: ignore[attr-defined]
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        return ()
+    return tuple(tensor for tensor in saved if tensor is not None)
+
+
 def is_torchs_own(node: Node) -> bool:
     """Whether a custom node belongs to a Function that torch itself defines, as for a `torch.library` op."""
     code = forward_code(node)

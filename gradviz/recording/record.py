@@ -23,6 +23,7 @@ from gradviz.opcall import ALLOCATING, OVERWRITING, WRITE_IN_TRAINING, OpCall, o
 from gradviz.recording.functions import Applied
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
 from gradviz.recording.names import Frames, assigned_names, local_value
+from gradviz.recording.nodes import is_leaf
 from gradviz.recording.scopes import Scope, ScopeStack
 from gradviz.recording.user_code import NOTHING, Seen, seen_from
 from gradviz.recording.versions import Versions, is_shared, storage_bytes
@@ -183,6 +184,11 @@ class Recorder(UncompiledMode):
             kwargs={name: snapshot(value, before) for name, value in call.kwargs.items()} if call.kwargs else {},
             outputs=tuple([None if output is None else at(output, index) for output in call.outputs]),
         )
+
+    def leaves(self) -> list[Tensor]:
+        """The leaves that the calls read."""
+        read = (tensor for call in self.calls for _, tensor in tensors_of(call.overload, call.args, call.kwargs))
+        return list({id(tensor): tensor for tensor in read if is_leaf(tensor)}.values())
 
     def snapshot(self, value: Any, time: int) -> Any:
         """A tensor, or what is in a list or tuple of them, as it was just after call `time`; all else as it is."""

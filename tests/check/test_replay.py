@@ -53,9 +53,16 @@ def test_what_torch_computes_in_float32_is_within_the_bound(name: str) -> None:
     assert bound.le(found.abs() * 1e-3 + 1e-4).all()
 
 
-def test_a_call_that_draws_random_numbers_is_not_run_again() -> None:
-    x = torch.ones(3, requires_grad=True)
+def test_the_mask_of_a_dropout_is_the_one_that_was_drawn() -> None:
+    x = torch.ones(64, requires_grad=True)
     calls, entered, came_out = recorded(lambda x: torch.dropout(x * 2, 0.5, True), x)
+    found = Replay(calls, {0: entered}, {0: came_out}, torch.float32).vjp({0: torch.ones(64)})[0]
+    assert torch.equal(found, came_out)
+
+
+def test_a_call_that_draws_random_numbers_by_its_input_is_not_run_again() -> None:
+    x = torch.full([3], 0.25, requires_grad=True)
+    calls, entered, came_out = recorded(lambda x: torch.bernoulli(x * 2) * x, x)
     with pytest.raises(NoRule, match="draws random numbers"):
         Replay(calls, {0: entered}, {0: came_out}, torch.float32).vjp({0: torch.ones(3)})
 
