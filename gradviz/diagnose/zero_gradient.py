@@ -132,7 +132,9 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
         hint = "all targets are ignore_index: skip such a batch, and look at the labels"
     elif op in DISTANCES and not any(readings.norm(value) for value in readings.values(head)):
         hint = "both arguments are equal: see whether they were computed from the same input by the same weights"
-    elif op in TOLD_ELSEWHERE | PIECEWISE_LINEAR or _is_times_a_meant_zero(readings, use):
+    elif _is_over_one_position(readings, use):
+        hint = f"attention to a single position gives it weight 1, whatever {name} is: see whether the input is that short"
+    elif op in TOLD_ELSEWHERE | PIECEWISE_LINEAR or _is_times_a_meant_zero(readings, use) or _asked_by_zeros(readings, use):
         return None
     return found(
         graph,
@@ -187,6 +189,26 @@ def _is_added(op: str, use: Use) -> bool:
 def _is_zero(readings: Readings, use: Use) -> bool:
     value = readings.value_of(use)
     return value is not None and value.is_floating_point() and value.numel() > 0 and not readings.norm(value)
+
+
+def _asked_by_zeros(readings: Readings, use: Use) -> bool:
+    """Whether the queries of all answers that get a cotangent are zero, as those of mask tokens are at the start.
+
+    Keys are multiplied by queries on the way back, row by row: the other rows get no cotangent.
+    """
+    head = use.edge[1]
+    query = readings.argument(head, "query") if readings.op(head) in ATTENTIONS and use.argument == "key" else None
+    value = None if query is None else readings.value_of(query)
+    cotangent = next(readings.cotangents(head), None)
+    if value is None or cotangent is None or not readings.has_elements(value) or not readings.has_elements(cotangent):
+        return False
+    return not value[(cotangent != 0).any(-1)].any()
+
+
+def _is_over_one_position(readings: Readings, use: Use) -> bool:
+    key = readings.argument(use.edge[1], "key") if readings.op(use.edge[1]) in ATTENTIONS else None
+    value = None if key is None or use.argument not in ("query", "key") else readings.value_of(key)
+    return value is not None and value.shape[-2] == 1
 
 
 def _is_over_one(readings: Readings, head: int) -> bool:

@@ -47,6 +47,16 @@ def test_a_limit_that_lets_no_gradient_through_at_all_is_told(limit: Callable[[T
     assert f"({op})" in finding.message and finding.numbers["leaves with a zero gradient"] == 2
 
 
+def test_attention_to_a_single_position_is_told_as_that() -> None:
+    torch.manual_seed(0)
+    layers, x = nn.ModuleList(nn.Linear(4, 4) for _ in range(3)), torch.randn(2, 1, 1, 4)
+    graph = gradviz.trace(lambda: F.scaled_dot_product_attention(*(layer(x) for layer in layers)).square().mean())
+    (query, key) = graph.diagnose()
+    assert query.kind == key.kind == "zero-gradient"
+    assert "layers.0.weight" in query.message and "attention to a single position" in query.hint
+    assert "layers.1.weight" in key.message and "attention to a single position" in key.hint
+
+
 def test_zero_times_infinity_is_written_out() -> None:
     x = torch.tensor([1.0, 0.0], requires_grad=True)
     (finding,) = gradviz.trace(lambda: torch.where(x > 0, x.sqrt(), x).sum()).diagnose()

@@ -283,6 +283,21 @@ def queries_of_zero() -> GradGraph:
     return gradviz.trace(FirstLayerOfDETR(), torch.randn(2, 7, 8), loss=lambda out: F.cross_entropy(out, labels))
 
 
+def mask_tokens_of_zero() -> GradGraph:
+    """Of a decoder of masked images: the loss asks for masked patches alone, whose tokens start at zero."""
+    layers, head = nn.ModuleList(nn.Linear(8, 8) for _ in range(3)), nn.Linear(8, 8)
+    for layer in layers:
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    token, seen = nn.Parameter(torch.zeros(1, 5, 8)), torch.randn(4, 3, 8)
+
+    def loss() -> Tensor:
+        h = torch.cat([seen, token.expand(4, -1, -1)], 1)
+        answers = F.scaled_dot_product_attention(*(layer(h)[:, None] for layer in layers))[:, 0]
+        return (head(h + answers)[:, 3:] - 1).square().mean()
+
+    return gradviz.trace(loss)
+
+
 def gate_computed_by_a_layer_of_zeros() -> GradGraph:
     condition, gate, branch, head = nn.Linear(2, 8), nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3)
     nn.init.zeros_(gate.weight)
@@ -339,7 +354,7 @@ ODD: list[Callable[[], GradGraph]] = [
     *(functions_for_the_sake_of_their_backward, points_that_a_sampler_moves, word_vectors_of_which_half_start_at_zero),
     *(sum_with_itself_again_and_again, log_likelihood_of_one_sample),
     *(branch_that_starts_next_to_nothing, attention_that_is_still_uniform),
-    *(queries_of_zero, gate_computed_by_a_layer_of_zeros, branch_and_head_of_zeros),
+    *(queries_of_zero, mask_tokens_of_zero, gate_computed_by_a_layer_of_zeros, branch_and_head_of_zeros),
     *(rates_of_a_state_space_with_short_steps, exponentials_below_their_maximum),
     *(iteration_to_a_fixed_point, gates_that_are_not_trained_yet, cost_of_what_a_policy_draws),
 ]
