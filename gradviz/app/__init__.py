@@ -14,6 +14,7 @@ explorer.py    canvas, choices, and what is beside them; exploring.py what one v
 canvas/        a view and its SVG -> the canvas in the browser
 glance/        what the canvas knows of what is selected, until the server has told all
 inspector.py   what is selected on it -> all that is known of it; numbers.py tensors as HTML
+events.py      what is told by the components above and below
 lists.py       modules and findings; rows/ lists and trees in the browser
 exports.py     what is on the canvas -> files
 panels.py      what stands below: steps, derivation, check, differences, graphs of the function; one at a time

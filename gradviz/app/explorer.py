@@ -50,9 +50,10 @@ def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -
             if exploring.around:
                 st.button("Whole graph", icon=":material/zoom_out_map:", on_click=_whole, args=(exploring,))
             exports(shown, look, drawn.view)
+        wanted = exploring.wanted  # before it is drawn: what a visitor does meanwhile is to be drawn after it
         with place:
             canvas(drawn.data, exploring, shown.graph, key=f"{page} canvas")
-    exploring.was_drawn()
+    exploring.drawn = wanted
     folding = exploring.folding
     write_link({"unfold": folding.unfold, "fold": folding.fold, "around": [exploring.around]})
     with right, st.container(key=LISTS if of_model else None):
@@ -74,8 +75,8 @@ def _drawn(shown: Shown, look: Look, exploring: Exploring) -> tuple[Look, Pictur
 
 
 def _look(exploring: Exploring, of_model: bool) -> Look:
-    direction = choose("Direction", DIRECTIONS, key="direction")
-    every_op = of_model and choose("Detail", DETAILS, key="detail") == "ops"
+    direction = choose("Direction", DIRECTIONS, name="direction")
+    every_op = of_model and choose("Detail", DETAILS, name="detail") == "ops"
     chosen = None if direction == "auto" else cast(Direction, direction)
     return Look(
         theme=theme_of_page(), direction=chosen, folding=exploring.folding, every_op=every_op, around=exploring.around
@@ -99,7 +100,7 @@ def _beside(shown: Shown, exploring: Exploring, drawn: Picture, page: str, of_mo
     write_link({"selected": [exploring.selected]})
     beside = "selected"
     if of_model:
-        beside = choose("Beside the graph", BESIDE, key="beside")
+        beside = choose("Beside the graph", BESIDE, name="beside")
     with st.container(key=PLACE):
         with st.container(key=PANEL, border=True):
             if beside == "modules":

@@ -36,15 +36,12 @@ class Exploring:
     @property
     def is_drawn(self) -> bool:
         """Whether the canvas shows what is selected and open."""
-        return self.drawn == self._wanted
+        return self.drawn == self.wanted
 
     @property
-    def _wanted(self) -> tuple[int, Folding, str]:
+    def wanted(self) -> tuple[int, Folding, str]:
+        """What the canvas is to show."""
         return (self.given, self.folding, self.around)
-
-    def was_drawn(self) -> None:
-        """The canvas shows it now."""
-        self.drawn = self._wanted
 
     def select(self, view_id: str) -> None:
         """Selects something on the canvas from outside of it."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from gradviz.app.examples import EXAMPLES
 from gradviz.app.explorer import explorer
-from gradviz.app.inputs import expression_inputs, load, load_example
+from gradviz.app.inputs import expression_inputs, load, load_first_example
 from gradviz.app.link import exploring_of_link, read_link, typed_state, write_link
 from gradviz.app.panels import EXPRESSION_PANELS, panels
 from gradviz.app.tracing import Traced, Values, traced
@@ -38,14 +37,16 @@ def _last() -> Traced | None:
 
 
 def _start() -> None:
-    """The state of a new session: that of the link, of the command line, or the first example."""
-    given = read_link()
+    """What the link says, what was there before the page was left, what the command line says, or the first example."""
+    last = st.session_state.get("expression last")
     text, *at = st.session_state.get("opened with") or ("",)
+    given = read_link()
+    if given is None and last is not None:
+        given = last[0], dict(last[1])
     if given is None and not names_function(text):
         given = typed_state(text, at)
     if given is None:
-        st.session_state.example = next(iter(EXAMPLES))
-        load_example(st.session_state.example)
+        load_first_example()
     else:
         load(*given)
     st.session_state["expression exploring"] = exploring_of_link()

@@ -1,6 +1,6 @@
 """The expression and the values of its variables: text box, gallery, a field and a slider for each variable.
 
-The session keeps what is typed, as text, under `text` and `value of NAME`. A slider only writes into its field.
+The session keeps what is typed, as text, under the keys of `text` and `value of NAME`. A slider only writes into its field.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import streamlit as st
 
 import gradviz
 from gradviz.app.examples import EXAMPLES
+from gradviz.app.link import key_of, unless_left
 from gradviz.app.sentences import show_below
 from gradviz.app.tracing import Values, read_expression, read_value
 
@@ -29,15 +30,22 @@ LIVE = "50ms"
 def load_example(title: str) -> None:
     """Puts an example into the fields."""
     text, values = EXAMPLES[title]
-    st.session_state.text = text
+    st.session_state[key_of("text")] = text
     for name, written in values.items():
         st.session_state[_key(name)] = written
 
 
+def load_first_example() -> None:
+    """Chooses the example that is first in the list."""
+    st.session_state[key_of("example")] = first = next(iter(EXAMPLES))
+    load_example(first)
+
+
 def load(text: str, values: dict[str, str]) -> None:
     """Puts a text and values into the fields, as a link gives them."""
-    st.session_state.text = text
-    st.session_state.example = next((title for title, example in EXAMPLES.items() if example == (text, values)), None)
+    st.session_state[key_of("text")] = text
+    named = (title for title, example in EXAMPLES.items() if example == (text, values))
+    st.session_state[key_of("example")] = next(named, None)
     for name, written in values.items():
         st.session_state[_key(name)] = written
 
@@ -51,9 +59,9 @@ def expression_inputs(made: Callable[[str, Values], T]) -> T | None:
     left.selectbox(
         "Example",
         list(EXAMPLES),
-        key="example",
+        key=key_of("example"),
         placeholder="your own",
-        on_change=_chosen,
+        on_change=unless_left(_chosen),
         index=None,
         persist_state="session",
     )
@@ -61,8 +69,8 @@ def expression_inputs(made: Callable[[str, Values], T]) -> T | None:
         text = str(
             st.text_input(
                 "Expression",
-                key="text",
-                on_change=_edited,
+                key=key_of("text"),
+                on_change=unless_left(_edited),
                 persist_state="session",
                 live=LIVE,
             )
@@ -114,7 +122,7 @@ def _slider(name: str, value: float) -> None:
     span = next((span for span in SPANS if abs(value) <= span), None) if math.isfinite(value) else None
     if span is None:
         return
-    key = f"slider of {name} to {span:g}"
+    key = key_of(f"slider of {name} to {span:g}")
     st.session_state[key] = value
     st.slider(
         f"slider of {name}",
@@ -124,24 +132,28 @@ def _slider(name: str, value: float) -> None:
         key=key,
         format="%.6g",
         label_visibility="collapsed",
-        on_change=_slid,
-        args=(name, key),
+        on_change=unless_left(_slid),
+        args=(name, key, value),
     )
 
 
 def _key(name: str) -> str:
-    return f"value of {name}"
+    return key_of(f"value of {name}")
 
 
-def _slid(name: str, key: str) -> None:
-    st.session_state[_key(name)] = f"{st.session_state[key]:.6g}"
+def _slid(name: str, key: str, shown: float) -> None:
+    """A slider that was replaced meanwhile, by one that goes further, is called changed too, and says what it showed."""
+    value = st.session_state.get(key, shown)
+    if value != shown:
+        st.session_state[_key(name)] = f"{value:.6g}"
 
 
 def _chosen() -> None:
-    if st.session_state.example is not None:
-        load_example(st.session_state.example)
+    chosen = st.session_state[key_of("example")]
+    if chosen is not None:
+        load_example(chosen)
 
 
 def _edited() -> None:
     """Another text is no longer the example; the values of its variables stay."""
-    st.session_state.example = None
+    st.session_state[key_of("example")] = None

@@ -6,6 +6,9 @@
 What the address is to say is kept in the session: a browser that is clicked quickly asks with an address that is late. Each
 run of a page or of a part of it tells the browser once, and all of it. The page follows the address when it is opened and
 where a visitor went back or forward.
+
+With all it asks for, a browser sends what every widget shows; what it asked for on the way to another address is about the
+page that was left. So each widget that follows the address gets another key on the way, `key_of`.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
 
 from gradviz.app.exploring import Exploring
 from gradviz.app.tracing import MAX_TYPED
@@ -34,38 +38,67 @@ class _Link:
     Attributes:
         wanted: what it is to say.
         told: what the browser has been told last; None where it shows anything else.
-        writers: how many parts of the page are being drawn that write into it.
-        choices: the names of what is chosen by `choose`.
+        run: the latest that writes; one that was broken off for it may still be at it, and is not listened to.
+        writers: how many parts of the page are being drawn by it that write into it.
+        followed: how often the visitor went back or forward.
+        keys: of the widgets that follow it.
     """
 
     wanted: Said
     told: Said | None
+    run: ScriptRunContext | None = None
     writers: int = 0
-    choices: set[str] = field(default_factory=set)
+    followed: int = 0
+    keys: set[str] = field(default_factory=set)
 
 
 @contextmanager
 def written_link() -> Iterator[None]:
     """Around what draws a page, or a part of it that may run alone: tells the browser its address once, at the end."""
-    link = _link()
+    link, run = _link(), get_script_run_ctx()
+    if link.run is not run:
+        link.run, link.writers = run, 0
     link.writers += 1
     try:
         yield
     finally:
-        link.writers -= 1
+        if link.run is run:
+            link.writers -= 1
     _tell(link)
 
 
 def follow_link() -> bool:
-    """Whether the visitor came to this address by going back or forward; forgets what was chosen, but for the address."""
+    """Whether the visitor came to this address by going back or forward; forgets what widgets hold, but for the address."""
     context = get_script_run_ctx()
     if context is None or not context.is_history_navigation:
         return False
     link = _link()
     link.wanted, link.told = _of_browser(), None
-    for key in link.choices:
+    for key in link.keys:
         st.session_state.pop(key, None)
+    link.keys.clear()
+    link.followed += 1
     return True
+
+
+def key_of(name: str) -> str:
+    """The key of a widget that follows the address: another one each time that the visitor went back or forward."""
+    link = _link()
+    key = f"{name} {link.followed}"
+    link.keys.add(key)
+    return key
+
+
+def unless_left(called: Callable[..., None]) -> Callable[..., None]:
+    """What a widget that follows the address calls, but not after the visitor went back or forward: Streamlit then calls it
+    once more, for what the page that was left showed."""
+    followed = _link().followed
+
+    def call(*arguments: Any) -> None:
+        if _link().followed == followed:
+            called(*arguments)
+
+    return call
 
 
 def clear_link() -> None:
@@ -97,12 +130,11 @@ def choice_of_link(name: str, accepted: Mapping[str, str]) -> str | None:
     return chosen if chosen in accepted else None
 
 
-def choose(label: str, options: Mapping[str, str], *, key: str, on_change: Callable[[], None] | None = None) -> str:
-    """One of several choices, as a row of buttons; it is kept in the address under its key, unless it is the first one."""
-    first = next(iter(options))
-    _link().choices.add(key)
+def choose(label: str, options: Mapping[str, str], *, name: str, on_change: Callable[[], None] | None = None) -> str:
+    """One of several choices, as a row of buttons; it is kept in the address by its name, unless it is the first one."""
+    first, key = next(iter(options)), key_of(name)
     if st.session_state.get(key) not in options:
-        st.session_state[key] = choice_of_link(key, options) or first
+        st.session_state[key] = choice_of_link(name, options) or first
     chosen = str(
         st.segmented_control(
             label,
@@ -111,16 +143,18 @@ def choose(label: str, options: Mapping[str, str], *, key: str, on_change: Calla
             key=key,
             required=True,
             label_visibility="collapsed",
-            on_change=on_change or "rerun",
+            on_change=unless_left(on_change) if on_change else "rerun",
         )
     )
-    write_link({key: [] if chosen == first else [chosen]})
+    write_link({name: [] if chosen == first else [chosen]})
     return chosen
 
 
 def write_link(state: Mapping[str, Sequence[str]]) -> None:
     """Writes state into the address; what is empty is taken out."""
     link = _link()
+    if link.writers and link.run is not get_script_run_ctx():
+        return
     written = {name: [one for one in given if one] for name, given in state.items()}
     link.wanted = {name: given for name, given in (link.wanted | written).items() if given}
     if not link.writers:

@@ -60,7 +60,7 @@ def _chosen_job() -> tuple[Job, Shown | None]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width=340):
             name = _choice(known)
-        device = choose("Device", DEVICES, key="device") if torch.cuda.is_available() else "cpu"
+        device = choose("Device", DEVICES, name="device") if torch.cuda.is_available() else "cpu"
         key = f"{name} on {device}"
         job = _job(name, key, device)
         ended, shown = job.ended, job.shown  # in this order: it may end now
@@ -82,7 +82,7 @@ def _choice(known: dict[str, str]) -> str:
     """The model that is chosen.
 
     What the page chooses, after a file was opened, gets a selectbox of its own: the browser may not have heard of it yet and
-    send, with what it asks for meanwhile, what it shows still.
+    send, with what it asks for meanwhile, what it shows still; Streamlit then calls the selectbox from before changed.
     """
     state = st.session_state
     if state.get("model chosen") not in known:
@@ -92,7 +92,8 @@ def _choice(known: dict[str, str]) -> str:
     if key not in state:
         state["model first"] = list(known).index(state["model chosen"])
     first = state["model first"]
-    name = str(st.selectbox("Model", list(known), first, format_func=known.__getitem__, key=key, on_change=_leave))
+    left = partial(_left, state["model choices"])
+    name = str(st.selectbox("Model", list(known), first, format_func=known.__getitem__, key=key, on_change=left))
     state["model chosen"] = name
     return name
 
@@ -117,6 +118,12 @@ def _known() -> dict[str, str]:
     known = {target: target} if target else {}
     known |= {SAVED: opened[0]} if opened else {}
     return known | {title: title for title in MODELS}
+
+
+def _left(choices: int) -> None:
+    """A visitor chose another model, in the selectbox that is shown."""
+    if choices == st.session_state["model choices"]:
+        _leave()
 
 
 def _leave() -> None:

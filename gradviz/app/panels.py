@@ -46,7 +46,7 @@ GROUPED_ABOVE = 60
 @written_link()
 def panels(found: Shown, accepted: Mapping[str, str]) -> None:
     """The one of the accepted panels that is chosen; only it is computed."""
-    chosen = choose("Below the graph", accepted, key="panel")
+    chosen = choose("Below the graph", accepted, name="panel")
     of_graphs: dict[str, Callable[[Shown], None]] = {"steps": _steps, "derivation": _derivation, "check": _check}
     of_text: dict[str, Callable[[Traced], None]] = {"differences": _differences, "curve": _curve, "contour": _contour}
     try:

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     with written_link():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.html('<h1 class="gradviz">gradviz</h1>', width="content")
-            page = choose("Page", pages, key="page", on_change=clear_link)
+            page = choose("Page", pages, name="page", on_change=clear_link)
         if page == "model":
             model_page()
         else:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from model_pages import exploring, finished, page
 from test_expression_page import text_of
+from test_link import sending_all
 
 import gradviz
 from gradviz.app import model
@@ -32,6 +33,16 @@ def test_a_saved_trace_is_opened_and_belongs_to_its_session(tmp_path: Path) -> N
     assert page().selectbox[0].options == list(MODELS)
     app.selectbox[0].select("perceptron").run()
     assert app.selectbox[0].options == ["run.gradviz", *MODELS] and not app.exception
+
+
+def test_a_late_word_of_the_model_from_before_takes_no_selection_away(tmp_path: Path) -> None:
+    app = page()
+    before = app.selectbox[0]
+    sending_all(app)
+    app.run().file_uploader[0].set_value(("run.gradviz", saved(tmp_path), "")).run()
+    exploring(finished(app)).select("node_1")
+    before.run()
+    assert exploring(app).selected == "node_1" and app.selectbox[0].value == model.SAVED
 
 
 CRAFTED = {

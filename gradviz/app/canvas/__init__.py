@@ -8,13 +8,13 @@ items.py                what canvas.js knows of each shape and arrow
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 import streamlit as st
 
 from gradviz.app.canvas.items import items_of
+from gradviz.app.events import event_of
 from gradviz.app.exploring import Exploring
 from gradviz.check import CheckReport
 from gradviz.graph import GradGraph
@@ -54,13 +54,7 @@ def canvas(data: dict[str, Any], exploring: Exploring, graph: GradGraph, *, key:
         key: of the widget.
     """
     data = data | {"given": exploring.given, "selection": exploring.selected}
-    _COMPONENT(key=key, data=data, on_event_change=lambda: _happened(key, exploring, graph), height="content")
-
-
-def _happened(key: str, exploring: Exploring, graph: GradGraph) -> None:
-    event = st.session_state[key].get("event")
-    if isinstance(event, Mapping):
-        exploring.happened(event, graph)
+    _COMPONENT(key=key, data=data, on_event_change=lambda: exploring.happened(event_of(key), graph), height="content")
 
 
 def canvas_data(view: View, svg: str, graph: GradGraph, report: CheckReport | None) -> dict[str, Any]:

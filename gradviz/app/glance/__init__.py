@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from gradviz.app.events import event_of
 from gradviz.app.exploring import Exploring
 
 PLACE = "gradviz-glanced"
@@ -45,9 +46,7 @@ def glance(exploring: Exploring, happened: Callable[[Mapping[str, Any]], None], 
     """
 
     def changed() -> None:
-        event = st.session_state[key].get("event")
-        if isinstance(event, Mapping):
-            happened(event)
+        happened(event_of(key))
 
     data = {"selected": exploring.selected, "given": exploring.given, "nothing": nothing}
     _COMPONENT(key=key, data=data, on_event_change=changed, height="content")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
-from typing import Any
 
 import streamlit as st
+
+from gradviz.app.events import event_of
 
 
 def _file(name: str) -> str:
@@ -63,8 +64,7 @@ def rows(
     """
 
     def happened() -> None:
-        event: Any = st.session_state[key].get("event")
-        match event:
+        match event_of(key):
             case {"kind": "choose", "id": str(name)}:
                 chosen(name)
             case {"kind": "toggle", "id": str(name)}:
