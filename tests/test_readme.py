@@ -85,5 +85,5 @@ def test_limit_of_composed_gradients_is_the_one_of_the_check() -> None:
 
 
 def test_pictures_in_the_readme_exist() -> None:
-    for picture in re.findall(r"!\[.*?\]\((.*?)\)", README):
-        assert (ROOT / picture).is_file(), picture
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert pictures and [picture for picture in pictures if not (ROOT / picture).is_file()] == []

@@ -205,7 +205,8 @@ def test_an_edge_that_nothing_recorded_explains_says_no_more_than_that() -> None
     assert (edge["checked"], edge["total"], edge["how"]) == (0, 0, "")
 
 
-def test_a_result_that_was_written_to_since_is_told_in_a_sentence() -> None:
+def test_a_result_that_was_written_to_since_leaves_nothing_to_compare_another_run_with() -> None:
     x = torch.tensor(INPUTS, requires_grad=True)
     edge = gradviz.trace(lambda x: Arctan.apply(x).mul_(2).sum(), x).check().edges[0]
-    assert edge.verdict in ("match", "unverified") and "the check itself failed" not in edge.reason
+    assert edge.verdict == "unverified"
+    assert edge.reason.endswith("what it did with them is not known; what forward() returned is not known")

@@ -75,19 +75,33 @@ def test_the_gradient_of_a_leaf_on_a_kink_is_a_match_between_the_sides() -> None
     assert "kink" in leaf.reason
 
 
-def test_square_root_at_zero_is_infinite_on_both_sides() -> None:
-    x = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    report = gradviz.trace(lambda x: torch.sqrt(x), x).check()
-    assert report.ok
-    assert "infinite" in report.edges[0].reason or "kink" in report.edges[0].reason
+class HalfRoot(torch.autograd.Function):
+    """A square root whose backward takes the derivative at 1 for that everywhere."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return torch.sqrt(x)
+
+    @staticmethod
+    def backward(ctx: object, cotangent: Tensor) -> Tensor:
+        return cotangent / 2
 
 
-def test_where_the_true_derivative_is_undefined_nothing_is_claimed() -> None:
-    x = torch.tensor(-1.0, dtype=torch.float64, requires_grad=True)
-    report = gradviz.trace(lambda x: torch.sqrt(x), x).check()
-    (edge,) = report.edges
-    assert edge.verdict != "mismatch"
-    assert "undefined" in edge.reason
+@pytest.mark.parametrize(
+    ("root", "at", "verdict", "said"),
+    [
+        (torch.sqrt, 0.0, "match", "undefined: infinite on both sides: torch gives inf, and so is the true value"),
+        (torch.sqrt, -1.0, "match", "undefined: NaN on both sides: torch gives nan, and there is no true value"),
+        (HalfRoot.apply, 0.0, "mismatch", "torch gives 0.5, the true value is inf"),
+        (HalfRoot.apply, -1.0, "unverified", "undefined: torch gives 0.5 where there is no true value"),
+    ],
+)
+def test_where_the_derivative_is_no_number_only_torch_giving_none_matches(
+    root: Callable[[Tensor], Tensor], at: float, verdict: str, said: str
+) -> None:
+    x = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    (edge,) = gradviz.trace(lambda x: root(x), x).check().edges
+    assert edge.verdict == verdict and said in edge.reason
 
 
 AT_CONSTANTS: dict[str, tuple[Callable[[Tensor], Tensor], list[float]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -57,9 +58,10 @@ def test_a_choice_of_edges_checks_these_and_their_heads_values() -> None:
 
 def test_a_choice_of_edges_gives_the_entries_of_the_whole_check() -> None:
     graph = large_graph()
-    whole = graph.check()
-    for entry in whole.edges:
-        assert graph.check(edges=[entry.edge]).edge(entry.edge).verdict == entry.verdict
+    for entry in graph.check().edges:
+        alone = graph.check(edges=[entry.edge]).edge(entry.edge)
+        # what the joint probe of a head would have noticed depends on how many edges share its random numbers
+        assert replace(alone, noticed=None) == replace(entry, noticed=None)
 
 
 def test_to_dict_is_json_with_the_documented_keys() -> None:
