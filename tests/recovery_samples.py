@@ -126,6 +126,7 @@ SAMPLES: dict[str, Sample] = {
     "expand": lambda x, y: (x[:1] + 1).expand(4, 6) + y[:, :1].expand(-1, 6) + x.sum().expand(4, 6),
     "broadcast": lambda x, y: x[0] + y[:, :1] + x.mean(),
     "slices": lambda x, y: (x + y)[1:3, ::2] + (x - y)[-2:, -3:] + (x * 2)[:2, 0:3] + (y + x)[..., 3:][:2],
+    "as_strided": lambda x, y: (x + y).as_strided([2, 3], [6, 1], 1).square().sum() + (x - y).as_strided([2], [1]).sum(),
     "select": lambda x, y: (x + y)[-1] + (x - y)[:, 1].sum() + (x + y).diagonal().sum() + (x + y).unfold(0, 2, 1).sum(),
     "split": lambda x, y: (
         sum(part.sum() for part in (x + y).split(2)) + (x - y).split([1, 5], -1)[1].sum() + (x + y).chunk(2)[1].sum()

@@ -213,7 +213,7 @@ class _Examiner:
             return rebuilt
         is_kept = any(key in self._values for key in self._keys[node])
         if rebuilt.needs_proof and not is_kept:
-            return "autograd does not record whether the call had all of its optional arguments"
+            return "autograd does not keep all of its arguments, and no result that could prove them"
         if self._rounds_relaid(node, rebuilt) and not is_kept:
             return "the strides of an argument are not known, and rounding can depend on them"
         tensors = [tensor for _, tensor in tensors_of(rebuilt.overload, rebuilt.args, rebuilt.kwargs)]

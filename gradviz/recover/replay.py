@@ -67,7 +67,7 @@ class Rebuilt:
         used: the values of other nodes among the arguments.
         slots: for each edge of the node the name of its argument, as `opcall.tensors_of` names it; None for no edge.
         rule: where it comes from.
-        needs_proof: an argument was taken to be absent without evidence.
+        needs_proof: an argument was taken to be absent, or to lie in memory as it did, without evidence.
     """
 
     overload: torch._ops.OpOverload
@@ -107,7 +107,7 @@ def missing_rule_reason(node: Node) -> str:
     name = type(node).__name__
     if hasattr(type(node), "saved_tensors"):
         return "it is the result of a custom autograd.Function, whose forward cannot be run again safely"
-    if name in ("CopySlices", "AsStridedBackward0"):
+    if name == "CopySlices":
         return "it is the result of an in-place write to a part of a tensor, of which autograd keeps no record"
     return f"gradviz has no way of recomputing {name}"
 
@@ -185,6 +185,10 @@ class Parts:
         """The device of the output where it is not the one of the first argument."""
         device: torch.device = self.node._input_metadata[0].device
         return None if device == self._first().device else device
+
+    def require_proof(self) -> None:
+        """Accepts the call only if it gives a value that was kept."""
+        self._needs_proof = True
 
     def attribute(self, name: str) -> Any:
         """A number, text or list of them that the node saved.

@@ -262,10 +262,17 @@ def _false(parts: Parts) -> bool:
     return False
 
 
+def _offset_in_memory(parts: Parts) -> Any:
+    """Of a view whose base was written to: what is known of the base may be a copy, which lies elsewhere in memory."""
+    parts.require_proof()
+    return parts.attribute("storage_offset")
+
+
 def _movement_rules() -> None:
     size = {"size": Parts.shape}
     rule("AliasBackward0", aten.alias.default, moves=True)
     rule("ConjBackward0", aten._conj.default, moves=True)
+    rule("AsStridedBackward0", aten.as_strided.default, given={"storage_offset": _offset_in_memory}, moves=True)
     rule("ViewBackward0", aten.view.default, given=size, moves=True)
     # What `reshape` makes of a tensor that can be viewed; its strides are those that `view` computes.
     rule("ReshapeAliasBackward0", aten.view.default, given=size, moves=True)

@@ -83,3 +83,21 @@ def test_a_write_through_a_view_is_verified() -> None:
     report = gradviz.trace(network, x).check()
     assert report.ok, report
     assert {entry.verdict for entry in report.edges} == {"match"}
+
+
+def test_a_view_that_is_read_after_its_base_was_written_to_is_verified() -> None:
+    x = torch.randn(3, 4, requires_grad=True)
+
+    def network(x: Tensor) -> Tensor:
+        y = (x * 2).t()
+        part = y[1:3]
+        y[0] = x[:, 0] * x[:, 1]
+        early = part * 1.5
+        part[1] = early[0] * 3
+        y[2:] *= 5
+        return (part * early).sum() + y.sum()
+
+    graph = gradviz.trace(network, x)
+    assert "as_strided" in {op for _, op in graph.nodes(data="op")}
+    report = graph.check()
+    assert report.ok and report.verified, report
