@@ -59,7 +59,7 @@ def _told(run: Run, steps: list[Step], origins: dict[int, Origin], what: str, sp
             module=origin.module,
             numbers=numbers,
             step=number,
-            rank=rank if len(run.headers) > 1 else None,
+            rank=run.told(rank),
         )
 
 

@@ -134,7 +134,7 @@ def saturated(run: Run) -> Iterator[Finding]:
             module=series.name,
             numbers={"gain": gains[-1], "gain at first": gains[0]},
             step=series.steps[-1],
-            rank=series.rank if len(run.headers) > 1 else None,
+            rank=run.told(series.rank),
         )
 
 

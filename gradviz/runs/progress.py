@@ -11,7 +11,7 @@ from gradviz.diagnose import Finding
 from gradviz.diagnose.no_gradient import listed
 from gradviz.runs.notes import ParameterNote, Step
 from gradviz.runs.run import Run, gradient_norm
-from gradviz.runs.series import loss_values
+from gradviz.runs.series import Series, loss_values
 from gradviz.view.notation import number_text
 
 ENOUGH = 5
@@ -28,39 +28,52 @@ FEW_BITS = ("bfloat16", "float16")
 
 def loss_course(run: Run) -> Iterator[Finding]:
     """A loss that rose, or fell below zero, ever on and by far."""
-    maximizes = any(step.maximizes for step in run.steps)
     for series in loss_values(run):
         values = [value for value in series.values if value is not None]
         if len(values) < ENOUGH or not values[0] > 0 or any(map(math.isnan, values)):
             continue
-        first, last = values[0], values[-1]
-        course = f"from {number_text(first)} to {number_text(last)} over {len(values)} recorded steps"
-        rises, falls = (all(sign * (b - a) > 0 for a, b in pairwise(values)) for sign in (1, -1))
-        half = values[len(values) // 2]
-        if rises and last >= (CLIMBED if maximizes else RISEN) * first:
-            yield Finding(
-                kind="loss-rises",
-                severity="warning" if maximizes else "error",
-                message=f"the loss rose {course}" + (": the optimizer was made with maximize=True" if maximizes else ""),
-                hint="remove maximize=True, unless this is a score that is to be large"
-                if maximizes
-                else "lower the learning rate; look for a wrong sign in the loss or in a custom backward",
-                numbers={"times as large": last / first},
-                source=series.name,
-                step=series.steps[-1],
-                rank=series.rank if len(run.headers) > 1 else None,
-            )
-        elif falls and last <= -FALLEN * first and half - last > first - half:
-            yield Finding(
-                kind="loss-without-bound",
-                severity="warning",
-                message=f"the loss fell {course}, faster and faster: nothing holds it",
-                hint="look for a term of the loss with the wrong sign, as a divergence that is subtracted",
-                numbers={"first": first, "last": last},
-                source=series.name,
-                step=series.steps[-1],
-                rank=series.rank if len(run.headers) > 1 else None,
-            )
+        if all(later > earlier for earlier, later in pairwise(values)):
+            yield from _risen(run, series, values)
+        elif all(later < earlier for earlier, later in pairwise(values)):
+            yield from _fallen(run, series, values)
+
+
+def _risen(run: Run, series: Series, values: list[float]) -> Iterator[Finding]:
+    times = values[-1] / values[0]
+    maximizes = any(step.maximizes for step in run.steps)
+    if times < (CLIMBED if maximizes else RISEN):
+        return
+    yield Finding(
+        kind="loss-rises",
+        severity="warning" if maximizes else "error",
+        message=f"the loss rose {_course(values)}" + (": the optimizer was made with maximize=True" if maximizes else ""),
+        hint="remove maximize=True, unless this is a score that is to be large"
+        if maximizes
+        else "lower the learning rate; look for a wrong sign in the loss or in a custom backward",
+        numbers={"times as large": times},
+        source=series.name,
+        step=series.steps[-1],
+        rank=run.told(series.rank),
+    )
+
+
+def _fallen(run: Run, series: Series, values: list[float]) -> Iterator[Finding]:
+    first, half, last = values[0], values[len(values) // 2], values[-1]
+    if last <= -FALLEN * first and half - last > first - half:
+        yield Finding(
+            kind="loss-without-bound",
+            severity="warning",
+            message=f"the loss fell {_course(values)}, faster and faster: nothing holds it",
+            hint="look for a term of the loss with the wrong sign, as a divergence that is subtracted",
+            numbers={"first": first, "last": last},
+            source=series.name,
+            step=series.steps[-1],
+            rank=run.told(series.rank),
+        )
+
+
+def _course(values: list[float]) -> str:
+    return f"from {number_text(values[0])} to {number_text(values[-1])} over {len(values)} recorded steps"
 
 
 def tiny_updates(run: Run) -> Iterator[Finding]:

@@ -35,6 +35,10 @@ class Run:
     def ranks(self) -> tuple[int, ...]:
         return tuple(header.rank for header in self.headers)
 
+    def told(self, rank: int | None) -> int | None:
+        """The rank, where a finding is to tell it: None where there is one only."""
+        return rank if len(self.headers) > 1 else None
+
     def diagnose(self) -> Diagnosis:
         """What went wrong, with step and rank, or why nothing could be looked at; gradviz/runs/findings.py lists the kinds.
 

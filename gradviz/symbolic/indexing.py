@@ -45,3 +45,12 @@ def line(before: Sequence[Any], along: NDArray[np.int64], *after: Any) -> Places
 def places_of(flats: NDArray[np.int64], shape: Sequence[int]) -> Places:
     """The places of the elements with these flat indices."""
     return tuple(np.unravel_index(flats, tuple(shape))) if shape else ()
+
+
+def per_dim(option: Sequence[int], spatial: int) -> list[int]:
+    """An option of a convolution or a pooling for each spatial dim; one number is that of all.
+
+    >>> per_dim([2], 3), per_dim([1, 2], 2)
+    ([2, 2, 2], [1, 2])
+    """
+    return list(option) * spatial if len(option) == 1 else list(option)

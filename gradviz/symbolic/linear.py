@@ -1,4 +1,4 @@
-"""Rules of the matrix product family, convolution and attention."""
+"""Rules of the matrix product family and of attention."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from gradviz.symbolic import bulk
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.entered import NumberTensor
-from gradviz.symbolic.many import Many, Places, added, multiplied, summed, where
+from gradviz.symbolic.many import Places
 from gradviz.symbolic.registry import NoRule, symbolic_rule
 from gradviz.symbolic.scalar import Scalar
 from gradviz.symbolic.scatter import integers
@@ -112,86 +111,8 @@ def trilinear(
     return (factors[0] * factors[1] * factors[2]).sum(sumdim)
 
 
-def _reaches(kernel: Sequence[int], gaps: Sequence[int]) -> list[int]:
-    """How many elements a kernel spans in each dim, with the gaps that dilation leaves."""
-    return [gap * (k - 1) + 1 for k, gap in zip(kernel, gaps, strict=True)]
-
-
-@symbolic_rule(aten.convolution.default)
-def convolution(
-    input: SymbolicTensor,
-    weight: SymbolicTensor,
-    bias: SymbolicTensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    output_padding: Sequence[int],
-    groups: int,
-) -> SymbolicTensor:
-    """Cross-correlation, or its transpose, in any number of spatial dims; each output element is one dot product."""
-    spatial = input.ndim - 2
-    steps, pads, gaps, extra = (_per_dim(option, spatial) for option in (stride, padding, dilation, output_padding))
-    sizes, kernel = input.shape[2:], weight.shape[2:]
-    out_channels = weight.shape[1] * groups if transposed else weight.shape[0]
-    in_group, out_group = input.shape[1] // groups, out_channels // groups
-    out_sizes = [
-        (size - 1) * step - 2 * pad + reach + more if transposed else (size + 2 * pad - reach) // step + 1
-        for size, step, pad, more, reach in zip(sizes, steps, pads, extra, _reaches(kernel, gaps), strict=True)
-    ]
-    offsets = np.indices((in_group, *kernel)).reshape(1 + spatial, -1)
-
-    def taps(index: Places) -> tuple[Places, Places, NDArray[np.bool_]]:
-        """What is multiplied for some output elements: places in the input, in the weight, and which are not padding.
-
-        Each place is an array with a row per output element and a column per kernel element.
-        """
-        batch, channel, *out = (place.reshape(-1, 1) for place in index)
-        group, within = channel // out_group, channel % out_group
-        valid = np.ones((len(index[0]), offsets.shape[1]), dtype=np.bool_)
-        here = []
-        for dim, (o, k) in enumerate(zip(out, offsets[1:], strict=True)):
-            if transposed:
-                found, rest = np.divmod(o + pads[dim] - k * gaps[dim], steps[dim])
-                valid &= rest == 0
-            else:
-                found = o * steps[dim] - pads[dim] + k * gaps[dim]
-            valid &= (found >= 0) & (found < sizes[dim])
-            here.append(found.clip(0, sizes[dim] - 1))
-        full = group * in_group + offsets[0]
-        in_weight = (full, within, *offsets[1:]) if transposed else (channel, *offsets)
-        return (batch, full, *here), in_weight, valid
-
-    def pull(index: Index) -> Scalar:
-        in_input, in_weight, valid = taps(tuple(np.array([place]) for place in index))
-        left, right = _flattened(in_input, valid), _flattened(in_weight, valid)
-        value = bulk.dot(input, left, weight, right) if len(left[0]) else sc.ZERO
-        return value if bias is None else sc.total([value, bias[(index[1],)]])
-
-    def read(index: Places, count: int) -> Many:
-        assert input.many is not None and weight.many is not None
-        in_input, in_weight, valid = taps(index)
-        every = np.ones_like(valid)
-        left = input.many(_flattened(in_input, every), valid.size)
-        right = weight.many(_flattened(in_weight, every), valid.size)
-        value = summed(multiplied(where(left, valid.reshape(-1)), right), count)
-        return value if bias is None or bias.many is None else added(value, bias.many((index[1],), count))
-
-    cheap = in_group and all(tensor.many is not None for tensor in (input, weight, bias) if tensor is not None)
-    return SymbolicTensor((input.shape[0], out_channels, *out_sizes), pull, read if cheap else None)
-
-
-def _flattened(places: Places, valid: NDArray[np.bool_]) -> Places:
-    """The valid places, in one line."""
-    return tuple(np.broadcast_to(place, valid.shape)[valid] for place in places)
-
-
 def _columns(indices: list[Index]) -> Places:
     return tuple(np.array(indices, dtype=np.int64).T)
-
-
-def _per_dim(option: Sequence[int], spatial: int) -> list[int]:
-    return list(option) * spatial if len(option) == 1 else list(option)
 
 
 @symbolic_rule(aten._scaled_dot_product_flash_attention_for_cpu.default)

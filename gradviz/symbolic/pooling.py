@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gradviz.symbolic import scalar as sc
+from gradviz.symbolic.indexing import per_dim
 from gradviz.symbolic.registry import symbolic_rule
 from gradviz.symbolic.scalar import Scalar
 from gradviz.symbolic.tensor import QUOTIENT, Index, SymbolicTensor
@@ -47,8 +48,8 @@ def average_pool(
     sizes: Sequence[int],
 ) -> SymbolicTensor:
     spatial = len(sizes)
-    kernels, paddings = _per_dim(kernel, spatial), _per_dim(padding, spatial)
-    steps = _per_dim(stride, spatial) if stride else kernels
+    kernels, paddings = per_dim(kernel, spatial), per_dim(padding, spatial)
+    steps = per_dim(stride, spatial) if stride else kernels
 
     def window(dim: int, place: int) -> Window:
         size, start = x.shape[dim - spatial], place * steps[dim] - paddings[dim]
@@ -101,7 +102,3 @@ def adaptive_avg_pool(self: SymbolicTensor, output_size: Sequence[int]) -> Symbo
         return places, len(places)
 
     return averaged(self, output_size, window, None, False)
-
-
-def _per_dim(option: Sequence[int], spatial: int) -> list[int]:
-    return list(option) * spatial if len(option) == 1 else list(option)

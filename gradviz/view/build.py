@@ -72,34 +72,7 @@ def view_of(
     direction: Direction | None = None,
     theme: ThemeName = "light",
 ) -> View:
-    """Decides what is on the picture of a graph.
-
-    Args:
-        graph: a `GradGraph`.
-        report: its `CheckReport`; puts a verdict on each edge and leaf, and on each node with a mismatch.
-        findings: of a diagnosis; they are written on their nodes and on the groups that hold them.
-        show: what is written on nodes and edges, of `PARTS`; None for `DEFAULT_PARTS`.
-        collapse: which calls of modules and functions are drawn as one shape: "auto" for the finest level that stays within
-            the budget, with calls that are alike as one; a number of levels that stay open; a module's path, a function's
-            name or patterns of them ("transformer.h.*"); "none" for no groups at all.
-        unfold: names or patterns of calls, and names of nodes; the groups that they are in are open whatever `collapse`
-            says, with a box around what was in them.
-        fold: names or patterns of calls that are closed, unless something in them is unfolded.
-        focus: only the part of the graph around this: a node's name or number, a finding, a path, or several of these.
-        radius: how many edges that part reaches; None for all on one side, for 3 on both, and for the path alone of a path.
-        side: "before" the focus for what leads there, "after" it for what comes of it, or "both".
-        between: only the paths from one node to another.
-        max_nodes: the budget. None opens groups as long as there are at most `PAGE_NODES` shapes, and draws up to
-            `MAX_NODES`; over that, the nodes nearest to the output and the first ones stay. The picture says where others
-            are left out, and how many.
-        max_edge_labels: with more edges than this, only mismatches and cuts are labelled, and a note says so.
-        direction: "LR" from left to right, "BT" from the bottom to the top; None takes "LR" for graphs that are not
-            deep, since the labels of `DEEP` edges in a row are wider than a screen can show.
-        theme: "light", "dark" or "slides".
-
-    Raises:
-        InputError: an option has a value that is not accepted.
-    """
+    """Decides what is on the picture of a `GradGraph`; `GradGraph.view` tells the options."""
     show = DEFAULT_PARTS if show is None else show
     _check_choices(show, max_nodes, max_edge_labels, direction, theme)
     opened, closed = ([names] if isinstance(names, str) else names for names in (unfold, fold))
