@@ -69,7 +69,11 @@ class AttributedGraph(nx.MultiDiGraph):
 
     @property
     def output(self) -> int:
-        """The node of the (first) output."""
+        """The node of the (first) output.
+
+        Raises:
+            InputError: this is a part of a graph, without its outputs.
+        """
         if not self.outputs:
             raise InputError("this part of the graph does not hold an output; ask the whole graph")
         return self.outputs[0]

@@ -72,7 +72,11 @@ class LocalPartial(EdgePartial):
         self._head = head
 
     def of_output(self, output: int) -> LocalPartial:
-        """The partial of another differentiable output of the head, counted as autograd counts them."""
+        """The partial of another differentiable output of the head, counted as autograd counts them.
+
+        Raises:
+            PartialError: the head has no such output.
+        """
         count = len(output_metadata(self._node))
         if not 0 <= output < count:
             raise PartialError(f"{self._where} has no output {output}: its head has {count} differentiable outputs")

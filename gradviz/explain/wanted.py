@@ -62,6 +62,7 @@ class Wanted:
         return shape[self.graph.nodes[node]["outputs"][0]] if several else shape
 
     def value_name(self, node: int) -> str:
+        """What a node is called, whichever of its outputs is used."""
         return str(self.graph.nodes[node]["name"])
 
     def uses_into(self, head: int) -> list[Use]:
@@ -69,6 +70,7 @@ class Wanted:
         return [use for use in self.graph.arguments_of(head) if use.partial is not None and use.edge[0] in self.between]
 
     def use(self, edge: Edge) -> Use:
+        """An edge with what it carries."""
         return next(use for use in self.graph.arguments_of(edge[1]) if use.edge == edge)
 
     def derivative(self, use: Use) -> Derivative:

@@ -65,6 +65,9 @@ def tokenize(text: str) -> list[Token]:
 
     A newline ends a statement, except inside parentheses and after an operator.
 
+    Raises:
+        ExpressionError: a character, or the spelling of a number, that math text does not have.
+
     >>> [token.text for token in tokenize("2πx² − 1")]
     ['2', 'πx', '2', '-', '1', '']
     """

@@ -46,7 +46,12 @@ class DrawingProcess:
         self.late = False
 
     def draw(self, source: str, picture_format: str, dpi: float, time_limit_s: float, images: dict[str, bytes]) -> bytes:
-        """The picture. A RenderError leaves the process usable unless `alive` says otherwise."""
+        """The picture. A refusal leaves the process usable unless `alive` says otherwise.
+
+        Raises:
+            OutOfTimeError: it was not ready in time; the process is killed.
+            RenderError: Graphviz cannot draw it.
+        """
         request = {
             "source": source,
             "format": picture_format,

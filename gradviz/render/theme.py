@@ -117,6 +117,9 @@ THEMES: Final = {"light": LIGHT, "dark": DARK, "slides": SLIDES}
 def theme_named(name: str) -> Theme:
     """The theme of that name.
 
+    Raises:
+        RenderError: there is none.
+
     >>> theme_named("slides").node_size
     22
     """

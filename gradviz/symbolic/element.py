@@ -120,6 +120,8 @@ class Operation:
 
 
 class Entered(Operation):
+    """An input element: a symbol of its own."""
+
     def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
         assert isinstance(scalar, Symbol)
         return sp.Symbol(scalar.name, real=True)
@@ -133,6 +135,8 @@ class _Parts(Operation):
 
 
 class Sum(Operation):
+    """a0 + a1 + ...; of what carries no symbol one operand is the sum."""
+
     def locals(self, scalar: Scalar) -> list[Local]:
         return [(operand, MP.one, 0.0) for operand in scalar.operands if operand.operation is not None]
 
@@ -159,6 +163,8 @@ class Dot(Operation):
 
 
 class Product(Operation):
+    """a0 * a1 * ..."""
+
     def locals(self, scalar: Scalar) -> list[Local]:
         operands = scalar.operands
         before = [(MP.one, 0.0)]
@@ -181,11 +187,14 @@ class Product(Operation):
 
 
 def times(product: tuple[Any, float], factor: Scalar) -> tuple[Any, float]:
+    """(value, error) of one factor more."""
     value = product[0] * factor.value
     return value, product[1] * abs(factor.approximate) + abs(float(product[0])) * factor.error + rounded(value)
 
 
 class Applied(Operation):
+    """A function of the operands, whose derivatives are sympy's."""
+
     def __init__(self, function: ScalarFunction) -> None:
         self.function = function
 

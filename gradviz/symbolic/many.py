@@ -114,6 +114,7 @@ def where(many: Many, valid: NDArray[np.bool_]) -> Many:
 
 
 def added(left: Many, right: Many) -> Many:
+    """The sums, element by element."""
     with np.errstate(all="ignore"):
         value = left.value + right.value
         error = left.error + right.error + all_rounded(value)
@@ -122,6 +123,7 @@ def added(left: Many, right: Many) -> Many:
 
 
 def multiplied(left: Many, right: Many) -> Many:
+    """The products, element by element."""
     with np.errstate(all="ignore"):
         value = left.value * right.value
         error = _size(left.value) * right.error + _size(right.value) * left.error + all_rounded(value)

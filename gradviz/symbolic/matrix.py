@@ -80,10 +80,12 @@ def triangle(x: SymbolicTensor, *, upper: bool, unit: bool = False) -> SymbolicT
 
 
 def identity(rows: int, columns: int) -> SymbolicTensor:
+    """Ones on the diagonal, zeros elsewhere."""
     return SymbolicTensor((rows, columns), lambda at: sc.ONE if at[0] == at[1] else sc.ZERO)
 
 
 def vector(scalars: Sequence[Scalar]) -> SymbolicTensor:
+    """The elements in one dim."""
     return SymbolicTensor((len(scalars),), lambda index: scalars[index[0]])
 
 

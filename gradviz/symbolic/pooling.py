@@ -47,6 +47,7 @@ def average_pool(
     divisor: int | None,
     sizes: Sequence[int],
 ) -> SymbolicTensor:
+    """The means of windows of one size; `sizes` are those of the result, in its last dims."""
     spatial = len(sizes)
     kernels, paddings = per_dim(kernel, spatial), per_dim(padding, spatial)
     steps = per_dim(stride, spatial) if stride else kernels

@@ -20,14 +20,29 @@ from gradviz.symbolic.rounding import least_normal
 class Arithmetic(Protocol):
     """What a tape needs to run: one method per kind of step, each with a payload and the operands' values."""
 
-    def constant(self, number: sp.Expr) -> Any: ...
-    def add(self, payload: Any, values: Sequence[Any]) -> Any: ...
-    def multiply(self, payload: Any, values: Sequence[Any]) -> Any: ...
-    def power(self, payload: Any, values: Sequence[Any]) -> Any: ...
-    def function(self, payload: Any, values: Sequence[Any]) -> Any: ...
-    def choose(self, payload: Any, values: Sequence[Any]) -> Any: ...
-    def compare(self, payload: Any, values: Sequence[Any]) -> Any: ...
-    def logic(self, payload: Any, values: Sequence[Any]) -> Any: ...
+    def constant(self, number: sp.Expr) -> Any:
+        """A number of sympy's."""
+
+    def add(self, payload: Any, values: Sequence[Any]) -> Any:
+        """The sum of two or more."""
+
+    def multiply(self, payload: Any, values: Sequence[Any]) -> Any:
+        """The product of two or more."""
+
+    def power(self, payload: sp.Rational | None, values: Sequence[Any]) -> Any:
+        """Base to exponent; the payload is the exponent where that is a rational number."""
+
+    def function(self, payload: str, values: Sequence[Any]) -> Any:
+        """The function of sympy's that has the payload as its name."""
+
+    def choose(self, payload: Any, values: Sequence[Any]) -> Any:
+        """A piecewise function: value, condition, value, condition, ..., and the value where none of these holds."""
+
+    def compare(self, payload: str, values: Sequence[Any]) -> Any:
+        """The relation whose sign is the payload, `<=`, between two values."""
+
+    def logic(self, payload: str, values: Sequence[Any]) -> Any:
+        """ "And", "Or" or "Not" of truth values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,11 @@ def part_of(
     side: Side,
     ends: tuple[int | str, int | str] | None,
 ) -> Focus | None:
-    """The part of the graph that is asked for; None for all of it."""
+    """The part of the graph that is asked for; None for all of it.
+
+    Raises:
+        InputError: the options contradict each other, or name what is not there.
+    """
     if focus is not None and ends is not None:
         raise InputError("both focus and between are given; accepted: one of them")
     if focus is None and (radius is not None or side != "both"):

@@ -104,6 +104,7 @@ class Marks:
         self._with_verdicts = with_verdicts
 
     def of_edge(self, edge: tuple[int, int, int]) -> Verdict | None:
+        """What the check found; None where it did not look, or where no verdicts are to be shown."""
         checked = self.edges.get(edge)
         return checked.verdict if checked is not None and self._with_verdicts else None
 
