@@ -123,7 +123,8 @@ def curve(text: str, at: Mapping[str, Any], coordinate: Coordinate, *, reach: fl
         reach: how far to each side.
 
     Raises:
-        GradvizError: the text or a value is not accepted, or the result is not one number.
+        GradvizError: the text or a value is not accepted, the result is not one number, or the reach is too small to lead
+            from a large value to any other.
 
     >>> found = curve("x^2", {"x": 3.0}, Coordinate("x"))
     >>> found.at, found.value, found.slope, found.tangent(4.0)
@@ -131,7 +132,7 @@ def curve(text: str, at: Mapping[str, Any], coordinate: Coordinate, *, reach: fl
     """
     function = _Function(text, at, [coordinate])
     middle = function.at[0]
-    points = _around(middle, reach, CURVE_POINTS)
+    points = _around(coordinate, middle, reach, CURVE_POINTS)
     return Curve(
         points=tuple(points.tolist()),
         values=tuple(function.values(points[:, None]).tolist()),
@@ -146,7 +147,8 @@ def surface(
 ) -> Surface:
     """The function over two coordinates, all others held fixed. Arguments and errors are as for `curve`."""
     function = _Function(text, at, [first, second])
-    across, up = (_around(middle, far, SURFACE_POINTS) for middle, far in zip(function.at, reach, strict=True))
+    sides = zip((first, second), function.at, reach, strict=True)
+    across, up = (_around(coordinate, middle, far, SURFACE_POINTS) for coordinate, middle, far in sides)
     values = function.values(torch.cartesian_prod(up, across).flip(1)).reshape(len(up), len(across))
     gradient = function.gradient()
     return Surface(
@@ -225,6 +227,10 @@ class _Function:
         return evaluate(self._expression, tensors)
 
 
-def _around(middle: float, reach: float, count: int) -> Tensor:
+def _around(coordinate: Coordinate, middle: float, reach: float, count: int) -> Tensor:
     """Points around a number, which is one of them."""
-    return middle + reach * torch.linspace(-1, 1, count, dtype=torch.float64)
+    points = middle + reach * torch.linspace(-1, 1, count, dtype=torch.float64)
+    if not points[0] < middle < points[-1]:
+        same = f"{coordinate.label} = {middle:.4g} ± {reach:g} is {middle:.4g} again in float64"
+        raise InputError(f"{same}; accepted: a reach that leads to other numbers")
+    return points

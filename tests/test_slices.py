@@ -73,3 +73,11 @@ def test_what_is_no_function_of_the_coordinate_is_refused() -> None:
         curve("x*v", {"x": 1.0, "v": [1.0, 2.0]}, Coordinate("x"))
     with pytest.raises(InputError, match="no value for y"):
         curve(TEXT, {"x": 1.0}, Coordinate("x"))
+
+
+def test_a_reach_that_leads_to_no_other_number_is_refused() -> None:
+    with pytest.raises(InputError, match=r"x = 1e\+17 ± 2 is 1e\+17 again in float64; accepted: a reach"):
+        curve("2*x", {"x": 1e17}, Coordinate("x"))
+    assert curve("2*x", {"x": 1e17}, Coordinate("x"), reach=1e3).slope == 2
+    with pytest.raises(InputError, match=r"y = 1e\+300 ± 2"):
+        surface("x*y", {"x": 1.0, "y": 1e300}, Coordinate("x"), Coordinate("y"))

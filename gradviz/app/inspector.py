@@ -16,7 +16,7 @@ from gradviz.check import Checked
 from gradviz.details import EdgeDetails, NodeDetails, edge_details, node_details
 from gradviz.render.theme import MARKS
 from gradviz.view import View, ViewGroup, number_text
-from gradviz.view.notation import MINUS
+from gradviz.view.notation import digits_text
 
 NOTHING = "Click a value or an arrow, or move to one with Tab and the arrow keys and press Enter."
 NOT_DRAWN = "This node is not on the picture, which shows a part of the graph."
@@ -134,16 +134,13 @@ def _check(what: str, entry: Checked) -> None:
     numbers = ""
     if entry.autograd is not None:
         torchs, truth = "torch" if what == "value" else "autograd", "sympy" if entry.method == "symbolic" else "reference"
-        pair = {torchs: entry.autograd, truth: entry.reference}
-        rows = "".join(f"<tr><td>{name}</td><td>{_digits(number)}</td></tr>" for name, number in pair.items())
+        reference = "" if entry.reference is None else digits_text(entry.reference)
+        pair = {torchs: digits_text(entry.autograd), truth: reference}
+        rows = "".join(f"<tr><td>{name}</td><td>{number}</td></tr>" for name, number in pair.items())
         numbers = f'<table style="font-variant-numeric: tabular-nums; font-size: 0.85rem">{rows}</table>'
     remark = f'<div style="opacity: 0.75; font-size: 0.85rem">{html.escape(entry.reason)}</div>' if entry.reason else ""
     verdict = f"<b>{MARKS[entry.verdict]} {entry.verdict}</b> {html.escape(what)}"
     st.html(f'<div class="gradviz-verdict {entry.verdict}">{verdict}{numbers}{remark}</div>')
-
-
-def _digits(number: float | None) -> str:
-    return "" if number is None else repr(number).removesuffix(".0").replace("-", MINUS)
 
 
 def _facts(facts: dict[str, str]) -> None:

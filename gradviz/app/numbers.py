@@ -11,7 +11,7 @@ from torch import Tensor
 from gradviz.render.heat import cell_colour, heat_png
 from gradviz.view import value_lines
 from gradviz.view.histogram import Histogram, histogram
-from gradviz.view.notation import MINUS, number_text
+from gradviz.view.notation import digits_text, number_text
 from gradviz.view.summary import head_line, heat_map, is_opaque
 
 CELLS = 8
@@ -39,7 +39,7 @@ def tensor_html(value: Tensor, what: str) -> str:
     """
     parts = []
     if value.numel() == 1 and not is_opaque(value):
-        parts.append(f'<span class="one">{_digits(value.detach().item())}</span>')
+        parts.append(f'<span class="one">{html.escape(digits_text(value.detach().item()))}</span>')
         parts += [_small(head_line(value))] if value.ndim else []
     elif _is_small(value):
         parts.append(_table(value))
@@ -108,11 +108,6 @@ def svg_image(svg: str, label: str, *, style: str) -> str:
     """An SVG as an image with a text for screen readers: of what is HTML, Streamlit lets no SVG through."""
     source = base64.b64encode(svg.encode()).decode()
     return f'<img src="data:image/svg+xml;base64,{source}" alt="{label}" style="{style}; max-width: 100%">'
-
-
-def _digits(number: complex) -> str:
-    """All digits."""
-    return html.escape(f"{number!r}".removesuffix(".0").replace("-", MINUS))
 
 
 def _small(line: str) -> str:

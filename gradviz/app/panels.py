@@ -22,6 +22,7 @@ from gradviz.player import Player
 from gradviz.relief import relief_svg
 from gradviz.render import theme_named
 from gradviz.slices import Coordinate, coordinates, curve, differences, surface
+from gradviz.view.notation import NAME_LENGTH, shorten
 
 EXPRESSION_PANELS: dict[str, str] = {
     "steps": "Step by step",
@@ -101,14 +102,14 @@ def _check(found: Shown) -> None:
 
 def _differences(found: Traced) -> None:
     (coordinate,) = _coordinates(found, ["Along"])
-    difference_table(*differences(found.text, found.at, coordinate), of=_output(found), along=coordinate.label)
+    difference_table(*differences(found.text, found.at, coordinate), of=_output(found), along=_short(coordinate))
 
 
 def _curve(found: Traced) -> None:
     with st.container(horizontal=True):
         (coordinate,) = _coordinates(found, ["Along"])
         reach = _reach()
-    curve_chart(curve(found.text, found.at, coordinate, reach=reach), of=_output(found), along=coordinate.label)
+    curve_chart(curve(found.text, found.at, coordinate, reach=reach), of=_output(found), along=_short(coordinate))
 
 
 def _contour(found: Traced) -> None:
@@ -121,7 +122,7 @@ def _contour(found: Traced) -> None:
     if first == second:
         st.caption("Choose two different variables.")
         return
-    over, names = surface(found.text, found.at, first, second, reach=(reach, reach)), (first.label, second.label)
+    over, names = surface(found.text, found.at, first, second, reach=(reach, reach)), (_short(first), _short(second))
     flat, aside = st.columns(2)
     with flat:
         surface_chart(over, names, of=_output(found))
@@ -134,6 +135,11 @@ def _contour(found: Traced) -> None:
 def _output(found: Traced) -> str:
     """What the function is called on the canvas."""
     return str(found.graph.nodes[found.graph.output]["name"])
+
+
+def _short(coordinate: Coordinate) -> str:
+    """As it is called on the canvas."""
+    return shorten(coordinate.label, NAME_LENGTH)
 
 
 def _coordinates(found: Traced, labels: list[str]) -> list[Coordinate]:

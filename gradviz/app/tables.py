@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from gradviz.check import Checked, CheckReport
 from gradviz.render.theme import MARKS
-from gradviz.view.notation import MINUS, with_minus_signs
+from gradviz.view.notation import digits_text, with_minus_signs
 
 HEADS = {"formula": "formula", "autograd": "autograd", "sympy": "sympy", "error": "error in ULP", "verdict": "verdict"}
 ROWS = 200
@@ -87,8 +87,7 @@ def _cell(name: str, head: str, lines: Iterable[str]) -> str:
 
 
 def _number(number: float | None) -> str:
-    """All digits, so that two numbers that differ look different."""
-    return "" if number is None else f"{number!r}".removesuffix(".0").replace("-", MINUS)
+    return "" if number is None else digits_text(number)
 
 
 def _ulps(error: float) -> str:

@@ -38,6 +38,17 @@ def number_text(value: bool | int | float | complex, digits: int = 4) -> str:
     return _real_text(value, digits)
 
 
+def digits_text(value: complex) -> str:
+    """A number with all its digits, so that two numbers that differ look different.
+
+    >>> [digits_text(value) for value in (0.1 + 0.2, -2.0, 1e-07, float("-inf"), float("nan"))]
+    ['0.30000000000000004', '−2', '1e−07', '−∞', 'NaN']
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return _real_text(value, 1)
+    return f"{value!r}".removesuffix(".0").replace("-", MINUS)
+
+
 def with_powers_of_ten(text: str) -> str:
     """A sentence with its numbers as mathematics writes them, where there is room for that.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import html
+import json
 import re
 from pathlib import Path
 
@@ -180,6 +181,25 @@ def test_each_panel_says_what_the_gradient_is(panel: str, told: str) -> None:
     app = page(panel=panel)
     assert not app.exception and not app.error
     assert told in text_of(app).replace("3.142 + 3 ", "3 + 3.142 ")
+
+
+@pytest.mark.parametrize(
+    ("panel", "text", "at", "told"),
+    [
+        ("curve", "1/x + y", ["x=0", "y=2"], "There is no tangent at x = 0: b is ∞, and the gradient is −∞."),
+        ("curve", "1e308*x", ["x=-1"], "has the slope 1e+308"),
+        ("curve", "log(-x^2)", ["x=0"], "There is no graph: c is not finite around x = 0."),
+        ("contour", "1/x + y", ["x=0", "y=2"], "The gradient (−∞, 1) at the dot has no direction."),
+        ("contour", "log(-x^2)*y", ["x=0", "y=2"], "There is no graph: d is not finite around this point."),
+        ("contour", "sqrt(x)*y", ["x=-1", "y=0"], "The gradient (NaN, NaN) at the dot has no direction."),
+        ("differences", "log(x)", ["x=-1"], "Nothing can be compared: on one side the number is not finite."),
+    ],
+)
+def test_what_is_not_finite_is_told_and_no_chart_is_broken_by_it(panel: str, text: str, at: list[str], told: str) -> None:
+    app = page(expression=text, at=at, panel=panel)
+    assert not app.exception and told in "\n".join([text_of(app), *refusals(app)])
+    for chart in app.get("vega_lite_chart"):
+        json.loads(chart.proto.spec, parse_constant=pytest.fail)
 
 
 def test_the_surface_stands_beside_the_contour() -> None:
