@@ -230,6 +230,7 @@ class _Function:
 def _around(coordinate: Coordinate, middle: float, reach: float, count: int) -> Tensor:
     """Points around a number, which is one of them."""
     points = middle + reach * torch.linspace(-1, 1, count, dtype=torch.float64)
+    points[count // 2] = middle  # torch's own middle is 1e-17
     if not points[0] < middle < points[-1]:
         same = f"{coordinate.label} = {middle:.4g} ± {reach:g} is {middle:.4g} again in float64"
         raise InputError(f"{same}; accepted: a reach that leads to other numbers")

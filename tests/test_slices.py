@@ -62,6 +62,11 @@ def test_every_number_is_a_coordinate() -> None:
     assert [one.label for one in found] == ["A[0, 0]", "A[0, 1]", "A[1, 0]", "A[1, 1]", "x", "v[0]"]
 
 
+def test_the_number_itself_is_a_point_of_its_curve() -> None:
+    found = curve("1/x", {"x": 0.0}, Coordinate("x"))
+    assert found.values[100] == math.inf and max(map(abs, found.values[:100] + found.values[101:])) == pytest.approx(50)
+
+
 def test_a_constant_result_has_slope_zero() -> None:
     assert curve("sign(x)", {"x": 2.0}, Coordinate("x")).slope == 0
 

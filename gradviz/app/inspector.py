@@ -139,7 +139,7 @@ def _check(what: str, entry: Checked) -> None:
         rows = "".join(f"<tr><td>{name}</td><td>{number}</td></tr>" for name, number in pair.items())
         numbers = f'<table style="font-variant-numeric: tabular-nums; font-size: 0.85rem">{rows}</table>'
     remark = f'<div style="opacity: 0.75; font-size: 0.85rem">{html.escape(entry.reason)}</div>' if entry.reason else ""
-    verdict = f"<b>{MARKS[entry.verdict]} {entry.verdict}</b> {html.escape(what)}"
+    verdict = f"<b>{MARKS[entry.verdict]} {entry.verdict}</b> {html.escape(f'{what} {entry.place}'.rstrip())}"
     st.html(f'<div class="gradviz-verdict {entry.verdict}">{verdict}{numbers}{remark}</div>')
 
 

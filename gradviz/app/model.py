@@ -44,7 +44,8 @@ def model_page() -> None:
     if job.refusal is not None:
         show_error(job.refusal)
     if shown is not None:
-        explorer(shown, state["model exploring"], page="model", of_model=True)
+        drawn = f"model {state['model choices']} {state['model chosen']}"  # each on a canvas of its own, as it is read best
+        explorer(shown, state["model exploring"], page=drawn, of_model=True)
         panels(shown, MODEL_PANELS)
 
 
@@ -193,6 +194,7 @@ def _progress(job: Job, drawn: Shown | None, runs: Iterator[int], *, may_stop: b
     """
     if next(runs) and (job.ended or job.shown is not drawn):
         st.rerun()
-    st.progress(job.share, text=f"{job.doing}, {job.elapsed_s:.0f} s")
-    if may_stop:
-        st.button("Stop", icon=":material/stop:", on_click=job.stop, args=(STOPPED,))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.progress(job.share, text=f"{job.doing}, {job.elapsed_s:.0f} s")
+        if may_stop:
+            st.button("Stop", icon=":material/stop:", on_click=job.stop, args=(STOPPED,))

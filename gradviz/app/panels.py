@@ -38,6 +38,8 @@ REACHES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 KEPT_BYTES = 64 * 2**20
 BYTES_PER_LETTER = 8
 """Of a player, for each letter of its data as JSON: measured 6."""
+CORNER_LETTERS = 14
+"""Of a name beside the surface, where there is no more room."""
 MOST_NODES = 200
 GROUPED_ABOVE = 60
 """In a player of more shapes letters are too small to read; where calls can be groups, they are."""
@@ -129,7 +131,8 @@ def _contour(found: Traced) -> None:
     with aside:
         ink = theme_named(theme_of_page()).text
         label = html.escape(f"the surface over {names[0]} and {names[1]}, with the gradient")
-        st.html(svg_image(relief_svg(over, names, ink=ink), label, style=f"width: {SIDE_PX}px"))
+        corners = (shorten(first.label, CORNER_LETTERS), shorten(second.label, CORNER_LETTERS))
+        st.html(svg_image(relief_svg(over, corners, ink=ink), label, style=f"width: {SIDE_PX}px"))
 
 
 def _output(found: Traced) -> str:

@@ -17,7 +17,7 @@ from gradviz.app.shown import theme_of_page
 from gradviz.render import theme_named
 
 _STYLE = """<style>
-:root {--gradviz-wrong: WRONG; --gradviz-canvas: min(44rem, 70vh)}
+:root {--gradviz-wrong: WRONG; --gradviz-ground: GROUND; --gradviz-canvas: min(44rem, 70vh)}
 @media (max-width: 40rem) {:root {--gradviz-canvas: min(34rem, 60vh)}}
 h1.gradviz {font-size: 1.35rem; font-weight: 600; line-height: 1; margin: 0; padding: 0 0.5rem 0 0}
 .stMainBlockContainer {padding: 1.2rem clamp(1rem, 3vw, 3rem) 3rem}
@@ -27,6 +27,7 @@ h1.gradviz {font-size: 1.35rem; font-weight: 600; line-height: 1; margin: 0; pad
 .katex-display {overflow-x: auto; overflow-y: hidden; padding: 0.2rem 0}
 .katex-display > .katex, .katex-display > .katex > .katex-html {white-space: normal}
 .katex-display > .katex > .katex-html > .base {margin: 0.15em 0}
+[data-testid=stMarkdownContainer] :is(p, h1, h2, h3, h4):has(> .katex) {overflow-x: auto; overflow-y: hidden}
 [data-testid=stHeaderActionElements] {display: none}
 [data-testid=stVegaLiteChart] {max-width: 100%}
 [data-testid=stVegaLiteChart] svg.marks {max-width: 100%; height: auto}
@@ -34,8 +35,8 @@ h1.gradviz {font-size: 1.35rem; font-weight: 600; line-height: 1; margin: 0; pad
 """Streamlit leaves the top tenth of a page empty, lays a bar over it that holds one button, clips what is too wide, and
 puts a link into each heading, one more stop on the way with Tab that leads to where one is.
 
-The height of the canvas and the colour of what is wrong are said here once: the style sheets of components inherit
-them.
+The height of the canvas, its ground and the colour of what is wrong are said here once: the style sheets of components
+inherit them.
 """
 PAGES = {"expression": "Expression", "model": "Model"}
 KEPT_OF_ADDRESS = ("expression exploring", "model exploring", "model chosen")
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     """
     st.session_state.setdefault("opened with", tuple(arguments))
     st.set_page_config(page_title="gradviz", page_icon="∂", layout="wide")
-    st.html(_STYLE.replace("WRONG", theme_named(theme_of_page()).verdicts["mismatch"]))
+    theme = theme_named(theme_of_page())
+    st.html(_STYLE.replace("WRONG", theme.verdicts["mismatch"]).replace("GROUND", theme.background))
     first = "model" if target_of_command_line() else "expression"
     pages = {first: PAGES[first]} | PAGES
     if follow_link():

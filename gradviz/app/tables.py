@@ -1,4 +1,7 @@
-"""A check report -> HTML tables that wrap, with every formula in full; on phones a row is a block of lines."""
+"""A check report -> HTML tables that wrap, with every formula in full; on phones a row is a block of lines.
+
+They scroll in a box as high as the canvas at most, below heads that stay.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,15 @@ ROWS = 200
 """Of longer lists, what does not match and the first of the others are shown."""
 
 _STYLE = """<style>
-.gradviz-check {width: 100%; border-collapse: collapse; margin-bottom: 1.5rem; font-size: 0.9rem;
+.gradviz-checks {max-height: var(--gradviz-canvas, 40rem); overflow: auto; padding: 0 0.75rem;
+    border: 1px solid rgba(128, 128, 128, 0.35); border-radius: 0.5rem}
+.gradviz-check {width: 100%; border-collapse: separate; border-spacing: 0; margin-bottom: 1.5rem; font-size: 0.9rem;
     font-variant-numeric: tabular-nums}
 .gradviz-check th, .gradviz-check td {text-align: left; vertical-align: top; padding: 0.25rem 0.75rem 0.25rem 0;
     border: 0 solid rgba(128, 128, 128, 0.35); border-bottom-width: 1px; white-space: nowrap}
-.gradviz-check th, .gradviz-check small {opacity: 0.75; font-weight: normal}
+.gradviz-check th {position: sticky; top: 0; background: var(--gradviz-ground, inherit); font-weight: normal;
+    color: color-mix(in srgb, currentColor 75%, transparent)}
+.gradviz-check small {opacity: 0.75}
 .gradviz-check td.formula, .gradviz-check small {white-space: normal; overflow-wrap: anywhere}
 .gradviz-check td.formula {min-width: 6rem}
 .gradviz-check td.verdict {min-width: 11rem}
@@ -48,7 +55,8 @@ def check_tables(report: CheckReport) -> str:
         "sum into": [entry for entry in report.sums if entry.verdict != "match"],
     }
     tables = "".join(_table(what, entries) for what, entries in told.items() if entries)
-    return _STYLE + (_NOTE + tables if tables else "")
+    box = f'<div class="gradviz-checks" role="region" aria-label="Check" tabindex="0">{tables}</div>'
+    return _STYLE + (_NOTE + box if tables else "")
 
 
 def _table(what: str, entries: Sequence[Checked]) -> str:
@@ -71,7 +79,7 @@ def _row(what: str, entry: Checked) -> str:
     cells = {
         "name": [entry.name],
         "formula": [with_minus_signs(entry.formula)],
-        "autograd": [_number(entry.autograd), f"at {list(entry.index)}" if entry.index else ""],
+        "autograd": [_number(entry.autograd), entry.place],
         "sympy": [_number(entry.reference)],
         "error": ["" if entry.autograd is None else _ulps(entry.error_ulp)],
         "verdict": [verdict, remarks],

@@ -68,6 +68,16 @@ class Checked:
     how: str = ""
     reason: str = ""
 
+    @property
+    def place(self) -> str:
+        """Where the numbers are, and of what; "" for the only number of a derivative or a value.
+
+        >>> Checked(name="∂b/∂a", verdict="match", index=(0, 1), quantity="VJP").place
+        'at [0, 1] of a VJP'
+        """
+        at = f"at {list(self.index)}" if self.index else ""
+        return " ".join(part for part in (at, f"of a {self.quantity}" if self.quantity else "") if part)
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON knows them; a number that is not finite becomes "nan", "inf" or "-inf"."""
         return {

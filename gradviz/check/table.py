@@ -173,13 +173,13 @@ def _widths(rows: Sequence[tuple[str, ...]]) -> list[int]:
 
 def _row(entry: Checked, *, places: bool = True) -> tuple[str, ...]:
     """The cells of one entry; without places where a number lies is left out, and of what was checked the share is told."""
-    place = ("" if not entry.index else f" at {list(entry.index)}") + (f" of a {entry.quantity}" if entry.quantity else "")
+    place = f" {entry.place}" if places and entry.place else ""
     part = f"{entry.checked} of {entry.total}" if places else _percent(entry.checked / max(entry.total, 1))
     is_chosen = entry.finding == "kink" and entry.autograd is not None and entry.reference is None
     return (
         entry.name,
         entry.formula,
-        _number(entry.autograd, entry.dtype) + (place if places else "") if entry.autograd is not None else "–",
+        _number(entry.autograd, entry.dtype) + place if entry.autograd is not None else "–",
         "on a kink" if is_chosen else "–" if entry.reference is None else _number(entry.reference, entry.dtype),
         "–" if entry.reference is None else _ulps(entry),
         "–" if not entry.total else "all" if entry.checked >= entry.total else part,

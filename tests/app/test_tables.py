@@ -52,6 +52,11 @@ def test_how_much_was_looked_at_is_said_where_it_is_not_all() -> None:
     assert "elements" not in check_tables(trace(lambda x: (x * x).sum(), torch.ones(3, requires_grad=True)).check())
 
 
+def test_what_numbers_are_of_is_said_where_they_are_not_of_the_derivative_itself() -> None:
+    tables = check_tables(CheckReport(edges=(edge("e", index=(3, 26), quantity="VJP"), edge("f", quantity="slope"))))
+    assert re.findall(r"<small>(.*?)</small>", tables) == ["at [3, 26] of a VJP", "of a slope"]
+
+
 def test_what_an_error_in_ulp_is_stands_above_the_tables() -> None:
     note, table, _ = check_tables(CheckReport(edges=(edge("e"),))).partition("<table")
     assert table and "units in the last" in note

@@ -24,7 +24,7 @@ export default function ({data, parentElement, setTriggerValue}) {
 function canvasIn(root) {
   let items = new Map(), shapes = new Map(), uses = new Map(), svg = null, size = [1, 1], revision = "", given = 0;
   let selected = "", marked = new Map(), active = "", tell = () => {}, words = {}, lies = false;
-  let scale = 1, left = 0, top = 0, untouched = true;
+  let scale = 1, left = 0, top = 0, untouched = true, whole = false;
   const pointers = new Map();
   let pressed = null, clicked = {id: "", at: 0}, toggled = null, matches = [], match = -1;
 
@@ -86,8 +86,9 @@ function canvasIn(root) {
     if (svg) svg.style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
   }
 
-  function fit(whole = false) {
-    const {width, height: whole_px} = area.getBoundingClientRect(), height = whole_px - BAR_PX;
+  /* All of the drawing where that is asked for, else as much as can be read. */
+  function fit() {
+    const {width, height: area_px} = area.getBoundingClientRect(), height = area_px - BAR_PX;
     if (!width || !size[0]) return;
     scale = Math.min(width / size[0], height / size[1], FITTED_AT_MOST);
     untouched = true;
@@ -103,11 +104,30 @@ function canvasIn(root) {
       place();
       return;
     }
-    const inner = output.getBoundingClientRect(), outer = area.getBoundingClientRect();
-    left += outer.left + width / 2 - (inner.left + inner.width / 2);
+    const [first, last] = around(output, width), middle = area.getBoundingClientRect().left + width / 2;
+    left += middle - (first + last) / 2;
     left = Math.max(width - size[0] * scale, Math.min(0, left));  // in the middle, with nothing empty beside the drawing
     place();
     bringIntoView(output.id);
+  }
+
+  /* The output and as many of the shapes below it as have room beside each other: from where to where they are. */
+  function around(output, width) {
+    const inner = output.getBoundingClientRect(), bottom = inner.top + area.clientHeight - BAR_PX, margin = 8;
+    let [first, last] = [inner.left, inner.right];
+    const others = [...items.values()].filter((item) => item.kind !== "edge" && item.kind !== "box" && shapes.has(item.id))
+      .map((item) => shapes.get(item.id).getBoundingClientRect()).filter((box) => box.top < bottom)
+      .sort((one, other) => one.top - other.top);
+    for (const box of others) {
+      const [low, high] = [Math.min(first, box.left), Math.max(last, box.right)];
+      if (high - low + 2 * margin <= width) [first, last] = [low, high];
+    }
+    return [first, last];
+  }
+
+  function fitWhole() {
+    whole = true;
+    fit();
   }
 
   function zoom(factor, x, y) {
@@ -232,7 +252,7 @@ function canvasIn(root) {
     Home: () => focus([...items.keys()][0]),
     End: () => focus([...items.values()].filter((item) => item.kind !== "edge").at(-1)?.id),
     Enter: () => select(active === selected ? "" : active), " ": () => select(active === selected ? "" : active),
-    Escape: () => select(""), 0: () => fit(true),
+    Escape: () => select(""), 0: () => fitWhole(),
     "+": () => toggle(active, {close: false}) || zoom(STEP), "-": () => toggle(active, {open: false}) || zoom(1 / STEP), "/": () => search.focus(),
   };
 
@@ -307,12 +327,13 @@ function canvasIn(root) {
       clicked = {id: twice ? "" : pressed.item, at: event.timeStamp};
       if (!twice || !toggle(pressed.item)) select(pressed.item);
       shapes.get(pressed.item)?.focus({preventScroll: true});
+      if (event.pointerType === "touch") point(event, pressed.item);  // a finger does not hover; the inspector is further down
     }
     if (!pointers.size) pressed = null;
   }
 
-  function point(event) {
-    const item = items.get(itemAt(event.target));
+  function point(event, id = itemAt(event.target)) {
+    const item = items.get(id);
     hint.classList.toggle("shown", Boolean(item));
     if (!item) return;
     hint.replaceChildren(...item.hover.map((line) => element("div", {}, line)));
@@ -330,7 +351,7 @@ function canvasIn(root) {
   area.addEventListener("pointermove", move);
   area.addEventListener("pointerup", up);
   area.addEventListener("pointercancel", up);
-  area.addEventListener("pointerleave", () => hint.classList.remove("shown"));
+  area.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") hint.classList.remove("shown"); });
   area.addEventListener("wheel", wheel, {passive: false});
   area.addEventListener("scroll", () => {  // a browser that brings something into view scrolls even what has no scroll bars
     left -= area.scrollLeft;
@@ -342,7 +363,7 @@ function canvasIn(root) {
   area.addEventListener("focusin", (event) => { if (itemAt(event.target)) activate(itemAt(event.target)); });
   search.addEventListener("input", look);
   search.addEventListener("keydown", next);
-  buttons.fit.addEventListener("click", () => fit(true));
+  buttons.fit.addEventListener("click", fitWhole);
   buttons.larger.addEventListener("click", () => zoom(STEP));
   buttons.smaller.addEventListener("click", () => zoom(1 / STEP));
   const resized = new ResizeObserver(() => { if (untouched) fit(); });
