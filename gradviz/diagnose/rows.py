@@ -10,8 +10,8 @@ from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.readings import Readings
 
 INDEXED = {"embedding": "indices", "index_select": "index"}
-MIN_ROWS = 16
-"""Small tables, such as two token types of which one is used, are often used in part."""
+MIN_ROWS = 20
+"""Small tables, such as up to 16 token types of which one is used, are often used in part."""
 MIN_LOOKUPS = 32
 USED_SHARE = 0.02
 LOOKUPS_PER_ROW = 16

@@ -28,7 +28,8 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
             "wrong-backward",
             "error",
             f"the backward of {op} is wrong: {entry.name}: {entry.reason}",
-            f"correct {op}.backward; gradviz.testing.assert_gradients keeps it right",
+            f"correct {op}.backward; gradviz.testing.assert_gradients keeps it right; where it is meant to differ, as an "
+            f"approximation is, say so: graph.diagnose(report=graph.check(intended=[{op!r}]))",
             edge=entry.edge,
             source=entry.source,
             numbers=numbers,

@@ -113,7 +113,7 @@ def _cancelled(readings: Readings, heads: list[int], names: list[str]) -> Iterat
 def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
     graph = readings.graph
     tail, head, _ = use.edge
-    op, name = readings.op(head), graph.output_name(tail, use.output)
+    op, name = _op_written(readings, head), graph.output_name(tail, use.output)
     kind, hint = "zero-gradient", "see why this local partial is zero"
     if op in STEPS:
         kind, hint = "step-function", f"{op} is flat: use a smooth stand-in, or a straight-through estimator"
@@ -155,13 +155,19 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
 def _is_times_a_meant_zero(readings: Readings, use: Use) -> bool:
     """A factor that is zero from the start is meant: an adapter that begins at zero, the first state of an RNN, queries."""
     head = use.edge[1]
-    op = readings.op(head)
+    op = _op_written(readings, head)
     if op not in PRODUCTS | FACTORED:
         return False
     others = [other for other in readings.arguments[head] if other.edge != use.edge and not _is_added(op, other)]
     zeros = [other for other in others if _is_zero(readings, other)]
     makers = {maker for zero in zeros for maker in _makers_of_zero(readings, zero)}
     return bool(zeros or op in PRODUCTS) and makers <= TOLD_ELSEWHERE | SHAPE_READING | {"", "embedding", "zeros"}
+
+
+def _op_written(readings: Readings, node: int) -> str:
+    """The name of a node's function; of a write to a view that of the call that wrote, as mul of `y[1:] *= mask`."""
+    calls = readings.graph.nodes[node]["inner_calls"] if readings.op(node) == "copy_slices" else ()
+    return calls[1].op if len(calls) > 1 else readings.op(node)
 
 
 def _makers_of_zero(readings: Readings, use: Use) -> set[str]:

@@ -182,6 +182,18 @@ def test_loaded_graph_says_that_nobody_asked_its_custom_functions(tmp_path: Path
     assert loaded.to_dict()["unchecked"] == loaded.unchecked
 
 
+def test_writes_to_views_are_torchs_own_and_nobody_is_to_check_them(tmp_path: Path) -> None:
+    def loss(x: Tensor) -> Tensor:
+        y = x * 2
+        y[0] = x[1]
+        return y.square().sum()
+
+    graph = gradviz.trace(loss, torch.ones(3, requires_grad=True))
+    assert "copy_slices" in {op for _, op in graph.nodes(data="op")}
+    graph.save(tmp_path / "written.gradviz")
+    assert gradviz.load(tmp_path / "written.gradviz").diagnose().unchecked == ""
+
+
 def test_wrong_edge_of_a_report_is_told_for_any_op() -> None:
     graph = gradviz.trace("sin(x)", x=0.5, device="cpu")
     report = graph.check()
@@ -204,6 +216,7 @@ def test_wrong_backward_of_a_function_that_multiplies_by_a_step_is_told() -> Non
     x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
     (finding,) = gradviz.trace(lambda: Gated.apply(x * 2).square().sum()).diagnose()
     assert finding.kind == "wrong-backward" and "Gated" in finding.message
+    assert "graph.diagnose(report=graph.check(intended=['Gated']))" in finding.hint
 
 
 def test_ops_that_are_not_deterministic_are_told_on_cuda_only() -> None:

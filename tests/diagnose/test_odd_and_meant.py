@@ -298,6 +298,19 @@ def mask_tokens_of_zero() -> GradGraph:
     return gradviz.trace(loss)
 
 
+def mask_multiplied_into_a_view() -> GradGraph:
+    """The loss takes the first row alone, for which the mask leaves out these scores."""
+    scores, mask = nn.Linear(4, 6), torch.ones(6)
+    mask[0] = 0
+
+    def loss(x: Tensor) -> Tensor:
+        part = scores(x)[:, None]
+        part *= mask
+        return (x.sum(1) + part[:, 0, 0]).square().mean()
+
+    return gradviz.trace(loss, torch.randn(5, 4, requires_grad=True))
+
+
 def gate_computed_by_a_layer_of_zeros() -> GradGraph:
     condition, gate, branch, head = nn.Linear(2, 8), nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3)
     nn.init.zeros_(gate.weight)
@@ -354,7 +367,7 @@ ODD: list[Callable[[], GradGraph]] = [
     *(functions_for_the_sake_of_their_backward, points_that_a_sampler_moves, word_vectors_of_which_half_start_at_zero),
     *(sum_with_itself_again_and_again, log_likelihood_of_one_sample),
     *(branch_that_starts_next_to_nothing, attention_that_is_still_uniform),
-    *(queries_of_zero, mask_tokens_of_zero, gate_computed_by_a_layer_of_zeros, branch_and_head_of_zeros),
+    *(queries_of_zero, mask_tokens_of_zero, mask_multiplied_into_a_view, gate_computed_by_a_layer_of_zeros, branch_and_head_of_zeros),
     *(rates_of_a_state_space_with_short_steps, exponentials_below_their_maximum),
     *(iteration_to_a_fixed_point, gates_that_are_not_trained_yet, cost_of_what_a_policy_draws),
 ]
