@@ -166,8 +166,8 @@ def _is_times_a_meant_zero(readings: Readings, use: Use) -> bool:
 
 def _op_written(readings: Readings, node: int) -> str:
     """The name of a node's function; of a write to a view that of the call that wrote, as mul of `y[1:] *= mask`."""
-    calls = readings.graph.nodes[node]["inner_calls"] if readings.op(node) == "copy_slices" else ()
-    return calls[1].op if len(calls) > 1 else readings.op(node)
+    op, calls = readings.op(node), readings.graph.nodes[node]["inner_calls"]
+    return calls[1].op if op == "copy_slices" and len(calls) > 1 else op
 
 
 def _makers_of_zero(readings: Readings, use: Use) -> set[str]:

@@ -367,7 +367,8 @@ ODD: list[Callable[[], GradGraph]] = [
     *(functions_for_the_sake_of_their_backward, points_that_a_sampler_moves, word_vectors_of_which_half_start_at_zero),
     *(sum_with_itself_again_and_again, log_likelihood_of_one_sample),
     *(branch_that_starts_next_to_nothing, attention_that_is_still_uniform),
-    *(queries_of_zero, mask_tokens_of_zero, mask_multiplied_into_a_view, gate_computed_by_a_layer_of_zeros, branch_and_head_of_zeros),
+    *(queries_of_zero, mask_tokens_of_zero, mask_multiplied_into_a_view),
+    *(gate_computed_by_a_layer_of_zeros, branch_and_head_of_zeros),
     *(rates_of_a_state_space_with_short_steps, exponentials_below_their_maximum),
     *(iteration_to_a_fixed_point, gates_that_are_not_trained_yet, cost_of_what_a_policy_draws),
 ]
