@@ -14,6 +14,7 @@ from gradviz.errors import InputError, OtherVersionError
 from gradviz.graph import Edge, GradGraph
 from gradviz.opcall import OpCall
 from gradviz.saved.partial import SavedPartial
+from gradviz.saved.references import check_references, is_number
 from gradviz.saved.values import Decoder
 from gradviz.saved.write import LOADED, VERSION
 
@@ -132,7 +133,7 @@ def _graph(content: Any, decoder: Decoder) -> GradGraph:
         raise InputError(f"{len(content['nodes'])} nodes and {len(numbers)} numbers; accepted: up to {MAX_NODES}, one each")
     graph = GradGraph()
     for number, written in zip(numbers, content["nodes"], strict=True):
-        if not _is_number(number) or number in graph:
+        if not is_number(number) or number in graph:
             raise InputError(f"node {str(number)[:40]} has no number of its own")
         attributes = _attributes(written, _NODE, decoder, f"node {number}")
         _check_node(attributes, f"node {number}")
@@ -146,12 +147,12 @@ def _graph(content: Any, decoder: Decoder) -> GradGraph:
         if written is not None:
             graph.edges[edge]["partial"] = _partial(graph, edge, written, decoder)
     graph.graph.update(_attributes(content["graph"], _GRAPH, decoder, "the graph"))
-    _check_references(graph)
+    check_references(graph)
     return graph
 
 
 def _edge(graph: GradGraph, written: Any, decoder: Decoder) -> tuple[Edge, dict[str, Any]]:
-    if not isinstance(written, list) or len(written) != 4 or not all(map(_is_number, written[:3])):
+    if not isinstance(written, list) or len(written) != 4 or not all(map(is_number, written[:3])):
         raise InputError(f"an edge is not [tail, head, key, attributes]: {str(written)[:60]}")
     edge: Edge = (written[0], written[1], written[2])
     tail, head, key = edge
@@ -170,7 +171,7 @@ def _partial(graph: GradGraph, edge: Edge, content: Any, decoder: Decoder) -> Sa
     in_shape, out_shape = tuple(content["in_shape"]), tuple(content["out_shape"])
     jacobian = decoder.decoded(content["jacobian"])
     fits = jacobian is None or (isinstance(jacobian, Tensor) and tuple(jacobian.shape) == out_shape + in_shape)
-    if not all(map(_is_number, in_shape + out_shape)) or not fits:
+    if not all(map(is_number, in_shape + out_shape)) or not fits:
         raise InputError(f"the Jacobian of edge {edge} does not have the shapes of its ends")
     head = edge[1]
     return SavedPartial(
@@ -204,50 +205,6 @@ def _check(found: Any, kinds: dict[str, tuple[type, ...]], where: str) -> None:
             )
 
 
-def _check_references(graph: GradGraph) -> None:
-    """The graph's own attributes speak of nodes that are there, and of their values' shapes."""
-    outputs, starting = graph.graph["outputs"], graph.graph["starting_cotangents"]
-    for names in (graph.graph["leaves"], graph.graph["names"]):
-        if not all(isinstance(name, str) and _is_node(graph, node) for name, node in names.items()):
-            raise InputError("a name does not stand for a node")
-    for name, lost in graph.graph["lost_leaves"].items():
-        texts = (name, *lost) if isinstance(lost, tuple) and len(lost) == 4 else ()
-        if not texts or not all(isinstance(text, str) for text in texts):
-            raise InputError("a lost leaf is not told by texts")
-    for leaf, held in graph.graph["optimized"].items():
-        kinds: tuple[Any, ...] = (str, str, (float, type(None)), bool)
-        fits = isinstance(held, tuple) and len(held) == len(kinds)
-        fits = fits and all(isinstance(entry, kind) for entry, kind in zip(held, kinds, strict=True))
-        if not isinstance(leaf, str) or not fits:
-            raise InputError("an optimizer is not told by its name, its rule and its rate")
-    for number, source in graph.graph["numbers_read"].items():
-        if not isinstance(number, float) or not isinstance(source, str):
-            raise InputError("a number that was read is not told by number and line")
-    for number, names in graph.graph["numbers_of"].items():
-        told = isinstance(names, tuple) and all(isinstance(name, str) and name in graph.graph["leaves"] for name in names)
-        if not isinstance(number, float) or not told:
-            raise InputError("a number that was read is not told by leaves")
-    for node, writes in graph.graph["unseen_writes"].items():
-        pairs = isinstance(writes, tuple) and all(isinstance(write, tuple) and len(write) == 2 for write in writes)
-        if not _is_node(graph, node) or not pairs or not all(isinstance(text, str) for write in writes for text in write):
-            raise InputError("a write that autograd does not see is not told by texts")
-    if not outputs or not all(_is_node(graph, node) for node in outputs):
-        raise InputError("the graph has no output that is there")
-    for place, cotangent in starting.items():
-        if not isinstance(place, tuple) or not all(map(_is_number, place)) or len(place) != 2 or place[0] not in graph:
-            raise InputError("the backward pass starts where no node is")
-        attributes = graph.nodes[place[0]]
-        several = len(attributes["outputs"]) > 1
-        if place[1] not in attributes["outputs"] or not isinstance(cotangent, Tensor):
-            raise InputError("the backward pass starts where no output is")
-        if tuple(cotangent.shape) != (attributes["shape"][place[1]] if several else attributes["shape"]):
-            raise InputError("the backward pass starts with another shape than that of the output")
-
-
-def _is_node(graph: GradGraph, number: Any) -> bool:
-    return _is_number(number) and number in graph
-
-
 def _check_node(attributes: dict[str, Any], where: str) -> None:
     """What readers of a graph rely on: several outputs have tuples, one output has a tensor of the stated shape."""
     outputs, names = attributes["outputs"], attributes["output_names"]
@@ -257,11 +214,11 @@ def _check_node(attributes: dict[str, Any], where: str) -> None:
             raise InputError(f"{where}: its {which} are not of their kind")
     if attributes["kind"] not in ("leaf", "op", "constant"):
         raise InputError(f"{where} is of no known kind")
-    if not outputs or not all(map(_is_number, outputs)):
+    if not outputs or not all(map(is_number, outputs)):
         raise InputError(f"{where} has no outputs")
     several = len(outputs) > 1
     shapes = attributes["shape"] if several else (attributes["shape"],)
-    if not all(isinstance(shape, tuple) and all(map(_is_number, shape)) for shape in shapes):
+    if not all(isinstance(shape, tuple) and all(map(is_number, shape)) for shape in shapes):
         raise InputError(f"{where} has no shape")
     if several and (max(outputs) >= len(names) or max(outputs) >= len(shapes)):
         raise InputError(f"{where} has outputs without a name or a shape")
@@ -272,7 +229,3 @@ def _check_node(attributes: dict[str, Any], where: str) -> None:
         for place, tensor in enumerate(found if isinstance(found, tuple) else (found,)):
             if tensor is not None and (not isinstance(tensor, Tensor) or tuple(tensor.shape) != shapes[place]):
                 raise InputError(f"{where}: its {which} does not have the stated shape")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
