@@ -31,7 +31,7 @@ def node_of(tensor: Tensor) -> Node | None:
 
 def is_leaf(tensor: Tensor) -> bool:
     """Whether a tensor is one to differentiate by. A view of such a tensor taken under no_grad says so too, but is none."""
-    return tensor.requires_grad and tensor._base is None and tensor.is_leaf
+    return tensor._base is None and tensor.is_leaf and tensor.requires_grad
 
 
 def is_custom(node: Node) -> bool:

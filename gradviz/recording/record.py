@@ -180,7 +180,14 @@ class Recorder(UncompiledMode):
         at, snapshot, before = self.versions.at, self.snapshot, index - 1
         return OpCall(
             overload=call.overload,
-            args=tuple([at(value, before) if isinstance(value, Tensor) else snapshot(value, before) for value in call.args]),
+            args=tuple(
+                [
+                    at(value, before) if isinstance(value, Tensor)
+                    else snapshot(value, before) if type(value) in (list, tuple)
+                    else value
+                    for value in call.args
+                ]
+            ),
             kwargs={name: snapshot(value, before) for name, value in call.kwargs.items()} if call.kwargs else {},
             outputs=tuple([None if output is None else at(output, index) for output in call.outputs]),
         )

@@ -44,6 +44,7 @@ class Versions:
         self._copies: dict[int, list[Any]] = {}
         self._aside: dict[tuple[int, int, int], Tensor] = {}
         self._snapshots: dict[tuple[int, int], Tensor] = {}
+        self._unwritten: dict[int, Tensor] = {}  # as long as nothing more is written: found without looking at storages
         self._unfilled: set[int] = set()
         self.carried: list[Carried] = []
 
@@ -77,6 +78,7 @@ class Versions:
             set_aside: makes what stands for a tensor where there is no room for copies; None to copy.
         """
         self.register((tensor,))
+        self._unwritten.clear()
         key = _storage_key(tensor)
         self._writes.setdefault(key, []).append(time)
         with torch.no_grad():
@@ -100,6 +102,7 @@ class Versions:
     def put(self, tensor: Tensor, standin: StandIn) -> None:
         """From now on `standin` is what `tensor` held, whose storage nothing wrote to and which is about to lose it."""
         self._snapshots[id(tensor), 0] = standin
+        self._unwritten.pop(id(tensor), None)
         self._unfilled.discard(_storage_key(tensor))
         for known in (self._whole, self._used):
             known.get(_storage_key(tensor), {}).pop(id(tensor), None)
@@ -116,12 +119,17 @@ class Versions:
 
     def at(self, tensor: Tensor, time: int) -> Tensor:
         """What `tensor` held just after call `time`, detached; the same object for the same version."""
+        known = self._unwritten.get(id(tensor))
+        if known is not None:
+            return known
         place, is_last = self._version(tensor, time) if self._writes else (0, True)
         key = (id(tensor), place)
         snapshot = self._snapshots.get(key)
         if snapshot is None:
             held = _held(tensor) if is_last else self._overwritten(tensor, place)
             snapshot = self._snapshots[key] = held
+        if place == 0 and is_last:
+            self._unwritten[id(tensor)] = snapshot
         return snapshot
 
     def _version(self, tensor: Tensor, time: int) -> tuple[int, bool]:
