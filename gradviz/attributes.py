@@ -63,6 +63,22 @@ class AttributedGraph(nx.MultiDiGraph):
         leaves: name -> node, for the inputs and parameters that require grad.
     """
 
+    @classmethod
+    def of(cls, nodes: Iterable[dict[str, Any]], edges: Iterable[tuple[int, int, int, dict[str, Any]]]) -> Self:
+        """A graph of nodes, numbered from 0, and of edges between them: (tail, head, argument position, attributes).
+
+        The dictionaries of attributes become the graph's own. Given to networkx one by one, each would be copied twice.
+        """
+        graph = cls()
+        for node, attributes in enumerate(nodes):
+            graph._node[node], graph._succ[node], graph._pred[node] = attributes, {}, {}
+        for tail, head, key, attributes in edges:
+            between = graph._pred[head].get(tail)
+            if between is None:
+                between = graph._succ[tail][head] = graph._pred[head][tail] = {}
+            between[key] = attributes
+        return graph
+
     @property
     def outputs(self) -> list[int]:
         return [node for node in self.graph.get("outputs", ()) if node in self]

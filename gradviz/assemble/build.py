@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import torch
@@ -32,6 +33,15 @@ from gradviz.recording.outputs import differentiable_outputs, starting_cotangent
 from gradviz.recording.record import Recorder
 from gradviz.recording.scopes import ScopePath, common, scope_paths
 from gradviz.standin import StandIn
+
+_ATTRIBUTES: dict[str, Any] = dict.fromkeys(
+    (
+        *("kind", "name", "output_names", "op", "expression", "value", "value_missing", "cotangent", "shape", "dtype"),
+        *("device", "requires_grad", "outputs", "differentiable", "module", "training", "root", "is_named"),
+        *("earlier_gradient", "source", "call", "inner_calls", "inner_inputs", "backward_order", "is_output", "scope"),
+    )
+)
+"""What a node has, in order. Filled into a copy: one literal of so many entries is merged from several dictionaries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,34 +117,24 @@ class _Writer:
         roots_by_name = naming.root_modules()
         self._modules = module_paths(roots_by_name)
         self._roots = outermost_modules(roots_by_name)
-        self._edges_into: dict[Key, list[DraftEdge]] = {}
-        for edge in draft.edges:
-            self._edges_into.setdefault(edge.head, []).append(edge)
         self._used = _used_outputs(draft, roots)
         self._number = forward_order(draft, names.tensors())
         self._order = list(self._number)
         self._names = NodeNames(draft, self._order, self._used, names, recorder)
 
     def written(self, cotangents: list[Tensor], autograd: AutogradGraph, owners: tuple[Node, ...]) -> GradGraph:
-        graph = GradGraph()
         order, number, names = self._order, self._number, self._names.of_node
         settled = backward_order(self._backward.order, autograd)
         scopes = self._scopes()
         root_keys = {key for key, _ in self._root_outputs}
-        nodes = graph.nodes
-        for place, key in enumerate(order):
+        nodes = []
+        for key in order:
             attributes = self._attributes(key, self._draft.nodes[key])
             attributes["backward_order"] = settled.get(key)
             attributes["is_output"] = key in root_keys
             attributes["scope"] = scopes[key]
-            graph.add_node(place)  # given to add_node, thirty attributes would be copied twice
-            nodes[place].update(attributes)
-        autograd_nodes = tuple([key for key in order if is_autograd_node(key)])
-        kept = autograd_nodes + owners  # until torch 2.12 a custom Function's node forgets its outputs without an owner
-        places: dict[Key, int] = {node: place for place, node in enumerate(autograd_nodes)}
-        for key in order:
-            if key in self._edges_into:
-                self._write_edges(graph, key, kept, places)
+            nodes.append(attributes)
+        graph = GradGraph.of(nodes, self._edges(owners))
         graph.graph["outputs"] = [number[key] for key, _ in self._root_outputs]
         graph.graph["starting_cotangents"] = _starting(
             [(number[key], output) for key, output in self._root_outputs], cotangents
@@ -151,28 +151,34 @@ class _Writer:
         graph.graph["functions"] = {number[node]: function for node, function in applied.items()}
         return graph
 
-    def _write_edges(self, graph: GradGraph, key: Key, nodes: tuple[Node, ...], places: dict[Key, int]) -> None:
-        """The edges into one node. A partial belongs to those along which the engine sent a contribution."""
-        numbers, own = self._number, self._number[key]
-        contributions = self._backward.contributions.get(key, ()) if is_autograd_node(key) else ()
-        head = self._head(key, nodes, places[key]) if contributions else None
-        first = self._first_output(key) if contributions else 0
-        for edge in self._edges_into[key]:
-            tail, position = numbers[edge.tail], edge.position
-            partial = contribution = None
-            if edge.slot is not None and head is not None:
-                partial = LocalPartial((tail, own, position), edge.slot, first, head)
-                contribution = _added(contributions[edge.slot], self._draft.nodes[edge.tail].values[edge.output])
-            graph.add_edge(
-                tail,
-                own,
-                key=position,
-                argument=edge.argument,
-                output=edge.output,
-                partial=partial,
-                contribution=contribution,
-                cut=INNER_BACKWARD if edge.cut and key in self._draft.applied and self._is_inner(edge.tail) else edge.cut,
-            )
+    def _edges(self, owners: tuple[Node, ...]) -> Iterator[tuple[int, int, int, dict[str, Any]]]:
+        """The edges by their heads. A partial belongs to those along which the engine sent a contribution."""
+        autograd_nodes = tuple([key for key in self._order if is_autograd_node(key)])
+        kept = autograd_nodes + owners  # until torch 2.12 a custom Function's node forgets its outputs without an owner
+        places: dict[Key, int] = {node: place for place, node in enumerate(autograd_nodes)}
+        number, drafted = self._number, self._draft.nodes
+        for own, key in enumerate(self._order):
+            place, edges = places.get(key), self._draft.edges_into.get(key, ())
+            contributions = self._backward.contributions.get(kept[place], ()) if place is not None else ()
+            head = self._head(key, edges, kept, place) if contributions and place is not None else None
+            first = self._first_output(key) if contributions else 0
+            is_custom = key in self._draft.applied
+            for edge in edges:
+                tail = number[edge.tail]
+                partial = contribution = None
+                if edge.slot is not None and head is not None:
+                    partial = LocalPartial((tail, own, edge.position), edge.slot, first, head)
+                    contribution = contributions[edge.slot]
+                    value = drafted[edge.tail].values[edge.output]
+                    if contribution is not None and value is not None:
+                        contribution = as_added(contribution, value.shape, value.dtype)
+                yield tail, own, edge.position, {
+                    "argument": edge.argument,
+                    "output": edge.output,
+                    "partial": partial,
+                    "contribution": contribution,
+                    "cut": INNER_BACKWARD if is_custom and edge.cut and self._is_inner(edge.tail) else edge.cut,
+                }
 
     def _is_inner(self, key: Key) -> bool:
         """Whether a backward pass within that of the graph gave a leaf its gradient, or a part of it."""
@@ -184,44 +190,40 @@ class _Writer:
         first = used[0]
         value = node.values[first]
         name = self._names.of_node[key]
-        names: tuple[str, ...] = (name,)
-        shapes: Any
-        values: Any = value
-        shapes, dtype, device = self._metadata(key, node, first)
-        cotangents: Any = self._cotangent(key, node, first)
+        attributes = _ATTRIBUTES.copy()
+        attributes["kind"] = node.kind
+        attributes["name"] = name
+        attributes["output_names"] = (name,)
+        attributes["op"] = node.op
+        attributes["expression"] = self._expression(node) if self._tensor_names.expressions else ""
+        attributes["value"] = value
+        attributes["value_missing"] = _missing(value, node.value_missing)
+        attributes["cotangent"] = self._cotangent(key, node, first)
+        attributes["shape"], attributes["dtype"], attributes["device"] = self._metadata(key, node, first)
         if len(used) > 1:
             everywhere = range(len(node.values))
-            names = self._names.of_outputs(key)
-            values = node.values
-            shapes = tuple([self._metadata(key, node, place)[0] for place in everywhere])
-            cotangents = tuple([self._cotangent(key, node, place) for place in everywhere])
-        is_op = node.kind == "op"
+            attributes["output_names"] = self._names.of_outputs(key)
+            attributes["value"] = node.values
+            attributes["cotangent"] = tuple([self._cotangent(key, node, place) for place in everywhere])
+            attributes["shape"] = tuple([self._metadata(key, node, place)[0] for place in everywhere])
+        attributes["requires_grad"] = node.requires_grad
+        attributes["outputs"] = used
+        attributes["differentiable"] = node.differentiable
+        attributes["is_named"] = key not in self._names.lettered
         module = None if node.call_index is None else self._recorder.calls[node.call_index].module
-        return {
-            "kind": node.kind,
-            "name": name,
-            "output_names": names,
-            "op": node.op,
-            "expression": self._expression(node) if self._tensor_names.expressions else "",
-            "value": values,
-            "value_missing": _missing(value, node.value_missing),
-            "cotangent": cotangents,
-            "shape": shapes,
-            "dtype": dtype,
-            "device": device,
-            "requires_grad": node.requires_grad,
-            "outputs": used,
-            "differentiable": node.differentiable,
-            "module": self._module_path(module) if is_op else self._modules.get(id(node.tensors[0]), ""),
-            "training": None if module is None else bool(module.training),
-            "root": "" if is_op else self._roots.get(id(node.tensors[0]), ""),
-            "is_named": key not in self._names.lettered,
-            "earlier_gradient": _earlier_gradient(node),
-            "source": self._source(node),
-            "call": node.call,
-            "inner_calls": node.inner_calls,
-            "inner_inputs": node.inner_inputs,
-        }
+        attributes["training"] = None if module is None else bool(module.training)
+        if node.kind == "op":
+            attributes["module"] = "" if module is None else self._modules.get(id(module), type(module).__name__)
+            attributes["root"] = ""
+        else:
+            attributes["module"] = self._modules.get(id(node.tensors[0]), "")
+            attributes["root"] = self._roots.get(id(node.tensors[0]), "")
+            attributes["earlier_gradient"] = _earlier_gradient(node)
+        attributes["source"] = self._source(node)
+        attributes["call"] = node.call
+        attributes["inner_calls"] = node.inner_calls
+        attributes["inner_inputs"] = node.inner_inputs
+        return attributes
 
     def _expression(self, node: DraftNode) -> str:
         """What math text says of a value; "" where it says nothing."""
@@ -249,9 +251,6 @@ class _Writer:
         output = node.differentiable.index(place) if place in node.differentiable else len(known)
         return known[output] if output < len(known) else None
 
-    def _module_path(self, module: torch.nn.Module | None) -> str:
-        return "" if module is None else self._modules.get(id(module), type(module).__name__)
-
     def _scopes(self) -> dict[Key, ScopePath]:
         """The calls in which each node was made; of what no recorded call made, those in which all its uses lie."""
         calls = self._recorder.calls
@@ -264,8 +263,10 @@ class _Writer:
         if not any(paths.values()):
             return dict.fromkeys(self._order, ())
         users: dict[Key, list[Key]] = {}
-        for edge in self._draft.edges:
-            users.setdefault(edge.tail, []).append(edge.head)
+        for head, edges in self._draft.edges_into.items():
+            for edge in edges:
+                if edge.tail not in made_in:
+                    users.setdefault(edge.tail, []).append(head)
         found: dict[Key, ScopePath] = {}
         for key in reversed(self._order):
             found[key] = paths[made_in[key]] if key in made_in else common(found[user] for user in users.get(key, ()))
@@ -329,10 +330,10 @@ class _Writer:
             if output is not None and is_leaf(output)
         }
 
-    def _head(self, key: Key, nodes: tuple[Node, ...], place: int) -> Head:
+    def _head(self, key: Key, edges: Sequence[DraftEdge], nodes: tuple[Node, ...], place: int) -> Head:
         """What the partials into one node share."""
         name_of = self._names.of_output
-        arguments = {edge.position: name_of(edge.tail, edge.output) for edge in self._edges_into[key]}
+        arguments = {edge.position: name_of(edge.tail, edge.output) for edge in edges}
         name, read = name_of(key, self._used.get(key, (0,))[0]), [leaf for leaf, _ in self._backward.inner]
         return Head(nodes, place, self._draft.nodes[key].call, name, arguments, read if key in self._draft.applied else [])
 
@@ -348,9 +349,12 @@ class _Writer:
 def _used_outputs(draft: Draft, roots: Sequence[tuple[Key, int]]) -> Used:
     """The outputs that edges read and those that the backward pass starts from."""
     used: dict[Key, tuple[int, ...]] = {}
-    for key, output in ((*((edge.tail, edge.output) for edge in draft.edges), *roots)):
-        known = used.get(key, ())
-        if output not in known:
+    read = ((edge.tail, edge.output) for edges in draft.edges_into.values() for edge in edges)
+    for key, output in chain(read, roots):
+        known = used.get(key)
+        if known is None:
+            used[key] = (output,)
+        elif output not in known:
             used[key] = tuple(sorted((*known, output)))
     return used
 
@@ -378,6 +382,3 @@ def _starting(places: list[tuple[int, int]], cotangents: list[Tensor]) -> dict[t
         found[place] = found[place] + cotangent if place in found else cotangent
     return found
 
-
-def _added(contribution: Tensor | None, value: Tensor | None) -> Tensor | None:
-    return contribution if contribution is None or value is None else as_added(contribution, value.shape, value.dtype)

@@ -85,10 +85,10 @@ class DraftEdge:
 
 @dataclass(slots=True)
 class Draft:
-    """Nodes and edges by key; how custom Functions were applied, and which calls their forwards made."""
+    """Nodes by key, the edges into each; how custom Functions were applied, and which calls their forwards made."""
 
     nodes: dict[Key, DraftNode] = field(default_factory=dict)
-    edges: list[DraftEdge] = field(default_factory=list)
+    edges_into: dict[Key, list[DraftEdge]] = field(default_factory=dict)
     in_forwards: set[int] = field(default_factory=set)
     applied: dict[Node, Application] = field(default_factory=dict)
 
@@ -157,10 +157,10 @@ class _Drafter:
             if self.draft.nodes[key].kind == "constant":
                 continue
             call = self._calls[index]
+            edges = self.draft.edges_into[key] = []
             for position, (name, tensor) in enumerate(tensors_of(call.overload, call.args, call.kwargs)):
                 tail, output = self.node_behind(tensor, index)
-                cut = self._cut_reason(tail, call)
-                self.draft.edges.append(DraftEdge(tail, key, position, name, output, None, cut))
+                edges.append(DraftEdge(tail, key, position, name, output, None, self._cut_reason(tail, call)))
 
     def node_behind(self, tensor: Tensor, index: int) -> tuple[Key, int]:
         """The node that call `index` gets `tensor` from, and which of its outputs it is; makes it where there is none."""
@@ -348,12 +348,13 @@ class _Drafter:
         drafted = self.draft.nodes[node]
         arguments = self._arguments(node, slots, drafted)
         drafted.inner_inputs = arguments.snapshots
+        edges = self.draft.edges_into[node] = []
         for slot, (tail, output) in enumerate(slots):
             if tail is not None:
                 position = arguments.positions[slot]
                 name = arguments.named[position][0] if position < len(arguments.named) else ""
                 from_output = self.draft.nodes[tail].differentiable[output]
-                self.draft.edges.append(DraftEdge(tail, node, position, name, from_output, slot))
+                edges.append(DraftEdge(tail, node, position, name, from_output, slot))
         taken = set(arguments.positions.values())
         if len(taken) == len(arguments.named):
             return
@@ -362,7 +363,7 @@ class _Drafter:
             if position not in taken and tensor is not None:
                 key, output = self.node_behind(tensor, len(self._calls) if index is None else index)
                 cut = "not differentiable" if self.draft.nodes[key].requires_grad else "constant"
-                self.draft.edges.append(DraftEdge(key, node, position, name, output, None, cut))
+                edges.append(DraftEdge(key, node, position, name, output, None, cut))
 
     def _arguments(self, node: Node, slots: Slots, drafted: DraftNode) -> Arguments:
         if node in self._inner:

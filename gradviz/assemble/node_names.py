@@ -24,6 +24,7 @@ class NodeNames:
     def __init__(self, draft: Draft, order: Sequence[Key], used: Used, names: TensorNames, recorder: Recorder) -> None:
         self._draft = draft
         self._used = used
+        self._several = {key for key, outputs in used.items() if len(outputs) > 1}
         self._names = names
         self._assigned = assigned_in_code(recorder)
         self._object_names = {
@@ -36,7 +37,7 @@ class NodeNames:
 
     def of_output(self, key: Key, output: int) -> str:
         """The name of one output: the node's own where only one is used."""
-        return self.of_node[key] if len(self._used.get(key, ())) < 2 else self.of_outputs(key)[output]
+        return self.of_outputs(key)[output] if key in self._several else self.of_node[key]
 
     def of_outputs(self, key: Key) -> tuple[str, ...]:
         """The names of all outputs: those that they are assigned to, or the node's with a number."""

@@ -26,7 +26,7 @@ def forward_order(draft: Draft, named: Sequence[Tensor]) -> dict[Key, int]:
         place = 0 if node.kind == "op" else known.get(id(node.tensors[0]), len(known))
         ranks[key] = (kind, place, made, sequence)
     places = {key: place for place, key in enumerate(sorted(ranks, key=ranks.__getitem__))}
-    if all(places[edge.tail] < places[edge.head] for edge in draft.edges):
+    if all(places[edge.tail] < places[head] for head, edges in draft.edges_into.items() for edge in edges):
         return places
     return _sorted_by_use(draft, ranks)
 
@@ -35,9 +35,10 @@ def _sorted_by_use(draft: Draft, ranks: Mapping[Key, tuple[int, int, int, int]])
     """Each node after what feeds it, and among those that could be next the one of the lowest rank."""
     waiting = dict.fromkeys(ranks, 0)
     heads: dict[Key, list[Key]] = {}
-    for edge in draft.edges:
-        waiting[edge.head] += 1
-        heads.setdefault(edge.tail, []).append(edge.head)
+    for head, edges in draft.edges_into.items():
+        waiting[head] += len(edges)
+        for edge in edges:
+            heads.setdefault(edge.tail, []).append(head)
     heap = [(ranks[key], pushed, key) for pushed, (key, count) in enumerate(waiting.items()) if count == 0]
     heapq.heapify(heap)
     places: dict[Key, int] = {}
