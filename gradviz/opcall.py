@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -165,3 +165,43 @@ def written_arguments(overload: torch._ops.OpOverload) -> tuple[str, ...]:
     schema = getattr(overload, "_schema", None)
     arguments = schema.arguments if schema is not None and schema.is_mutable else ()
     return tuple(argument.name for argument in arguments if argument.alias_info is not None and argument.alias_info.is_write)
+
+
+def written_tensors(
+    overload: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Iterator[Tensor]:
+    """The tensors that a call writes to, lists flattened, in the order of the schema."""
+    names = written_arguments(overload)
+    for name, tensor in tensors_of(overload, args, kwargs) if names else ():
+        if name.partition("[")[0] in names:
+            yield tensor
+
+
+class Effects(NamedTuple):
+    """What calls of an overload do to memory.
+
+    Attributes:
+        writes: whether they write to arguments.
+        in_training: whether they do so only where `training`, their sixth argument, is set.
+        fills: whether they write every element of their first argument, and read none.
+        reshapes: whether they change the shape or strides of what they write to, as `transpose_` does.
+        allocates: whether their results hold what memory held.
+    """
+
+    writes: bool
+    in_training: bool
+    fills: bool
+    reshapes: bool
+    allocates: bool
+
+
+@once_per_overload
+def effects_of(overload: torch._ops.OpOverload) -> Effects:
+    """All that a recorder asks of an overload at each call."""
+    return Effects(
+        writes=bool(written_arguments(overload)),
+        in_training=overload in WRITE_IN_TRAINING,
+        fills=op_name(overload) in OVERWRITING,
+        reshapes=torch.Tag.inplace_view in overload.tags,
+        allocates=op_name(overload) in ALLOCATING,
+    )

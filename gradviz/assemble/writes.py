@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gradviz.opcall import OpCall, tensors_of, written_arguments
+from gradviz.opcall import OpCall, tensors_of, written_tensors
 from gradviz.recording.record import Recorder
 from gradviz.recording.versions import share_memory
 from gradviz.standin import StandIn
@@ -60,9 +60,7 @@ def with_writes_followed(recorder: Recorder, calls: Mapping[int, OpCall], return
         yield call
         live = recorder.calls[index]
         seen |= {id(tensor): tensor for tensor in (*_read_by(recorder, index), *live.outputs) if tensor is not None}
-        named = tensors_of(live.overload, live.args, live.kwargs)
-        names = written_arguments(live.overload)
-        for written in [tensor for name, tensor in named if name.partition("[")[0] in names]:
+        for written in written_tensors(live.overload, live.args, live.kwargs):
             for other in list(seen.values()):
                 if other is not written and last_read.get(id(other), -1) > index and share_memory(written, other):
                     yield from _carried_over(written, at(written, index), other, at(other, index - 1), at(other, index))

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradviz.opcall import ALLOCATING, OVERWRITING, WRITE_IN_TRAINING, OpCall, op_name, tensors_of, written_arguments
+from gradviz.opcall import Effects, OpCall, effects_of, tensors_of, written_tensors
 from gradviz.recording.functions import Applied
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
 from gradviz.recording.names import Frames, assigned_names, local_value
@@ -101,7 +101,7 @@ class Recorder(UncompiledMode):
         self._last_sequence = 0
         self._visit = 0
         self._scopes = ScopeStack()
-        self._around_modules: list[Seen] = []  # what lies around each open call of a module
+        self._around_modules: list[Seen] = [NOTHING]  # then what lies around each open call of a module
         self._handles: list[Any] = []
         self._versioned_calls = 0
         self._forward: FrameType | None = None  # the one that is running, once it is noted
@@ -122,31 +122,35 @@ class Recorder(UncompiledMode):
             for handle in self._handles:
                 handle.remove()
             self._scopes.clear()
-            self._around_modules.clear()
+            self._around_modules = [NOTHING]
             self._forward = None
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        writes = written_arguments(func)
-        if writes and not (func in WRITE_IN_TRAINING and not args[5]):
-            self._end_versions(func, args, kwargs)
+        effects = effects_of(func)
+        if effects.writes and (not effects.in_training or args[5]):
+            self._end_versions(effects, written_tensors(func, args, kwargs))
         result = called_as_outside(func, args, kwargs)
-        if result is None and writes:  # as _foreach_mul_: what it wrote to is its result
-            outputs = flat_outputs([tensor for name, tensor in tensors_of(func, args, kwargs) if _is_written(func, name)])
+        if result is None and effects.writes:  # as _foreach_mul_: what it wrote to is its result
+            outputs: tuple[Tensor | None, ...] = tuple(written_tensors(func, args, kwargs))
         else:
             outputs = flat_outputs(result)
-        if op_name(func) in ALLOCATING:
+        if effects.allocates:
             self.versions.register_unfilled(output for output in outputs if output is not None)
         sequence = _sequence_number()
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
-        _, live_frames, frames, applying = self._seen_from(sys._getframe(1))
-        if not self.calls or frames != self.calls[-1].frames or self._visit_is_over(live_frames, frames):
+        _, live_frames, frames, applying = seen_from(sys._getframe(1), MAX_FRAMES, self._around_modules[-1])
+        calls = self.calls
+        if calls and frames == calls[-1].frames and not self._visit_is_over(live_frames, frames):
+            frames = calls[-1].frames
+        else:
             self._visit += 1
-        self._note_applied(applying[-1] if applying else None, made_node)  # the outermost: autograd makes nodes for it alone
-        self.calls.append(
+        if applying or self._forward is not None:
+            self._note_applied(applying[-1] if applying else None, made_node)  # autograd makes nodes for the outermost alone
+        calls.append(
             RecordedCall(
                 func,
                 args,
@@ -205,15 +209,14 @@ class Recorder(UncompiledMode):
             return type(value)([self.snapshot(item, time) for item in value])
         return value
 
-    def _end_versions(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        fills = op_name(func) in OVERWRITING
-        for name, tensor in tensors_of(func, args, kwargs):
-            if _is_written(func, name):
-                if is_shared(tensor):
-                    self._register_calls()
-                reshapes = torch.Tag.inplace_view in func.tags
-                aside = None if self.keeper.has_room_for_copy(storage_bytes(tensor)) else self._aside
-                self.versions.end(tensor, len(self.calls), reshapes=reshapes, fills=fills, set_aside=aside)
+    def _end_versions(self, effects: Effects, written: Iterator[Tensor]) -> None:
+        for tensor in written:
+            if is_shared(tensor):
+                self._register_calls()
+            aside = None if self.keeper.has_room_for_copy(storage_bytes(tensor)) else self._aside
+            self.versions.end(
+                tensor, len(self.calls), reshapes=effects.reshapes, fills=effects.fills, set_aside=aside
+            )
 
     def _register_calls(self) -> None:
         for call in self.calls[self._versioned_calls :]:
@@ -228,30 +231,28 @@ class Recorder(UncompiledMode):
     def _visit_is_over(self, live_frames: list[FrameType], frames: Frames) -> bool:
         """Whether the last calls, made at this same place, are over: a result has reached the variable it is assigned to."""
         for frame, (code, offset) in zip(live_frames, frames, strict=True):
-            names = assigned_names(code, offset)
-            if names:
+            if names := assigned_names(code, offset):
                 held = local_value(frame, names[0])
-                recent = (call for call in self.calls[-MAX_BOOKKEEPING:] if call.visit == self._visit)
-                return held is not None and any(held is output for call in recent for output in call.outputs)
+                if held is None:
+                    return False
+                recent = [call.outputs for call in self.calls[-MAX_BOOKKEEPING:] if call.visit == self._visit]
+                return any(held is output for outputs in recent for output in outputs)
         return False
 
     def _enter_module(self, module: torch.nn.Module, args: Any) -> None:
         if threading.get_ident() == self._thread:
             if not self._scopes.in_module and all(module is not known for known in self.root_modules):
                 self.root_modules.append(module)
-            around = self._seen_from(sys._getframe(1))
+            # What lies around the module that is running stands still, and is not walked again.
+            around = seen_from(sys._getframe(1), MAX_FRAMES, self._around_modules[-1])
             self._around_modules.append(around)
             self._scopes.enter_module(module, around.frames[0] if around.frames else None)
 
     def _leave_module(self, module: torch.nn.Module, args: Any, output: Any) -> None:
         if threading.get_ident() == self._thread:
             self._scopes.leave_module()
-            if self._around_modules:
+            if len(self._around_modules) > 1:
                 self._around_modules.pop()
-
-    def _seen_from(self, frame: FrameType) -> Seen:
-        """The user's frames; those around the module that is running stand still and are known."""
-        return seen_from(frame, MAX_FRAMES, self._around_modules[-1] if self._around_modules else NOTHING)
 
 
 def called_as_outside(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -279,10 +280,6 @@ def flat_outputs(result: Any) -> tuple[Tensor | None, ...]:
     if isinstance(result, (list, tuple)):
         return tuple(output for item in result for output in flat_outputs(item))
     return (None,)
-
-
-def _is_written(overload: Any, name: str) -> bool:
-    return name.partition("[")[0] in written_arguments(overload)
 
 
 def _references(calls: list[RecordedCall], applied: dict[int, Applied]) -> Iterator[Tensor]:

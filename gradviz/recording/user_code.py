@@ -15,8 +15,8 @@ _TORCH = (str(Path(torch.__file__).parent), "<frozen")
 _GRADVIZ = str(Path(__file__).parent.parent)
 _MODELS = str(Path(__file__).parent.parent / "models.py")
 """Ours, but what is looked at: lines and names of it are shown as a user's."""
-_USER, _PASSED_OVER, _STOP = range(3)
-_owners: dict[int, tuple[int, bool]] = {}  # with whether it is a forward of a custom Function
+_PASSED_OVER, _USER, _APPLIES, _STOP = 0, 1, 2, 4  # _APPLIES: a forward of a custom Function, whosever code it is
+_owners: dict[int, int] = {}
 _owned: list[CodeType] = []  # code is kept, so its id stays its own
 
 
@@ -56,14 +56,17 @@ def seen_from(start: FrameType | None, most: int, known: Seen = NOTHING) -> Seen
             left = most - len(frames)
             return Seen(start, frames + known.frames[:left], (*places, *known.places[:left]), applied + known.applied)
         code = frame.f_code
-        owner, applies = told(id(code)) or _remembered(code)
-        if owner == _STOP:
-            break
-        if owner == _USER:
-            frames.append(frame)
-            places.append((code, frame.f_lasti))
-        if applies:
-            applied.append(frame)
+        owner = told(id(code))
+        if owner is None:
+            owner = _remembered(code)
+        if owner != _PASSED_OVER:
+            if owner & _STOP:
+                break
+            if owner & _USER:
+                frames.append(frame)
+                places.append((code, frame.f_lasti))
+            if owner & _APPLIES:
+                applied.append(frame)
         frame = frame.f_back
     return Seen(start, frames, tuple(places), applied)
 
@@ -85,9 +88,9 @@ def is_our_own(frame: FrameType) -> bool:
     return _owner(frame.f_code.co_filename) == _STOP
 
 
-def _remembered(code: CodeType) -> tuple[int, bool]:
+def _remembered(code: CodeType) -> int:
     _owned.append(code)
-    told = _owners[id(code)] = (_owner(code.co_filename), is_forward(code))
+    told = _owners[id(code)] = _owner(code.co_filename) | (_APPLIES if is_forward(code) else 0)
     return told
 
 
