@@ -19,6 +19,8 @@ from gradviz.graph import GradGraph
 from gradviz.standin import is_kept, statistics_kept
 
 What = Literal["value", "cotangent", "structure"]
+Compared = tuple[What, int, str, Tensor | None, Tensor | None]
+"""What of which node of the first graph, by what name, here and in the second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,17 +96,9 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
     tolerance = _tolerance(first, second) if rtol is None else rtol
     pairs = _pairs(first, second)
     structure = _first_structural(first, second, pairs)
-    if structure is not None and structure.node is not None:
-        pairs = pairs[: [one for one, _ in pairs].index(structure.node)]
-    if structure is not None and structure.node is None and set(first.leaves) != set(second.leaves):
-        pairs = []
     found: list[Difference] = []
     compared = skipped = summed = 0
-    backward = sorted(pairs, key=lambda pair: -1 if (place := first.nodes[pair[0]]["backward_order"]) is None else place)
-    tensors = list(_tensors("value", first, second, pairs))
-    if structure is None:  # else what comes back to the common part has gone other ways
-        tensors += _tensors("cotangent", first, second, backward)
-    for what, node, name, one, other in tensors:
+    for what, node, name, one, other in _tensors_before(structure, first, second, pairs):
         if one is None or other is None:
             skipped += (one is None) != (other is None)
             continue
@@ -120,6 +114,25 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
     if structure is not None:
         found.append(structure)
     return Comparison(differences=tuple(found), compared=compared, skipped=skipped, rtol=tolerance, summed=summed)
+
+
+def _tensors_before(
+    structure: Difference | None, first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]
+) -> Iterator[Compared]:
+    """What the graphs have in common: values in forward order, then, where they part nowhere, cotangents going back."""
+    if structure is None:
+        backward = sorted(pairs, key=lambda pair: _place_in_backward(first, pair[0]))
+        yield from _tensors("value", first, second, pairs)
+        yield from _tensors("cotangent", first, second, backward)
+    elif structure.node is not None:  # what comes back to the common part has gone other ways
+        yield from _tensors("value", first, second, pairs[: [one for one, _ in pairs].index(structure.node)])
+    elif set(first.leaves) == set(second.leaves):
+        yield from _tensors("value", first, second, pairs)
+
+
+def _place_in_backward(graph: GradGraph, node: int) -> int:
+    place: int | None = graph.nodes[node]["backward_order"]
+    return -1 if place is None else place
 
 
 def _pairs(first: GradGraph, second: GradGraph) -> list[tuple[int, int]]:
@@ -171,7 +184,7 @@ def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int
 
 def _tensors(
     what: What, first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]
-) -> Iterator[tuple[What, int, str, Tensor | None, Tensor | None]]:
+) -> Iterator[Compared]:
     by_chance = unfilled(first) if what == "value" else set()
     for one, other in pairs:
         if one in by_chance:
