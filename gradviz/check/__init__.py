@@ -7,7 +7,8 @@ How the parts go together:
     heads.py         one node, its used outputs, and autograd's side of each edge into it
     local.py         edges into one recorded call: elementwise, data movement, rows of a Jacobian
     rows.py          one row of a Jacobian beside the true one
-    custom.py        edges into a custom autograd.Function: forward's own calls, composed
+    custom.py        edges into a custom autograd.Function: forward's own calls, composed; custom_rows.py by rows against
+                     sympy, custom_elements.py all elements against torch in float64
     forwards.py      a custom forward that left torch, run again at moved inputs
     asking.py        a custom node as it can be asked
     backward_calls.py    what a hand-written backward() ran, in terms of the values of its forward
