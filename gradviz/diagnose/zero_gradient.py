@@ -52,7 +52,7 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
         return  # what follows from NaN is told with the NaN
     heads = [node for node in reversed(readings.ops) if graph.cotangent(node) is not None]
     edges = list(turned_zero(graph, heads, set(graph)))
-    ways = {name: {node} | readings.ahead_of(node) for name, node in zeros.items()}
+    ways = {name: _zeros_ahead(readings, node) for name, node in zeros.items()}
     told: set[str] = set()
     is_told = False
     for use in edges:
@@ -69,6 +69,18 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
         yield from _nothing_learned(readings, edges[0], list(zeros))
     else:
         yield from _cancelled(readings, heads, list(zeros))
+
+
+def _zeros_ahead(readings: Readings, leaf: int) -> set[int]:
+    """The leaf and all before the output that its zeros come back through: what lies ahead of them passes on zeros only."""
+    seen, pending = {leaf}, [leaf]
+    while pending:
+        for use in readings.graph.uses_of(pending.pop()):
+            head = use.edge[1]
+            if head not in seen and use.contribution is not None and not readings.arriving(head):
+                seen.add(head)
+                pending.append(head)
+    return seen
 
 
 def _nothing_learned(readings: Readings, use: Use, names: list[str]) -> Iterator[Finding]:
@@ -117,6 +129,8 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
     kind, hint = "zero-gradient", "see why this local partial is zero"
     if op in STEPS:
         kind, hint = "step-function", f"{op} is flat: use a smooth stand-in, or a straight-through estimator"
+    elif op in ("add", "sub") or _is_added(op, use):
+        return None  # a sum of what is not zero came to nothing, as before a normalization, which takes any shift away
     elif op in CHOICES or (op in LIMITS and readings.is_a_term_of_the_loss(head)):
         return None
     elif op in LIMITS:
@@ -134,6 +148,8 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
         hint = "both arguments are equal: see whether they were computed from the same input by the same weights"
     elif _is_over_one_position(readings, use):
         hint = f"attention to a single position gives it weight 1, whatever {name} is: see whether the input is that short"
+    elif op in ("cat", "stack"):
+        hint = f"of {readings.name(head)} the other parts are used, this one is not: use it too, or do not compute it"
     elif op in TOLD_ELSEWHERE | PIECEWISE_LINEAR or _is_times_a_meant_zero(readings, use) or _asked_by_zeros(readings, use):
         return None
     return found(

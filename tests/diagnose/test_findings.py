@@ -47,6 +47,20 @@ def test_a_limit_that_lets_no_gradient_through_at_all_is_told(limit: Callable[[T
     assert f"({op})" in finding.message and finding.numbers["leaves with a zero gradient"] == 2
 
 
+def test_zero_gradient_is_told_at_the_part_that_nobody_uses_and_not_of_what_is_zero_elsewhere() -> None:
+    torch.manual_seed(0)
+    first, heads, pairs = nn.Linear(4, 4), nn.ModuleList(nn.Linear(4, 1) for _ in range(3)), nn.Parameter(torch.zeros(4))
+    scale = nn.Parameter(torch.ones(1))
+
+    def loss(x: Tensor) -> Tensor:
+        h = first(x) + (pairs * 0).sum() * scale
+        return torch.stack([head(h) for head in heads])[1:].square().mean()
+
+    (finding,) = gradviz.trace(loss, torch.randn(5, 4)).diagnose()
+    assert finding.kind == "zero-gradient" and finding.numbers["leaves with a zero gradient"] == 2
+    assert "0.weight" in finding.message and "pairs" not in finding.message and "the other parts are used" in finding.hint
+
+
 def test_attention_to_a_single_position_is_told_as_that() -> None:
     torch.manual_seed(0)
     layers, x = nn.ModuleList(nn.Linear(4, 4) for _ in range(3)), torch.randn(2, 1, 1, 4)

@@ -311,6 +311,17 @@ def mask_multiplied_into_a_view() -> GradGraph:
     return gradviz.trace(loss, torch.randn(5, 4, requires_grad=True))
 
 
+def shifts_that_a_difference_takes_away() -> GradGraph:
+    """What comes back to the shifts of two samples, of which the loss takes the difference, is exactly opposite."""
+    norm, layer, shift = nn.BatchNorm1d(4), nn.Linear(4, 8), nn.Parameter(torch.zeros(8))
+
+    def loss(x: Tensor) -> Tensor:
+        one, other = torch.tanh(layer(x)) + shift + norm(x).repeat(1, 2)
+        return (one - other).square().sum()
+
+    return gradviz.trace(loss, torch.randn(2, 4))
+
+
 def gate_computed_by_a_layer_of_zeros() -> GradGraph:
     condition, gate, branch, head = nn.Linear(2, 8), nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3)
     nn.init.zeros_(gate.weight)
@@ -367,7 +378,7 @@ ODD: list[Callable[[], GradGraph]] = [
     *(functions_for_the_sake_of_their_backward, points_that_a_sampler_moves, word_vectors_of_which_half_start_at_zero),
     *(sum_with_itself_again_and_again, log_likelihood_of_one_sample),
     *(branch_that_starts_next_to_nothing, attention_that_is_still_uniform),
-    *(queries_of_zero, mask_tokens_of_zero, mask_multiplied_into_a_view),
+    *(queries_of_zero, mask_tokens_of_zero, mask_multiplied_into_a_view, shifts_that_a_difference_takes_away),
     *(gate_computed_by_a_layer_of_zeros, branch_and_head_of_zeros),
     *(rates_of_a_state_space_with_short_steps, exponentials_below_their_maximum),
     *(iteration_to_a_fixed_point, gates_that_are_not_trained_yet, cost_of_what_a_policy_draws),
