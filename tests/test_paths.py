@@ -9,11 +9,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from random_expressions import VARIABLES, expressions, points
+from random_expressions import expressions, points, traced
 
 import gradviz
 from gradviz import GradGraph
-from gradviz.expression import parse
 
 
 def products(graph: GradGraph, node: int) -> Iterator[tuple[list[int], float]]:
@@ -29,13 +28,7 @@ def products(graph: GradGraph, node: int) -> Iterator[tuple[list[int], float]]:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(text=expressions(), point=st.tuples(points(), points(), points()), top=st.integers(0, 4))
 def test_the_paths_are_those_that_walking_the_graph_finds(text: str, point: tuple[float, ...], top: int) -> None:
-    try:
-        names = parse(text, variables=VARIABLES).variables
-    except gradviz.ExpressionError:
-        assume(False)
-    assume(names)
-    values = {name: value for name, value in zip(VARIABLES, point, strict=True) if name in names}
-    graph = gradviz.trace(text, at=values, device="cpu")
+    graph = traced(text, point)
     for name, leaf in graph.leaves.items():
         walked = sorted(products(graph, leaf), key=lambda found: -abs(found[1]))
         largest = max((abs(product) for _, product in walked), default=0.0)

@@ -60,11 +60,7 @@ def test_every_expression_is_verified_and_agrees_with_differences(text: str, x: 
 @given(text=expressions(3), x=NUMBERS, y=NUMBERS)
 def test_every_expression_in_float32_is_no_mismatch(text: str, x: float, y: float) -> None:
     leaves = {"x": torch.tensor(x, dtype=torch.float32), "y": torch.tensor(y, dtype=torch.float32)}
-    try:
-        graph = gradviz.trace(f"{text} + x*y", at=leaves, device="cpu")
-    except gradviz.InputError:
-        return
-    assert graph.check().ok
+    assert gradviz.trace(f"{text} + x*y", at=leaves, device="cpu").check().ok
 
 
 def _value(expression: str, at: dict[str, float]) -> float:

@@ -17,7 +17,7 @@ import torch
 from explained_graphs import ALL, lecture
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from random_expressions import VARIABLES, expressions, points
+from random_expressions import expressions, points, traced
 
 import gradviz
 from gradviz import GradGraph
@@ -25,7 +25,6 @@ from gradviz.explain import sentences as say
 from gradviz.explain.amounts import is_same
 from gradviz.explain.latex import line_latex
 from gradviz.explain.terms import Equation, Name, Number, Words
-from gradviz.expression import parse
 
 Golden = Callable[[str, str], None]
 
@@ -59,13 +58,7 @@ def test_markdown_latex_and_quiz_are_those_that_were_looked_at(golden: Golden) -
 @given(text=expressions(), point=st.tuples(points(), points(), points()))
 @example(text="x / (2 + cos(x))", point=(1.0, 1.0, 1.0))
 def test_the_numbers_of_any_expression_are_those_of_autograd(text: str, point: tuple[float, ...]) -> None:
-    try:
-        names = parse(text, variables=VARIABLES).variables
-    except gradviz.ExpressionError:
-        assume(False)
-    assume(names)
-    values = {name: value for name, value in zip(VARIABLES, point, strict=True) if name in names}
-    graph = gradviz.trace(text, at=values, device="cpu")
+    graph = traced(text, point)
     output = graph.nodes[graph.output]["name"]
     for name, gradient in graph.gradients().items():
         assert gradient is not None
