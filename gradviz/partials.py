@@ -35,6 +35,7 @@ class Head(NamedTuple):
     """What the partials into one node share: its call, what it and its arguments (by position) are called, and its node.
 
     `inner` are the leaves whose `.grad` a backward pass of its own adds to, which the node of a custom Function may run.
+    `layouts` are the strides of the cotangents that the node was handed, by output, None for contiguous ones.
 
     The autograd nodes of a graph are kept in one tuple, consumers last, which is freed from its end: torch frees a long
     chain by recursion, and overflows the stack, where Python lets go of producers first.
@@ -46,6 +47,7 @@ class Head(NamedTuple):
     name: str
     arguments: Mapping[int, str]
     inner: Sequence[Tensor]
+    layouts: Sequence[tuple[int, ...] | None]
 
 
 class LocalPartial(EdgePartial):
@@ -204,6 +206,14 @@ class LocalPartial(EdgePartial):
         except RuntimeError as error:
             raise PartialError(self._refusal(error)) from error
 
+    def _laid_out(self, cotangent: Tensor) -> Tensor:
+        """The cotangent as the one of the backward pass lay in memory: kernels differ by that, and may be wrong for another
+        (seen on 2.13: batch_norm of an input that is contiguous in both ways, with a contiguous cotangent)."""
+        strides = self._head.layouts[self._output] if self._output < len(self._head.layouts) else None
+        if strides is None or cotangent.layout is not torch.strided:
+            return cotangent
+        return torch.empty_strided(cotangent.shape, strides, dtype=cotangent.dtype, device=cotangent.device).copy_(cotangent)
+
     def _taken(self, answer: tuple[Tensor | None, ...]) -> Tensor:
         """This edge's part of the node's answer."""
         contribution = answer[self._slot_in_answer()]
@@ -228,7 +238,7 @@ class LocalPartial(EdgePartial):
                     return rows
             except PartialError:  # batching has gaps and slips of its own; one by one the node itself answers or refuses
                 pass
-        answers = [self._ask(cotangent) for cotangent in cotangents]
+        answers = [self._ask(self._laid_out(cotangent)) for cotangent in cotangents]
         return torch.stack([one if one.layout is torch.strided else one.to_dense() for one in answers])
 
     def _is_linear_in(self, cotangents: Tensor, rows: Tensor) -> bool:
@@ -303,6 +313,7 @@ def vjps(partials: Sequence[LocalPartial], cotangent: Tensor) -> list[Tensor]:
         partial._require_shape("cotangent", cotangent, partial.out_shape)
         if partial._node not in answers:
             head = partial._head_metadata()
-            answers[partial._node] = partial._answer(cotangent.detach().to(device=head.device, dtype=head.dtype))
+            handed = partial._laid_out(cotangent.detach().to(device=head.device, dtype=head.dtype))
+            answers[partial._node] = partial._answer(handed)
         found.append(partial._taken(answers[partial._node]))
     return found

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import batch_norm
 
 import gradviz
 from gradviz import LocalPartial, PartialError, trace
@@ -167,3 +168,16 @@ def test_a_node_is_asked_for_the_formula_that_the_engine_takes() -> None:
     )
     cotangent = graph.cotangent(edge[1])
     assert torch.equal(graph.edges[edge]["partial"].vjp(cotangent), graph.edges[edge]["contribution"])
+
+
+def test_a_node_is_asked_with_cotangents_that_lie_in_memory_as_those_of_the_backward_pass_did() -> None:
+    """torch's kernel of batch_norm reads a contiguous one wrongly here, where the input is contiguous in both ways."""
+    weight = torch.rand(4, requires_grad=True)
+    x = torch.randn(2, 1, 6, 4).transpose(1, 3)
+    graph = gradviz.trace(lambda: batch_norm(x, None, None, weight, None, True).transpose(1, 3).square().mean())
+    (use,) = [use for use in graph.uses_of(graph.node("weight")) if use.partial is not None]
+    cotangent = graph.cotangent(use.edge[1])
+    assert cotangent is not None and use.partial is not None and use.contribution is not None
+    assert not cotangent.is_contiguous()
+    assert torch.equal(use.partial.vjp(cotangent.contiguous()), use.contribution)
+    assert graph.check().ok

@@ -334,8 +334,11 @@ class _Writer:
         """What the partials into one node share."""
         name_of = self._names.of_output
         arguments = {edge.position: name_of(edge.tail, edge.output) for edge in edges}
-        name, read = name_of(key, self._used.get(key, (0,))[0]), [leaf for leaf, _ in self._backward.inner]
-        return Head(nodes, place, self._draft.nodes[key].call, name, arguments, read if key in self._draft.applied else [])
+        inner = [leaf for leaf, _ in self._backward.inner] if key in self._draft.applied else []
+        handed = self._backward.cotangents.get(key, ()) if is_autograd_node(key) else ()
+        layouts = [_strides(cotangent) for cotangent in handed]
+        name = name_of(key, self._used.get(key, (0,))[0])
+        return Head(nodes, place, self._draft.nodes[key].call, name, arguments, inner, layouts)
 
     def _first_output(self, key: Key) -> int:
         """The first of the autograd node's outputs that is used, in the node's own order."""
@@ -344,6 +347,13 @@ class _Writer:
             return 0
         used = self._used.get(key, ())
         return next((output for output, place in enumerate(places) if place in used), 0)
+
+
+def _strides(cotangent: Tensor | None) -> tuple[int, ...] | None:
+    """How a cotangent, or the nearest to it that is dense, lies in memory; None where it is contiguous."""
+    if cotangent is None or isinstance(cotangent, StandIn) or cotangent.layout is not torch.strided:
+        return None
+    return None if cotangent.is_contiguous() else torch.empty_like(cotangent, device="meta").stride()
 
 
 def _used_outputs(draft: Draft, roots: Sequence[tuple[Key, int]]) -> Used:
