@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,3 +56,44 @@ def per_dim(option: Sequence[int], spatial: int) -> list[int]:
     ([2, 2, 2], [1, 2])
     """
     return list(option) * spatial if len(option) == 1 else list(option)
+
+
+class Lines:
+    """Which elements of a tensor a reduction joins: all along some dims, for each place in the others.
+
+    Attributes:
+        shape: of the result.
+        length: how many elements are joined to one.
+
+    >>> lines = Lines((2, 3), [1], keepdim=False)
+    >>> lines.shape, lines.length, list(lines.of_one((1,)))
+    ((2,), 3, [(1, 0), (1, 1), (1, 2)])
+    """
+
+    def __init__(self, shape: Sequence[int], dims: Sequence[int] | int | None, *, keepdim: bool) -> None:
+        ndim = len(shape)
+        self._reduced = normalized_dims(dims, ndim)
+        self._sizes = [shape[dim] for dim in self._reduced]
+        kept = [dim for dim in range(ndim) if dim not in self._reduced]
+        self._source = {dim: dim if keepdim else place for place, dim in enumerate(kept)}  # of a kept dim: in the result
+        self.length = math.prod(self._sizes)
+        self.shape = tuple(
+            1 if dim in self._reduced else shape[dim] for dim in range(ndim) if keepdim or dim not in self._reduced
+        )
+
+    def of_one(self, index: Sequence[int]) -> Iterator[tuple[int, ...]]:
+        """The indices of what is joined to one element of the result, in row-major order."""
+        full = [0] * (len(self._reduced) + len(self._source))
+        for dim, place in self._source.items():
+            full[dim] = index[place]
+        for inner in itertools.product(*map(range, self._sizes)):
+            for dim, along in zip(self._reduced, inner, strict=True):
+                full[dim] = along
+            yield tuple(full)
+
+    def of_many(self, index: Places, count: int) -> Places:
+        """The places of what is joined to so many elements, one line after the other."""
+        inside = np.indices(self._sizes).reshape(len(self._sizes), self.length)
+        full = {dim: np.repeat(index[place], self.length) for dim, place in self._source.items()}
+        full |= {dim: np.tile(along, count) for dim, along in zip(self._reduced, inside, strict=True)}
+        return tuple(full[dim] for dim in range(len(full)))

@@ -22,7 +22,7 @@ from gradviz.symbolic import many as at_once
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.bulk import LONG
 from gradviz.symbolic.function import RESULT, ScalarFunction, function_of_one
-from gradviz.symbolic.indexing import broadcaster, line, normalized_dims, places_of, strides_of
+from gradviz.symbolic.indexing import Lines, broadcaster, line, normalized_dims, places_of, strides_of
 from gradviz.symbolic.many import Many, Places, Read
 from gradviz.symbolic.scalar import Scalar
 
@@ -158,38 +158,20 @@ class SymbolicTensor:
         groups: Callable[[Many, int], Many] | None = None,
     ) -> SymbolicTensor:
         """`combine` of the elements along `dims`: `long` of more than `LONG`; `groups` of many such lines at once."""
-        reduced = normalized_dims(dims, self.ndim)
-        kept = [dim for dim in range(self.ndim) if dim not in reduced]
-        ranges = [range(self.shape[dim]) for dim in reduced]
-        shape = [1 if dim in reduced else self.shape[dim] for dim in range(self.ndim) if keepdim or dim not in reduced]
-
-        def lines(index: Places, count: int) -> Places:
-            """The places of all elements that are joined to these, one group after the other."""
-            inside = np.indices([self.shape[dim] for dim in reduced]).reshape(len(reduced), self.count(dims))
-            full = {dim: np.repeat(index[dim if keepdim else place], inside.shape[1]) for place, dim in enumerate(kept)}
-            full |= {dim: np.tile(along, count) for dim, along in zip(reduced, inside, strict=True)}
-            return tuple(full[dim] for dim in range(self.ndim))
+        lines = Lines(self.shape, dims, keepdim=keepdim)
 
         def pull(index: Index) -> Scalar:
-            if long is not None and self.many is not None and self.count(dims) > LONG:
-                return long(self, lines(tuple(np.array([place]) for place in index), 1))
-            full = [0] * self.ndim
-            for place, dim in enumerate(kept):
-                full[dim] = index[dim if keepdim else place]
-            elements = []
-            for inner in itertools.product(*ranges):
-                for place, dim in enumerate(reduced):
-                    full[dim] = inner[place]
-                elements.append(self[tuple(full)])
-            return combine(elements)
+            if long is not None and self.many is not None and lines.length > LONG:
+                return long(self, lines.of_many(tuple(np.array([place]) for place in index), 1))
+            return combine([self[element] for element in lines.of_one(index)])
 
         def read(flats: NDArray[np.int64]) -> Many:
             assert self.many is not None and groups is not None
             count = len(flats)
-            return groups(self.many(lines(places_of(flats, shape), count), count * self.count(dims)), count)
+            return groups(self.many(lines.of_many(places_of(flats, lines.shape), count), count * lines.length), count)
 
-        result = SymbolicTensor(shape, pull)
-        if groups is None or not self.count(dims):
+        result = SymbolicTensor(lines.shape, pull)
+        if groups is None or not lines.length:
             return _with_many(result, self)
         if self.many is not None:
             result.many = partial(at_once.once, read, result.shape)
