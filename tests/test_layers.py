@@ -229,6 +229,20 @@ def test_a_file_has_at_most_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
 
 
+def test_a_function_has_at_most_60_lines_beside_its_docstring() -> None:
+    assert [
+        f"{path.relative_to(PACKAGE)}:{function.lineno} {function.name}"
+        for path in source_files()
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) and lines_beside_docstring(function) > 60
+    ] == []
+
+
+def lines_beside_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    told = (ast.get_docstring(function, clean=False) or "").splitlines()
+    return (function.end_lineno or function.lineno) - function.lineno + 1 - len(told)
+
+
 def test_no_two_test_files_have_the_same_name() -> None:
     names = Counter(path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py")
     assert [name for name, times in names.items() if times > 1] == [], "pytest imports files by their names alone"

@@ -1,0 +1,80 @@
+"""What cannot be traced is refused, with what to do instead."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from gradviz import InputError, TraceError, trace
+
+
+def test_freed_graph_says_what_to_do() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+    y = x**3
+    y.backward()
+    with pytest.raises(TraceError, match=r"freed by an earlier backward.*retain_graph=True"):
+        trace(y)
+
+
+@pytest.mark.parametrize(
+    "target, options, error, message",
+    [
+        (3, {}, InputError, "cannot trace a int; trace takes a tensor already computed, math text"),
+        (torch.ones(2), {}, TraceError, "it has no grad_fn"),
+        (torch.tensor([1]), {}, TraceError, "no gradient"),
+        (lambda: None, {}, TraceError, "returned None, not a tensor"),
+        ("x*y", {"x": 1.0, "z": 2.0}, InputError, "no value for y; the expression has no variable z"),
+        ("x", {"x": 1.0, "device": "tpu9"}, InputError, "device 'tpu9' cannot be used here"),
+        ("x", {"x": 1.0, "loss": abs}, InputError, "loss= goes with a model or a function"),
+        ("x", {"x": 1.0, "at": {"x": 2.0}}, InputError, "x given twice"),
+        ("x*x", {"x": [1.0, 2.0]}, InputError, r"shape \(2,\): a gradient needs a single number"),
+        ("x*x", {"x": [1.0, 2.0], "grad_output": [1.0]}, InputError, r"grad_output has shape \(1,\)"),
+    ],
+)
+def test_bad_input_gets_a_clear_error(target: object, options: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        trace(target, **options)
+
+
+def test_missing_argument_is_named() -> None:
+    with pytest.raises(InputError, match="cannot take the inputs given: missing a required argument: 'y'"):
+        trace(lambda x, y: x, 1.0)
+
+
+def test_reentrant_checkpoint_says_what_to_do() -> None:
+    x = torch.ones(2, requires_grad=True)
+    with pytest.raises(TraceError, match="use_reentrant=False"):
+        trace(lambda v: checkpoint(torch.sin, v, use_reentrant=True).sum(), x)
+
+
+def test_functorch_transform_is_refused() -> None:
+    def inside(x: Tensor) -> Tensor:
+        trace(lambda v: v * v, x)
+        return x * x
+
+    with pytest.raises(TraceError, match=r"torch.func transform"):
+        torch.func.grad(inside)(torch.tensor(1.0))
+
+
+def test_inference_mode_is_refused() -> None:
+    with torch.inference_mode():
+        output = torch.ones(2) * 2
+    with pytest.raises(TraceError, match="inference_mode"):
+        trace(output)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.compile warns of what it would do without a dispatch mode
+def test_compiled_code_is_traced_op_by_op_and_its_result_alone_is_refused() -> None:
+    def function(x: Tensor) -> Tensor:
+        return (torch.sin(x) * x).sum()
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    compiled = torch.compile(function, backend="aot_eager")
+    with pytest.raises(TraceError, match=r"computed by torch.compile'd code.*trace the function itself"):
+        trace(compiled(x))
+    graph = trace(compiled, x)
+    assert [attributes["op"] for _, attributes in graph.nodes(data=True)] == ["", "sin", "mul", "sum"]
+    model = torch.compile(nn.Linear(2, 1), backend="aot_eager")
+    assert set(trace(model, torch.randn(3, 2), loss=lambda out: out.sum(), device="cpu").leaves) == {"weight", "bias"}
