@@ -120,7 +120,13 @@ class _Builder:
         self.total = len(drawn.whole)
         self.order, self.first_nodes = chosen_nodes(self.graph, max_nodes)
         self.shown = set(self.order)
-        self.users = {node: self._users(node) for node in sorted(repeated_nodes(self.graph, self.shown))}
+        repeated = repeated_nodes(self.graph, self.shown)
+        self.told_in_groups = {node for node in sorted(repeated) if self._is_told_in_groups(node)}
+        if self.told_in_groups:
+            self.shown -= self.told_in_groups
+            self.order = [node for node in self.order if node in self.shown]
+            self.graph = self.graph.subgraph(set(self.graph) - self.told_in_groups).copy()
+        self.users = {node: self._users(node) for node in sorted(repeated - self.told_in_groups)}
         self.gaps = gaps_in(self.graph, self.shown)
         self.in_gaps = {node for part in self.gaps for node in part}
         self.edges = sum(head in self.shown and tail in self.shown for tail, head in self.graph.edges())
@@ -169,8 +175,10 @@ class _Builder:
         repeated = [self._attributes(node) for node in self.users]
         names = [attributes["name"] for attributes in repeated if attributes["kind"] != "constant"]
         if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            yield f"drawn once per use: {', '.join(shorten(name, NAME_LENGTH) for name in names[:3])}{more}"
+            yield f"drawn once per use: {_listed(names)}"
+        if self.told_in_groups:
+            shared = [self.whole.nodes[node]["name"] for node in sorted(self.told_in_groups)]
+            yield f"written in the groups that share them: {_listed(shared)}"
         if any(node.heat for node in nodes):
             yield HEAT_NOTE
         if missing := not_kept(self.whole):
@@ -178,6 +186,25 @@ class _Builder:
 
     def _nodes_shown(self) -> int:
         return sum(len(self.groups[node].nodes) if node in self.groups else 1 for node in self.order)
+
+    def _is_told_in_groups(self, node: int) -> bool:
+        """Whether a leaf that is used again and again is used by groups alone, and nothing else is to be said of it."""
+        heads = [head for head in self.graph.successors(node) if head in self.shown]
+        marked = self.marks.troubles.get(node) or self.marks.nodes.get(node) not in (None, "match")
+        return bool(
+            self._attributes(node)["kind"] == "leaf"
+            and self.focus is None
+            and not marked
+            and all(head in self.groups for head in heads)
+        )
+
+    def _shared(self, group: int) -> str:
+        """The leaves that a group reads and that are not drawn."""
+        names = [self.whole.nodes[tail]["name"] for tail in sorted(self.told_in_groups.intersection(self._read_by(group)))]
+        return f"with {_listed(names)}" if names else ""
+
+    def _read_by(self, group: int) -> Iterator[int]:
+        return (tail for head in self.groups[group].nodes for tail, _, _ in self.wires.into[head])
 
     def _attributes(self, node: int) -> Mapping[str, Any]:
         attributes: Mapping[str, Any] = self.graph.nodes[node]
@@ -246,7 +273,7 @@ class _Builder:
             nodes=tuple(sorted(group.nodes)),
             opens=group.opens,
             differentiable=self._attributes(node)["requires_grad"],
-            lines=tuple(line for line in (shapes_line(wires, told), size_line(wires, told)) if line),
+            lines=tuple(line for line in (shapes_line(wires, told), size_line(wires, told), self._shared(node)) if line),
             gradient=tuple(gradient_lines(wires, told)) if "cotangent" in self.show else (),
             verdict=worst(verdicts),
             trouble=trouble_lines(group, self.marks.troubles, verdicts.count("mismatch")),
@@ -357,3 +384,9 @@ class _Builder:
 def _counted(nodes: Sequence[ViewNode], groups: Sequence[ViewGroup], edges: Sequence[ViewEdge]) -> str:
     in_groups = f" and {len(groups)} group{'' if len(groups) == 1 else 's'}" if groups else ""
     return f"{len(nodes)} nodes{in_groups}, {len(edges)} edges"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(shorten(name, NAME_LENGTH) for name in names[:3]) + more

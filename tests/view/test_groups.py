@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gradviz import trace
+from gradviz.diagnose import Finding
 from gradviz.errors import InputError
 from gradviz.view import View, ViewGroup, view_of
 
@@ -338,3 +339,31 @@ class MaskedBlock(nn.Module):
 def test_a_constant_that_is_drawn_for_each_use_counts_as_often() -> None:
     view = trace(Masked(), torch.ones(3, requires_grad=True), torch.ones(3)).view()
     assert 2 < len(view.nodes) + len(view.groups) <= 40
+
+
+class Loop(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.Linear(4, 4)
+
+    def forward(self, h: Tensor) -> Tensor:
+        for _ in range(12):
+            h = torch.tanh(self.cell(h))
+        return h.square().mean()
+
+
+def test_parameters_that_every_step_of_a_loop_reads_are_written_in_its_groups() -> None:
+    graph = trace(Loop(), torch.randn(2, 4), device="cpu")
+    view = view_of(graph, collapse="cell")
+    assert not any(node.name.startswith("cell.") for node in view.nodes)
+    assert len(view.groups) == 12 and all("with cell.weight, cell.bias" in group.lines for group in view.groups)
+    assert "written in the groups that share them: cell.weight, cell.bias" in view.notes
+
+
+def test_a_shared_parameter_of_which_there_is_something_to_tell_is_drawn() -> None:
+    graph = trace(Loop(), torch.randn(2, 4), device="cpu")
+    finding = Finding(kind="k", severity="warning", message="m", hint="h", node=graph.node("cell.bias"))
+    view = view_of(graph, collapse="cell", findings=[finding])
+    assert sum(node.name == "cell.bias" for node in view.nodes) == 12
+    assert not any(node.name == "cell.weight" for node in view.nodes)
+    assert all("with cell.weight" in group.lines for group in view.groups)
