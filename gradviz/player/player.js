@@ -8,6 +8,7 @@ function mount(root, data) {
   "use strict";
   const SVG = "http://www.w3.org/2000/svg";
   const SPEEDS = [0.5, 1, 2, 4];
+  const LEAST_PX = 8;  // of letters on a narrow screen, where the drawing may be larger than there is room, and scrolls
   const ICONS = {
     first: "M7 5v14M18 5L9 12l9 7z", back: "M15 5l-7 7 7 7", play: "M8 5l11 7-11 7z", pause: "M8 5v14M16 5v14",
     next: "M9 5l7 7-7 7", last: "M17 5v14M6 5l9 7-9 7z", theme: "M12 3a9 9 0 1 0 9 9 7 7 0 0 1-9-9z",
@@ -16,6 +17,7 @@ function mount(root, data) {
   const OPEN = ["back", "next", "whole"];  // outlines only
   const words = data.words;
   const states = allStates();
+  const narrow = window.matchMedia("(max-width: 40rem)");
   let current = 0, timer = null, speed = 1, chosen = null, shown = [];
 
   /* ---- building ---- */
@@ -105,6 +107,7 @@ function mount(root, data) {
   const marks = data.marks.map(markOf);
   const svg = drawn("svg", {viewBox: data.view.join(" "), role: "img", "aria-label": data.title});
   svg.append(...marks.map((mark) => mark.group));
+  const stage = element("div", {class: "stage"}, svg);
   const sentence = element("p", {class: "sentence", "aria-live": "polite"});
   const longest = data.frames.reduce((found, frame) => (frame.sentence.length > found.length ? frame.sentence : found), "");
   const ghost = element("p", {class: "sentence ghost", "aria-hidden": "true"}, longest);
@@ -122,14 +125,19 @@ function mount(root, data) {
   if (document.fullscreenEnabled) controls.append(button("whole", wholeScreen));
   const title = element("h2", {}, data.title);
   const player = element("section", {class: "gradviz-player", lang: data.language, tabindex: 0, "aria-label": data.title},
-    title, svg, element("div", {class: "said"}, sentence, ghost), controls);
+    title, stage, element("div", {class: "said"}, sentence, ghost), controls);
   svg.style.maxWidth = `${data.view[2]}px`;
+  const letters = Math.min(...data.marks.filter((mark) => mark.kind === "text").map((mark) => mark.size));
+  const [least, high] = data.view.slice(2).map((side) => side * Math.min(1, LEAST_PX / letters));
+  svg.style.setProperty("--least", `${least}px`);
+  svg.style.setProperty("--high", `${high}px`);
 
   /* ---- showing ---- */
 
   function show(place) {
     const wanted = Math.max(0, Math.min(data.frames.length - 1, place));
     states[wanted].forEach((state, mark) => { if (state !== shown[mark]) marks[mark].set(state); });
+    if (narrow.matches && shown.length) follow(shown, states[wanted]);
     shown = states[wanted];
     current = wanted;
     const frame = data.frames[wanted];
@@ -138,6 +146,20 @@ function mount(root, data) {
     slider.setAttribute("aria-valuetext", `${wanted + 1}: ${frame.sentence}`);
     count.textContent = `${wanted + 1} / ${data.frames.length}`;
     player.dataset.phase = frame.phase;
+  }
+
+  /* Where only a part of the drawing has room: brings what is newly told or outlined into sight, or else all that changes. */
+  function follow(before, now) {
+    const changed = now.map((_, mark) => mark).filter((mark) => now[mark] !== before[mark]);
+    const some = (kind, isNew) => changed.filter((mark) => data.marks[mark].kind === kind && isNew(now[mark], before[mark]));
+    const told = some("text", ([words], [last]) => words !== last);
+    const outlined = some("shape", ([, , width], [, , last]) => width > last);
+    const boxes = (list) => list.map((mark) => marks[mark].group.getBoundingClientRect()).filter((box) => box.width);
+    const seen = [told, outlined, changed].map(boxes).find((found) => found.length), outer = stage.getBoundingClientRect();
+    if (!seen) return;
+    const ends = (low, high) => [Math.min(...seen.map((box) => box[low])), Math.max(...seen.map((box) => box[high]))];
+    const by = ([first, last], [low, high]) => (first >= low && last <= high ? 0 : (first + last - low - high) / 2);
+    stage.scrollBy(by(ends("left", "right"), [outer.left, outer.right]), by(ends("top", "bottom"), [outer.top, outer.bottom]));
   }
 
   function pause() {
@@ -217,15 +239,16 @@ function mount(root, data) {
   font: 1rem/1.35 "DejaVu Sans", Verdana, Arial, Helvetica, sans-serif; color: var(--text); background: var(--background);
   display: flex; flex-direction: column; align-items: center; justify-content: center; gap: 0.6rem; }
 .gradviz-player h2 { margin: 0; font-size: 1.3em; text-align: center; overflow-wrap: anywhere; }
-.gradviz-player > svg { width: 100%; flex: 0 1 auto; min-height: 0; max-height: 68vh; }
+.gradviz-player .stage { width: 100%; flex: 0 1 auto; min-height: 0; }
+.gradviz-player .stage > svg { display: block; width: 100%; margin: 0 auto; max-height: 68vh; }
 .gradviz-player svg text { white-space: pre; }
-.gradviz-player > svg path { transition: fill 0.25s, stroke 0.25s, stroke-width 0.25s; }
+.gradviz-player .stage > svg path { transition: fill 0.25s, stroke 0.25s, stroke-width 0.25s; }
 .gradviz-player .said { display: grid; }
 .gradviz-player .sentence { grid-area: 1 / 1; margin: 0; font-size: 1.15em; text-align: center; text-wrap: balance;
   overflow-wrap: anywhere; }
 .gradviz-player .ghost { visibility: hidden; }
 .gradviz-player .controls { display: flex; flex-wrap: wrap; align-items: center; justify-content: center; gap: 0.35rem;
-  width: 100%; max-width: 60rem; }
+  width: 100%; max-width: 60rem; position: sticky; bottom: 0; padding: 0.3rem 0; background: var(--background); }
 .gradviz-player button, .gradviz-player select { font: inherit; color: inherit; background: transparent; cursor: pointer;
   border: 1px solid var(--faint); border-radius: 0.4rem; min-width: 2.5rem; height: 2.5rem; padding: 0.2rem; }
 .gradviz-player option { color: #000; background: #fff; }
@@ -235,8 +258,16 @@ function mount(root, data) {
 .gradviz-player output { min-width: 4.5em; text-align: center; font-variant-numeric: tabular-nums; }
 .gradviz-player :focus-visible, .gradviz-player:focus-visible { outline: 3px solid var(--highlight); }
 .gradviz-player:fullscreen { padding: 2vh 2vw; justify-content: center; font-size: 1.5rem; }
-.gradviz-player:fullscreen > svg { max-width: none !important; max-height: none; flex: 1 1 auto; }
-@media (prefers-reduced-motion: reduce) { .gradviz-player > svg path { transition: none; } }`;
+.gradviz-player:fullscreen > .stage { flex: 1 1 auto; }
+.gradviz-player:fullscreen > .stage > svg { max-width: none !important; max-height: none; height: 100%; }
+@media (max-width: 40rem) {
+  .gradviz-player { padding: 0.5rem; }
+  .gradviz-player h2, .gradviz-player .sentence { font-size: 1.05em; }
+  .gradviz-player .stage { max-height: 60vh; overflow: auto; }
+  .gradviz-player .stage > svg { min-width: var(--least); max-height: max(60vh, var(--high)); }
+  .gradviz-player .controls > :is(input, output, select) { order: 1; }
+}
+@media (prefers-reduced-motion: reduce) { .gradviz-player .stage > svg path { transition: none; } }`;
 
   slider.addEventListener("input", () => stop(Number(slider.value)));
   speeds.value = "1";

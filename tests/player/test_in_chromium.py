@@ -32,7 +32,7 @@ function probe(root) {
   const read = () => ({
     sentence: get(".sentence:not(.ghost)").textContent, count: get("output").textContent, slider: get("input").value,
     spoken: get("input").getAttribute("aria-valuetext"), phase: get("section").dataset.phase,
-    texts: [...root.querySelectorAll("section > svg text")].filter((one) => one.getClientRects().length)
+    texts: [...root.querySelectorAll(".stage > svg text")].filter((one) => one.getClientRects().length)
       .map((one) => one.textContent),
   });
   return {get, label, press, read};
@@ -51,7 +51,7 @@ async function drive() {
   press("Home");
   for (;;) {
     steps.push(read());
-    moved.add(place("section > svg") + place(".controls"));
+    moved.add(place(".stage > svg") + place(".controls"));
     const before = read().count;
     label("Next").click();
     if (read().count === before) break;
@@ -77,8 +77,8 @@ async function drive() {
   run.unnamed = [...document.querySelectorAll("button, input, select, section")]
     .filter((one) => !one.getAttribute("aria-label")).length;
   run.live = get(".sentence:not(.ghost)").getAttribute("aria-live");
-  run.outside = [...document.querySelectorAll("section > svg text")].filter((one) => {
-    const inner = one.getBoundingClientRect(), outer = get("section > svg").getBoundingClientRect();
+  run.outside = [...document.querySelectorAll(".stage > svg text")].filter((one) => {
+    const inner = one.getBoundingClientRect(), outer = get(".stage > svg").getBoundingClientRect();
     return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.bottom > outer.bottom + 1;
   }).length;
 

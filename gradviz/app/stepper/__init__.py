@@ -11,7 +11,7 @@ from gradviz.player import Player, script
 _COMPONENT = st.components.v2.component(
     "gradviz_stepper",
     html='<div class="gradviz-stepper"></div>',
-    css=".gradviz-stepper { border: 1px solid #8886; border-radius: 0.5rem; overflow: hidden; }",
+    css=".gradviz-stepper { border: 1px solid #8886; border-radius: 0.5rem; overflow: clip; }",
     js=script() + resources.files("gradviz.app.stepper").joinpath("stepper.js").read_text(encoding="utf-8"),
 )
 
