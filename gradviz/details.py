@@ -14,6 +14,7 @@ from gradviz.errors import PartialError
 from gradviz.explain.latex import line_latex, term_latex
 from gradviz.explain.terms import Derivative, Equation, Name, Number, Words
 from gradviz.graph import Edge, GradGraph
+from gradviz.moves import moved_as
 from gradviz.view import node_call
 from gradviz.view.summary import has_norm, norm
 
@@ -139,6 +140,9 @@ def edge_details(graph: GradGraph, edge: Edge, report: CheckReport | None = None
         except PartialError as error:
             refusal = str(error)
         formula = use.partial.latex
+        if formula == "1" and math.prod(shapes[0]) > 1:  # said of one element, it would be read as the whole
+            moved = moved_as(str(graph.nodes[edge[1]]["op"]))
+            formula = rf"\text{{{moved}}}" if moved else formula
         number = term_latex(Number(jacobian.item())) if jacobian is not None and jacobian.numel() == 1 else ""
         whole = number and "1" == formula == number
         equation = " = ".join(part for part in (equation, "" if whole else formula, number) if part)

@@ -36,6 +36,13 @@ def test_the_gain_of_an_edge_is_what_its_partial_does_to_the_norm() -> None:
     assert details.jacobian is not None and torch.equal(details.jacobian, graph.nodes[graph.leaves["a"]]["value"])
 
 
+def test_what_only_moves_elements_is_named_and_not_called_1() -> None:
+    table, ids = torch.ones(5, 3, requires_grad=True), torch.tensor([0, 2])
+    graph = gradviz.trace(lambda: (torch.nn.functional.embedding(ids, table).T * 2).sum(), names={"table": table})
+    edges = [edge_details(graph, edge).latex.partition(" = ")[2] for edge in graph.edges(keys=True)]
+    assert r"\text{selection}" in edges and r"\text{transpose}" in edges
+
+
 def test_a_jacobian_that_nobody_could_read_is_not_made() -> None:
     w = torch.ones(40, 40, requires_grad=True)
     graph = gradviz.trace(lambda w: torch.tanh(w).sum(), w)

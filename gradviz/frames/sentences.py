@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from gradviz.explain.terms import Derivative, Name, Sentence, Sum, Term, Words
+from gradviz.view.notation import with_minus_signs
 
 Language = Literal["en"]
 
@@ -20,7 +21,7 @@ WRITTEN_TERMS = 4
 
 
 def title(name: str, expression: str) -> str:
-    return f"{name} = {expression}" if expression else f"How the gradients of {name} come about"
+    return f"{name} = {with_minus_signs(expression)}" if expression else f"How the gradients of {name} come about"
 
 
 def inputs(amounts: Sequence[Amount]) -> Sentence:

@@ -257,6 +257,8 @@ def test_frames_can_be_counted_iterated_and_printed() -> None:
     assert isinstance(frames[0], Frame)
     assert repr(frames) == "<13 frames of 'd = x·y + sin(π·x)'>"
     assert framed_graphs.lecture().frames(title="Backpropagation").title == "Backpropagation"
+    difference = gradviz.trace("(y - x)^2", x=1.0, y=3.0, device="cpu")
+    assert difference.frames().title == "b = (y − x)²"
 
 
 def test_what_cannot_be_shown_is_refused_with_its_reason() -> None:
