@@ -68,7 +68,7 @@ def _number(text: str) -> float:
     except ExpressionError as error:
         raise _refused(text, str(error)) from error
     if expression.variables:
-        raise _refused(text, f"it has a variable, {expression.variables[0]}")
+        raise _refused(text, f"it has the variable {expression.variables[0]}")
     return evaluate(expression, {}).to(torch.float64).item()
 
 

@@ -45,7 +45,7 @@ def test_whatever_json_writes_of_numbers_is_read_as_it_was(value: object) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("two", "it has a variable, t$"),
+        ("two", "it has the variable t$"),
         ("1,5", "a decimal number has a point"),
         ("[1, 2", r"a closing '\]' is missing"),
         ("[[1, 2]", r"a closing '\]' is missing"),
