@@ -27,6 +27,7 @@ from gradviz.view import Folding
 
 MAX_VARIABLES = 50
 MAX_FOLDED = 200
+ON_ALL_PAGES = ("direction",)
 
 Said = dict[str, list[str]]
 
@@ -64,7 +65,8 @@ def written_link() -> Iterator[None]:
     finally:
         if link.run is run:
             link.writers -= 1
-    _tell(link)
+    if link.run is run:
+        _tell(link)
 
 
 def follow_link() -> bool:
@@ -73,6 +75,7 @@ def follow_link() -> bool:
     if context is None or not context.is_history_navigation:
         return False
     link = _link()
+    link.run, link.writers = context, 0
     link.wanted, link.told = _of_browser(), None
     for key in link.keys:
         st.session_state.pop(key, None)
@@ -102,8 +105,9 @@ def unless_left(called: Callable[..., None]) -> Callable[..., None]:
 
 
 def clear_link() -> None:
-    """Another page: nothing of this one stays in the address."""
-    _link().wanted = {}
+    """Another page: of this one only what all pages have stays in the address."""
+    link = _link()
+    link.wanted = {name: given for name, given in link.wanted.items() if name in ON_ALL_PAGES}
 
 
 def read_link() -> tuple[str, dict[str, str]] | None:
@@ -132,8 +136,9 @@ def choice_of_link(name: str, accepted: Mapping[str, str]) -> str | None:
 
 def choose(label: str, options: Mapping[str, str], *, name: str, on_change: Callable[[], None] | None = None) -> str:
     """One of several choices, as a row of buttons; it is kept in the address by its name, unless it is the first one."""
-    first, key = next(iter(options)), key_of(name)
-    if st.session_state.get(key) not in options:
+    first = next(iter(options))
+    key = key_of(f"{name}: {', '.join(options)}")  # pages that have other options have another widget
+    if st.session_state.get(key) not in options:  # also where a run that was broken off has let Streamlit forget it
         st.session_state[key] = choice_of_link(name, options) or first
     chosen = str(
         st.segmented_control(

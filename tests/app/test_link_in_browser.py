@@ -53,7 +53,7 @@ def test_back_and_forward_bring_what_the_address_says(open_page: Open) -> None:
     page.get_by_role("textbox", name="x =").fill("5")
     expect(page).to_have_url(re.compile("at=x%3D5"))
     page.get_by_role("radio", name="Model").click()
-    expect(page).to_have_url(re.compile("page=model&model=perceptron"))
+    expect(page).to_have_url(re.compile("direction=BT&page=model&model=perceptron$"))
     expect(item(page, "leaf weight")).to_be_visible()
 
     page.go_back()
@@ -76,7 +76,7 @@ def test_back_and_forward_bring_what_the_address_says(open_page: Open) -> None:
     expect(page.get_by_role("radio", name="Model")).to_be_checked()
     expect(item(page, "leaf weight")).to_be_visible()
     ready(page)
-    assert address(page) == {"page": ["model"], "model": ["perceptron"]}
+    assert address(page) == {"page": ["model"], "model": ["perceptron"], "direction": ["BT"]}
 
 
 def test_back_brings_the_model_that_was_left_with_what_was_open_in_it(open_page: Open) -> None:
