@@ -41,6 +41,7 @@ class _Link:
         told: what the browser has been told last; None where it shows anything else.
         run: the latest that writes; one that was broken off for it may still be at it, and is not listened to.
         writers: how many parts of the page are being drawn by it that write into it.
+        choices: the key of each widget of `choose`, and what it showed at first.
         followed: how often the visitor went back or forward.
         keys: of the widgets that follow it.
     """
@@ -49,6 +50,7 @@ class _Link:
     told: Said | None
     run: ScriptRunContext | None = None
     writers: int = 0
+    choices: dict[str, tuple[str, str]] = field(default_factory=dict)
     followed: int = 0
     keys: set[str] = field(default_factory=set)
 
@@ -80,6 +82,7 @@ def follow_link() -> bool:
     for key in link.keys:
         st.session_state.pop(key, None)
     link.keys.clear()
+    link.choices.clear()
     link.followed += 1
     return True
 
@@ -135,15 +138,21 @@ def choice_of_link(name: str, accepted: Mapping[str, str]) -> str | None:
 
 
 def choose(label: str, options: Mapping[str, str], *, name: str, on_change: Callable[[], None] | None = None) -> str:
-    """One of several choices, as a row of buttons; it is kept in the address by its name, unless it is the first one."""
-    first = next(iter(options))
-    key = key_of(f"{name}: {', '.join(options)}")  # pages that have other options have another widget
-    if st.session_state.get(key) not in options:  # also where a run that was broken off has let Streamlit forget it
-        st.session_state[key] = choice_of_link(name, options) or first
+    """One of several choices, as a row of buttons; it is kept in the address by its name, unless it is the first one.
+
+    What a run that was broken off let Streamlit forget gets a new widget, which shows it from the start: a value that is
+    given to one in a run is lost where the browser draws that run and the next at once.
+    """
+    link, first, place = _link(), next(iter(options)), f"{name}: {', '.join(options)}"
+    key, shown = link.choices.get(place, (None, first))
+    if key is None or st.session_state.get(key) not in options:
+        key, shown = key_of(f"{place} {len(link.keys)}"), choice_of_link(name, options) or first
+        link.choices[place] = key, shown
     chosen = str(
         st.segmented_control(
             label,
             list(options),
+            default=shown,
             format_func=options.__getitem__,
             key=key,
             required=True,
