@@ -206,7 +206,7 @@ class Recorder(UncompiledMode):
         if isinstance(value, Tensor):
             return self.versions.at(value, time)
         if type(value) in (list, tuple):
-            return type(value)([self.snapshot(item, time) for item in value])
+            return type(value)([item if type(item) is int else self.snapshot(item, time) for item in value])
         return value
 
     def _end_versions(self, effects: Effects, written: Iterator[Tensor]) -> None:

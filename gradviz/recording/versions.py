@@ -7,7 +7,7 @@ nothing is written, and nothing is indexed before the first write to memory that
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -44,7 +44,7 @@ class Versions:
         self._copies: dict[int, list[Any]] = {}
         self._aside: dict[tuple[int, int, int], Tensor] = {}
         self._snapshots: dict[tuple[int, int], Tensor] = {}
-        self._unwritten: dict[int, Tensor] = {}  # as long as nothing more is written: found without looking at storages
+        self._unwritten: dict[int, Tensor] = {}  # of storages that nothing was written to, until the next write
         self._unfilled: set[int] = set()
         self.carried: list[Carried] = []
 
@@ -119,24 +119,21 @@ class Versions:
 
     def at(self, tensor: Tensor, time: int) -> Tensor:
         """What `tensor` held just after call `time`, detached; the same object for the same version."""
-        known = self._unwritten.get(id(tensor))
-        if known is not None:
-            return known
-        place, is_last = self._version(tensor, time) if self._writes else (0, True)
+        snapshot = self._unwritten.get(id(tensor))
+        if snapshot is not None:
+            return snapshot
+        writes = self._writes.get(_storage_key(tensor)) if self._writes else None
+        if writes is None:
+            standin = self._snapshots.get((id(tensor), 0))
+            snapshot = self._unwritten[id(tensor)] = _held(tensor) if standin is None else standin
+            return snapshot
+        place = bisect.bisect_right(writes, time)
         key = (id(tensor), place)
         snapshot = self._snapshots.get(key)
         if snapshot is None:
-            held = _held(tensor) if is_last else self._overwritten(tensor, place)
+            held = _held(tensor) if place == len(writes) else self._overwritten(tensor, place)
             snapshot = self._snapshots[key] = held
-        if place == 0 and is_last:
-            self._unwritten[id(tensor)] = snapshot
         return snapshot
-
-    def _version(self, tensor: Tensor, time: int) -> tuple[int, bool]:
-        """How many writes the storage of `tensor` had seen just after call `time`, and whether these were all."""
-        writes: Sequence[int] = self._writes.get(_storage_key(tensor), ())
-        place = bisect.bisect_right(writes, time)
-        return place, place == len(writes)
 
     def _overwritten(self, tensor: Tensor, place: int) -> Tensor:
         """What `tensor` held before a write to its storage."""
