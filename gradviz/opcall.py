@@ -7,7 +7,7 @@ snapshot object, so data flow between calls is object identity: an argument `is`
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
@@ -120,19 +120,19 @@ def argument_names(overload: torch._ops.OpOverload) -> tuple[str, ...]:
 
 def tensors_of(
     overload: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Iterator[tuple[str, Tensor]]:
+) -> list[tuple[str, Tensor]]:
     """The (name, tensor) pairs among the arguments of a call, lists flattened, in the order of the schema."""
     names = argument_names(overload)
-    named = list(zip(names, args, strict=False))
+    named: Iterable[tuple[str, Any]] = zip(names, args, strict=False)
     if kwargs:
-        named += [(name, kwargs[name]) for name in names[len(args) :] if name in kwargs]
+        named = itertools.chain(named, [(name, kwargs[name]) for name in names[len(args) :] if name in kwargs])
+    found = []
     for name, value in named:
         if isinstance(value, Tensor):
-            yield name, value
+            found.append((name, value))
         elif isinstance(value, (list, tuple)):
-            for place, item in enumerate(value):
-                if isinstance(item, Tensor):
-                    yield f"{name}[{place}]", item
+            found += [(f"{name}[{place}]", item) for place, item in enumerate(value) if isinstance(item, Tensor)]
+    return found
 
 
 ALLOCATING = frozenset({"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"})

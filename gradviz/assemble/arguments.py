@@ -40,7 +40,7 @@ class Arguments(NamedTuple):
 def arguments_of_call(lookup: Lookup, slots: Slots, index: int) -> Arguments:
     """The arguments of a node that was made for call `index`."""
     call = lookup.calls[index]
-    named = list(tensors_of(call.overload, call.args, call.kwargs))
+    named = tensors_of(call.overload, call.args, call.kwargs)
     return Arguments(named=named, positions=_aligned(lookup, slots, named))
 
 
@@ -85,7 +85,7 @@ def arguments_of_custom(
 def arguments_of_write(lookup: Lookup, slots: Slots, base: Tensor, index: int, call: OpCall) -> Arguments:
     """The arguments of call `index`, a write to a view in place: the base as it was, then what it reads besides the view."""
     live = lookup.calls[index]
-    others = list(tensors_of(live.overload, live.args, live.kwargs))[1:]
+    others = tensors_of(live.overload, live.args, live.kwargs)[1:]
     named: list[Named] = [("self", None), *((name, None) for name, _ in others)]
     positions = {slot + 1: place + 1 for slot, place in _aligned(lookup, slots[1:], others).items()}
     positions |= {0: 0} if slots[0][0] is not None else {}

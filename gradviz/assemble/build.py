@@ -257,8 +257,11 @@ class _Writer:
         around = {call.scope for call in calls}
         if len(around) == 1 and not any(scope_paths(around, self._modules).values()):
             return dict.fromkeys(self._order, ())  # as in any small function
-        indices = {key: self._draft.nodes[key].call_index for key in self._order if self._draft.nodes[key].kind == "op"}
-        made_in = {key: calls[index].scope for key, index in indices.items() if index is not None}
+        made_in = {
+            key: calls[node.call_index].scope
+            for key, node in self._draft.nodes.items()
+            if node.kind == "op" and node.call_index is not None
+        }
         paths = scope_paths(set(made_in.values()), self._modules)
         if not any(paths.values()):
             return dict.fromkeys(self._order, ())
@@ -269,7 +272,8 @@ class _Writer:
                     users.setdefault(edge.tail, []).append(head)
         found: dict[Key, ScopePath] = {}
         for key in reversed(self._order):
-            found[key] = paths[made_in[key]] if key in made_in else common(found[user] for user in users.get(key, ()))
+            scope = made_in.get(key)
+            found[key] = paths[scope] if scope is not None else common({found[user] for user in users.get(key, ())})
         return found
 
     def _optimized(self, leaves: Iterable[str]) -> dict[str, Held]:

@@ -197,7 +197,7 @@ class _Drafter:
         if key not in self.draft.nodes:
             live = self._calls[index]
             call = self._recorder.op_call(index)
-            reads = call.op != "lift_fresh" and next(tensors_of(call.overload, call.args, call.kwargs), None) is not None
+            reads = call.op != "lift_fresh" and bool(tensors_of(call.overload, call.args, call.kwargs))
             self.draft.nodes[key] = DraftNode(
                 kind="op" if reads else "constant",
                 priority=(_OP if reads else _CONSTANT, index, 0),
@@ -345,24 +345,23 @@ class _Drafter:
 
     def _connect(self, node: Node, slots: Slots) -> None:
         """The edges into one autograd node: a gradient flows along its slots, none along its other tensor arguments."""
-        drafted = self.draft.nodes[node]
-        arguments = self._arguments(node, slots, drafted)
-        drafted.inner_inputs = arguments.snapshots
+        nodes = self.draft.nodes
+        drafted = nodes[node]
+        named, positions, drafted.inner_inputs = self._arguments(node, slots, drafted)
         edges = self.draft.edges_into[node] = []
         for slot, (tail, output) in enumerate(slots):
             if tail is not None:
-                position = arguments.positions[slot]
-                name = arguments.named[position][0] if position < len(arguments.named) else ""
-                from_output = self.draft.nodes[tail].differentiable[output]
-                edges.append(DraftEdge(tail, node, position, name, from_output, slot))
-        taken = set(arguments.positions.values())
-        if len(taken) == len(arguments.named):
+                position = positions[slot]
+                name = named[position][0] if position < len(named) else ""
+                edges.append(DraftEdge(tail, node, position, name, nodes[tail].differentiable[output], slot))
+        taken = set(positions.values())
+        if len(taken) == len(named):
             return
         index = min(self._inner.get(node, ()), default=drafted.call_index)  # what a forward writes to it was given before
-        for position, (name, tensor) in enumerate(arguments.named):
+        for position, (name, tensor) in enumerate(named):
             if position not in taken and tensor is not None:
                 key, output = self.node_behind(tensor, len(self._calls) if index is None else index)
-                cut = "not differentiable" if self.draft.nodes[key].requires_grad else "constant"
+                cut = "not differentiable" if nodes[key].requires_grad else "constant"
                 edges.append(DraftEdge(key, node, position, name, output, None, cut))
 
     def _arguments(self, node: Node, slots: Slots, drafted: DraftNode) -> Arguments:

@@ -108,8 +108,9 @@ class Lookup:
 
     def carries(self, tensor: Tensor, node: Node, output: int) -> bool:
         """Whether `tensor` now stands for this output of `node`."""
-        if node in self.graph.variables:
-            return self.graph.variables[node] is tensor
+        variable = self.graph.variables.get(node)
+        if variable is not None:
+            return variable is tensor
         return node_of(tensor) is node and tensor.output_nr == output
 
     def values_before_writes(self, node: Node) -> dict[int, Tensor]:

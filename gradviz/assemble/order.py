@@ -20,11 +20,11 @@ def forward_order(draft: Draft, named: Sequence[Tensor]) -> dict[Key, int]:
         named: leaves and constants come in the order of these tensors, others after them.
     """
     known = {id(tensor): place for place, tensor in enumerate(named)}
+    last = len(known)
     ranks: dict[Key, tuple[int, int, int, int]] = {}
     for key, node in draft.nodes.items():
         kind, made, sequence = node.priority
-        place = 0 if node.kind == "op" else known.get(id(node.tensors[0]), len(known))
-        ranks[key] = (kind, place, made, sequence)
+        ranks[key] = (kind, 0 if node.kind == "op" else known.get(id(node.tensors[0]), last), made, sequence)
     places = {key: place for place, key in enumerate(sorted(ranks, key=ranks.__getitem__))}
     if all(places[edge.tail] < places[head] for head, edges in draft.edges_into.items() for edge in edges):
         return places

@@ -81,7 +81,7 @@ class TensorNames:
 
     def of_edge(self, node: Node, output: int) -> str:
         """The name of the tensor that an autograd node made; "" where it has none."""
-        return self._by_edge.get((node, output), "")
+        return self._by_edge.get((node, output), "") if self._by_edge else ""
 
     def tensors(self) -> list[Tensor]:
         """The named tensors, in the order in which they were named."""
@@ -127,14 +127,15 @@ def assigned_in_code(recorder: Recorder) -> dict[int, tuple[str, ...]]:
 
     Of the calls of one visit only the last that autograd or the user can see is what the code gets back.
     """
+    calls = recorder.calls
     last_of_visit: dict[int, int] = {}
-    for index, call in enumerate(recorder.calls):
+    for index, call in enumerate(calls):
         held = last_of_visit.get(call.visit)
-        if held is None or call.sequence >= 0 or recorder.calls[held].sequence < 0:
+        if held is None or call.sequence >= 0 or calls[held].sequence < 0:
             last_of_visit[call.visit] = index
     found: dict[int, tuple[str, ...]] = {}
     for index in last_of_visit.values():
-        call = recorder.calls[index]
+        call = calls[index]
         count = len(call.outputs)
         for names in result_names(call.frames):
             if len(names) in (1, count) and names != ("_",):
