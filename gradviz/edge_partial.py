@@ -80,10 +80,14 @@ class EdgePartial(ABC):
             raise PartialError(
                 f"{self._where} maps shape {self.in_shape} to {self.out_shape}: not one number; use jacobian, vjp or jvp"
             )
-        number = self.jacobian().item()
+        number = self._only_element().item()
         if isinstance(number, complex):
             raise PartialError(f"the partial of {self._where} is a complex number; use jacobian, vjp or jvp")
         return float(number)
+
+    def _only_element(self) -> Tensor:
+        """The Jacobian between two single numbers."""
+        return self.jacobian()
 
     @property
     def formula(self) -> sympy.Basic | None:

@@ -162,6 +162,10 @@ class LocalPartial(EdgePartial):
             return self._ask(torch.ones(self.out_shape, dtype=head.dtype, device=head.device))
         return super().diagonal()
 
+    def _only_element(self) -> Tensor:
+        head = self._head_metadata()
+        return self._ask(torch.ones(self.out_shape, dtype=head.dtype, device=head.device))  # asked often: no basis is built
+
     @property
     def _call(self) -> OpCall | None:
         return self._head.call
