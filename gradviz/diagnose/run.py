@@ -41,7 +41,7 @@ from gradviz.diagnose.symmetry import symmetry
 from gradviz.diagnose.underflow import underflow
 from gradviz.diagnose.unregistered import unregistered
 from gradviz.diagnose.unseen_write import unseen_write
-from gradviz.diagnose.wrong_backward import wrong_backward
+from gradviz.diagnose.wrong_backward import is_for_its_backward, wrong_backward
 from gradviz.diagnose.zero_gradient import zero_gradient
 from gradviz.errors import NotKeptError
 from gradviz.graph import Edge, GradGraph
@@ -118,7 +118,7 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
 
 def _custom_edges_checked(graph: GradGraph) -> CheckReport:
     """The check of the edges into custom autograd.Functions: torch's own derivatives are right, others may not be."""
-    edges = _custom_edges(graph)
+    edges = [edge for edge in _custom_edges(graph) if not is_for_its_backward(graph, edge[1])]
     return check_edges(graph, edges) if edges and not graph.is_loaded else CheckReport(edges=())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.readings import COPIES, FLAT_FUNCTIONS, Readings
+from gradviz.graph import GradGraph
 
 
 def wrong_backward(readings: Readings) -> Iterator[Finding]:
@@ -16,7 +17,7 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
     """
     graph = readings.graph
     for entry in readings.report.edges:
-        if entry.verdict != "mismatch" or _is_for_its_backward(readings, entry.edge[1]):
+        if entry.verdict != "mismatch" or is_for_its_backward(graph, entry.edge[1]):
             continue
         numbers: Numbers = {}
         if entry.autograd is not None and entry.reference is not None:
@@ -36,14 +37,14 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
         )
 
 
-def _is_for_its_backward(readings: Readings, node: int) -> bool:
+def is_for_its_backward(graph: GradGraph, node: int) -> bool:
     """Whether a forward is nothing but a copy, or its input reaches its output through steps only."""
-    calls = readings.graph.nodes[node]["inner_calls"]
+    calls = graph.nodes[node]["inner_calls"]
     if not calls:
         return False
     if all(call.op in COPIES for call in calls):
         return True
-    varying = {id(tensor) for tensor in readings.graph.nodes[node]["inner_inputs"] if tensor is not None}
+    varying = {id(tensor) for tensor in graph.nodes[node]["inner_inputs"] if tensor is not None}
     for call in calls:
         if call.op not in FLAT_FUNCTIONS and any(id(argument.tensor) in varying for argument in call.tensor_arguments()):
             varying |= {id(output) for output in call.outputs if output is not None}

@@ -148,6 +148,8 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
         hint = "both arguments are equal: see whether they were computed from the same input by the same weights"
     elif _is_over_one_position(readings, use):
         hint = f"attention to a single position gives it weight 1, whatever {name} is: see whether the input is that short"
+    elif op == "embedding" and _is_all_padding(readings, head):
+        hint = "every index that is looked up is padding_idx, whose row gets no gradient: see whether the rows begin there"
     elif op in ("cat", "stack"):
         hint = f"of {readings.name(head)} the other parts are used, this one is not: use it too, or do not compute it"
     elif op in TOLD_ELSEWHERE | PIECEWISE_LINEAR or _is_times_a_meant_zero(readings, use) or _asked_by_zeros(readings, use):
@@ -225,6 +227,12 @@ def _asked_by_zeros(readings: Readings, use: Use) -> bool:
     if value is None or cotangent is None or not readings.has_elements(value) or not readings.has_elements(cotangent):
         return False
     return not value[(cotangent != 0).any(-1)].any()
+
+
+def _is_all_padding(readings: Readings, head: int) -> bool:
+    call, indices = readings.graph.nodes[head]["call"], readings.argument(head, "indices")
+    places = None if indices is None else readings.value_of(indices)
+    return call is not None and len(call.args) > 2 and places is not None and bool((places == call.args[2]).all())
 
 
 def _is_over_one_position(readings: Readings, use: Use) -> bool:

@@ -61,6 +61,30 @@ def test_zero_gradient_is_told_at_the_part_that_nobody_uses_and_not_of_what_is_z
     assert "0.weight" in finding.message and "pairs" not in finding.message and "the other parts are used" in finding.hint
 
 
+def test_lookups_of_padding_alone_are_told_as_that() -> None:
+    table = nn.Embedding(2, 3, padding_idx=0)
+    nn.init.ones_(table.weight)
+    graph = gradviz.trace(lambda: table(torch.zeros(4, dtype=torch.long)).square().mean())
+    assert "every index that is looked up is padding_idx" in graph.diagnose()[0].hint
+
+
+def test_functions_that_are_written_for_their_backward_are_not_asked() -> None:
+    asked = []
+
+    class Rounded(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.round()
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+            asked.append(cotangent)
+            return cotangent
+
+    graph = gradviz.trace(lambda x: Rounded.apply(x).square().sum(), torch.randn(4, requires_grad=True))
+    assert graph.diagnose() == [] and len(asked) == 1
+
+
 def test_attention_to_a_single_position_is_told_as_that() -> None:
     torch.manual_seed(0)
     layers, x = nn.ModuleList(nn.Linear(4, 4) for _ in range(3)), torch.randn(2, 1, 1, 4)
