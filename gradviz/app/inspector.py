@@ -137,8 +137,7 @@ def _check(what: str, entry: Checked) -> None:
         reference = "" if entry.reference is None else digits_text(entry.reference)
         pair = {torchs: digits_text(entry.autograd), truth: reference}
         rows = "".join(f"<tr><td>{name}</td><td>{number}</td></tr>" for name, number in pair.items())
-        style = "font-variant-numeric: tabular-nums; font-size: 0.85rem; overflow-wrap: anywhere"
-        numbers = f'<table style="{style}">{rows}</table>'
+        numbers = f'<table style="font-variant-numeric: tabular-nums; font-size: 0.85rem">{rows}</table>'
     remark = f'<div style="opacity: 0.75; font-size: 0.85rem">{html.escape(entry.reason)}</div>' if entry.reason else ""
     verdict = f"<b>{MARKS[entry.verdict]} {entry.verdict}</b> {html.escape(f'{what} {entry.place}'.rstrip())}"
     st.html(f'<div class="gradviz-verdict {entry.verdict}">{verdict}{numbers}{remark}</div>')

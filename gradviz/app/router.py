@@ -28,6 +28,7 @@ h1.gradviz {font-size: 1.35rem; font-weight: 600; line-height: 1; margin: 0; pad
 .katex-display > .katex, .katex-display > .katex > .katex-html {white-space: normal}
 .katex-display > .katex > .katex-html > .base {margin: 0.15em 0}
 [data-testid=stMarkdownContainer] :is(p, h1, h2, h3, h4):has(> .katex) {overflow-x: auto; overflow-y: hidden}
+.gradviz-verdict td + td {overflow-wrap: anywhere}
 [data-testid=stHeaderActionElements] {display: none}
 [data-testid=stVegaLiteChart] {max-width: 100%}
 [data-testid=stVegaLiteChart] svg.marks {max-width: 100%; height: auto}
