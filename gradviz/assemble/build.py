@@ -17,7 +17,7 @@ from gradviz.assemble.draft import Draft, DraftEdge, DraftNode, Key, draft_of, i
 from gradviz.assemble.node_names import NodeNames, Used
 from gradviz.assemble.order import backward_order, forward_order
 from gradviz.assemble.unreached import lost_leaves
-from gradviz.assemble.unseen import leaves_of_products_behind, numbers_read, unseen_writes
+from gradviz.assemble.unseen import hooks_on, leaves_of_products_behind, numbers_read, unseen_writes
 from gradviz.attributes import INNER_BACKWARD
 from gradviz.collector import collector_paused
 from gradviz.graph import GradGraph
@@ -148,6 +148,7 @@ class _Writer:
         graph.graph["numbers_read"] = {number: self._call_source(index) for number, index in read.items()}
         graph.graph["numbers_of"] = self._numbers_of(read)
         applied = custom_functions(self._draft, self._recorder, autograd.slots, self._call_source)
+        graph.graph["hooks"] = hooks_on({self._number[key]: node.tensors for key, node in self._draft.nodes.items()})
         graph.graph["functions"] = {number[node]: function for node, function in applied.items()}
         return graph
 

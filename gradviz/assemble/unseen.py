@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,6 +51,22 @@ def numbers_read(draft: Draft, recorder: Recorder) -> dict[float, int]:
             if is_kept(value) and value.is_floating_point() and value.device.type != "meta":
                 found.setdefault(value.item(), index)
     return found
+
+
+def hooks_on(tensors: Mapping[int, Iterable[Tensor | None]]) -> dict[int, tuple[str, ...]]:
+    """Number of a node -> the hooks that `Tensor.register_hook` put on its tensors, as "clip at train.py:12"."""
+    found = {}
+    for number, several in tensors.items():
+        hooks = [hook for tensor in several if tensor is not None for hook in (tensor._backward_hooks or {}).values()]
+        if hooks:
+            found[number] = tuple(map(_described, hooks))
+    return found
+
+
+def _described(hook: Any) -> str:
+    code = getattr(hook, "__code__", None)
+    where = f" at {Path(code.co_filename).name}:{code.co_firstlineno}" if code is not None else ""
+    return getattr(hook, "__name__", type(hook).__name__) + where
 
 
 def leaves_of_products_behind(value: Tensor) -> list[Tensor]:

@@ -101,7 +101,7 @@ def check_sum(graph: GradGraph, node: int, output: int, starting: Tensor | None,
         return 1
     if starting is not None:
         terms.append(starting)
-    _compare_sum(terms, cotangent, comparison)
+    _compare_sum(terms, cotangent, comparison, graph.hooks_on(node))
     return len(terms) - (starting is not None)
 
 
@@ -110,9 +110,11 @@ def _why(unread: list[Tensor]) -> str:
     return next(one.reason for one in unread if isinstance(one, StandIn))
 
 
-def _compare_sum(terms: list[Tensor], cotangent: Tensor, comparison: Comparison) -> None:
+def _compare_sum(terms: list[Tensor], cotangent: Tensor, comparison: Comparison, hooks: tuple[str, ...]) -> None:
     """A block at a time: a tied embedding has tens of millions of elements."""
-    what = "the cotangent is not the sum of its contributions, as where a hook, or a backward in place, changes it: torch"
+    known = f": the hook {' or '.join(hooks)} changes it, which may be meant; no derivative is wrong"
+    guess = ", as where a hook, or a backward in place, changes it"
+    what = f"the cotangent is not the sum of its contributions{known if hooks else guess}: torch"
     shape = cotangent.shape if not cotangent.is_complex() else (*cotangent.shape, 2)
     unit, least = unit_roundoff(cotangent.dtype), float(torch.finfo(cotangent.dtype).tiny)
     flat = [_flat(tensor) for tensor in (cotangent, *terms)]

@@ -178,6 +178,22 @@ def test_a_hook_that_changes_a_contribution_is_thought_of() -> None:
     assert "register_full_backward_hook" in next(edge.reason for edge in report.edges if edge.verdict == "mismatch")
 
 
+def doubled(cotangent: Tensor) -> Tensor:
+    return 2 * cotangent
+
+
+def test_a_hook_that_changes_a_cotangent_is_named_with_its_line() -> None:
+    def loss(x: Tensor) -> Tensor:
+        y = x.sin()
+        y.register_hook(doubled)
+        return (y * y).sum()
+
+    report = gradviz.trace(loss, torch.rand(20, requires_grad=True)).check()
+    (wrong,) = report.mismatches
+    where = f"doubled at test_custom.py:{doubled.__code__.co_firstlineno}"
+    assert f"the hook {where} changes it, which may be meant; no derivative is wrong" in wrong.reason
+
+
 class LinearGelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
