@@ -106,8 +106,9 @@ def module_paths(roots: Mapping[str, torch.nn.Module]) -> dict[int, str]:
         for path, module in root.named_modules():
             full = ".".join(part for part in (name if len(roots) > 1 else "", path) if part)
             paths.setdefault(id(module), full)
-            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
-                paths.setdefault(id(tensor), full)
+            for tensor in (*module._parameters.values(), *module._buffers.values()):  # parameters() takes five times as long
+                if tensor is not None:
+                    paths.setdefault(id(tensor), full)
     return paths
 
 

@@ -179,10 +179,9 @@ def _seen_in(copy: Any, tensor: Tensor) -> Tensor:
     if isinstance(copy, Tensor):
         return copy
     empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-    with torch.no_grad():
-        seen = empty.set_(copy, tensor.storage_offset(), tensor.size(), tensor.stride())
-        seen = torch._conj(seen) if tensor.is_conj() else seen
-        return torch._neg_view(seen) if tensor.is_neg() else seen
+    seen = empty.set_(copy, tensor.storage_offset(), tensor.size(), tensor.stride())
+    seen = torch._conj(seen) if tensor.is_conj() else seen
+    return torch._neg_view(seen) if tensor.is_neg() else seen
 
 
 def _held(tensor: Tensor) -> Tensor:
