@@ -96,8 +96,7 @@ def key_of(name: str) -> str:
 
 
 def unless_left(called: Callable[..., None]) -> Callable[..., None]:
-    """What a widget that follows the address calls, but not after the visitor went back or forward: Streamlit then calls it
-    once more, for what the page that was left showed."""
+    """For the widgets that follow the address: calls it, but not for what a page showed that was left by back or forward."""
     followed = _link().followed
 
     def call(*arguments: Any) -> None:
