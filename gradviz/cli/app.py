@@ -17,12 +17,13 @@ FLAGS = {
     "server.showEmailPrompt": "false",
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "viewer",
+    "runner.fastReruns": "false",
     "logger.hideWelcomeMessage": "true",
     "global.maxCachedMessageAge": "50",
 }
 """The age is in runs: after quick clicks a browser is asked for a message that it has let go, and Streamlit's default of 2
 is soon reached; a page then stands still for good. Without its welcome Streamlit does not offer "agent skills" on the page
-either."""
+either. Fast reruns would start a run while the one that it breaks off still writes into the session, in another thread."""
 THEMES = ("light", "dark")
 HOSTS = ("localhost", "127.0.0.1")
 """Another name for this machine in a request would be someone else's page that asks for ours."""
