@@ -7,7 +7,6 @@ even where every single edge is right.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from gradviz.check.arrays import Index
 from gradviz.check.heads import head_under_check
+from gradviz.check.options import Meant
 from gradviz.check.parts import parts_of
 from gradviz.graph import GradGraph
 from gradviz.opcall import OpCall
@@ -37,12 +37,14 @@ def is_small(graph: GradGraph) -> bool:
     return leaf_elements(graph) <= MAX_LEAF_ELEMENTS
 
 
-def why_not_whole(graph: GradGraph, intended: Collection[int]) -> str:
+def why_not_whole(graph: GradGraph, meant: Meant) -> str:
     """Why gradients are not composed as a whole, in a sentence; "" where they are."""
     elements = leaf_elements(graph)
     why = f"the leaves have {elements:,} elements, more than {MAX_LEAF_ELEMENTS}" if elements > MAX_LEAF_ELEMENTS else ""
-    for node in sorted(intended)[:1] if not why else ():
+    for node in sorted(meant.functions)[:1] if not why else ():
         why = f"the backward of {graph.nodes[node]['op']} is meant to differ"
+    for node in sorted(meant.hooks)[:1] if not why else ():
+        why = f"the hook {' or '.join(graph.hooks_on(node))} is meant to change the cotangent of {graph.nodes[node]['name']}"
     for node in graph if not why else ():
         if graph.custom_function(node) is not None and (left := head_under_check(graph, node, None).left_torch):
             why = f"{graph.nodes[node]['op']} is not known by its calls ({left})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from gradviz.errors import CheckError
 from gradviz.graph import Edge, GradGraph
 
 Intended = Collection[str | type[torch.autograd.Function]]
-"""Names or classes of custom Functions whose backward is meant to differ from the derivative of their forward."""
+"""Custom Functions, by class or name, whose backward is meant to differ from the derivative of their forward, and names of
+tensor hooks that are meant to change a cotangent: "clip", or as the report tells it, "clip at train.py:12"."""
 _SEEDS_BELOW = 2**40
 _ACCEPTED = "accepted: (tail, head, argument position), three numbers, as `use.edge` of graph.arguments_of(node)"
 
@@ -58,23 +60,52 @@ def wanted_edges(graph: GradGraph, edges: Any) -> frozenset[Edge]:
     return frozenset(wanted)
 
 
-def intended_nodes(graph: GradGraph, intended: Intended) -> frozenset[int]:
-    """The nodes of the Functions that are named.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """Where autograd is meant to differ.
+
+    Attributes:
+        functions: nodes of custom Functions: edges into them are not judged.
+        hooks: nodes whose cotangent hooks may change, all of them named: the sums of contributions into them are not wrong.
+    """
+
+    functions: frozenset[int] = frozenset()
+    hooks: frozenset[int] = frozenset()
+
+
+def where_meant(graph: GradGraph, intended: Intended) -> Meant:
+    """The nodes of the Functions and hooks that are named.
 
     Raises:
-        CheckError: one is neither a name nor a class, or the graph has no such Function.
+        CheckError: one is neither a name nor a class, or the graph has no such Function and no such hook.
     """
     if isinstance(intended, (str, type)) or not isinstance(intended, Collection):
-        raise CheckError(f"intended={intended!r}: accepted: a list of names or classes of custom Functions")
-    functions = {node: function for node in graph if (function := graph.custom_function(node)) is not None}
-    found: set[int] = set()
+        raise CheckError(f"intended={intended!r}: accepted: a list of custom Functions (names, classes) and names of hooks")
+    functions = {node: (found.function, found.name) for node in graph if (found := graph.custom_function(node))}
+    hooks = {node: [_names_of(hook) for hook in told] for node in graph if (told := graph.hooks_on(node))}
+    all_hooks = [names for several in hooks.values() for names in several]
     for one in intended:
-        nodes = [node for node, function in functions.items() if one in (function.name, function.function)]
-        if not nodes:
-            known = ", ".join(sorted({function.name for function in functions.values()})) or "none"
-            raise CheckError(f"intended: the graph has no custom Function {_named(one)}; its custom Functions: {known}")
-        found.update(nodes)
-    return frozenset(found)
+        if not any(one in names for names in (*functions.values(), *all_hooks)):
+            known = f"its custom Functions: {_listed(name for _, name in functions.values())}; "
+            known += f"its hooks on tensors: {_listed(told for told, _ in all_hooks)}"
+            raise CheckError(f"intended: the graph has neither a custom Function nor a hook {_named(one)}; {known}")
+
+    def is_named(names: Iterable[Any]) -> bool:
+        return any(name in intended for name in names)
+
+    return Meant(
+        functions=frozenset(node for node, names in functions.items() if is_named(names)),
+        hooks=frozenset(node for node, several in hooks.items() if all(map(is_named, several))),
+    )
+
+
+def _names_of(hook: str) -> tuple[str, str]:
+    """How a hook may be named: as the report tells it, and by the name of its function alone."""
+    return hook, hook.partition(" at ")[0]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names))) or "none"
 
 
 def _named(one: Any) -> str:

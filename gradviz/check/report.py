@@ -1,8 +1,8 @@
 """What a check found: one frozen record per edge, forward value, gradient and sum, and the report that holds them.
 
-`verdict` is "match", "mismatch", "unverified", or "intended" where the caller says that a backward is meant to differ. What
-is unverified is listed and counted by itself; it never counts as passed. `str(report)` is the table for the terminal
-(`table.py`), `to_dict()` what `--json` prints.
+`verdict` is "match", "mismatch", "unverified", or "intended" where the caller says that a backward is meant to differ, or a
+hook to change a cotangent. What is unverified is listed and counted by itself; it never counts as passed. `str(report)` is
+the table for the terminal (`table.py`), `to_dict()` what `--json` prints.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Checked:
 
     Attributes:
         name: for people: "∂c/∂a" for an edge, the node's name elsewhere.
-        verdict: "match", "mismatch", "unverified", or "intended" for an edge into a custom Function that `intended` names.
+        verdict: "match", "mismatch", "unverified", or "intended" for an edge into a custom Function, and a sum changed
+            by a hook, that `intended` names.
         method: "symbolic" (sympy's derivative at 50 digits), "numeric" (differences, or torch's own formulas in float64),
             "" where nothing could be compared.
         formula: the derivative or value as text, in the names of the graph; "" where no short one is known.

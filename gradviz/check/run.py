@@ -25,7 +25,7 @@ from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check
 from gradviz.check.judge import Comparison
 from gradviz.check.leaves import check_leaves
 from gradviz.check.local import Plan, check_call
-from gradviz.check.options import Intended, intended_nodes, require_options, wanted_edges
+from gradviz.check.options import Intended, Meant, require_options, wanted_edges, where_meant
 from gradviz.check.progress import Progress, Telling
 from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.check.second import lost_in_second_backward
@@ -59,17 +59,18 @@ def check(
         seed: random rows and cotangents are drawn from it; the same seed gives the same report.
         time_limit_s: after this many seconds the rest is unverified, "out of time".
         intended: names or classes of custom Functions whose backward is meant to differ from the derivative of their
-            forward; edges into them are "intended", neither right nor wrong.
+            forward, so that edges into them are "intended", neither right nor wrong; and names of tensor hooks that are
+            meant to change a cotangent, so that the sums of contributions that they change are.
         progress: whether to show on stderr what is being checked; None: on a terminal, once the check takes long; or a
             function that is told how many nodes are done, how many there are, and what is next.
 
     Raises:
         CheckError: `edges` names an edge that the graph does not have or along which no gradient flows, or none at all,
-            `intended` a Function that it does not have, or an option is not accepted.
+            `intended` a Function or a hook that it does not have, or an option is not accepted.
     """
     require_options(samples, seed, time_limit_s, progress)
     wanted = None if edges is None else wanted_edges(graph, edges)
-    meant = intended_nodes(graph, intended)
+    meant = where_meant(graph, intended)
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
     with _generators_aside(graph), Progress(graph.number_of_nodes(), shown=progress) as shown:
         return _Run(graph, wanted, meant, samples, seed, deadline, shown, why_not_whole(graph, meant)).report()
@@ -78,7 +79,7 @@ def check(
 def check_edges(graph: GradGraph, edges: Iterable[Edge]) -> CheckReport:
     """What `check` finds of these edges, without the forward values of their heads."""
     with _generators_aside(graph), Progress(0, shown=False) as shown:
-        run = _Run(graph, wanted_edges(graph, edges), frozenset(), SAMPLES, 0, None, shown, "")
+        run = _Run(graph, wanted_edges(graph, edges), Meant(), SAMPLES, 0, None, shown, "")
         return CheckReport(edges=tuple(found for head, plan in run.heads() for found in run.edges_into(head, plan)))
 
 
@@ -94,7 +95,7 @@ class _Run:
 
     graph: GradGraph
     wanted: frozenset[Edge] | None
-    intended: frozenset[int]
+    meant: Meant
     samples: int
     seed: int
     deadline: float | None
@@ -178,7 +179,7 @@ class _Run:
             source=head.attributes["source"],
             backward=head.backward_source,
             formula=edge_formula(head, edge, self.graph),
-            **(_fields(edge.comparison) | (_AS_INTENDED if head.node in self.intended else {})),
+            **(_fields(edge.comparison) | (_AS_INTENDED if head.node in self.meant.functions else {})),
         )
 
     def _node_check(self, head: HeadUnderCheck, plan: Plan) -> NodeCheck:
@@ -225,7 +226,9 @@ class _Run:
             if node in lost:
                 comparison.doubt(lost[node])
             if count or node in inner:
-                yield SumCheck(node=node, name=attributes["name"], contributions=count, **_fields(comparison))
+                as_meant = comparison.is_wrong and node in self.meant.hooks
+                fields = _fields(comparison) | (_AS_INTENDED if as_meant else {})
+                yield SumCheck(node=node, name=attributes["name"], contributions=count, **fields)
 
 
 def _check_recorded_call(head: HeadUnderCheck, plan: Plan) -> None:

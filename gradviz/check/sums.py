@@ -112,7 +112,7 @@ def _why(unread: list[Tensor]) -> str:
 
 def _compare_sum(terms: list[Tensor], cotangent: Tensor, comparison: Comparison, hooks: tuple[str, ...]) -> None:
     """A block at a time: a tied embedding has tens of millions of elements."""
-    known = f": the hook {' or '.join(hooks)} changes it, which may be meant; no derivative is wrong"
+    known = f": the hook {' or '.join(hooks)} changes it; no derivative is wrong: where it is meant, name it in intended="
     guess = ", as where a hook, or a backward in place, changes it"
     what = f"the cotangent is not the sum of its contributions{known if hooks else guess}: torch"
     shape = cotangent.shape if not cotangent.is_complex() else (*cotangent.shape, 2)

@@ -114,8 +114,9 @@ class Marks:
 
 
 def node_verdicts(report: Report) -> dict[int, Verdict]:
-    """Node -> verdict: of a leaf's whole gradient, and a mismatch wherever a forward value or a sum has one."""
+    """Node -> verdict: of a leaf's whole gradient, and wherever a forward value or a sum differs, intended or not."""
     verdicts = {entry.node: entry.verdict for entry in report.leaves}
-    for entries in (report.nodes, report.sums):
-        verdicts |= {entry.node: entry.verdict for entry in entries if entry.verdict == "mismatch"}
+    for entry in (*report.nodes, *report.sums):
+        if entry.verdict == "mismatch" or (entry.verdict == "intended" and verdicts.get(entry.node) != "mismatch"):
+            verdicts[entry.node] = entry.verdict
     return verdicts

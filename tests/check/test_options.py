@@ -51,8 +51,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"edges": [("x", "a")]}, "is no edge; accepted: "),
     ({"edges": [(7, 8, 0)]}, "the graph has no edge"),
     ({"intended": "RoundSTE"}, "intended='RoundSTE'"),
-    ({"intended": ["Round"]}, "no custom Function 'Round'; its custom Functions: RoundSTE"),
-    ({"intended": [Off]}, "no custom Function Off; its custom Functions: RoundSTE"),
+    ({"intended": ["Round"]}, "nor a hook 'Round'; its custom Functions: RoundSTE; its hooks on tensors: none"),
+    ({"intended": [Off]}, "nor a hook Off; its custom Functions: RoundSTE"),
+    ({"intended": [[3]]}, "neither a custom Function nor a hook [3]"),
 ]
 
 
@@ -101,6 +102,90 @@ def test_all_else_is_judged() -> None:
     assert assert_gradients(lambda x: RoundSTE.apply(x).square(), x, intended=[RoundSTE]).ok
     with pytest.raises(AssertionError, match="is wrong on 1 of 3 edges"):
         assert_gradients(lambda x: Off.apply(RoundSTE.apply(x)).square(), x, intended=[RoundSTE])
+
+
+def clip(cotangent: Tensor) -> Tensor:
+    return cotangent.clamp(-0.1, 0.1)
+
+
+def watch(cotangent: Tensor) -> None:
+    assert cotangent.isfinite().all()
+
+
+def clipped(x: Tensor) -> Tensor:
+    y = x.sin()
+    y.register_hook(clip)
+    return (y * y).sum()
+
+
+@pytest.mark.parametrize("named", ["clip", f"clip at test_options.py:{clip.__code__.co_firstlineno}"])
+def test_a_sum_that_a_hook_is_meant_to_change_is_neither_right_nor_wrong(named: str) -> None:
+    graph = gradviz.trace(clipped, torch.tensor([0.3, 1.7], requires_grad=True))
+    assert [entry.name for entry in graph.check().mismatches] == ["x", "y"]  # its whole gradient, and the sum into y
+    report = graph.check(intended=[named])
+    assert [entry.verdict for entry in report.sums] == ["match", "intended", "match"] and report.ok and report.verified
+    assert {edge.verdict for edge in report.edges} == {"match"} and report.leaves == ()
+    assert "3 sums: 2 match, 1 intended" in report.summary and "is meant to change the cotangent of y" in report.summary
+    assert "≠" in dot_source(graph.view(report=report))
+
+
+def test_a_hook_of_a_parameter_that_is_meant_to_clip_passes_a_test_suite() -> None:
+    layer = torch.nn.Linear(2, 1)
+    layer.weight.register_hook(clip)
+    assert assert_gradients(layer, torch.ones(3, 2), intended=["clip"]).ok
+    with pytest.raises(AssertionError, match=r"hook clip at .* where it is meant, name it in intended="):
+        assert_gradients(layer, torch.ones(3, 2))
+
+
+def test_of_several_hooks_on_a_value_each_is_named() -> None:
+    def loss(x: Tensor) -> Tensor:
+        x.register_hook(watch)
+        return clipped(x) + clipped(x * 1)
+
+    graph = gradviz.trace(loss, torch.tensor([0.3, 1.7], requires_grad=True))
+    assert graph.check(intended=["clip"]).ok  # what the other hook leaves as it is needs no name
+
+    def watched(x: Tensor) -> Tensor:
+        y = x.sin()
+        y.register_hook(watch)
+        y.register_hook(clip)
+        return (y * y).sum()
+
+    graph = gradviz.trace(watched, torch.tensor([0.3, 1.7], requires_grad=True))
+    assert not graph.check(intended=["clip"]).ok  # either may have changed it
+    assert graph.check(intended=["clip", "watch"]).ok
+
+
+def test_beside_a_hook_that_is_meant_a_wrong_backward_is_told() -> None:
+    graph = gradviz.trace(lambda x: clipped(Off.apply(x)), torch.tensor([0.3, 1.7], requires_grad=True))
+    assert [type(entry).__name__ for entry in graph.check(intended=["clip"]).mismatches] == ["EdgeCheck"]
+
+
+def test_the_hook_of_a_deep_equilibrium_model_may_be_meant() -> None:
+    def loss(w: Tensor, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            found = torch.zeros_like(x)
+            for _ in range(40):
+                found = torch.tanh(w @ found + x)
+        found = torch.tanh(w @ found + x)
+        once = found.clone().detach().requires_grad_()
+        again = torch.tanh(w @ once + x)
+
+        def solve(cotangent: Tensor) -> Tensor:
+            solution = cotangent
+            for _ in range(40):
+                (moved,) = torch.autograd.grad(again, once, solution, retain_graph=True)
+                solution = moved + cotangent
+            return solution
+
+        found.register_hook(solve)
+        return found.square().sum()
+
+    w, x = 0.1 * torch.ones(3, 3, dtype=torch.float64), torch.arange(3, dtype=torch.float64)
+    graph = gradviz.trace(loss, w.requires_grad_(), x.requires_grad_())
+    assert not graph.check().ok
+    report = graph.check(intended=["solve"])
+    assert report.ok and report.verified and "1 intended" in report.summary
 
 
 def test_nothing_that_was_compared_is_not_verified() -> None:

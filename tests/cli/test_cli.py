@@ -94,6 +94,18 @@ def test_strict_exits_with_1_where_something_is_unverified_and_intended_names_wh
     assert result.exit_code == 0 and "1 intended" in result.stdout
 
 
+def test_intended_names_a_hook(tmp_path: Path) -> None:
+    path = tmp_path / "clips.py"
+    path.write_text(
+        "import torch\ndef clip(c):\n    return c / 2\n"
+        "def loss():\n    x = torch.ones(2, requires_grad=True).sin()\n    x.register_hook(clip)\n    return x.sum()\n"
+    )
+    assert run("check", f"{path}:loss").exit_code == 1
+    assert run("check", f"{path}:loss", "--intended", "clip", "--strict").exit_code == 0
+    refused = run("check", f"{path}:loss", "--intended", "clap")
+    assert refused.exit_code == 2 and "its hooks on tensors: clip at clips.py:2" in refused.stderr
+
+
 def test_json_of_a_wrong_backward_names_the_edge(tmp_path: Path) -> None:
     path = tmp_path / "wrong.py"
     path.write_text(WRONG)
