@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from gradviz.pieces import Piece, Pieces, library_of
+
 BINS = 24
-_PIECE_ON_CPU, _PIECE_ELSEWHERE = 2**16, 2**24  # elements read at a time: what a core's cache holds, what fills a device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,27 +101,22 @@ def statistics_of(tensor: Tensor, *, bins: int = 0) -> Statistics | None:
     """
     if not is_readable(tensor):
         return None
-    with torch.no_grad():
-        numbers = _each_once(tensor.detach())
-        times = tensor.numel() // max(1, numbers.numel())
-        nans = infs = 0
-        sums = _sums(numbers)
-        if not (math.isfinite(sums.low) and math.isfinite(sums.high)):
-            numbers = _real(numbers)
-            nans, infs = int(numbers.isnan().sum()), int(numbers.isinf().sum())
-            numbers = numbers[numbers.isfinite()]
-            sums = _sums(numbers)
-        mean, std = _mean_and_spread(numbers, sums)
+    with torch.no_grad(), np.errstate(all="ignore"):
+        pieces = Pieces(tensor.detach())
+        times = tensor.numel() // max(1, pieces.count)
+        parts = [_sums_of(piece) for piece in pieces]
+        whole = _added(parts)
+        mean, std = _mean_and_spread(pieces, whole, parts)
         return Statistics(
             count=tensor.numel(),
-            zeros=times * (numbers.numel() - sums.nonzero),
-            nans=times * nans,
-            infs=times * infs,
-            low=sums.low,
-            high=sums.high,
+            zeros=times * (whole.finite - whole.nonzero),
+            nans=times * whole.nans,
+            infs=times * whole.infs,
+            low=whole.low if whole.finite else math.nan,
+            high=whole.high if whole.finite else math.nan,
             mean=mean,
             std=std,
-            histogram=tuple([times * found for found in _histogram(numbers, bins, sums.low, sums.high)]),
+            histogram=tuple([times * count for count in _histogram(pieces, bins, whole, parts)]),
         )
 
 
@@ -146,87 +143,121 @@ def is_readable(tensor: Tensor) -> bool:
 
 
 class _Sums(NamedTuple):
-    """What is found in one pass; where there is a NaN, or nothing at all, `low` and `high` are NaN."""
+    """What is found in one pass; all but the last two are of the finite numbers."""
 
-    low: float = math.nan
-    high: float = math.nan
+    low: float = math.inf
+    high: float = -math.inf
+    finite: int = 0
     nonzero: int = 0
     total: float = 0.0
     squares: float = 0.0
+    nans: int = 0
+    infs: int = 0
 
 
-def _sums(numbers: Tensor) -> _Sums:
-    found = []
-    for piece in _pieces(numbers):
-        found.append([float(one) for one in (*torch.aminmax(piece), piece.count_nonzero(), piece.sum(), piece.dot(piece))])
-    lows, highs, nonzero, total, squares = zip(*found, strict=True) if found else [()] * 5
-    if not found or any(map(math.isnan, lows)):
-        return _Sums()
-    return _Sums(min(lows), max(highs), int(sum(nonzero)), sum(total), sum(squares))
+def _sums_of(piece: Piece) -> _Sums:
+    finite, nans, infs = len(piece), 0, 0
+    low, high = float(piece.min()), float(piece.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        nans = _unequal(piece, piece)
+        infs = _unequal(piece - piece, 0) - nans
+        finite -= nans + infs
+        if not finite:
+            return _Sums(nans=nans, infs=infs)
+        low, high = float(_filled(piece, math.inf).min()), float(_filled(piece, -math.inf).max())
+        piece = _filled(piece, 0)
+    if low == high:  # mostly zeros: gradients have wide stretches of them
+        return _Sums(low, high, finite, finite if low else 0, finite * low, finite * low * low, nans, infs)
+    nonzero = _unequal(piece, 0) if low <= 0 <= high else finite
+    summed = torch.from_numpy(piece) if isinstance(piece, np.ndarray) else piece  # numpy sums in twice the time
+    return _Sums(low, high, finite, nonzero, float(summed.sum()), float(summed.dot(summed)), nans, infs)
 
 
-def _mean_and_spread(numbers: Tensor, sums: _Sums) -> tuple[float, float]:
-    """The mean and the standard deviation, by the sums where these are accurate, else by two passes more."""
-    if not sums.low < sums.high:
-        return sums.low, 0.0 * sums.low
-    count = numbers.numel()
-    mean = sums.total / count
-    variance = sums.squares / count - mean * mean
+def _added(parts: Iterable[_Sums]) -> _Sums:
+    lows, highs, *amounts = zip(_Sums(), *parts, strict=True)
+    return _Sums(min(lows), max(highs), *map(sum, amounts))
+
+
+def _mean_and_spread(pieces: Iterable[Piece], whole: _Sums, parts: Iterable[_Sums]) -> tuple[float, float]:
+    """The mean and the standard deviation, by the sums where these are accurate, else by one pass more."""
+    if not whole.low < whole.high:
+        return (whole.low, 0.0) if whole.finite else (math.nan, math.nan)
+    mean = whole.total / whole.finite
+    variance = whole.squares / whole.finite - mean * mean
     if max(mean * mean / 16, 1e-30) < variance < math.inf:
         return mean, math.sqrt(variance)
-    unit = _largest(sums.low, sums.high)  # what is left: mean square and squared mean nearly cancel, or are out of range
-    mean = sum(float((piece.double() / unit).sum()) for piece in _pieces(numbers)) / count
-    variance = sum(float((piece.double() / unit - mean).square().sum()) for piece in _pieces(numbers)) / count
-    return unit * mean, unit * math.sqrt(variance)
+    unit = _largest(whole)  # what is left: mean square and squared mean nearly cancel, or are out of range
+    middle = (whole.low / unit + whole.high / unit) / 2
+    total = squares = 0.0
+    for piece, part in zip(pieces, parts, strict=True):
+        library = library_of(piece)
+        apart = _finite(library.asarray(piece, dtype=library.float64) / unit - middle, part)
+        total += float(apart.sum())
+        squares += float((apart * apart).sum())
+    mean = total / whole.finite
+    return unit * (middle + mean), unit * math.sqrt(squares / whole.finite - mean * mean)
 
 
-def _histogram(numbers: Tensor, bins: int, low: float, high: float) -> tuple[int, ...]:
-    """The same on every device: torch.histc takes four times as long, and on an accelerator may be refused."""
-    if not bins or not low < high:
-        return ()
-    unit = _largest(low, high)
+def _histogram(pieces: Iterable[Piece], bins: int, whole: _Sums, parts: Iterable[_Sums]) -> list[int]:
+    """The same on every device: torch.histc takes four times as long, and on an accelerator may be refused.
+
+    Counting takes longest, longer still where the same bin is met again and again: two numbers are counted as one, the pair
+    of their bins, and a piece that lies in one bin is not read.
+    """
+    if not bins or not whole.low < whole.high:
+        return []
+    unit = _largest(whole)
     if 1e-25 < unit < 1e25:
         unit = 1.0  # a float32 holds all that is computed
-    low, width = low / unit, (high / unit - low / unit) / bins
-    counts = torch.zeros(bins, dtype=torch.int64, device=numbers.device)
-    for piece in _pieces(numbers):
-        scaled = piece if unit == 1 else piece.double() / unit
-        places = (scaled - low).mul_(1 / width).int().clamp_(max=bins - 1)
-        counts += torch.bincount(places.byte() if bins < 256 else places, minlength=bins)  # bytes are counted fastest
-    return tuple(counts.tolist())
+    low, width = whole.low / unit, (whole.high / unit - whole.low / unit) / bins
+    kinds = bins + 1  # the last is the highest number's, and goes to the one before in the end
+    counts, pairs = np.zeros(kinds, dtype=np.int64), np.zeros(kinds * kinds, dtype=np.int64)
+    for piece, part in zip(pieces, parts, strict=True):
+        if not part.finite:
+            continue
+        library = library_of(piece)
+        if part.high - part.low < width * unit:
+            first, last = _scaled(library.asarray([part.low, part.high], dtype=piece.dtype), unit, low, width)
+            if int(first) == int(last):
+                counts[int(first)] += part.finite
+                continue
+        kind = library.int16 if kinds < 180 else library.int32  # holds a pair
+        places = library.asarray(_finite(_scaled(piece, unit, low, width), part), dtype=kind)
+        half = len(places) // 2
+        seconds = places[half:]
+        seconds[:half] += kinds * places[:half]
+        found = library.bincount(seconds, minlength=kinds * kinds)
+        pairs += found if isinstance(found, np.ndarray) else found.cpu().numpy()
+        counts[0] -= len(seconds) - half + part.nans + part.infs  # those counted although there are none
+    table = pairs.reshape(kinds, kinds)
+    counts += table.sum(0) + table.sum(1)
+    counts[-2] += counts[-1]
+    return [int(count) for count in counts[:-1]]
 
 
-def _largest(low: float, high: float) -> float:
-    return max(abs(low), abs(high))
+def _scaled(piece: Piece, unit: float, low: float, width: float) -> Piece:
+    """How many bins above the lowest each number is."""
+    library = library_of(piece)
+    scaled = piece - low if unit == 1 else library.asarray(piece, dtype=library.float64) / unit - low
+    scaled *= 1 / width
+    return scaled
 
 
-def _each_once(tensor: Tensor) -> Tensor:
-    """The elements in the order in which memory has them; of an expanded tensor, those that it repeats once."""
-    if tensor.is_contiguous():
-        return tensor
-    for axis in reversed(range(tensor.ndim)):
-        if tensor.stride(axis) == 0 and tensor.shape[axis]:
-            tensor = tensor.select(axis, 0)
-    return tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True))
+def _unequal(piece: Piece, other: Piece | float) -> int:
+    """How often two differ."""
+    return int(library_of(piece).count_nonzero(piece != other))
 
 
-def _pieces(numbers: Tensor) -> Iterator[Tensor]:
-    """Real numbers in flat pieces."""
-    most = _PIECE_ON_CPU if numbers.device.type == "cpu" else _PIECE_ELSEWHERE
-    count = numbers.numel()
-    if 0 < count <= most:
-        yield _real(numbers.reshape(-1))
-    elif count:
-        rows = numbers.reshape(-1) if numbers.is_contiguous() else numbers
-        in_row = count // len(rows)
-        for some in rows.split(max(1, most // in_row)):
-            yield from _pieces(some[0] if in_row > most else some)
+def _filled(piece: Piece, number: float) -> Piece:
+    """With a number in the place of all that is not finite."""
+    library = library_of(piece)
+    return library.where(library.isfinite(piece), piece, number)
 
 
-def _real(tensor: Tensor) -> Tensor:
-    """The numbers, in a dtype wide enough to compute with them: moduli of complex ones, float32 at least."""
-    if tensor.is_complex():
-        return tensor.abs()
-    if tensor.is_floating_point():
-        return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
-    return tensor.double()
+def _finite(piece: Piece, part: _Sums) -> Piece:
+    """What was computed of a piece, with 0 where that is not finite."""
+    return _filled(piece, 0) if part.nans or part.infs else piece
+
+
+def _largest(whole: _Sums) -> float:
+    return max(abs(whole.low), abs(whole.high))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -85,6 +86,70 @@ def test_large_tensors_are_read_in_full_whatever_their_strides(tensor: Tensor) -
         assert [found.mean, found.std] == pytest.approx([numbers.mean(dtype=float), numbers.std(dtype=float)], rel=1e-5)
     if found.low < found.high:
         assert found.histogram == tuple(np.histogram(numbers.astype(float), 7)[0])
+
+
+def holes(numbers: Tensor) -> Tensor:
+    """With NaN and infinities here and there, and a stretch of nothing else."""
+    spoiled = numbers.clone()
+    spoiled[::5], spoiled[::7], spoiled[1::11] = math.nan, math.inf, -math.inf
+    spoiled[100_000:300_000] = math.nan  # a whole piece, wherever it begins
+    return spoiled
+
+
+MIXED = {
+    "holes": holes(torch.randn(400_001)),
+    "holes far from zero": holes(torch.randn(400_001) * 10 + 1000),
+    "many bins": torch.randn(400_001),
+    "mostly zeros": torch.randn(400_001) * (torch.arange(400_001) % 390_000 < 100),
+    "wide stretches in one bin": torch.randn(400_001) * torch.tensor([1.0]).where(torch.arange(400_001) < 1000, 1e-6) - 0.5,
+    "wide stretches of one number": torch.arange(400_001).div(150_000, rounding_mode="floor").double(),
+}
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize(("name", "tensor"), MIXED.items(), ids=MIXED)
+def test_pieces_add_up_to_the_whole(name: str, tensor: Tensor, library: str) -> None:
+    bins = 200 if name == "many bins" else 24
+    found = statistics_of(tensor if library == "numpy" else tensor.as_subclass(Elsewhere), bins=bins)
+    numbers = tensor.double().numpy()
+    finite = numbers[np.isfinite(numbers)]
+    assert found is not None
+    assert (found.count, found.nans, found.infs) == (400_001, np.isnan(numbers).sum(), np.isinf(numbers).sum())
+    assert (found.zeros, found.low, found.high) == ((finite == 0).sum(), finite.min(), finite.max())
+    assert [found.mean, found.std] == pytest.approx([finite.mean(), finite.std()], rel=1e-5, abs=1e-7)
+    assert sum(found.histogram) == len(finite)
+    moved = np.abs(np.cumsum(found.histogram) - np.cumsum(np.histogram(finite, bins)[0]))
+    assert moved.max() <= 3, "float32 may put a number on an edge into the bin beside it"
+
+
+class Elsewhere(Tensor):
+    """Computed with as tensors on accelerators are: in torch."""
+
+
+TINY = torch.tensor([-1e-200, 3e-200], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("tensor", [TINY, torch.randn(9) + 1e6, MIXED["holes"]], ids=["tiny", "far from zero", "holes"])
+def test_nothing_is_written_to_what_is_read(tensor: Tensor) -> None:
+    before = tensor.clone()
+    statistics_of(tensor, bins=3)
+    assert torch.equal(tensor.nan_to_num(1.5), before.nan_to_num(1.5))
+
+
+@pytest.mark.parametrize("name", ["holes", "holes far from zero", "many bins"])
+def test_nothing_as_large_as_the_tensor_is_made(name: str) -> None:
+    large = MIXED[name].repeat(5)
+    statistics_of(large, bins=24)
+    tracemalloc.start()
+    statistics_of(large, bins=24)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 2**17 < peak < large.nbytes / 2
+
+
+def test_numbers_stored_with_their_sign_turned_are_read_with_it() -> None:
+    found = statistics_of(torch.tensor([1 + 2j, 3 + 4j]).conj().imag)
+    assert found is not None and (found.low, found.high) == (-4.0, -2.0)
 
 
 def test_nan_in_a_repeated_row_counts_as_often_as_it_is_there() -> None:
