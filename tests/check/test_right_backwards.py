@@ -140,3 +140,68 @@ def test_a_backward_that_multiplies_by_a_sparse_matrix_is_judged(factor: float, 
     x = torch.randn(3, 2, generator=torch.Generator().manual_seed(0), requires_grad=True)
     (edge,) = gradviz.trace(SparseProduct.apply, matrix, x, grad_output=torch.ones_like).check().edges
     assert (edge.verdict, edge.method) == (verdict, "symbolic")
+
+
+class Recomputed(torch.autograd.Function):
+    """Checkpointing by hand, as diffusion models have it: backward() runs the forward again, for what is not frozen."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Callable[[Tensor], Tensor], x: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.run, ctx.x, ctx.parameters = run, x, parameters
+        with torch.no_grad():
+            return run(x)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x = ctx.x.detach().requires_grad_()
+        with torch.enable_grad():
+            y = ctx.run(x)
+        found = iter(torch.autograd.grad(y, [x, *(one for one in ctx.parameters if one.requires_grad)], cotangent))
+        return None, next(found), *(next(found) if one.requires_grad else None for one in ctx.parameters)
+
+
+class Reversible(torch.autograd.Function):
+    """Two streams, of which backward() computes the inputs again from the outputs."""
+
+    @staticmethod
+    def forward(ctx: Any, first: Any, second: Any, a: Tensor, b: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            a = a + first(b)
+            b = b + second(a)
+        ctx.first, ctx.second, ctx.parameters = first, second, parameters
+        ctx.save_for_backward(a, b)
+        return a, b
+
+    @staticmethod
+    def backward(ctx: Any, to_a: Tensor, to_b: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        a, b = ctx.saved_tensors
+        with torch.no_grad():
+            b = b - ctx.second(a)
+            a = a - ctx.first(b)
+        a, b = a.detach().requires_grad_(), b.detach().requires_grad_()
+        with torch.enable_grad():
+            made = a + ctx.first(b)
+            ends = (made, b + ctx.second(made))
+        free = [one for one in ctx.parameters if one.requires_grad]
+        found = iter(torch.autograd.grad(ends, [a, b, *free], (to_a, to_b)))
+        return None, None, next(found), next(found), *(next(found) if one.requires_grad else None for one in ctx.parameters)
+
+
+@pytest.mark.parametrize("frozen", ["0.weight", "0.weight 0.bias 2.weight 2.bias"], ids=["one", "all"])
+def test_inputs_that_are_computed_again_are_verified_whatever_is_frozen(frozen: str) -> None:
+    torch.manual_seed(0)
+    head = torch.nn.Linear(2, 2)
+    first, second = (torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2)) for _ in range(2))
+    for name in frozen.split():
+        first.get_parameter(name).requires_grad_(False)
+    x = torch.randn(3, 2)
+
+    def loss() -> Tensor:
+        h = Recomputed.apply(first, head(x), *first.parameters())
+        a, b = Reversible.apply(first, second, h, head(x), *first.parameters(), *second.parameters())
+        return (a * b).square().mean()
+
+    graph = gradviz.trace(loss)
+    report = graph.check(samples=2)
+    assert report.verified
+    assert not graph.diagnose(report=report)
