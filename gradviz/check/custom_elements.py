@@ -41,8 +41,10 @@ def compare_all(
 ) -> None:
     """Every element of the VJPs of the real and of random cotangents, and of the whole Jacobian where it is small.
 
-    Of a large one the `kinked` rows: what ties can only be judged row by row.
+    Of a large one the `kinked` rows: what ties can only be judged row by row. A group that a sampled row has shown to be
+    wrong is asked for one VJP only, for how wrong it is as a whole: nothing can make it right again.
     """
+    wrong = [group for group in groups if group.comparison.is_wrong]
     snapshots = {group.position: group.snapshot for group in groups}
     seed = int(torch.randint(2**31, (), generator=plan.random))
     replay = Replay(head.inner_calls, snapshots, outputs, asker.dtype, seed)
@@ -57,6 +59,7 @@ def compare_all(
         drawn = [plan.cotangent(shape, value.dtype) for _ in range(_RANDOM_COTANGENTS)]
         for cotangent in drawn if arrived is None else [parts_of(arrived), *drawn]:
             _compare_vjps(asker, replay, ready, place, value, cotangent, None)
+            ready = [group for group in ready if group not in wrong]
         numel = math.prod(shape)
         small = [group for group in ready if numel * math.prod(group.in_shape) <= DENSE_UP_TO]
         all_rows = list(np.ndindex(*shape)) if small and 1 < numel <= _ROWS_UP_TO else []
@@ -79,6 +82,8 @@ def _compare_vjps(
     row: Index | None,
 ) -> None:
     """One VJP of every group, elementwise; `row` says which row of the Jacobian it is, None for a whole cotangent."""
+    if not groups:
+        return
     bounded = replay.bounded_vjp({place: cotangent}, trials=_TRIALS if row is None else _TRIALS_PER_ROW)
     answers = asker.answers(groups, place, cotangent)
     own = _OwnFormulas(replay, answers, cotangent, row is not None)

@@ -194,6 +194,28 @@ def test_a_hook_that_changes_a_cotangent_is_named_with_its_line() -> None:
     assert f"the hook {where} changes it; no derivative is wrong" in wrong.reason
 
 
+class Straight(torch.autograd.Function):
+    asked = 0
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.round(x)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        Straight.asked += 1
+        return cotangent
+
+
+def test_what_sampled_rows_show_to_be_wrong_is_asked_for_one_vjp_more_and_no_row() -> None:
+    graph = gradviz.trace(lambda x: Straight.apply(x).square().sum(), 3 * torch.rand(20, requires_grad=True))
+    Straight.asked = 0
+    report = graph.check(samples=4)
+    assert Straight.asked == 4 + 3  # four rows, the cotangent that arrived, its contribution, whether it writes to it
+    (wrong,) = report.mismatches
+    assert wrong.checked == wrong.total and "all elements against torch's own formulas" in wrong.how
+
+
 class LinearGelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
