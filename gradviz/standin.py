@@ -50,6 +50,10 @@ class StandIn(Tensor):
     ) -> Any:
         if func in (aten.detach.default, aten.alias.default):
             return args[0].copy()
+        if func is aten.empty_like.default:  # asks how the elements lie in memory, and for none of them
+            like: StandIn = args[0]
+            empty = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device="meta")
+            return func(empty, *args[1:], **{"device": like.device, **(kwargs or {})})
         return func(*tree_map_only(StandIn, _brought_back, args), **tree_map_only(StandIn, _brought_back, kwargs or {}))
 
     def copy(self) -> StandIn:

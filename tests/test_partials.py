@@ -11,6 +11,7 @@ from torch.nn.functional import batch_norm
 
 import gradviz
 from gradviz import LocalPartial, PartialError, trace
+from gradviz.standin import StandIn
 
 
 def only_partial(graph: gradviz.GradGraph, op: str, position: int = 0) -> LocalPartial:
@@ -181,3 +182,18 @@ def test_a_node_is_asked_with_cotangents_that_lie_in_memory_as_those_of_the_back
     assert not cotangent.is_contiguous()
     assert torch.equal(use.partial.vjp(cotangent.contiguous()), use.contribution)
     assert graph.check().ok
+
+
+def test_they_lie_so_where_only_statistics_of_the_cotangent_were_kept() -> None:
+    weight = torch.rand(4, requires_grad=True)
+    x = torch.randn(2, 1, 60, 4).transpose(1, 3)
+
+    def loss() -> Tensor:
+        return batch_norm(x, None, None, weight, None, True).transpose(1, 3).square().mean()
+
+    full, bare = (gradviz.trace(loss, values=values) for values in ("full", "statistics"))
+    (use,) = [use for use in bare.uses_of(bare.node("weight")) if use.partial is not None]
+    cotangent, kept = full.cotangent(use.edge[1]), bare.cotangent(use.edge[1])
+    assert cotangent is not None and use.partial is not None and isinstance(kept, StandIn)
+    assert not cotangent.is_contiguous() and cotangent.stride() == kept.stride()
+    torch.testing.assert_close(use.partial.vjp(cotangent.contiguous()), use.contribution)

@@ -82,6 +82,15 @@ def test_a_stand_in_has_shape_strides_and_dtype_and_refuses_everything_else() ->
     assert not is_kept(asked[7]())
 
 
+def test_how_elements_lie_in_memory_is_told_without_them() -> None:
+    channels_last = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    for like in (LIKE, torch.randn(20, 30).t(), channels_last, torch.ones(9)):
+        empty, expected = torch.empty_like(standin(like), device="meta"), torch.empty_like(like, device="meta")
+        assert (empty.shape, empty.stride(), empty.dtype) == (expected.shape, expected.stride(), expected.dtype)
+        made = torch.empty_like(standin(like), dtype=torch.float64)
+        assert type(made) is Tensor and made.device == like.device and made.dtype is torch.float64
+
+
 def test_elements_in_main_memory_are_used_like_any() -> None:
     found = StandIn(LIKE, elements=LIKE.clone())
     assert torch.equal(found * 2, LIKE * 2) and found.tolist() == LIKE.tolist() and is_kept(found)

@@ -356,7 +356,7 @@ class _Writer:
 
 def _strides(cotangent: Tensor | None) -> tuple[int, ...] | None:
     """How a cotangent, or the nearest to it that is dense, lies in memory; None where it is contiguous."""
-    if cotangent is None or isinstance(cotangent, StandIn) or cotangent.layout is not torch.strided:
+    if cotangent is None or cotangent.layout is not torch.strided:
         return None
     return None if cotangent.is_contiguous() else torch.empty_like(cotangent, device="meta").stride()
 
