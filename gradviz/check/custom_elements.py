@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -58,7 +59,7 @@ def compare_all(
         shape, arrived = parts_shape(value), head.cotangent(place)
         drawn = [plan.cotangent(shape, value.dtype) for _ in range(_RANDOM_COTANGENTS)]
         for cotangent in drawn if arrived is None else [parts_of(arrived), *drawn]:
-            _compare_vjps(asker, replay, ready, place, value, cotangent, None)
+            _Question(asker, replay, ready, place, value, cotangent, None).compare()
             ready = [group for group in ready if group not in wrong]
         numel = math.prod(shape)
         small = [group for group in ready if numel * math.prod(group.in_shape) <= DENSE_UP_TO]
@@ -66,95 +67,151 @@ def compare_all(
         for index in all_rows or [index for kinked_at, index in kinked if kinked_at == place and numel > 1]:
             basis = torch.zeros(shape, dtype=torch.float64)
             basis[index] = 1
-            _compare_vjps(asker, replay, small if all_rows else ready, place, value, basis, index)
+            _Question(asker, replay, small if all_rows else ready, place, value, basis, index).compare()
     for group in groups:
         group.comparison.method = group.comparison.method or "numeric"
         group.comparison.step("all elements against torch's own formulas in float64")
 
 
-def _compare_vjps(
-    asker: Asker,
-    replay: Replay,
-    groups: list[Group],
-    place: int,
-    value: Tensor,
-    cotangent: Tensor,
-    row: Index | None,
-) -> None:
-    """One VJP of every group, elementwise; `row` says which row of the Jacobian it is, None for a whole cotangent."""
-    if not groups:
-        return
-    bounded = replay.bounded_vjp({place: cotangent}, trials=_TRIALS if row is None else _TRIALS_PER_ROW)
-    answers = asker.answers(groups, place, cotangent)
-    own = _OwnFormulas(replay, answers, cotangent, row is not None)
-    beside: dict[int, tuple[Tensor, Tensor]] = {}
-    ties: dict[int, tuple[Tensor, float, float]] = {}
-    for group in groups:
-        gradient, bounds = bounded[group.position]
-        got, true = answers.totals[group.position], as_array(gradient).astype(np.longdouble)
-        bound = as_array(bounds) * (1 if row is None else _FEW_TRIALS) + 8 * torch.finfo(group.comparison.dtype).tiny
-        formula = own.of(group, bound) if may_hide(got, true, bound) else None
-        doubtful = _beyond(got, true, bound)
-        if formula is not None:
-            doubtful |= formula.gives(got) & formula.is_wrong(true)
-        is_one = (row is not None or cotangent.numel() == 1) and np.isfinite(got).all()
-        jumps = None
-        if is_one and (doubtful.any() or (bound > _BLURRED * np.abs(true).max(initial=0)).any()):
-            ties = ties or replay.ties_beside({place: cotangent})
-            jumps = wrong_together(group.comparison.dtype, got, bound, *ties[group.position])
-        if jumps is not None:
-            group.comparison.step("on a kink: each element by itself could be right, but not all of them together")
-            bound = np.where(jumps, np.minimum(bound, _BLURRED * np.abs(true).max()), bound).astype(np.float64)
-        elif doubtful.any():
-            beside = beside or replay.range_beside({place: cotangent})
-            on_kink = allowed_beside(replay, {place: cotangent}, group, got, true, doubtful, beside[group.position])
-            true = np.where(on_kink, got, true)
-            formula = None if formula is None else formula.silent_at(on_kink)
-        loose, what = loose_bound(value, cotangent, group.in_shape, group.comparison.dtype), asker.name
-        if formula is not None:
-            found = settled(formula, got, true, bound, was_seen=group.position in asker.seen_right)
-            got, bound, what = found.got, found.bound, asker.name + found.without
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numbers:
+    """The VJP of one group, elementwise.
+
+    Attributes:
+        got: what the node answered.
+        true: what torch's own formulas give in float64.
+        bound: how far apart the two may be by rounding.
+        formula: what backward()'s own calls give without rounding; None where that is not known, or rounding hides nothing.
+    """
+
+    got: NDArray[np.float64]
+    true: NDArray[np.longdouble]
+    bound: NDArray[np.float64]
+    formula: Formula | None
+
+    def doubtful(self) -> NDArray[np.bool_]:
+        """Where more than rounding lies between them, or between the true number and the formula that gave this one."""
+        with np.errstate(all="ignore"):
+            beyond = np.asarray(~(np.abs(self.true - self.got) <= self.bound) & np.isfinite(self.got))
+        return beyond if self.formula is None else beyond | (self.formula.gives(self.got) & self.formula.is_wrong(self.true))
+
+
+class _Question:
+    """One cotangent of one output, put to the node and to torch's own formulas; each answer is had once, where needed.
+
+    Args:
+        asker: asks the node.
+        replay: torch's own formulas.
+        groups: whose VJPs are compared.
+        place: the output.
+        value: of that output.
+        cotangent: shaped like the value; of a complex one the parts.
+        row: which row of the Jacobian the VJP is; None for that of a whole cotangent.
+    """
+
+    def __init__(
+        self,
+        asker: Asker,
+        replay: Replay,
+        groups: list[Group],
+        place: int,
+        value: Tensor,
+        cotangent: Tensor,
+        row: Index | None,
+    ) -> None:
+        self._asker, self._replay, self._groups, self._value, self._row = asker, replay, groups, value, row
+        self._place, self._cotangent, self._given = place, cotangent, {place: cotangent}
+        self._trials, self._granted = (_TRIALS, 1) if row is None else (_TRIALS_PER_ROW, _FEW_TRIALS)
+
+    def compare(self) -> None:
+        """What the node answers for each group with what is true."""
+        for group in self._groups:
+            self._compare(group)
+
+    def _compare(self, group: Group) -> None:
+        numbers = self._judged_on_kinks(group, self._numbers(group))
+        got, bound, what, dtype = numbers.got, numbers.bound, self._asker.name, group.comparison.dtype
+        loose = loose_bound(self._value, self._cotangent, group.in_shape, dtype)
+        if numbers.formula is not None:
+            was_seen = group.position in self._asker.seen_right
+            found = settled(numbers.formula, got, numbers.true, bound, was_seen=was_seen)
+            got, bound, what = found.got, found.bound, what + found.without
             loose = np.zeros_like(loose) if found.is_wrong else loose
+        row = self._row
         group.comparison.elements(
             got,
-            true,
+            numbers.true,
             bound,
             loose=loose,
             what=what,
             of="VJP" if row is None else "",
             place=None if row is None else lambda column: (*row, *column),
-            cotangent=as_array(cotangent),
-            true_vjp=_true_vjp(replay, place, group.position),
-            modulus=moduli(got, group.comparison.dtype),
+            cotangent=as_array(self._cotangent),
+            true_vjp=_true_vjp(self._replay, self._place, group.position),
+            modulus=moduli(got, dtype),
         )
 
+    def _numbers(self, group: Group) -> _Numbers:
+        gradient, bounds = self._true[group.position]
+        got, true = self._answers.totals[group.position], as_array(gradient).astype(np.longdouble)
+        bound = as_array(bounds) * self._granted + 8 * torch.finfo(group.comparison.dtype).tiny
+        formula = self._formula(group, bound) if may_hide(got, true, bound) else None
+        return _Numbers(got=got, true=true, bound=bound, formula=formula)
 
-def _beyond(got: NDArray[np.float64], true: NDArray[np.longdouble], bound: NDArray[np.float64]) -> NDArray[np.bool_]:
-    with np.errstate(all="ignore"):
-        return np.asarray(~(np.abs(true - got) <= bound) & np.isfinite(got))
+    def _judged_on_kinks(self, group: Group, numbers: _Numbers) -> _Numbers:
+        """On a kink what backward() takes is true where it may be, and closely bounded where all of it adds up wrongly."""
+        doubtful = numbers.doubtful()
+        jumps = self._wrong_together(group, numbers, doubtful)
+        if jumps is not None:
+            group.comparison.step("on a kink: each element by itself could be right, but not all of them together")
+            close = np.minimum(numbers.bound, _BLURRED * np.abs(numbers.true).max())
+            return replace(numbers, bound=np.where(jumps, close, numbers.bound).astype(np.float64))
+        if not doubtful.any():
+            return numbers
+        beside = self._beside[group.position]
+        on_kink = allowed_beside(self._replay, self._given, group, numbers.got, numbers.true, doubtful, beside)
+        formula = None if numbers.formula is None else numbers.formula.silent_at(on_kink)
+        return replace(numbers, true=np.where(on_kink, numbers.got, numbers.true), formula=formula)
 
+    def _wrong_together(self, group: Group, numbers: _Numbers, doubtful: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Elements of a row on a kink that add up to what no choice there does; None: there are none, or no doubts."""
+        is_row = (self._row is not None or self._cotangent.numel() == 1) and np.isfinite(numbers.got).all()
+        is_blurred = (numbers.bound > _BLURRED * np.abs(numbers.true).max(initial=0)).any()
+        if not is_row or not (doubtful.any() or is_blurred):
+            return None
+        return wrong_together(group.comparison.dtype, numbers.got, numbers.bound, *self._ties[group.position])
 
-class _OwnFormulas:
-    """What backward()'s own calls give in float64, run again once that is asked for."""
-
-    def __init__(self, replay: Replay, answers: Answers, cotangent: Tensor, is_row: bool) -> None:
-        self._replay, self._answers, self._cotangent, self._is_row = replay, answers, cotangent, is_row
+    def _formula(self, group: Group, bound: NDArray[np.float64]) -> Formula | None:
+        """That of one group, whose true numbers rounding may take so far."""
+        backward, slots = self._answers.backward, self._answers.slots[group.position]
+        if not self._along_edges:
+            return None
+        return in_float64(self._along_edges, backward, slots, bound, unit=self._replay.unit, times=self._granted)
 
     @cached_property
-    def _found(self) -> list[tuple[Tensor, Tensor]]:
-        """Along each edge, with the rounding; [] where the calls cannot be run again."""
-        trials = _TRIALS_PER_ROW if self._is_row else _TRIALS
+    def _true(self) -> dict[int, tuple[Tensor, Tensor]]:
+        """With how far rounding may take it."""
+        return self._replay.bounded_vjp(self._given, trials=self._trials)
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return self._asker.answers(self._groups, self._place, self._cotangent)
+
+    @cached_property
+    def _along_edges(self) -> list[tuple[Tensor, Tensor]]:
+        """What backward()'s own calls give in float64 along each edge, with the rounding; [] where they cannot run again."""
         try:
-            return self._replay.bounded_formula(self._answers.backward, self._cotangent, trials=trials)
+            return self._replay.bounded_formula(self._answers.backward, self._cotangent, trials=self._trials)
         except NoRule:
             return []
 
-    def of(self, group: Group, bound: NDArray[np.float64]) -> Formula | None:
-        """That of one group, whose true numbers rounding may take so far."""
-        if not self._found:
-            return None
-        slots, times = self._answers.slots[group.position], _FEW_TRIALS if self._is_row else 1
-        return in_float64(self._found, self._answers.backward, slots, bound, unit=self._replay.unit, times=times)
+    @cached_property
+    def _beside(self) -> dict[int, tuple[Tensor, Tensor]]:
+        return self._replay.range_beside(self._given)
+
+    @cached_property
+    def _ties(self) -> dict[int, tuple[Tensor, float, float]]:
+        return self._replay.ties_beside(self._given)
 
 
 def _true_vjp(replay: Replay, place: int, position: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
