@@ -135,6 +135,7 @@ def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan
                 raise NoRule(f"{call.op} is a function of symmetric matrices, and its argument is not symmetric")
             matrix = joined(tangent, start.dtype)
             tangent = parts_of(matrix + matrix.mH)
+        tangent = where_movable(tangent, parts_of(list(call.tensor_arguments())[edge.position].tensor.detach().cpu()))
         slope, error = slopes(call, {edge.position: tangent}, place)
         _require_tight(slope, error, 0.0)
         weights = plan.cotangent(partial.out_shape, comparison.dtype)
@@ -269,18 +270,25 @@ def size_of_usual(tensor: Tensor) -> float:
 
 def scale_of(tensor: Tensor) -> float:
     """The size of the largest element, which differences are taken in units of; 1 for nothing but zeros, as of a bias."""
-    size = _largest(tensor)
+    size = _largest_finite(tensor)
     return max(size, 2.0**-20) if size and math.isfinite(size) else 1.0
 
 
 def _share_of_usual(tensor: Tensor) -> float:
     """The largest of the usual elements beside the largest of all, as the −3e38 of a mask are none of them; mostly 1."""
-    largest = _largest(tensor)
+    largest = _largest_finite(tensor)
     if not largest or not math.isfinite(largest):
         return 1.0
     sizes = tensor.detach().abs()
     usual = sizes[(sizes > 0) & (sizes < largest * _FAR_BELOW)]
     return float(usual.max()) / largest if usual.numel() >= _USUAL_SHARE * sizes.numel() else 1.0
+
+
+def where_movable(tangent: Tensor, start: Tensor) -> Tensor:
+    """The tangent without the elements that steps in units of the usual ones do not move: −3e38 + 1e-3 is −3e38."""
+    if _share_of_usual(start) == 1:
+        return tangent
+    return tangent.masked_fill(start.abs() >= _largest_finite(start) * _FAR_BELOW, 0)
 
 
 def _largest(tensor: Tensor) -> float:
@@ -289,6 +297,12 @@ def _largest(tensor: Tensor) -> float:
         return 0.0
     low, high = torch.aminmax(tensor.detach())
     return max(abs(float(low)), abs(float(high)))
+
+
+def _largest_finite(tensor: Tensor) -> float:
+    """The same beside infinities, as those of a mask; NaN where there is one."""
+    size = _largest(tensor)
+    return _largest(tensor[tensor.isfinite()]) if math.isinf(size) else size
 
 
 def _require_tight(slope: NDArray[np.float64], error: NDArray[np.float64], size: float) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.arrays import as_array
-from gradviz.check.differences import TIGHT, is_of_symmetric, rounding_of, scale_of, size_of_usual, slopes
+from gradviz.check.differences import TIGHT, is_of_symmetric, rounding_of, scale_of, size_of_usual, slopes, where_movable
 from gradviz.check.draws import drawn_tangent
 from gradviz.check.heads import EdgeUnderCheck
 from gradviz.check.parts import parts_of
@@ -123,6 +123,7 @@ def _answer(call: OpCall, edge: EdgeUnderCheck, place: int, got: Tensor, random:
     tangent = drawn_tangent(edge.partials[place].in_shape, random)
     if is_of_symmetric(call):
         tangent = tangent + tangent.mT
+    tangent = where_movable(tangent, parts_of(list(call.tensor_arguments())[edge.position].tensor.detach().cpu()))
     answer, along = (tensor.detach().to("cpu", torch.float64).reshape(-1) for tensor in (got, tangent))
     most = float(answer.norm()) * float(along.norm())
     return _Answer(

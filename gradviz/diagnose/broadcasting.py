@@ -28,8 +28,9 @@ def broadcasting(readings: Readings) -> Iterator[Finding]:
         if size is None or (size, 1) not in shapes:
             continue
         column = shapes.index((size, 1))
-        if any(readings.op(later) in MATRIX_PRODUCTS for later in readings.ahead_of(node)):
-            continue  # inside of the model a layer may be as wide as the batch is long
+        later = readings.ahead_of(node)
+        if any(readings.op(one) in MATRIX_PRODUCTS for one in later) or _meets_a_matrix(readings, node, later, size):
+            continue  # within a model a layer may be as wide as the batch is long; pairs of pairs are meant
         names = [readings.name(readings.arguments[node][place].edge[0]) for place in (column, shapes.index((size,)))]
         yield found(
             graph,
@@ -41,6 +42,17 @@ def broadcasting(readings: Readings) -> Iterator[Finding]:
             node=node,
             numbers={"elements": size * size, "meant": size},
         )
+
+
+def _meets_a_matrix(readings: Readings, node: int, later: set[int], size: int) -> bool:
+    """Whether the pairs go with what is a matrix of pairs in its own right, as potentials with the costs of a transport."""
+    made = {node, *later}
+    return any(
+        _shape(readings, use) == (size, size) and not made & readings.behind_of(use.edge[0]) and use.edge[0] not in made
+        for head in later
+        if readings.op(head) in PAIRING and any(use.edge[0] in made for use in readings.arguments[head])
+        for use in readings.arguments[head]
+    )
 
 
 def _shape(readings: Readings, use: Use) -> tuple[int, ...]:

@@ -32,7 +32,8 @@ def cancellation(readings: Readings) -> Iterator[Finding]:
         size = torch.maximum(*torch.broadcast_tensors(operands[0].abs(), operands[1].abs()))
         spacing = torch.finfo(value.dtype).eps * size
         lost = (value.abs() <= LEFT_DIGITS * spacing) & (size > 0)
-        rounded = ~(_of_zero(readings, node, value) | (value == 0) & _is_chosen(readings, node))
+        is_met = _is_chosen(readings, node) or _is_of_one(readings, node)
+        rounded = ~(_of_zero(readings, node, value) | (value == 0) & is_met)
         share = float((lost & rounded).sum() / rounded.sum().clamp(min=1))
         if share < CANCELLED_SHARE or not size.any() or not value.any():  # x − x is exact
             continue
@@ -90,6 +91,12 @@ def _is_chosen(readings: Readings, node: int) -> bool:
             if chosen is not None and value is not None and torch.equal(chosen, value):
                 return True
     return False
+
+
+def _is_of_one(readings: Readings, node: int) -> bool:
+    """Whether both operands show the same numbers, as all pairs of one tensor do: where two are equal, 0 is exact."""
+    shown = {readings.behind(use.edge[0]) for use in readings.arguments[node]}
+    return len(shown) < len(readings.arguments[node])
 
 
 def _is_computed(readings: Readings, use: Use) -> bool:

@@ -42,8 +42,11 @@ def depth(readings: Readings) -> Iterator[Finding]:
     far = next((one for one in faint if distance[one] > distance[near] and not _is_aside(readings, one, floor)), None)
     if far is not None and "vanishing-gradient" not in told:
         yield _finding(readings, far, near, gradients, vanishing=True)
-    near, far = min(reached, key=lambda node: arriving[node]), max(reached, key=lambda node: arriving[node])
-    if arriving[near] < APART * arriving[far] and distance[far] > distance[near] and "exploding-gradient" not in told:
+    far = max(reached, key=lambda node: arriving[node])
+    passed = {use.edge[1] for use in _path(readings, far)}  # what lies beside it, as the gate of a mixture, is no measure
+    ahead = [node for node in reached if not passed.isdisjoint(readings.users(node))]
+    near = min(ahead, key=lambda node: arriving[node], default=far)
+    if arriving[near] < APART * arriving[far] and "exploding-gradient" not in told:
         yield _finding(readings, far, near, arriving, vanishing=False)
 
 

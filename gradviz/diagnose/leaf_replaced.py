@@ -12,7 +12,10 @@ INITIALISING = COPIES | {"mul", "div", "add", "sub", "neg", "sqrt"}
 
 
 def leaf_replaced(readings: Readings) -> Iterator[Finding]:
-    """Leaves without a name of which only the scaled or moved copy has one."""
+    """Leaves without a name of which only the scaled or moved copy has one.
+
+    A view of the same shape does neither: `torch.autograd.functional` makes one to tell a use of a tensor from others.
+    """
     graph = readings.graph
     for node in graph.leaves.values():
         attributes = graph.nodes[node]
@@ -22,7 +25,9 @@ def leaf_replaced(readings: Readings) -> Iterator[Finding]:
         head = uses[0].edge[1]
         copy = graph.nodes[head]
         made_together = copy["source"] == attributes["source"]
-        if copy["is_named"] and made_together and copy["op"] in INITIALISING and len(readings.arguments[head]) == 1:
+        is_moved = copy["op"] not in ("view", "alias") or copy["shape"] != attributes["shape"]
+        is_made_of_it_alone = copy["op"] in INITIALISING and len(readings.arguments[head]) == 1
+        if copy["is_named"] and made_together and is_moved and is_made_of_it_alone:
             yield found(
                 graph,
                 "leaf-replaced",

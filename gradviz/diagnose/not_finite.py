@@ -32,14 +32,18 @@ def not_finite(readings: Readings) -> Iterator[Finding]:
     for node in [node for node in origins if node in reaching][:SHOWN]:
         yield _finding(readings, node)
     if not reaching:
-        # What no gradient flows through may be anything: `empty_like` holds what memory held.
         hidden = [node for node in origins if node not in emptied and node not in infinite]
-        for node in [node for node in hidden if graph.cotangent(node) is not None][:SHOWN]:
+        for node in [node for node in hidden if not _is_memory(readings, node)][:SHOWN]:
             yield _masked(readings, node, bad)
 
 
 def _is_origin(readings: Readings, node: int, bad: set[int]) -> bool:
     return not any(use.edge[0] in bad for use in readings.arguments[node])
+
+
+def _is_memory(readings: Readings, node: int) -> bool:
+    """Whether NaN may be what memory held: of what no gradient flows through, or beside what was written to a part of it."""
+    return readings.graph.cotangent(node) is None or readings.op_written(node) == "copy"
 
 
 def _behind(ends: list[int], bad: set[int], readings: Readings) -> set[int]:

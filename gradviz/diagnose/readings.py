@@ -118,6 +118,11 @@ class Readings:
         """The name of a node's function, "" of a leaf or constant."""
         return str(self.graph.nodes[node]["op"])
 
+    def op_written(self, node: int) -> str:
+        """The name of a node's function; of a write to a view that of the call that wrote, as mul of `y[1:] *= mask`."""
+        op, calls = self.op(node), self.graph.nodes[node]["inner_calls"]
+        return calls[1].op if op == "copy_slices" and len(calls) > 1 else op
+
     def function(self, node: int) -> str:
         """What the user calls a node's function: `nll_loss_forward` is nll_loss, `_log_softmax` log_softmax."""
         return self.op(node).removesuffix("_forward").strip("_")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+
+from torch import Tensor
 
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.readings import VIEWS, Readings
@@ -35,7 +38,7 @@ def reduction(readings: Readings) -> Iterator[Finding]:
         summed = readings.value_of(readings.arguments[node][0]) if readings.arguments[node] else None
         if summed is None or not summed.ndim or summed.shape[0] < MIN_BATCH or not _sums(readings, node):
             continue
-        if not _is_batch(readings, summed.shape[0]):
+        if not _is_batch(readings, summed.shape[0]) or _is_weighted(readings, node, summed):
             continue
         yield found(
             graph,
@@ -62,6 +65,21 @@ def _sums(readings: Readings, node: int) -> bool:
         return True
     place = LOSSES.get(op)
     return call is not None and place is not None and len(call.args) > place and call.args[place] == SUM
+
+
+def _is_weighted(readings: Readings, node: int, summed: Tensor) -> bool:
+    """Whether what is summed was divided by how many there are, or multiplied by weights that add up to 1."""
+    maker = readings.behind(readings.arguments[node][0].edge[0], VIEWS | {"neg"})
+    call = readings.graph.nodes[maker]["call"]
+    if call is None or readings.op(maker) not in ("mul", "div"):
+        return False
+    numbers = [argument for argument in call.args if isinstance(argument, (int, float)) and argument]
+    counts = [number if readings.op(maker) == "div" else 1 / number for number in numbers]
+    if any(math.isclose(abs(count), size, rel_tol=1e-6) for count in counts for size in (summed.shape[0], summed.numel())):
+        return True
+    values = [readings.value_of(use) for use in readings.arguments[maker]] if readings.op(maker) == "mul" else []
+    kept = [value for value in values if value is not None and value.shape == summed.shape and readings.has_elements(value)]
+    return any(bool((value >= 0).all()) and math.isclose(float(value.sum()), 1, rel_tol=1e-3) for value in kept)
 
 
 def _is_batch(readings: Readings, size: int) -> bool:

@@ -8,6 +8,7 @@ from gradviz.diagnose.batch_as_sequence import ATTENTIONS
 from gradviz.diagnose.dead_units import FLAT_BELOW
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.likelihood import NLL
+from gradviz.diagnose.modes import BATCH_NORMS
 from gradviz.diagnose.no_gradient import listed
 from gradviz.diagnose.not_finite_causes import ignored_targets
 from gradviz.diagnose.readings import STEPS, VIEWS, Readings
@@ -34,10 +35,10 @@ PIECEWISE_LINEAR = frozenset(
 """The slopes of functions that are straight piece by piece: how they change with the input, a gradient penalty asks."""
 DISTANCES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 PRODUCTS = frozenset({"mul", "mm", "addmm", "bmm", "baddbmm", "convolution", "mv", "addmv", "dot", "div"})
-FACTORED = frozenset({"native_layer_norm", "native_group_norm", *ATTENTIONS})
+FACTORED = frozenset({"native_layer_norm", "native_group_norm", *BATCH_NORMS, *ATTENTIONS})
 """Functions that multiply one argument by what they make of another."""
 ADDED = frozenset({("addmm", "self"), ("addmv", "self"), ("baddbmm", "self")})
-"""Arguments of such functions that are no factors, besides each bias."""
+"""Arguments of such functions that are no factors, besides each bias and what a batch norm remembers."""
 
 
 def zero_gradient(readings: Readings) -> Iterator[Finding]:
@@ -125,7 +126,7 @@ def _cancelled(readings: Readings, heads: list[int], names: list[str]) -> Iterat
 def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
     graph = readings.graph
     tail, head, _ = use.edge
-    op, name = _op_written(readings, head), graph.output_name(tail, use.output)
+    op, name = readings.op_written(head), graph.output_name(tail, use.output)
     kind, hint = "zero-gradient", "see why this local partial is zero"
     if op in STEPS:
         kind, hint = "step-function", f"{op} is flat: use a smooth stand-in, or a straight-through estimator"
@@ -173,19 +174,13 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
 def _is_times_a_meant_zero(readings: Readings, use: Use) -> bool:
     """A factor that is zero from the start is meant: an adapter that begins at zero, the first state of an RNN, queries."""
     head = use.edge[1]
-    op = _op_written(readings, head)
+    op = readings.op_written(head)
     if op not in PRODUCTS | FACTORED:
         return False
     others = [other for other in readings.arguments[head] if other.edge != use.edge and not _is_added(op, other)]
     zeros = [other for other in others if _is_zero(readings, other)]
     makers = {maker for zero in zeros for maker in _makers_of_zero(readings, zero)}
     return bool(zeros or op in PRODUCTS) and makers <= TOLD_ELSEWHERE | SHAPE_READING | {"", "embedding", "zeros"}
-
-
-def _op_written(readings: Readings, node: int) -> str:
-    """The name of a node's function; of a write to a view that of the call that wrote, as mul of `y[1:] *= mask`."""
-    op, calls = readings.op(node), readings.graph.nodes[node]["inner_calls"]
-    return calls[1].op if op == "copy_slices" and len(calls) > 1 else op
 
 
 def _makers_of_zero(readings: Readings, use: Use) -> set[str]:
@@ -207,7 +202,7 @@ def _makers_of_zero(readings: Readings, use: Use) -> set[str]:
 
 
 def _is_added(op: str, use: Use) -> bool:
-    return use.argument == "bias" or (op, use.argument) in ADDED
+    return use.argument in ("bias", "running_mean", "running_var") or (op, use.argument) in ADDED
 
 
 def _is_zero(readings: Readings, use: Use) -> bool:

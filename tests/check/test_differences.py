@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -113,3 +114,15 @@ def test_the_map_of_a_softmax_is_probed_at_the_size_of_the_scores_that_no_mask_c
     assert report.ok, report
     (softmax,) = [entry for entry in report.edges if graph.nodes[entry.edge[1]]["op"] == "_softmax"]
     assert "whole map probed" in softmax.reason or "whole map probed" in str(softmax), softmax
+
+
+@pytest.mark.parametrize("other", [1.0, -math.inf])
+def test_rows_that_a_mask_covers_whole_are_not_taken_to_stand_still(other: float) -> None:
+    """Padded queries of −3e38 alone: steps sized as the others do not move them, though their softmax slopes."""
+    torch.manual_seed(0)
+    scores, weights = torch.randn(2, 3, 12, 12), torch.randn(2, 3, 12, 12)
+    scores[1, :, 9:] = torch.finfo(torch.float32).min
+    scores[0, 0, 0, 1] = other
+    graph = gradviz.trace(lambda x, w: (x.softmax(-1) * w).sum(), scores.requires_grad_(), weights)
+    reports = [graph.check(seed=seed) for seed in (5, 7, 11, 12)]  # none of whose sampled rows is a covered one
+    assert {edge.verdict for report in reports for edge in report.edges} == {"match"}

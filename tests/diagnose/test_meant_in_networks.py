@@ -1,0 +1,147 @@
+"""Networks as people build them, whose odd parts are meant, give no finding: each was a false alarm on a healthy model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import gradviz
+from gradviz import GradGraph
+
+
+def residual_branch_whose_batch_norm_starts_at_zero() -> GradGraph:
+    enter, branch, norm, head = nn.Linear(4, 8), nn.Linear(8, 8, bias=False), nn.BatchNorm1d(8), nn.Linear(8, 2)
+    nn.init.zeros_(norm.weight)
+    x, labels = torch.randn(8, 4), torch.arange(8) % 2
+
+    def loss() -> Tensor:
+        hidden = F.relu(enter(x))
+        return F.cross_entropy(head(hidden + norm(branch(hidden))), labels)
+
+    return gradviz.trace(loss)
+
+
+def second_derivatives_by_torch() -> GradGraph:
+    """`torch.autograd.functional` makes a leaf of the point, and views of it."""
+    energy, at = nn.Sequential(nn.Linear(2, 8), nn.Softplus(), nn.Linear(8, 1)), torch.randn(2)
+
+    def total(point: Tensor) -> Tensor:
+        return energy(point).sum()  # type: ignore[no-any-return]
+
+    def loss() -> Tensor:
+        hessian = torch.autograd.functional.hessian(total, at, create_graph=True)
+        return (hessian - torch.eye(2)).square().mean()
+
+    return gradviz.trace(loss)
+
+
+def decays_between_all_places_of_a_padded_sequence() -> GradGraph:
+    """Linear attention in chunks: where the padding adds nothing to the decay, the difference of two places is exactly 0."""
+    layer, values = nn.Linear(4, 1), nn.Linear(4, 3)
+    x, target = torch.randn(2, 6, 4), torch.randn(2, 6, 3)
+
+    def loss() -> Tensor:
+        decay = F.pad(-F.softplus(layer(x)[..., 0]) * 50, (0, 26)).cumsum(1)
+        between = (decay[:, :, None] - decay[:, None]).masked_fill(torch.ones(32, 32).triu(1) > 0, -torch.inf).exp()
+        return F.mse_loss((between @ F.pad(values(x), (0, 0, 0, 26)))[:, :6], target)
+
+    return gradviz.trace(loss)
+
+
+def transport_between_two_sets_of_points() -> GradGraph:
+    """Sinkhorn: potentials of rows and columns are paired on purpose, as the costs are, and the plan is a weighted mean."""
+    layer, x, y = nn.Linear(2, 2), torch.randn(8, 2), torch.randn(8, 2)
+
+    def loss() -> Tensor:
+        costs = torch.cdist(layer(x), y).square()
+        rows, columns = torch.zeros(8), torch.zeros(8)
+        for _ in range(3):
+            rows = -torch.logsumexp(columns - costs, 1)
+            columns = -torch.logsumexp(rows[:, None] - costs, 0)
+        plan = torch.exp(rows[:, None] + columns - costs) / 8
+        return (plan * costs).sum()
+
+    return gradviz.trace(loss)
+
+
+def gate_of_experts_that_start_as_copies() -> GradGraph:
+    """The weights of the gate, which add up to 1, change nothing yet: its gradient is rounding alone."""
+    enter, gate, expert, head = nn.Linear(4, 8), nn.Linear(8, 2), nn.Linear(8, 8), nn.Linear(8, 2)
+    between = nn.Linear(8, 8)
+    nn.init.orthogonal_(between.weight, 8.0)
+    other = copy.deepcopy(expert)
+    x, labels = torch.randn(8, 4), torch.arange(8) % 2
+
+    def loss() -> Tensor:
+        hidden = F.relu(between(F.relu(enter(x))))
+        weights = gate(hidden).softmax(1)
+        return F.cross_entropy(head(weights[:, :1] * expert(hidden) + weights[:, 1:] * other(hidden)), labels)
+
+    return gradviz.trace(loss)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        residual_branch_whose_batch_norm_starts_at_zero,
+        second_derivatives_by_torch,
+        decays_between_all_places_of_a_padded_sequence,
+        transport_between_two_sets_of_points,
+        gate_of_experts_that_start_as_copies,
+    ],
+    ids=lambda make: make.__name__,
+)
+def test_network_that_is_meant_so_gives_no_finding(make: Callable[[], GradGraph]) -> None:
+    torch.manual_seed(0)
+    assert make().diagnose() == []
+
+
+@pytest.fixture
+def memory_that_holds_nan() -> Iterator[None]:
+    """What `torch.empty` hands out may hold NaN; here it surely does."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def filled_in_parts(*, whole: bool) -> GradGraph:
+    one, other, x = nn.Linear(4, 3), nn.Linear(4, 2), torch.randn(6, 4)
+
+    def loss() -> Tensor:
+        joined = torch.empty(6, 6)
+        joined[:, :3] = one(x)
+        joined[:, 3:5] = other(x)
+        if whole:
+            joined[:, 5:] = 1
+        return joined.square().mean()
+
+    return gradviz.trace(loss)
+
+
+@pytest.mark.usefixtures("memory_that_holds_nan")
+def test_memory_that_is_filled_part_by_part_is_no_nan() -> None:
+    graph = filled_in_parts(whole=True)
+    assert graph.diagnose() == []
+    assert {edge.verdict for edge in graph.check().edges} == {"match"}
+
+
+@pytest.mark.usefixtures("memory_that_holds_nan")
+def test_memory_that_is_never_filled_is_told_where_it_reaches_the_loss() -> None:
+    assert "not-finite-value" in [finding.kind for finding in filled_in_parts(whole=False).diagnose()]
+
+
+def test_mean_over_the_batch_written_as_a_sum_is_a_mean() -> None:
+    layer, x, weights = nn.Linear(4, 1), torch.randn(16, 4), torch.rand(16, 1)
+    ways: list[Callable[[Tensor], Tensor]] = [
+        lambda out: (out.square() / 16).sum(),
+        lambda out: (out.square() * (1 / 16)).sum(),
+        lambda out: (weights / weights.sum() * out.square()).sum(),
+    ]
+    assert [gradviz.trace(layer, x, loss=way).diagnose() for way in ways] == [[], [], []]
+    doubled = gradviz.trace(layer, x, loss=lambda out: (weights * out.square()).sum()).diagnose()
+    assert [finding.kind for finding in doubled] == ["sum-reduction"]
