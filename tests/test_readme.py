@@ -48,6 +48,13 @@ def test_finding_in_the_readme_is_what_the_block_prints(
     assert printed and printed in "\n".join(line.removeprefix("    ") for line in README.splitlines())
 
 
+def test_training_loop_in_the_readme_is_healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop.py").write_text(next(block for block in BLOCKS if "finding.step" in block))
+    with torch.random.fork_rng():
+        assert not runpy.run_path("loop.py", run_name="__main__")["watcher"].run.diagnose()
+
+
 def write_run(directory: Path) -> None:
     """What `gradviz merge` and `gradviz report` read."""
     model = torch.nn.Linear(2, 1)

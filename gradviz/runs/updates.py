@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gradviz.diagnose import Finding
 from gradviz.diagnose.no_gradient import listed
@@ -113,7 +113,7 @@ def large_update(run: Run) -> Iterator[Finding]:
             if number <= min(moves) + SOON:
                 early[number] = {place: update * size / begin.get(place, size) for place, (size, update) in known.items()}
     for measured, beside in ((moves, "their norm"), (early, "the norm that they began with")):
-        middles = {number: statistics.median(of_step.values()) for number, of_step in measured.items()}
+        middles = {number: _middle(of_step.values()) for number, of_step in measured.items()}
         far = max(middles, key=middles.__getitem__, default=0)
         if middles and middles[far] > LARGE:
             (name, _), most = max(measured[far].items(), key=lambda item: item[1])
@@ -127,6 +127,11 @@ def large_update(run: Run) -> Iterator[Finding]:
                 step=far,
             )
             return
+
+
+def _middle(ratios: Iterable[float]) -> float:
+    """The median of ratios; between two of them their geometric mean, so that of two layers the last may move more, too."""
+    return math.exp(statistics.median(math.log(ratio) if ratio else -math.inf for ratio in ratios))
 
 
 def trained_in_eval(run: Run) -> Iterator[Finding]:

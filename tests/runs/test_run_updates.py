@@ -73,6 +73,21 @@ def test_learning_rate_that_is_far_too_large_is_told(tmp_path: Path, lr: float, 
     assert found == expected
 
 
+@pytest.mark.parametrize(("lr", "expected"), [(0.1, []), (0.25, ["large-update"])])
+def test_of_two_layers_the_last_may_move_more(tmp_path: Path, lr: float, expected: list[str]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)  # of 0.1 no loss is larger than the first; 0.3 ends in NaN
+    with gradviz.watch(model, tmp_path, every=10) as watcher:
+        for _ in range(11 if not expected else 1):
+            x = torch.randn(32, 4)
+            optimizer.zero_grad()
+            (model(x) - x.sum(1, keepdim=True)).square().mean().backward()
+            optimizer.step()
+    first, last = (note.update or 0.0 for note in watcher.run.steps[0].parameters if len(note.shape) > 1)
+    assert last > 20 * first and kinds(watcher.run) == expected
+
+
 def test_weights_that_grow_after_a_warm_up_are_told(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = classifier()
