@@ -77,7 +77,7 @@ def drawn_of(
     *,
     keep: Collection[int],
 ) -> Drawn:
-    """What is drawn of a graph; `keep` are nodes that no constant may stand for."""
+    """What is drawn of a graph; `keep` are nodes of which there is something to tell."""
     folded = fold_constants(graph, keep=keep)
     if opened := folded.chains_of(graph, unfold):
         folded = fold_constants(graph, keep={*keep, *opened})
@@ -86,7 +86,9 @@ def drawn_of(
     page = PAGE_NODES if max_nodes is None else max_nodes
     budget = Budget(nodes=page, edges=EDGES_PER_NODE * page)
     centre = part.centre if part else ()
-    found = grouped(shown, whole=wires, collapse=collapse, unfold=unfold, fold=fold, budget=budget, keep=centre)
+    found = grouped(
+        shown, whole=wires, collapse=collapse, unfold=unfold, fold=fold, budget=budget, keep=centre, marked=keep
+    )
     is_whole = not (found.groups or folded.calls or part)
     drawn = Quotient(graph=graph) if is_whole else quotient(shown, found.groups)
     cut = {} if part is None else _cut(wires, found.groups, budget)

@@ -8,7 +8,6 @@ nodes, `group_labels` says what is written on them, and a group is opened by mak
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -84,6 +83,7 @@ def grouped(
     fold: Collection[str] = (),
     budget: Budget,
     keep: Collection[int] = (),
+    marked: Collection[int] = (),
 ) -> Grouping:
     """The groups of a graph; none has a node of another, and no output is in one.
 
@@ -96,13 +96,14 @@ def grouped(
         fold: names or patterns of calls that are closed, whatever `collapse` leaves open; `unfold` has the last word.
         budget: for "auto".
         keep: nodes that are in no group.
+        marked: nodes of which a check or a diagnosis has something to tell.
 
     Raises:
         InputError: `collapse`, `unfold` or `fold` names what the graph does not have.
     """
     if collapse == "none" and not fold:
         return Grouping()
-    folder = _Folder(wires, whole, unfold, keep)
+    folder = _Folder(wires, whole, unfold, keep, marked)
     folder.check_names(fold, "fold")
     closing, effort = _choice(folder, collapse, budget)
     closing = first_of(at_names(fold), closing)
@@ -128,7 +129,9 @@ def _choice(folder: _Folder, collapse: int | str | Sequence[str], budget: Budget
 class _Folder:
     """One graph; its methods read and never change it."""
 
-    def __init__(self, wires: Wires, whole: Wires, unfold: Collection[str], keep: Collection[int]) -> None:
+    def __init__(
+        self, wires: Wires, whole: Wires, unfold: Collection[str], keep: Collection[int], marked: Collection[int]
+    ) -> None:
         self.wires = wires
         self.whole = whole
         self.attributes = wires.attributes
@@ -138,6 +141,8 @@ class _Folder:
             for node, attributes in wires.attributes.items()
             if attributes["kind"] == "op" and not attributes["is_output"]
         }
+        leaves = (node for node, attributes in wires.attributes.items() if attributes["kind"] == "leaf")
+        self.quiet_leaves = set(leaves).difference(marked) if wires is whole else set()
         self.all_scopes = set(self.scopes.values())
         self.names = {name for scope in self.all_scopes for name in scope}
         named = {str(attributes["name"]): node for node, attributes in whole.attributes.items()} if unfold else {}
@@ -234,15 +239,21 @@ class _Folder:
 
     def _fits(self, groups: list[Group], budget: Budget) -> bool:
         unit = {node: -1 - place for place, group in enumerate(groups) for node in group.nodes}
-        units = len(self.attributes) - len(unit) + len(groups)
-        if units > budget.nodes:
+        units, edges = len(self.attributes) - len(unit) + len(groups), 0
+        if units - sum(node not in unit for node in self.quiet_leaves) > budget.nodes:
             return False
-        pairs = {(unit.get(tail, tail), unit.get(head, head)) for (tail, head, _), _ in self.wires.edges()}
-        users = Counter(tail for tail, head in pairs if tail != head)
-        copies = sum(
-            count - 1 for tail, count in users.items() if tail >= 0 and count > most_users(self.attributes[tail])
-        )
-        return units + copies <= budget.nodes and users.total() <= budget.edges
+        users: dict[int, set[int]] = {}
+        for (tail, head, _), _ in self.wires.edges():
+            if unit.get(tail, tail) != unit.get(head, head):
+                users.setdefault(unit.get(tail, tail), set()).add(unit.get(head, head))
+        for tail, heads in users.items():
+            is_repeated = tail >= 0 and len(heads) > most_users(self.attributes[tail])
+            if is_repeated and tail in self.quiet_leaves and max(heads) < 0:
+                units -= 1  # it is written in the groups that share it
+                continue
+            units += len(heads) - 1 if is_repeated else 0
+            edges += len(heads)
+        return units <= budget.nodes and edges <= budget.edges
 
     def _completed(self, groups: list[Group], *, with_inputs: bool) -> list[Group]:
         """The groups with the parameters that only they use, and with calls beside them that only move elements.

@@ -360,6 +360,28 @@ def test_parameters_that_every_step_of_a_loop_reads_are_written_in_its_groups() 
     assert "written in the groups that share them: cell.weight, cell.bias" in view.notes
 
 
+class Scaled(nn.Module):
+    """The blocks of `Masked`, all of which multiply by one and the same parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = Masked()
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.blocks(x, self.scale)
+        return y
+
+
+def test_parameters_that_are_written_in_groups_take_no_place_from_them() -> None:
+    graph = trace(Scaled(), torch.ones(3, requires_grad=True), device="cpu")
+    view = graph.view()
+    assert len(view.groups) == 25 and all("with scale" in group.lines for group in view.groups)
+    finding = Finding(kind="k", severity="warning", message="m", hint="h", node=graph.node("scale"))
+    marked = graph.view(findings=[finding])  # it is drawn with each of its uses, for which there is room at fewer of them
+    assert len(marked.nodes) + len(marked.groups) <= 40 and len(marked.groups) < 25
+
+
 def test_a_shared_parameter_of_which_there_is_something_to_tell_is_drawn() -> None:
     graph = trace(Loop(), torch.randn(2, 4), device="cpu")
     finding = Finding(kind="k", severity="warning", message="m", hint="h", node=graph.node("cell.bias"))
