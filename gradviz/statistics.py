@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradviz.pieces import Piece, Pieces, library_of
+from gradviz.pieces import Piece, Pieces, library_of, tensor_of
 
 BINS = 24
 
@@ -169,11 +169,13 @@ def _sums_of(piece: Piece) -> _Sums:
     if low == high:  # mostly zeros: gradients have wide stretches of them
         return _Sums(low, high, finite, finite if low else 0, finite * low, finite * low * low, nans, infs)
     nonzero = _unequal(piece, 0) if low <= 0 <= high else finite
-    summed = torch.from_numpy(piece) if isinstance(piece, np.ndarray) else piece  # numpy sums in twice the time
-    return _Sums(low, high, finite, nonzero, float(summed.sum()), float(summed.dot(summed)), nans, infs)
+    tensor = tensor_of(piece)
+    return _Sums(low, high, finite, nonzero, float(tensor.sum()), float(tensor.dot(tensor)), nans, infs)
 
 
-def _added(parts: Iterable[_Sums]) -> _Sums:
+def _added(parts: Sequence[_Sums]) -> _Sums:
+    if len(parts) == 1:
+        return parts[0]
     lows, highs, *amounts = zip(_Sums(), *parts, strict=True)
     return _Sums(min(lows), max(highs), *map(sum, amounts))
 
@@ -226,13 +228,12 @@ def _histogram(pieces: Iterable[Piece], bins: int, whole: _Sums, parts: Iterable
         half = len(places) // 2
         seconds = places[half:]
         seconds[:half] += kinds * places[:half]
-        found = library.bincount(seconds, minlength=kinds * kinds)
-        pairs += found if isinstance(found, np.ndarray) else found.cpu().numpy()
+        pairs += torch.bincount(tensor_of(seconds), minlength=kinds * kinds).cpu().numpy()
         counts[0] -= len(seconds) - half + part.nans + part.infs  # those counted although there are none
     table = pairs.reshape(kinds, kinds)
     counts += table.sum(0) + table.sum(1)
     counts[-2] += counts[-1]
-    return [int(count) for count in counts[:-1]]
+    return list(counts[:-1].tolist())
 
 
 def _scaled(piece: Piece, unit: float, low: float, width: float) -> Piece:

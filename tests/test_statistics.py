@@ -152,6 +152,11 @@ def test_numbers_stored_with_their_sign_turned_are_read_with_it() -> None:
     assert found is not None and (found.low, found.high) == (-4.0, -2.0)
 
 
+def test_zeros_that_are_not_stored_are_counted() -> None:
+    found = statistics_of(torch._efficientzerotensor((70, 1000)), bins=3)
+    assert found is not None and found.zeros == found.count == 70_000
+
+
 def test_nan_in_a_repeated_row_counts_as_often_as_it_is_there() -> None:
     found = statistics_of(torch.tensor([math.nan, 0.0, 1.0, math.inf]).expand(5, 4), bins=2)
     assert found is not None
