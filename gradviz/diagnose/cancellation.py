@@ -9,19 +9,23 @@ import torch
 from torch import Tensor
 
 from gradviz.diagnose.finding import Finding, found
-from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.readings import VIEWS, Readings
 from gradviz.graph import Use
 
 LEFT_DIGITS = 64
 """A difference below so many units in the last place of its operands keeps six bits or less."""
+SMALL = 16 * LEFT_DIGITS
+"""In units in the last place: such a part of a sum has no digit more than what rounding leaves."""
+MULTIPLES = VIEWS | {"mul", "div", "neg"}
 CANCELLED_SHARE = 0.5
 """One element in a few may cancel by chance, not half of them."""
 CHOICES = frozenset({"maximum", "minimum", "max", "min", "amax", "amin", "fmax", "fmin", "where", "clamp_min", "clamp_max"})
 
 
 def cancellation(readings: Readings) -> Iterator[Finding]:
-    """Subtractions through which a gradient flows and half of whose elements cancel."""
+    """Subtractions through which a gradient flows and half of whose elements cancel, each line of code once."""
     graph = readings.graph
+    told: set[str] = set()
     for node in readings.ops:
         value = graph.value(node)
         operands = _operands(readings, node)
@@ -37,6 +41,10 @@ def cancellation(readings: Readings) -> Iterator[Finding]:
         share = float((lost & rounded).sum() / rounded.sum().clamp(min=1))
         if share < CANCELLED_SHARE or not size.any() or not value.any():  # x − x is exact
             continue
+        line = str(graph.nodes[node]["source"])
+        if (line and line in told) or _is_made_up_for(readings, node, share):
+            continue
+        told.add(line)
         yield found(
             graph,
             "cancellation",
@@ -80,6 +88,31 @@ def _of_zero(readings: Readings, node: int, value: Tensor) -> Tensor:
         if entered is not None and entered.shape == value.shape:
             exact |= entered == 0
     return exact
+
+
+def _is_made_up_for(readings: Readings, node: int, share: float) -> bool:
+    """Whether all that uses the difference, or a multiple of it, adds it to numbers beside which it is mere rounding.
+
+    So does a generalized IoU: the area that a hull has more than its boxes is 0 where one lies in the other.
+    """
+    seen, pending = {node}, [node]
+    while pending:
+        at = pending.pop()
+        for use in readings.graph.uses_of(at):
+            head, op = use.edge[1], readings.op(use.edge[1])
+            others = [readings.value_of(other) for other in readings.arguments[head] if other.edge != use.edge]
+            if op in MULTIPLES and head not in seen:
+                seen.add(head)
+                pending.append(head)
+            elif op not in ("add", "sub") or len(others) != 1 or not _is_lost_in(readings.value_of(use), others[0], share):
+                return False
+    return True
+
+
+def _is_lost_in(part: Tensor | None, other: Tensor | None, share: float) -> bool:
+    if part is None or other is None or not part.is_floating_point():
+        return False
+    return float((part.abs() <= SMALL * torch.finfo(part.dtype).eps * other.abs()).float().mean()) >= share
 
 
 def _is_chosen(readings: Readings, node: int) -> bool:

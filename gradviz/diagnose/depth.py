@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from gradviz.diagnose.batch_as_sequence import ATTENTIONS
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.recurrence import recurrence
@@ -14,7 +15,7 @@ APART = 1e-6
 """The smallest norm over the largest. Gradients of the weights of transformers and ResNets with random weights stay above
 1e-4, of ten tanh layers above 1e-3; below 1e-6 one learning rate, and one clipping norm, cannot serve both."""
 SHOWN = 3
-ATTENTIONS = frozenset({"_softmax", "_safe_softmax"})
+SOFTMAXES = frozenset({"_softmax", "_safe_softmax"})
 """Behind these on the way to the output are queries and keys."""
 
 
@@ -82,7 +83,7 @@ def _is_aside(readings: Readings, leaf: int, floor: float) -> bool:
     The queries and keys of an attention that is still uniform have next to none, as has a branch scaled by 1e-6 that is
     added to its own input (ConvNeXt), or the rates of a state space (A_log of Mamba), which short steps hardly read.
     """
-    if any(readings.op(use.edge[1]) in ATTENTIONS for use in _path(readings, leaf)):
+    if any(_makes_weights(readings, use) for use in _path(readings, leaf)):
         return True
     own = _joining(readings, leaf)
     read = {readings.behind(use.edge[0]) for node in own for use in readings.arguments[node]}
@@ -93,6 +94,12 @@ def _is_aside(readings: Readings, leaf: int, floor: float) -> bool:
         for use in readings.arguments[node]
         if readings.graph.nodes[readings.behind(use.edge[0])]["kind"] == "leaf"
     )
+
+
+def _makes_weights(readings: Readings, use: Use) -> bool:
+    """Whether a way goes on through the weights of an attention."""
+    op = readings.op(use.edge[1])
+    return op in SOFTMAXES or (op in ATTENTIONS and use.argument in ("query", "key"))
 
 
 def _joining(readings: Readings, leaf: int) -> set[int]:

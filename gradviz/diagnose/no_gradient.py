@@ -73,6 +73,7 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
             where = (graph.nodes[last.edge[1]]["source"], last.cut)
             behind.setdefault(where, []).append(name)
             cuts[where] = last
+    behind, lines = _joined(behind)
     for where, names in behind.items():
         tail, head, _ = cuts[where].edge
         kind, severity, hint = _CUTS[_reason(readings.op(head), cuts[where].cut)]
@@ -84,12 +85,28 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
             kind,
             severity,
             f"no gradient reaches {listed(names)}: {readings.op(head)} cuts the way from {readings.name(tail)} to "
-            f"{readings.name(head)} ({cuts[where].cut})"
+            f"{readings.name(head)} ({cuts[where].cut}{lines.get(where, '')})"
             + (f"; {optimizer} holds them together with parameters that learn" if optimizer in at_work else ""),
             hint,
             edge=cuts[where].edge,
             numbers={"leaves without gradient": len(names)},
         )
+
+
+def _joined(
+    behind: dict[tuple[str, str], list[str]],
+) -> tuple[dict[tuple[str, str], list[str]], dict[tuple[str, str], str]]:
+    """(the leaves by line and cut, what is said of other lines).
+
+    What `no_grad` cuts in many lines is told once: a part of a model runs under it.
+    """
+    under = [where for where in behind if where[1] == "no_grad"]
+    if len(under) <= LISTED:
+        return behind, {}
+    first, others = under[0], under[1:]
+    names = [name for where in under for name in behind[where]]
+    apart = {where: kept for where, kept in behind.items() if where not in under}
+    return {first: names, **apart}, {first: f", as {len(others)} other lines do"}
 
 
 def lost_leaves(readings: Readings) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.rounding import (
     EXACT_IN_ANY_DTYPE,
     LIBRARY_ROUNDING,
+    ROUGHER,
     SAFETY,
     SERIES_ROUNDING,
     SLOPES,
@@ -71,7 +72,9 @@ class TrackedArithmetic:
             value, error = values[0]
             return result, error if payload == "Abs" else _jump(payload, value, error)
         y = float(result)
-        error = SERIES_ROUNDING * max(abs(y), 1.0) if payload in SUMMED_SERIES else LIBRARY_ROUNDING * rounded(result)
+        error = ROUGHER.get(payload, LIBRARY_ROUNDING) * rounded(result)
+        if payload in SUMMED_SERIES:
+            error = SERIES_ROUNDING * max(abs(y), 1.0)
         if not any(moved for _, moved in values):
             return _finite(result, error)
         slope = SLOPES.get(payload)

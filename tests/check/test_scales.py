@@ -65,3 +65,10 @@ def test_a_slip_of_a_thousandth_is_found_at_everyday_sizes(name: str, monkeypatc
         x, y = (_numbers((3, 8), exponent, torch.float32, seed) for seed in (1, 2))
         report = gradviz.trace(lambda x=x, y=y: FUNCTIONS[name](x, y).sum()).check()
         assert report.mismatches, f"numbers of size 10^{exponent}"
+
+
+def test_gelu_matches_over_its_whole_range() -> None:
+    """The kernels of torch take 1 + erf there to a few units of 1, which is much where little is left of it."""
+    x = torch.linspace(-6, 6, 20_000, requires_grad=True)
+    report = gradviz.trace(lambda: F.gelu(x).sum()).check()
+    assert report.verified, [entry.reason for entry in report.mismatches]

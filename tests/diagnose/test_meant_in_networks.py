@@ -85,9 +85,42 @@ def gate_of_experts_that_start_as_copies() -> GradGraph:
     return gradviz.trace(loss)
 
 
+def places_that_only_an_attention_reads_that_is_still_uniform() -> GradGraph:
+    """RT-DETR: queries and keys alone get the embedding of a place, and all places are alike to them at the start."""
+    place, query, key, value, out = (nn.Linear(32, 32, bias=False) for _ in range(5))
+    for layer in (query, key, value, out):
+        nn.init.normal_(layer.weight, std=2e-4)
+    x, at, head = torch.randn(2, 8, 32), torch.randn(2, 8, 32), nn.Linear(32, 2)
+
+    def loss() -> Tensor:
+        where = x + place(at)
+        answers = F.scaled_dot_product_attention(*(part[:, None] for part in (query(where), key(where), value(x))))
+        return F.cross_entropy(head((x + out(answers[:, 0])).mean(1)), torch.tensor([0, 1]))
+
+    return gradviz.trace(loss)
+
+
+def boxes_within_the_boxes_that_they_are_to_be() -> GradGraph:
+    """Generalized IoU: what the hull of two boxes has more than both is 0 to rounding where one lies in the other."""
+    layer, x, goal = nn.Linear(4, 2), torch.randn(8, 4), torch.tensor([0.05, 0.1, 0.93, 0.87])
+
+    def loss() -> Tensor:
+        sides = 0.3 + 0.2 * layer(x).sigmoid()
+        boxes = torch.cat([0.5 - sides / 2, 0.5 + sides / 2], 1)
+        low, high = torch.max(boxes[:, :2], goal[:2]), torch.min(boxes[:, 2:], goal[2:])
+        inter = (high - low).clamp(min=0).prod(1)
+        union = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (goal[2:] - goal[:2]).prod() - inter
+        hull = (torch.max(boxes[:, 2:], goal[2:]) - torch.min(boxes[:, :2], goal[:2])).prod(1)
+        return (1 - (inter / union - (hull - union) / hull)).mean()
+
+    return gradviz.trace(loss)
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        boxes_within_the_boxes_that_they_are_to_be,
+        places_that_only_an_attention_reads_that_is_still_uniform,
         residual_branch_whose_batch_norm_starts_at_zero,
         second_derivatives_by_torch,
         decays_between_all_places_of_a_padded_sequence,
