@@ -19,10 +19,13 @@ class Job:
     module: nn.Module
     inputs: tuple[Tensor, ...]
 
-    def plain(self) -> Tensor:
-        """One forward and one backward pass as anybody writes it; the gradients of the last one are dropped first."""
+    def drop_gradients(self) -> None:
+        """What a training loop does before each step, so that every tool begins as one begins there."""
         for tensor in (*self.module.parameters(), *self.inputs):
             tensor.grad = None
+
+    def plain(self) -> Tensor:
+        """One forward and one backward pass as anybody writes it."""
         loss: Tensor = self.module(*self.inputs)
         loss.backward()
         return loss

@@ -42,8 +42,8 @@ class Timing:
 def time_in_turn(job: Job, tools: Sequence[Tool], budget_s: float, least: int = 5) -> dict[str, Timing]:
     """Gives every tool one turn per round until the budget is spent; at least `least` rounds after the warm-up.
 
-    A turn warms up by itself, so that a tool is not measured by what the one before it left in the caches. A tool that
-    raises is left out from then on.
+    A turn warms up by itself, so that a tool is not measured by what the one before it left in the caches. A run begins with
+    dropping the gradients of the one before it, as a step of training does. A tool that raises is left out from then on.
     """
     times_ms: dict[str, list[float]] = {tool.name: [] for tool in tools}
     failures: dict[str, str] = {}
@@ -56,7 +56,7 @@ def time_in_turn(job: Job, tools: Sequence[Tool], budget_s: float, least: int = 
                 continue
             tool.before()
             try:
-                elapsed_ms = one_turn_ms(lambda tool=tool: tool.run(job))
+                elapsed_ms = one_turn_ms(lambda tool=tool: (job.drop_gradients(), tool.run(job)))
             except Exception as error:  # whatever another tool raises is its line in the table
                 failures[tool.name] = f"{type(error).__name__}: {error}".splitlines()[0]
             else:

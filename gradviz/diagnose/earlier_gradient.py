@@ -34,7 +34,7 @@ def earlier_gradient(readings: Readings) -> Iterator[Finding]:
             node=graph.leaves[largest],
             numbers={
                 "leaves with a gradient": len(before),
-                "largest norm before": before[largest],
+                "largest norm before, at least": before[largest],
                 "norm of this step's": readings.norm(graph.cotangent(graph.leaves[largest])),
             },
         )

@@ -273,7 +273,17 @@ def test_forgotten_zero_grad_tells_both_norms() -> None:
     x = torch.tensor([[3.0, 4.0]])
     model(x).sum().backward()
     (finding,) = gradviz.trace(model, x, loss=lambda out: 2 * out.mean()).diagnose()
-    assert finding.numbers["largest norm before"] == 5 and finding.numbers["norm of this step's"] == 10
+    assert finding.numbers["largest norm before, at least"] == 5 and finding.numbers["norm of this step's"] == 10
+
+
+def test_forgotten_zero_grad_of_a_large_leaf_is_told_by_its_first_rows_that_are_not_zero() -> None:
+    table = torch.zeros(4096, 64, requires_grad=True)
+    table.grad = torch.zeros(4096, 64)
+    table.grad[2047:] = 0.5
+    (finding,) = gradviz.trace(lambda: (table * 2).mean()).diagnose()
+    assert finding.numbers["largest norm before, at least"] == math.sqrt(64 * 0.25)  # of rows 0 to 2047, of which one is not 0
+    table.grad.zero_()
+    assert gradviz.trace(lambda: (table * 2).mean()).diagnose() == []
 
 
 def test_gradient_of_zeros_from_before_is_no_finding() -> None:
