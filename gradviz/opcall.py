@@ -91,6 +91,23 @@ class OpCall:
         return args, {name: entered(self.kwargs[name]) for name in names if name in self.kwargs}
 
 
+_set_overload, _set_args, _set_kwargs, _set_outputs = (
+    OpCall.__dict__[name].__set__ for name in ("overload", "args", "kwargs", "outputs")
+)
+
+
+def op_call(
+    overload: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: tuple[Tensor | None, ...]
+) -> OpCall:
+    """`OpCall(...)` for who makes thousands: the constructor of a frozen dataclass takes four times as long."""
+    made = OpCall.__new__(OpCall)
+    _set_overload(made, overload)
+    _set_args(made, args)
+    _set_kwargs(made, kwargs)
+    _set_outputs(made, outputs)
+    return made
+
+
 def once_per_overload(function: Callable[[torch._ops.OpOverload], Result]) -> Callable[[torch._ops.OpOverload], Result]:
     """Remembers what a function said of each overload. By identity: an overload's own hash runs Python code."""
     said: dict[int, tuple[torch._ops.OpOverload, Result]] = {}

@@ -20,6 +20,7 @@ from gradviz.edge_partial import EdgePartial
 from gradviz.errors import PartialError
 from gradviz.recording.backward import gradients_aside
 from gradviz.recording.nodes import contributions, is_custom, needed_arguments, output_metadata
+from gradviz.standin import StandIn
 
 if TYPE_CHECKING:
     from gradviz.graph import Edge
@@ -35,7 +36,7 @@ class Head(NamedTuple):
     """What the partials into one node share: its call, what it and its arguments (by position) are called, and its node.
 
     `inner` are the leaves whose `.grad` a backward pass of its own adds to, which the node of a custom Function may run.
-    `layouts` are the strides of the cotangents that the node was handed, by output, None for contiguous ones.
+    `handed` are the cotangents that the node was handed, by output.
 
     The autograd nodes of a graph are kept in one tuple, consumers last, which is freed from its end: torch frees a long
     chain by recursion, and overflows the stack, where Python lets go of producers first.
@@ -47,7 +48,7 @@ class Head(NamedTuple):
     name: str
     arguments: Mapping[int, str]
     inner: Sequence[Tensor]
-    layouts: Sequence[tuple[int, ...] | None]
+    handed: Sequence[Tensor | None]
 
 
 class LocalPartial(EdgePartial):
@@ -213,7 +214,8 @@ class LocalPartial(EdgePartial):
     def _laid_out(self, cotangent: Tensor) -> Tensor:
         """The cotangent as the one of the backward pass lay in memory: kernels differ by that, and may be wrong for another
         (seen on 2.13: batch_norm of an input that is contiguous in both ways, with a contiguous cotangent)."""
-        strides = self._head.layouts[self._output] if self._output < len(self._head.layouts) else None
+        handed = self._head.handed[self._output] if self._output < len(self._head.handed) else None
+        strides = _strides(handed)
         if strides is None or cotangent.layout is not torch.strided:
             return cotangent
         return torch.empty_strided(cotangent.shape, strides, dtype=cotangent.dtype, device=cotangent.device).copy_(cotangent)
@@ -321,3 +323,10 @@ def vjps(partials: Sequence[LocalPartial], cotangent: Tensor) -> list[Tensor]:
             answers[partial._node] = partial._answer(handed)
         found.append(partial._taken(answers[partial._node]))
     return found
+
+
+def _strides(cotangent: Tensor | None) -> tuple[int, ...] | None:
+    """How a cotangent, or the nearest to it that is dense, lies in memory; None where it is contiguous."""
+    if cotangent is None or isinstance(cotangent, StandIn) or cotangent.layout is not torch.strided:
+        return None
+    return None if cotangent.is_contiguous() else torch.empty_like(cotangent, device="meta").stride()

@@ -13,8 +13,11 @@ from torch import Tensor
 from torch.autograd.graph import Node, get_gradient_edge
 
 from gradviz.assemble.custom import custom_functions
-from gradviz.assemble.draft import Draft, DraftEdge, DraftNode, Key, draft_of, is_autograd_node
+from gradviz.assemble.draft import draft_of
+from gradviz.assemble.drafted import Draft, DraftEdge, DraftNode, Key, is_autograd_node
+from gradviz.assemble.leaves import earlier_gradient
 from gradviz.assemble.node_names import NodeNames, Used
+from gradviz.assemble.node_scopes import node_scopes
 from gradviz.assemble.order import backward_order, forward_order
 from gradviz.assemble.unreached import lost_leaves
 from gradviz.assemble.unseen import hooks_on, leaves_of_products_behind, numbers_read, unseen_writes
@@ -31,7 +34,6 @@ from gradviz.recording.nodes import is_leaf, output_metadata
 from gradviz.recording.optimizers import Held, held_by
 from gradviz.recording.outputs import differentiable_outputs, starting_cotangents
 from gradviz.recording.record import Recorder
-from gradviz.recording.scopes import ScopePath, common, scope_paths
 from gradviz.standin import StandIn
 
 _ATTRIBUTES: dict[str, Any] = dict.fromkeys(
@@ -42,7 +44,7 @@ _ATTRIBUTES: dict[str, Any] = dict.fromkeys(
     )
 )
 """What a node has, in order. Filled into a copy: one literal of so many entries is merged from several dictionaries."""
-_EARLIER_ELEMENTS = 2**16
+_new_head = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ class _Writer:
     def written(self, cotangents: list[Tensor], autograd: AutogradGraph, owners: tuple[Node, ...]) -> GradGraph:
         order, number, names = self._order, self._number, self._names.of_node
         settled = backward_order(self._backward.order, autograd)
-        scopes = self._scopes()
+        scopes = node_scopes(self._draft, self._order, self._recorder.calls, self._modules)
         root_keys = {key for key, _ in self._root_outputs}
         nodes = []
         for key in order:
@@ -220,7 +222,7 @@ class _Writer:
         else:
             attributes["module"] = self._modules.get(id(node.tensors[0]), "")
             attributes["root"] = self._roots.get(id(node.tensors[0]), "")
-            attributes["earlier_gradient"] = _earlier_gradient(node)
+            attributes["earlier_gradient"] = None if node.kind != "leaf" else earlier_gradient(node.tensors[0])
         attributes["source"] = self._source(node)
         attributes["call"] = node.call
         attributes["inner_calls"] = node.inner_calls
@@ -252,31 +254,6 @@ class _Writer:
         known = self._backward.cotangents.get(key, ())
         output = node.differentiable.index(place) if place in node.differentiable else len(known)
         return known[output] if output < len(known) else None
-
-    def _scopes(self) -> dict[Key, ScopePath]:
-        """The calls in which each node was made; of what no recorded call made, those in which all its uses lie."""
-        calls = self._recorder.calls
-        around = {call.scope for call in calls}
-        if len(around) == 1 and not any(scope_paths(around, self._modules).values()):
-            return dict.fromkeys(self._order, ())  # as in any small function
-        made_in = {
-            key: calls[node.call_index].scope
-            for key, node in self._draft.nodes.items()
-            if node.kind == "op" and node.call_index is not None
-        }
-        paths = scope_paths(set(made_in.values()), self._modules)
-        if not any(paths.values()):
-            return dict.fromkeys(self._order, ())
-        users: dict[Key, list[Key]] = {}
-        for head, edges in self._draft.edges_into.items():
-            for edge in edges:
-                if edge.tail not in made_in:
-                    users.setdefault(edge.tail, []).append(head)
-        found: dict[Key, ScopePath] = {}
-        for key in reversed(self._order):
-            scope = made_in.get(key)
-            found[key] = paths[scope] if scope is not None else common({found[user] for user in users.get(key, ())})
-        return found
 
     def _optimized(self, leaves: Iterable[str]) -> dict[str, Held]:
         """Name of each leaf that an optimizer in sight holds -> what it says of it."""
@@ -342,9 +319,8 @@ class _Writer:
         arguments = {edge.position: name_of(edge.tail, edge.output) for edge in edges}
         inner = [leaf for leaf, _ in self._backward.inner] if key in self._draft.applied else []
         handed = self._backward.cotangents.get(key, ()) if is_autograd_node(key) else ()
-        layouts = [_strides(cotangent) for cotangent in handed]
         name = name_of(key, self._used.get(key, (0,))[0])
-        return Head(nodes, place, self._draft.nodes[key].call, name, arguments, inner, layouts)
+        return _new_head(Head, (nodes, place, self._draft.nodes[key].call, name, arguments, inner, handed))
 
     def _first_output(self, key: Key) -> int:
         """The first of the autograd node's outputs that is used, in the node's own order."""
@@ -353,13 +329,6 @@ class _Writer:
             return 0
         used = self._used.get(key, ())
         return next((output for output, place in enumerate(places) if place in used), 0)
-
-
-def _strides(cotangent: Tensor | None) -> tuple[int, ...] | None:
-    """How a cotangent, or the nearest to it that is dense, lies in memory; None where it is contiguous."""
-    if cotangent is None or cotangent.layout is not torch.strided:
-        return None
-    return None if cotangent.is_contiguous() else torch.empty_like(cotangent, device="meta").stride()
 
 
 def _used_outputs(draft: Draft, roots: Sequence[tuple[Key, int]]) -> Used:
@@ -373,24 +342,6 @@ def _used_outputs(draft: Draft, roots: Sequence[tuple[Key, int]]) -> Used:
         elif output not in known:
             used[key] = tuple(sorted((*known, output)))
     return used
-
-
-def _earlier_gradient(node: DraftNode) -> Tensor | None:
-    """What the norm of a leaf's `.grad` is at least, to which `.backward()` would add; None where there is nothing.
-
-    The norm of its first rows, of about `_EARLIER_ELEMENTS`, or of as many as it takes to find one that is not zero: reading
-    all gradients of a model takes as long as a tenth of its step.
-    """
-    leaf = node.tensors[0] if node.kind == "leaf" else None
-    if leaf is None or leaf.grad is None or leaf.device.type == "meta":
-        return None
-    gradient = leaf.grad.detach()
-    if gradient.numel() <= _EARLIER_ELEMENTS or gradient.layout is not torch.strided:
-        return gradient.norm()  # type: ignore[no-any-return]
-    rows = max(1, len(gradient) * _EARLIER_ELEMENTS // gradient.numel())
-    while not (norm := gradient[:rows].norm()) and rows < len(gradient):
-        rows *= 2
-    return norm  # type: ignore[no-any-return]
 
 
 def _missing(value: Tensor | None, unknown: str) -> str:

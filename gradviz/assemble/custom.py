@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch.autograd.graph import Node
 
-from gradviz.assemble.draft import Draft, DraftNode
+from gradviz.assemble.drafted import Draft, DraftNode
 from gradviz.opcall import OpCall
 from gradviz.recording.backward import Slots
 from gradviz.recording.functions import CustomFunction
@@ -29,7 +29,7 @@ def custom_functions(
         edges = [slot for slot, (tail, _) in enumerate(slots[node]) if tail is not None]
         found[node] = CustomFunction(
             function=function,
-            args=None if applied is None else tuple(recorder.snapshot(value, first - 1) for value in applied.args),
+            args=None if applied is None else recorder.versions.held(applied.args, first - 1),
             places=dict(zip(edges, needed_arguments(node), strict=False)),
             read=tuple(dict.fromkeys(source(index) for index in _reads(node, draft.nodes[node], recorder, calls, edges))),
         )

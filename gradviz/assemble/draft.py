@@ -3,17 +3,13 @@
 Autograd's nodes give the differentiable edges; recorded calls give values, constants and what ran without gradient. A call
 and its node are joined by sequence number. A node that no recorded call explains (a tensor computed before the recording,
 an in-place write to a view) gets its value from the recorded tensors or from what autograd saved (`gradviz.recover`).
-
-Keys: an autograd `Node` for what autograd knows, ("call", index) for a call without gradient, ("tensor", id) for a constant
-or a leaf that autograd does not reach.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 from torch.autograd.graph import Node
@@ -27,11 +23,11 @@ from gradviz.assemble.arguments import (
     can_carry_gradient,
     differentiable_places,
 )
+from gradviz.assemble.drafted import Draft, DraftEdge, DraftNode, Key, is_autograd_node
 from gradviz.assemble.lookup import Application, Lookup
 from gradviz.assemble.writes import Write, with_writes_followed
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.recording.backward import AutogradGraph, Slots
-from gradviz.recording.names import Frames
 from gradviz.recording.nodes import (
     custom_name,
     is_custom,
@@ -47,50 +43,7 @@ from gradviz.standin import is_kept
 if TYPE_CHECKING:
     from gradviz.recover import Recovery
 
-Key = Hashable
 _LEAF, _CONSTANT, _OP = 0, 1, 2
-
-
-@dataclass(slots=True, kw_only=True)
-class DraftNode:
-    """A node to be. `tensors` are live (for names); `values` are snapshots, one per output of the call."""
-
-    kind: str
-    priority: tuple[int, int, int]
-    op: str = ""
-    values: tuple[Tensor | None, ...] = (None,)
-    value_missing: str = ""
-    tensors: tuple[Tensor | None, ...] = (None,)
-    differentiable: tuple[int, ...] = (0,)
-    requires_grad: bool = True
-    call: OpCall | None = None
-    call_index: int | None = None
-    frames: Frames = ()
-    inner_calls: tuple[OpCall, ...] = ()
-    inner_inputs: tuple[Tensor | None, ...] = ()
-
-
-@dataclass(slots=True)
-class DraftEdge:
-    """An edge to be. `slot` is the place among the autograd node's differentiable inputs, None where no gradient flows."""
-
-    tail: Key
-    head: Key
-    position: int
-    argument: str
-    output: int
-    slot: int | None
-    cut: str = ""
-
-
-@dataclass(slots=True)
-class Draft:
-    """Nodes by key, the edges into each; how custom Functions were applied, and which calls their forwards made."""
-
-    nodes: dict[Key, DraftNode] = field(default_factory=dict)
-    edges_into: dict[Key, list[DraftEdge]] = field(default_factory=dict)
-    in_forwards: set[int] = field(default_factory=set)
-    applied: dict[Node, Application] = field(default_factory=dict)
 
 
 def draft_of(graph: AutogradGraph, recorder: Recorder, inputs: Sequence[Tensor], alive: Sequence[Tensor]) -> Draft:
@@ -230,19 +183,13 @@ class _Drafter:
         return found
 
     def _add_explained(self, node: Node, index: int) -> None:
-        call = self._recorder.op_call(index)
-        tensors = self._calls[index].outputs
+        live, call = self._calls[index], self._recorder.op_call(index)
         self._node_of_call[index] = node
+        priority = (_OP, index, sequence_number(node))
+        places = differentiable_places(node, live.outputs)
+        # Not by keyword: of most nodes there are many, and keywords take half as long again.
         self.draft.nodes[node] = DraftNode(
-            kind="op",
-            priority=(_OP, index, sequence_number(node)),
-            op=call.op,
-            values=call.outputs,
-            tensors=tensors,
-            differentiable=differentiable_places(node, tensors),
-            call=call,
-            call_index=index,
-            frames=self._calls[index].frames,
+            "op", priority, call.op, call.outputs, live.outputs, places, True, call, index, live.frames
         )
 
     def _add_custom(self, node: Node) -> None:
@@ -347,6 +294,12 @@ class _Drafter:
         """The edges into one autograd node: a gradient flows along its slots, none along its other tensor arguments."""
         nodes = self.draft.nodes
         drafted = nodes[node]
+        index = drafted.call_index
+        if index is not None and self._is_explained(node, index):
+            straight = self._straight_edges(node, slots, self._calls[index])
+            if straight is not None:
+                self.draft.edges_into[node] = straight
+                return
         named, positions, drafted.inner_inputs = self._arguments(node, slots, drafted)
         edges = self.draft.edges_into[node] = []
         for slot, (tail, output) in enumerate(slots):
@@ -357,18 +310,36 @@ class _Drafter:
         taken = set(positions.values())
         if len(taken) == len(named):
             return
-        index = min(self._inner.get(node, ()), default=drafted.call_index)  # what a forward writes to it was given before
+        index = min(self._inner.get(node, ()), default=index)  # what a forward writes to it was given before
         for position, (name, tensor) in enumerate(named):
             if position not in taken and tensor is not None:
                 key, output = self.node_behind(tensor, len(self._calls) if index is None else index)
                 cut = "not differentiable" if nodes[key].requires_grad else "constant"
                 edges.append(DraftEdge(key, node, position, name, output, None, cut))
 
+    def _is_explained(self, node: Node, index: int) -> bool:
+        """Whether autograd made the node for call `index` itself."""
+        return node not in self._inner and self._node_of_call.get(index) is node
+
+    def _straight_edges(self, node: Node, slots: Slots, call: RecordedCall) -> list[DraftEdge] | None:
+        """The edges where, as a rule, each tensor argument has its slot in turn, and carries a gradient; else None."""
+        named = tensors_of(call.overload, call.args, call.kwargs)
+        if len(named) != len(slots):
+            return None
+        nodes, variables, is_only = self.draft.nodes, self._graph.variables, len(slots) == 1
+        edges = []
+        for place, (name, tensor) in enumerate(named):
+            tail, output = slots[place]
+            if tail is None or not (is_only or tensor is variables.get(tail) or self._lookup.carries(tensor, tail, output)):
+                return None
+            edges.append(DraftEdge(tail, node, place, name, nodes[tail].differentiable[output], place))
+        return edges
+
     def _arguments(self, node: Node, slots: Slots, drafted: DraftNode) -> Arguments:
         if node in self._inner:
             return arguments_of_custom(self._lookup, node, slots, self._inner[node], drafted.inner_calls)
         index = drafted.call_index
-        if index is not None and self._node_of_call.get(index) is node:
+        if index is not None and self._is_explained(node, index):
             return arguments_of_call(self._lookup, slots, index)
         if node in self._writes:
             write = self._writes[node]
@@ -391,8 +362,3 @@ class _Drafter:
         if outputs and not any(map(can_carry_gradient, outputs)):
             return "integer"
         return "not differentiable"
-
-
-def is_autograd_node(key: Key) -> TypeGuard[Node]:
-    """Whether a key is an autograd node; torch's class `Node` does not own all of them (those of `_foreach` functions)."""
-    return not isinstance(key, tuple)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import torch
@@ -23,6 +23,13 @@ from gradviz.recording.record import Recorder
 _COPY_SLICES = "CopySlices"
 _AS_STRIDED = "AsStridedBackward"
 _DETACH = torch.ops.aten.detach.default
+
+
+@cache
+def _put_by_autograd(kind: type) -> str:
+    """Which of the nodes that autograd makes for no call of their own a class of nodes is; "" for all others."""
+    name = kind.__name__
+    return _COPY_SLICES if name.endswith(_COPY_SLICES) else _AS_STRIDED if _AS_STRIDED in name else ""
 
 
 class Application(NamedTuple):
@@ -162,8 +169,8 @@ class Lookup:
         given the node of tanh when a second backward pass reads it."""
         if overload is _DETACH:
             return False
-        name = type(node).__name__
-        return not name.endswith(_COPY_SLICES) and (_AS_STRIDED not in name or op_name(overload).startswith("as_strided"))
+        put = _put_by_autograd(type(node))
+        return not put or (put == _AS_STRIDED and op_name(overload).startswith("as_strided"))
 
     @cached_property
     def _carriers(self) -> dict[Node, tuple[Tensor, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gradviz.assemble.draft import Draft, DraftNode, Key, is_autograd_node
+from gradviz.assemble.drafted import Draft, DraftNode, Key, is_autograd_node
 from gradviz.recording.names import result_names
 from gradviz.recording.naming import TensorNames, UniqueNames, assigned_in_code
 from gradviz.recording.record import Recorder
@@ -69,15 +69,14 @@ class NodeNames:
             name = self._names.of_tensor(tensor) or (self._names.of_memory(tensor) if node.kind == "constant" else "")
             if name:
                 return name
-        assigned = self._assigned_to(node)
-        if assigned:
+        if assigned := self._assigned_to(node):
             if len(assigned) == 1:
                 return assigned[0]
             return assigned[used[0]] if len(used) == 1 else ", ".join(assigned)
         for tensor in node.tensors:
-            if id(tensor) in self._object_names:
-                return self._object_names[id(tensor)]
-        if is_autograd_node(key) and node.kind == "op":
+            if name := self._object_names.get(id(tensor), ""):
+                return name
+        if self._names.knows_edges and is_autograd_node(key) and node.kind == "op":
             for output in range(len(node.differentiable)):
                 if name := self._names.of_edge(key, output):
                     return name

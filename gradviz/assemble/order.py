@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.assemble.draft import Draft, Key
+from gradviz.assemble.drafted import Draft, Key
 from gradviz.recording.backward import AutogradGraph
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.assemble.draft import Draft, Key
+from gradviz.assemble.drafted import Draft, Key
 from gradviz.recording.nodes import node_of
 from gradviz.recording.record import Recorder
 from gradviz.standin import is_kept

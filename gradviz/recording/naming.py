@@ -79,9 +79,14 @@ class TensorNames:
         """The name of a tensor that looks at the same memory in the same way; "" where there is none."""
         return self._by_memory.get(_memory(tensor), "")
 
+    @property
+    def knows_edges(self) -> bool:
+        """Whether any named tensor was made by an autograd node."""
+        return bool(self._by_edge)
+
     def of_edge(self, node: Node, output: int) -> str:
         """The name of the tensor that an autograd node made; "" where it has none."""
-        return self._by_edge.get((node, output), "") if self._by_edge else ""
+        return self._by_edge.get((node, output), "")
 
     def tensors(self) -> list[Tensor]:
         """The named tensors, in the order in which they were named."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradviz.opcall import Effects, OpCall, effects_of, tensors_of, written_tensors
+from gradviz.opcall import Effects, OpCall, effects_of, op_call, tensors_of, written_tensors
 from gradviz.recording.functions import Applied
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
 from gradviz.recording.names import Frames, assigned_names, local_value
@@ -34,6 +34,8 @@ from gradviz.standin import StandIn
 _eval_frame: Any = getattr(torch._C, "_dynamo", None) and torch._C._dynamo.eval_frame
 _CAN_SKIP = all(hasattr(_eval_frame, name) for name in ("set_code_exec_strategy", "_FrameExecStrategy", "_FrameAction"))
 _sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
+_is_grad_enabled = torch.is_grad_enabled
+_new: Callable[..., RecordedCall] = tuple.__new__  # what the class of a named tuple calls in turn, by a function more
 MAX_FRAMES = 12
 """How many of the user's own frames, innermost first, are kept with a call: for its source line and its name."""
 MAX_BOOKKEEPING = 4
@@ -133,8 +135,10 @@ class Recorder(UncompiledMode):
         if effects.writes and (not effects.in_training or args[5]):
             self._end_versions(effects, written_tensors(func, args, kwargs))
         result = called_as_outside(func, args, kwargs)
-        if result is None and effects.writes:  # as _foreach_mul_: what it wrote to is its result
-            outputs: tuple[Tensor | None, ...] = tuple(written_tensors(func, args, kwargs))
+        if type(result) is Tensor:
+            outputs: tuple[Tensor | None, ...] = (result,)
+        elif result is None and effects.writes:  # as _foreach_mul_: what it wrote to is its result
+            outputs = tuple(written_tensors(func, args, kwargs))
         else:
             outputs = flat_outputs(result)
         if effects.allocates:
@@ -143,7 +147,7 @@ class Recorder(UncompiledMode):
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
         _, live_frames, frames, applying = seen_from(sys._getframe(1), MAX_FRAMES, self._around_modules[-1])
-        calls = self.calls
+        calls, scopes = self.calls, self._scopes.of_modules
         if calls and frames == calls[-1].frames and not self._visit_is_over(live_frames, frames):
             frames = calls[-1].frames
         else:
@@ -151,16 +155,19 @@ class Recorder(UncompiledMode):
         if applying or self._forward is not None:
             self._note_applied(applying[-1] if applying else None, made_node)  # autograd makes nodes for the outermost alone
         calls.append(
-            RecordedCall(
-                func,
-                args,
-                kwargs,
-                outputs,
-                sequence - 1 if made_node else -1,
-                torch.is_grad_enabled(),
-                frames,
-                self._visit,
-                self._scopes.innermost(live_frames[0] if live_frames else None),
+            _new(
+                RecordedCall,
+                (
+                    func,
+                    args,
+                    kwargs,
+                    outputs,
+                    sequence - 1 if made_node else -1,
+                    _is_grad_enabled(),
+                    frames,
+                    self._visit,
+                    scopes[-1] if scopes else self._scopes.innermost(live_frames[0] if live_frames else None),
+                ),
             )
         )
         keeper = self.keeper
@@ -180,34 +187,14 @@ class Recorder(UncompiledMode):
 
     def op_call(self, index: int) -> OpCall:
         """Call `index` as a value: its arguments as they were before it, its results as they were after it."""
-        call = self.calls[index]
-        at, snapshot, before = self.versions.at, self.snapshot, index - 1
-        return OpCall(
-            overload=call.overload,
-            args=tuple(
-                [
-                    at(value, before) if isinstance(value, Tensor)
-                    else snapshot(value, before) if type(value) in (list, tuple)
-                    else value
-                    for value in call.args
-                ]
-            ),
-            kwargs={name: snapshot(value, before) for name, value in call.kwargs.items()} if call.kwargs else {},
-            outputs=tuple([None if output is None else at(output, index) for output in call.outputs]),
-        )
+        call, held = self.calls[index], self.versions.held
+        kwargs = dict(zip(call.kwargs, held([*call.kwargs.values()], index - 1), strict=True)) if call.kwargs else {}
+        return op_call(call.overload, held(call.args, index - 1), kwargs, held(call.outputs, index))
 
     def leaves(self) -> list[Tensor]:
         """The leaves that the calls read."""
         read = (tensor for call in self.calls for _, tensor in tensors_of(call.overload, call.args, call.kwargs))
         return list({id(tensor): tensor for tensor in read if is_leaf(tensor)}.values())
-
-    def snapshot(self, value: Any, time: int) -> Any:
-        """A tensor, or what is in a list or tuple of them, as it was just after call `time`; all else as it is."""
-        if isinstance(value, Tensor):
-            return self.versions.at(value, time)
-        if type(value) in (list, tuple):
-            return type(value)([item if type(item) is int else self.snapshot(item, time) for item in value])
-        return value
 
     def _end_versions(self, effects: Effects, written: Iterator[Tensor]) -> None:
         for tensor in written:

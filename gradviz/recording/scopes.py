@@ -60,36 +60,40 @@ class Scope:
 
 
 class ScopeStack:
-    """The calls that are open in one thread while it is recorded."""
+    """The calls that are open in one thread while it is recorded.
+
+    Attributes:
+        of_modules: those of modules, the innermost last.
+    """
 
     def __init__(self) -> None:
         self._outside = Scope(None)
-        self._modules: list[Scope] = []
+        self.of_modules: list[Scope] = []
         self._functions: list[tuple[FrameType, Scope]] = []
 
     @property
     def in_module(self) -> bool:
-        return bool(self._modules)
+        return bool(self.of_modules)
 
     def enter_module(self, module: torch.nn.Module, frame: FrameType | None) -> None:
         """Opens the call of a module. `frame` is the innermost of the user's; read only where no module is open."""
-        self._modules.append(self.innermost(frame).call(module))
+        self.of_modules.append(self.innermost(frame).call(module))
 
     def leave_module(self) -> None:
-        if self._modules:
-            self._modules.pop()
+        if self.of_modules:
+            self.of_modules.pop()
 
     def innermost(self, frame: FrameType | None) -> Scope:
         """The scope of what happens now. `frame` is the innermost of the user's; read only where no module is open."""
-        if self._modules:
-            return self._modules[-1]
+        if self.of_modules:
+            return self.of_modules[-1]
         if frame is not None and self._functions and frame is self._functions[-1][0]:
             return self._functions[-1][1]
         return self._function(frame)
 
     def clear(self) -> None:
         """Lets go of everything."""
-        self._modules.clear()
+        self.of_modules.clear()
         self._functions.clear()
 
     def _function(self, innermost: FrameType | None) -> Scope:
@@ -123,13 +127,21 @@ def scope_paths(scopes: Collection[Scope], module_paths: Mapping[int, str]) -> d
         scopes: all of one recording.
         module_paths: id of a module -> its dotted path.
     """
-    calls = {scope: scope.calls for scope in scopes}
-    around = common(calls.values())
+    around = common(scope.calls for scope in scopes)
     skipped = next((place for place, scope in enumerate(around) if not isinstance(scope.called, CodeType)), len(around))
-    return {
-        scope: tuple(name for call in called[skipped:] if (name := _call_name(call, module_paths)))
-        for scope, called in calls.items()
-    }
+    paths: dict[Scope | None, ScopePath] = dict.fromkeys(around[:skipped], ())
+    for innermost in scopes:
+        new = []
+        scope: Scope | None = innermost
+        while scope is not None and scope.called is not None and scope not in paths:
+            new.append(scope)
+            scope = scope.parent
+        path = paths.get(scope, ())
+        for call in reversed(new):
+            name = _call_name(call, module_paths)
+            path = paths[call] = (*path, name) if name else path
+        paths[innermost] = path
+    return {scope: paths[scope] for scope in scopes}
 
 
 def common(paths: Iterable[tuple[Item, ...]]) -> tuple[Item, ...]:

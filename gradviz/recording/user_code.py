@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple
@@ -37,6 +37,7 @@ class Seen(NamedTuple):
 
 
 NOTHING = Seen(None, [], (), [])
+_new: Callable[..., Seen] = tuple.__new__  # what the class of a named tuple calls in turn, by a function more
 
 
 def seen_from(start: FrameType | None, most: int, known: Seen = NOTHING) -> Seen:
@@ -51,24 +52,29 @@ def seen_from(start: FrameType | None, most: int, known: Seen = NOTHING) -> Seen
     places: list[tuple[CodeType, int]] = []
     applied: list[FrameType] = []
     told, end, frame = _owners.get, known.start, start
-    while frame is not None and len(frames) < most:
-        if frame is end:
-            left = most - len(frames)
-            return Seen(start, frames + known.frames[:left], (*places, *known.places[:left]), applied + known.applied)
+    while frame is not end:
+        if frame is None or len(frames) == most:
+            return Seen(start, frames, tuple(places), applied)
         code = frame.f_code
         owner = told(id(code))
         if owner is None:
             owner = _remembered(code)
-        if owner != _PASSED_OVER:
+        if owner:
             if owner & _STOP:
-                break
+                return Seen(start, frames, tuple(places), applied)
             if owner & _USER:
                 frames.append(frame)
                 places.append((code, frame.f_lasti))
             if owner & _APPLIES:
                 applied.append(frame)
         frame = frame.f_back
-    return Seen(start, frames, tuple(places), applied)
+    _, frames_further, places_further, applied_further = known
+    if frames:
+        left = most - len(frames)
+        frames_further, places_further = frames + frames_further[:left], (*places, *places_further[:left])
+    if applied:
+        applied_further = applied + applied_further
+    return _new(Seen, (start, frames_further, places_further, applied_further))
 
 
 def user_frames(start: FrameType | None, most: int) -> list[FrameType]:

@@ -7,7 +7,7 @@ nothing is written, and nothing is indexed before the first write to memory that
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -51,9 +51,12 @@ class Versions:
     def register(self, tensors: Iterable[Tensor]) -> None:
         """Makes tensors known, so that the nodes that they stand for are noted before a later write to their storage."""
         for tensor in tensors:
-            # A view that nothing used since its base was written to would get a new node, made for whoever asks.
-            known = self._whole if tensor._base is None else self._used
-            known.setdefault(_storage_key(tensor), {})[id(tensor)] = tensor
+            self._register(tensor, _storage_key(tensor))
+
+    def _register(self, tensor: Tensor, key: int) -> None:
+        # A view that nothing used since its base was written to would get a new node, made for whoever asks.
+        known = self._whole if tensor._base is None else self._used
+        known.setdefault(key, {})[id(tensor)] = tensor
 
     def register_unfilled(self, tensors: Iterable[Tensor]) -> None:
         """Says of tensors that nothing was written to their memory yet: what it held before the first write is no value."""
@@ -77,24 +80,23 @@ class Versions:
             fills: whether the call writes every element of `tensor` and reads none.
             set_aside: makes what stands for a tensor where there is no room for copies; None to copy.
         """
-        self.register((tensor,))
-        self._unwritten.clear()
         key = _storage_key(tensor)
-        self._writes.setdefault(key, []).append(time)
-        with torch.no_grad():
-            copy = None
-            if fills and key in self._unfilled and storage_bytes(tensor) == tensor.numel() * tensor.itemsize:
-                copy, set_aside = _allocated(tensor), None
-            elif set_aside is None:
-                copy = _copied(tensor)
-            self._unfilled.discard(key)
-            self._copies.setdefault(key, []).append(copy)
-            place = len(self._writes[key]) - 1
-            for sharing in (*self._whole.get(key, {}).values(), *self._used.pop(key, {}).values()):
-                if (node := node_of(sharing)) is not None:
-                    self.carried.append(Carried(node, sharing.output_nr, sharing, time))
-                if set_aside is not None:
-                    self._aside[key, id(sharing), place] = set_aside(sharing)
+        self._register(tensor, key)
+        self._unwritten.clear()
+        writes = self._writes.setdefault(key, [])
+        writes.append(time)
+        copy = None
+        if fills and key in self._unfilled and storage_bytes(tensor) == tensor.numel() * tensor.itemsize:
+            copy, set_aside = _allocated(tensor), None
+        elif set_aside is None:
+            copy = _copied(tensor)
+        self._unfilled.discard(key)
+        self._copies.setdefault(key, []).append(copy)
+        for sharing in (*self._whole.get(key, {}).values(), *self._used.pop(key, {}).values()):
+            if (node := node_of(sharing)) is not None:
+                self.carried.append(Carried(node, sharing.output_nr, sharing, time))
+            if set_aside is not None:
+                self._aside[key, id(sharing), len(writes) - 1] = set_aside(sharing)
         if reshapes:  # as it looks at its storage now, it will not any more
             for ended in self._writes[key]:
                 self.at(tensor, ended - 1)
@@ -134,6 +136,22 @@ class Versions:
             held = _held(tensor) if place == len(writes) else self._overwritten(tensor, place)
             snapshot = self._snapshots[key] = held
         return snapshot
+
+    def held(self, values: Sequence[Any], time: int) -> tuple[Any, ...]:
+        """`at` of the tensors among values, and in lists and tuples of them; all else as it is."""
+        unwritten = self._unwritten
+        found: list[Any] = []
+        for value in values:
+            if isinstance(value, Tensor):
+                snapshot = unwritten.get(id(value))
+                found.append(self.at(value, time) if snapshot is None else snapshot)
+            elif type(value) is tuple:
+                found.append(self.held(value, time))
+            elif type(value) is list:
+                found.append([*self.held(value, time)])
+            else:
+                found.append(value)
+        return tuple(found)
 
     def _overwritten(self, tensor: Tensor, place: int) -> Tensor:
         """What `tensor` held before a write to its storage."""
