@@ -20,7 +20,6 @@ from gradviz.edge_partial import EdgePartial
 from gradviz.errors import PartialError
 from gradviz.recording.backward import gradients_aside
 from gradviz.recording.nodes import contributions, is_custom, needed_arguments, output_metadata
-from gradviz.standin import StandIn
 
 if TYPE_CHECKING:
     from gradviz.graph import Edge
@@ -327,6 +326,6 @@ def vjps(partials: Sequence[LocalPartial], cotangent: Tensor) -> list[Tensor]:
 
 def _strides(cotangent: Tensor | None) -> tuple[int, ...] | None:
     """How a cotangent, or the nearest to it that is dense, lies in memory; None where it is contiguous."""
-    if cotangent is None or isinstance(cotangent, StandIn) or cotangent.layout is not torch.strided:
+    if cotangent is None or cotangent.layout is not torch.strided:
         return None
     return None if cotangent.is_contiguous() else torch.empty_like(cotangent, device="meta").stride()
