@@ -129,7 +129,7 @@ def _values(graph: GradGraph, scene: Scene, step: int) -> Iterator[Frame]:
     nodes = {node.node: node for node in scene.view.nodes}
     calls = [node for node in nodes.values() if node.node in scene.groups or _is_call(graph, node)]
     known = frozenset(nodes) - {node.node for node in calls}
-    inputs = say.inputs([_input(graph, node) for node in _inputs(graph, known)])
+    inputs = say.inputs([_input(graph, node, nodes[node].call) for node in _inputs(graph, known)])
     yield _forward(step, say.of_part(inputs, _left_out(graph, scene)), known)
     for node in calls:
         known |= frozenset(scene.members(node.node))
@@ -182,12 +182,13 @@ def _inputs(graph: GradGraph, known: frozenset[int]) -> list[int]:
     return leaves + [node for node in others if len(_input(graph, node)) > 1]
 
 
-def _input(graph: GradGraph, node: int) -> say.Amount:
-    """`x = 2`, or the name alone where it says the value."""
+def _input(graph: GradGraph, node: int, call: str = "") -> say.Amount:
+    """`x = 2`, or the name alone where it says the value; `a = x[0] = 2` of a call that only makes a constant."""
     name, value, number = Name(str(graph.nodes[node]["name"])), graph.value(node), _number(graph.value(node))
+    made = (" = ", Words(call)) if call else ()
     if number is None:
-        return (name, f": {graph.nodes[node]['value_missing'] if value is None else ' = '.join(_few(value))}")
-    return (name,) if term_text(number) == name.text else (name, " = ", number)
+        return (name, *made, f": {graph.nodes[node]['value_missing'] if value is None else ' = '.join(_few(value))}")
+    return (name,) if term_text(number) == name.text else (name, *made, " = ", number)
 
 
 def _computed(graph: GradGraph, node: int, lines: Sequence[str]) -> Sentence:

@@ -14,6 +14,7 @@
     folding    what a reader opened and closed: the options of the next picture
     quotient   a graph with each group as one node
     choose     which nodes stay when a graph is too large for one picture
+    told       what is not drawn, since its users say its name
     gaps       what does not stay, as places that say so
     boxes      calls that were opened, around what was in them
     group_labels  what is written on a group

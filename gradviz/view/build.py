@@ -38,6 +38,7 @@ from gradviz.view.model import Direction, Gap, Role, ThemeName, View, ViewEdge, 
 from gradviz.view.notation import NAME_LENGTH, shorten
 from gradviz.view.options import Collapse, Part
 from gradviz.view.summary import HeatMap, cotangent_text, head_line, heat_map, written_out
+from gradviz.view.told import told_elsewhere
 from gradviz.view.verdicts import CheckedEdge, Finding, Marks, Report, worst
 
 PARTS: frozenset[Part] = frozenset(get_args(Part))
@@ -118,15 +119,14 @@ class _Builder:
         self.bundles = drawn.quotient.bundles
         self.graph = drawn.quotient.graph
         self.total = len(drawn.whole)
+        repeated = repeated_nodes(self.graph, set(self.graph)) if self.focus is None else set()
+        quiet = [node for node in repeated - drawn.named if not self._is_marked(node)]
+        self.told = told_elsewhere(self.graph, quiet, with_calls="call" in show)
+        if told := self.told.in_groups | self.told.in_parts:
+            self.graph = self.graph.subgraph(set(self.graph) - told).copy()
         self.order, self.first_nodes = chosen_nodes(self.graph, max_nodes)
         self.shown = set(self.order)
-        repeated = repeated_nodes(self.graph, self.shown)
-        self.told_in_groups = {node for node in sorted(repeated) if self._is_told_in_groups(node)}
-        if self.told_in_groups:
-            self.shown -= self.told_in_groups
-            self.order = [node for node in self.order if node in self.shown]
-            self.graph = self.graph.subgraph(set(self.graph) - self.told_in_groups).copy()
-        self.users = {node: self._users(node) for node in sorted(repeated - self.told_in_groups)}
+        self.users = {node: self._users(node) for node in sorted(repeated_nodes(self.graph, self.shown))}
         self.gaps = gaps_in(self.graph, self.shown)
         self.in_gaps = {node for part in self.gaps for node in part}
         self.edges = sum(head in self.shown and tail in self.shown for tail, head in self.graph.edges())
@@ -176,9 +176,8 @@ class _Builder:
         names = [attributes["name"] for attributes in repeated if attributes["kind"] != "constant"]
         if names:
             yield f"drawn once per use: {_listed(names)}"
-        if self.told_in_groups:
-            shared = [self.whole.nodes[node]["name"] for node in sorted(self.told_in_groups)]
-            yield f"written in the groups that share them: {_listed(shared)}"
+        for how, told in self.told.ways:
+            yield f"{how}: {_listed([self.whole.nodes[node]['name'] for node in sorted(told)])}"
         if any(node.heat for node in nodes):
             yield HEAT_NOTE
         if missing := not_kept(self.whole):
@@ -187,20 +186,12 @@ class _Builder:
     def _nodes_shown(self) -> int:
         return sum(len(self.groups[node].nodes) if node in self.groups else 1 for node in self.order)
 
-    def _is_told_in_groups(self, node: int) -> bool:
-        """Whether a leaf that is used again and again is used by groups alone, and nothing else is to be said of it."""
-        heads = [head for head in self.graph.successors(node) if head in self.shown]
-        marked = self.marks.troubles.get(node) or self.marks.nodes.get(node) not in (None, "match")
-        return bool(
-            self._attributes(node)["kind"] == "leaf"
-            and self.focus is None
-            and not marked
-            and all(head in self.groups for head in heads)
-        )
+    def _is_marked(self, node: int) -> bool:
+        return bool(self.marks.troubles.get(node)) or self.marks.nodes.get(node) not in (None, "match")
 
     def _shared(self, group: int) -> str:
         """The leaves that a group reads and that are not drawn."""
-        names = [self.whole.nodes[tail]["name"] for tail in sorted(self.told_in_groups.intersection(self._read_by(group)))]
+        names = [self.whole.nodes[tail]["name"] for tail in sorted(self.told.in_groups.intersection(self._read_by(group)))]
         return f"with {_listed(names)}" if names else ""
 
     def _read_by(self, group: int) -> Iterator[int]:
@@ -294,7 +285,7 @@ class _Builder:
 
     def _role(self, node: int) -> Role:
         role = role_of(self._attributes(node))
-        return "constant" if node in self.folded.constants and role == "op" else role
+        return "constant" if role == "op" and (node in self.folded.constants or node in self.told.parts) else role
 
     def _value(self, node: int) -> tuple[str, ...]:
         value = self._attributes(node)["value"]

@@ -34,6 +34,7 @@ class Drawn:
         wires: the rest.
         quotient: of that, what is in focus, in groups.
         opened: the calls that would be groups, or inside one, were they not unfolded; the outer ones first.
+        named: the nodes that are unfolded by their names.
         cut: the names that open a group of which only a part is in focus -> the group as it is in the whole graph.
     """
 
@@ -43,6 +44,7 @@ class Drawn:
     wires: Wires
     quotient: Quotient
     opened: tuple[ScopePath, ...] = ()
+    named: frozenset[int] = frozenset()
     cut: dict[tuple[str, ...], Group] = field(default_factory=dict)
 
 
@@ -86,13 +88,16 @@ def drawn_of(
     page = PAGE_NODES if max_nodes is None else max_nodes
     budget = Budget(nodes=page, edges=EDGES_PER_NODE * page)
     centre = part.centre if part else ()
+    named = frozenset(node for node, attributes in wires.attributes.items() if attributes["name"] in unfold)
     found = grouped(
-        shown, whole=wires, collapse=collapse, unfold=unfold, fold=fold, budget=budget, keep=centre, marked=keep
+        shown, whole=wires, collapse=collapse, unfold=unfold, fold=fold, budget=budget, keep=centre, marked={*keep, *named}
     )
     is_whole = not (found.groups or folded.calls or part)
     drawn = Quotient(graph=graph) if is_whole else quotient(shown, found.groups)
     cut = {} if part is None else _cut(wires, found.groups, budget)
-    return Drawn(whole=graph, focus=part, folded=folded, wires=wires, quotient=drawn, opened=found.opened, cut=cut)
+    return Drawn(
+        whole=graph, focus=part, folded=folded, wires=wires, quotient=drawn, opened=found.opened, named=named, cut=cut
+    )
 
 
 def _cut(wires: Wires, groups: Iterable[Group], budget: Budget) -> dict[tuple[str, ...], Group]:

@@ -22,6 +22,7 @@ from gradviz.view.alike import alike, rolled, stretch
 from gradviz.view.calls import op_word
 from gradviz.view.choose import most_users
 from gradviz.view.closing import Closing, at_depth, at_names, exact, first_of, matches, outside_of
+from gradviz.view.told import is_read_in_parts
 from gradviz.view.wires import Wires
 
 GroupKind = Literal["call", "alike", "constants", "bookkeeping"]
@@ -96,7 +97,7 @@ def grouped(
         fold: names or patterns of calls that are closed, whatever `collapse` leaves open; `unfold` has the last word.
         budget: for "auto".
         keep: nodes that are in no group.
-        marked: nodes of which a check or a diagnosis has something to tell.
+        marked: leaves and constants that are drawn wherever they are used, since there is something to tell of them.
 
     Raises:
         InputError: `collapse`, `unfold` or `fold` names what the graph does not have.
@@ -141,8 +142,8 @@ class _Folder:
             for node, attributes in wires.attributes.items()
             if attributes["kind"] == "op" and not attributes["is_output"]
         }
-        leaves = (node for node, attributes in wires.attributes.items() if attributes["kind"] == "leaf")
-        self.quiet_leaves = set(leaves).difference(marked) if wires is whole else set()
+        inputs = (node for node, attributes in wires.attributes.items() if attributes["kind"] != "op")
+        self.quiet = set(inputs).difference(marked) if wires is whole else set()
         self.all_scopes = set(self.scopes.values())
         self.names = {name for scope in self.all_scopes for name in scope}
         named = {str(attributes["name"]): node for node, attributes in whole.attributes.items()} if unfold else {}
@@ -240,7 +241,7 @@ class _Folder:
     def _fits(self, groups: list[Group], budget: Budget) -> bool:
         unit = {node: -1 - place for place, group in enumerate(groups) for node in group.nodes}
         units, edges = len(self.attributes) - len(unit) + len(groups), 0
-        if units - sum(node not in unit for node in self.quiet_leaves) > budget.nodes:
+        if units - sum(node not in unit for node in self.quiet) > budget.nodes:
             return False
         users: dict[int, set[int]] = {}
         for (tail, head, _), _ in self.wires.edges():
@@ -248,12 +249,19 @@ class _Folder:
                 users.setdefault(unit.get(tail, tail), set()).add(unit.get(head, head))
         for tail, heads in users.items():
             is_repeated = tail >= 0 and len(heads) > most_users(self.attributes[tail])
-            if is_repeated and tail in self.quiet_leaves and max(heads) < 0:
-                units -= 1  # it is written in the groups that share it
+            if is_repeated and self._is_told_by(heads, tail):
+                units -= 1
                 continue
             units += len(heads) - 1 if is_repeated else 0
             edges += len(heads)
         return units <= budget.nodes and edges <= budget.edges
+
+    def _is_told_by(self, heads: Collection[int], tail: int) -> bool:
+        """Whether what reads a leaf or constant names it, so that it is not drawn: groups, or calls that pick a part."""
+        if tail not in self.quiet or self.attributes[tail]["kind"] == "leaf":
+            return tail in self.quiet and max(heads) < 0
+        reads_one = all(head >= 0 and len(self.wires.into[head]) == 1 for head in heads)
+        return reads_one and is_read_in_parts(self.attributes[tail], [self.attributes[head] for head in heads])
 
     def _completed(self, groups: list[Group], *, with_inputs: bool) -> list[Group]:
         """The groups with the parameters that only they use, and with calls beside them that only move elements.
