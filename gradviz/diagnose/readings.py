@@ -46,6 +46,7 @@ class Readings:
         self.is_coarse = False
         self._norms: dict[int, float] = {}
         self._finite: dict[int, bool] = {}
+        self._heads: dict[int, list[int]] = {}
         self._kept: list[Tensor] = []  # keeps what is known by id alive
 
     def norm(self, tensor: Tensor | None) -> float:
@@ -170,11 +171,19 @@ class Readings:
         seen: set[int] = set()
         pending = [node]
         while pending:
-            for use in self.graph.uses_of(pending.pop()):
-                if use.partial is not None and use.edge[1] not in seen:
-                    seen.add(use.edge[1])
-                    pending.append(use.edge[1])
-                    yield use.edge[1]
+            for head in self._heads_of(pending.pop()):
+                if head not in seen:
+                    seen.add(head)
+                    pending.append(head)
+                    yield head
+
+    def _heads_of(self, node: int) -> list[int]:
+        """The calls that a node's gradient comes from, looked up once: ways are walked from many nodes."""
+        heads = self._heads.get(node)
+        if heads is None:
+            heads = [use.edge[1] for use in self.graph.uses_of(node) if use.partial is not None]
+            self._heads[node] = heads
+        return heads
 
     def behind_of(self, *nodes: int) -> set[int]:
         """Every node that a gradient at one of these nodes goes on to."""
