@@ -119,7 +119,8 @@ class _Builder:
         self.bundles = drawn.quotient.bundles
         self.graph = drawn.quotient.graph
         self.total = len(drawn.whole)
-        repeated = repeated_nodes(self.graph, set(self.graph)) if self.focus is None else set()
+        shows_most = self.focus is None and (self.groups or len(self.graph) <= 2 * max_nodes)  # of others a copy takes long
+        repeated = repeated_nodes(self.graph, set(self.graph)) if shows_most else set()
         quiet = [node for node in repeated - drawn.named if not self._is_marked(node)]
         self.told = told_elsewhere(self.graph, quiet, with_calls="call" in show)
         if told := self.told.in_groups | self.told.in_parts:
