@@ -251,3 +251,23 @@ def test_a_write_of_infinities_where_no_gradient_comes_back_is_checked_without_a
         return buffer.clamp_min(-5).square().sum()
 
     assert gradviz.trace(loss, torch.randn(3, 2, requires_grad=True)).check().ok
+
+
+class Estimated(torch.autograd.Function):
+    """Gives its first argument, which forward() does not read, a gradient, as estimators of a choice do."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, chosen: Tensor) -> Tensor:
+        ctx.save_for_backward(scores)
+        return chosen * 1
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return cotangent * ctx.saved_tensors[0].softmax(1), cotangent
+
+
+def test_a_gradient_of_what_forward_does_not_read_is_called_that_and_no_hook() -> None:
+    torch.manual_seed(0)
+    scores, chosen = torch.randn(24, 4, requires_grad=True), torch.randn(24, 1, requires_grad=True)
+    (entry,) = gradviz.trace(lambda: Estimated.apply(scores, chosen).square().sum()).check().mismatches
+    assert entry.reason.endswith("likely slip: a gradient where there is none")
