@@ -65,6 +65,14 @@ def assigned_names(code: CodeType, offset: int) -> tuple[str, ...]:
 
 
 @once_per_place
+def is_in_loop(code: CodeType, offset: int) -> bool:
+    """Whether the instruction at `offset` may run again within one call of its function."""
+    return any(
+        "JUMP_BACKWARD" in step.opname and step.argval <= offset <= step.offset for step in _instructions(code, 0)[0]
+    )
+
+
+@once_per_place
 def source_line(code: CodeType, offset: int) -> str:
     """`file.py:12` for the instruction at `offset`; a notebook cell gives its own file name."""
     line = next(islice(code.co_positions(), offset // 2, None), (None,))[0] or code.co_firstlineno

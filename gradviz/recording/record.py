@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gradviz.opcall import Effects, OpCall, effects_of, op_call, tensors_of, written_tensors
 from gradviz.recording.functions import Applied
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
-from gradviz.recording.names import Frames, assigned_names, local_value
+from gradviz.recording.names import Frames, assigned_names, is_in_loop, local_value
 from gradviz.recording.nodes import is_leaf
 from gradviz.recording.scopes import Scope, ScopeStack
 from gradviz.recording.user_code import NOTHING, Seen, seen_from
@@ -104,6 +104,7 @@ class Recorder(UncompiledMode):
         self._visit = 0
         self._scopes = ScopeStack()
         self._around_modules: list[Seen] = [NOTHING]  # then what lies around each open call of a module
+        self._seen, self._seen_at = NOTHING, -1  # from the last call, and where its frame stood then
         self._handles: list[Any] = []
         self._versioned_calls = 0
         self._forward: FrameType | None = None  # the one that is running, once it is noted
@@ -125,6 +126,7 @@ class Recorder(UncompiledMode):
                 handle.remove()
             self._scopes.clear()
             self._around_modules = [NOTHING]
+            self._seen = NOTHING
             self._forward = None
 
     def __torch_dispatch__(
@@ -146,12 +148,16 @@ class Recorder(UncompiledMode):
         sequence = _sequence_number()
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
-        _, live_frames, frames, applying = seen_from(sys._getframe(1), MAX_FRAMES, self._around_modules[-1])
+        frame, seen = sys._getframe(1), self._seen
+        if frame is not seen.start or frame.f_lasti != self._seen_at:  # else nothing further out has run on since
+            seen = seen_from(frame, MAX_FRAMES, self._around_modules[-1])
+        _, live_frames, frames, applying = seen
         calls, scopes = self.calls, self._scopes.of_modules
         if calls and frames == calls[-1].frames and not self._visit_is_over(live_frames, frames):
             frames = calls[-1].frames
         else:
             self._visit += 1
+        self._seen, self._seen_at = seen, frame.f_lasti
         if applying or self._forward is not None:
             self._note_applied(applying[-1] if applying else None, made_node)  # autograd makes nodes for the outermost alone
         calls.append(
@@ -216,7 +222,17 @@ class Recorder(UncompiledMode):
         return stand_ins([held], keeping)[0] if is_plain(held) else StandIn(held, reason=keeping.reason)
 
     def _visit_is_over(self, live_frames: list[FrameType], frames: Frames) -> bool:
-        """Whether the last calls, made at this same place, are over: a result has reached the variable it is assigned to."""
+        """Whether the last calls, made at this same place, are over.
+
+        They are where it is another call of the user's function, or where a loop has come round: a result has reached the
+        variable that it is assigned to.
+        """
+        if not live_frames:
+            return False
+        if live_frames[0] is not self._seen.frames[0]:
+            return True
+        if not is_in_loop(*frames[0]):
+            return False
         for frame, (code, offset) in zip(live_frames, frames, strict=True):
             if names := assigned_names(code, offset):
                 held = local_value(frame, names[0])

@@ -34,6 +34,19 @@ def test_variable_bound_again_in_a_loop_is_numbered() -> None:
     assert op_names(trace(function, 1.0)) == ["h_2", "h_3", "h_4"]
 
 
+def test_variable_of_a_function_that_a_loop_calls_is_numbered_too() -> None:
+    def cell(h: Tensor) -> Tensor:
+        gate = torch.sigmoid(h)
+        return gate
+
+    def function(h: Tensor) -> Tensor:
+        for _ in range(3):
+            h = cell(h)
+        return h
+
+    assert op_names(trace(function, 1.0)) == ["gate", "gate_2", "gate_3"]
+
+
 def test_augmented_assignment_and_attribute_name_their_value() -> None:
     class Holder:
         def run(self, x: Tensor) -> Tensor:
