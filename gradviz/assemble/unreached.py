@@ -88,14 +88,17 @@ def _ends(recorder: Recorder, candidates: Mapping[str, Tensor], leaf_memory: set
 
 
 def _is_kept_for_backward(calls: Sequence[RecordedCall], index: int) -> bool:
-    """Whether a detach is autograd's own: what tanh keeps of its result is detached right after the call."""
+    """Whether a detach is autograd's own: what tanh and attention keep of their results is detached right after the call."""
     before = index
     while before >= 0 and op_name(calls[before].overload) == "detach":
         before -= 1
     read = calls[index].args[0] if before not in (index, -1) else None
     if not any(read is output for output in calls[max(before, 0)].outputs) or not isinstance(read, Tensor):
         return False
-    return index - before <= sum(name.startswith("_raw_saved_result") for name in dir(read.grad_fn))
+    saved = {name for name in dir(read.grad_fn) if name.startswith("_raw_saved_")}
+    results = zip(calls[before].overload._schema.returns, calls[before].outputs, strict=False)
+    named = {f"_raw_saved_{result.name}" for result, output in results if output is not None and output.requires_grad}
+    return index - before <= sum(name in named or name.startswith("_raw_saved_result") for name in saved)
 
 
 def _reason(call: RecordedCall, outputs: list[Tensor]) -> str:

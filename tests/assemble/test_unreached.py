@@ -49,7 +49,20 @@ def test_each_way_out_of_the_graph_is_told() -> None:
     assert lost_in(dropped_with_a_mask_of_its_shape)["lost.weight"] == ("model", "dropped", "mul")
 
 
-@pytest.mark.parametrize("function", [torch.tanh, torch.exp, torch.neg])
+def attention(x: Tensor) -> Tensor:
+    parts = x.expand(1, 1, 4, 4).contiguous()
+    return nn.functional.scaled_dot_product_attention(parts, parts, parts)
+
+
+def orthogonal(x: Tensor) -> Tensor:
+    return torch.linalg.qr(x).Q
+
+
+def largest(x: Tensor) -> Tensor:
+    return x.max(1).values
+
+
+@pytest.mark.parametrize("function", [torch.tanh, torch.exp, torch.neg, attention, largest, orthogonal])
 def test_what_autograd_keeps_of_a_result_for_its_backward_is_no_detach(function: Callable[[Tensor], Tensor]) -> None:
     model, x = Part(), torch.ones(4, 3)
 
