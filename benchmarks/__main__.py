@@ -16,7 +16,7 @@ SECTIONS = ("time", "memory", "picture", "svg", "chain", "import")
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", action="append", choices=SECTIONS, help="measure only this; may be repeated")
-    parser.add_argument("--case", action="append", help="only this case (scalar, mlp, gpt2, bert, vit, resnet)")
+    parser.add_argument("--case", action="append", help="only this case (scalar, mlp, gpt2, gpt2x4, bert, vit, resnet)")
     parser.add_argument("--alone", action="store_true", help="plain PyTorch and gradviz only")
     parser.add_argument("--budget", type=float, default=30, help="seconds for the timing of one case (default 30)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE, - for the output")

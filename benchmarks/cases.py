@@ -110,11 +110,11 @@ def mlp() -> Job:
     return Job(module=module, inputs=(torch.randn(16, 2),))
 
 
-def gpt2() -> Job:
+def gpt2(batch: int = 1) -> Job:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(0)
-    tokens = torch.randint(50257, (1, 64))
+    tokens = torch.randint(50257, (batch, 64))
     return Job(module=Labelled(GPT2LMHeadModel(GPT2Config(use_cache=False)), tokens), inputs=(tokens,))
 
 
@@ -152,6 +152,7 @@ CASES = [
     Case(
         name="gpt2", title="GPT-2 small, 64 tokens", build=gpt2, time_target=1.15, memory_target=1.3, weigh=True
     ),
+    Case(name="gpt2x4", title="GPT-2 small, 4 x 64 tokens", build=lambda: gpt2(4), time_target=1.15),
     Case(name="bert", title="BERT-base, 64 tokens", build=bert, weigh=True),
     Case(name="vit", title="ViT-base, one image", build=vit, weigh=True),
     Case(name="resnet", title="ResNet-50, two images", build=resnet, weigh=True),

@@ -317,7 +317,7 @@ class _Writer:
         """What the partials into one node share."""
         name_of = self._names.of_output
         arguments = {edge.position: name_of(edge.tail, edge.output) for edge in edges}
-        inner = [leaf for leaf, _ in self._backward.inner] if key in self._draft.applied else []
+        inner = [leaf for leaf, _ in self._backward.inner] if key in self._draft.applied else ()
         handed = self._backward.cotangents.get(key, ()) if is_autograd_node(key) else ()
         name = name_of(key, self._used.get(key, (0,))[0])
         return _new_head(Head, (nodes, place, self._draft.nodes[key].call, name, arguments, inner, handed))
