@@ -197,7 +197,7 @@ def _mean_and_spread(pieces: Iterable[Piece], whole: _Sums, parts: Iterable[_Sum
         total += float(apart.sum())
         squares += float((apart * apart).sum())
     mean = total / whole.finite
-    return unit * (middle + mean), unit * math.sqrt(squares / whole.finite - mean * mean)
+    return unit * (middle + mean), unit * math.sqrt(max(0.0, squares / whole.finite - mean * mean))
 
 
 def _histogram(pieces: Iterable[Piece], bins: int, whole: _Sums, parts: Iterable[_Sums]) -> list[int]:

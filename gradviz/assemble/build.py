@@ -61,6 +61,7 @@ def traced(recorder: Recorder, result: Any) -> Traced:
     Raises:
         TraceError: no gradient leads to the result.
     """
+    recorder.forget_frames()
     return Traced(recorder=recorder, outputs=differentiable_outputs(result))
 
 

@@ -22,7 +22,10 @@ Key = Hashable
 
 @dataclass(slots=True)
 class DraftNode:
-    """A node to be. `tensors` are live (for names); `values` are snapshots, one per output of the call."""
+    """A node to be. `tensors` are live (for names); `values` are snapshots, one per output of the call.
+
+    Where most are made, the first ten are given by position: their order counts.
+    """
 
     kind: str
     priority: tuple[int, int, int]
@@ -60,6 +63,7 @@ class Draft:
     edges_into: dict[Key, list[DraftEdge]] = field(default_factory=dict)
     in_forwards: set[int] = field(default_factory=set)
     applied: dict[Node, Application] = field(default_factory=dict)
+
 
 def is_autograd_node(key: Key) -> TypeGuard[Node]:
     """Whether a key is an autograd node; torch's class `Node` does not own all of them (those of `_foreach` functions)."""

@@ -67,9 +67,7 @@ def assigned_names(code: CodeType, offset: int) -> tuple[str, ...]:
 @once_per_place
 def is_in_loop(code: CodeType, offset: int) -> bool:
     """Whether the instruction at `offset` may run again within one call of its function."""
-    return any(
-        "JUMP_BACKWARD" in step.opname and step.argval <= offset <= step.offset for step in _instructions(code, 0)[0]
-    )
+    return any(start <= offset <= end for start, end in _loops(code, 0))
 
 
 @once_per_place
@@ -254,6 +252,12 @@ def letters() -> Iterator[str]:
 def _instructions(code: CodeType, _: int) -> tuple[list[dis.Instruction], list[int]]:
     instructions = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
     return instructions, [step.offset for step in instructions]
+
+
+@once_per_place
+def _loops(code: CodeType, _: int) -> list[tuple[int, int]]:
+    """The first and the last instruction of each loop."""
+    return [(step.argval, step.offset) for step in _instructions(code, 0)[0] if "JUMP_BACKWARD" in step.opname]
 
 
 @once_per_place

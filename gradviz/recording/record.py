@@ -7,6 +7,7 @@ reader of the recording; what happens per call is one tuple.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ _CAN_SKIP = all(hasattr(_eval_frame, name) for name in ("set_code_exec_strategy"
 _sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
 _is_grad_enabled = torch.is_grad_enabled
 _new: Callable[..., RecordedCall] = tuple.__new__  # what the class of a named tuple calls in turn, by a function more
+_RESUMED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 MAX_FRAMES = 12
 """How many of the user's own frames, innermost first, are kept with a call: for its source line and its name."""
 MAX_BOOKKEEPING = 4
@@ -126,7 +128,7 @@ class Recorder(UncompiledMode):
                 handle.remove()
             self._scopes.clear()
             self._around_modules = [NOTHING]
-            self._seen = NOTHING
+            self.forget_frames()
             self._forward = None
 
     def __torch_dispatch__(
@@ -134,6 +136,7 @@ class Recorder(UncompiledMode):
     ) -> Any:
         kwargs = kwargs or {}
         effects = effects_of(func)
+        live_frames, frames, applying = self._place(sys._getframe(1))
         if effects.writes and (not effects.in_training or args[5]):
             self._end_versions(effects, written_tensors(func, args, kwargs))
         result = called_as_outside(func, args, kwargs)
@@ -148,16 +151,7 @@ class Recorder(UncompiledMode):
         sequence = _sequence_number()
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
-        frame, seen = sys._getframe(1), self._seen
-        if frame is not seen.start or frame.f_lasti != self._seen_at:  # else nothing further out has run on since
-            seen = seen_from(frame, MAX_FRAMES, self._around_modules[-1])
-        _, live_frames, frames, applying = seen
         calls, scopes = self.calls, self._scopes.of_modules
-        if calls and frames == calls[-1].frames and not self._visit_is_over(live_frames, frames):
-            frames = calls[-1].frames
-        else:
-            self._visit += 1
-        self._seen, self._seen_at = seen, frame.f_lasti
         if applying or self._forward is not None:
             self._note_applied(applying[-1] if applying else None, made_node)  # autograd makes nodes for the outermost alone
         calls.append(
@@ -183,6 +177,27 @@ class Recorder(UncompiledMode):
         if keeper.made_bytes > keeper.look_at_bytes:
             keeper.look()
         return result
+
+    def _place(self, frame: FrameType) -> tuple[list[FrameType], Frames, list[FrameType]]:
+        """Where the call that is being made stands in the user's code, and which forwards it lies in; counts the visits.
+
+        Before the call is made: the frames of the last one, which may be over, are not held any longer then.
+        """
+        seen = self._seen
+        if frame is not seen.start or frame.f_lasti != self._seen_at:  # else nothing further out has run on since
+            seen = seen_from(frame, MAX_FRAMES, self._around_modules[-1])
+        _, live_frames, frames, applying = seen
+        if self.calls and frames == self.calls[-1].frames and not self._visit_is_over(live_frames, frames):
+            frames = self.calls[-1].frames
+        else:
+            self._visit += 1
+        # What calls a generator may have run on although the generator itself stands where it stood.
+        self._seen, self._seen_at = seen, -1 if frame.f_code.co_flags & _RESUMED else frame.f_lasti
+        return live_frames, frames, applying
+
+    def forget_frames(self) -> None:
+        """Lets go of the frames of the last call, and of what their variables hold."""
+        self._seen = NOTHING
 
     def _note_applied(self, frame: FrameType | None, made_node: bool) -> None:
         if frame is not self._forward:  # else its forward makes nodes of its own, under enable_grad
@@ -229,7 +244,7 @@ class Recorder(UncompiledMode):
         """
         if not live_frames:
             return False
-        if live_frames[0] is not self._seen.frames[0]:
+        if not self._seen.frames or live_frames[0] is not self._seen.frames[0]:
             return True
         if not is_in_loop(*frames[0]):
             return False

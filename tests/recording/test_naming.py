@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import weakref
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,6 +48,38 @@ def test_variable_of_a_function_that_a_loop_calls_is_numbered_too() -> None:
         return h
 
     assert op_names(trace(function, 1.0)) == ["gate", "gate_2", "gate_3"]
+
+
+def test_results_of_a_generator_that_is_no_users_are_named_by_the_lines_that_ask_for_them() -> None:
+    made: dict[str, Any] = {}
+    text = "def doubled(x):\n    while True:\n        x = x * 2\n        yield x\n"
+    exec(compile(text, str(Path(torch.__file__).parent / "made.py"), "exec"), made)
+
+    def function(x: Tensor) -> Tensor:
+        generator = made["doubled"](x)
+        first = next(generator)
+        second = next(generator)
+        return first + second
+
+    assert op_names(trace(function, 1.0)) == ["first", "second", "a"]
+
+
+def test_variables_of_a_function_that_returned_are_let_go_before_a_trace() -> None:
+    class Thing:
+        pass
+
+    held: list[weakref.ref[Thing]] = []
+
+    def double(x: Tensor) -> Tensor:
+        thing = Thing()
+        held.append(weakref.ref(thing))
+        return x * 2
+
+    x = torch.tensor(1.0, requires_grad=True)
+    with record() as tape:
+        y = double(x)
+        tape.trace(y)
+        assert held[0]() is None
 
 
 def test_augmented_assignment_and_attribute_name_their_value() -> None:
