@@ -93,20 +93,26 @@ def _of_zero(readings: Readings, node: int, value: Tensor) -> Tensor:
 def _is_made_up_for(readings: Readings, node: int, share: float) -> bool:
     """Whether all that uses the difference, or a multiple of it, adds it to numbers beside which it is mere rounding.
 
-    So does a generalized IoU: the area that a hull has more than its boxes is 0 where one lies in the other.
+    So does a generalized IoU: the area that a hull has more than its boxes is 0 where one lies in the other. An output is
+    used by whoever asked for it.
     """
-    seen, pending = {node}, [node]
+    seen, pending, is_added = {node}, [node], False
     while pending:
         at = pending.pop()
+        if readings.graph.nodes[at]["is_output"]:
+            return False
         for use in readings.graph.uses_of(at):
             head, op = use.edge[1], readings.op(use.edge[1])
             others = [readings.value_of(other) for other in readings.arguments[head] if other.edge != use.edge]
-            if op in MULTIPLES and head not in seen:
+            is_divisor = op == "div" and use.edge[2] > 0
+            if op in MULTIPLES and not is_divisor and head not in seen:
                 seen.add(head)
                 pending.append(head)
             elif op not in ("add", "sub") or len(others) != 1 or not _is_lost_in(readings.value_of(use), others[0], share):
                 return False
-    return True
+            else:
+                is_added = True
+    return is_added
 
 
 def _is_lost_in(part: Tensor | None, other: Tensor | None, share: float) -> bool:
