@@ -73,7 +73,8 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
             where = (graph.nodes[last.edge[1]]["source"], last.cut)
             behind.setdefault(where, []).append(name)
             cuts[where] = last
-    behind, lines = _joined(behind)
+    owners = {name: (graph.nodes[leaf]["root"], optimized.get(name, "")) for name, leaf in graph.leaves.items()}
+    behind, lines = _joined(behind, owners)
     for where, names in behind.items():
         tail, head, _ = cuts[where].edge
         kind, severity, hint = _CUTS[_reason(readings.op(head), cuts[where].cut)]
@@ -94,19 +95,26 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
 
 
 def _joined(
-    behind: dict[tuple[str, str], list[str]],
+    behind: dict[tuple[str, str], list[str]], owners: dict[str, tuple[str, str]]
 ) -> tuple[dict[tuple[str, str], list[str]], dict[tuple[str, str], str]]:
     """(the leaves by line and cut, what is said of other lines).
 
-    What `no_grad` cuts in many lines is told once: a part of a model runs under it.
+    What `no_grad` cuts in many lines from one model is told once: a part of the model runs under it.
+
+    Args:
+        behind: the leaves by line and cut.
+        owners: leaf -> the outermost module and the optimizer that hold it.
     """
-    under = [where for where in behind if where[1] == "no_grad"]
-    if len(under) <= LISTED:
-        return behind, {}
-    first, others = under[0], under[1:]
-    names = [name for where in under for name in behind[where]]
-    apart = {where: kept for where, kept in behind.items() if where not in under}
-    return {first: names, **apart}, {first: f", as {len(others)} other lines do"}
+    models: dict[frozenset[tuple[str, str]], list[tuple[str, str]]] = {}
+    for where, names in behind.items():
+        if where[1] == "no_grad":
+            models.setdefault(frozenset(owners[name] for name in names), []).append(where)
+    joined, lines = dict(behind), {}
+    for first, *others in models.values():
+        if len(others) >= LISTED:
+            joined[first] = [*behind[first], *(name for where in others for name in joined.pop(where))]
+            lines[first] = f", as {len(others)} other lines do"
+    return joined, lines
 
 
 def lost_leaves(readings: Readings) -> Iterator[Finding]:

@@ -46,6 +46,33 @@ def test_a_part_that_runs_under_no_grad_is_told_once() -> None:
     assert finding.numbers["leaves without gradient"] == 12
 
 
+class Slipped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = self.first(x)
+        return self.last(x)  # type: ignore[no-any-return]
+
+
+def test_a_slip_beside_a_model_that_runs_under_no_grad_is_told_by_itself() -> None:
+    torch.manual_seed(0)
+    teacher, student, x = Frozen(), Slipped(), torch.randn(2, 4)
+    optimizer = torch.optim.SGD([*teacher.parameters(), *student.parameters()], lr=0.1)
+
+    def loss() -> Tensor:
+        with torch.no_grad():
+            target = teacher(x)
+        return F.mse_loss(student(x), target)
+
+    findings = [finding for finding in gradviz.trace(loss).diagnose() if finding.kind == "no-grad"]
+    assert sorted(finding.numbers["leaves without gradient"] for finding in findings) == [2, 12]
+    assert ["as 5 other lines do" in finding.message for finding in findings].count(True) == 1
+    del optimizer
+
+
 def test_a_line_that_cancels_again_and_again_is_told_once() -> None:
     torch.manual_seed(0)
     x = torch.rand(8, requires_grad=True)
