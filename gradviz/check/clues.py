@@ -24,7 +24,7 @@ def add_clues(graph: GradGraph, head: HeadUnderCheck, edge: EdgeUnderCheck) -> N
     if comparison.evidence is not None and comparison.is_wrong:
         tail = graph.output_name(edge.edge[0], edge.use.output)
         comparison.slip = likely_slip(comparison.evidence, tail, _values_around(graph, head))
-    elif comparison.is_wrong and comparison.quantity == "slope" and not comparison.reference:
+    elif comparison.is_wrong and comparison.quantity == "slope" and comparison.reference == 0:
         comparison.slip = "a gradient where there is none"
     elif comparison.is_wrong and comparison.quantity != "slope":  # which the node alone was asked for, without any hook
         comparison.slip = _changed_by(graph, edge)
