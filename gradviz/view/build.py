@@ -80,7 +80,8 @@ def view_of(
     marks = Marks(report, findings, with_verdicts="verdict" in show)
     part = part_of(graph, focus, radius, side, between)
     with collector_paused():
-        drawn = drawn_of(graph, part, collapse, opened, closed, max_nodes, keep=marks.places_to_keep())
+        kept = marks.places_to_keep()
+        drawn = drawn_of(graph, part, collapse, opened, closed, max_nodes, keep=kept, with_calls="call" in show)
     builder = _Builder(drawn, marks, frozenset(show), MAX_NODES if max_nodes is None else max_nodes, max_edge_labels)
     is_deep = builder.gaps or depth(builder.graph, builder.shown) >= (DEEP_IN_GROUPS if builder.groups else DEEP)
     return builder.view(direction or ("BT" if is_deep else "LR"), theme)

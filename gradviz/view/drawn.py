@@ -78,8 +78,9 @@ def drawn_of(
     max_nodes: int | None,
     *,
     keep: Collection[int],
+    with_calls: bool,
 ) -> Drawn:
-    """What is drawn of a graph; `keep` are nodes of which there is something to tell."""
+    """What is drawn of a graph; `keep` are nodes of which there is something to tell, `with_calls` is as for `grouped`."""
     folded = fold_constants(graph, keep=keep)
     if opened := folded.chains_of(graph, unfold):
         folded = fold_constants(graph, keep={*keep, *opened})
@@ -90,7 +91,15 @@ def drawn_of(
     centre = part.centre if part else ()
     named = frozenset(node for node, attributes in wires.attributes.items() if attributes["name"] in unfold)
     found = grouped(
-        shown, whole=wires, collapse=collapse, unfold=unfold, fold=fold, budget=budget, keep=centre, marked={*keep, *named}
+        shown,
+        whole=wires,
+        collapse=collapse,
+        unfold=unfold,
+        fold=fold,
+        budget=budget,
+        keep=centre,
+        marked={*keep, *named},
+        with_calls=with_calls,
     )
     is_whole = not (found.groups or folded.calls or part)
     drawn = Quotient(graph=graph) if is_whole else quotient(shown, found.groups)

@@ -85,6 +85,7 @@ def grouped(
     budget: Budget,
     keep: Collection[int] = (),
     marked: Collection[int] = (),
+    with_calls: bool = True,
 ) -> Grouping:
     """The groups of a graph; none has a node of another, and no output is in one.
 
@@ -98,13 +99,14 @@ def grouped(
         budget: for "auto".
         keep: nodes that are in no group.
         marked: leaves and constants that are drawn wherever they are used, since there is something to tell of them.
+        with_calls: whether the picture says what calls do: only then are constants told by what picks parts of them.
 
     Raises:
         InputError: `collapse`, `unfold` or `fold` names what the graph does not have.
     """
     if collapse == "none" and not fold:
         return Grouping()
-    folder = _Folder(wires, whole, unfold, keep, marked)
+    folder = _Folder(wires, whole, unfold, keep, marked, with_calls)
     folder.check_names(fold, "fold")
     closing, effort = _choice(folder, collapse, budget)
     closing = first_of(at_names(fold), closing)
@@ -131,9 +133,16 @@ class _Folder:
     """One graph; its methods read and never change it."""
 
     def __init__(
-        self, wires: Wires, whole: Wires, unfold: Collection[str], keep: Collection[int], marked: Collection[int]
+        self,
+        wires: Wires,
+        whole: Wires,
+        unfold: Collection[str],
+        keep: Collection[int],
+        marked: Collection[int],
+        with_calls: bool,
     ) -> None:
         self.wires = wires
+        self.with_calls = with_calls
         self.whole = whole
         self.attributes = wires.attributes
         self.hashes: dict[tuple[int, ...], int] = {}
@@ -260,7 +269,7 @@ class _Folder:
         """Whether what reads a leaf or constant names it, so that it is not drawn: groups, or calls that pick a part."""
         if tail not in self.quiet or self.attributes[tail]["kind"] == "leaf":
             return tail in self.quiet and max(heads) < 0
-        reads_one = all(head >= 0 and len(self.wires.into[head]) == 1 for head in heads)
+        reads_one = self.with_calls and all(head >= 0 and len(self.wires.into[head]) == 1 for head in heads)
         return reads_one and is_read_in_parts(self.attributes[tail], [self.attributes[head] for head in heads])
 
     def _completed(self, groups: list[Group], *, with_inputs: bool) -> list[Group]:

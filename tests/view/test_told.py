@@ -76,6 +76,11 @@ def test_parts_take_the_place_of_one_node_each() -> None:
     assert len(view.nodes) + len(view.groups) == 39 and not any(note.startswith("showing") for note in view.notes)
 
 
+def test_where_calls_are_not_written_the_picture_keeps_its_budget_too() -> None:
+    view = traced(9).view(show=["value"])
+    assert len(view.nodes) + len(view.groups) <= 40 and not any(note.startswith("showing") for note in view.notes)
+
+
 def test_frames_say_of_which_constant_an_input_is_a_part() -> None:
     x = torch.tensor([1.0, 2.0, 3.0])
     frames = trace(lambda w: w * x[0] + w * x[1] * x[2], torch.tensor(2.0, requires_grad=True)).frames()
