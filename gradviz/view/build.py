@@ -178,8 +178,10 @@ class _Builder:
         names = [attributes["name"] for attributes in repeated if attributes["kind"] != "constant"]
         if names:
             yield f"drawn once per use: {_listed(names)}"
+        users = self.drawn.quotient.graph.successors
         for how, told in self.told.ways:
-            yield f"{how}: {_listed([self.whole.nodes[node]['name'] for node in sorted(told)])}"
+            if names := [self.whole.nodes[node]["name"] for node in sorted(told) if self.shown.intersection(users(node))]:
+                yield f"{how}: {_listed(names)}"
         if any(node.heat for node in nodes):
             yield HEAT_NOTE
         if missing := not_kept(self.whole):

@@ -360,6 +360,11 @@ def test_parameters_that_every_step_of_a_loop_reads_are_written_in_its_groups() 
     assert "written in the groups that share them: cell.weight, cell.bias" in view.notes
 
 
+def test_parameters_whose_groups_are_beyond_the_budget_are_not_said_to_be_written() -> None:
+    view = view_of(trace(Loop(), torch.randn(2, 4), device="cpu"), collapse="none", fold="cell", max_nodes=3)
+    assert view.groups == () and not any("cell.weight" in note for note in view.notes)
+
+
 class Scaled(nn.Module):
     """The blocks of `Masked`, all of which multiply by one and the same parameter."""
 
