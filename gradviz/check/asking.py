@@ -18,9 +18,12 @@ from gradviz.check.own_formula import ExactFormula
 from gradviz.symbolic import unit_roundoff
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Group:
-    """The edges that carry one and the same value into the function; what they do can only be judged together."""
+    """The edges that carry one and the same value into the function; what they do can only be judged together.
+
+    A group is equal to itself alone: of two tensors nobody can ask whether they are equal and get one answer.
+    """
 
     position: int
     snapshot: Tensor

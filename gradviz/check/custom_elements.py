@@ -43,7 +43,7 @@ def compare_all(
     """Every element of the VJPs of the real and of random cotangents, and of the whole Jacobian where it is small.
 
     Of a large one the `kinked` rows: what ties can only be judged row by row. A group that a sampled row has shown to be
-    wrong is asked for one VJP only, for how wrong it is as a whole: nothing can make it right again.
+    wrong is asked for one VJP of each output only, for how wrong it is as a whole: nothing can make it right again.
     """
     wrong = [group for group in groups if group.comparison.is_wrong]
     snapshots = {group.position: group.snapshot for group in groups}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import gradviz
 from gradviz.check import CheckReport, EdgeCheck
+from gradviz.check.asking import Group
 
 
 def traced(planted: Planted, dtype: torch.dtype) -> gradviz.GradGraph:
@@ -163,3 +164,28 @@ def test_a_wrong_formula_is_told_where_nothing_but_rounding_is_left_of_it(factor
 def test_cancellation_elsewhere_does_not_hide_a_slip(dtype: torch.dtype) -> None:
     x = torch.tensor([17.0, 30.0, 1.0], dtype=dtype, requires_grad=True)
     assert mismatched(gradviz.trace(sigmoid_function(1.001), x).check())
+
+
+def test_the_element_that_is_told_is_a_wrong_one_and_none_that_only_rounds_worse() -> None:
+    weights, far = torch.tensor([1.001, 1.0, 1.0, 1.0]), torch.tensor([0.0, 1e5, 1e5, 1e5])
+
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor, w: Tensor) -> Tensor:
+            ctx.save_for_backward(w)  # type: ignore[attr-defined]
+            return x * w
+
+        @staticmethod
+        def backward(ctx: object, cotangent: Tensor) -> tuple[Tensor, None]:
+            (w,) = ctx.saved_tensors  # type: ignore[attr-defined]
+            return (cotangent * w * weights + far) - far, None
+
+    x, w = torch.ones(4, requires_grad=True), torch.full((4,), 0.3)
+    entry = gradviz.trace(lambda x: Scaled.apply(x, w).sum(), x).check().edges[0]
+    assert entry.verdict == "mismatch" and entry.index is not None and entry.index[-1] == 0
+    assert "ratio 1.001" in entry.reason
+
+
+def test_groups_of_edges_at_one_place_are_told_apart() -> None:
+    first, second = (Group(position=0, snapshot=torch.ones(2), edges=[]) for _ in range(2))
+    assert first in [first] and first not in [second]
