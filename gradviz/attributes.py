@@ -129,10 +129,10 @@ class AttributedGraph(nx.MultiDiGraph):
         written: dict[int, tuple[tuple[str, str], ...]] = self.graph.get("unseen_writes", {})
         return {node: writes for node, writes in written.items() if node in self}
 
-    def hooks_on(self, node: int) -> tuple[str, ...]:
-        """The hooks on a value that may change its cotangent, as "clip at train.py:12"; none are known of a loaded graph."""
-        found: dict[int, tuple[str, ...]] = self.graph.get("hooks", {})
-        return found.get(node, ())
+    def hooks(self) -> dict[tuple[int, int], tuple[str, ...]]:
+        """(node, output) -> the hooks that may change its cotangent, as "clip at train.py:12"; of a loaded graph none."""
+        found: dict[tuple[int, int], tuple[str, ...]] = self.graph.get("hooks", {})
+        return {(node, output): hooks for (node, output), hooks in found.items() if node in self}
 
     def inner_gradients(self) -> dict[int, str]:
         """Each leaf to whose gradient a backward pass within a custom Function's adds -> why nobody can check it."""

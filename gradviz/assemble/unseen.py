@@ -53,14 +53,14 @@ def numbers_read(draft: Draft, recorder: Recorder) -> dict[float, int]:
     return found
 
 
-def hooks_on(tensors: Mapping[int, Iterable[Tensor | None]]) -> dict[int, tuple[str, ...]]:
-    """Number of a node -> the hooks that `Tensor.register_hook` put on its tensors, as "clip at train.py:12"."""
-    found = {}
-    for number, several in tensors.items():
-        hooks = [hook for tensor in several if tensor is not None for hook in (tensor._backward_hooks or {}).values()]
-        if hooks:
-            found[number] = tuple(map(_described, hooks))
-    return found
+def hooks_on(tensors: Mapping[int, Iterable[Tensor | None]]) -> dict[tuple[int, int], tuple[str, ...]]:
+    """(number of a node, output) -> the hooks that `Tensor.register_hook` put on it, as "clip at train.py:12"."""
+    return {
+        (number, place): tuple(map(_described, tensor._backward_hooks.values()))
+        for number, outputs in tensors.items()
+        for place, tensor in enumerate(outputs)
+        if tensor is not None and tensor._backward_hooks
+    }
 
 
 def _described(hook: Any) -> str:

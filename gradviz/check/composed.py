@@ -43,8 +43,9 @@ def why_not_whole(graph: GradGraph, meant: Meant) -> str:
     why = f"the leaves have {elements:,} elements, more than {MAX_LEAF_ELEMENTS}" if elements > MAX_LEAF_ELEMENTS else ""
     for node in sorted(meant.functions)[:1] if not why else ():
         why = f"the backward of {graph.nodes[node]['op']} is meant to differ"
-    for node in sorted(meant.hooks)[:1] if not why else ():
-        why = f"the hook {' or '.join(graph.hooks_on(node))} is meant to change the cotangent of {graph.nodes[node]['name']}"
+    for node, output in sorted(meant.hooks)[:1] if not why else ():
+        hooks = " or ".join(graph.hooks()[node, output])
+        why = f"the hook {hooks} is meant to change the cotangent of {graph.nodes[node]['name']}"
     for node in graph if not why else ():
         if graph.custom_function(node) is not None and (left := head_under_check(graph, node, None).left_torch):
             why = f"{graph.nodes[node]['op']} is not known by its calls ({left})"

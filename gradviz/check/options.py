@@ -66,11 +66,12 @@ class Meant:
 
     Attributes:
         functions: nodes of custom Functions: edges into them are not judged.
-        hooks: nodes whose cotangent hooks may change, all of them named: the sums of contributions into them are not wrong.
+        hooks: (node, output) whose cotangent hooks may change, all of them named: the sums of contributions into them are
+            not wrong.
     """
 
     functions: frozenset[int] = frozenset()
-    hooks: frozenset[int] = frozenset()
+    hooks: frozenset[tuple[int, int]] = frozenset()
 
 
 def where_meant(graph: GradGraph, intended: Intended) -> Meant:
@@ -82,7 +83,7 @@ def where_meant(graph: GradGraph, intended: Intended) -> Meant:
     if isinstance(intended, (str, type)) or not isinstance(intended, Collection):
         raise CheckError(f"intended={intended!r}: accepted: a list of custom Functions (names, classes) and names of hooks")
     functions = {node: (found.function, found.name) for node in graph if (found := graph.custom_function(node))}
-    hooks = {node: [_names_of(hook) for hook in told] for node in graph if (told := graph.hooks_on(node))}
+    hooks = {place: [_names_of(hook) for hook in told] for place, told in graph.hooks().items()}
     all_hooks = [names for several in hooks.values() for names in several]
     for one in intended:
         if not any(one in names for names in (*functions.values(), *all_hooks)):
@@ -95,7 +96,7 @@ def where_meant(graph: GradGraph, intended: Intended) -> Meant:
 
     return Meant(
         functions=frozenset(node for node, names in functions.items() if is_named(names)),
-        hooks=frozenset(node for node, several in hooks.items() if all(map(is_named, several))),
+        hooks=frozenset(place for place, several in hooks.items() if all(map(is_named, several))),
     )
 
 

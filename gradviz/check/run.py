@@ -222,11 +222,16 @@ class _Run:
                 continue
             comparison = Comparison(attributes["dtype"])
             places: Collection[int] = attributes["outputs"]
-            count = sum(check_sum(self.graph, node, place, starting.get((node, place)), comparison) for place in places)
+            meant = [place for place in places if (node, place) in self.meant.hooks]
+            judged = [place for place in places if place not in meant]
+            count = sum(check_sum(self.graph, node, at, starting.get((node, at)), comparison) for at in judged)
+            is_wrong = comparison.is_wrong
+            beside = Comparison(attributes["dtype"]) if is_wrong else comparison  # what is meant covers nothing that is not
+            count += sum(check_sum(self.graph, node, at, starting.get((node, at)), beside) for at in meant)
             if node in lost:
                 comparison.doubt(lost[node])
             if count or node in inner:
-                as_meant = comparison.is_wrong and node in self.meant.hooks
+                as_meant = comparison.is_wrong and not is_wrong
                 fields = _fields(comparison) | (_AS_INTENDED if as_meant else {})
                 yield SumCheck(node=node, name=attributes["name"], contributions=count, **fields)
 

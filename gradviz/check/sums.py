@@ -101,7 +101,7 @@ def check_sum(graph: GradGraph, node: int, output: int, starting: Tensor | None,
         return 1
     if starting is not None:
         terms.append(starting)
-    _compare_sum(terms, cotangent, comparison, graph.hooks_on(node))
+    _compare_sum(terms, cotangent, comparison, graph.hooks().get((node, output), ()))
     return len(terms) - (starting is not None)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import gradviz
-from gradviz.check import CheckReport
+from gradviz.check import CheckReport, SumCheck
 from gradviz.errors import CheckError
 from gradviz.render.dot import dot_source
 from gradviz.testing import assert_gradients
@@ -154,6 +154,40 @@ def test_of_several_hooks_on_a_value_each_is_named() -> None:
     graph = gradviz.trace(watched, torch.tensor([0.3, 1.7], requires_grad=True))
     assert not graph.check(intended=["clip"]).ok  # either may have changed it
     assert graph.check(intended=["clip", "watch"]).ok
+
+
+def test_a_hook_that_is_meant_on_one_output_excuses_no_other_output() -> None:
+    def halves(x: Tensor) -> Tensor:
+        first, second = x.sin().chunk(2)
+        first.register_hook(clip)
+        second.register_hook(double)
+        return (first * first * second * second).sum()
+
+    def double(cotangent: Tensor) -> Tensor:
+        return 2 * cotangent
+
+    graph = gradviz.trace(halves, torch.tensor([0.3, 1.7, 0.9, 0.4], requires_grad=True))
+    for named, other in (("clip", "double"), ("double", "clip")):
+        (found,) = [entry for entry in graph.check(intended=[named]).mismatches if isinstance(entry, SumCheck)]
+        assert f"the hook {other} at" in found.reason and named not in found.reason
+    report = graph.check(intended=["clip", "double"])
+    assert report.ok and "1 intended" in report.summary
+
+
+def test_a_sum_that_is_wrong_at_an_output_without_a_hook_is_told() -> None:
+    def halves(x: Tensor) -> Tensor:
+        first, second = x.sin().chunk(2)
+        first.register_hook(clip)
+        return (first * first * second * second).sum()
+
+    graph = gradviz.trace(halves, torch.tensor([0.3, 1.7, 0.9, 0.4], requires_grad=True))
+    assert graph.check(intended=["clip"]).ok
+    (node,) = (node for node, _ in graph.hooks())
+    cotangent = graph.cotangent(node, 1)
+    assert cotangent is not None
+    cotangent[0] *= 2
+    (found,) = [entry for entry in graph.check(intended=["clip"]).mismatches if isinstance(entry, SumCheck)]
+    assert found.node == node and "ratio 2" in found.reason and "clip" not in found.reason
 
 
 def test_beside_a_hook_that_is_meant_a_wrong_backward_is_told() -> None:
