@@ -32,7 +32,8 @@ are the texts "nan", "inf" and "-inf"; a complex number is the list [real, imagi
         autograd, reference, index, quantity, error_ulp, dtype: the numbers that tell most, and where they are
         checked, total: how many elements were looked at one by one, and of how many; fewer where a Jacobian is sampled
         noticed: of a sampled Jacobian, the smallest slip in one element of a vector-Jacobian product, relative to an element
-            of usual size, that the probe of the whole Jacobian would have shown; null where there was no probe
+            of usual size, that the probe of the whole Jacobian would have shown; null where there was no probe, "inf" where
+            it left elements out
         and what says whose it is: edge ([tail, head, key]), source and backward, or node; of a sum also contributions
 
 `gradviz diagnose --json` prints `schema`, `gradviz` and `target`, and with them, as `gradviz report --json` without these,

@@ -127,6 +127,7 @@ def why_no_differences(overload: OpOverload) -> str:
 def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan) -> None:
     partial, comparison = edge.partials[place], edge.comparison
     comparison.total += math.prod(partial.out_shape) * edge.in_numel
+    still = immovable(call, edge.position)
     for _ in range(DIRECTIONS):
         tangent = plan.cotangent(partial.in_shape, torch.float64)
         if is_of_symmetric(call):
@@ -135,7 +136,7 @@ def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan
                 raise NoRule(f"{call.op} is a function of symmetric matrices, and its argument is not symmetric")
             matrix = joined(tangent, start.dtype)
             tangent = parts_of(matrix + matrix.mH)
-        tangent = where_movable(tangent, parts_of(list(call.tensor_arguments())[edge.position].tensor.detach().cpu()))
+        tangent = tangent if still is None else tangent.masked_fill(still, 0)
         slope, error = slopes(call, {edge.position: tangent}, place)
         _require_tight(slope, error, 0.0)
         weights = plan.cotangent(partial.out_shape, comparison.dtype)
@@ -149,8 +150,8 @@ def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan
         loose = _loose(call, place) * math.sqrt(slope.size)
         comparison.element(None, got, true, bound, loose=loose, of="slope")
         usual = size_of_usual(answer) / 2
-        comparison.notice((bound + abs(got - true)) / usual if usual else math.inf)
-    comparison.step(f"by central differences in float64 along {DIRECTIONS} random directions")
+        comparison.notice((bound + abs(got - true)) / usual if usual and still is None else math.inf)
+    comparison.step(f"by central differences in float64 along {DIRECTIONS} random directions{but_for(still)}")
 
 
 def rounding_of(dtype: torch.dtype) -> float:
@@ -284,11 +285,18 @@ def _share_of_usual(tensor: Tensor) -> float:
     return float(usual.max()) / largest if usual.numel() >= _USUAL_SHARE * sizes.numel() else 1.0
 
 
-def where_movable(tangent: Tensor, start: Tensor) -> Tensor:
-    """The tangent without the elements that steps in units of the usual ones do not move: −3e38 + 1e-3 is −3e38."""
-    if _share_of_usual(start) == 1:
-        return tangent
-    return tangent.masked_fill(start.abs() >= _largest_finite(start) * _FAR_BELOW, 0)
+def immovable(call: OpCall, position: int) -> Tensor | None:
+    """The elements of an argument that steps in units of the usual ones do not move, as −3e38 + 1e-3 is −3e38; None: none.
+
+    Differences say nothing of them.
+    """
+    start = parts_of(list(call.tensor_arguments())[position].tensor.detach().cpu())
+    return None if _share_of_usual(start) == 1 else start.abs() >= _largest_finite(start) * _FAR_BELOW
+
+
+def but_for(still: Tensor | None) -> str:
+    """What is told of a probe that left these elements out."""
+    return "" if still is None else f", but for {int(still.count_nonzero()):,} elements too large to be moved"
 
 
 def _largest(tensor: Tensor) -> float:

@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.arrays import as_array
-from gradviz.check.differences import TIGHT, is_of_symmetric, rounding_of, scale_of, size_of_usual, slopes, where_movable
+from gradviz.check.differences import (
+    TIGHT,
+    but_for,
+    immovable,
+    is_of_symmetric,
+    rounding_of,
+    scale_of,
+    size_of_usual,
+    slopes,
+)
 from gradviz.check.draws import drawn_tangent
 from gradviz.check.heads import EdgeUnderCheck
 from gradviz.check.parts import parts_of
@@ -76,6 +85,7 @@ class _Answer:
         spread: the length of the elementwise product.
         most: the largest that the product could be.
         usual: the root mean square of the elements of the answer that are not zero.
+        but_for: what is told of elements that the tangent leaves out.
     """
 
     tangent: Tensor
@@ -84,6 +94,7 @@ class _Answer:
     spread: float
     most: float
     usual: float
+    but_for: str
 
 
 def probe_whole_maps(
@@ -123,7 +134,8 @@ def _answer(call: OpCall, edge: EdgeUnderCheck, place: int, got: Tensor, random:
     tangent = drawn_tangent(edge.partials[place].in_shape, random)
     if is_of_symmetric(call):
         tangent = tangent + tangent.mT
-    tangent = where_movable(tangent, parts_of(list(call.tensor_arguments())[edge.position].tensor.detach().cpu()))
+    still = immovable(call, edge.position)
+    tangent = tangent if still is None else tangent.masked_fill(still, 0)
     answer, along = (tensor.detach().to("cpu", torch.float64).reshape(-1) for tensor in (got, tangent))
     most = float(answer.norm()) * float(along.norm())
     return _Answer(
@@ -133,6 +145,7 @@ def _answer(call: OpCall, edge: EdgeUnderCheck, place: int, got: Tensor, random:
         spread=float((answer * along).norm()),
         most=most,
         usual=size_of_usual(answer),
+        but_for=but_for(still),
     )
 
 
@@ -185,9 +198,10 @@ def _probe(
             continue
         edge.comparison.method = edge.comparison.method or "numeric"
         if is_right:
-            edge.comparison.step("whole map probed by differences")
+            edge.comparison.step(f"whole map probed by differences{answers[edge.position].but_for}")
             usual = answers[edge.position].usual * lengths[edge.position] / 2  # half of the tangent's elements are longer
-            edge.comparison.notice((allowed + abs(got - true)) / usual if usual else math.inf)
+            tells = usual and not answers[edge.position].but_for
+            edge.comparison.notice((allowed + abs(got - true)) / usual if tells else math.inf)
         else:
             edge.comparison.element(None, got, true, allowed, of="slope")
     return is_right

@@ -43,7 +43,7 @@ class Checked:
         total: of how many. Elements of a Jacobian's diagonal for an elementwise function, else of the whole Jacobian.
         noticed: of a Jacobian of which only some elements were looked at: the smallest slip in one element of a
             vector-Jacobian product, relative to an element of usual size, that the probe of the whole Jacobian would have
-            shown; None where all elements were looked at, or there was no probe.
+            shown, infinite where that left elements out; None where all elements were looked at, or there was no probe.
         dtype: of torch's number.
         finding: what the numbers show: "wrong" for a mismatch; "rounding" of the dtype; "cancellation", where rounding left
             torch's number far from the true one; "kink", where torch chose a subgradient; "undefined", where one of the

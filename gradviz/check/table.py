@@ -104,7 +104,7 @@ def sampling_text(edges: Sequence[Checked]) -> str:
         least = f"{max(probed):.3g} times" if max(probed) > 1 else f"{_percent(max(probed))} of"
         told += f"; in the others a slip in one element shows from {least} the usual size on{worst}"
     if len(probed) < len(sampled):
-        told += f"; {len(sampled) - len(probed)} without a probe of the others"
+        told += f"; {len(sampled) - len(probed)} without a probe of all the others"
     return f"{told}."
 
 

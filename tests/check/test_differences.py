@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 import gradviz
+from gradviz.check import heads, local
 from gradviz.check.differences import why_no_differences
+from gradviz.check.heads import EdgeUnderCheck, vjps_into
 from gradviz.symbolic import RULES, lowering
 
 aten = torch.ops.aten
@@ -126,3 +128,28 @@ def test_rows_that_a_mask_covers_whole_are_not_taken_to_stand_still(other: float
     graph = gradviz.trace(lambda x, w: (x.softmax(-1) * w).sum(), scores.requires_grad_(), weights)
     reports = [graph.check(seed=seed) for seed in (5, 7, 11, 12)]  # none of whose sampled rows is a covered one
     assert {edge.verdict for report in reports for edge in report.edges} == {"match"}
+
+
+@pytest.mark.parametrize("has_rule", [True, False])
+def test_what_no_step_moves_is_not_told_to_be_probed(has_rule: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In rows that a mask covers, of which none is sampled, the answer that is probed is wrong by 0.1 %."""
+
+    def answers(edges: Sequence[EdgeUnderCheck], place: int, cotangent: Tensor) -> list[Tensor]:
+        found = vjps_into(edges, place, cotangent)
+        for answer in found:
+            if tuple(answer.shape) == (2, 3, 12, 12):
+                answer[1, :, 9:] *= 1.001
+        return found
+
+    monkeypatch.setattr(local, "vjps_into", answers)
+    monkeypatch.setattr(heads, "vjps_into", answers)
+    if not has_rule:
+        monkeypatch.delitem(RULES, aten._softmax.default)
+        monkeypatch.setattr(lowering, "decomposition_table", {})
+    torch.manual_seed(0)
+    scores = torch.randn(2, 3, 12, 12)
+    scores[1, :, 9:] = torch.finfo(torch.float32).min
+    report = gradviz.trace(lambda x: x.softmax(-1).sum(), scores.requires_grad_()).check(seed=5)
+    softmax = report.edges[0]
+    assert softmax.verdict == "match" and ", but for 108 elements too large to be moved" in softmax.how
+    assert softmax.noticed == math.inf and "1 without a probe of all the others" in str(report)
