@@ -5,7 +5,8 @@ How data flows, each step taking values and returning new ones:
     what the user hands in   recording/   text, sympy, callable, module -> Program (expression/: math text)
                              models.py    models to look at, with inputs and a loss
       -> record                           one forward pass -> the aten calls in order, with scopes and names;
-                                          which tensors are kept in full -> standin.py, statistics.py for the rest;
+                                          which tensors are kept in full -> standin.py, statistics.py
+                                          (pieces.py) for the rest;
                                           one backward pass -> cotangents and contributions, in the engine's order
       -> graph               assemble/    calls and autograd nodes joined, named, written -> GradGraph, a
                                           networkx.MultiDiGraph (recover/: what was not recorded)
