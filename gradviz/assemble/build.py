@@ -44,7 +44,7 @@ _ATTRIBUTES: dict[str, Any] = dict.fromkeys(
     )
 )
 """What a node has, in order. Filled into a copy: one literal of so many entries is merged from several dictionaries."""
-_new_head = tuple.__new__
+_new_head = tuple.__new__  # what the class of a named tuple calls in turn, by a function more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -214,7 +214,7 @@ class _Run:
             yield LeafCheck(node=found.node, name=name, formula=found.formula, **_fields(found.comparison))
 
     def _sum_checks(self) -> Iterable[SumCheck]:
-        starting = self.graph.starting_cotangents()
+        starting, hooks = self.graph.starting_cotangents(), self.graph.hooks()
         inner = self.graph.inner_gradients()
         lost = lost_in_second_backward(self.graph) | inner
         for node, attributes in self.graph.nodes(data=True):
@@ -224,10 +224,11 @@ class _Run:
             places: Collection[int] = attributes["outputs"]
             meant = [place for place in places if (node, place) in self.meant.hooks]
             judged = [place for place in places if place not in meant]
-            count = sum(check_sum(self.graph, node, at, starting.get((node, at)), comparison) for at in judged)
+            given = {at: (starting.get((node, at)), hooks.get((node, at), ())) for at in places}
+            count = sum(check_sum(self.graph, node, at, *given[at], comparison) for at in judged)
             is_wrong = comparison.is_wrong
             beside = Comparison(attributes["dtype"]) if is_wrong else comparison  # what is meant covers nothing that is not
-            count += sum(check_sum(self.graph, node, at, starting.get((node, at)), beside) for at in meant)
+            count += sum(check_sum(self.graph, node, at, *given[at], beside) for at in meant)
             if node in lost:
                 comparison.doubt(lost[node])
             if count or node in inner:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -85,8 +87,10 @@ def _size_of_terms(edge: EdgeUnderCheck, given: list[tuple[int, Tensor]]) -> flo
     return max(sizes)
 
 
-def check_sum(graph: GradGraph, node: int, output: int, starting: Tensor | None, comparison: Comparison) -> int:
-    """The contributions into one output of a node add up to its cotangent. Returns how many there are."""
+def check_sum(
+    graph: GradGraph, node: int, output: int, starting: Tensor | None, hooks: Sequence[str], comparison: Comparison
+) -> int:
+    """The contributions into one output of a node, on which `hooks` lie, add up to its cotangent. Returns how many."""
     cotangent = graph.cotangent(node, output)
     terms = [use.contribution for use in graph.uses_of(node) if use.output == output and use.contribution is not None]
     if cotangent is None or not terms:
@@ -101,7 +105,7 @@ def check_sum(graph: GradGraph, node: int, output: int, starting: Tensor | None,
         return 1
     if starting is not None:
         terms.append(starting)
-    _compare_sum(terms, cotangent, comparison, graph.hooks().get((node, output), ()))
+    _compare_sum(terms, cotangent, comparison, hooks)
     return len(terms) - (starting is not None)
 
 
@@ -110,7 +114,7 @@ def _why(unread: list[Tensor]) -> str:
     return next(one.reason for one in unread if isinstance(one, StandIn))
 
 
-def _compare_sum(terms: list[Tensor], cotangent: Tensor, comparison: Comparison, hooks: tuple[str, ...]) -> None:
+def _compare_sum(terms: list[Tensor], cotangent: Tensor, comparison: Comparison, hooks: Sequence[str]) -> None:
     """A block at a time: a tied embedding has tens of millions of elements."""
     known = f": the hook {' or '.join(hooks)} changes it; no derivative is wrong: where it is meant, name it in intended="
     guess = ", as where a hook, or a backward in place, changes it"
