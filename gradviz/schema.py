@@ -26,6 +26,7 @@ are the texts "nan", "inf" and "-inf"; a complex number is the list [real, imagi
 
 `gradviz check --json` prints `schema`, `gradviz` and `target`, and an object `check`, as `trace --check --json` does:
     ok, verified, summary, seed, remarks    of the whole report; `summary` is one line
+    nan_gradients                           names of the leaves whose gradient holds NaN; `ok` is false where there are any
     edges, nodes, leaves, sums              one object per edge, forward value, gradient and sum of contributions, with
         name, verdict ("match", "mismatch", "unverified", "intended"), method ("symbolic", "numeric", ""), formula, finding,
             how, reason

@@ -88,7 +88,7 @@ def assert_gradients(
         raise CheckError("no op lies between the inputs that require grad and the output: there is no gradient to check")
     unverified = [entry for entry in (*report.edges, *report.sums) if entry.verdict == "unverified"]
     unreached = list(_unreached(graph, report, fn, inputs, {**variables, **(at or {})}))
-    if report.mismatches or ((unverified or unreached) and not allow_unverified):
+    if not report.ok or ((unverified or unreached) and not allow_unverified):
         raise AssertionError(_message(graph, report, _name_of(fn), unverified, unreached))
     return report
 
@@ -155,6 +155,8 @@ def _message(graph: GradGraph, report: CheckReport, name: str, unverified: Seque
     elif leaves:
         parts.append(f"no single edge of {name} is wrong, but a whole gradient is")
         parts += _first([_block("✗", graph, entry) for entry in leaves])
+    elif report.nan_gradients:
+        parts.append(f"the gradient that {name} gives {', '.join(report.nan_gradients)} is not a number (NaN)")
     else:
         parts.append(f"the gradients of {name} are not all verified; allow_unverified=True lets that pass")
     parts += _first([*(_block("?", graph, entry) for entry in unverified), *(f"? {sentence}" for sentence in unreached)])

@@ -20,6 +20,7 @@ How the parts go together:
     noise.py, lengths.py   the random errors of such trials; how long the sums are that they are for
     kinks.py, ties.py      one-sided derivatives, between which torch may choose, and a hand-written backward
     values.py, sums.py, leaves.py    forward values; contributions; whole gradients of small graphs
+    not_finite.py    which gradients are NaN or infinite
     second.py        what a second derivative loses, where backward() reads a value that forward() made
     composed.py, closed_formula.py   a small graph as one function; its derivatives as formulas
     judge.py         a number of torch's beside the true one: ULP, bound, verdict

@@ -25,6 +25,8 @@ LOST_ULP = 2.0**10
 """From so many units in the last place on, an error that rounding explains is told: three decimal digits are gone."""
 _WIDE = 1e30
 """From such a largest number on a kernel hardly ever leaves the range on the way to what lies within."""
+_INFINITE, _UNDEFINED = 1, 2
+"""How much numbers tell of which one is not finite: both infinite alike, or anything else."""
 CANCELLED = 64
 """Up to so many units of u, of the size of the output, a right formula may be off where it cancels."""
 
@@ -62,7 +64,9 @@ class Comparison:
         self.reference: float | None = None
         self._wrong = -1.0
         self._wrong_text = ""
+        self._telling = 0
         self._doubt = ""
+        self._doubt_beside = ""
         self._doubt_finding: Finding = ""
         self._note_finding: Finding = ""
         self._ratios = Ratios()
@@ -73,7 +77,7 @@ class Comparison:
     def verdict(self) -> Verdict:
         if self._wrong_text:
             return "mismatch"
-        return "unverified" if self._doubt or not self.method else "match"
+        return "unverified" if self._doubt or self._doubt_beside or not self.method else "match"
 
     @property
     def is_wrong(self) -> bool:
@@ -84,8 +88,8 @@ class Comparison:
         """What kind of thing there is to tell."""
         if self._wrong_text:
             return "wrong"
-        if self._doubt:
-            return self._doubt_finding
+        if self._doubt or self._doubt_beside:
+            return self._doubt_finding if self._doubt else "undefined"
         return self._note_finding or ("cancellation" if self.has_lost_digits else "rounding" if self.error_ulp else "")
 
     @property
@@ -97,6 +101,8 @@ class Comparison:
         lost = f"; lost in {self.lost}" if self.lost else ""
         if self._doubt:
             return self._doubt + (lost if self._doubt_finding == "cancellation" else "")
+        if self._doubt_beside:
+            return self._doubt_beside
         return "; ".join([*([self._cancelled() + lost] if self.has_lost_digits else []), *self._notes])
 
     @property
@@ -115,6 +121,10 @@ class Comparison:
         """Leaves this unverified, unless something is found to be wrong."""
         if not self._doubt:
             self._doubt, self._doubt_finding = reason, finding
+
+    def doubt_beside(self, reason: str) -> None:
+        """Leaves this unverified, for what an undefined element beside it does; a doubt of its own is told first."""
+        self._doubt_beside = self._doubt_beside or reason
 
     def note(self, text: str, finding: Finding = "") -> None:
         """Something to know about a match."""
@@ -142,6 +152,17 @@ class Comparison:
         self.note(f"on a kink ({names}), where torch takes {got:.4g}{between}", "kink")
         if self.autograd is None:
             self.index, self.autograd = index, got
+
+    def show(
+        self, index: Index | None, got: float, true: float | None, of: Quantity = "", *, telling: int = _UNDEFINED
+    ) -> None:
+        """Keeps numbers of which one is not finite, or there is no true one: they tell more than right ones."""
+        if self._wrong_text or telling <= self._telling:
+            return
+        self._telling = telling
+        error_ulp = 0.0 if got == true else math.nan if true is None or math.isnan(true) else math.inf
+        self.index, self.autograd, self.reference, self.error_ulp = index, got, true, error_ulp
+        self.quantity = of
 
     def wrong(self, text: str) -> None:
         """A mismatch that is not about one number."""
@@ -175,7 +196,7 @@ class Comparison:
         value = float(true)
         if got == value and math.isinf(got):
             self.note(f"undefined: infinite on both sides: torch gives {got:g}, and so is the true value", "undefined")
-            self._keep(index, got, value, 0.0, of)
+            self.show(index, got, value, of, telling=_INFINITE)
             return
         if math.isnan(value) or math.isnan(got) or math.isinf(value) or math.isinf(got):
             self._undefined(index, got, value, bound, of)
@@ -293,11 +314,11 @@ class Comparison:
         return float(errors[worst]), float(size[worst]), worst
 
     def _undefined(self, index: Index | None, got: float, true: float, bound: float, of: Quantity) -> None:
+        self.show(index, got, true, of)
         beyond = abs(true) > torch.finfo(self.dtype).max or not math.isfinite(bound)
         dtype = _name(self.dtype)
         if math.isnan(true) and math.isnan(got):
-            self.note("undefined: NaN on both sides: torch gives nan, and there is no true value", "undefined")
-            self._keep(index, got, true, 0.0, of)
+            self.doubt("undefined: torch gives nan, and there is no true value", "undefined")
         elif math.isnan(true):
             self.doubt(f"undefined: torch gives {got:g} where there is no true value", "undefined")
         elif math.isinf(got) and math.isfinite(true) and beyond and (got > 0) == (true > 0):
@@ -315,7 +336,7 @@ class Comparison:
 
     def _keep(self, index: Index | None, got: float, true: float, error_ulp: float, of: Quantity) -> None:
         """Of the right numbers the one that tells most: of the derivative itself, with the largest error, large."""
-        if self._wrong_text:
+        if self._wrong_text or self._telling:
             return
         shown = math.inf if self.reference is None else abs(self.reference)  # None: chosen on a kink
         if self.autograd is None or (not of, error_ulp, abs(true)) > (not self.quantity, self.error_ulp, shown):

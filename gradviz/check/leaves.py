@@ -95,6 +95,11 @@ def _judge_on_kink(
     elif math.isfinite(got):
         sides_text = f"the one-sided derivatives are {low:.4g} and {high:.4g}"
         comparison.doubt(f"on a kink ({', '.join(kinks)}), where torch takes {got:.4g}; {sides_text}", "kink")
+    elif all(map(math.isfinite, sides)) and not comparison.overflowed:
+        comparison.show(index or None, got, None)
+        sides_text = f"the one-sided derivatives are {low:.4g} and {high:.4g}"
+        comparison.wrong(f"torch gives {got:g} on a kink ({', '.join(kinks)}), where {sides_text}")
     else:
+        comparison.show(index or None, got, None)
         sides_text = f"the true derivative is {sides[0]:.4g} to the left and {sides[-1]:.4g} to the right"
         comparison.doubt(f"undefined ({', '.join(kinks)}): torch gives {got:g}; {sides_text}", "undefined")

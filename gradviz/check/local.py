@@ -99,7 +99,7 @@ def _check_output(head: HeadUnderCheck, call: OpCall, place: int, edges: list[Ed
         return
     dense = [edge for edge in edges if edge.in_numel * numel <= DENSE_UP_TO]
     if dense:
-        _check_rows(head, truth, call, place, dense, None)
+        _check_rows(head, truth, call, place, dense, None, plan)
     sampled = [edge for edge in edges if edge.in_numel * numel > DENSE_UP_TO]
     if truth.method == "movement":
         for edge in sampled:
@@ -193,6 +193,7 @@ def _check_rows(
     place: int,
     edges: list[EdgeUnderCheck],
     chosen: Sequence[Index] | None,
+    plan: Plan,
 ) -> list[Row]:
     """Rows of the local Jacobian, all or the chosen ones, for several edges in one sweep each; the true ones come back."""
     shape = head.shape(place)
@@ -201,6 +202,11 @@ def _check_rows(
         truth = reference(call, chosen={edge.position: frozenset(np.ndindex(*edge.in_shape)) for edge in edges})
     rows = [(index, truth.row(index, output=place)) for index in indices]
     dense = {edge.position: as_array(edge.partials[place].jacobian()) for edge in edges if chosen is None and len(rows) > 1}
+    if truth.method == "pointwise":  # a row of a Jacobian that holds infinity is NaN elsewhere: 0 × ∞
+        infinite = [edge for edge in edges if dense and not np.isfinite(dense[edge.position]).all()]
+        for edge in infinite:
+            _check_elementwise(head, truth, call, place, edge, plan)
+        edges = [edge for edge in edges if edge not in infinite]
     for edge in edges:
         edge.comparison.method = "symbolic"
         edge.comparison.overflowed |= truth.overflowed
@@ -242,7 +248,7 @@ def _check_sampled(
     indices = [tuple(int(item) for item in np.unravel_index(flat, shape)) for flat in flats]
     short = [edge for edge in one_by_one if edge.in_numel <= LONG_ROW]
     if short:
-        rows = _check_rows(head, truth, call, place, short, indices)
+        rows = _check_rows(head, truth, call, place, short, indices, plan)
         sampled |= {edge.position: seen_in(rows, edge.position) for edge in short}
     for edge in (edge for edge in one_by_one if edge not in short):
         filled = 0

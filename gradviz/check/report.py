@@ -175,6 +175,8 @@ class CheckReport:
         sums: one per node that contributions flow into.
         seed: what random rows and cotangents were drawn from.
         remarks: what the check did not look at as a whole, a sentence each.
+        nan_gradients: the leaves whose gradient holds NaN, where the whole graph was checked.
+        not_finite: which gradients hold NaN or infinity, in a sentence; "" where none does.
     """
 
     edges: tuple[EdgeCheck, ...]
@@ -183,11 +185,16 @@ class CheckReport:
     sums: tuple[SumCheck, ...] = ()
     seed: int = 0
     remarks: tuple[str, ...] = ()
+    nan_gradients: tuple[str, ...] = ()
+    not_finite: str = ""
 
     @property
     def ok(self) -> bool:
-        """No mismatch anywhere. What is unverified does not count for or against; see `verified`."""
-        return not self.mismatches
+        """No mismatch anywhere, and no gradient that holds NaN.
+
+        What else is unverified does not count for or against; see `verified`.
+        """
+        return not self.mismatches and not self.nan_gradients
 
     @property
     def verified(self) -> bool:
@@ -196,7 +203,7 @@ class CheckReport:
         False where nothing was compared at all.
         """
         judged = [entry.verdict for entry in self.entries if entry.verdict != "intended"]
-        return bool(judged) and all(verdict == "match" for verdict in judged)
+        return bool(judged) and all(verdict == "match" for verdict in judged) and not self.nan_gradients
 
     @property
     def entries(self) -> tuple[Checked, ...]:
@@ -237,11 +244,11 @@ class CheckReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON knows it.
 
-        Keys: `ok`, `verified`, `summary`, `seed`, `remarks`, and the lists `edges`, `nodes`, `leaves`, `sums`, whose items
-        have the attributes of `EdgeCheck`, `NodeCheck`, `LeafCheck` and `SumCheck`: `name`, `verdict`, `method`, `formula`,
-        `autograd`, `reference`, `index`, `quantity`, `error_ulp`, `checked`, `total`, `noticed`, `dtype`, `finding`, `how`,
-        `reason`; edges also `edge` ([tail, head, key]), `source` and `backward`, the others `node`; sums also
-        `contributions`.
+        Keys: `ok`, `verified`, `summary`, `seed`, `remarks`, `nan_gradients`, and the lists `edges`, `nodes`, `leaves`,
+        `sums`, whose items have the attributes of `EdgeCheck`, `NodeCheck`, `LeafCheck` and `SumCheck`: `name`, `verdict`,
+        `method`, `formula`, `autograd`, `reference`, `index`, `quantity`, `error_ulp`, `checked`, `total`, `noticed`,
+        `dtype`, `finding`, `how`, `reason`; edges also `edge` ([tail, head, key]), `source` and `backward`, the others
+        `node`; sums also `contributions`.
         """
         return {
             "ok": self.ok,
@@ -249,6 +256,7 @@ class CheckReport:
             "summary": self.summary,
             "seed": self.seed,
             "remarks": list(self.remarks),
+            "nan_gradients": list(self.nan_gradients),
             "edges": _dicts(self.edges),
             "nodes": _dicts(self.nodes),
             "leaves": _dicts(self.leaves),

@@ -18,6 +18,7 @@ OnKink = Callable[[Index], tuple[float, float]]
 """From an input element to the smallest and largest one-sided derivative there."""
 _KINKED_ELEMENTS = 64
 _MANY = f"on a kink ({{names}}) at more than {_KINKED_ELEMENTS} elements of a row, of which no more are looked at one by one"
+_BESIDE = "torch gives NaN for a derivative of 0: another element is undefined, and 0 times NaN is NaN"
 _ZERO = Exact(value=EXACT.number(0), bound=0.0)
 
 
@@ -67,10 +68,11 @@ def compare_row(
 
     unrelated = np.isnan(got) & (true == 0)
     if unrelated.any():
-        comparison.doubt("torch gives NaN for a derivative of 0: another element is undefined, and 0 times NaN is NaN")
+        comparison.doubt_beside(_BESIDE)
         got = np.where(unrelated, 0.0, got)
     if row.kinks:
-        true = _settled_on_kinks(comparison, got, true, bound, row.kinks, on_kink, column_at)
+        settled = _settled_on_kinks(comparison, got, true, bound, row.kinks, on_kink, column_at)
+        true, bound = settled, np.where(settled == true, bound, 0.0)
     comparison.elements(
         got, true, bound, loose=loose, what=what, place=lambda place: (*index, *column_at(place)), modulus=whole
     )

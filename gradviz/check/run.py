@@ -25,6 +25,7 @@ from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check
 from gradviz.check.judge import Comparison
 from gradviz.check.leaves import check_leaves
 from gradviz.check.local import Plan, check_call
+from gradviz.check.not_finite import not_finite_gradients, not_finite_text
 from gradviz.check.options import Intended, Meant, require_options, wanted_edges, where_meant
 from gradviz.check.progress import Progress, Telling
 from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
@@ -110,6 +111,7 @@ class _Run:
             if head.attributes["requires_grad"] and head.outputs:  # of some only integers are used, such as top-k indices
                 nodes.append(self._node_check(head, plan))
         whole = self.wanted is None
+        nan, infinite = not_finite_gradients(self.graph) if whole else ({}, {})
         return CheckReport(
             edges=tuple(edges),
             nodes=tuple(nodes),
@@ -117,6 +119,8 @@ class _Run:
             sums=tuple(self._sum_checks()) if whole else (),
             seed=self.seed,
             remarks=tuple(self._remarks()) if whole else (),
+            nan_gradients=tuple(nan),
+            not_finite=not_finite_text(nan, infinite),
         )
 
     def heads(self) -> Iterator[tuple[HeadUnderCheck, Plan]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,6 +51,8 @@ def check_contributions(head: HeadUnderCheck) -> None:
         if recorded is not None and asked and len(asked) >= _arrived(head) and not _is(asked, recorded):
             places = [place for place in head.outputs if place in edge.partials]
             arrived = [(place, one) for place in places if (one := head.cotangent(place)) is not None]
+            if _has_nan(recorded) and not any(_has_nan(one) for _, one in arrived):
+                edge.comparison.doubt(_nan_made_by(edge), "undefined")
             _compare_contribution(edge, asked, recorded, arrived)
 
 
@@ -75,6 +78,15 @@ def _compare_contribution(
             f"the backward pass recorded a contribution of {got[where]:.9g}, but asked again the autograd node gives "
             f"{float(total[where]):.9g} for the same cotangent"
         )
+
+
+def _nan_made_by(edge: EdgeUnderCheck) -> str:
+    """Why there is NaN in a contribution that was made of a cotangent without."""
+    shown = edge.comparison.autograd
+    if shown is None or not math.isinf(shown):
+        return "undefined: its contribution holds NaN, though the cotangent that it is made of does not"
+    at = f" at {list(edge.comparison.index)}" if edge.comparison.index else ""
+    return f"undefined: the derivative is infinite{at}, and 0 × ∞ makes NaN of the contribution"
 
 
 def _size_of_terms(edge: EdgeUnderCheck, given: list[tuple[int, Tensor]]) -> float:
@@ -105,6 +117,8 @@ def check_sum(
         return 1
     if starting is not None:
         terms.append(starting)
+    if _has_nan(cotangent) and any(map(_has_nan, terms)):
+        comparison.doubt("undefined: NaN comes in, and the sum is NaN: there is no true value", "undefined")
     _compare_sum(terms, cotangent, comparison, hooks)
     return len(terms) - (starting is not None)
 
@@ -133,6 +147,10 @@ def _compare_sum(terms: list[Tensor], cotangent: Tensor, comparison: Comparison,
             return tuple(int(item) for item in np.unravel_index(first + index[0], shape))
 
         comparison.elements(got, np.asarray(total), np.asarray(bound), what=what, place=place)
+
+
+def _has_nan(tensor: Tensor) -> bool:
+    return bool(torch.isnan(_flat(tensor)).any())
 
 
 def _flat(tensor: Tensor) -> Tensor:

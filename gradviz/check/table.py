@@ -77,6 +77,7 @@ def _counts(report: CheckReport) -> list[str]:
             parts.append(f"{_count(len(entries), what)} {'matches' if len(entries) == 1 else 'match'}.")
         else:
             parts.append(f"{_count(len(entries), what)}: {_verdicts(entries, methods=False)}.")
+    parts += [report.not_finite] if report.not_finite else []
     parts += [sampling_text(report.edges)] if any(map(_is_sampled, report.edges)) else []
     if hollow := sum(map(_has_no_digit, report.entries)):
         of = "1 match" if hollow == 1 else f"{hollow} matches"
@@ -220,6 +221,8 @@ def _where(entry: Checked) -> str:
 def _ulps(entry: Checked) -> str:
     if entry.autograd is None:
         return ""
+    if not math.isfinite(entry.error_ulp):
+        return "∞" if entry.error_ulp > 0 else "–"
     if entry.error_ulp >= 1000:
         return f"{entry.error_ulp:.1e}"
     return f"{entry.error_ulp:.2f}".rstrip("0").rstrip(".")

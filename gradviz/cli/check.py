@@ -32,7 +32,8 @@ def check_command(
 ) -> None:
     """Check every local partial, value and gradient of TARGET against sympy.
 
-    The exit code is 1 where something does not match. What could not be verified leaves it 0, unless --strict is given.
+    The exit code is 1 where something does not match, or a gradient is NaN. What else could not be verified leaves it 0,
+    unless --strict is given.
     """
     graph = graph_of(target, at=at, device=device, values=values)
     progress = False if as_json else None

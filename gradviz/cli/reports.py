@@ -28,6 +28,6 @@ def columns() -> float:
 
 
 def exit_with(report: CheckReport | None, *, strict: bool = False) -> None:
-    """Ends the command with 1 where a check found a mismatch, or, if strict, left something unverified."""
+    """Ends the command with 1 where a check found a mismatch or a NaN gradient, or, if strict, left something unverified."""
     if report is not None and not (report.verified if strict else report.ok):
         click.get_current_context().exit(MISMATCH)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from gradviz.symbolic.arithmetic import EXACT, WIDE
+from gradviz.symbolic.arithmetic import EXACT, MP, WIDE
 from gradviz.symbolic.complex_arithmetic import COMPLEX, ComplexNumber, size_of
 from gradviz.symbolic.rounding import ROUNDING
 from gradviz.symbolic.tape import Arithmetic, Tape
@@ -89,6 +89,46 @@ class ScalarFunction:
         if known is None:
             known = self._partials[place] = sp.diff(self.expression, self.parameters[place])
         return known
+
+    @cached_property
+    def may_ignore(self) -> bool:
+        """Whether some arguments may be without effect; see `ignored`."""
+        return bool(self._factors or self._branches)
+
+    def ignored(self, known: Sequence[Any], result: Any) -> set[int]:
+        """Places of arguments that the result does not depend on: in a branch not taken, or beside a factor that is 0.
+
+        Such an argument has the derivative 0 even where its own is infinite, while autograd makes NaN of 0 × ∞.
+
+        Args:
+            known: the values of arguments that are plain numbers, such as a mask; None for all others.
+            result: the value of the function.
+        """
+        everything = set(range(len(self.parameters)))
+        if any(known[place] == 0 for place in self._factors):
+            return everything if MP.isfinite(result) else set()
+        for branch, condition in self._branches:
+            if condition is not None and known[condition] is None:
+                return set()
+            if condition is None or known[condition] != 0:
+                return {place for place in everything if self.parameters[place] not in branch.free_symbols}
+        return set()
+
+    @cached_property
+    def _factors(self) -> tuple[int, ...]:
+        """Places of the parameters that the expression is a multiple of."""
+        factors = self.expression.args if self.expression.is_Mul else ()
+        return tuple(place for place, symbol in enumerate(self.parameters) if symbol in factors)
+
+    @cached_property
+    def _branches(self) -> tuple[tuple[sp.Expr, int | None], ...]:
+        """(branch, place of the parameter that is not 0 where it is taken), None for the last; () unless all are so."""
+        if not isinstance(self.expression, sp.Piecewise):
+            return ()
+        conditions = {sp.Ne(symbol, 0): place for place, symbol in enumerate(self.parameters)} | {sp.true: None}
+        branches = self.expression.args
+        known = all(branch.cond in conditions for branch in branches)
+        return tuple((branch.expr, conditions[branch.cond]) for branch in branches) if known else ()
 
     def shown_partial(self, place: int) -> sp.Expr:
         """The partial as torch computes it and people write it, in the parameters and `RESULT`."""

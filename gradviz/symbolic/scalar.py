@@ -156,6 +156,10 @@ def apply(function: ScalarFunction, operands: Sequence[Scalar]) -> Scalar:
     if Pair in map(type, operands):
         return apply_to_pairs(function, operands)
     value, error = function.tracked_value([(operand.value, operand.error) for operand in operands])
+    if function.may_ignore:
+        known = [operand.value if operand.operation is None else None for operand in operands]
+        ignored = function.ignored(known, value)
+        operands = [as_number(operand) if place in ignored else operand for place, operand in enumerate(operands)]
     if all(operand.operation is None for operand in operands):
         return Scalar(value, error)
     return Scalar(value, error, Applied(function), tuple(operands))

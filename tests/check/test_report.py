@@ -67,13 +67,16 @@ def test_a_choice_of_edges_gives_the_entries_of_the_whole_check() -> None:
 def test_to_dict_is_json_with_the_documented_keys() -> None:
     report = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu").check()
     read = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-    assert list(read) == ["ok", "verified", "summary", "seed", "remarks", "edges", "nodes", "leaves", "sums"]
+    entries = ["edges", "nodes", "leaves", "sums"]
+    assert list(read) == ["ok", "verified", "summary", "seed", "remarks", "nan_gradients", *entries]
     assert read["edges"][0]["edge"] == list(report.edges[0].edge)
     assert read["leaves"][1]["formula"] == "x"
     documented = CheckReport.to_dict.__doc__
     assert documented is not None
-    for entries in ("edges", "nodes", "leaves", "sums"):
-        assert all(f"`{key}`" in documented for key in read[entries][0])
+    for name in ("nan_gradients", *entries):
+        assert f"`{name}`" in documented
+    for name in entries:
+        assert all(f"`{key}`" in documented for key in read[name][0])
 
 
 def test_numbers_that_are_not_finite_stay_json() -> None:

@@ -1,0 +1,138 @@
+"""NaN verifies nothing: what is NaN on both sides is unverified, the row shows it, and a NaN gradient is never fine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor
+
+import gradviz
+from gradviz.check import Checked, CheckReport
+from gradviz.cli.command import main
+from gradviz.testing import assert_gradients
+
+
+def checked(function: Callable[[Tensor], Tensor], *at: float) -> CheckReport:
+    return gradviz.trace(function, torch.tensor(at, requires_grad=True)).check()
+
+
+def masked_root(z: Tensor) -> Tensor:
+    return torch.where(z > 0, torch.sqrt(z), torch.zeros_like(z)).sum()
+
+
+def named(entries: tuple[Checked, ...], name: str) -> Checked:
+    return next(entry for entry in entries if entry.name == name)
+
+
+@pytest.mark.parametrize("more", [0, 5], ids=["rows", "arrays"])
+def test_a_gradient_that_is_nan_behind_a_mask_is_a_mismatch_and_each_row_shows_its_element(more: int) -> None:
+    report = checked(masked_root, 4.0, 0.0, *[1.0] * more)
+    (leaf,) = report.leaves
+    assert (leaf.verdict, leaf.index, leaf.reference) == ("mismatch", (1,), 0.0)
+    assert leaf.autograd is not None and math.isnan(leaf.autograd)
+    edge = named(report.edges, "∂b/∂z")
+    assert (edge.verdict, edge.finding, edge.autograd, edge.index) == ("unverified", "undefined", math.inf, (1,))
+    assert edge.reason == "undefined: the derivative is infinite at [1], and 0 × ∞ makes NaN of the contribution"
+    total = named(report.sums, "z")
+    assert (total.verdict, total.index) == ("unverified", (1,))
+    assert not report.ok and not report.verified and report.nan_gradients == ("z",)
+    assert f"The gradient of z (1 of {2 + more} elements) is NaN" in report.summary
+
+
+@pytest.mark.parametrize("mask", [lambda z: z * torch.tensor([1.0, 0.0]), lambda z: z.masked_fill(z == 0, 0.0)])
+def test_what_a_mask_takes_away_has_the_derivative_0_however_steep_it_is(mask: Callable[[Tensor], Tensor]) -> None:
+    (leaf,) = checked(lambda z: mask(torch.sqrt(z)).sum(), 4.0, 0.0).leaves
+    assert (leaf.verdict, leaf.index, leaf.reference) == ("mismatch", (1,), 0.0)
+
+
+def test_a_mask_within_the_argument_is_right() -> None:
+    report = checked(lambda z: torch.where(z > 0, torch.sqrt(torch.where(z > 0, z, 1.0)), 0.0).sum(), 4.0, 0.0)
+    assert report.verified, report
+
+
+def test_a_constant_0_beside_what_is_infinite_has_no_true_derivative() -> None:
+    report = checked(lambda x: (torch.log(x) * 0).sum(), 0.0, 2.0)
+    assert (report.leaves[0].verdict, report.leaves[0].reference) == ("unverified", pytest.approx(math.nan, nan_ok=True))
+    assert not report.ok
+
+
+@pytest.mark.parametrize(
+    ("function", "at"),
+    [
+        (lambda x: torch.sin(x).sum(), (4.0, math.nan, 1.0)),
+        (lambda x: torch.softmax(x, 0).sum(), (-math.inf, -math.inf)),
+        (lambda x: (torch.exp(x) - torch.exp(x)).sum(), (1000.0, 1.0)),
+        (lambda x: torch.log(torch.sigmoid(x)).sum(), (-200.0, 1.0)),
+        (lambda x: (torch.log(x) * x).sum(), (0.0, 2.0)),
+        (lambda x: torch.where(x != 0, torch.sin(x) / x, torch.ones_like(x)).sum(), (0.0, 2.0)),
+        (lambda x: (x * torch.sqrt(x)).sum(), (0.0, 2.0)),
+        (lambda x: (x / x.abs().sum()).sum(), (0.0, 0.0)),
+    ],
+)
+def test_nan_is_never_a_match(function: Callable[[Tensor], Tensor], at: tuple[float, ...]) -> None:
+    report = checked(function, *at)
+    for entry in report.entries:
+        assert entry.verdict != "match" or not math.isnan(entry.autograd or 0.0), entry
+    assert not report.ok and report.nan_gradients == ("x",)
+    row = next(line for line in str(report).splitlines() if line.startswith("x "))
+    assert " nan " in row
+
+
+def test_nan_between_finite_one_sided_derivatives_is_a_mismatch() -> None:
+    (leaf,) = checked(lambda x: (x * x).sum().sqrt(), 0.0, 0.0).leaves
+    assert leaf.verdict == "mismatch"
+    assert leaf.reason == "torch gives nan on a kink (square root at 0), where the one-sided derivatives are -1 and 1"
+
+
+@pytest.mark.parametrize("norm", [torch.norm, torch.linalg.norm, torch.std, lambda x: torch.linalg.vector_norm(x, 3)])
+def test_the_number_that_torch_takes_at_the_tip_of_a_norm_is_a_match_on_its_kink(norm: Callable[[Tensor], Tensor]) -> None:
+    report = checked(norm, 0.0, 0.0)
+    assert report.verified and report.edges[0].finding == "kink", report
+
+
+def test_points_that_coincide_are_a_kink_of_their_distance() -> None:
+    points = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    report = gradviz.trace(lambda x: torch.cdist(x, x).sum(), points).check()
+    assert all(edge.verdict == "match" for edge in report.edges), report
+
+
+def test_an_infinite_derivative_matches_and_is_told() -> None:
+    report = checked(lambda z: torch.sqrt(z).sum(), 4.0, 0.0, 1.0)
+    edge = report.edges[0]
+    assert (edge.verdict, edge.autograd, edge.reference, edge.index) == ("match", math.inf, math.inf, (1,))
+    assert report.ok and "The gradient of z (1 of 3 elements) is infinite" in report.summary
+
+
+def test_a_mask_of_minus_infinity_is_nothing_to_worry_about() -> None:
+    hidden = torch.tensor([[False, True], [False, False]])
+    x = torch.randn(2, 2, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    report = gradviz.trace(lambda x: x.masked_fill(hidden, -math.inf).softmax(1).square().sum(), x).check()
+    assert report.verified and not report.not_finite, report
+
+
+def test_nan_that_reaches_no_gradient_is_unverified_but_nothing_wrong() -> None:
+    y = torch.tensor([0.0, 1.0])
+    report = checked(lambda x: torch.where(y > 0, x, y / y).nansum(), 1.0, 2.0)
+    assert report.ok and not report.nan_gradients, report
+
+
+def test_the_command_line_ends_with_1_where_a_gradient_is_nan(tmp_path: Path) -> None:
+    file = tmp_path / "roots.py"
+    file.write_text(
+        "import torch\nz = torch.arange(20.0).requires_grad_()\n"
+        "def step():\n    return torch.where(z > 0, torch.sqrt(z), torch.zeros_like(z)).sum()\n",
+        encoding="utf-8",
+    )
+    result = CliRunner().invoke(main, ["check", f"{file}:step"])
+    assert result.exit_code == 1 and "The gradient of z (1 of 20 elements) is NaN" in result.output
+
+
+def test_a_gradient_that_is_nan_fails_in_a_test_suite_whatever_is_allowed() -> None:
+    z = torch.arange(20.0, requires_grad=True)
+    with pytest.raises(AssertionError, match=r"the gradient that masked_root gives z is not a number \(NaN\)"):
+        assert_gradients(masked_root, z, allow_unverified=True)
