@@ -86,7 +86,8 @@ class Diagnosis(list[Finding]):
         unread: what was looked for in vain, as it takes elements of which the graph kept only statistics.
         coarse: what is told, but from statistics, without the elements that would tell more.
         not_kept: of how much that is, and why.
-        unchecked: which derivatives nobody could ask for, and why; "" where there are none.
+        unchecked: what else could not be looked at, and why, in a sentence: derivatives that nobody could ask for, or what
+            shows only in more steps of a training run than were recorded; "" where there is nothing.
     """
 
     def __init__(
@@ -132,7 +133,8 @@ class Diagnosis(list[Finding]):
         }
 
     def __str__(self) -> str:
-        return "\n\n".join([*map(str, self), self.summary])
+        summary = "\n".join(textwrap.wrap(self.summary, WIDTH, break_long_words=False, break_on_hyphens=False))
+        return "\n\n".join([*map(str, self), summary])
 
 
 def found(

@@ -1,4 +1,4 @@
-"""`Run` -> why nothing was recorded: a run of which no step is known has not been looked at, and is not called healthy."""
+"""`Run` -> why nothing was recorded, or too little: what has not been looked at is not called healthy."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from gradviz.diagnose import Finding
 from gradviz.diagnose.finding import Numbers
 from gradviz.diagnose.no_gradient import listed
+from gradviz.runs.layers import EARLIER
 from gradviz.runs.notes import End
+from gradviz.runs.progress import ENOUGH as COURSE
 from gradviz.runs.run import Run
+
+JUMP = EARLIER + 1
 
 
 def nothing_recorded(run: Run) -> Iterator[Finding]:
@@ -32,6 +36,20 @@ def nothing_recorded(run: Run) -> Iterator[Finding]:
         hint=_hint(end),
         numbers=numbers,
     )
+
+
+def too_few(run: Run) -> str:
+    """What cannot be told from so few recorded steps, in a sentence; "" where there are enough, or none at all."""
+    count = len({step.step for step in run.steps if step.updated} or {step.step for step in run.steps})
+    if not 0 < count < COURSE:
+        return ""
+    unseen = [
+        *(["gradients that nobody clears or that are cleared too early (2 steps)"] if count < 2 else []),
+        *([f"gradients that jump ({JUMP})"] if count < JUMP else []),
+        f"losses that run away and updates that do next to nothing ({COURSE})",
+    ]
+    fewer = "; choose a smaller every= for more" if run.headers[0].every > 1 else ""
+    return f"Not to be seen in {count} recorded step{'' if count == 1 else 's'}: {', '.join(unseen)}{fewer}."
 
 
 def why_nothing(end: End) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gradviz.diagnose import Diagnosis, Finding
-from gradviz.runs.absent import nothing_recorded
+from gradviz.runs.absent import nothing_recorded, too_few
 from gradviz.runs.broken import not_finite, ranks_differ
 from gradviz.runs.clearing import cleared_early, thrown_away
 from gradviz.runs.layers import dead_units, gradient_jump, saturated, vanishing
@@ -57,4 +57,4 @@ FINDERS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
 
 def diagnose_run(run: Run) -> Diagnosis:
     """What went wrong in a training run; see `Run.diagnose`."""
-    return Diagnosis([finding for finder in FINDERS for finding in finder(run)])
+    return Diagnosis([finding for finder in FINDERS for finding in finder(run)], unchecked=too_few(run))

@@ -22,7 +22,7 @@ class Header:
         rank, world_size: which process of how many.
         model: the class of the watched model.
         parallel: "DistributedDataParallel", "fully_shard", or "".
-        every: every so manieth step is recorded.
+        every: every so manieth step is recorded, and the one after the first of these.
         torch: the release that trained.
         knows_optimizers: whether `watch` was told which optimizers there are.
     """

@@ -1,4 +1,7 @@
-"""`Stepping`: what a training loop calls -> its steps, of which every so manieth is recorded.
+"""`Stepping`: what a training loop calls -> its steps, of which every so manieth is recorded, and the one after the first.
+
+What an update leaves behind for the next one, as gradients that nobody clears, shows in two steps in a row, and in a short
+loop no other comes.
 
 A step is what leads to one update: all forward and backward passes between two steps of an optimizer that holds parameters
 of the model. Its begin is the first forward pass of the model with gradients after such a step; so its end is known only
@@ -58,7 +61,7 @@ class Stepping:
         Args:
             model: what is watched.
             rank: of this process.
-            every: record each step whose number it divides.
+            every: record each step whose number it divides, and the one after the first of these.
             first_step: the number of the first step.
             optimizers: those that are known to hold parameters of the model.
             write: takes each recorded step when it is over.
@@ -77,6 +80,7 @@ class Stepping:
         self._thread = threading.get_ident()
         self._open: OpenStep | None = None
         self._attempts = 0
+        self._first: int | None = None
         self._tally = Tally()
         self._saw_optimizer = self._is_updating = False
         self._versions: int | None = None
@@ -125,7 +129,7 @@ class Stepping:
             self.step += 1
         elif self._open is not None and not self._is_updating and self._open.had_backward and self._has_no_gradients():
             self._end_step()  # a gradient scaler skipped the update
-        if self._open is None and self.step % self._every == 0 and self._attempts < self._most_attempts:
+        if self._open is None and self._is_due and self._attempts < self._most_attempts:
             self._attempts += 1
             self.opened += 1
             self._open = OpenStep(self.step, self._model, self._names, self._held, self._tally)
@@ -139,6 +143,10 @@ class Stepping:
     def _after_backward(self) -> None:
         if self._open is not None and not self._is_updating and threading.get_ident() == self._thread:
             self._open.end_backward(self._parameters)
+
+    @property
+    def _is_due(self) -> bool:
+        return self.step % self._every == 0 or (self._first is not None and self.step == self._first + 1)
 
     @property
     def _most_attempts(self) -> int:
@@ -187,6 +195,7 @@ class Stepping:
         ended, self._open = self._open, None
         step = ended.finished(self.rank, updated=self.updated, units=self._units, unmoved=self._unmoved.look())
         if step is not None and (step.updated or step.origins or is_cut_short or not self._saw_optimizer):
+            self._first = step.step if self._first is None and step.updated else self._first
             self._write(step)
 
 

@@ -152,7 +152,8 @@ def watch(
     Args:
         model: what the loop calls; under `torchrun` the DistributedDataParallel module, or one after `fully_shard`.
         directory: where to write; made where it is not there.
-        every: record each step whose number it divides.
+        every: record each step whose number it divides, and the one after the first of these: what an update leaves to the
+            next shows in two in a row.
         first_step: the number of the first step, for a loop that goes on where an earlier one ended.
         optimizer: the loop's optimizer, or all of them. Not needed: an optimizer is known from its first step; but with it
             the first recorded step tells which parameters none holds.

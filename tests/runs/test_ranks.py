@@ -39,7 +39,7 @@ def test_each_rank_writes_its_own_file(two_ranks: Path) -> None:
         headers = [(header.rank, header.world_size, header.parallel) for header in run.headers]
         assert headers == [(0, 2, parallel), (1, 2, parallel)]
         assert [(step.step, step.rank, step.forwards) for step in run.steps] == [
-            (number, rank, 2) for number in (0, 2, 4) for rank in (0, 1)
+            (number, rank, 2) for number in (0, 1, 2, 4) for rank in (0, 1)
         ]
         assert all(note.gain is not None for step in run.steps for note in step.modules if note.path in ("1", "2", "3", "4"))
 
@@ -77,7 +77,7 @@ def test_merge_puts_all_ranks_into_one_file(two_ranks: Path, tmp_path: Path) -> 
     merged = tmp_path / "all.jsonl"
     done = CliRunner().invoke(main, ["merge", str(two_ranks / "sharded"), "-o", str(merged)])
     assert done.exit_code == 0, done.output
-    assert "Sequential, fully_shard, 2 of 2 ranks, every 2: 3 recorded steps, 0 to 4" in done.output
+    assert "Sequential, fully_shard, 2 of 2 ranks, every 2: 4 recorded steps, 0 to 4" in done.output
     assert str(gradviz.load_run(merged)) == str(gradviz.load_run(two_ranks / "sharded"))
 
 

@@ -151,4 +151,4 @@ def test_updates_that_round_to_nothing_name_dtype_rate_and_share(
 
 def test_learning_rate_of_zero_is_said(tmp_path: Path) -> None:
     (finding,) = run_of(tmp_path, lambda parameters: torch.optim.SGD(parameters, lr=0.0)).diagnose()
-    assert finding.message.startswith("no parameter has changed in 6 recorded updates (lr is 0.0)")
+    assert finding.message.startswith("no parameter has changed in 7 recorded updates (lr is 0.0)")

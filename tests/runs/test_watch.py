@@ -27,7 +27,7 @@ def test_loop_computes_the_same_bits_with_and_without_a_watcher(tmp_path: Path, 
     assert all(torch.equal(one, other) for one, other in zip(plain[1], seen[1], strict=True))
     run = gradviz.load_run(tmp_path)
     assert [(step.step, step.forwards, step.backwards) for step in run.steps] == [
-        (number, accumulate, accumulate) for number in (0, 2, 4)
+        (number, accumulate, accumulate) for number in (0, 1, 2, 4)
     ]
 
 
@@ -39,14 +39,35 @@ def steps(count: int) -> Loop:
     return loop
 
 
-def test_every_third_step_is_recorded(tmp_path: Path) -> None:
+def test_every_third_step_is_recorded_and_the_one_after_the_first(tmp_path: Path) -> None:
     run = watched(steps(8), tmp_path, every=3)
-    assert [step.step for step in run.steps] == [0, 3, 6]
+    assert [step.step for step in run.steps] == [0, 1, 3, 6]
     assert all(step.updated for step in run.steps)
 
 
 def test_loop_that_goes_on_counts_on(tmp_path: Path) -> None:
-    assert [step.step for step in watched(steps(5), tmp_path, every=5, first_step=98).steps] == [100]
+    assert [step.step for step in watched(steps(5), tmp_path, every=5, first_step=98).steps] == [100, 101]
+
+
+@pytest.mark.parametrize(
+    ("count", "every", "said"),
+    [
+        (1, 10, "in 1 recorded step: gradients that nobody clears or that are cleared too early (2 steps), gradients that "
+                "jump (4), losses that run away and updates that do next to nothing (5); choose a smaller every= for more."),
+        (10, 10, "in 2 recorded steps: gradients that jump (4), losses that run away and updates that do next to "),
+        (4, 1, "in 4 recorded steps: losses that run away and updates that do next to nothing (5)."),
+    ],
+)  # fmt: skip
+def test_run_says_what_so_few_recorded_steps_cannot_show(tmp_path: Path, count: int, every: int, said: str) -> None:
+    run = watched(steps(count), tmp_path, every=every)
+    assert f"Nothing found. Not to be seen {said}" in run.diagnose().summary
+    assert said in " ".join(str(run).split())
+    run.save_report(tmp_path / "page.html")
+    assert said in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_run_of_enough_steps_says_no_such_thing(tmp_path: Path) -> None:
+    assert watched(steps(5), tmp_path).diagnose().summary == "Nothing found."
 
 
 def evaluates_between(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
