@@ -36,6 +36,9 @@ INNER_BACKWARD = "a backward pass within gives its gradient"
 """The cut of an edge from a leaf into a custom Function whose backward() runs a backward pass of its own: reversible layers
 do. Autograd's graph does not hold the way of that gradient."""
 
+NO_WAY = "no gradient path to the output"
+"""The cut of an edge that itself would carry a gradient, if one arrived: the reason lies behind it."""
+
 
 def unknown_node(name: object, names: Iterable[str]) -> InputError:
     """What is said of a node that a graph of nodes called `names` does not have."""

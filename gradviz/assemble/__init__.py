@@ -3,6 +3,8 @@
     lookup.py       which call made this autograd node, which call made this tensor
     arguments.py    which argument of the call each slot of its node stands for
     writes.py       in-place writes, as calls on whole tensors
+    forwards.py     the custom Functions that no gradient comes back to
+    neighbours.py   what the recovery of values learns from
     drafted.py      the nodes and edges to be, under keys of their own
     draft.py        calls and autograd nodes joined -> such a draft
     unreached.py    the leaves that nothing reaches, and where what was computed from them was lost

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
@@ -18,6 +17,7 @@ from gradviz.assemble.lookup import Lookup
 from gradviz.errors import TraceError
 from gradviz.opcall import OpCall, tensors_of
 from gradviz.recording.backward import Slots
+from gradviz.recording.functions import has_own_setup
 from gradviz.recording.nodes import forward_class, needed_arguments, node_of, op_of_node, output_metadata
 
 Named = tuple[str, Tensor | None]
@@ -62,13 +62,13 @@ def arguments_of_custom(
     `made` are the calls that made all else: those of `inner`, and what these wrote through views.
     """
     edges = {slot: (tail, output) for slot, (tail, output) in enumerate(slots) if tail is not None}
-    parameters = _forward_parameters(node)
+    parameters = forward_parameters(forward_class(node))
     named: list[Named] = [("", None)] * len(slots)
     for slot, place in zip(edges, needed_arguments(node), strict=False):
         named[slot] = (parameters[place] if place < len(parameters) else "", None)
     snapshots: list[Tensor | None] = [None] * len(slots)
     empty = [slot for slot in range(len(slots)) if slot not in edges]
-    for tensor, snapshot in _read_from_outside(lookup, inner, made):
+    for tensor, snapshot in read_from_outside(lookup, inner, made):
         own = next((slot for slot, (tail, output) in edges.items() if lookup.carries(tensor, tail, output)), None)
         if own is None and node_of(tensor) is node:  # written to by the forward, it stands for the result now
             own = next((slot for slot in edges if snapshots[slot] is None), None)
@@ -153,7 +153,7 @@ def _may_carry(tensor: Tensor | None) -> bool:
     return tensor is not None and tensor.requires_grad
 
 
-def _read_from_outside(
+def read_from_outside(
     lookup: Lookup, inner: Mapping[int, OpCall], made: Iterable[OpCall]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(live, snapshot) of the tensors that calls read but did not make, each once. A literal is made by `lift_fresh`."""
@@ -167,11 +167,9 @@ def _read_from_outside(
                 yield tensor, argument.tensor
 
 
-def _forward_parameters(node: Node) -> list[str]:
-    """Names of the arguments of a custom forward, without `ctx`."""
-    function = forward_class(node)
+def forward_parameters(function: Any) -> list[str]:
+    """Names of the arguments of a custom Function's forward, without `ctx`; none where torch does not tell the class."""
     if function is None:
         return []
     names = list(inspect.signature(function.forward).parameters)
-    has_own_setup = function.setup_context is not torch.autograd.Function.setup_context
-    return names if has_own_setup else names[1:]
+    return names if has_own_setup(function) else names[1:]

@@ -28,7 +28,7 @@ from gradviz.opcall import op_name
 from gradviz.partials import Head, LocalPartial
 from gradviz.recording.backward import AutogradGraph, Backward, autograd_graph, run_backward
 from gradviz.recording.backward_log import as_added
-from gradviz.recording.names import Frames, named_tensors
+from gradviz.recording.names import named_tensors
 from gradviz.recording.naming import Naming, TensorNames, module_paths, outermost_modules
 from gradviz.recording.nodes import is_leaf, output_metadata
 from gradviz.recording.optimizers import Held, held_by
@@ -271,10 +271,9 @@ class _Writer:
             for tensor in self._tensor_names.tensors()
             if is_leaf(tensor) and id(tensor) not in held
         }
-        lost = lost_leaves(self._recorder, candidates, self._roots, [leaf for leaf in leaves if leaf is not None])
-        return {
-            name: (found.root, found.reason, found.op, self._call_source(found.call)) for name, found in lost.items()
-        }
+        known, forwards = [leaf for leaf in leaves if leaf is not None], self._draft.in_forwards
+        lost = lost_leaves(self._recorder, candidates, self._roots, known, forwards)
+        return {name: (one.root, one.reason, one.op, self._source_outside(one.call)) for name, one in lost.items()}
 
     def _unseen_writes(self) -> dict[int, tuple[tuple[str, str], ...]]:
         """Node -> the writes to its value that autograd does not see: op and source line."""
@@ -298,17 +297,22 @@ class _Writer:
     def _call_source(self, index: int) -> str:
         return "" if index < 0 else self._naming.source(self._recorder.calls[index].frames)
 
+    def _source_outside(self, index: int) -> str:
+        """The line of a call, or, where it lies in the forward of a custom Function, the one that applied it."""
+        forward = self._draft.in_forwards.get(index)
+        return self._call_source(index) if forward is None else self._naming.source(forward.frames)
+
     def _source(self, node: DraftNode) -> str:
         if node.kind == "leaf" and (made := self._made_leaves.get(id(node.tensors[0]))) is not None:
-            return self._naming.source(made)
+            return self._source_outside(made)
         return "" if node.call_index is None else self._naming.source(node.frames)
 
     @cached_property
-    def _made_leaves(self) -> dict[int, Frames]:
-        """Leaf -> where it was made, if that was recorded."""
+    def _made_leaves(self) -> dict[int, int]:
+        """Leaf -> the call that made it, if that was recorded."""
         return {
-            id(output): call.frames
-            for call in self._recorder.calls
+            id(output): index
+            for index, call in enumerate(self._recorder.calls)
             if call.sequence < 0
             for output in call.outputs
             if output is not None and is_leaf(output)

@@ -24,8 +24,11 @@ from gradviz.assemble.arguments import (
     differentiable_places,
 )
 from gradviz.assemble.drafted import Draft, DraftEdge, DraftNode, Key, is_autograd_node
+from gradviz.assemble.forwards import Forward, Unreached, unreached_function_of, unreached_functions
 from gradviz.assemble.lookup import Application, Lookup
+from gradviz.assemble.neighbours import known_values, with_neighbours
 from gradviz.assemble.writes import Write, with_writes_followed
+from gradviz.attributes import NO_WAY
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.recording.backward import AutogradGraph, Slots
 from gradviz.recording.nodes import (
@@ -38,7 +41,6 @@ from gradviz.recording.nodes import (
     sequence_number,
 )
 from gradviz.recording.record import RecordedCall, Recorder
-from gradviz.standin import is_kept
 
 if TYPE_CHECKING:
     from gradviz.recover import Recovery
@@ -72,11 +74,12 @@ class _Drafter:
         self._graph = lookup.graph
         self._recorder = lookup.recorder
         self._calls = lookup.calls
-        self._node_of_call: dict[int, Node] = {}
-        self._inner: dict[Node, dict[int, OpCall]] = {}
+        self._node_of_call: dict[int, Key] = {}
+        self._inner: dict[Key, dict[int, OpCall]] = {}
+        self._unreached: dict[Key, Unreached] = {}
         self._writes: dict[Node, Write] = {}
         self._recovery: Recovery | None = None
-        self._pending: list[int] = []
+        self._pending: list[Key] = []
 
     def add_autograd_nodes(self) -> None:
         """Nodes first, then edges: an edge needs to know both of its ends."""
@@ -95,9 +98,13 @@ class _Drafter:
         if unexplained:
             from gradviz.recover import recover  # not needed where all was recorded: `import gradviz` stays cheap
 
-            self._recovery = recover(self._with_neighbours(unexplained), self._known_values())
+            self._recovery = recover(
+                with_neighbours(self._graph, unexplained), known_values(self._lookup, self.draft, self._alive)
+            )
             for node in unexplained:
                 self._add_recovered(node, self._recovery)
+        for function in unreached_functions(self._lookup):
+            self._note_unreached(function)
         for node, slots in self._graph.slots.items():
             if slots:
                 self._connect(node, slots)
@@ -105,9 +112,12 @@ class _Drafter:
     def add_calls_without_gradient(self) -> None:
         """The calls that ran without gradient and whose results the graph uses: masks, detached values, indices."""
         while self._pending:
-            index = self._pending.pop()
-            key = ("call", index)
-            if self.draft.nodes[key].kind == "constant":
+            key = self._pending.pop()
+            if key in self._unreached:
+                self._connect_unreached(key, self._unreached[key])
+                continue
+            index = self.draft.nodes[key].call_index
+            if index is None or self.draft.nodes[key].kind == "constant":
                 continue
             call = self._calls[index]
             edges = self.draft.edges_into[key] = []
@@ -122,6 +132,10 @@ class _Drafter:
         if producer is not None:
             call = self._calls[producer]
             node = self._node_of_call.get(producer)
+            if node is None and (handed_on := unreached_function_of(self._lookup, tensor, producer)) is not None:
+                node = self._note_unreached(handed_on)
+            if node in self._unreached and node not in self.draft.nodes:
+                self._add_unreached(node, self._unreached[node])
             if node in self._inner:
                 return node, self._place_in_custom(node, tensor)
             output = next((place for place, item in enumerate(call.outputs) if item is tensor), 0)
@@ -162,7 +176,7 @@ class _Drafter:
                 call_index=index,
                 frames=live.frames,
             )
-            self._pending.append(index)
+            self._pending.append(key)
         return key
 
     def _add_leaf(self, node: Node, place: int) -> None:
@@ -212,17 +226,59 @@ class _Drafter:
         )
         self._inner[node] = inner
         self._node_of_call |= dict.fromkeys(inner, node)
-        self.draft.in_forwards.update(inner)
+        self.draft.in_forwards |= dict.fromkeys(inner, Forward(custom_name(node), self.draft.nodes[node].frames, True))
         self.draft.applied[node] = Application(self._lookup.applied(node), self._lookup.first_inside(node), tuple(inner))
 
-    def _place_in_custom(self, node: Node, tensor: Tensor) -> int:
+    def _note_unreached(self, function: Unreached) -> Key:
+        """The key of a custom Function that no gradient comes back to, which becomes a node where its result is read."""
+        key = ("applied", min(function.calls))
+        self._unreached[key] = function
+        self._inner[key] = function.calls
+        self._node_of_call |= dict.fromkeys(function.calls, key)
+        self.draft.in_forwards |= dict.fromkeys(function.calls, function.forward)
+        return key
+
+    def _add_unreached(self, key: Key, function: Unreached) -> None:
+        last = max(function.calls)
+        live = {} if function.node is None else self._lookup.live_tensors(function.node)
+        outputs = range(0 if function.node is None else len(output_metadata(function.node)))
+        tensors = tuple(live.get(output) for output in outputs)
+        self.draft.nodes[key] = DraftNode(
+            kind="op",
+            priority=(_OP, last, 0),
+            op=function.forward.name,
+            values=tuple(None if tensor is None else self._recorder.versions.at(tensor, last) for tensor in tensors),
+            tensors=tensors,
+            differentiable=tuple(outputs),
+            requires_grad=function.forward.differentiated,
+            call_index=last,
+            frames=function.forward.frames,
+            inner_calls=tuple(with_writes_followed(self._recorder, function.calls, live.values())),
+            in_order=function.node is not None,
+        )
+        self._pending.append(key)
+
+    def _connect_unreached(self, key: Key, function: Unreached) -> None:
+        """The edges into a custom Function without gradient: its tensor arguments, then what else its forward read."""
+        node, first = self.draft.nodes[key], min(function.calls)
+        edges = self.draft.edges_into[key] = []
+        held = []
+        for position, (name, tensor, snapshot) in enumerate(function.arguments(self._lookup, node.inner_calls)):
+            tail, output = self.node_behind(tensor, first)
+            cut = function.cut_of(tensor) if self.draft.nodes[tail].requires_grad else "constant"
+            edges.append(DraftEdge(tail, key, position, name, output, None, cut))
+            held.append(snapshot)
+        node.inner_inputs = tuple(held)
+
+    def _place_in_custom(self, node: Key, tensor: Tensor) -> int:
         """Which output of a custom Function a tensor is.
 
         No autograd node leads to one that is marked as not differentiable: it gets the first place that is free, or, where
         forward() handed it out by other ways than its result, a place after the others.
         """
         drafted = self.draft.nodes[node]
-        places = [place for place in drafted.differentiable if self._lookup.carries(tensor, node, place)]
+        carried = self._unreached[node].node if node in self._unreached else node if is_autograd_node(node) else None
+        places = [place for place in drafted.differentiable if self._lookup.carries(tensor, carried, place)]
         places += [place for place, known in enumerate(drafted.tensors) if known is tensor]
         places += [place for place, known in enumerate(drafted.tensors) if known is None]
         place = places[0] if places else len(drafted.tensors)
@@ -254,39 +310,6 @@ class _Drafter:
         )
         if write is not None:
             self._writes[node] = write
-
-    def _with_neighbours(self, nodes: list[Node]) -> list[Node]:
-        """The nodes, those that they feed and those that feed them, leaves first: what a recovery can learn from."""
-        asked = frozenset(nodes)
-        wanted = set(nodes)
-        for node, slots in self._graph.slots.items():
-            tails = {tail for tail, _ in slots if tail is not None}
-            if node in asked or not tails.isdisjoint(asked):
-                wanted |= {node} | tails
-        return [node for node in self._graph.forward_order() if node in wanted]
-
-    def _known_values(self) -> dict[tuple[Node, int], Tensor]:
-        """Values of graph nodes that the recording holds: of explained nodes, of tensors still alive, of written bases."""
-        known: dict[tuple[Node, int], Tensor] = {}
-        for tensor in self._alive:
-            if tensor.grad_fn is not None and tensor.grad_fn in self._graph.slots:
-                known[tensor.grad_fn, tensor.output_nr] = self._recorder.versions.at(tensor, len(self._calls))
-        if self._calls:
-            for node in self._graph.slots:
-                for output, held in self._lookup.values_before_writes(node).items():
-                    known[node, output] = held
-                for output, tensor in self._lookup.live_tensors(node).items():
-                    known[node, output] = self._recorder.versions.at(tensor, len(self._calls))
-                write = self._lookup.write_of(node)
-                if write is not None:
-                    known[node, 0] = write.after
-        for key, drafted in self.draft.nodes.items():
-            # Leaves are left to the recovery, which knows how to tell that one was written to.
-            if is_autograd_node(key) and drafted.kind == "op":
-                for output, place in enumerate(drafted.differentiable):
-                    if (value := drafted.values[place]) is not None:
-                        known[key, output] = value
-        return {key: value for key, value in known.items() if is_kept(value)}
 
     # Edges
 
@@ -357,7 +380,7 @@ class _Drafter:
         if not call.grad_enabled:
             return "no_grad"
         if call.sequence >= 0:
-            return "no gradient path to the output"
+            return NO_WAY
         outputs = [output for output in call.outputs if output is not None]
         if outputs and not any(map(can_carry_gradient, outputs)):
             return "integer"

@@ -1,7 +1,7 @@
 """The nodes and edges of a traced graph to be, before they are numbered and named.
 
-Keys: an autograd `Node` for what autograd knows, ("call", index) for a call without gradient, ("tensor", id) for a constant
-or a leaf that autograd does not reach.
+Keys: an autograd `Node` for what autograd knows, ("call", index) for a call without gradient, ("applied", first call) for a
+custom Function without, ("tensor", id) for a constant or a leaf that autograd does not reach.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TypeGuard
 from torch import Tensor
 from torch.autograd.graph import Node
 
+from gradviz.assemble.forwards import Forward
 from gradviz.assemble.lookup import Application
 from gradviz.opcall import OpCall
 from gradviz.recording.names import Frames
@@ -22,7 +23,8 @@ Key = Hashable
 
 @dataclass(slots=True)
 class DraftNode:
-    """A node to be. `tensors` are live (for names); `values` are snapshots, one per output of the call.
+    """A node to be. `tensors` are live (for names); `values` are snapshots, one per output of the call, `in_order` or, where
+    it is not known which outputs there were, as they are read.
 
     Where most are made, the first ten are given by position: their order counts.
     """
@@ -40,6 +42,7 @@ class DraftNode:
     value_missing: str = ""
     inner_calls: tuple[OpCall, ...] = ()
     inner_inputs: tuple[Tensor | None, ...] = ()
+    in_order: bool = True
 
 
 @dataclass(slots=True)
@@ -57,11 +60,11 @@ class DraftEdge:
 
 @dataclass(slots=True)
 class Draft:
-    """Nodes by key, the edges into each; how custom Functions were applied, and which calls their forwards made."""
+    """Nodes by key, the edges into each; how custom Functions were applied, and which calls lie in a forward of one."""
 
     nodes: dict[Key, DraftNode] = field(default_factory=dict)
     edges_into: dict[Key, list[DraftEdge]] = field(default_factory=dict)
-    in_forwards: set[int] = field(default_factory=set)
+    in_forwards: dict[int, Forward] = field(default_factory=dict)
     applied: dict[Node, Application] = field(default_factory=dict)
 
 

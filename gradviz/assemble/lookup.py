@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator
 from functools import cache, cached_property
+from types import CodeType
 from typing import NamedTuple
 
 import torch
@@ -74,9 +75,11 @@ class Lookup:
     def calls_of_forward(self, node: Node) -> Iterator[int]:
         """The calls that the forward of a custom Function made, with the casts that `custom_fwd` makes before it."""
         first, forward = self.first_inside(node), forward_code(node)
-        if first < 0 or forward is None:
-            return
-        applied = self.applied(node)
+        if first >= 0 and forward is not None:
+            yield from self.calls_inside(first, forward, self.applied(node), node)
+
+    def calls_inside(self, first: int, forward: CodeType, applied: Applied | None, node: Node | None) -> Iterator[int]:
+        """The same from call `first` on, by the code of the forward; `node` is what its results carry, if that is known."""
         is_inside = False
         for index in range(first, len(self.calls)):
             call = self.calls[index]
@@ -85,15 +88,20 @@ class Lookup:
             if any(code is forward for code, _ in call.frames):
                 is_inside = True
             elif is_inside or applied is None or call.frames != self.calls[first].frames:
-                if self._returned_by(index, node):  # a forward that returns its argument: torch makes an alias of it
+                # A forward that returns its argument: torch makes an alias of it.
+                if node is not None and self._returned_by(index, node):
                     yield index
                 return
             yield index
 
     def frames_outside(self, node: Node, index: int) -> Frames:
         """The user's frames that called a custom Function, for call `index` of its forward."""
+        return self.frames_around(forward_code(node), index)
+
+    def frames_around(self, forward: CodeType | None, index: int) -> Frames:
+        """The same by the code of the forward."""
         frames = self.calls[index].frames
-        inside = next((place for place, (code, _) in enumerate(frames) if code is forward_code(node)), -1)
+        inside = next((place for place, (code, _) in enumerate(frames) if code is forward), -1)
         return frames[inside + 1 :]
 
     def call_before(self, node: Node) -> int:
@@ -113,8 +121,10 @@ class Lookup:
         """The AccumulateGrad node of a leaf that the outputs reach."""
         return self._leaf_nodes.get(id(tensor))
 
-    def carries(self, tensor: Tensor, node: Node, output: int) -> bool:
+    def carries(self, tensor: Tensor, node: Node | None, output: int) -> bool:
         """Whether `tensor` now stands for this output of `node`."""
+        if node is None:
+            return False
         variable = self.graph.variables.get(node)
         if variable is not None:
             return variable is tensor

@@ -86,6 +86,6 @@ class NodeNames:
         """What the user's code assigns the result to: one name, or one for each output."""
         if node.call_index is None:
             return ()
-        if node.inner_calls:
+        if node.inner_calls and (node.in_order or len(node.values) == 1):
             return next((names for names in result_names(node.frames) if len(names) in (1, len(node.values))), ())
         return self._assigned.get(node.call_index, ())

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from gradviz.assemble.arguments import can_carry_gradient
+from gradviz.assemble.forwards import Forward
 from gradviz.opcall import SHAPE_READING, op_name, tensors_of
 from gradviz.recording.record import RecordedCall, Recorder
 
@@ -35,7 +36,11 @@ class Lost(NamedTuple):
 
 
 def lost_leaves(
-    recorder: Recorder, candidates: Mapping[str, Tensor], roots: Mapping[int, str], leaves: Iterable[Tensor]
+    recorder: Recorder,
+    candidates: Mapping[str, Tensor],
+    roots: Mapping[int, str],
+    leaves: Iterable[Tensor],
+    forwards: Mapping[int, Forward],
 ) -> dict[str, Lost]:
     """Name -> where its way ends, for each candidate that the recorded calls read and each unused one of a used module.
 
@@ -44,12 +49,13 @@ def lost_leaves(
         candidates: name -> leaf that is not in the graph.
         roots: id of a parameter -> the name of the outermost module that holds it.
         leaves: the leaves that are in the graph.
+        forwards: the calls that lie in the forward of a custom Function.
     """
     if not candidates:
         return {}
     in_graph = list(leaves)
     used_roots = {roots[id(leaf)] for leaf in in_graph if id(leaf) in roots}
-    ends = _ends(recorder, candidates, {leaf.data_ptr() for leaf in in_graph if leaf.device.type != "meta"})
+    ends = _ends(recorder, candidates, {leaf.data_ptr() for leaf in in_graph if leaf.device.type != "meta"}, forwards)
     found: dict[str, Lost] = {}
     for name, leaf in candidates.items():
         root = roots.get(id(leaf), "")
@@ -58,7 +64,9 @@ def lost_leaves(
     return found
 
 
-def _ends(recorder: Recorder, candidates: Mapping[str, Tensor], leaf_memory: set[int]) -> dict[str, tuple[str, str, int]]:
+def _ends(
+    recorder: Recorder, candidates: Mapping[str, Tensor], leaf_memory: set[int], forwards: Mapping[int, Forward]
+) -> dict[str, tuple[str, str, int]]:
     """Name -> (reason, op, call): the last cut on the way from a leaf, else the last call that it reaches."""
     behind: dict[int, frozenset[str]] = {id(leaf): frozenset([name]) for name, leaf in candidates.items()}
     own = set(behind)
@@ -75,15 +83,17 @@ def _ends(recorder: Recorder, candidates: Mapping[str, Tensor], leaf_memory: set
             continue  # the leaf is filled: it stays the leaf
         if op_name(call.overload) in SHAPE_READING or _is_kept_for_backward(recorder.calls, index):
             continue
-        reason = _reason(call, outputs)
+        forward = forwards.get(index)
+        reason = DROPPED if forward is not None and forward.differentiated else _reason(call, outputs)
         if reason == DROPPED:
-            op = call.overload._schema.name.split("::")[-1]  # with the mark of a call in place, which wrote where it should
+            # With the mark of a call in place, which wrote where it should.
+            op = call.overload._schema.name.split("::")[-1] if forward is None else forward.name
             wrapped = any(output.device.type != "meta" and output.data_ptr() in leaf_memory for output in outputs)
             reached |= dict.fromkeys(names, (WRAPPED if wrapped else DROPPED, op, index))
             for output in outputs:
                 behind[id(output)] = names | behind.get(id(output), frozenset())
         else:
-            cut |= dict.fromkeys(names, (reason, op_name(call.overload), index))
+            cut |= dict.fromkeys(names, (reason, op_name(call.overload) if forward is None else forward.name, index))
     return reached | {name: end for name, end in cut.items() if reached.get(name, ("",))[0] != WRAPPED}
 
 

@@ -121,6 +121,8 @@ class _Flow:
                 continue
             if attributes["call"] is not None:
                 self.calls.append(self._connected(node, attributes["call"]))
+            elif attributes["inner_calls"] and not any(use.partial is not None for use in graph.arguments_of(node)):
+                continue  # a custom Function that no gradient comes back to: its value is a constant
             elif attributes["inner_calls"]:
                 self.calls += self._connected_inside(node)
             else:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from gradviz.attributes import NO_WAY
 from gradviz.graph import GradGraph
 from gradviz.opcall import OpCall
 from gradviz.symbolic import RULES, NoGradient
@@ -80,10 +81,11 @@ def _leads_on(graph: GradGraph, node: int) -> bool:
 
 def _depends_on(graph: GradGraph, node: int, output: int, function: str) -> Iterator[int]:
     """The differentiable nodes that such a value was made of; none where it is no value of this forward's own."""
-    custom = graph.custom_function(node)
-    if custom is not None:
+    attributes = graph.nodes[node]
+    if graph.custom_function(node) is not None or attributes["inner_calls"]:
         uses = [use for use in graph.arguments_of(node) if use.partial is not None]
-        if custom.name == function and not any(output in graph.partials_of(use.edge) for use in uses):
+        results = {place for use in uses for place in graph.partials_of(use.edge)} if uses else attributes["differentiable"]
+        if attributes["op"] == function and output not in results:
             yield from _read_by_calls(graph, node, output)
         return
     behind, seen = [node], set[int]()
@@ -112,6 +114,6 @@ def _read_by_calls(graph: GradGraph, node: int, output: int) -> Iterator[int]:
             reached |= {id(argument.tensor) for argument in call.tensor_arguments() if _is_floating(argument.tensor)}
     snapshots = attributes["inner_inputs"]
     for use in graph.arguments_of(node):
-        position = use.edge[2]
-        if use.partial is not None and position < len(snapshots) and id(snapshots[position]) in reached:
+        position, leads_on = use.edge[2], use.partial is not None or use.cut == NO_WAY
+        if leads_on and position < len(snapshots) and id(snapshots[position]) in reached:
             yield use.edge[0]

@@ -7,11 +7,9 @@ from collections.abc import Collection, Iterable, Iterator
 import torch
 from torch import Tensor
 
+from gradviz.attributes import NO_WAY
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.view.summary import kept_statistics
-
-NO_WAY = "no gradient path to the output"
-"""The cut of an edge that itself would carry a gradient, if one arrived: the reason lies behind it."""
 
 
 def cuts_behind(graph: GradGraph, node: int) -> Iterator[Use]:

@@ -19,11 +19,15 @@ from gradviz.recording.names import local_values
 class Applied(NamedTuple):
     """One application of a custom Function, with its live arguments.
 
-    `functions` is its class; of a forward without `ctx`, which does not say whose it is, all classes that share it.
+    Attributes:
+        functions: its class; of a forward without `ctx`, which does not say whose it is, all classes that share it.
+        args: what forward was called with, without `ctx`.
+        differentiated: whether autograd's node for it takes a gradient back; None where forward has no `ctx` that says so.
     """
 
     functions: tuple[Any, ...]
     args: tuple[Any, ...]
+    differentiated: bool | None = None
 
     @classmethod
     def in_frame(cls, frame: FrameType) -> Applied | None:
@@ -41,7 +45,8 @@ class Applied(NamedTuple):
             return None
         args = (*(held[name] for name in names), *rest)
         if args and isinstance(args[0], torch.autograd.function.BackwardCFunction):
-            return cls((args[0]._forward_cls,), args[1:])  # type: ignore[attr-defined]
+            context: Any = args[0]
+            return cls((context._forward_cls,), args[1:], bool(context.next_functions))
         return cls(tuple(one for one in _functions() if _code_of_forward(one) is code and has_own_setup(one)), args)
 
     def tensors(self) -> list[Tensor]:

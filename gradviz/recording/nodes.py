@@ -59,6 +59,11 @@ def forward_class(node: Node) -> Any:
     return getattr(node, "_forward_cls", None)
 
 
+def code_behind(function: Any) -> CodeType | None:
+    """The code of a function, below its decorators; None where it is none of Python's."""
+    return getattr(inspect.unwrap(function), "__code__", None)
+
+
 def custom_name(node: Node) -> str:
     """The name of the user's `autograd.Function` class of a custom node."""
     function = forward_class(node)
@@ -68,7 +73,7 @@ def custom_name(node: Node) -> str:
 def forward_code(node: Node) -> CodeType | None:
     """The code of a custom Function's forward."""
     function = forward_class(node)
-    return None if function is None else inspect.unwrap(function.forward).__code__
+    return None if function is None else code_behind(function.forward)
 
 
 def saved_tensors(node: Node) -> tuple[Tensor, ...]:
@@ -87,7 +92,12 @@ def saved_tensors(node: Node) -> tuple[Tensor, ...]:
 def is_torchs_own(node: Node) -> bool:
     """Whether a custom node belongs to a Function that torch itself defines, as for a `torch.library` op."""
     code = forward_code(node)
-    return code is not None and code.co_filename.startswith(_TORCH)
+    return code is not None and is_torchs_code(code)
+
+
+def is_torchs_code(code: CodeType) -> bool:
+    """Whether code lies in one of torch's own files."""
+    return code.co_filename.startswith(_TORCH)
 
 
 def contributions(node: Node, cotangents: list[Any]) -> tuple[Any, ...]:
