@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
+from gradviz.check import EdgeCheck
 from gradviz.diagnose.finding import Finding, Numbers, found
+from gradviz.diagnose.no_gradient import listed
 from gradviz.diagnose.readings import COPIES, FLAT_FUNCTIONS, Readings
 from gradviz.graph import GradGraph
 
 
 def wrong_backward(readings: Readings) -> Iterator[Finding]:
-    """One finding per edge whose verdict is a mismatch.
+    """One finding per function into which edges are a mismatch, with the worst of them, on the line of its backward.
 
     A custom Function whose forward changes nothing, or is flat, is written for the sake of its backward: it reverses or
     clips a gradient, or passes it straight through a rounding.
     """
     graph = readings.graph
+    applied: dict[tuple[str, str], set[int]] = {}
+    wrong: dict[tuple[str, str], list[EdgeCheck]] = {}
     for entry in readings.report.edges:
-        if entry.verdict != "mismatch" or is_for_its_backward(graph, entry.edge[1]):
-            continue
+        function = (readings.op(entry.edge[1]), entry.backward)
+        applied.setdefault(function, set()).add(entry.edge[1])
+        if entry.verdict == "mismatch" and not is_for_its_backward(graph, entry.edge[1]):
+            wrong.setdefault(function, []).append(entry)
+    for (op, backward), entries in wrong.items():
+        worst = max(entries, key=_error)
+        line = backward.rpartition(" at ")[2]
         numbers: Numbers = {}
-        if entry.autograd is not None and entry.reference is not None:
-            numbers |= {"backward gives": entry.autograd, "true value": entry.reference}
-        numbers["error in ULP"] = entry.error_ulp
-        op = readings.op(entry.edge[1])
+        if worst.autograd is not None and worst.reference is not None:
+            numbers |= {"backward gives": worst.autograd, "true value": worst.reference}
+        numbers["error in ULP"] = worst.error_ulp
+        uses = len(applied[op, backward])
+        if uses > 1:
+            numbers |= {"wrong uses": len({entry.edge[1] for entry in entries}), "uses": uses}
         yield found(
             graph,
             "wrong-backward",
             "error",
-            f"the backward of {op} is wrong: {entry.name}: {entry.reason}",
+            f"the backward of {op} is wrong{_where(graph, entries, uses, told_apart=bool(line))}: "
+            f"{worst.name}: {worst.reason}",
             f"correct {op}.backward; gradviz.testing.assert_gradients keeps it right; where it is meant to differ, as an "
             f"approximation is, say so: graph.diagnose(report=graph.check(intended=[{op!r}]))",
-            edge=entry.edge,
-            source=entry.source,
+            edge=worst.edge,
+            source=line or worst.source,
             numbers=numbers,
         )
+
+
+def _error(entry: EdgeCheck) -> float:
+    return math.inf if math.isnan(entry.error_ulp) else entry.error_ulp
+
+
+def _where(graph: GradGraph, entries: Sequence[EdgeCheck], uses: int, *, told_apart: bool) -> str:
+    """In which uses, by which arguments, and, where the finding names another line, where these are."""
+    lines = listed(list(dict.fromkeys(entry.source for entry in entries if entry.source))) if told_apart else ""
+    if uses == 1 and len(entries) == 1:
+        return f" (applied at {lines})" if lines else ""
+    worst = "; the worst" if len(entries) > 1 else ""
+    ordered = sorted(entries, key=lambda entry: entry.edge[2])
+    names = list(dict.fromkeys(graph.edges[one.edge]["argument"] or f"argument {one.edge[2]}" for one in ordered))
+    heads = len({entry.edge[1] for entry in entries})
+    of_uses = "" if uses == 1 else f" in all of its {uses} uses" if heads == uses else f" in {heads} of its {uses} uses"
+    return f" for {listed(names)}{of_uses}" + (f" (applied at {lines})" if lines else "") + worst
 
 
 def is_for_its_backward(graph: GradGraph, node: int) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,3 +88,71 @@ def test_a_line_that_cancels_again_and_again_is_told_once() -> None:
 
     findings = [finding.kind for finding in gradviz.trace(loss).diagnose()]
     assert findings.count("cancellation") == 1
+
+
+class Scaled(torch.autograd.Function):
+    """x y, whose backward forgets a factor for y, and, where the scale is not 1, for x too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(x, y)
+        ctx.scale = scale
+        return x * y
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, y = ctx.saved_tensors
+        return cotangent * y * ctx.scale, cotangent * x * 1.5, None
+
+
+def line_of_backward() -> str:
+    return f"test_told_once.py:{Scaled.backward.__code__.co_firstlineno + 1}"
+
+
+@pytest.mark.parametrize(("scale", "arguments"), [(1.0, "y"), (2.0, "x, y")])
+def test_a_wrong_backward_is_told_once_on_its_own_line_however_often_it_is_applied(scale: float, arguments: str) -> None:
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        for _ in range(30):
+            x = Scaled.apply(x, y, scale)
+        return x.sum()
+
+    x, y = (torch.tensor(numbers, dtype=torch.float64, requires_grad=True) for numbers in ([0.5, 0.7], [1.0, 0.9]))
+    graph = gradviz.trace(loss, x, y)
+    (finding,) = graph.diagnose()
+    assert (finding.kind, finding.source) == ("wrong-backward", line_of_backward())
+    applied = loss.__code__.co_firstlineno + 2
+    assert f"is wrong for {arguments} in all of its 30 uses (applied at test_told_once.py:{applied})" in finding.message
+    assert (finding.numbers["wrong uses"], finding.numbers["uses"]) == (30, 30)
+    assert finding.numbers["error in ULP"] == max(entry.error_ulp for entry in graph.check().edges)
+
+
+def test_of_a_backward_that_is_wrong_in_one_use_that_one_is_told() -> None:
+    x, y = (torch.tensor(numbers, dtype=torch.float64, requires_grad=True) for numbers in ([0.5, 0.7], [1.0, 0.9]))
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        first = Scaled.apply(x, y.detach(), 1.0)
+        return Scaled.apply(first, y.detach(), 2.0).sum()
+
+    graph = gradviz.trace(loss, x, y)
+    finding = next(one for one in graph.diagnose() if one.kind == "wrong-backward")
+    assert finding.edge is not None and graph.nodes[finding.edge[0]]["name"] == "first"
+    applied = f"test_told_once.py:{loss.__code__.co_firstlineno + 2}"
+    assert f"is wrong for x in 1 of its 2 uses (applied at {applied}): ∂c/∂first" in finding.message
+
+
+def test_two_functions_of_one_name_are_told_apart() -> None:
+    class Other:
+        class Scaled(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: Tensor) -> Tensor:
+                return x * 3
+
+            @staticmethod
+            def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+                return cotangent * 2
+
+    x = torch.tensor([0.5, 0.7], dtype=torch.float64, requires_grad=True)
+    findings = gradviz.trace(lambda x: Other.Scaled.apply(Scaled.apply(x, x * 1, 1.0)).sum(), x).diagnose()
+    assert [one.kind for one in findings] == ["wrong-backward"] * 2
+    assert len({one.source for one in findings}) == 2
+    assert all("(applied at test_told_once.py:" in one.message for one in findings)
