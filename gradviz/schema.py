@@ -37,6 +37,8 @@ are the texts "nan", "inf" and "-inf"; a complex number is the list [real, imagi
             it left elements out
         and what says whose it is: edge ([tail, head, key]), source and backward, or node; of a sum also contributions
 
+`gradviz trace --diagnose --json` has an object `diagnosis`, with the keys ok to findings of the following.
+
 `gradviz diagnose --json` prints `schema`, `gradviz` and `target`, and with them, as `gradviz report --json` without these,
     ok          whether no finding is an error: the exit code is 0 then, else 1
     summary     how many findings there are, in one line

@@ -18,11 +18,13 @@ _MARKS = {"match": "✓ match", "mismatch": "✗ MISMATCH", "unverified": "? unv
 _LEFT_OUT = {"match": "match", "mismatch": "do not match", "unverified": "are unverified", "intended": "are intended"}
 _LISTS = {"edge": "edges", "value": "nodes", "gradient": "leaves", "sum into": "sums"}
 _ORDER: tuple[Verdict, ...] = ("mismatch", "unverified", "intended", "match")
-_LEAST_FORMULA_WIDTH = 8
-_LEAST_NAME_WIDTH = 20
+_LEAST_FORMULA_WIDTH = 10
+_LEAST_NAME_WIDTH = 17
 _COLUMNS = 100
 _ROWS = 40
 _NOTES = 20
+_WHOLE = 6
+_FEW_DIGITS = 5
 
 
 def report_text(report: CheckReport, columns: float | None = None) -> str:
@@ -30,7 +32,8 @@ def report_text(report: CheckReport, columns: float | None = None) -> str:
 
     Args:
         report: the report.
-        columns: how wide it may become: tables are cut, sentences wrapped; infinity for as wide as it gets. None for what
+        columns: how wide it may become: tables are cut, numbers that match rounded, formulas that are cut written out
+            below, sentences wrapped; infinity for as wide as it gets. None for what
             the environment's COLUMNS says, else 100.
     """
     columns = _columns() if columns is None else columns
@@ -136,15 +139,16 @@ def _table(what: str, formula: str, entries: Sequence[Checked], columns: float) 
     if not entries:
         return ""
     shown = _most_telling(entries)
-    header = (what, formula, "autograd", "sympy", "error in ULP", "checked", "verdict")
-    rows = [header, *(_row(entry) for entry in shown)]
-    widths = _widths(rows)
-    if sum(widths[2:]) + 2 * (len(widths) - 1) + _LEAST_NAME_WIDTH + _LEAST_FORMULA_WIDTH > columns:
-        rows = [header, *(_row(entry, places=False) for entry in shown)]
+    for places, all_digits in ((True, True), (False, True), (False, False)):
+        header = (what, formula, "autograd", "sympy", "error in ULP" if all_digits else "ULP", "checked", "verdict")
+        rows = [header, *(_row(entry, places=places, all_digits=all_digits) for entry in shown)]
         widths = _widths(rows)
+        if sum(widths[2:]) + 2 * (len(widths) - 1) + _LEAST_NAME_WIDTH + _LEAST_FORMULA_WIDTH <= columns:
+            break
     over = sum(widths) + 2 * (len(widths) - 1) - columns
     room = _room(widths[1], _LEAST_FORMULA_WIDTH, over)
     name = _room(widths[0], _LEAST_NAME_WIDTH, over - (widths[1] - room))
+    whole = {row[0]: row[1] for row in rows[1:] if _width(row[1]) > room}
     rows = [(_cut_inside(row[0], name), _cut(row[1], room), *row[2:]) for row in rows]
     widths = _widths(rows)
     lines = ["  ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -153,6 +157,10 @@ def _table(what: str, formula: str, entries: Sequence[Checked], columns: float) 
         left_out = Counter(entry.verdict for entry in entries) - Counter(entry.verdict for entry in shown)
         told = ", ".join(f"{left_out[verdict]} more that {_LEFT_OUT[verdict]}" for verdict in _ORDER if left_out[verdict])
         lines.append(f"... {told}; report.{_LISTS[what]} has all")
+    lines += [_wrapped(f"  {name}: {text}", columns) for name, text in list(whole.items())[:_WHOLE]]
+    lines += (
+        [f"  ... {len(whole) - _WHOLE} more formulas are cut; report.{_LISTS[what]} has all"] if len(whole) > _WHOLE else []
+    )
     return "\n".join(lines)
 
 
@@ -172,19 +180,23 @@ def _widths(rows: Sequence[tuple[str, ...]]) -> list[int]:
     return [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
 
 
-def _row(entry: Checked, *, places: bool = True) -> tuple[str, ...]:
-    """The cells of one entry; without places where a number lies is left out, and of what was checked the share is told."""
+def _row(entry: Checked, *, places: bool, all_digits: bool) -> tuple[str, ...]:
+    """The cells of one entry; without places where a number lies is left out, and of what was checked the share is told.
+
+    Numbers that match may be told with fewer digits than tell them apart; how far apart they are stands beside them.
+    """
+    digits = None if all_digits or entry.verdict == "mismatch" else _FEW_DIGITS
     place = f" {entry.place}" if places and entry.place else ""
     part = f"{entry.checked} of {entry.total}" if places else _percent(entry.checked / max(entry.total, 1))
     is_chosen = entry.finding == "kink" and entry.autograd is not None and entry.reference is None
     return (
         entry.name,
         entry.formula,
-        _number(entry.autograd, entry.dtype) + place if entry.autograd is not None else "–",
-        "on a kink" if is_chosen else "–" if entry.reference is None else _number(entry.reference, entry.dtype),
+        _number(entry.autograd, entry.dtype, digits) + place if entry.autograd is not None else "–",
+        "on a kink" if is_chosen else "–" if entry.reference is None else _number(entry.reference, entry.dtype, digits),
         "–" if entry.reference is None else _ulps(entry),
         "–" if not entry.total else "all" if entry.checked >= entry.total else part,
-        _MARKS[entry.verdict],
+        _MARKS[entry.verdict] if all_digits or entry.verdict != "match" else _MARKS["match"][0],
     )
 
 
@@ -228,12 +240,14 @@ def _ulps(entry: Checked) -> str:
     return f"{entry.error_ulp:.2f}".rstrip("0").rstrip(".")
 
 
-def _number(number: float | None, dtype: torch.dtype) -> str:
-    """The shortest decimal that tells the number from its neighbours in `dtype`."""
+def _number(number: float | None, dtype: torch.dtype, digits: int | None = None) -> str:
+    """The shortest decimal that tells the number from its neighbours in `dtype`, or one of so many digits."""
     if number is None:
         return ""
     if not math.isfinite(number):
         return str(number)
+    if digits is not None:
+        return f"{number:.{digits}g}"
     if dtype == torch.float64:
         return f"{number!r}".removesuffix(".0")
     if dtype == torch.float32:

@@ -3,7 +3,7 @@
 Exit codes: 0 fine, 1 a mismatch or an error found, 2 bad input. What is asked for goes to standard output,
 all else to standard error. `--json` prints one object: of `trace` as `gradviz.schema` describes it; of `check` the keys
 `schema`, `gradviz` and `target` of that schema and `check`, which is `CheckReport.to_dict()`. `trace --check --json` has
-the keys of both.
+the keys of both, and `trace --diagnose --json` a key `diagnosis`, which is `Diagnosis.to_dict()`.
 
 What a command needs is imported when it runs, so that `--help` does not wait for sympy and Graphviz.
 """

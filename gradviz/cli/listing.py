@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,19 +16,28 @@ from gradviz.moves import moved_as
 from gradviz.partials import LocalPartial
 from gradviz.symbolic import formula_text
 from gradviz.view.calls import call_text
-from gradviz.view.notation import number_text, shorten
-from gradviz.view.summary import value_lines
+from gradviz.view.notation import number_text, shape_text, shorten
+from gradviz.view.summary import brief_line, norm_line, value_lines
 
 ROWS = 60
+VALUES = ("value", "call", "forward", "cotangent", "line")
 PARTIALS = ("partial", "formula", "number", "contribution")
-LEAST_FORMULA_LENGTH = 20
+GRADIENTS = ("gradient", "")
+NUMBERS = ("forward", "cotangent", "contribution", "")
+LEAST_NAME, LEAST = 18, 12
+"""How narrow the first column may become, and any other."""
 CUT = "cut: "
+SHORTENED = (
+    "Shortened to {columns} columns: of large values shape and range are told, of cotangents and contributions the norm, "
+    "and … stands for what is left out. --json has all, and so has what goes into a file or a pipe."
+)
+Rows = Sequence[Sequence[str]]
 
 
 def listing(graph: GradGraph, columns: float = math.inf) -> str:
     """What was traced, as text. Long graphs are cut in the middle of each table; what is left out is counted.
 
-    Formulas are cut where the table of partials would get wider than `columns`.
+    A table that would get wider than `columns` says less of large tensors and cuts long cells, which is told.
 
     >>> import torch
     >>> from gradviz.tracing import trace
@@ -49,20 +59,35 @@ def listing(graph: GradGraph, columns: float = math.inf) -> str:
     ∂a/∂x     3
     ∂a/∂y     2
     """
-    values = [_value_row(graph, node) for node in graph]
+    tables, is_short = [], False
+    for header, rows, total in _tables(graph, brief=False):
+        widths = _widths([header, *rows])
+        if sum(widths) + 2 * (len(widths) - 1) > columns:
+            is_short = True
+            ((rows, total),) = [(brief, of) for head, brief, of in _tables(graph, brief=True) if head is header]
+            rows = _fitting(header, rows, int(columns))
+        tables.append(table(header, rows, total))
+    told = [textwrap.fill(SHORTENED.format(columns=int(columns)), int(columns))] if is_short else []
+    return "\n\n".join([*tables, *([f"Kept as statistics: {graph.not_kept}"] if graph.not_kept else []), *told])
+
+
+def _tables(graph: GradGraph, *, brief: bool) -> Iterator[tuple[Sequence[str], list[tuple[str, ...]], int]]:
+    """Header, rows and how many there are in all, of each table; brief ones say less of large tensors."""
+    nodes = list(graph)
     uses = [use for node in graph for use in graph.arguments_of(node) if use.partial is not None or use.cut]
     output = graph.nodes[graph.output]["name"]
-    gradients = [
-        (f"∂{output}/∂{shorten(name, 30)}", "none reached it" if gradient is None else _text(gradient))
-        for name, gradient in graph.gradients().items()
+    gradients: list[tuple[str, ...]] = [
+        (f"∂{output}/∂{shorten(name, 30)}", "none reached it" if gradient is None else _gradient_text(gradient, brief))
+        for name, gradient in _ends(list(graph.gradients().items()))
     ]
-    partials = _fitting([_edge_row(graph, use) for use in _ends(uses)], columns)
-    tables = [
-        table(("value", "call", "forward", "cotangent", "line"), values),
-        table(PARTIALS, partials, len(uses)),
-        table(("gradient", ""), gradients),
-    ]
-    return "\n\n".join([*tables, *([f"Kept as statistics: {graph.not_kept}"] if graph.not_kept else [])])
+    yield VALUES, [_value_row(graph, node, brief) for node in _ends(nodes)], len(nodes)
+    yield PARTIALS, [_edge_row(graph, use, brief) for use in _ends(uses)], len(uses)
+    yield GRADIENTS, gradients, len(graph.gradients())
+
+
+def _widths(rows: Rows) -> list[int]:
+    """How wide each column is; a column without anything below its header is left out, and takes none."""
+    return [max(map(len, column)) if any(column[1:]) else 0 for column in zip(*rows, strict=True)]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], total: int | None = None) -> str:
@@ -90,14 +115,14 @@ def _ends(rows: Sequence[Any]) -> Iterator[Any]:
     yield from rows if len(rows) <= ROWS else (*rows[: ROWS // 2], *rows[-ROWS // 2 :])
 
 
-def _value_row(graph: GradGraph, node: int) -> tuple[str, ...]:
+def _value_row(graph: GradGraph, node: int, brief: bool) -> tuple[str, ...]:
     attributes = graph.nodes[node]
     value, cotangent = graph.value(node), graph.cotangent(node)
     return (
         shorten(attributes["name"], 30),
         _call(graph, node),
-        attributes["value_missing"] if value is None else _text(value),
-        "" if cotangent is None else _text(cotangent),
+        attributes["value_missing"] if value is None else brief_line(value) if brief else _text(value),
+        "" if cotangent is None else norm_line(cotangent) if brief else _text(cotangent),
         attributes["source"],
     )
 
@@ -110,16 +135,28 @@ def _call(graph: GradGraph, node: int) -> str:
     return call_text(attributes["op"], operands, attributes["call"])
 
 
-def _fitting(rows: list[tuple[str, ...]], columns: float) -> list[tuple[str, ...]]:
-    """Rows of partials whose formulas leave room for the other columns; why there is none is told in full."""
-    widths = [max(map(len, column)) for column in zip(PARTIALS, *rows, strict=True)]
-    room = max(LEAST_FORMULA_LENGTH, min(columns - (sum(widths) - widths[1] + 2 * (len(widths) - 1)), widths[1]))
-    return [
-        (name, formula if formula.startswith(CUT) else shorten(formula, int(room)), *rest) for name, formula, *rest in rows
-    ]
+def _fitting(header: Sequence[str], rows: Rows, columns: int) -> list[tuple[str, ...]]:
+    """Rows whose widest cells are shortened until all fit; why there is no partial is told in full."""
+    widths = _widths([header, *rows])
+    least = [LEAST_NAME, *[LEAST] * (len(header) - 1)]
+    least[1] = max([LEAST, *(len(row[1]) for row in rows if row[1].startswith(CUT))])
+    over = sum(widths) + 2 * (len(widths) - 1) - columns
+    numbers = {place for place, title in enumerate(header) if title in NUMBERS}
+    for places in (set(range(len(widths))) - numbers, numbers):  # what is computed is cut last
+        while over > 0 and (wide := [place for place in places if widths[place] > least[place]]):
+            widths[max(wide, key=widths.__getitem__)] -= 1
+            over -= 1
+    return [tuple(_cut(cell, width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
-def _edge_row(graph: GradGraph, use: Use) -> tuple[str, ...]:
+def _cut(cell: str, width: int) -> str:
+    """A name without its middle; numbers without their end, so that the first ones can be read."""
+    if len(cell) <= width or not cell.startswith("["):
+        return shorten(cell, width) if cell else ""
+    return f"{cell[: width - 1]}…"
+
+
+def _edge_row(graph: GradGraph, use: Use, brief: bool) -> tuple[str, ...]:
     name = edge_name(graph, use.edge)
     if use.partial is None:
         return (name, f"{CUT}{use.cut}", "", "")
@@ -127,7 +164,14 @@ def _edge_row(graph: GradGraph, use: Use) -> tuple[str, ...]:
     written = "" if formula is None else formula_text(formula)
     if written == "1" and math.prod(use.partial.in_shape) > 1:  # said of one element, it would be read as the whole
         written = moved_as(graph.nodes[use.edge[1]]["op"]) or written
-    return (name, written, _number(use.partial), "" if use.contribution is None else _text(use.contribution))
+    told = "" if use.contribution is None else norm_line(use.contribution) if brief else _text(use.contribution)
+    return (name, written, _number(use.partial), told)
+
+
+def _gradient_text(gradient: Tensor, brief: bool) -> str:
+    told = norm_line(gradient)
+    is_norm = brief and told.startswith("norm ")
+    return f"{shape_text(gradient.shape)}  {told}" if is_norm else _text(gradient)
 
 
 def _number(partial: LocalPartial) -> str:

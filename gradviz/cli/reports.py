@@ -11,8 +11,9 @@ import click
 
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
+    from gradviz.diagnose import Diagnosis
 
-MISMATCH = 1
+WRONG = 1
 
 
 def report_of(report: CheckReport) -> str:
@@ -27,7 +28,13 @@ def columns() -> float:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
 
 
-def exit_with(report: CheckReport | None, *, strict: bool = False) -> None:
-    """Ends the command with 1 where a check found a mismatch or a NaN gradient, or, if strict, left something unverified."""
-    if report is not None and not (report.verified if strict else report.ok):
-        click.get_current_context().exit(MISMATCH)
+def exit_with(report: CheckReport | None, diagnosis: Diagnosis | None = None, *, strict: bool = False) -> None:
+    """Ends the command with 1 where something is wrong.
+
+    Args:
+        report: a check that may have found a mismatch or a gradient that is NaN, or, if strict, left something unverified.
+        diagnosis: findings among which may be an error.
+    """
+    is_fine = report is None or (report.verified if strict else report.ok)
+    if not is_fine or (diagnosis is not None and not diagnosis.ok):
+        click.get_current_context().exit(WRONG)

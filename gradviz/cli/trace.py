@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @picture_options
 @click.option("--dpi", type=click.FloatRange(min=10, max=1200), help="Pixels per inch of a PNG.")
 @click.option("--check", "checked", is_flag=True, help="Check against sympy; verdicts go onto the picture.")
-@click.option("--diagnose", "diagnosed", is_flag=True, help="Write what `gradviz diagnose` finds onto the picture.")
+@click.option("--diagnose", "diagnosed", is_flag=True, help="Print what `gradviz diagnose` finds; it goes onto the picture.")
 def trace_command(
     target: str,
     at: tuple[str, ...],
@@ -39,24 +39,32 @@ def trace_command(
     diagnosed: bool,
     choices: dict[str, Any],
 ) -> None:
-    """Show every value, every local partial and every gradient of TARGET."""
+    """Show every value, every local partial and every gradient of TARGET.
+
+    The exit code is 1 where --check finds a mismatch or a gradient that is NaN, and where --diagnose finds an error.
+    """
     graph = graph_of(target, at=at, device=device, values=values)
     report = graph.check() if checked else None
-    if diagnosed:
-        choices["findings"] = graph.diagnose(report=report)
+    diagnosis = graph.diagnose(report=report) if diagnosed else None
+    if diagnosis is not None:
+        choices["findings"] = diagnosis
     for path in output:
         draw(graph, report, path, dpi, choices)
     if as_json:
         from gradviz.schema import graph_document
 
-        print_json(graph_document(graph, target) | ({} if report is None else {"check": report.to_dict()}))
+        found = {"check": report, "diagnosis": diagnosis}
+        told = {name: one.to_dict() for name, one in found.items() if one is not None}
+        print_json(graph_document(graph, target) | told)
     else:
         from gradviz.cli.listing import listing
 
         click.echo(listing(graph, columns()))
         if report is not None:
             click.echo(f"\n{report_of(report)}")
-    exit_with(report)
+        if diagnosis is not None:
+            click.echo(f"\n{diagnosis}")
+    exit_with(report, diagnosis)
 
 
 def draw(graph: GradGraph, report: CheckReport | None, path: Path, dpi: float | None, choices: dict[str, Any]) -> None:

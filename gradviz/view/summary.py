@@ -19,6 +19,7 @@ from gradviz.view.notation import number_text, shape_text
 HEAT_SIDE = 32
 """A tensor with at most this many rows and columns gets a heat map."""
 SHOWN_ELEMENTS = 4
+_BRIEF = 3
 WRITTEN_LENGTH = 32
 """A vector or matrix with at most this many elements, in at most this many characters, is written out."""
 
@@ -44,8 +45,12 @@ class HeatMap:
         return len(self.values[0])
 
 
-def value_lines(value: Tensor) -> tuple[str, ...]:
+def value_lines(value: Tensor, *, digits: int = 4) -> tuple[str, ...]:
     """The lines that describe a value; one number for a scalar, the elements where they are few, else what sums them up.
+
+    Args:
+        value: any tensor.
+        digits: how many significant ones mean, least and greatest element get.
 
     >>> value_lines(torch.tensor(6.0)), value_lines(torch.tensor([[6.0]]))
     (('6',), ('[[6]]',))
@@ -55,7 +60,7 @@ def value_lines(value: Tensor) -> tuple[str, ...]:
     ('float32 [6]', 'mean 2.5', 'min 0  max 5')
     """
     if (known := kept_statistics(value)) is not None:
-        return (head_line(value), *_lines_of(known, value.dtype), "elements not kept")
+        return (head_line(value), *_lines_of(known, value.dtype, digits), "elements not kept")
     if is_opaque(value):
         return (head_line(value),)
     if value.numel() == 1:
@@ -63,7 +68,31 @@ def value_lines(value: Tensor) -> tuple[str, ...]:
     if value.numel() == 0:
         return (head_line(value), "empty")
     written = written_out(value)
-    return (head_line(value), *([written] if written else statistics_lines(value)))
+    return (head_line(value), *([written] if written else statistics_lines(value, digits)))
+
+
+def brief_line(value: Tensor) -> str:
+    """One line that describes a value where there is little room: the number, the elements, or shape and range.
+
+    >>> brief_line(torch.tensor(6.0)), brief_line(torch.tensor([1.0, 2.5])), brief_line(torch.arange(6.0))
+    ('6', '[1, 2.5]', '[6]  0 to 5')
+    """
+    head, *rest = value_lines(value, digits=_BRIEF)
+    if not rest or rest[0].startswith("["):
+        return rest[0] if rest else head
+    told = [line.removeprefix("min ").replace("  max ", " to ") for line in rest if not line.startswith("mean ")]
+    return f"{shape_text(value.shape)}  {', '.join(told)}"
+
+
+def norm_line(value: Tensor) -> str:
+    """The same of a cotangent, whose shape is told elsewhere: the number, the elements, or the norm.
+
+    >>> norm_line(torch.tensor(6.0)), norm_line(torch.ones(100))
+    ('6', 'norm 10')
+    """
+    lines = value_lines(value)
+    is_long = len(lines) > 1 and not lines[1].startswith("[") and has_norm(value) and value.numel()
+    return f"norm {number_text(norm(value))}" if is_long else brief_line(value)
 
 
 def cotangent_text(cotangent: Tensor, sign: str, *, longest: int = WRITTEN_LENGTH) -> str:
@@ -113,7 +142,7 @@ def head_line(value: Tensor) -> str:
     return f"{str(value.dtype).removeprefix('torch.')} {shape_text(value.shape)}{place}"
 
 
-def statistics_lines(value: Tensor) -> tuple[str, ...]:
+def statistics_lines(value: Tensor, digits: int = 4) -> tuple[str, ...]:
     """Mean, least and greatest element of the finite ones, and how many are not finite; short lines keep a node narrow.
 
     >>> statistics_lines(torch.tensor([[1.0, float("nan")], [float("inf"), 3.0]]))
@@ -137,8 +166,8 @@ def statistics_lines(value: Tensor) -> tuple[str, ...]:
         extremes = torch.aminmax(numbers)
     least, greatest = (_exact(extreme, value) for extreme in extremes)
     of = "modulus: " if value.is_complex() else ""
-    mean = f"{of}mean {number_text(numbers.mean().item())}"
-    ends = f"min {number_text(least)}  max {number_text(greatest)}"
+    mean = f"{of}mean {number_text(numbers.mean().item(), digits)}"
+    ends = f"min {number_text(least, digits)}  max {number_text(greatest, digits)}"
     return (mean, ends, odd) if odd else (mean, ends)
 
 
@@ -194,15 +223,15 @@ def as_reals(value: Tensor) -> Tensor:
     return numbers.to(torch.float64 if wide else torch.float32)
 
 
-def _lines_of(known: Statistics, dtype: torch.dtype) -> tuple[str, ...]:
+def _lines_of(known: Statistics, dtype: torch.dtype, digits: int) -> tuple[str, ...]:
     """The lines of `statistics_lines`, of statistics."""
     if dtype == torch.bool:
         return (f"{known.count - known.zeros} of {known.count} True",)
     odd = ", ".join(f"{count} {name}" for count, name in ((known.nans, "NaN"), (known.infs, "∞")) if count)
     if not known.finite:
         return ("nothing finite", odd)
-    mean = f"{'modulus: ' if dtype.is_complex else ''}mean {number_text(known.mean)}"
-    ends = f"min {number_text(known.low)}  max {number_text(known.high)}"
+    mean = f"{'modulus: ' if dtype.is_complex else ''}mean {number_text(known.mean, digits)}"
+    ends = f"min {number_text(known.low, digits)}  max {number_text(known.high, digits)}"
     return (mean, ends, odd) if odd else (mean, ends)
 
 

@@ -161,6 +161,31 @@ def test_trace_draws_groups_and_parts_as_it_is_told(
     assert shown in picture.read_text() and hidden not in picture.read_text()
 
 
+MASKED = """
+import torch
+
+z = torch.tensor([4.0, 0.0], requires_grad=True)
+
+def late():
+    return torch.where(z > 0, torch.sqrt(z), torch.zeros_like(z)).sum()
+
+def early():
+    return torch.where(z > 0, torch.sqrt(torch.where(z > 0, z, 1.0)), 0.0).sum()
+"""
+
+
+@pytest.mark.parametrize(("name", "code", "said"), [("late", 1, "error not-finite"), ("early", 0, "Nothing found.")])
+def test_trace_prints_a_diagnosis_and_ends_as_it_does(tmp_path: Path, name: str, code: int, said: str) -> None:
+    script = tmp_path / "masked.py"
+    script.write_text(MASKED)
+    result = run("trace", f"{script}:{name}", "--device", "cpu", "-o", str(tmp_path / "masked.dot"), "--diagnose")
+    alone = run("diagnose", f"{script}:{name}", "--device", "cpu")
+    assert result.exit_code == alone.exit_code == code
+    assert said in result.stdout and result.stdout.endswith(alone.stdout)
+    told = run("trace", f"{script}:{name}", "--device", "cpu", "--diagnose", "--json")
+    assert told.exit_code == code and json.loads(told.stdout)["diagnosis"]["ok"] is (not code)
+
+
 def test_drawing_that_takes_too_long_says_which_option_allows_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def late(*_: object, **__: object) -> bytes:
         raise OutOfTimeError("late")

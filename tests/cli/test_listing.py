@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 import gradviz
+from gradviz.check.table import report_text
 from gradviz.cli.listing import ROWS, listing, table
 
 
@@ -59,3 +61,57 @@ def test_formulas_are_cut_only_where_there_is_no_room() -> None:
     assert "…" not in partials[0].partition("formula")[2]
     assert "…" in partials[1]
     assert max(map(len, partials[1].splitlines())) < max(map(len, partials[0].splitlines()))
+
+
+def encoder() -> gradviz.GradGraph:
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+    return gradviz.trace(layer, torch.randn(2, 5, 16), loss=lambda out: out.square().mean())
+
+
+def quotient() -> gradviz.GradGraph:
+    return gradviz.trace("z = x*y; log(z)*exp(z)/(1+tanh(x*y+z)^2)", x=2.0, y=3.0, device="cpu")
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120])
+@pytest.mark.parametrize("make", [encoder, quotient])
+def test_no_table_is_wider_than_the_terminal(make, columns: int) -> None:
+    graph = make()
+    report = graph.check()
+    for text in (listing(graph, columns), report_text(report, columns)):
+        assert max(map(len, text.splitlines())) <= columns, text
+
+
+def test_what_is_shortened_is_told_and_nothing_is_without_need() -> None:
+    graph = encoder()
+    narrow, whole = " ".join(listing(graph, 80).split()), listing(graph)
+    assert "Shortened to 80 columns" in narrow and "--json has all" in narrow and " norm " in narrow
+    assert "Shortened" not in whole and " norm " not in whole
+    assert all(f"/∂{name}  " in listing(graph, 80) for name in graph.leaves)
+
+
+def test_formulas_that_are_cut_in_a_check_stand_below_their_table() -> None:
+    report = quotient().check()
+    text = report_text(report, 80)
+    for leaf in report.leaves:
+        assert f"{leaf.name}: {leaf.formula}" in " ".join(text.split())
+    assert report.leaves[0].formula in report_text(report, math.inf)
+    assert "\n  x: " not in report_text(report, math.inf)
+
+
+def test_numbers_that_do_not_match_keep_their_digits_where_others_are_rounded() -> None:
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, cotangent):
+            return cotangent * 2.001234567
+
+    a_very_long_name_of_a_leaf = torch.full((), 0.7, dtype=torch.float64, requires_grad=True)
+    report = gradviz.trace(lambda a_very_long_name_of_a_leaf: Twice.apply(a_very_long_name_of_a_leaf).sin().exp(),
+                           a_very_long_name_of_a_leaf).check()  # fmt: skip
+    text = report_text(report, 60)
+    assert "2.001234567 " in text and report.edges[1].autograd is not None
+    assert f"{report.edges[1].autograd:.5g} " in text and repr(report.edges[1].autograd) not in text
