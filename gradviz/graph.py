@@ -85,12 +85,12 @@ class GradGraph(AttributedGraph):
         return paths_from(self, name, top=top)
 
     def explain(
-        self, name: str, *, level: Level = "full", index: int | tuple[int, ...] | None = None, top: int = 5
+        self, name: str | None = None, *, level: Level = "full", index: int | tuple[int, ...] | None = None, top: int = 5
     ) -> Explanation:
         """The chain rule written out for one value: why its gradient is what it is, why it is zero, or why there is none.
 
         Args:
-            name: of a leaf, or of any other value.
+            name: of a leaf, or of any other value; may be left out where there is one leaf.
             level: "short" for one line, "full", or "quiz" with blanks to fill in and their key at the end.
             index: one element of a tensor, which is then written out as scalars too; not with "short".
             top: how many paths are written one by one.
@@ -99,7 +99,7 @@ class GradGraph(AttributedGraph):
             `str()` of it is plain text; `.markdown`, `.latex` and `.html` are for slides, papers and pages.
 
         Raises:
-            InputError: no node has that name, or an option is not accepted.
+            InputError: no node has that name, none is given and there are several leaves, or an option is not accepted.
         """
         from gradviz.explain import explain
 

@@ -9,7 +9,7 @@ One analysis per file, each a function from `Readings` to findings, in the list 
                   not_finite_gradient, depth (recurrence: where one weight is used again and again), underflow, sharing,
                   earlier_gradient, optimizers (that hold not all, and their rates)
     layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence
-    the rest      wrong_backward, determinism
+    the rest      wrong_backward, determinism; not_checked tells what a loaded graph cannot
 
 The kinds, by severity:
 
@@ -21,7 +21,7 @@ The kinds, by severity:
                   squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient,
                   unseen-write, not-in-optimizer, learning-rate, self-similarity
     hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, frozen-layer, number-read, few-rows,
-                  batch-as-sequence, not-deterministic
+                  batch-as-sequence, not-deterministic, not-checked
 
 The other files:
 

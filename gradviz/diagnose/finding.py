@@ -15,6 +15,8 @@ Severity = Literal["error", "warning", "hint"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "hint")
 Numbers = dict[str, float | int | str]
 WIDTH = 110
+NOT_CHECKED = "not-checked"
+"""The kind of what could not be looked at, where it is told as a finding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +118,15 @@ class Diagnosis(list[Finding]):
         counts = [(sum(finding.severity == level for finding in self), level) for level in SEVERITIES]
         parts = [f"{count} {level}{'' if count == 1 else 's'}" for count, level in counts if count]
         found = f"{', '.join(parts)}." if parts else "Nothing found."
-        limits = {"Not looked for in all of the graph": self.unread, "Told from statistics alone": self.coarse}
+        unread, unchecked = (self.unread, self.unchecked) if not self._tells_limits else ((), "")
+        limits = {"Not looked for in all of the graph": unread, "Told from statistics alone": self.coarse}
         told = "; ".join(f"{limit}: {', '.join(what)}" for limit, what in limits.items() if what)
-        return " ".join(part for part in (found, told and f"{told} ({self.not_kept}).", self.unchecked) if part)
+        return " ".join(part for part in (found, told and f"{told} ({self.not_kept}).", unchecked) if part)
+
+    @property
+    def _tells_limits(self) -> bool:
+        """Whether what could not be looked at is among the findings."""
+        return any(finding.kind == NOT_CHECKED for finding in self)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON: what `summary` tells, and the `findings`, which have the fields of `Finding`."""

@@ -24,6 +24,7 @@ from gradviz.diagnose.logits import logits
 from gradviz.diagnose.missing_minus import missing_minus
 from gradviz.diagnose.modes import modes
 from gradviz.diagnose.no_gradient import lost_leaves, no_gradient
+from gradviz.diagnose.not_checked import not_checked
 from gradviz.diagnose.not_finite import not_finite
 from gradviz.diagnose.not_finite_gradient import not_finite_gradient
 from gradviz.diagnose.number_read import number_read
@@ -112,19 +113,26 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
         missing = graph.not_kept
         if missing and any(entry.verdict == "unverified" for entry in readings.report.edges):
             unread.append("wrong backward")
-        unchecked = _UNCHECKED if report is None and graph.is_loaded and _custom_edges(graph) else ""
-        return Diagnosis(found, unread=dict.fromkeys(unread), coarse=coarse, not_kept=missing, unchecked=unchecked)
+        unread = list(dict.fromkeys(unread))
+        asked = _edges_to_check(graph) if report is None and graph.is_loaded else []
+        found += not_checked(graph, asked, unread) if graph.is_loaded else ()
+        unchecked = _UNCHECKED if asked else ""
+        return Diagnosis(found, unread=unread, coarse=coarse, not_kept=missing, unchecked=unchecked)
 
 
 def _custom_edges_checked(graph: GradGraph) -> CheckReport:
     """The check of the edges into custom autograd.Functions: torch's own derivatives are right, others may not be."""
-    edges = [edge for edge in _custom_edges(graph) if not is_for_its_backward(graph, edge[1])]
-    return check_edges(graph, edges) if edges and not graph.is_loaded else CheckReport(edges=())
+    edges = [] if graph.is_loaded else _edges_to_check(graph)
+    return check_edges(graph, edges) if edges else CheckReport(edges=())
 
 
-def _custom_edges(graph: GradGraph) -> list[Edge]:
-    """Those of hand-written Functions; a write to a view, which is made of several calls too, is torch's own."""
+def _edges_to_check(graph: GradGraph) -> list[Edge]:
+    """Those into hand-written Functions that are not there for their backward alone.
+
+    A write to a view, which is made of several calls too, is torch's own.
+    """
     nodes = graph.nodes(data=True)
     calls = {node for node, data in nodes if data["inner_calls"] and data["op"] != "copy_slices"}
     by_hand = {node for node, _ in nodes if node in calls or graph.custom_function(node) is not None}
-    return [edge for edge in graph.differentiable_edges() if edge[1] in by_hand]
+    edges = [edge for edge in graph.differentiable_edges() if edge[1] in by_hand]
+    return [edge for edge in edges if not is_for_its_backward(graph, edge[1])]

@@ -77,7 +77,12 @@ class Explanation:
 
 
 def explain(
-    graph: GradGraph, name: str, *, level: Level = "full", index: int | tuple[int, ...] | None = None, top: int = 5
+    graph: GradGraph,
+    name: str | None = None,
+    *,
+    level: Level = "full",
+    index: int | tuple[int, ...] | None = None,
+    top: int = 5,
 ) -> Explanation:
     """The chain rule written out for one value; see `GradGraph.explain`."""
     if level not in get_args(Level):
@@ -85,8 +90,17 @@ def explain(
     place = _places(index)
     if level == "short" and place is not None:
         raise InputError('an element is not written out on one line; index is for the levels "full" and "quiz"')
+    wanted = _only_leaf(graph) if name is None else name
     with torch.no_grad():
-        return Explanation(derivation=_derivation(wanted_value(graph, name, top), level, place))
+        return Explanation(derivation=_derivation(wanted_value(graph, wanted, top), level, place))
+
+
+def _only_leaf(graph: GradGraph) -> str:
+    names = list(graph.leaves)
+    if len(names) == 1:
+        return names[0]
+    known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    raise InputError(f"the graph has {len(names)} leaves; name one to explain, as in graph.explain({names[0]!r}): {known}")
 
 
 def _places(index: object) -> tuple[int, ...] | None:

@@ -216,8 +216,38 @@ def test_loaded_graph_says_that_nobody_asked_its_custom_functions(tmp_path: Path
     graph.save(tmp_path / "square.gradviz")
     loaded = gradviz.load(tmp_path / "square.gradviz").diagnose()
     assert kinds(graph.diagnose()) == ["wrong-backward"] and graph.diagnose().unchecked == ""
-    assert loaded == [] and loaded.summary.startswith("Nothing found. Backward functions") and "loaded" in loaded.unchecked
-    assert loaded.to_dict()["unchecked"] == loaded.unchecked
+    (told,) = loaded
+    assert (told.kind, told.severity, told.source) == ("not-checked", "hint", graph.nodes[graph.node("a")]["source"])
+    assert "the backward of Square was not checked: a loaded graph has no autograd nodes" in told.message
+    assert loaded.summary == "1 hint." and str(loaded).count("not checked") == 1
+    assert loaded.to_dict()["unchecked"] == loaded.unchecked and "loaded" in loaded.unchecked
+
+
+def test_loaded_graph_says_in_its_findings_what_its_elements_would_tell(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(20, 20, dtype=torch.float64, requires_grad=True)
+    graph = gradviz.trace(lambda x: (torch.log(torch.softmax(x @ x.T, -1)) * x).mean(), x, values="statistics")
+    graph.save(tmp_path / "kept.gradviz")
+    traced, loaded = graph.diagnose(), gradviz.load(tmp_path / "kept.gradviz").diagnose()
+    assert traced.unread and "Not looked for in all of the graph" in traced.summary
+    told = [one for one in loaded if one.kind == "not-checked"]
+    assert len(told) == 1 and ", ".join(loaded.unread) in told[0].message
+    assert str(loaded).lower().count("not looked for") == 1
+
+
+def test_a_loaded_graph_says_nothing_of_functions_that_are_there_for_their_backward(tmp_path: Path) -> None:
+    class Straight(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.round()
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+            return cotangent
+
+    graph = gradviz.trace(lambda x: Straight.apply(x * 2).square().sum(), torch.randn(3, requires_grad=True))
+    graph.save(tmp_path / "straight.gradviz")
+    assert graph.diagnose() == gradviz.load(tmp_path / "straight.gradviz").diagnose() == []
 
 
 def test_writes_to_views_are_torchs_own_and_nobody_is_to_check_them(tmp_path: Path) -> None:

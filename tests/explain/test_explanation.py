@@ -308,3 +308,13 @@ def test_a_gradient_of_complex_numbers_is_written_with_jacobians_of_their_parts(
 
 def test_a_shortened_name_in_a_call_is_set() -> None:
     assert line_latex(Equation(sides=(Name("y"), Words("sin(weight_of_a…)")))) == r"y = \sin (\mathrm{weight\_of\_a…})"
+
+
+def test_without_a_name_the_only_leaf_is_explained_and_several_are_listed() -> None:
+    graph = gradviz.trace("sin(x)^2", x=0.5)
+    assert graph.explain().text == graph.explain("x").text
+    with pytest.raises(gradviz.InputError, match=r"has 2 leaves; name one to explain, as in graph\.explain\('x'\): x, y"):
+        gradviz.trace("x*y", x=1.0, y=2.0).explain()
+    given = [torch.ones(3, requires_grad=True) for _ in range(25)]
+    with pytest.raises(gradviz.InputError, match=r"the graph has 25 leaves; .*, \.\.\.$"):
+        gradviz.trace(lambda *given: torch.stack(given).sum(), *given).explain()
