@@ -305,7 +305,8 @@ class GradGraph(AttributedGraph):
                 ones stay, and the picture says where others are left out. None for 40, and for 200 nodes that no groups
                 can be made of.
             max_edge_labels: with more edges than this, only mismatches and cuts are labelled, and a note says so.
-            direction: "LR" from left to right, "BT" from the bottom to the top; None for "LR" unless the graph is deep.
+            direction: "LR" from left to right, "BT" from the bottom to the top; None for "LR" unless the graph is deep, and
+                for columns, if need be without heat maps, where a picture would be far larger than a screen.
             theme: "light", "dark" or "slides".
 
         Raises:

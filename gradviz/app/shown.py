@@ -61,7 +61,7 @@ class Look:
     def options(self, shown: Shown) -> ViewOptions:
         """As `graph.view` and `graph.render` take them."""
         options: ViewOptions = {"report": shown.report, "findings": shown.findings or (), "theme": self.theme}
-        options = {**options, "direction": self.direction, **self.part}
+        options = {**options, "direction": self.direction or "LR", **self.part}
         return options | {"max_nodes": MOST_OPS} if self.every_op else options
 
     @property

@@ -19,7 +19,7 @@ from typing import Any
 
 from gradviz.frames import Frame
 from gradviz.player.words import WORDS
-from gradviz.render.dot import one_line
+from gradviz.render.escape import one_line
 from gradviz.stage import (
     Arrow,
     Painting,

@@ -2,6 +2,8 @@
 
     theme      colours, fonts and distances by name
     heat       a small matrix as coloured cells
+    escape     names that a user chose as text that is safe in a label
+    arrange    where shapes stand: in boxes and columns
     dot        View -> DOT text; no process, no measuring
     worker     the drawing process: Graphviz and nothing else
     layout     DOT text -> picture, in that process, under a time limit

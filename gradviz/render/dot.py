@@ -1,21 +1,21 @@
 """View -> DOT text. Text only: no process is started and nothing is measured.
 
 Labels are written in Graphviz's HTML-like language, for bold names, coloured marks and heat maps. Every name that a
-user chose goes through `escaped`, so none can end a label, start a tag or be taken for one of Graphviz's own escapes.
+user chose goes through `escape.escaped`, so none can end a label, start a tag or be taken for one of Graphviz's own escapes.
 Each node and edge has an `id` and a `class`, by which a page can find it; there are no links and no tooltips, which
 would wrap shapes in `<a>`.
 """
 
 from __future__ import annotations
 
-import html
-import re
-
 import graphviz
 
+from gradviz.render.arrange import add_shapes, layout_attributes, tail_in
+from gradviz.render.escape import CONTROL, escaped
 from gradviz.render.heat import cell_side, heat_frame, heat_png, heat_table
 from gradviz.render.theme import FONTS, MARKS, SHAPES, Theme, theme_named
 from gradviz.view import Direction, HeatMap, Verdict, View, ViewEdge, ViewGroup, ViewNode
+from gradviz.view.ranks import spine
 
 SMALL = 0.85
 """The size of a tensor's description, relative to its name."""
@@ -23,10 +23,10 @@ GROUP_LINE = 1.5
 """The width of a group's border, relative to others."""
 STRONG = 2.2
 """The width of a mismatch's arrow, relative to others."""
+SPINE = 8
+"""How much Graphviz cares that the arrows of the spine are straight, on a picture from the bottom up."""
 LABEL_GAPS: dict[Direction, int] = {"LR": 2, "BT": 5}
 """Points around an edge's label, which stands above its arrow or, on a picture from the bottom to the top, right of it."""
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def dot_source(view: View) -> str:
@@ -49,63 +49,34 @@ def dot_with_images(view: View) -> tuple[str, dict[str, bytes]]:
     return _source(view, theme, {node_id: _image(heat, f"{node_id}.png", theme) for node_id, heat in heats.items()}), images
 
 
-def escaped(text: str) -> str:
-    """Text for an HTML-like label that shows exactly as it is, on one line.
-
-    >>> escaped('a<b> & "c"'), escaped(r"\\N"), escaped("x\\ny\\0")
-    ('a&lt;b&gt; &amp; &quot;c&quot;', '\\\\\\\\N', 'x y\ufffd')
-    """
-    return html.escape(one_line(text).replace("\\", "\\\\"))
-
-
-def one_line(text: str) -> str:
-    """Text as a picture shows it: control characters and lone surrogates, which no XML may hold, as a replacement sign,
-    line breaks as a space.
-
-    >>> one_line("x\\ny\\0")
-    'x y\ufffd'
-    """
-    return _CONTROL.sub("\ufffd", re.sub(r"\s*[\r\n\t]+\s*", " ", text))
-
-
 def _source(view: View, theme: Theme, heats: dict[str, str]) -> str:
+    distances, of_edges = layout_attributes(view, theme)
     graph = graphviz.Digraph(
-        name=graphviz.escape(_CONTROL.sub("\ufffd", view.title)),
-        graph_attr=_graph_attributes(view, theme),
+        name=graphviz.escape(CONTROL.sub("\ufffd", view.title)),
+        graph_attr=_graph_attributes(view, theme) | distances,
         node_attr={"fontname": FONTS, "fontsize": f"{theme.node_size:g}", "fontcolor": theme.text, "style": "filled"}
         | {"margin": f"{0.009 * theme.node_size:.2f},{0.004 * theme.node_size:.2f}"}
         | {"penwidth": f"{theme.line_width:g}", "height": "0", "width": "0"},
         edge_attr={"fontname": FONTS, "fontsize": f"{theme.edge_size:g}", "fontcolor": theme.text, "color": theme.arrow}
-        | {"penwidth": f"{theme.line_width:g}", "arrowsize": "0.8"},
+        | {"penwidth": f"{theme.line_width:g}", "arrowsize": "0.8"}
+        | of_edges,
     )
-    boxed = {name for box in view.boxes for name in box.members}
     shapes = {node.id: {"label": _node_label(node, theme, heats), **_node_attributes(node, theme)} for node in view.nodes}
     shapes |= {group.id: {"label": _group_label(group, theme), **_group_attributes(group, theme)} for group in view.groups}
-    for name, attributes in shapes.items():
-        if name not in boxed:
-            graph.node(name, **attributes)
-    _add_boxes(graph, "", view, shapes, theme)
+    shapes |= {gap.id: {"label": gap.text, "id": gap.id, **_gap_attributes(theme)} for gap in view.gaps}
+    add_shapes(graph, view, shapes, theme)
+    straight = spine(list(shapes), view.arrows) if view.direction == "BT" else set()
+    tails = tail_in(view)
     for edge in view.edges:
-        graph.edge(edge.tail, edge.head, label=_edge_label(edge, theme, view.direction), **_edge_attributes(edge, theme))
+        arrow = edge.tail, edge.head
+        attributes = _edge_attributes(edge, theme) | ({"weight": f"{SPINE}"} if arrow in straight else {})
+        label = _edge_label(edge, theme, view.direction)
+        graph.edge(tails.get(arrow, edge.tail), edge.head, label=label, **attributes)
     for gap in view.gaps:
-        graph.node(gap.id, label=gap.text, id=gap.id, **_gap_attributes(theme))
-        for tail in gap.tails:
-            graph.edge(tail, gap.id, **_gap_edge_attributes(theme))
-        for head in gap.heads:
-            graph.edge(gap.id, head, **_gap_edge_attributes(theme))
+        for tail, head in gap.arrows:
+            graph.edge(tails.get((tail, head), tail), head, **_gap_edge_attributes(theme))
     source: str = graph.source
     return source
-
-
-def _add_boxes(graph: graphviz.Digraph, parent: str, view: View, shapes: dict[str, dict[str, str]], theme: Theme) -> None:
-    """Graphviz keeps what stands in a subgraph together where its name begins with `cluster`, and draws a box around it."""
-    for box in view.boxes:
-        if box.parent == parent:
-            with graph.subgraph(name=f"cluster_{box.id}") as inside:
-                inside.attr(label=f"<<B>{escaped(box.name)}</B>>", id=box.id, **_box_attributes(theme))
-                for name in box.members:
-                    inside.node(name, **shapes[name])
-                _add_boxes(inside, box.id, view, shapes, theme)
 
 
 def _graph_attributes(view: View, theme: Theme) -> dict[str, str]:
@@ -115,8 +86,6 @@ def _graph_attributes(view: View, theme: Theme) -> dict[str, str]:
         "fontname": FONTS,
         "fontsize": f"{theme.note_size:g}",
         "fontcolor": theme.faint,
-        "ranksep": f"{theme.rank_gap:g}",
-        "nodesep": f"{theme.node_gap:g}",
         "pad": "0.15",
         "outputorder": "edgesfirst",
     }
@@ -195,19 +164,6 @@ def _group_label(group: ViewGroup, theme: Theme) -> str:
     rows += [f'<FONT COLOR="{theme.backward}">{escaped(line)}</FONT>' for line in group.gradient]
     rows += _trouble(group.trouble, theme)
     return _rows(rows)
-
-
-def _box_attributes(theme: Theme) -> dict[str, str]:
-    colours = {"color": theme.group.border, "fontcolor": theme.faint}
-    return {
-        "class": "box",
-        "style": "rounded",
-        "labeljust": "l",
-        "fontsize": f"{theme.node_size:g}",
-        "margin": "12",
-        "penwidth": f"{theme.line_width:g}",
-        **colours,
-    }
 
 
 def _trouble(lines: tuple[str, ...], theme: Theme) -> list[str]:

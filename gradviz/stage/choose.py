@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from gradviz.errors import InputError
 from gradviz.frames import Frames
 from gradviz.render import TIME_LIMIT_S
-from gradviz.render.dot import one_line
+from gradviz.render.escape import one_line
 from gradviz.stage.font import text_width, wrapped
 from gradviz.stage.layout import Box, Layout, laid_out
 from gradviz.stage.sketch import EDGE_SIZE, NODE_SIZE, sketch_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gradviz.frames import Frame
-from gradviz.render.dot import one_line
+from gradviz.render.escape import one_line
 from gradviz.render.theme import Paint
 from gradviz.stage.choose import PAGE, TITLE_SIZE, Stage
 from gradviz.stage.font import balanced, cut_to, text_width

@@ -9,7 +9,7 @@ from itertools import groupby
 import graphviz
 
 from gradviz.frames import Frames
-from gradviz.render.dot import escaped
+from gradviz.render.escape import escaped
 from gradviz.render.theme import FONTS, SHAPES
 from gradviz.stage.texts import Density, Line, edge_text, longest, room_for_lines
 from gradviz.view import Direction, ViewNode

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 
-from gradviz.render.dot import one_line
+from gradviz.render.escape import one_line
 from gradviz.render.theme import FONTS
 from gradviz.stage.layout import Box, Point
 from gradviz.stage.paint import Arrow, Painting, Shape, Text

@@ -8,7 +8,7 @@ from typing import Literal
 from gradviz.explain.amounts import loss_name
 from gradviz.frames import Frame, Frames
 from gradviz.graph import GradGraph
-from gradviz.render.dot import one_line
+from gradviz.render.escape import one_line
 from gradviz.stage.font import text_width
 from gradviz.view import View, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import derivative_text, shorten

@@ -22,6 +22,10 @@
     labels     what is written on one node or edge
     verdicts   what a picture reads of a check report
     options    what can be chosen
+    ranks      the rows in which Graphviz puts shapes
+    extent     about how much room a shape takes
+    columns    a long picture in columns, as a page of text is
+    fit        a picture that would be far larger than a screen, as it is read best
     model      View, ViewNode, ViewEdge: the result
     build      view_of: puts the others together
 

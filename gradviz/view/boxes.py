@@ -41,6 +41,15 @@ def boxes_of(drawn: Drawn, shapes: Iterable[tuple[str, int, int | None]]) -> tup
     return tuple(_boxes(drawn.opened, inside, names))
 
 
+def contents(boxes: Sequence[ViewBox]) -> dict[str, set[str]]:
+    """The id of each box -> the shapes in it and in the boxes in it."""
+    inside = {box.id: set(box.members) for box in boxes}
+    for box in reversed(boxes):
+        if box.parent:
+            inside[box.parent] |= inside[box.id]
+    return inside
+
+
 def _innermost(opened: set[ScopePath], scope: ScopePath) -> ScopePath:
     """The innermost opened call around a scope; () where there is none."""
     return next((scope[:length] for length in range(len(scope), 0, -1) if scope[:length] in opened), ())

@@ -16,6 +16,7 @@ from gradviz.moves import moved_as
 from gradviz.view.boxes import boxes_of
 from gradviz.view.choose import chosen_nodes, depth, output_nodes, repeated_nodes
 from gradviz.view.drawn import Drawn, drawn_of, part_of
+from gradviz.view.fit import fitted
 from gradviz.view.focus import Side, Target
 from gradviz.view.gaps import gaps_in
 from gradviz.view.group_labels import gradient_lines, shapes_line, size_line, trouble_lines
@@ -37,7 +38,7 @@ from gradviz.view.labels import (
 from gradviz.view.model import Direction, Gap, Role, ThemeName, View, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import NAME_LENGTH, shorten
 from gradviz.view.options import Collapse, Part
-from gradviz.view.summary import HeatMap, cotangent_text, head_line, heat_map, written_out
+from gradviz.view.summary import HEAT_NOTE, HeatMap, cotangent_text, head_line, heat_map, written_out
 from gradviz.view.told import told_elsewhere
 from gradviz.view.verdicts import CheckedEdge, Finding, Marks, Report, worst
 
@@ -52,7 +53,6 @@ DEEP_IN_GROUPS = 6
 """A group is wider than a node."""
 HOW_TO_OPEN = "view(unfold=…) opens one, view(collapse=…) all"
 """Of the groups on a picture, for those who have the library at hand; the app has buttons in its place."""
-HEAT_NOTE = "squares: vermilion > 0, white = 0, blue < 0, each tensor to its own scale; black NaN, yellow ∞"
 
 
 def view_of(
@@ -74,6 +74,7 @@ def view_of(
     theme: ThemeName = "light",
 ) -> View:
     """Decides what is on the picture of a `GradGraph`; `GradGraph.view` tells the options."""
+    may_drop_heat = show is None
     show = DEFAULT_PARTS if show is None else show
     _check_choices(show, max_nodes, max_edge_labels, direction, theme)
     opened, closed = ([names] if isinstance(names, str) else names for names in (unfold, fold))
@@ -84,7 +85,8 @@ def view_of(
         drawn = drawn_of(graph, part, collapse, opened, closed, max_nodes, keep=kept, with_calls="call" in show)
     builder = _Builder(drawn, marks, frozenset(show), MAX_NODES if max_nodes is None else max_nodes, max_edge_labels)
     is_deep = builder.gaps or depth(builder.graph, builder.shown) >= (DEEP_IN_GROUPS if builder.groups else DEEP)
-    return builder.view(direction or ("BT" if is_deep else "LR"), theme)
+    view = builder.view(direction or ("BT" if is_deep else "LR"), theme)
+    return view if direction else fitted(view, may_drop_heat=may_drop_heat)
 
 
 def _check_choices(

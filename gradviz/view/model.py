@@ -164,6 +164,11 @@ class Gap:
     heads: tuple[str, ...]
 
     @property
+    def arrows(self) -> tuple[tuple[str, str], ...]:
+        """(tail, head) of each arrow that is drawn to it and from it."""
+        return (*((tail, self.id) for tail in self.tails), *((self.id, head) for head in self.heads))
+
+    @property
     def text(self) -> str:
         """
         >>> Gap(id="gap_1", nodes=402, leaves=12, tails=(), heads=()).text
@@ -182,7 +187,9 @@ class View:
         nodes, edges, groups: in forward order.
         gaps: where parts of the graph are left out.
         boxes: calls that were opened, each before those within it.
-        direction: "LR" from left to right, "BT" from the bottom to the top.
+        columns: the ids of the nodes, groups and gaps in each column, from left to right, where the picture is broken into
+            several that are read one after the other; () where it is not.
+        direction: "LR" from left to right, "BT" from the bottom to the top; that of each column.
         theme: the name of the theme.
         notes: what is left out and how to read what is there; printed on the picture.
     """
@@ -193,6 +200,12 @@ class View:
     groups: tuple[ViewGroup, ...] = ()
     gaps: tuple[Gap, ...] = ()
     boxes: tuple[ViewBox, ...] = ()
+    columns: tuple[tuple[str, ...], ...] = ()
     direction: Direction = "LR"
     theme: ThemeName = "light"
     notes: tuple[str, ...] = ()
+
+    @property
+    def arrows(self) -> tuple[tuple[str, str], ...]:
+        """(tail, head) of every arrow: first those of the edges, in their order, then those of the gaps."""
+        return (*((edge.tail, edge.head) for edge in self.edges), *(arrow for gap in self.gaps for arrow in gap.arrows))

@@ -18,6 +18,9 @@ from gradviz.view.notation import number_text, shape_text
 
 HEAT_SIDE = 32
 """A tensor with at most this many rows and columns gets a heat map."""
+HEAT_NOTE = "squares: vermilion > 0, white = 0, blue < 0, each tensor to its own scale; black NaN, yellow ∞"
+NO_HEAT_NOTE = "heat maps left out, so that the picture fits on a page: show with “heat” draws them"
+"""What a picture says of its heat maps, and where they are left out."""
 SHOWN_ELEMENTS = 4
 _BRIEF = 3
 WRITTEN_LENGTH = 32

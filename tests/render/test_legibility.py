@@ -99,7 +99,7 @@ def boxes(graph: nx.MultiDiGraph, **choices: object) -> tuple[dict[str, tuple[Bo
     for group in root.findall(".//{*}g[@class]"):
         texts = [text_box(text) for text in group.findall("{*}text") if "".join(text.itertext()).strip()]
         if str(group.get("class")).startswith("node"):
-            nodes[str(group.get("id"))] = shape_box(group), texts
+            nodes[str(group.get("id"))] = texts[0] if group.get("class") == "node tag" else shape_box(group), texts
         elif str(group.get("class")).startswith("edge"):
             labels += texts
         else:
@@ -115,6 +115,30 @@ def test_no_text_leaves_its_node_and_no_label_covers_another(name: str, theme: s
     assert labels
     for outline, texts in nodes.values():
         assert texts
+        assert all(outline.contains(text, slack=0.0) for text in texts)
+    everything = [*(outline for outline, _ in nodes.values()), *labels, *caption]
+    assert [pair for pair in combinations(everything, 2) if pair[0].overlaps(pair[1])] == []
+
+
+IN_COLUMNS = {
+    "chain": lambda: samples.chain(30),
+    "sixty": lambda: samples.layered(12),
+    "net": lambda: samples.network(30),
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "slides"])
+@pytest.mark.parametrize("name", list(IN_COLUMNS))
+def test_columns_keep_every_label_and_nothing_covers_another(name: str, theme: str) -> None:
+    graph = IN_COLUMNS[name]()
+    choices = {"theme": theme, "collapse": "none"}
+    view = view_of(graph, report=samples.report_with(graph), **choices)  # type: ignore[arg-type]
+    nodes, labels, caption = boxes(graph, **choices)
+    tags = {name for name in nodes if name.startswith(("coming", "onward"))}
+    assert len(view.columns) > 1 and len(tags) >= 2 * (len(view.columns) - 1)
+    assert set(nodes) - tags == {shape.id for shape in (*view.nodes, *view.groups, *view.gaps)}
+    assert len(labels) == sum(bool(edge.text) for edge in view.edges) > 0
+    for outline, texts in nodes.values():
         assert all(outline.contains(text, slack=0.0) for text in texts)
     everything = [*(outline for outline, _ in nodes.values()), *labels, *caption]
     assert [pair for pair in combinations(everything, 2) if pair[0].overlaps(pair[1])] == []

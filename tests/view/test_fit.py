@@ -1,0 +1,155 @@
+"""Pictures that would be far larger than a screen: in columns, upright, without heat maps; small ones stay as they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+import sample_graphs as samples
+import torch
+from medium_models import MEDIUM
+from torch import nn
+
+import gradviz
+from gradviz.models import MODELS
+from gradviz.render import render
+from gradviz.view import DEFAULT_PARTS, View, view_of
+from gradviz.view.columns import MOST_CARRIED, carried, divisions
+from gradviz.view.extent import Extent
+from gradviz.view.fit import LEGIBLE, SCREEN, extent
+
+NEARLY = 0.85
+"""What is drawn is that near to what was estimated."""
+
+
+def size_of(view: View) -> Extent:
+    """Width and height as Graphviz draws it, in points."""
+    svg = render(view, format="svg").decode()
+    width, height = map(float, re.findall(r'(?:width|height)="([\d.]+)pt"', svg[:2000])[:2])
+    return Extent(width=width, height=height)
+
+
+@pytest.mark.parametrize("name", list(MEDIUM))
+def test_the_picture_of_a_medium_graph_is_read_on_one_screen(name: str) -> None:
+    graph = MEDIUM[name]()
+    view = graph.view()
+    drawn = size_of(view)
+    assert min(SCREEN.width / drawn.width, SCREEN.height / drawn.height) >= NEARLY * LEGIBLE
+    assert 1 / 4 < drawn.width / drawn.height < 4
+    before = size_of(graph.view(direction=view.direction))
+    assert max(drawn.width, drawn.height) < max(before.width, before.height)
+
+
+@pytest.mark.parametrize("name", list(MEDIUM))
+def test_about_how_large_a_picture_is_drawn_is_known_before(name: str) -> None:
+    view = MEDIUM[name]().view()
+    drawn, estimated = size_of(view), extent(view)
+    assert 0.8 < estimated.width / drawn.width < 1.25
+    assert 0.85 < estimated.height / drawn.height < 1.15
+
+
+@pytest.mark.parametrize("name", list(MEDIUM))
+def test_columns_leave_nothing_out(name: str) -> None:
+    graph = MEDIUM[name]()
+    view, plain = graph.view(), graph.view(direction="BT")
+    shapes = [shape.id for shape in (*view.nodes, *view.groups, *view.gaps)]
+    assert sorted(shape for members in view.columns for shape in members) == sorted(shapes)
+    assert (view.nodes, view.groups, view.edges) == (plain.nodes, plain.groups, plain.edges)
+    for place in range(len(view.columns)):
+        values = [one for one in carried(view.columns, view.arrows) if place in one.readers]
+        assert len(values) <= MOST_CARRIED
+
+
+def test_arrows_between_columns_lead_to_later_ones() -> None:
+    view = MEDIUM["MLP of 8 layers"]().view()
+    column = {shape: place for place, members in enumerate(view.columns) for shape in members}
+    assert len(view.columns) > 1
+    assert all(column[tail] <= column[head] for tail, head in view.arrows)
+
+
+@pytest.mark.parametrize("title", ["perceptron", "two-layer ReLU net", "MLP with binary cross-entropy"])
+def test_what_is_legible_stays_as_it_is(title: str) -> None:
+    model, inputs, loss = MODELS[title]()
+    graph = gradviz.trace(model, *inputs, loss=loss, device="cpu")
+    assert graph.view() == graph.view(direction="LR")
+
+
+@pytest.mark.parametrize("direction", ["LR", "BT"])
+def test_a_direction_that_is_asked_for_is_one_row_or_column(direction: str) -> None:
+    view = view_of(samples.chain(30), direction=direction)  # type: ignore[arg-type]
+    assert (view.direction, view.columns) == (direction, ())
+    assert view_of(samples.chain(30)).columns
+
+
+def wide_heat(layers: int) -> gradviz.GradGraph:
+    """Weights that all have a heat map and cannot stand in columns: every layer reads all before it."""
+    torch.manual_seed(0)
+    weights = [torch.randn(30, 30, requires_grad=True) for _ in range(layers)]
+
+    def dense(*weights: torch.Tensor) -> torch.Tensor:
+        known = [torch.ones(30, 30)]
+        for weight in weights:
+            known.append(torch.tanh(weight @ sum(known[1:], known[0])))
+        return known[-1].sum()
+
+    return gradviz.trace(dense, *weights)
+
+
+def test_heat_maps_are_left_out_only_where_nothing_else_helps_and_the_picture_says_so() -> None:
+    graph = wide_heat(6)
+    view = graph.view()
+    assert not any(node.heat for node in view.nodes)
+    assert any(note.startswith("heat maps left out") for note in view.notes)
+    assert not any(note.startswith("squares:") for note in view.notes)
+    assert any(node.heat for node in graph.view(show=DEFAULT_PARTS).nodes)
+    assert any(node.heat for node in MEDIUM["MLP of 5 layers"]().view().nodes)
+
+
+def test_what_prepares_a_weight_stands_in_the_column_that_reads_it() -> None:
+    view = MEDIUM["MLP of 5 layers"]().view()
+    column = {shape: place for place, members in enumerate(view.columns) for shape in members}
+    shapes = {node.name: node for node in view.nodes}
+    for layer in range(0, 10, 2):
+        weight, bias = (column[shapes[f"{layer}.{name}"].id] for name in ("weight", "bias"))
+        assert weight == bias
+    assert {column[shapes[f"{layer}.weight"].id] for layer in range(0, 10, 2)} == set(range(len(view.columns)))
+
+
+def test_a_box_is_not_torn_apart() -> None:
+    layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+    model = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+    graph = gradviz.trace(model, torch.randn(2, 5, 16), loss=lambda out: out.square().mean(), device="cpu")
+    view = graph.view(unfold=["layers.1", "layers.2"])
+    column = {shape: place for place, members in enumerate(view.columns) for shape in members}
+    assert len(view.columns) > 1 and [box.name for box in view.boxes] == ["layers.1", "layers.2"]
+    assert all(len({column[member] for member in box.members}) == 1 for box in view.boxes)
+
+
+def test_a_strip_of_groups_stands_upright() -> None:
+    weight = torch.arange(6.0, requires_grad=True)
+    graph = gradviz.trace(lambda: sum(torch.sin(weight * (step + 1)).sum() for step in range(14)))
+    strip, drawn = size_of(graph.view(direction="LR")), size_of(graph.view())
+    assert strip.width / strip.height > 5 > drawn.width / drawn.height
+
+
+@pytest.mark.parametrize("sketch", [lambda: samples.chain(400), lambda: samples.layered(70)])
+def test_what_is_truncated_is_drawn_in_columns_too(sketch: Callable[[], object]) -> None:
+    view = view_of(sketch())  # type: ignore[arg-type]
+    assert view.gaps and len(view.columns) > 2
+    assert {gap.id for gap in view.gaps} <= {shape for members in view.columns for shape in members}
+
+
+def test_a_long_chain_is_divided_into_columns_of_about_the_same_height() -> None:
+    names = [f"v{place}" for place in range(120)]
+    arrows = list(pairwise(names))
+    for count, columns in enumerate(divisions(names, arrows, dict.fromkeys(names, 50.0)), 2):
+        assert len(columns) == count
+        assert max(map(len, columns)) - min(map(len, columns)) <= count
+
+
+def test_steps_of_a_loop_that_lead_round_in_a_circle_are_placed_too() -> None:
+    arrows = [("x", "a"), ("a", "b"), ("b", "a"), ("b", "y")]
+    found = divisions("xaby", arrows, dict.fromkeys("xaby", 9.0))
+    assert found and all(sorted(sum(columns, ())) == ["a", "b", "x", "y"] for columns in found)
