@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
@@ -108,6 +109,11 @@ def differentiable_places(node: Node, tensors: Sequence[Tensor | None]) -> tuple
     count = len(output_metadata(node))
     left = iter(place for place in candidates if place not in carrying.values() and _may_carry(tensors[place]))
     return tuple(carrying[output] if output in carrying else next(left, candidates[0]) for output in range(count))
+
+
+def without_derivative(outputs: Sequence[Tensor]) -> str:
+    """What cuts a gradient where a call returned nothing that can carry one: "boolean", as of a comparison, or "integer"."""
+    return "boolean" if all(output.dtype == torch.bool for output in outputs) else "integer"
 
 
 def can_carry_gradient(tensor: Tensor | None) -> bool:

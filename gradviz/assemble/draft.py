@@ -22,6 +22,7 @@ from gradviz.assemble.arguments import (
     arguments_of_write,
     can_carry_gradient,
     differentiable_places,
+    without_derivative,
 )
 from gradviz.assemble.drafted import Draft, DraftEdge, DraftNode, Key, is_autograd_node
 from gradviz.assemble.forwards import Forward, Unreached, unreached_function_of, unreached_functions
@@ -383,5 +384,5 @@ class _Drafter:
             return NO_WAY
         outputs = [output for output in call.outputs if output is not None]
         if outputs and not any(map(can_carry_gradient, outputs)):
-            return "integer"
+            return without_derivative(outputs)
         return "not differentiable"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from gradviz.assemble.arguments import can_carry_gradient
+from gradviz.assemble.arguments import can_carry_gradient, without_derivative
 from gradviz.assemble.forwards import Forward
 from gradviz.opcall import SHAPE_READING, op_name, tensors_of
 from gradviz.recording.record import RecordedCall, Recorder
@@ -24,7 +24,8 @@ class Lost(NamedTuple):
 
     Attributes:
         root: the module that was called and that holds the leaf; "" for a tensor outside of modules.
-        reason: "unused", "dropped", "wrapped as a new leaf", "item", "detach", "no_grad", "integer" or "not differentiable".
+        reason: "unused", "dropped", "wrapped as a new leaf", "item", "detach", "no_grad", "integer", "boolean" or "not
+            differentiable".
         op: the call where it ends, `index_add_` for one in place whose result was dropped; "" for an unused leaf.
         call: the number of that call; -1 for an unused leaf.
     """
@@ -123,5 +124,5 @@ def _reason(call: RecordedCall, outputs: list[Tensor]) -> str:
     if any(output.requires_grad for output in outputs):
         return DROPPED
     if outputs and not any(map(can_carry_gradient, outputs)):
-        return "integer"
+        return without_derivative(outputs)
     return "not differentiable"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import textwrap
 import unicodedata
 from collections import Counter
@@ -23,6 +24,7 @@ _LEAST_NAME_WIDTH = 17
 _COLUMNS = 100
 _ROWS = 40
 _NOTES = 20
+_MINUS = "−"
 _WHOLE = 6
 _FEW_DIGITS = 5
 
@@ -191,7 +193,7 @@ def _row(entry: Checked, *, places: bool, all_digits: bool) -> tuple[str, ...]:
     is_chosen = entry.finding == "kink" and entry.autograd is not None and entry.reference is None
     return (
         entry.name,
-        entry.formula,
+        _with_signs(entry.formula),
         _number(entry.autograd, entry.dtype, digits) + place if entry.autograd is not None else "–",
         "on a kink" if is_chosen else "–" if entry.reference is None else _number(entry.reference, entry.dtype, digits),
         "–" if entry.reference is None else _ulps(entry),
@@ -214,7 +216,7 @@ def _notes(report: CheckReport) -> list[str]:
     told: dict[str, list[str]] = {}
     for entry in sorted(report.entries, key=lambda entry: _ORDER.index(entry.verdict)):
         if entry.reason:
-            told.setdefault(f"{entry.verdict}: {entry.reason}", []).append(_where(entry))
+            told.setdefault(f"{entry.verdict}: {_with_signs(entry.reason)}", []).append(_where(entry))
     lines = []
     for text, names in told.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -245,14 +247,23 @@ def _number(number: float | None, dtype: torch.dtype, digits: int | None = None)
     if number is None:
         return ""
     if not math.isfinite(number):
-        return str(number)
+        return "NaN" if math.isnan(number) else "∞" if number > 0 else f"{_MINUS}∞"
     if digits is not None:
-        return f"{number:.{digits}g}"
-    if dtype == torch.float64:
-        return f"{number!r}".removesuffix(".0")
-    if dtype == torch.float32:
-        return str(np.float32(number)).removesuffix(".0")
-    return f"{number:.4g}"
+        text = f"{number:.{digits}g}"
+    elif dtype == torch.float64:
+        text = f"{number!r}"
+    else:
+        text = str(np.float32(number)) if dtype == torch.float32 else f"{number:.4g}"
+    return text.removesuffix(".0").replace("-", _MINUS)
+
+
+def _with_signs(text: str) -> str:
+    """Minus signs as everywhere else in what gradviz shows; a hyphen inside a name stays.
+
+    >>> _with_signs("-b/c - exp(-a)·my-name")
+    '−b/c − exp(−a)·my-name'
+    """
+    return re.sub(r"(?<![\w.])-", _MINUS, text)
 
 
 def _count(times: int, what: str) -> str:

@@ -16,7 +16,7 @@ from gradviz.moves import moved_as
 from gradviz.partials import LocalPartial
 from gradviz.symbolic import formula_text
 from gradviz.view.calls import call_text
-from gradviz.view.notation import number_text, shape_text, shorten
+from gradviz.view.notation import number_text, shape_text, shorten, with_minus_signs
 from gradviz.view.summary import brief_line, norm_line, value_lines
 
 ROWS = 60
@@ -161,7 +161,7 @@ def _edge_row(graph: GradGraph, use: Use, brief: bool) -> tuple[str, ...]:
     if use.partial is None:
         return (name, f"{CUT}{use.cut}", "", "")
     formula = use.partial.formula
-    written = "" if formula is None else formula_text(formula)
+    written = "" if formula is None else with_minus_signs(formula_text(formula))
     if written == "1" and math.prod(use.partial.in_shape) > 1:  # said of one element, it would be read as the whole
         written = moved_as(graph.nodes[use.edge[1]]["op"]) or written
     told = "" if use.contribution is None else norm_line(use.contribution) if brief else _text(use.contribution)

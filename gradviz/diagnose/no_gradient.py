@@ -183,4 +183,6 @@ _LOST_MESSAGES = {
 
 
 def _reason(op: str, cut: str) -> str:
-    return "step" if cut == "integer" and op != "_to_copy" else cut if cut in _CUTS else "not differentiable"
+    if cut in ("integer", "boolean"):
+        return "integer" if op == "_to_copy" else "step"
+    return cut if cut in _CUTS else "not differentiable"

@@ -60,6 +60,8 @@ def _partial_line(wanted: Wanted, use: Use) -> Equation:
     sign, remark = wanted.derivative(use), as_argument(wanted, use.edge)
     if sign.fixed and not remark:
         remark = say.held(sign.fixed)
+    if wanted.rounded.is_zero_partial(use):
+        remark = f"{remark}; {say.ROUNDED}" if remark else say.ROUNDED
     return Equation(without_repeats([sign, formula, number]), remark=remark)
 
 
@@ -79,7 +81,8 @@ def _product_lines(wanted: Wanted, path: Path, way: Way) -> Iterator[Line]:
         result,
     ]
     kept = without_repeats(sides)
-    yield Equation(kept) if len(kept) > 1 else (kept[0],)
+    remark = say.ROUNDED if any(map(wanted.rounded.is_zero_partial, uses)) else ""
+    yield Equation(kept, remark=remark) if len(kept) > 1 else (kept[0],)
 
 
 def _end(wanted: Wanted, path: Path) -> tuple[int, int]:

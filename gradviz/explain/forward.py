@@ -65,7 +65,8 @@ def _value_line(wanted: Wanted, node: int, place: int, *, is_known: bool) -> Lin
         number = shown(value)
         if not function and name.text == term_text(number):
             return (name,)
-        return Equation((name, *function, number), remark=head_line(value) if value.numel() > 1 else "")
+        remark = head_line(value) if value.numel() > 1 else say.ROUNDED if wanted.rounded.is_zero(node) else ""
+        return Equation((name, *function, number), remark=remark)
     described = attributes["value_missing"] if value is None else ", ".join(value_lines(value))
     equals = (" = ", *function) if function else ()
     return (name, *equals, f": {described}")

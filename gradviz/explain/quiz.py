@@ -29,12 +29,17 @@ def with_blanks(derivation: Derivation) -> Derivation:
     """
     places = count(1)
     blanks: list[Blank] = []
+    zeros: set[int] = set()
 
     def blank(number: Number | Numbers) -> Blank:
         blanks.append(Blank(next(places), number))
         return blanks[-1]
 
     def asked(line: Line, everywhere: bool) -> Line:
+        if isinstance(line, Equation) and line.remark.endswith(say.ROUNDED):  # which gives the answer away
+            question = asked(replace(line, remark=line.remark.removesuffix(say.ROUNDED).removesuffix("; ")), everywhere)
+            zeros.add(len(blanks))
+            return question
         if everywhere:
             return changed_numbers(line, blank)
         if not isinstance(line, Equation) or _is_given(line):
@@ -51,7 +56,8 @@ def with_blanks(derivation: Derivation) -> Derivation:
         kept = section.lines if section.heading == say.PATHS else [line for line in section.lines if not _gives_away(line)]
         lines = tuple(asked(line, everywhere) for line in kept)
         sections.append(replace(section, lines=lines))
-    key: list[Line] = [say.answer(blank.place, blank.answer) for blank in blanks]
+    remarks = dict.fromkeys(zeros, say.ROUNDED)
+    key: list[Line] = [say.answer(blank.place, blank.answer, remarks.get(blank.place, "")) for blank in blanks]
     key += [line for section in derivation.sections if section.heading == say.WHY for line in section.lines]
     return replace(derivation, sections=(*sections, Section(heading=say.ANSWERS, lines=tuple(key))))
 

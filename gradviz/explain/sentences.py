@@ -36,6 +36,7 @@ CHECKED = "Checked"
 CUT = "Cut off"
 WHY = "Why"
 UNREAD = "(nothing on the way reads it)"
+ROUNDED = "(zero up to rounding)"
 ANSWERS = "Answers"
 PARAMETERS = "Parameters"
 PREDICTION = "First-order prediction"
@@ -214,8 +215,8 @@ def short(equation: Equation, paths: int) -> Equation:
     return replace(equation, remark=f"({_count(paths, 'path')})")
 
 
-def answer(place: int, number: Number | Numbers) -> Sentence:
-    return (f"({place}) ", number)
+def answer(place: int, number: Number | Numbers, remark: str) -> Sentence:
+    return (f"({place}) ", number, *([f" {remark}"] if remark else []))
 
 
 def other_terms(count: int, number: str) -> str:

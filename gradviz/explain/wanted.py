@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from gradviz.explain import sentences as say
 from gradviz.explain.amounts import loss_name
+from gradviz.explain.rounded import Rounded
 from gradviz.explain.terms import Derivative, Line, Name
 from gradviz.graph import Edge, GradGraph, Use
 from gradviz.paths import Paths, paths_from
@@ -19,7 +21,7 @@ MAX_LINES = 40
 """How many values, partials or steps one section lists; the others are counted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
     """One value of a graph, whose gradient is explained.
 
@@ -39,6 +41,11 @@ class Wanted:
     @property
     def name(self) -> str:
         return self.paths.name
+
+    @cached_property
+    def rounded(self) -> Rounded:
+        """What rounding may have made of the values."""
+        return Rounded(self.graph)
 
     @property
     def sign(self) -> Derivative:

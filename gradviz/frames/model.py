@@ -13,7 +13,6 @@ from gradviz.explain.text import line_text
 from gradviz.frames.scene import Scene
 from gradviz.graph import Edge, GradGraph
 from gradviz.view import View
-from gradviz.view.notation import with_powers_of_ten
 
 Phase = Literal["forward", "backward"]
 Place = tuple[int, int]
@@ -49,7 +48,7 @@ class Frame:
     @property
     def text(self) -> str:
         """The sentence as plain text."""
-        return with_powers_of_ten(line_text(self.sentence))
+        return line_text(self.sentence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,6 @@ SUPERSCRIPT = str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹
 NAME_LENGTH = 28
 FORMULA_LENGTH = 44
 
-POWER_OF_TEN = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+−-]\d+)")
 _PATH = re.compile(r"[\w.@]+(\[\d+\])?")
 _ATOM = re.compile(r"[\w.…]+(\[\d+\]|\([^()]*\))?")
 
@@ -47,19 +46,6 @@ def digits_text(value: complex) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return _real_text(value, 1)
     return f"{value!r}".removesuffix(".0").replace("-", MINUS)
-
-
-def with_powers_of_ten(text: str) -> str:
-    """A sentence with its numbers as mathematics writes them, where there is room for that.
-
-    >>> with_powers_of_ten("c = sin(b) = −2.449e−16, x1e−5 = 1.5e+20")
-    'c = sin(b) = −2.449·10⁻¹⁶, x1e−5 = 1.5·10²⁰'
-    """
-
-    def raised(found: re.Match[str]) -> str:
-        return f"{found[1]}·10{str(int(found[2].replace(MINUS, '-'))).translate(SUPERSCRIPT)}"
-
-    return POWER_OF_TEN.sub(raised, text)
 
 
 def with_minus_signs(formula: str) -> str:

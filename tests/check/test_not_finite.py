@@ -80,7 +80,7 @@ def test_nan_is_never_a_match(function: Callable[[Tensor], Tensor], at: tuple[fl
         assert entry.verdict != "match" or not math.isnan(entry.autograd or 0.0), entry
     assert not report.ok and report.nan_gradients == ("x",)
     row = next(line for line in str(report).splitlines() if line.startswith("x "))
-    assert " nan " in row
+    assert " NaN " in row
 
 
 def test_nan_between_finite_one_sided_derivatives_is_a_mismatch() -> None:

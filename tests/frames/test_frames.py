@@ -20,7 +20,7 @@ from gradviz import GradGraph, InputError
 from gradviz.explain.terms import numbers_in
 from gradviz.frames import Frame, Frames
 
-NUMBER = r"(−?[\d.]+(?:·10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?)"
+NUMBER = r"(−?[\d.]+(?:e[+−]\d+)?)"
 FLOW = re.compile(
     rf"∂\w+/∂(?P<head>\w+) = {NUMBER} flows on to (?P<tail>\w+): times ∂\w+/∂\w+ = (?:.* = )?{NUMBER} gives {NUMBER}; .*"
 )
@@ -28,8 +28,7 @@ ALL = [pytest.param(make, id=name) for name, make in framed_graphs.ALL.items()]
 
 
 def number(text: str) -> float:
-    digits, _, power = text.replace("−", "-").partition("·10")
-    return float(f"{digits}e{power.translate(str.maketrans('⁻⁰¹²³⁴⁵⁶⁷⁸⁹', '-0123456789')) or 0}")
+    return float(text.replace("−", "-"))
 
 
 def close(found: float, true: float) -> bool:
