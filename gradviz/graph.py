@@ -52,7 +52,7 @@ class GradGraph(AttributedGraph):
             seed: random rows and cotangents are drawn from it; the same seed gives the same report.
             time_limit_s: after this many seconds the rest is unverified, "out of time".
             intended: names or classes of custom Functions whose backward is meant to differ from their forward's derivative,
-                and names of tensor hooks that are meant to change a cotangent.
+                and names of hooks (on tensors, autograd nodes, modules) that are meant to change what flows back.
             progress: whether to show on stderr what is being checked; None: on a terminal, once that takes long; or a
                 function that is told how many nodes are done, how many there are, and what is next.
 

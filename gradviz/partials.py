@@ -19,6 +19,7 @@ from torch.autograd.graph import Node
 from gradviz.edge_partial import EdgePartial
 from gradviz.errors import PartialError
 from gradviz.recording.backward import gradients_aside
+from gradviz.recording.hooks import NodeHooks, hooks_of_node
 from gradviz.recording.nodes import contributions, is_custom, needed_arguments, output_metadata
 
 if TYPE_CHECKING:
@@ -253,6 +254,10 @@ class LocalPartial(EdgePartial):
         expected = torch.tensordot(weights.to(rows.dtype), rows.detach(), dims=1)
         size = float(expected.abs().max()) if expected.numel() else 0.0
         return bool(((asked - expected).abs() <= _BATCHED_WITHIN * size).all())
+
+    def hooks(self) -> NodeHooks:
+        """The hooks that lie on the autograd node now: they change what the backward pass made of it, and no partial."""
+        return hooks_of_node(self._node)
 
     def writes_to_cotangent(self) -> bool:
         """Whether a hand-written backward changes the very tensor that it is handed, which torch forbids.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -247,3 +248,49 @@ def test_chain_of_100000_ops_traces_without_recursion() -> None:
     graph = trace(chain, 1.0)
     assert len(graph) == 100_001
     del graph
+
+
+class TwoWays(nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return x.sin(), y.exp() * x
+
+
+@pytest.mark.parametrize("needs_gradient", [True, False])
+def test_a_module_with_a_backward_hook_may_take_and_return_several_tensors(needs_gradient: bool) -> None:
+    module, seen = TwoWays(), []
+    module.register_full_backward_hook(lambda _, made, handed: seen.append((len(made), len(handed))))
+    y = torch.tensor([0.5, -0.5], requires_grad=needs_gradient)
+
+    def loss(x: Tensor) -> Tensor:
+        first, second = module(x * 2, y)
+        return (first * second).sum()  # type: ignore[no-any-return]
+
+    x = torch.tensor([2.0, 3.0], requires_grad=True)
+    graph = trace(loss, x)
+    assert seen == [(2, 2)]
+    leaves = {"x": x, "y": y} if needs_gradient else {"x": x}
+    assert_same_gradients(graph, stored_gradients(loss(x), **leaves))
+    assert_contributions_add_up(graph)
+    assert graph.check().verified
+
+
+def test_a_function_may_hand_several_arguments_on() -> None:
+    class Both(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            return x, y
+
+        @staticmethod
+        def backward(ctx: Any, of_x: Tensor, of_y: Tensor) -> tuple[Tensor, Tensor]:
+            return of_x, of_y
+
+    def loss(x: Tensor) -> Tensor:
+        first, second = Both.apply(x * 2, x.cos())
+        return (first * second).sum() + (second.detach() * first).sum()
+
+    x = torch.tensor([2.0, 3.0], requires_grad=True)
+    graph = trace(loss, x)
+    assert [data["op"] for _, data in graph.nodes(data=True) if data["name"] == "first, second"] == ["Both"]
+    assert "view" not in {data["op"] for _, data in graph.nodes(data=True)}
+    assert_same_gradients(graph, stored_gradients(loss(x), x=x))
+    assert graph.check().verified

@@ -90,7 +90,7 @@ class _Drafter:
                 self._add_leaf(node, place)
             elif is_custom(node) and not is_torchs_own(node):
                 self._add_custom(node)
-            elif (index := self._lookup.call_of(node)) is not None:
+            elif (index := self._lookup.call_of(node)) is not None and not self._is_one_of_several(node, index):
                 self._add_explained(node, index)
             elif is_custom(node):
                 self._add_custom(node)
@@ -109,6 +109,10 @@ class _Drafter:
         for node, slots in self._graph.slots.items():
             if slots:
                 self._connect(node, slots)
+
+    def _is_one_of_several(self, node: Node, index: int) -> bool:
+        """Whether call `index` made only one of the results: a module with a full backward hook hands each tensor on."""
+        return is_custom(node) and len(self._calls[index].outputs) < len(output_metadata(node))
 
     def add_calls_without_gradient(self) -> None:
         """The calls that ran without gradient and whose results the graph uses: masks, detached values, indices."""

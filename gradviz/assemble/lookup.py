@@ -88,11 +88,15 @@ class Lookup:
             if any(code is forward for code, _ in call.frames):
                 is_inside = True
             elif is_inside or applied is None or call.frames != self.calls[first].frames:
-                # A forward that returns its argument: torch makes an alias of it.
-                if node is not None and self._returned_by(index, node):
-                    yield index
+                yield from self._handed_on(index, node)
                 return
             yield index
+
+    def _handed_on(self, index: int, node: Node | None) -> Iterator[int]:
+        """The calls from `index` on of a forward that returns arguments: torch makes an alias of each."""
+        while node is not None and index < len(self.calls) and self._returned_by(index, node):
+            yield index
+            index += 1
 
     def frames_outside(self, node: Node, index: int) -> Frames:
         """The user's frames that called a custom Function, for call `index` of its forward."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
 from gradviz.assemble.drafted import Draft, Key
+from gradviz.recording.hooks import hooks_of_tensor
 from gradviz.recording.nodes import node_of
 from gradviz.recording.record import Recorder
 from gradviz.standin import is_kept
@@ -56,17 +55,11 @@ def numbers_read(draft: Draft, recorder: Recorder) -> dict[float, int]:
 def hooks_on(tensors: Mapping[int, Iterable[Tensor | None]]) -> dict[tuple[int, int], tuple[str, ...]]:
     """(number of a node, output) -> the hooks that `Tensor.register_hook` put on it, as "clip at train.py:12"."""
     return {
-        (number, place): tuple(map(_described, tensor._backward_hooks.values()))
+        (number, place): hooks_of_tensor(tensor)
         for number, outputs in tensors.items()
         for place, tensor in enumerate(outputs)
         if tensor is not None and tensor._backward_hooks
     }
-
-
-def _described(hook: Any) -> str:
-    code = getattr(hook, "__code__", None)
-    where = f" at {Path(code.co_filename).name}:{code.co_firstlineno}" if code is not None else ""
-    return getattr(hook, "__name__", type(hook).__name__) + where
 
 
 def leaves_of_products_behind(value: Tensor) -> list[Tensor]:

@@ -4,6 +4,7 @@ How the parts go together:
 
     options.py       what is asked for, looked at before anything is computed
     run.py           goes through the nodes, asks the others, writes the report
+    hooks.py         which hooks change what flows back
     heads.py         one node, its used outputs, and autograd's side of each edge into it
     local.py         edges into one recorded call: elementwise, data movement, rows of a Jacobian
     rows.py          one row of a Jacobian beside the true one

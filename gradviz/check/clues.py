@@ -40,13 +40,13 @@ def add_lost(graph: GradGraph, comparison: Comparison) -> None:
 
 def _changed_by(graph: GradGraph, edge: EdgeUnderCheck) -> str:
     """What may have changed a contribution on its way, where no number of the derivative is wrong."""
-    if any(partial.writes_to_cotangent() for partial in edge.partials.values()):
+    if edge.changed_by or any(partial.writes_to_cotangent() for partial in edge.partials.values()):
         return ""
     function = graph.custom_function(edge.edge[0])
     uses = graph.arguments_of(edge.edge[0]) if function is not None else []
     if function is not None and any(use.partial is not None and use.partial.writes_to_cotangent() for use in uses):
         return f"{function.name}.backward() at {function.backward_source} writes to the cotangent that it is handed"
-    return "a hook changes it on its way, as register_full_backward_hook of a module or Tensor.register_hook does"
+    return "a hook changed it on its way that has been removed since, or is none of Python's"
 
 
 def _values_around(graph: GradGraph, head: HeadUnderCheck) -> dict[str, NDArray[np.float64]]:

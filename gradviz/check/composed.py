@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gradviz.check.arrays import Index
 from gradviz.check.heads import head_under_check
+from gradviz.check.hooks import Hooks
 from gradviz.check.options import Meant
 from gradviz.check.parts import parts_of
 from gradviz.graph import GradGraph
@@ -37,15 +38,18 @@ def is_small(graph: GradGraph) -> bool:
     return leaf_elements(graph) <= MAX_LEAF_ELEMENTS
 
 
-def why_not_whole(graph: GradGraph, meant: Meant) -> str:
+def why_not_whole(graph: GradGraph, meant: Meant, known: Hooks) -> str:
     """Why gradients are not composed as a whole, in a sentence; "" where they are."""
     elements = leaf_elements(graph)
     why = f"the leaves have {elements:,} elements, more than {MAX_LEAF_ELEMENTS}" if elements > MAX_LEAF_ELEMENTS else ""
     for node in sorted(meant.functions)[:1] if not why else ():
         why = f"the backward of {graph.nodes[node]['op']} is meant to differ"
     for node, output in sorted(meant.hooks)[:1] if not why else ():
-        hooks = " or ".join(graph.hooks()[node, output])
+        hooks = " or ".join(known.on_cotangent(node, output))
         why = f"the hook {hooks} is meant to change the cotangent of {graph.nodes[node]['name']}"
+    for node in sorted(meant.changed)[:1] if not why else ():
+        hooks = " or ".join(known.on_contributions(node))
+        why = f"the hook {hooks} is meant to change what {graph.nodes[node]['name']} passes on"
     for node in graph if not why else ():
         if graph.custom_function(node) is not None and (left := head_under_check(graph, node, None).left_torch):
             why = f"{graph.nodes[node]['op']} is not known by its calls ({left})"

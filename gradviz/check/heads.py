@@ -32,11 +32,15 @@ class EdgeUnderCheck:
         use: what the edge carries.
         partials: place of an output of the head -> the partial of that output.
         comparison: what was found so far.
+        changed_by: the hooks that change its contribution.
+        as_meant: whether they are meant to.
     """
 
     use: Use
     partials: dict[int, Partial]
     comparison: Comparison
+    changed_by: str = ""
+    as_meant: bool = False
 
     @property
     def edge(self) -> Edge:

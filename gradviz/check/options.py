@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 
+from gradviz.check.hooks import Hooks, Place
 from gradviz.errors import CheckError
 from gradviz.graph import Edge, GradGraph
 
 Intended = Collection[str | type[torch.autograd.Function]]
 """Custom Functions, by class or name, whose backward is meant to differ from the derivative of their forward, and names of
-tensor hooks that are meant to change a cotangent: "clip", or as the report tells it, "clip at train.py:12"."""
+hooks (on tensors, autograd nodes or modules) that are meant to change what flows back: "clip", or as the report tells it,
+"clip at train.py:12"."""
 _SEEDS_BELOW = 2**40
 _ACCEPTED = "accepted: (tail, head, argument position), three numbers, as `use.edge` of graph.arguments_of(node)"
 
@@ -68,13 +70,15 @@ class Meant:
         functions: nodes of custom Functions: edges into them are not judged.
         hooks: (node, output) whose cotangent hooks may change, all of them named: the sums of contributions into them are
             not wrong.
+        changed: nodes whose contributions hooks may change, all of them named: these need not be what the node answers.
     """
 
     functions: frozenset[int] = frozenset()
-    hooks: frozenset[tuple[int, int]] = frozenset()
+    hooks: frozenset[Place] = frozenset()
+    changed: frozenset[int] = frozenset()
 
 
-def where_meant(graph: GradGraph, intended: Intended) -> Meant:
+def where_meant(graph: GradGraph, intended: Intended, hooks: Hooks) -> Meant:
     """The nodes of the Functions and hooks that are named.
 
     Raises:
@@ -83,12 +87,15 @@ def where_meant(graph: GradGraph, intended: Intended) -> Meant:
     if isinstance(intended, (str, type)) or not isinstance(intended, Collection):
         raise CheckError(f"intended={intended!r}: accepted: a list of custom Functions (names, classes) and names of hooks")
     functions = {node: (found.function, found.name) for node in graph if (found := graph.custom_function(node))}
-    hooks = {place: [_names_of(hook) for hook in told] for place, told in graph.hooks().items()}
-    all_hooks = [names for several in hooks.values() for names in several]
+    if not intended:
+        return Meant()
+    places = {place: [_names_of(hook) for hook in told] for place, told in hooks.places()}
+    nodes = {node: [_names_of(hook) for hook in told] for node, told in hooks.nodes()}
+    all_hooks = [names for several in (*places.values(), *nodes.values()) for names in several]
     for one in intended:
         if not any(one in names for names in (*functions.values(), *all_hooks)):
             known = f"its custom Functions: {_listed(name for _, name in functions.values())}; "
-            known += f"its hooks on tensors: {_listed(told for told, _ in all_hooks)}"
+            known += f"its hooks: {_listed(told for told, _ in all_hooks)}"
             raise CheckError(f"intended: the graph has neither a custom Function nor a hook {_named(one)}; {known}")
 
     def is_named(names: Iterable[Any]) -> bool:
@@ -96,7 +103,8 @@ def where_meant(graph: GradGraph, intended: Intended) -> Meant:
 
     return Meant(
         functions=frozenset(node for node, names in functions.items() if is_named(names)),
-        hooks=frozenset(place for place, several in hooks.items() if all(map(is_named, several))),
+        hooks=frozenset(place for place, several in places.items() if all(map(is_named, several))),
+        changed=frozenset(node for node, several in nodes.items() if all(map(is_named, several))),
     )
 
 

@@ -22,6 +22,7 @@ from gradviz.check.differences import check_by_differences
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.formulas import edge_formula, edge_name
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check
+from gradviz.check.hooks import Hooks
 from gradviz.check.judge import Comparison
 from gradviz.check.leaves import check_leaves
 from gradviz.check.local import Plan, check_call
@@ -60,8 +61,9 @@ def check(
         seed: random rows and cotangents are drawn from it; the same seed gives the same report.
         time_limit_s: after this many seconds the rest is unverified, "out of time".
         intended: names or classes of custom Functions whose backward is meant to differ from the derivative of their
-            forward, so that edges into them are "intended", neither right nor wrong; and names of tensor hooks that are
-            meant to change a cotangent, so that the sums of contributions that they change are.
+            forward, so that edges into them are "intended", neither right nor wrong; and names of hooks, on tensors, on
+            autograd nodes or of modules, that are meant to change what flows back, so that the sums and contributions
+            that they change are.
         progress: whether to show on stderr what is being checked; None: on a terminal, once the check takes long; or a
             function that is told how many nodes are done, how many there are, and what is next.
 
@@ -71,16 +73,18 @@ def check(
     """
     require_options(samples, seed, time_limit_s, progress)
     wanted = None if edges is None else wanted_edges(graph, edges)
-    meant = where_meant(graph, intended)
+    hooks = Hooks(graph)
+    meant = where_meant(graph, intended, hooks)
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
     with _generators_aside(graph), Progress(graph.number_of_nodes(), shown=progress) as shown:
-        return _Run(graph, wanted, meant, samples, seed, deadline, shown, why_not_whole(graph, meant)).report()
+        return _Run(graph, wanted, meant, hooks, samples, seed, deadline, shown, why_not_whole(graph, meant, hooks)).report()
 
 
 def check_edges(graph: GradGraph, edges: Iterable[Edge]) -> CheckReport:
-    """What `check` finds of these edges, without the forward values of their heads."""
+    """What `check` finds of the partials of these edges, whatever hooks do, without the forward values of their heads."""
     with _generators_aside(graph), Progress(0, shown=False) as shown:
-        run = _Run(graph, wanted_edges(graph, edges), Meant(), SAMPLES, 0, None, shown, "")
+        meant = Meant(changed=frozenset(graph))
+        run = _Run(graph, wanted_edges(graph, edges), meant, Hooks(graph), SAMPLES, 0, None, shown, "")
         return CheckReport(edges=tuple(found for head, plan in run.heads() for found in run.edges_into(head, plan)))
 
 
@@ -97,6 +101,7 @@ class _Run:
     graph: GradGraph
     wanted: frozenset[Edge] | None
     meant: Meant
+    hooks: Hooks
     samples: int
     seed: int
     deadline: float | None
@@ -170,20 +175,21 @@ class _Run:
             _doubt(head.edges, failure_reason(error))
 
         try:
-            check_contributions(head)
+            check_contributions(head, self.hooks, may_change=head.node in self.meant.changed)
         except PartialError as missing:
             _doubt(head.edges, str(missing))
         for edge in head.edges:
             add_clues(self.graph, head, edge)
 
     def _edge_check(self, head: HeadUnderCheck, edge: EdgeUnderCheck) -> EdgeCheck:
+        as_meant = head.node in self.meant.functions or (edge.as_meant and edge.comparison.verdict == "match")
         return EdgeCheck(
             edge=edge.edge,
             name=edge_name(self.graph, edge.edge),
             source=head.attributes["source"],
             backward=head.backward_source,
             formula=edge_formula(head, edge, self.graph),
-            **(_fields(edge.comparison) | (_AS_INTENDED if head.node in self.meant.functions else {})),
+            **(_fields(edge.comparison) | (_AS_INTENDED if as_meant else {})),
         )
 
     def _node_check(self, head: HeadUnderCheck, plan: Plan) -> NodeCheck:
@@ -218,7 +224,7 @@ class _Run:
             yield LeafCheck(node=found.node, name=name, formula=found.formula, **_fields(found.comparison))
 
     def _sum_checks(self) -> Iterable[SumCheck]:
-        starting, hooks = self.graph.starting_cotangents(), self.graph.hooks()
+        starting = self.graph.starting_cotangents()
         inner = self.graph.inner_gradients()
         lost = lost_in_second_backward(self.graph) | inner
         for node, attributes in self.graph.nodes(data=True):
@@ -228,7 +234,7 @@ class _Run:
             places: Collection[int] = attributes["outputs"]
             meant = [place for place in places if (node, place) in self.meant.hooks]
             judged = [place for place in places if place not in meant]
-            given = {at: (starting.get((node, at)), hooks.get((node, at), ())) for at in places}
+            given = {at: (starting.get((node, at)), self.hooks) for at in places}
             count = sum(check_sum(self.graph, node, at, *given[at], comparison) for at in judged)
             is_wrong = comparison.is_wrong
             beside = Comparison(attributes["dtype"]) if is_wrong else comparison  # what is meant covers nothing that is not

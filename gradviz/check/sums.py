@@ -13,6 +13,7 @@ from torch import Tensor
 from gradviz.check.arrays import Index, as_array
 from gradviz.check.draws import drawn_cotangent
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
+from gradviz.check.hooks import Hooks
 from gradviz.check.judge import Comparison
 from gradviz.check.parts import answers_of, parts_of
 from gradviz.graph import Edge, GradGraph
@@ -21,12 +22,18 @@ from gradviz.symbolic import unit_roundoff
 
 _ROUNDINGS = 16
 _BLOCK = 2**18
+_NOT_WRONG = "no derivative is wrong: where it is meant, name it in intended="
 _RUN_AGAIN = 2.0**10  # units of u, of the largest element: libraries do not add in the same order every time
 _RUN_AGAIN_AT_MOST = 1e-3
 
 
-def check_contributions(head: HeadUnderCheck) -> None:
+def check_contributions(head: HeadUnderCheck, hooks: Hooks, *, may_change: bool) -> None:
     """The recorded contributions are what the autograd node answers to the cotangents of the head.
+
+    Args:
+        head: the node.
+        hooks: what may have changed them.
+        may_change: whether that is meant.
 
     Raises:
         PartialError: the node can no longer be asked.
@@ -53,12 +60,28 @@ def check_contributions(head: HeadUnderCheck) -> None:
             arrived = [(place, one) for place in places if (one := head.cotangent(place)) is not None]
             if _has_nan(recorded) and not any(_has_nan(one) for _, one in arrived):
                 edge.comparison.doubt(_nan_made_by(edge), "undefined")
-            _compare_contribution(edge, asked, recorded, arrived)
+            if what := _what_differs(edge, asked, recorded, arrived):
+                changing = " or ".join(hooks.on_contributions(head.node))
+                _tell_changed(edge, what, changing, may_change=may_change, is_sure=len(asked) == 1)
 
 
-def _compare_contribution(
+def _tell_changed(edge: EdgeUnderCheck, what: str, changing: str, *, may_change: bool, is_sure: bool) -> None:
+    """A contribution is not what the node answers: `changing` are the hooks on the node, if any."""
+    edge.changed_by, edge.as_meant = changing, bool(changing) and may_change
+    if edge.as_meant:
+        edge.comparison.note(f"the hook {changing} changes its contribution, as is meant")
+    elif changing:
+        edge.comparison.wrong(f"{what}: the hook {changing} changes it; {_NOT_WRONG}")
+    elif is_sure:
+        edge.comparison.wrong(what)
+    else:
+        edge.comparison.doubt("asked for each output alone, the autograd node's answers do not add up to what it recorded")
+
+
+def _what_differs(
     edge: EdgeUnderCheck, answers: list[Tensor], recorded: Tensor, given: list[tuple[int, Tensor]]
-) -> None:
+) -> str:
+    """How a recorded contribution differs from the sum of what the node answers; "" where it does not."""
     asked = [as_array(answer) for answer in answers]
     size = np.sum([np.abs(one) for one in asked], axis=0)
     unit = unit_roundoff(recorded.dtype)
@@ -70,14 +93,13 @@ def _compare_contribution(
         wrong = ~((np.abs(got - total) <= bound) | (np.isnan(got) & np.isnan(total)) | (got == total))
     if wrong.any():  # where much cancels, what is left is rounding of what does not
         wrong &= ~(np.abs(got - total) <= again * _size_of_terms(edge, given))
-    if wrong.any() and len(asked) > 1:
-        edge.comparison.doubt("asked for each output alone, the autograd node's answers do not add up to what it recorded")
-    elif wrong.any():
-        where = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
-        edge.comparison.wrong(
-            f"the backward pass recorded a contribution of {got[where]:.9g}, but asked again the autograd node gives "
-            f"{float(total[where]):.9g} for the same cotangent"
-        )
+    if not wrong.any():
+        return ""
+    where = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+    return (
+        f"the backward pass recorded a contribution of {got[where]:.9g}, but asked again the autograd node gives "
+        f"{float(total[where]):.9g} for the same cotangent"
+    )
 
 
 def _nan_made_by(edge: EdgeUnderCheck) -> str:
@@ -100,9 +122,9 @@ def _size_of_terms(edge: EdgeUnderCheck, given: list[tuple[int, Tensor]]) -> flo
 
 
 def check_sum(
-    graph: GradGraph, node: int, output: int, starting: Tensor | None, hooks: Sequence[str], comparison: Comparison
+    graph: GradGraph, node: int, output: int, starting: Tensor | None, hooks: Hooks, comparison: Comparison
 ) -> int:
-    """The contributions into one output of a node, on which `hooks` lie, add up to its cotangent. Returns how many."""
+    """The contributions into one output of a node add up to its cotangent. Returns how many."""
     cotangent = graph.cotangent(node, output)
     terms = [use.contribution for use in graph.uses_of(node) if use.output == output and use.contribution is not None]
     if cotangent is None or not terms:
@@ -119,7 +141,7 @@ def check_sum(
         terms.append(starting)
     if _has_nan(cotangent) and any(map(_has_nan, terms)):
         comparison.doubt("undefined: NaN comes in, and the sum is NaN: there is no true value", "undefined")
-    _compare_sum(terms, cotangent, comparison, hooks)
+    _compare_sum(terms, cotangent, comparison, hooks.on_cotangent(node, output))
     return len(terms) - (starting is not None)
 
 
@@ -130,7 +152,7 @@ def _why(unread: list[Tensor]) -> str:
 
 def _compare_sum(terms: list[Tensor], cotangent: Tensor, comparison: Comparison, hooks: Sequence[str]) -> None:
     """A block at a time: a tied embedding has tens of millions of elements."""
-    known = f": the hook {' or '.join(hooks)} changes it; no derivative is wrong: where it is meant, name it in intended="
+    known = f": the hook {' or '.join(hooks)} changes it; {_NOT_WRONG}"
     guess = ", as where a hook, or a backward in place, changes it"
     what = f"the cotangent is not the sum of its contributions{known if hooks else guess}: torch"
     shape = cotangent.shape if not cotangent.is_complex() else (*cotangent.shape, 2)

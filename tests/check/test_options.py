@@ -51,7 +51,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"edges": [("x", "a")]}, "is no edge; accepted: "),
     ({"edges": [(7, 8, 0)]}, "the graph has no edge"),
     ({"intended": "RoundSTE"}, "intended='RoundSTE'"),
-    ({"intended": ["Round"]}, "nor a hook 'Round'; its custom Functions: RoundSTE; its hooks on tensors: none"),
+    ({"intended": ["Round"]}, "nor a hook 'Round'; its custom Functions: RoundSTE; its hooks: none"),
     ({"intended": [Off]}, "nor a hook Off; its custom Functions: RoundSTE"),
     ({"intended": [[3]]}, "neither a custom Function nor a hook [3]"),
 ]
