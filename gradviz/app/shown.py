@@ -15,7 +15,7 @@ from gradviz.app.kept import Kept
 from gradviz.check import CheckReport
 from gradviz.diagnose import Finding
 from gradviz.render import svg_and_view
-from gradviz.view import HOW_TO_OPEN, Direction, Folding, PartOptions, ThemeName, View, ViewOptions
+from gradviz.view import HOW_TO_OPEN, OPEN_ALREADY, Direction, Folding, PartOptions, ThemeName, View, ViewOptions
 
 TIME_LIMIT_S = 5.0
 DRAW_LIMIT_S = 15.0
@@ -68,7 +68,7 @@ class Look:
     def part(self) -> PartOptions:
         """What is drawn, and what of it as one shape; the same for a picture and for slides of it."""
         part: PartOptions = {"collapse": "none" if self.every_op else "auto"}
-        part |= {"unfold": self.folding.unfold, "fold": self.folding.fold}
+        part |= {"unfold": self.folding.unfold if self.folding.fold or not self.every_op else (), "fold": self.folding.fold}
         return part | {"focus": self.around, "radius": RADIUS} if self.around else part
 
 
@@ -105,7 +105,8 @@ _kept = Kept[Picture](KEPT_BYTES, picture_bytes)
 
 def _drawn(shown: Shown, look: Look) -> Picture:
     view = shown.graph.view(**look.options(shown))
-    notes = tuple(note.replace(HOW_TO_OPEN, HOW_TO_OPEN_HERE) for note in view.notes)
+    told = (note for note in view.notes if not note.startswith(OPEN_ALREADY))  # of names that only a button gave
+    notes = tuple(note.replace(HOW_TO_OPEN, HOW_TO_OPEN_HERE) for note in told)
     is_upright = look.direction is None and _is_long(view)
     view = replace(view, notes=notes, direction="BT" if is_upright else view.direction)
     svg, view = svg_and_view(view, time_limit_s=DRAW_LIMIT_S)

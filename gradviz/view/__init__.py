@@ -32,7 +32,7 @@
 Renderers read a `View` and never the graph.
 """
 
-from gradviz.view.build import DEFAULT_PARTS, HOW_TO_OPEN, MAX_EDGE_LABELS, MAX_NODES, PARTS, view_of
+from gradviz.view.build import DEFAULT_PARTS, HOW_TO_OPEN, MAX_EDGE_LABELS, MAX_NODES, OPEN_ALREADY, PARTS, view_of
 from gradviz.view.drawn import PAGE_NODES
 from gradviz.view.folding import Folding
 from gradviz.view.labels import node_call
@@ -46,6 +46,7 @@ __all__ = [
     "HOW_TO_OPEN",
     "MAX_EDGE_LABELS",
     "MAX_NODES",
+    "OPEN_ALREADY",
     "PAGE_NODES",
     "PARTS",
     "Direction",

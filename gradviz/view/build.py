@@ -51,8 +51,10 @@ MAX_EDGE_LABELS = 250
 DEEP = 15
 DEEP_IN_GROUPS = 6
 """A group is wider than a node."""
-HOW_TO_OPEN = "view(unfold=…) opens one, view(collapse=…) all"
-"""Of the groups on a picture, for those who have the library at hand; the app has buttons in its place."""
+HOW_TO_OPEN = "option unfold opens one by name, collapse “none” all"
+"""Of the groups on a picture, for those who call the library or the command line; the app has buttons in its place."""
+OPEN_ALREADY = "open already, without unfold"
+"""Before the names that `unfold` is given for nothing."""
 
 
 def view_of(
@@ -123,8 +125,8 @@ class _Builder:
         self.graph = drawn.quotient.graph
         self.total = len(drawn.whole)
         shows_most = self.focus is None and (self.groups or len(self.graph) <= 2 * max_nodes)  # of others a copy takes long
-        repeated = repeated_nodes(self.graph, set(self.graph)) if shows_most else set()
-        quiet = [node for node in repeated - drawn.named if not self._is_marked(node)]
+        self.repeated = repeated_nodes(self.graph, set(self.graph)) if shows_most else set()
+        quiet = [node for node in self.repeated - drawn.named if not self._is_marked(node)]
         self.told = told_elsewhere(self.graph, quiet, with_calls="call" in show)
         if told := self.told.in_groups | self.told.in_parts:
             self.graph = self.graph.subgraph(set(self.graph) - told).copy()
@@ -174,6 +176,8 @@ class _Builder:
         if self.groups:
             inside = sum(len(self.groups[node].nodes) for node in self.order if node in self.groups)
             yield f"{inside:,} of {self.total:,} nodes are inside groups; {HOW_TO_OPEN}"
+        if already := [name for name in self.drawn.already if not self._is_told(name)]:
+            yield f"{OPEN_ALREADY}: {_listed(already)}"
         if not self.label_all:
             yield f"edge labels left out: there are {self.edges:,} edges"
         repeated = [self._attributes(node) for node in self.users]
@@ -188,6 +192,12 @@ class _Builder:
             yield HEAT_NOTE
         if missing := not_kept(self.whole):
             yield f"kept as statistics: {missing}"
+
+    def _is_told(self, name: str) -> bool:
+        """Whether a leaf or constant would be told by what reads it, were it not unfolded by its name."""
+        named = [node for node in self.drawn.named if self.whole.nodes[node]["name"] == name]
+        told = told_elsewhere(self.drawn.quotient.graph, self.repeated.intersection(named), with_calls="call" in self.show)
+        return bool(told.in_groups or told.in_parts)
 
     def _nodes_shown(self) -> int:
         return sum(len(self.groups[node].nodes) if node in self.groups else 1 for node in self.order)

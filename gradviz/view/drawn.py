@@ -35,6 +35,7 @@ class Drawn:
         quotient: of that, what is in focus, in groups.
         opened: the calls that would be groups, or inside one, were they not unfolded; the outer ones first.
         named: the nodes that are unfolded by their names.
+        already: what is named to be unfolded although no group hides it.
         cut: the names that open a group of which only a part is in focus -> the group as it is in the whole graph.
     """
 
@@ -45,6 +46,7 @@ class Drawn:
     quotient: Quotient
     opened: tuple[ScopePath, ...] = ()
     named: frozenset[int] = frozenset()
+    already: tuple[str, ...] = ()
     cut: dict[tuple[str, ...], Group] = field(default_factory=dict)
 
 
@@ -82,8 +84,9 @@ def drawn_of(
 ) -> Drawn:
     """What is drawn of a graph; `keep` are nodes of which there is something to tell, `with_calls` is as for `grouped`."""
     folded = fold_constants(graph, keep=keep)
-    if opened := folded.chains_of(graph, unfold):
-        folded = fold_constants(graph, keep={*keep, *opened})
+    in_chains = [name for name in unfold if folded.chains_of(graph, [name])]
+    if in_chains:
+        folded = fold_constants(graph, keep={*keep, *folded.chains_of(graph, in_chains)})
     wires = wires_of(graph, without=folded.hidden, unread=folded.constants)
     shown = wires if part is None else wires.only(part.nodes)
     page = PAGE_NODES if max_nodes is None else max_nodes
@@ -103,9 +106,16 @@ def drawn_of(
     )
     is_whole = not (found.groups or folded.calls or part)
     drawn = Quotient(graph=graph) if is_whole else quotient(shown, found.groups)
-    cut = {} if part is None else _cut(wires, found.groups, budget)
     return Drawn(
-        whole=graph, focus=part, folded=folded, wires=wires, quotient=drawn, opened=found.opened, named=named, cut=cut
+        whole=graph,
+        focus=part,
+        folded=folded,
+        wires=wires,
+        quotient=drawn,
+        opened=found.opened,
+        named=named,
+        already=tuple(name for name in found.already if name not in in_chains),
+        cut={} if part is None else _cut(wires, found.groups, budget),
     )
 
 

@@ -37,13 +37,14 @@ class Folded:
     uninitialised: frozenset[int] = frozenset()
 
     def chains_of(self, graph: nx.MultiDiGraph, names: Collection[str]) -> set[int]:
-        """The nodes that are folded into the constants of these names."""
+        """The nodes that are folded into the constants of these names, or have one of these names themselves."""
         found: set[int] = set()
         for node in self.calls if names else ():
-            tail = _first_argument(graph, node) if graph.nodes[node]["name"] in names else None
-            while tail in self.hidden:
-                found.add(tail)
-                tail = _first_argument(graph, tail)
+            chain = [node]
+            while (tail := _first_argument(graph, chain[-1])) in self.hidden:
+                chain.append(tail)
+            if any(graph.nodes[member]["name"] in names for member in chain):
+                found.update(chain[1:])
         return found
 
 

@@ -61,10 +61,12 @@ class Grouping:
     Attributes:
         groups: none has a node of another.
         opened: the calls that would be groups, or inside one, were they not unfolded; the outer ones first.
+        already: what `unfold` names although it is open without that.
     """
 
     groups: tuple[Group, ...] = ()
     opened: tuple[ScopePath, ...] = ()
+    already: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +106,14 @@ def grouped(
     Raises:
         InputError: `collapse`, `unfold` or `fold` names what the graph does not have.
     """
-    if collapse == "none" and not fold:
+    if collapse == "none" and not fold and not unfold:
         return Grouping()
     folder = _Folder(wires, whole, unfold, keep, marked, with_calls)
     folder.check_names(fold, "fold")
     closing, effort = _choice(folder, collapse, budget)
     closing = first_of(at_names(fold), closing)
-    return Grouping(groups=tuple(folder.closed(closing, effort)), opened=tuple(folder.opened(closing)))
+    groups = tuple(folder.closed(closing, effort))
+    return Grouping(groups=groups, opened=tuple(folder.opened(closing)), already=tuple(folder.already(closing, effort)))
 
 
 def _choice(folder: _Folder, collapse: int | str | Sequence[str], budget: Budget) -> tuple[Closing, int]:
@@ -155,16 +158,22 @@ class _Folder:
         self.quiet = set(inputs).difference(marked) if wires is whole else set()
         self.all_scopes = set(self.scopes.values())
         self.names = {name for scope in self.all_scopes for name in scope}
+        self.keep = keep
         named = {str(attributes["name"]): node for node, attributes in whole.attributes.items()} if unfold else {}
-        self.single = {named[name] for name in unfold if name in named}.union(keep)
+        self.named = {name: named[name] for name in unfold if name in named}
+        self.single = set(self.named.values()).union(keep)
         self.constants = list(self._constant_groups())
         self.check_names([name for name in unfold if name not in named], "unfold")
-        self.unfolded = {whole.attributes[node]["scope"] for node in self.single} | {
-            scope[: place + 1]
-            for scope in self.all_scopes
-            for place, name in enumerate(scope)
-            if any(matches(name, pattern) for pattern in unfold)
+        self.called = {
+            pattern: {
+                scope[: place + 1]
+                for scope in self.all_scopes
+                for place, name in enumerate(scope)
+                if matches(name, pattern)
+            }
+            for pattern in unfold
         }
+        self.unfolded = {whole.attributes[node]["scope"] for node in self.single}.union(*self.called.values())
         self.open = {scope[:length] for scope in self.unfolded for length in range(1, len(scope) + 1)}
 
     def check_names(self, patterns: Collection[str], option: str) -> None:
@@ -200,9 +209,22 @@ class _Folder:
     def opened(self, closing: Closing) -> list[ScopePath]:
         """The calls that `closing` would close, or that lie in one, were they not unfolded; the outer ones first."""
         around = {scope[:length] for scope in self.all_scopes for length in range(1, len(scope) + 1)}
-        closed = {scope: closing(scope) for scope in self.open & around}
-        found = [scope for scope, length in closed.items() if length is not None and length <= len(scope)]
+        found = [scope for scope in self.open & around if _is_closed(scope, closing)]
         return sorted(found, key=lambda scope: (len(scope), scope))
+
+    def already(self, closing: Closing, effort: int) -> list[str]:
+        """What `unfold` names although no group would hide it."""
+        if not self.called:
+            return []
+        plain = _Folder(self.wires, self.whole, (), self.keep, (), self.with_calls) if self.named else None
+        hidden = {node for group in plain.closed(closing, effort) for node in group.nodes} if plain else set()
+        found = []
+        for name, scopes in self.called.items():
+            node = self.named.get(name)
+            is_shown = node is None or (node in self.attributes and node not in hidden)
+            if is_shown and not any(_is_closed(scope, closing) for scope in scopes):
+                found.append(name)
+        return found
 
     def closed(self, closing: Closing, effort: int = 0) -> list[Group]:
         """The groups of the calls that `closing` closes.
@@ -231,7 +253,7 @@ class _Folder:
             for members in groups
         ]
         if effort >= ROLL:
-            taken = in_constants.union(*(group.nodes for group in found))
+            taken = in_constants.union(self.single, *(group.nodes for group in found))
             found += map(self._rolled_group, rolled(self.wires, [node for node in self.scopes if node not in taken]))
         completed = self._completed([*found, *self.constants], with_inputs=effort >= HIDE_INPUTS)
         if effort:
@@ -340,6 +362,12 @@ class _Folder:
             name = str(self.attributes[calls[-1]]["name"])
             if len(calls) >= MIN_CONSTANT_CALLS and not self.single.intersection(calls):
                 yield Group(name=name, kind="constants", blocks=(calls,), nodes=frozenset(calls), opens=(name,))
+
+
+def _is_closed(scope: ScopePath, closing: Closing) -> bool:
+    """Whether `closing` closes this call, or one around it."""
+    length = closing(scope)
+    return length is not None and length <= len(scope)
 
 
 @cache

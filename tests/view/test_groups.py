@@ -39,7 +39,7 @@ def test_blocks_that_are_alike_become_one_group_with_a_count() -> None:
     view = view_of(samples.network(20))
     assert names(view) == ["20 × h.0 … 19", "loss", "x"]
     assert edges(view) == {("x", "h.0 … 19"), ("h.0 … 19", "loss")}
-    assert view.notes[0] == "100 of 102 nodes are inside groups; view(unfold=…) opens one, view(collapse=…) all"
+    assert view.notes[0] == "100 of 102 nodes are inside groups; option unfold opens one by name, collapse “none” all"
     assert view.title == "computational graph of loss: 2 nodes and 1 group, 2 edges"
 
 
