@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,13 @@ from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.arithmetic import EXACT
 from gradviz.symbolic.arrays import exact_array
 from gradviz.symbolic.binding import Argument, bind, call_with, working_dtype
+from gradviz.symbolic.bulk import gathered
+from gradviz.symbolic.chain import Chain, moved_at_once
 from gradviz.symbolic.entered import numbers
 from gradviz.symbolic.function import RESULT, ScalarFunction
 from gradviz.symbolic.lowering import lowered
 from gradviz.symbolic.moved import Movement
+from gradviz.symbolic.recurrent import is_recurrence
 from gradviz.symbolic.registry import MovementRule, NoGradient, NoRule, PointwiseRule, TensorRule, find_rule, has_rule
 from gradviz.symbolic.rounding import Range, exactly_held, rounded, unit_roundoff
 from gradviz.symbolic.scalar import Pair, Scalar
@@ -75,7 +79,8 @@ def is_complex(call: OpCall) -> bool:
     return any(tensor is not None and tensor.dtype.is_complex for tensor in (*arguments, *call.outputs))
 
 
-def _evaluated(call: OpCall, lookup: Lookup) -> Outputs:
+def _evaluated(call: OpCall, lookup: Lookup, *, at_once: bool = False) -> Outputs:
+    """`at_once`: whether many elements can be read at once wherever that is known; see `chain.py` for what that takes."""
     if not has_rule(call.overload):
         return _lower(call, lookup)
     rule = find_rule(call.overload)
@@ -84,7 +89,9 @@ def _evaluated(call: OpCall, lookup: Lookup) -> Outputs:
     if isinstance(rule, PointwiseRule):
         pointwise = specialize(rule, call)
         operands = [
-            lookup(operand, position) if isinstance(operand, Tensor) and position is not None else _plain(operand)
+            lookup(operand, position)
+            if isinstance(operand, Tensor) and position is not None
+            else _plain(operand, at_once=at_once)
             for operand, position in zip(pointwise.operands, pointwise.positions, strict=True)
         ]
         result: Any = elementwise(pointwise.function, *operands)
@@ -92,7 +99,7 @@ def _evaluated(call: OpCall, lookup: Lookup) -> Outputs:
         results[pointwise.output] = result
         return tuple(results)
     if isinstance(rule, MovementRule):
-        return _move(rule, call, lookup)
+        return _move(rule, call, lookup, at_once=at_once)
     return _run(rule, call, lookup)
 
 
@@ -180,11 +187,14 @@ def _build(rule: PointwiseRule, values: dict[str, Any], keyword_only: dict[str, 
     )
 
 
-def _plain(operand: Tensor | int | float | complex) -> SymbolicTensor:
+def _plain(operand: Tensor | int | float | complex, *, at_once: bool) -> SymbolicTensor:
     if isinstance(operand, Tensor):
         return numbers(operand)
     element = _rounded(operand)
-    return SymbolicTensor((), lambda index: element)
+    tensor = SymbolicTensor((), lambda index: element)
+    if at_once and not isinstance(operand, complex):
+        tensor.many = partial(gathered, tensor)
+    return tensor
 
 
 def _rounded(number: int | float | complex) -> Scalar:
@@ -195,7 +205,7 @@ def _rounded(number: int | float | complex) -> Scalar:
     return Scalar(value, 0.0 if exactly_held(float(number)) else rounded(value))
 
 
-def _move(rule: MovementRule, call: OpCall, lookup: Lookup) -> Outputs:
+def _move(rule: MovementRule, call: OpCall, lookup: Lookup, *, at_once: bool = False) -> Outputs:
     movement = Movement(rule, call)
     tensors = {
         position: lookup(tensor, position)
@@ -210,7 +220,7 @@ def _move(rule: MovementRule, call: OpCall, lookup: Lookup) -> Outputs:
             source = movement.source(place, index)
             return tensors[source[0]][source[1]] if isinstance(source, tuple) else sc.number(source)
 
-        return SymbolicTensor(shape, pull)
+        return SymbolicTensor(shape, pull, moved_at_once(movement, place, tensors) if at_once else None)
 
     return tuple(
         output(place, tuple(tensor.shape)) if tensor is not None and _is_inexact(tensor) else None
@@ -222,11 +232,18 @@ def _lower(call: OpCall, lookup: Lookup) -> Outputs:
     """By torch's own decomposition into calls that have rules."""
     found = lowered(call)
     known = {id(tensor): lookup(tensor, position) for position, tensor in found.arguments.items() if _is_inexact(tensor)}
+    chain = Chain() if is_recurrence(call) else None
+
+    def within(tensor: Tensor, position: int) -> SymbolicTensor:
+        return known[id(tensor)] if id(tensor) in known else numbers(tensor)
+
     for inner in found.calls:
-        results = evaluate(inner, lambda tensor, position: known[id(tensor)] if id(tensor) in known else numbers(tensor))
+        results = evaluate(inner, within) if chain is None else _evaluated(inner, within, at_once=True)
         for made, result in zip(inner.outputs, results, strict=False):
             if made is not None and result is not None:
                 known[id(made)] = result
+                if chain is not None:
+                    chain.keep(result)
     return tuple(None if result is None else known.get(id(result)) for result in found.results)
 
 

@@ -14,6 +14,8 @@ LSTM = torch.ops.aten.mkldnn_rnn_layer.default
 _LSTM_MODE = 2
 _MAX_PRODUCTS = 100_000
 """Of one element of the last output; each costs some 10 µs at 50 digits."""
+_MAX_AT_ONCE = 4_000_000
+"""Of all elements of all outputs; each takes some 120 bytes while they are looked at."""
 
 
 def lstm_layer(
@@ -53,6 +55,14 @@ def lstm_layer(
         hidden = torch.sigmoid(leave) * torch.tanh(cell)
         outputs.append(hidden)
     return torch.stack(outputs[::-1] if reverse else outputs), hidden.view(hx_.shape), cell.view(cx_.shape), None
+
+
+def is_recurrence(call: OpCall) -> bool:
+    """Whether the call is stated step by step, and short enough for all steps to be held as arrays."""
+    if call.overload is not LSTM:
+        return False
+    steps, batch = call.args[0].shape[:2]
+    return bool(steps * batch * sum(weight.numel() for weight in call.args[1:3]) <= _MAX_AT_ONCE)
 
 
 def refuse_long(call: OpCall) -> None:
