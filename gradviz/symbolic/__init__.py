@@ -41,7 +41,7 @@ Formulas for people, in intermediate variables:
 Rules are registered per overload by family: one file each, `_FAMILIES` lists them. What has no closed form but is
 defined by equations (`solving.py`, `factors.py`) is solved in `implicit.py`. How they are stated is in `registry.py`; how a
 call without rule is put down to others in `lowering.py`; how elements are computed in `tensor.py` and `scalar.py`, many at
-once in `many.py`; why a number may be trusted in `arithmetic.py` and `rounding.py`.
+once in `many.py`, those of a recurrence in `chain.py`; why a number may be trusted in `arithmetic.py` and `rounding.py`.
 """
 
 from __future__ import annotations
