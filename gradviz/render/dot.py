@@ -22,7 +22,7 @@ SMALL = 0.85
 GROUP_LINE = 1.5
 """The width of a group's border, relative to others."""
 STRONG = 2.2
-"""The width of a mismatch's arrow, relative to others."""
+"""The width of the arrow or border of what is wrong, relative to others."""
 SPINE = 8
 """How much Graphviz cares that the arrows of the spine are straight, on a picture from the bottom up."""
 LABEL_GAPS: dict[Direction, int] = {"LR": 2, "BT": 5}
@@ -103,6 +103,7 @@ def _node_attributes(node: ViewNode, theme: Theme) -> dict[str, str]:
         "class": " ".join(classes),
         "fillcolor": paint.fill,
         "color": theme.verdicts["mismatch"] if node.verdict == "mismatch" or node.trouble else paint.border,
+        **({"penwidth": f"{theme.line_width * STRONG:g}"} if node.trouble else {}),
         **SHAPES[node.role],
     }
 
@@ -151,7 +152,7 @@ def _group_attributes(group: ViewGroup, theme: Theme) -> dict[str, str]:
         "peripheries": "2" if group.count > 1 else "1",
         "fillcolor": paint.fill,
         "color": theme.verdicts["mismatch"] if bad else paint.border,
-        "penwidth": f"{theme.line_width * GROUP_LINE:g}",
+        "penwidth": f"{theme.line_width * (STRONG if group.trouble else GROUP_LINE):g}",
     }
 
 
@@ -178,11 +179,14 @@ def _rows(rows: list[str]) -> str:
 def _edge_attributes(edge: ViewEdge, theme: Theme) -> dict[str, str]:
     colour = theme.verdicts[edge.verdict] if edge.verdict else theme.arrow
     width = theme.line_width * (STRONG if edge.verdict == "mismatch" else 1)
-    attributes = {"id": edge.id, "class": " ".join(part for part in (edge.verdict, "cut" if edge.cut else "") if part)}
+    classes = edge.verdict, "cut" if edge.cut else "", "trouble" if edge.trouble else ""
+    attributes = {"id": edge.id, "class": " ".join(part for part in classes if part)}
     if edge.verdict:
         attributes |= {"color": colour, "penwidth": f"{width:g}"}
     if edge.cut:
         attributes |= {"style": "dashed", "color": theme.faint}
+    if edge.trouble:
+        attributes |= {"color": theme.verdicts["mismatch"], "penwidth": f"{theme.line_width * STRONG:g}"}
     return attributes
 
 
@@ -194,7 +198,7 @@ def _edge_label(edge: ViewEdge, theme: Theme, direction: Direction) -> str | Non
     reason = f"cut: {edge.cut}" if edge.cut not in ("", "constant") else ""
     correction = f'<FONT COLOR="{theme.verdicts["mismatch"]}">{escaped(edge.correction)}</FONT>' if edge.correction else ""
     flow = f'<FONT COLOR="{theme.faint}">{escaped(edge.flow)}</FONT>' if edge.flow else ""
-    lines = [first, flow, correction, escaped(edge.contribution), _text(reason, theme, small=False) if reason else ""]
+    lines = [first, flow, correction, *_trouble(edge.trouble, theme), escaped(edge.contribution), escaped(reason)]
     ground = f'BGCOLOR="{theme.background}"'  # an arrow of another edge may pass behind
     rows = "".join(f"<TR><TD {ground}>{line}</TD></TR>" for line in lines if line)
     gap = f'CELLSPACING="{LABEL_GAPS[direction]}" CELLPADDING="0"'

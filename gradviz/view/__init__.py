@@ -32,13 +32,13 @@
 Renderers read a `View` and never the graph.
 """
 
-from gradviz.view.build import DEFAULT_PARTS, HOW_TO_OPEN, MAX_EDGE_LABELS, MAX_NODES, OPEN_ALREADY, PARTS, view_of
+from gradviz.view.build import HOW_TO_OPEN, MAX_EDGE_LABELS, MAX_NODES, OPEN_ALREADY, view_of
 from gradviz.view.drawn import PAGE_NODES
 from gradviz.view.folding import Folding
 from gradviz.view.labels import node_call
 from gradviz.view.model import Direction, Gap, Role, ThemeName, Verdict, View, ViewBox, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import number_text
-from gradviz.view.options import Part, PartOptions, ViewOptions
+from gradviz.view.options import DEFAULT_PARTS, PARTS, Part, PartOptions, ViewOptions
 from gradviz.view.summary import HeatMap, value_lines
 
 __all__ = [

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import networkx as nx
 from torch import Tensor
 
 from gradviz.attributes import not_kept
 from gradviz.collector import collector_paused
-from gradviz.errors import InputError
 from gradviz.moves import moved_as
 from gradviz.view.boxes import boxes_of
 from gradviz.view.choose import chosen_nodes, depth, output_nodes, repeated_nodes
 from gradviz.view.drawn import Drawn, drawn_of, part_of
 from gradviz.view.fit import fitted
-from gradviz.view.focus import Side, Target
+from gradviz.view.focus import Side, Target, findings_in
 from gradviz.view.gaps import gaps_in
 from gradviz.view.group_labels import gradient_lines, shapes_line, size_line, trouble_lines
 from gradviz.view.jacobian import KEEPING, flow_text, jacobian_kind
@@ -37,13 +36,11 @@ from gradviz.view.labels import (
 )
 from gradviz.view.model import Direction, Gap, Role, ThemeName, View, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import NAME_LENGTH, shorten
-from gradviz.view.options import Collapse, Part
+from gradviz.view.options import DEFAULT_PARTS, Collapse, Part, check_choices
 from gradviz.view.summary import HEAT_NOTE, HeatMap, cotangent_text, head_line, heat_map, written_out
 from gradviz.view.told import told_elsewhere
 from gradviz.view.verdicts import CheckedEdge, Finding, Marks, Report, worst
 
-PARTS: frozenset[Part] = frozenset(get_args(Part))
-DEFAULT_PARTS: frozenset[Part] = PARTS - {"contribution"}
 MAX_NODES = 200
 """What is drawn at most where nothing is said."""
 GROUP_NAME_LENGTH = 44
@@ -78,8 +75,10 @@ def view_of(
     """Decides what is on the picture of a `GradGraph`; `GradGraph.view` tells the options."""
     may_drop_heat = show is None
     show = DEFAULT_PARTS if show is None else show
-    _check_choices(show, max_nodes, max_edge_labels, direction, theme)
+    check_choices(show, max_nodes, max_edge_labels, direction, theme)
     opened, closed = ([names] if isinstance(names, str) else names for names in (unfold, fold))
+    findings = list(findings)
+    findings += [finding for finding in findings_in(focus) if finding not in findings]
     marks = Marks(report, findings, with_verdicts="verdict" in show)
     part = part_of(graph, focus, radius, side, between)
     with collector_paused():
@@ -89,24 +88,6 @@ def view_of(
     is_deep = builder.gaps or depth(builder.graph, builder.shown) >= (DEEP_IN_GROUPS if builder.groups else DEEP)
     view = builder.view(direction or ("BT" if is_deep else "LR"), theme)
     return view if direction else fitted(view, may_drop_heat=may_drop_heat)
-
-
-def _check_choices(
-    show: Collection[str], max_nodes: int | None, max_edge_labels: int, direction: str | None, theme: str
-) -> None:
-    unknown = sorted(set(show) - PARTS)
-    if unknown:
-        raise InputError(f"unknown part {unknown[0]!r} in show; accepted: {', '.join(sorted(PARTS))}")
-    for name, value, accepted in (
-        ("direction", direction or "LR", get_args(Direction)),
-        ("theme", theme, get_args(ThemeName)),
-    ):
-        if value not in accepted:
-            raise InputError(f"unknown {name} {value!r}; accepted: {', '.join(accepted)}")
-    if max_nodes is not None and max_nodes < 1:
-        raise InputError(f"max_nodes is {max_nodes}; accepted: 1 or more")
-    if max_edge_labels < 0:
-        raise InputError(f"max_edge_labels is {max_edge_labels}; accepted: 0 or more")
 
 
 class _Builder:
@@ -126,7 +107,8 @@ class _Builder:
         self.total = len(drawn.whole)
         shows_most = self.focus is None and (self.groups or len(self.graph) <= 2 * max_nodes)  # of others a copy takes long
         self.repeated = repeated_nodes(self.graph, set(self.graph)) if shows_most else set()
-        quiet = [node for node in self.repeated - drawn.named if not self._is_marked(node)]
+        centre = self.focus.centre if self.focus else frozenset()
+        quiet = [node for node in self.repeated - drawn.named - centre if not self._is_marked(node)]
         self.told = told_elsewhere(self.graph, quiet, with_calls="call" in show)
         if told := self.told.in_groups | self.told.in_parts:
             self.graph = self.graph.subgraph(set(self.graph) - told).copy()
@@ -350,6 +332,7 @@ class _Builder:
             uses=len(edges),
             verdict=verdict,
             correction=correction_text(checked.autograd, checked.reference) if checked and verdict == "mismatch" else "",
+            trouble=tuple(line for one in edges for line in self.marks.edge_troubles.get(one, ())),
             cut=data["cut"],
         )
         return self._labelled(bare, data, checked) if self.label_all or verdict == "mismatch" else bare

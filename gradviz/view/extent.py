@@ -55,8 +55,8 @@ def extent_of(shape: ViewNode | ViewGroup | Gap) -> Extent:
 def label_extent(edge: ViewEdge) -> Extent | None:
     """The room that an arrow's label takes; None where it has none."""
     reason = f"cut: {edge.cut}" if edge.cut not in ("", "constant") else ""
-    lines = [(line, EDGE) for line in (edge.text, edge.flow, edge.correction, edge.contribution, reason) if line]
-    return _of_lines(lines) if lines else None
+    lines = (edge.text, edge.flow, edge.correction, *edge.trouble, edge.contribution, reason)
+    return _of_lines([(line, EDGE) for line in lines if line]) if any(lines) else None
 
 
 def notes_extent(notes: Iterable[str]) -> Extent:

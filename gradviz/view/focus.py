@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
 import networkx as nx
 
@@ -90,6 +90,16 @@ def between(graph: nx.MultiDiGraph, ends: Sequence[int | str]) -> Focus:
     return Focus(nodes=frozenset(nodes), what=f"the paths from {names[0]} to {names[1]}", centre=frozenset({first, last}))
 
 
+def findings_in(target: Target | Sequence[Target] | None) -> list[Finding]:
+    """The findings among what is in focus."""
+    targets = target if isinstance(target, (list, tuple)) else [target]
+    return [one for one in targets if _is_finding(one)]
+
+
+def _is_finding(target: Any) -> TypeGuard[Finding]:
+    return hasattr(target, "kind") and hasattr(target, "edge")
+
+
 def _within(starts: Collection[int], neighbours: Callable[[int], Iterable[int]], radius: int | None) -> set[int]:
     """The nodes at most `radius` steps away, the starts included."""
     found = set(starts)
@@ -110,7 +120,7 @@ def _nodes_of(graph: nx.MultiDiGraph, target: Any) -> Iterator[int]:
         yield from target.nodes
     elif isinstance(target, (int, str)):
         yield _node(graph, target)
-    elif hasattr(target, "kind") and hasattr(target, "edge"):
+    elif _is_finding(target):
         place = place_of(target)
         if place is None:
             raise InputError(f"the finding {target.kind!r} is about something that is not in the graph")

@@ -65,6 +65,7 @@ class ViewEdge:
         contribution: what the edge adds to its tail's cotangent; "" unless asked for.
         verdict: of the check, or None.
         correction: at a mismatch, autograd's number and the true one; "" otherwise.
+        trouble: what a diagnosis found about this edge, worst first, one line each.
         cut: why no gradient flows, or "".
     """
 
@@ -80,6 +81,7 @@ class ViewEdge:
     flow: str = ""
     contribution: str = ""
     correction: str = ""
+    trouble: tuple[str, ...] = ()
     verdict: Verdict | None = None
     cut: str = ""
 

@@ -83,6 +83,15 @@ def troubles(findings: Iterable[Finding]) -> dict[int, list[str]]:
     return found
 
 
+def edge_troubles(findings: Iterable[Finding]) -> dict[tuple[int, int, int], list[str]]:
+    """Edge -> what was found about it, in the order of the findings."""
+    found: dict[tuple[int, int, int], list[str]] = {}
+    for finding in findings:
+        if finding.edge is not None:
+            found.setdefault(finding.edge, []).append(f"{finding.severity}: {finding.kind}")
+    return found
+
+
 def worst(verdicts: Iterable[Verdict | None]) -> Verdict | None:
     """The worst of several verdicts; None where there is none.
 
@@ -100,7 +109,9 @@ class Marks:
     def __init__(self, report: Report | None, findings: Iterable[Finding], *, with_verdicts: bool) -> None:
         self.edges = {} if report is None else {entry.edge: entry for entry in report.edges}
         self.nodes = {} if report is None or not with_verdicts else node_verdicts(report)
+        findings = list(findings)
         self.troubles = troubles(findings)
+        self.edge_troubles = edge_troubles(findings)
         self._with_verdicts = with_verdicts
 
     def of_edge(self, edge: tuple[int, int, int]) -> Verdict | None:
@@ -110,7 +121,8 @@ class Marks:
 
     def places_to_keep(self) -> list[int]:
         """The nodes that no other may stand for."""
-        return [node for node, verdict in self.nodes.items() if verdict == "mismatch"] + list(self.troubles)
+        tails = [tail for tail, _, _ in self.edge_troubles]
+        return [node for node, verdict in self.nodes.items() if verdict == "mismatch"] + list(self.troubles) + tails
 
 
 def node_verdicts(report: Report) -> dict[int, Verdict]:

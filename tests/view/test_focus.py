@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.etree import ElementTree
 
 import networkx as nx
 import pytest
@@ -11,12 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from gradviz import trace
+from gradviz.diagnose import Finding
 from gradviz.errors import InputError
+from gradviz.render import svg_text
 from gradviz.view import View, view_of
 
 
 def names(view: View) -> set[str]:
     return {node.name for node in view.nodes}
+
+
+def plain_arrows(root: ElementTree.Element) -> list[ElementTree.Element]:
+    return root.findall(".//{*}g[@class='edge']/{*}path")
 
 
 def numbers(view: View) -> set[int]:
@@ -83,6 +90,28 @@ def test_a_finding_is_shown_with_what_is_around() -> None:
         (f"{finding.severity}: {finding.kind} at {finding.source}",)
     ]
     assert finding.source.startswith("test_focus.py:")
+
+
+def test_a_finding_in_focus_marks_its_node_by_itself() -> None:
+    graph = trace("log(x - x) * y", x=2.0, y=3.0, device="cpu")
+    finding = graph.diagnose()[0]
+    badge = f"{finding.severity}: {finding.kind} at {finding.source}"
+    assert graph.view(focus=finding).nodes == graph.view(focus=finding, findings=[finding]).nodes
+    assert [node.trouble for node in graph.view(focus=finding).nodes if node.node == finding.node] == [(badge,)]
+
+
+def test_a_finding_about_an_edge_marks_that_edge() -> None:
+    graph = samples.network(20)
+    edge = next((tail, head, key) for tail, head, key in graph.edges(keys=True) if graph.nodes[head]["name"] == "product15")
+    finding = Finding(kind="wrong-backward", severity="error", message="m", hint="h", edge=edge)
+    for view in (view_of(graph, focus=finding), view_of(graph, findings=[finding], unfold="h.15.mlp")):
+        assert [marked.edge for marked in view.edges if marked.trouble == ("error: wrong-backward",)] == [edge]
+        assert [node.name for node in view.nodes if node.trouble] == ["product15"]
+    root = ElementTree.fromstring(svg_text(view_of(graph, focus=finding)))
+    (drawn,) = root.findall(".//{*}g[@class='edge trouble']")
+    strong, plain = (float(path.get("stroke-width", "1")) for path in (*drawn.iterfind("{*}path"), *plain_arrows(root)[:1]))
+    assert strong > 1.5 * plain
+    assert "error: wrong-backward" in "".join(drawn.itertext())
 
 
 def test_derivatives_keep_the_name_of_the_whole_graphs_output() -> None:
