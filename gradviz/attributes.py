@@ -8,7 +8,7 @@ norm of a leaf's `.grad` was at least), `source`, `call`, `inner_calls`, `backwa
 position. Edge attributes: `argument`, `output`, `partial`, `contribution`, `cut`. A call of which several outputs are used
 has tuples for `value`, `cotangent` and `shape`, one place per output of the call; `outputs` lists the places that are used,
 and an edge's `output` says which one it carries; `differentiable` lists the places that autograd counts as outputs of its
-node, in its order.
+node, in its order, with -1 for one that a custom Function marked as not differentiable.
 """
 
 from __future__ import annotations

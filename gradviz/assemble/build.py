@@ -213,7 +213,7 @@ class _Writer:
             attributes["shape"] = tuple([self._metadata(key, node, place)[0] for place in everywhere])
         attributes["requires_grad"] = node.requires_grad
         attributes["outputs"] = used
-        attributes["differentiable"] = node.differentiable
+        attributes["differentiable"] = self._differentiable(key, node)
         attributes["is_named"] = key not in self._names.lettered
         module = None if node.call_index is None else self._recorder.calls[node.call_index].module
         attributes["training"] = None if module is None else bool(module.training)
@@ -255,6 +255,16 @@ class _Writer:
         known = self._backward.cotangents.get(key, ())
         output = node.differentiable.index(place) if place in node.differentiable else len(known)
         return known[output] if output < len(known) else None
+
+    def _differentiable(self, key: Key, node: DraftNode) -> tuple[int, ...]:
+        """The places that autograd counts as outputs; -1 for one that a custom Function marked as not differentiable."""
+        if key not in self._draft.applied or len(node.differentiable) < 2:
+            return node.differentiable
+        tensors = ((place, node.tensors[place]) for place in node.differentiable)
+        return tuple(
+            -1 if tensor is not None and not tensor.requires_grad and self._cotangent(key, node, place) is None else place
+            for place, tensor in tensors
+        )
 
     def _optimized(self, leaves: Iterable[str]) -> dict[str, Held]:
         """Name of each leaf that an optimizer in sight holds -> what it says of it."""

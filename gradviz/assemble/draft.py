@@ -285,7 +285,9 @@ class _Drafter:
         carried = self._unreached[node].node if node in self._unreached else node if is_autograd_node(node) else None
         places = [place for place in drafted.differentiable if self._lookup.carries(tensor, carried, place)]
         places += [place for place, known in enumerate(drafted.tensors) if known is tensor]
-        places += [place for place, known in enumerate(drafted.tensors) if known is None]
+        free = [place for place, known in enumerate(drafted.tensors) if known is None]
+        drafted.in_order &= bool(places) or len(free) < 2
+        places += free
         place = places[0] if places else len(drafted.tensors)
         if not places or drafted.tensors[place] is None:
             value = self._recorder.versions.at(tensor, max(self._inner[node]))

@@ -73,7 +73,7 @@ class NodeNames:
             if len(assigned) == 1:
                 return assigned[0]
             return assigned[used[0]] if len(used) == 1 else ", ".join(assigned)
-        for tensor in node.tensors:
+        for tensor in node.tensors if node.in_order else ():
             if name := self._object_names.get(id(tensor), ""):
                 return name
         if self._names.knows_edges and is_autograd_node(key) and node.kind == "op":

@@ -14,7 +14,7 @@ One analysis per file, each a function from `Readings` to findings, in the list 
 The kinds, by severity:
 
     error         wrong-backward, not-finite-value, not-finite-gradient, overflow, integer-cast, step-function, left-torch,
-                  leaf-replaced, cut-from-loss, broadcast-pairs, double-softmax, sigmoid-before-logits,
+                  leaf-replaced, not-an-argument, cut-from-loss, broadcast-pairs, double-softmax, sigmoid-before-logits,
                   not-log-probabilities, softmax-over-batch, reshaped-classes
     warning       detached, no-grad, unused-parameter, unregistered-parameter, zero-gradient, clamped, vanishing-gradient,
                   exploding-gradient, dead-relu, dead-units, symmetric-weights, saturated, underflow, cancellation,

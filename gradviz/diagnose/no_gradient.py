@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from gradviz.diagnose.finding import Finding, Severity, found
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.ways import cuts_behind
-from gradviz.graph import Use
+from gradviz.graph import GradGraph, Use
 from gradviz.opcall import SHAPE_READING
 
 LISTED = 4
@@ -41,6 +41,17 @@ _CUTS: dict[str, tuple[str, Severity, str]] = {
         "step-function",
         "error",
         "use a smooth stand-in (softmax for argmax, sigmoid for a comparison), or a straight-through estimator",
+    ),
+    "unseen": (
+        "not-an-argument",
+        "error",
+        "hand it to the apply of that Function, and return its gradient from backward: what forward reads otherwise, by a "
+        "closure or a module, counts as a constant",
+    ),
+    "marked": (
+        "step-function",
+        "error",
+        "where the backward knows its derivative, take mark_non_differentiable out of the forward",
     ),
     "not differentiable": ("step-function", "error", "use an op that torch differentiates"),
     "item": ("left-torch", "error", "compute on with the tensor itself, not with a Python number or an array made from it"),
@@ -77,7 +88,15 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
     behind, lines = _joined(behind, owners)
     for where, names in behind.items():
         tail, head, _ = cuts[where].edge
-        kind, severity, hint = _CUTS[_reason(readings.op(head), cuts[where].cut)]
+        op, why = readings.op(head), cuts[where].cut
+        reason = _reason_in_function(graph, tail, head) if why == "not differentiable" else ""
+        kind, severity, hint = _CUTS[reason or _reason(op, why)]
+        said = f"{op} cuts the way from {readings.name(tail)} to {readings.name(head)} ({why}{lines.get(where, '')})"
+        if reason == "unseen":
+            what = "them" if len(names) > 1 else readings.name(tail)
+            said = f"the forward of {op} reads {what}, and is not given {what} as an argument: its backward cannot know"
+        elif reason == "marked":
+            said = f"{readings.op(tail)} marks {readings.name(tail)} as not differentiable"
         if "normal" in (readings.op(user) for user in (head, *readings.users(head))):
             hint = "draw with .rsample(), or write mean + std * torch.randn_like(std)"
         optimizer = optimized.get(names[0])
@@ -85,13 +104,31 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
             graph,
             kind,
             severity,
-            f"no gradient reaches {listed(names)}: {readings.op(head)} cuts the way from {readings.name(tail)} to "
-            f"{readings.name(head)} ({cuts[where].cut}{lines.get(where, '')})"
+            f"no gradient reaches {listed(names)}: {said}"
             + (f"; {optimizer} holds them together with parameters that learn" if optimizer in at_work else ""),
             hint,
             edge=cuts[where].edge,
             numbers={"leaves without gradient": len(names)},
         )
+
+
+def _reason_in_function(graph: GradGraph, tail: int, head: int) -> str:
+    """Why a custom Function passes no gradient on, as a key of the cuts; "" where it is none of that.
+
+    Into one: each argument that needs a gradient has a way back, but not what its forward reads otherwise. Out of one: its
+    forward says that the result has no derivative.
+    """
+    if _is_smooth_function(graph, head):
+        return "unseen"
+    return "marked" if _is_smooth_function(graph, tail) else ""
+
+
+def _is_smooth_function(graph: GradGraph, node: int) -> bool:
+    """Whether this is a custom Function with a result that could have a derivative."""
+    attributes = graph.nodes[node]
+    values = attributes["value"] if isinstance(attributes["value"], tuple) else (attributes["value"],)
+    is_custom = graph.custom_function(node) is not None or (attributes["inner_calls"] and attributes["op"] != "copy_slices")
+    return bool(is_custom) and any(value is not None and value.is_floating_point() for value in values)
 
 
 def _joined(

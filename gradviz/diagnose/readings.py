@@ -26,7 +26,7 @@ VIEWS = frozenset(
 COPIES = VIEWS | {"_to_copy"}
 SUMMING = COPIES | {"mean", "sum", "add", "sub", "neg", "pow", "mul", "div"}
 STEPS = frozenset({"round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside"})
-FLAT_FUNCTIONS = STEPS | {"gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin"}
+FLAT_FUNCTIONS = STEPS | {"gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin", "bernoulli"}
 """Functions whose derivative is zero wherever there is one."""
 MATRIX_PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "convolution", "mkldnn_rnn_layer"})
 

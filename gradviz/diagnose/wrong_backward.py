@@ -5,11 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import torch
+from torch import Tensor
+
 from gradviz.check import EdgeCheck
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.no_gradient import listed
-from gradviz.diagnose.readings import COPIES, FLAT_FUNCTIONS, Readings
-from gradviz.graph import GradGraph
+from gradviz.diagnose.readings import COPIES, FLAT_FUNCTIONS, STEPS, Readings
+from gradviz.graph import Edge, GradGraph
+from gradviz.opcall import SHAPE_READING
+
+FLAT = FLAT_FUNCTIONS | SHAPE_READING
+MEASURING = frozenset(
+    {
+        *("amax", "amin", "aminmax", "kthvalue", "linalg_vector_norm", "max", "mean", "median", "min", "norm", "std", "sum"),
+        *("var", "var_mean"),
+    }
+)
+"""Functions that a quantizer measures its scale with."""
 
 
 def wrong_backward(readings: Readings) -> Iterator[Finding]:
@@ -24,7 +37,8 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
     for entry in readings.report.edges:
         function = (readings.op(entry.edge[1]), entry.backward)
         applied.setdefault(function, set()).add(entry.edge[1])
-        if entry.verdict == "mismatch" and not is_for_its_backward(graph, entry.edge[1]):
+        is_wrong = entry.verdict == "mismatch" and not is_for_its_backward(graph, entry.edge[1])
+        if is_wrong and not _is_straight_through(graph, entry.edge):
             wrong.setdefault(function, []).append(entry)
     for (op, backward), entries in wrong.items():
         worst = max(entries, key=_error)
@@ -74,8 +88,38 @@ def is_for_its_backward(graph: GradGraph, node: int) -> bool:
         return False
     if all(call.op in COPIES for call in calls):
         return True
+    return _is_flat(graph, node, FLAT)
+
+
+def _is_flat(graph: GradGraph, node: int, flat: frozenset[str]) -> bool:
+    """Whether the inputs of a forward reach its output through the functions `flat`, indices or masks alone."""
+    calls = graph.nodes[node]["inner_calls"]
     varying = {id(tensor) for tensor in graph.nodes[node]["inner_inputs"] if tensor is not None}
     for call in calls:
-        if call.op not in FLAT_FUNCTIONS and any(id(argument.tensor) in varying for argument in call.tensor_arguments()):
-            varying |= {id(output) for output in call.outputs if output is not None}
+        if call.op not in flat and any(id(argument.tensor) in varying for argument in call.tensor_arguments()):
+            varying |= {id(output) for output in call.outputs if output is not None and _is_smooth(output)}
     return not any(id(output) in varying for output in calls[-1].outputs)
+
+
+def _is_straight_through(graph: GradGraph, edge: Edge) -> bool:
+    """Whether a forward rounds its argument to steps that it measures off it, and its backward takes no notice.
+
+    A quantizer whose scale is the largest element depends on its argument through more than steps. Its backward passes each
+    element on as it is, or stops it.
+    """
+    head = edge[1]
+    calls = graph.nodes[head]["inner_calls"]
+    if graph.is_loaded or not any(call.op in STEPS for call in calls) or not _is_flat(graph, head, FLAT | MEASURING):
+        return False
+    (partial,) = list(graph.partials_of(edge).values())[:1]
+    if partial.in_shape != partial.out_shape:
+        return False
+    drawn = torch.randn(partial.out_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    cotangent = drawn.to(partial.out_dtype)
+    passed = partial.vjp(cotangent).to(cotangent)
+    return bool(((passed == cotangent) | (passed == 0)).all())
+
+
+def _is_smooth(tensor: Tensor) -> bool:
+    """Whether a tensor can vary by little: indices, of the largest elements for instance, and masks jump."""
+    return tensor.is_floating_point() or tensor.is_complex()

@@ -279,3 +279,28 @@ def test_a_gradient_of_what_forward_does_not_read_is_called_that_and_no_hook() -
     scores, chosen = torch.randn(24, 4, requires_grad=True), torch.randn(24, 1, requires_grad=True)
     (entry,) = gradviz.trace(lambda: Estimated.apply(scores, chosen).square().sum()).check().mismatches
     assert entry.reason.endswith("likely slip: a gradient where there is none")
+
+
+def test_a_float_result_that_is_marked_as_not_differentiable_leaves_the_others_verified() -> None:
+    class Sorted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            values, places = x.sort()
+            doubled = values * 2
+            ctx.mark_non_differentiable(places, doubled)
+            ctx.save_for_backward(places)
+            return values, places, doubled
+
+        @staticmethod
+        def backward(ctx: Any, of_values: Tensor, *others: Tensor) -> Tensor:
+            return torch.zeros_like(of_values).scatter(0, ctx.saved_tensors[0], of_values)
+
+    def loss(x: Tensor) -> Tensor:
+        first, second, third = Sorted.apply(x)  # noqa: RUF059
+        return (first * third).sum()
+
+    graph = gradviz.trace(loss, torch.tensor([0.3, -0.7, 0.5], dtype=torch.float64, requires_grad=True))
+    report = graph.check()
+    assert report.verified, report
+    (node,) = (node for node, op in graph.nodes(data="op") if op == "Sorted")
+    assert "second" not in graph.nodes[node]["output_names"]  # of what nobody read it is not known which result it was
