@@ -17,6 +17,7 @@ from gradviz.symbolic.registry import pointwise_rule
 
 aten = torch.ops.aten
 Expr: TypeAlias = sp.Expr
+_LARGEST = sp.Float(torch.finfo(torch.float64).max)
 
 
 @pointwise_rule(aten.neg.default, aten._neg_view.default, aten._neg_view_copy.default)
@@ -260,7 +261,11 @@ def frac(self: Expr) -> Expr:
     return self - Trunc(self)
 
 
-@pointwise_rule(aten.nan_to_num.default)
+@pointwise_rule(
+    aten.nan_to_num.default, written={"self": lambda self, *others: sp.Piecewise((1, sp.Eq(self, others[-1])), (0, True))}
+)
 def nan_to_num(self: Expr, nan: Expr | None = None, posinf: Expr | None = None, neginf: Expr | None = None) -> Expr:
-    """The identity at finite numbers; there, only, it has a derivative."""
-    return sp.Piecewise((self, sp.And(self > -sp.oo, self < sp.oo)), (sp.nan, True))
+    """The identity at finite numbers, else a constant; what ±∞ become, unless it is given, depends on the dtype."""
+    above, below = (sp.nan if given is None else given for given in (posinf, neginf))
+    finite = sp.And(self >= -_LARGEST, self <= _LARGEST)  # a real symbol is always below sympy's infinity
+    return sp.Piecewise((self, finite), (above, self > 0), (below, self < 0), (0 if nan is None else nan, True))

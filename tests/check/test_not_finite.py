@@ -121,6 +121,21 @@ def test_nan_that_reaches_no_gradient_is_unverified_but_nothing_wrong() -> None:
     assert report.ok and not report.nan_gradients, report
 
 
+@pytest.mark.parametrize("count", [2, 9])
+@pytest.mark.parametrize("options", [{}, {"nan": 0.5}, {"nan": 0.5, "posinf": 2.0, "neginf": -2.0}], ids=str)
+def test_what_replaces_nan_is_a_constant(options: dict[str, float], count: int) -> None:
+    x = torch.tensor(([math.nan, 2.0] * count)[:count], dtype=torch.float64, requires_grad=True)
+    report = gradviz.trace(lambda x: torch.nan_to_num(x, **options).square().sum(), x).check()
+    assert report.ok and report.edges[0].verdict == "match" and report.nodes[0].verdict == "match", report
+
+
+def test_what_replaces_infinity_is_a_constant() -> None:
+    x = torch.tensor([math.inf, -math.inf, 2.0], dtype=torch.float64, requires_grad=True)
+    report = gradviz.trace(lambda x: torch.nan_to_num(x, posinf=3.0, neginf=-4.0).sum(), x).check()
+    assert report.ok and report.edges[0].verdict == report.nodes[0].verdict == "match", report
+    assert not gradviz.trace(lambda x: torch.nan_to_num(x).sum(), x).check().mismatches
+
+
 def test_the_command_line_ends_with_1_where_a_gradient_is_nan(tmp_path: Path) -> None:
     file = tmp_path / "roots.py"
     file.write_text(
