@@ -13,7 +13,7 @@ from gradviz.attributes import not_kept
 from gradviz.collector import collector_paused
 from gradviz.moves import moved_as
 from gradviz.view.boxes import boxes_of
-from gradviz.view.choose import chosen_nodes, depth, output_nodes, repeated_nodes
+from gradviz.view.choose import chosen_shapes, depth, output_nodes, repeated_nodes
 from gradviz.view.drawn import Drawn, drawn_of, part_of
 from gradviz.view.fit import fitted
 from gradviz.view.focus import Side, Target, findings_in
@@ -73,7 +73,7 @@ def view_of(
     theme: ThemeName = "light",
 ) -> View:
     """Decides what is on the picture of a `GradGraph`; `GradGraph.view` tells the options."""
-    may_drop_heat = show is None
+    may_leave_out = show is None
     show = DEFAULT_PARTS if show is None else show
     check_choices(show, max_nodes, max_edge_labels, direction, theme)
     opened, closed = ([names] if isinstance(names, str) else names for names in (unfold, fold))
@@ -87,7 +87,7 @@ def view_of(
     builder = _Builder(drawn, marks, frozenset(show), MAX_NODES if max_nodes is None else max_nodes, max_edge_labels)
     is_deep = builder.gaps or depth(builder.graph, builder.shown) >= (DEEP_IN_GROUPS if builder.groups else DEEP)
     view = builder.view(direction or ("BT" if is_deep else "LR"), theme)
-    return view if direction else fitted(view, may_drop_heat=may_drop_heat)
+    return view if direction else fitted(view, may_leave_out=may_leave_out)
 
 
 class _Builder:
@@ -112,7 +112,7 @@ class _Builder:
         self.told = told_elsewhere(self.graph, quiet, with_calls="call" in show)
         if told := self.told.in_groups | self.told.in_parts:
             self.graph = self.graph.subgraph(set(self.graph) - told).copy()
-        self.order, self.first_nodes = chosen_nodes(self.graph, max_nodes)
+        self.order, self.first_nodes = chosen_shapes(self.graph, max_nodes)
         self.shown = set(self.order)
         self.users = {node: self._users(node) for node in sorted(repeated_nodes(self.graph, self.shown))}
         self.gaps = gaps_in(self.graph, self.shown)

@@ -47,6 +47,26 @@ def chosen_nodes(graph: nx.MultiDiGraph, max_nodes: int) -> tuple[list[int], int
     return sorted([*near, *first, *rest[: max_nodes - len(near) - len(first)]]), len(first)
 
 
+def chosen_shapes(graph: nx.MultiDiGraph, max_shapes: int) -> tuple[list[int], int]:
+    """As `chosen_nodes`, but a node that is drawn once per user counts that often, unless all nodes fit.
+
+    >>> graph = nx.MultiDiGraph([(0, 6), (1, 2), (0, 3), (2, 3), (3, 4), (0, 4), (4, 5), (0, 5), (5, 6)])
+    >>> nx.set_node_attributes(graph, {node: {"kind": "op" if node > 1 else "constant"} for node in graph})
+    >>> nx.set_node_attributes(graph, True, "requires_grad")
+    >>> chosen_nodes(graph, 6)[0], chosen_shapes(graph, 6)[0]
+    ([0, 2, 3, 4, 5, 6], [0, 4, 5, 6])
+    """
+    budget = max_shapes
+    while True:
+        order, first = chosen_nodes(graph, budget)
+        shown = set(order)
+        copies = sum(_users(graph, node, shown) - 1 for node in repeated_nodes(graph, shown))
+        shapes = len(order) + copies
+        if shapes <= max_shapes or len(order) == len(graph) or budget <= 1:
+            return order, first
+        budget = max(1, min(budget - 1, budget * max_shapes // shapes))
+
+
 def _distances(graph: nx.MultiDiGraph) -> dict[int, int]:
     """The fewest edges between each node and an output that it leads to."""
     distance = dict.fromkeys(output_nodes(graph), 0)
@@ -93,10 +113,13 @@ def repeated_nodes(graph: nx.MultiDiGraph, shown: set[int]) -> set[int]:
     """
     repeated = set()
     for node in shown:
-        users = sum(head in shown for head in graph.successors(node))
-        if users > most_users(graph.nodes[node]):
+        if _users(graph, node, shown) > most_users(graph.nodes[node]):
             repeated.add(node)
     return repeated
+
+
+def _users(graph: nx.MultiDiGraph, node: int, shown: set[int]) -> int:
+    return sum(head in shown for head in graph.successors(node))
 
 
 def most_users(attributes: Mapping[str, Any]) -> float:

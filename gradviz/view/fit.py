@@ -1,7 +1,7 @@
 """A view whose picture would be far larger than a screen -> the same, as it is read best.
 
-It may turn upright, be broken into columns, or go without its heat maps, which a note says. What is legible at half its
-size stays as it is.
+It may turn upright, be broken into columns, say once what is drawn several times, or go without its heat maps; a note tells
+what is left out. What is legible at half its size stays as it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST = 5.0
 """How many times longer than wide a picture in groups may be."""
 PER_COLUMN = 0.95
 """What a picture loses with each column more: the eye has to jump."""
-WITHOUT_HEAT = 0.8
+WITHOUT_HEAT = 0.9
 """What a picture loses without its heat maps."""
 LONGER = 1.05
 """How much longer a picture is drawn than its rows are together."""
@@ -33,6 +33,9 @@ WIDER, COLUMN_WIDER = 1.25, 1.05
 """How much wider it is drawn than its widest row: shapes that follow each other stand in a line; a column is kept narrow."""
 ROW_GAP, NODE_GAP, COLUMN_GAP, LABEL_GAP, THREAD = 25.0, 22.0, 40.0, 10.0, 12.0
 """Between rows, neighbours and columns; around a label; what an arrow takes that passes a row."""
+MIN_COPIES = 4
+"""Fewer shapes that say again what another says are not in the way."""
+TOLD_ONCE_NOTE = "what is drawn once per use is described where it is drawn first"
 TAG = Extent(width=170, height=18)
 """Where a value goes on in another column."""
 
@@ -46,24 +49,38 @@ class _Way:
     with_heat: bool = True
 
 
-def fitted(view: View, *, may_drop_heat: bool) -> View:
+def fitted(view: View, *, may_leave_out: bool) -> View:
     """The view as it is read best.
 
     Args:
         view: as it is drawn where there is room enough.
-        may_drop_heat: whether heat maps may be left out.
+        may_leave_out: whether heat maps may be left out, and what is said twice.
     """
     room = _Room(view)
     now = _Way(direction=view.direction)
     is_strip = bool(view.groups) and room.length(now) > LONGEST
     if room.scale(now) >= LEGIBLE and not is_strip:
         return view
+    if may_leave_out and (told_once := _told_once(view)) != view:
+        return fitted(told_once, may_leave_out=True)
     ways = [now, *room.upright(with_heat=True)]
-    if may_drop_heat and any(node.heat for node in view.nodes) and max(map(room.scale, ways)) < LEGIBLE:
+    if may_leave_out and any(node.heat for node in view.nodes) and max(map(room.scale, ways)) < LEGIBLE:
         ways += room.upright(with_heat=False)
     best = max(ways, key=room.worth)
     changed = replace(view, direction=best.direction, columns=best.columns)
     return changed if best.with_heat else _without_heat(changed)
+
+
+def _told_once(view: View) -> View:
+    """Of what is drawn several times only the first shape says more than its name and a single number."""
+    first: dict[int, str] = {}
+    for node in view.nodes:
+        first.setdefault(node.node, node.id)
+    copies = {node.id for node in view.nodes if node.id != first[node.node] and len(node.value) > 1}
+    if len(copies) < MIN_COPIES:
+        return view
+    bare = (replace(node, value=(), heat=None, call="", cotangent="") if node.id in copies else node for node in view.nodes)
+    return replace(view, nodes=tuple(bare), notes=(*view.notes, TOLD_ONCE_NOTE))
 
 
 def extent(view: View) -> Extent:

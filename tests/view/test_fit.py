@@ -15,10 +15,10 @@ from torch import nn
 import gradviz
 from gradviz.models import MODELS
 from gradviz.render import render
-from gradviz.view import DEFAULT_PARTS, View, view_of
+from gradviz.view import DEFAULT_PARTS, MAX_NODES, View, view_of
 from gradviz.view.columns import MOST_CARRIED, carried, divisions
 from gradviz.view.extent import Extent
-from gradviz.view.fit import LEGIBLE, SCREEN, extent
+from gradviz.view.fit import LEGIBLE, SCREEN, TOLD_ONCE_NOTE, extent
 
 NEARLY = 0.85
 """What is drawn is that near to what was estimated."""
@@ -56,7 +56,10 @@ def test_columns_leave_nothing_out(name: str) -> None:
     view, plain = graph.view(), graph.view(direction="BT")
     shapes = [shape.id for shape in (*view.nodes, *view.groups, *view.gaps)]
     assert sorted(shape for members in view.columns for shape in members) == sorted(shapes)
-    assert (view.nodes, view.groups, view.edges) == (plain.nodes, plain.groups, plain.edges)
+    assert (view.groups, view.edges) == (plain.groups, plain.edges)
+    first = {node.node: node for node in reversed(plain.nodes)}
+    assert {node.id: node.name for node in view.nodes} == {node.id: node.name for node in plain.nodes}
+    assert all(node in view.nodes for node in first.values())
     for place in range(len(view.columns)):
         values = [one for one in carried(view.columns, view.arrows) if place in one.readers]
         assert len(values) <= MOST_CARRIED
@@ -105,6 +108,30 @@ def test_heat_maps_are_left_out_only_where_nothing_else_helps_and_the_picture_sa
     assert not any(note.startswith("squares:") for note in view.notes)
     assert any(node.heat for node in graph.view(show=DEFAULT_PARTS).nodes)
     assert any(node.heat for node in MEDIUM["MLP of 5 layers"]().view().nodes)
+
+
+def mixed(steps: int) -> gradviz.GradGraph:
+    """A loop written out by hand, every step of which reads the same constants."""
+    places, gate, mask = torch.randn(5, 8), torch.rand(5, 8), torch.zeros(5, 5)
+    x = start = torch.randn(5, 8, requires_grad=True)
+    for _ in range(steps):
+        x = (torch.softmax((x + places) @ (x * gate).T + mask, -1) @ x) * gate + places
+    return gradviz.trace((x * start).sum())
+
+
+def test_what_is_drawn_several_times_in_a_large_picture_is_described_once() -> None:
+    view = mixed(12).view()
+    copies = [node for node in view.nodes if node.id.startswith("node_1_use")]
+    described = [node for node in view.nodes if node.name == copies[0].name and node.value]
+    assert len(copies) > 20 and len(described) == 1 and described[0].id == "node_1"
+    assert TOLD_ONCE_NOTE in view.notes
+    asked = mixed(12).view(show=DEFAULT_PARTS)
+    assert all(node.value for node in asked.nodes if node.name == copies[0].name) and TOLD_ONCE_NOTE not in asked.notes
+
+
+def test_what_is_drawn_once_per_use_counts_as_often_in_the_budget() -> None:
+    view = mixed(60).view()
+    assert view.gaps and 150 < len(view.nodes) <= MAX_NODES
 
 
 def test_what_prepares_a_weight_stands_in_the_column_that_reads_it() -> None:
