@@ -208,7 +208,7 @@ class LocalPartial(EdgePartial):
         try:
             with torch.set_grad_enabled(cotangent.requires_grad):
                 return self._contributions(cotangent)
-        except RuntimeError as error:
+        except _raised_by(self._node) as error:
             raise PartialError(self._refusal(error)) from error
 
     def _laid_out(self, cotangent: Tensor) -> Tensor:
@@ -271,26 +271,43 @@ class LocalPartial(EdgePartial):
         handed = torch.full(self.out_shape, 0.75, dtype=head.dtype, device=head.device)
         before = handed.clone()
         try:
-            with gradients_aside(self._head.inner):
-                contributions(self._node, self._cotangents(handed))
-        except RuntimeError as error:
+            self._asked_with(handed)
+        except _raised_by(self._node) as error:
             raise PartialError(self._refusal(error)) from error
         return not torch.equal(handed, before)
 
     def _contributions(self, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         # A hand-written backward may write to what it is handed, which may be what was recorded.
-        with gradients_aside(self._head.inner):
-            return contributions(self._node, self._cotangents(cotangent.clone() if is_custom(self._node) else cotangent))
+        return self._asked_with(cotangent.clone() if is_custom(self._node) else cotangent)
 
-    def _cotangents(self, cotangent: Tensor) -> list[Tensor | None]:
-        """One per output of the node, of which one is given."""
-        metadata = output_metadata(self._node)
-        cotangents: list[Tensor | None] = [None] * len(metadata)
-        if is_custom(self._node):
-            # The engine would fill in zeros for missing cotangents; called by hand we do.
-            cotangents = [torch.zeros(tuple(m.shape), dtype=m.dtype, device=m.device) for m in metadata]
-        cotangents[self._output] = cotangent
-        return cotangents
+    def _asked_with(self, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        """The node's answer to a cotangent of this output.
+
+        For the other outputs the engine fills in zeros, or, where the forward called `set_materialize_grads(False)`, None.
+        Which of the two a backward knows nobody can read off its node: one that refuses zeros is asked with None.
+        """
+        count = len(output_metadata(self._node))
+        alone: list[Tensor | None] = [cotangent if output == self._output else None for output in range(count)]
+        with gradients_aside(self._head.inner):
+            if not is_custom(self._node):
+                return contributions(self._node, alone)
+            filled = [self._zeros(output) if one is None else one for output, one in enumerate(alone)]
+            try:
+                return contributions(self._node, filled)
+            except Exception as refusal:  # whatever a hand-written backward raises
+                if count == 1:
+                    raise
+                try:
+                    return contributions(self._node, alone)
+                except Exception:
+                    raise refusal from None
+
+    def _zeros(self, output: int) -> Tensor:
+        """No cotangent of another output. Of one that is marked as not differentiable autograd does not tell the shape."""
+        metadata = output_metadata(self._node)[output]
+        handed = self._head.handed[output] if output < len(self._head.handed) else None
+        shape = tuple(metadata.shape if handed is None else handed.shape)
+        return torch.zeros(shape, dtype=metadata.dtype if handed is None else handed.dtype, device=metadata.device)
 
     def _slot_in_answer(self) -> int:
         """Where this edge's contribution stands in the node's answer.
@@ -302,13 +319,18 @@ class LocalPartial(EdgePartial):
         differentiable = [slot for slot, (tail, _) in enumerate(self._node.next_functions) if tail is not None]
         return needed_arguments(self._node)[differentiable.index(self._slot)]
 
-    def _refusal(self, error: RuntimeError) -> str:
+    def _refusal(self, error: Exception) -> str:
         text = str(error)
         if "have already been freed" in text or "a second time" in text:
             return f"{self._where}: the graph's buffers were freed by a backward pass after the trace; trace again"
         if "modified by an inplace operation" in text:
             return f"{self._where}: a tensor that its derivative needs was changed in place after the trace; trace again"
         return f"{self._where}: its autograd node refused: {text.splitlines()[0] if text else type(error).__name__}"
+
+
+def _raised_by(node: Node) -> type[Exception]:
+    """What asking a node may raise: a hand-written backward anything."""
+    return Exception if is_custom(node) else RuntimeError
 
 
 def vjps(partials: Sequence[LocalPartial], cotangent: Tensor) -> list[Tensor]:

@@ -334,12 +334,20 @@ class _Writer:
         arguments = {edge.position: name_of(edge.tail, edge.output) for edge in edges}
         inner = [leaf for leaf, _ in self._backward.inner] if key in self._draft.applied else ()
         handed = self._backward.cotangents.get(key, ()) if is_autograd_node(key) else ()
+        if -1 in (places := self._differentiable(key, self._draft.nodes[key])):
+            values = self._draft.nodes[key].values
+            handed = tuple(
+                torch.zeros((), dtype=value.dtype, device=value.device).expand(value.shape)
+                if place < 0 and value is not None
+                else one
+                for one, place, value in zip(handed, places, values, strict=False)
+            )
         name = name_of(key, self._used.get(key, (0,))[0])
         return _new_head(Head, (nodes, place, self._draft.nodes[key].call, name, arguments, inner, handed))
 
     def _first_output(self, key: Key) -> int:
         """The first of the autograd node's outputs that is used, in the node's own order."""
-        places = self._draft.nodes[key].differentiable
+        places = self._differentiable(key, self._draft.nodes[key])
         if len(places) == 1:
             return 0
         used = self._used.get(key, ())

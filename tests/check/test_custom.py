@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -304,3 +305,65 @@ def test_a_float_result_that_is_marked_as_not_differentiable_leaves_the_others_v
     assert report.verified, report
     (node,) = (node for node, op in graph.nodes(data="op") if op == "Sorted")
     assert "second" not in graph.nodes[node]["output_names"]  # of what nobody read it is not known which result it was
+
+
+class Stacked(torch.autograd.Function):
+    """A result that is marked as not differentiable, first; its backward needs both cotangents of one shape."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        marked, doubled = x * 3, x * 2
+        ctx.mark_non_differentiable(marked)
+        return marked, doubled
+
+    @staticmethod
+    def backward(ctx: Any, of_marked: Tensor, of_doubled: Tensor) -> Tensor:
+        return 2 * torch.stack([of_marked, of_doubled]).sum(0)
+
+
+class NoneFilledIn(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        return x * 2, x * 3
+
+    @staticmethod
+    def backward(ctx: Any, of_doubled: Tensor | None, of_tripled: Tensor | None) -> Tensor:
+        assert of_doubled is None or of_tripled is None, "one at a time"
+        return 2 * of_doubled if of_doubled is not None else 3 * of_tripled  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x: (lambda marked, doubled: (marked * doubled).sum())(*Stacked.apply(x.sin())),
+        lambda x: NoneFilledIn.apply(x.sin())[0].sum(),
+        lambda x: NoneFilledIn.apply(x.sin())[1].square().sum(),
+    ],
+)
+def test_a_backward_gets_for_missing_cotangents_what_the_engine_hands_it(loss: Callable[[Tensor], Tensor]) -> None:
+    x = torch.tensor([0.3, -0.7, 1.1], dtype=torch.float64, requires_grad=True)
+    graph = gradviz.trace(loss, x)
+    (expected,) = torch.autograd.grad(loss(x), x)
+    assert torch.equal(graph.gradients()["x"], expected)  # type: ignore[arg-type]
+    report = graph.check()
+    assert report.verified, report
+
+
+def test_a_backward_that_refuses_to_be_asked_leaves_its_edge_unverified() -> None:
+    class OnlyOnce(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.left = 1
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+            ctx.left -= 1
+            if ctx.left < 0:
+                raise KeyError("asked twice")
+            return cotangent * 2
+
+    report = gradviz.trace(lambda x: OnlyOnce.apply(x.sin()).sum(), torch.rand(3, requires_grad=True)).check()
+    (entry,) = (entry for entry in report.edges if entry.verdict == "unverified")
+    assert "its autograd node refused: 'asked twice'" in entry.reason and report.ok
