@@ -7,7 +7,8 @@ snapshot object, so data flow between calls is object identity: an argument `is`
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
@@ -17,6 +18,8 @@ from torch import Tensor
 
 Result = TypeVar("Result")
 
+_NO_TENSORS = re.compile(r"(?:(?:List|Optional)\[)*(?:int|bool|float|complex|str|Device|Generator)\]*")
+"""Types of arguments, as schemas write them, that neither are nor hold tensors. A number may be one of a single element."""
 WITH_CHANNELS = frozenset({"convolution", "native_batch_norm", "cudnn_batch_norm", "native_group_norm"})
 """Functions of whose results dimension 1 counts the units."""
 KEEPING_CHANNELS = frozenset({"add", "mul", "div", "sub", "max_pool2d_with_indices", "avg_pool2d"})
@@ -135,16 +138,26 @@ def argument_names(overload: torch._ops.OpOverload) -> tuple[str, ...]:
     return tuple(argument.name for argument in overload._schema.arguments)
 
 
+@once_per_overload
+def tensor_places(overload: torch._ops.OpOverload) -> tuple[tuple[int, str], ...]:
+    """Place and name of each argument that may be a tensor or hold tensors, in the order of the schema."""
+    arguments = enumerate(overload._schema.arguments)
+    return tuple((place, argument.name) for place, argument in arguments if not _NO_TENSORS.fullmatch(str(argument.type)))
+
+
 def tensors_of(
     overload: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> list[tuple[str, Tensor]]:
     """The (name, tensor) pairs among the arguments of a call, lists flattened, in the order of the schema."""
-    names = argument_names(overload)
-    named: Iterable[tuple[str, Any]] = zip(names, args, strict=False)
-    if kwargs:
-        named = itertools.chain(named, [(name, kwargs[name]) for name in names[len(args) :] if name in kwargs])
+    given = len(args)
     found = []
-    for name, value in named:
+    for place, name in tensor_places(overload):
+        if place < given:
+            value = args[place]
+        elif name in kwargs:
+            value = kwargs[name]
+        else:
+            continue
         if isinstance(value, Tensor):
             found.append((name, value))
         elif isinstance(value, (list, tuple)):

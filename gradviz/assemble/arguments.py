@@ -96,7 +96,7 @@ def arguments_of_write(lookup: Lookup, slots: Slots, base: Tensor, index: int, c
 
 def differentiable_places(node: Node, tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
     """Which outputs of a call autograd counts as its node's outputs, in the node's own order."""
-    if len(tensors) == 1 and can_carry_gradient(tensors[0]):
+    if len(tensors) == 1 and tensors[0] is not None and tensors[0].dtype.is_floating_point:
         return (0,)
     candidates = tuple([place for place, tensor in enumerate(tensors) if can_carry_gradient(tensor)])
     if len(candidates) == 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Any
 
 import torch
@@ -24,27 +23,56 @@ from gradviz.assemble.unseen import hooks_on, leaves_of_products_behind, numbers
 from gradviz.attributes import INNER_BACKWARD
 from gradviz.collector import collector_paused
 from gradviz.graph import GradGraph
-from gradviz.opcall import op_name
+from gradviz.opcall import OpCall, op_name
 from gradviz.partials import Head, LocalPartial
 from gradviz.recording.backward import AutogradGraph, Backward, autograd_graph, run_backward
 from gradviz.recording.backward_log import as_added
 from gradviz.recording.names import named_tensors
-from gradviz.recording.naming import Naming, TensorNames, module_paths, outermost_modules
+from gradviz.recording.naming import Naming, TensorNames, module_paths
 from gradviz.recording.nodes import is_leaf, output_metadata
 from gradviz.recording.optimizers import Held, held_by
 from gradviz.recording.outputs import differentiable_outputs, starting_cotangents
 from gradviz.recording.record import Recorder
+from gradviz.recording.scopes import ScopePath
 from gradviz.standin import StandIn
 
-_ATTRIBUTES: dict[str, Any] = dict.fromkeys(
-    (
-        *("kind", "name", "output_names", "op", "expression", "value", "value_missing", "cotangent", "shape", "dtype"),
-        *("device", "requires_grad", "outputs", "differentiable", "module", "training", "root", "is_named"),
-        *("earlier_gradient", "source", "call", "inner_calls", "inner_inputs", "backward_order", "is_output", "scope"),
-    )
-)
-"""What a node has, in order. Filled into a copy: one literal of so many entries is merged from several dictionaries."""
 _new_head = tuple.__new__  # what the class of a named tuple calls in turn, by a function more
+
+
+class _Attributes:
+    """What a node has, in order; `vars()` of it becomes the graph's dictionary.
+
+    Such dictionaries share their keys: they take half the time of others, and a third of their memory.
+    """
+
+    kind: str
+    name: str
+    output_names: tuple[str, ...]
+    op: str
+    expression: str
+    value: Any
+    value_missing: str
+    cotangent: Any
+    shape: tuple[Any, ...]
+    dtype: torch.dtype
+    device: torch.device
+    requires_grad: bool
+    outputs: tuple[int, ...]
+    differentiable: tuple[int, ...]
+    module: str
+    training: bool | None
+    root: str
+    is_named: bool
+    earlier_gradient: Tensor | None
+    source: str
+    call: OpCall | None
+    inner_calls: tuple[OpCall, ...]
+    inner_inputs: tuple[Tensor | None, ...]
+    backward_order: int | None
+    is_output: bool
+    scope: ScopePath
+
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +147,7 @@ class _Writer:
         self._recorder = recorder
         self._tensor_names = names
         roots_by_name = naming.root_modules()
-        self._modules = module_paths(roots_by_name)
-        self._roots = outermost_modules(roots_by_name)
+        self._modules, self._roots = module_paths(roots_by_name)
         self._used = _used_outputs(draft, roots)
         self._number = forward_order(draft, names.tensors())
         self._order = list(self._number)
@@ -134,10 +161,10 @@ class _Writer:
         nodes = []
         for key in order:
             attributes = self._attributes(key, self._draft.nodes[key])
-            attributes["backward_order"] = settled.get(key)
-            attributes["is_output"] = key in root_keys
-            attributes["scope"] = scopes[key]
-            nodes.append(attributes)
+            attributes.backward_order = settled.get(key)
+            attributes.is_output = key in root_keys
+            attributes.scope = scopes[key]
+            nodes.append(vars(attributes))
         graph = GradGraph.of(nodes, self._edges(owners))
         graph.graph["outputs"] = [number[key] for key, _ in self._root_outputs]
         graph.graph["starting_cotangents"] = _starting(
@@ -161,28 +188,31 @@ class _Writer:
         autograd_nodes = tuple([key for key in self._order if is_autograd_node(key)])
         kept = autograd_nodes + owners  # until torch 2.12 a custom Function's node forgets its outputs without an owner
         places: dict[Key, int] = {node: place for place, node in enumerate(autograd_nodes)}
-        number, drafted = self._number, self._draft.nodes
+        number, drafted, edges_into = self._number, self._draft.nodes, self._draft.edges_into
+        sent: Mapping[Any, Sequence[Tensor | None]] = self._backward.contributions
         for own, key in enumerate(self._order):
-            place, edges = places.get(key), self._draft.edges_into.get(key, ())
-            contributions = self._backward.contributions.get(kept[place], ()) if place is not None else ()
-            head = self._head(key, edges, kept, place) if contributions and place is not None else None
+            edges = edges_into.get(key)
+            if not edges:
+                continue
+            contributions = sent.get(key)
+            head = self._head(key, edges, kept, places[key]) if contributions else None
             first = self._first_output(key) if contributions else 0
             is_custom = key in self._draft.applied
             for edge in edges:
-                tail = number[edge.tail]
+                tail, slot, position, cut = number[edge.tail], edge.slot, edge.position, edge.cut
                 partial = contribution = None
-                if edge.slot is not None and head is not None:
-                    partial = LocalPartial((tail, own, edge.position), edge.slot, first, head)
-                    contribution = contributions[edge.slot]
+                if slot is not None and head is not None and contributions:
+                    partial = LocalPartial((tail, own, position), slot, first, head)
+                    contribution = contributions[slot]
                     value = drafted[edge.tail].values[edge.output]
                     if contribution is not None and value is not None:
                         contribution = as_added(contribution, value.shape, value.dtype)
-                yield tail, own, edge.position, {
+                yield tail, own, position, {
                     "argument": edge.argument,
                     "output": edge.output,
                     "partial": partial,
                     "contribution": contribution,
-                    "cut": INNER_BACKWARD if is_custom and edge.cut and self._is_inner(edge.tail) else edge.cut,
+                    "cut": INNER_BACKWARD if is_custom and cut and self._is_inner(edge.tail) else cut,
                 }
 
     def _is_inner(self, key: Key) -> bool:
@@ -190,45 +220,46 @@ class _Writer:
         node = self._draft.nodes[key]
         return node.kind == "leaf" and id(node.tensors[0]) in self._inner
 
-    def _attributes(self, key: Key, node: DraftNode) -> dict[str, Any]:
+    def _attributes(self, key: Key, node: DraftNode) -> _Attributes:
         used = self._used.get(key) or node.differentiable[:1] or (0,)
         first = used[0]
         value = node.values[first]
-        name = self._names.of_node[key]
-        attributes = _ATTRIBUTES.copy()
-        attributes["kind"] = node.kind
-        attributes["name"] = name
-        attributes["output_names"] = (name,)
-        attributes["op"] = node.op
-        attributes["expression"] = self._expression(node) if self._tensor_names.expressions else ""
-        attributes["value"] = value
-        attributes["value_missing"] = _missing(value, node.value_missing)
-        attributes["cotangent"] = self._cotangent(key, node, first)
-        attributes["shape"], attributes["dtype"], attributes["device"] = self._metadata(key, node, first)
+        made = _Attributes()
+        made.kind = node.kind
+        made.name = name = self._names.of_node[key]
+        made.output_names = (name,)
+        made.op = node.op
+        made.expression = self._expression(node) if self._tensor_names.expressions else ""
+        made.value = value
+        made.value_missing = "" if type(value) is Tensor else _missing(value, node.value_missing)
+        made.cotangent = self._cotangent(key, node, first)
+        if value is None:
+            made.shape, made.dtype, made.device = self._metadata(key, node, first)
+        else:
+            made.shape, made.dtype, made.device = tuple(value.shape), value.dtype, value.device
         if len(used) > 1:
             everywhere = range(len(node.values))
-            attributes["output_names"] = self._names.of_outputs(key)
-            attributes["value"] = node.values
-            attributes["cotangent"] = tuple([self._cotangent(key, node, place) for place in everywhere])
-            attributes["shape"] = tuple([self._metadata(key, node, place)[0] for place in everywhere])
-        attributes["requires_grad"] = node.requires_grad
-        attributes["outputs"] = used
-        attributes["differentiable"] = self._differentiable(key, node)
-        attributes["is_named"] = key not in self._names.lettered
+            made.output_names = self._names.of_outputs(key)
+            made.value = node.values
+            made.cotangent = tuple([self._cotangent(key, node, place) for place in everywhere])
+            made.shape = tuple([self._metadata(key, node, place)[0] for place in everywhere])
+        made.requires_grad = node.requires_grad
+        made.outputs = used
+        made.differentiable = self._differentiable(key, node)
         module = None if node.call_index is None else self._recorder.calls[node.call_index].module
-        attributes["training"] = None if module is None else bool(module.training)
         if node.kind == "op":
-            attributes["module"] = "" if module is None else self._modules.get(id(module), type(module).__name__)
-            attributes["root"] = ""
+            made.module = "" if module is None else self._modules.get(id(module), type(module).__name__)
         else:
-            attributes["module"] = self._modules.get(id(node.tensors[0]), "")
-            attributes["root"] = self._roots.get(id(node.tensors[0]), "")
-            attributes["earlier_gradient"] = None if node.kind != "leaf" else earlier_gradient(node.tensors[0])
-        attributes["source"] = self._source(node)
-        attributes["call"] = node.call
-        attributes["inner_calls"] = node.inner_calls
-        attributes["inner_inputs"] = node.inner_inputs
-        return attributes
+            made.module = self._modules.get(id(node.tensors[0]), "")
+        made.training = None if module is None else bool(module.training)
+        made.root = "" if node.kind == "op" else self._roots.get(id(node.tensors[0]), "")
+        made.is_named = key not in self._names.lettered
+        made.earlier_gradient = earlier_gradient(node.tensors[0]) if node.kind == "leaf" else None
+        made.source = self._source(node)
+        made.call = node.call
+        made.inner_calls = node.inner_calls
+        made.inner_inputs = node.inner_inputs
+        return made
 
     def _expression(self, node: DraftNode) -> str:
         """What math text says of a value; "" where it says nothing."""
@@ -246,13 +277,13 @@ class _Writer:
 
     def _cotangent(self, key: Key, node: DraftNode, place: int) -> Tensor | None:
         """The cotangent that reached one output of the call."""
-        if node.kind == "leaf" and place == 0:
+        if node.kind == "leaf":
             gradient = self._backward.gradients.get(key) if is_autograd_node(key) else None
             inner = self._inner.get(id(node.tensors[0]))
             return inner if gradient is None else gradient if inner is None else gradient + inner
-        if node.kind == "leaf" or not is_autograd_node(key):
+        known = self._backward.cotangents.get(key) if is_autograd_node(key) else None
+        if known is None:
             return None
-        known = self._backward.cotangents.get(key, ())
         output = node.differentiable.index(place) if place in node.differentiable else len(known)
         return known[output] if output < len(known) else None
 
@@ -357,11 +388,11 @@ class _Writer:
 def _used_outputs(draft: Draft, roots: Sequence[tuple[Key, int]]) -> Used:
     """The outputs that edges read and those that the backward pass starts from."""
     used: dict[Key, tuple[int, ...]] = {}
-    read = ((edge.tail, edge.output) for edges in draft.edges_into.values() for edge in edges)
-    for key, output in chain(read, roots):
+    read = [(edge.tail, edge.output) for edges in draft.edges_into.values() for edge in edges]
+    for key, output in (*read, *roots):
         known = used.get(key)
         if known is None:
-            used[key] = (output,)
+            used[key] = (output,) if output else (0,)  # the usual one is made once
         elif output not in known:
             used[key] = tuple(sorted((*known, output)))
     return used

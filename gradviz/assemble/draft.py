@@ -24,7 +24,7 @@ from gradviz.assemble.arguments import (
     differentiable_places,
     without_derivative,
 )
-from gradviz.assemble.drafted import Draft, DraftEdge, DraftNode, Key, is_autograd_node
+from gradviz.assemble.drafted import Draft, DraftEdge, DraftNode, Key, draft_edge, is_autograd_node
 from gradviz.assemble.forwards import Forward, Unreached, unreached_function_of, unreached_functions
 from gradviz.assemble.lookup import Application, Lookup
 from gradviz.assemble.neighbours import known_values, with_neighbours
@@ -128,7 +128,7 @@ class _Drafter:
             edges = self.draft.edges_into[key] = []
             for position, (name, tensor) in enumerate(tensors_of(call.overload, call.args, call.kwargs)):
                 tail, output = self.node_behind(tensor, index)
-                edges.append(DraftEdge(tail, key, position, name, output, None, self._cut_reason(tail, call)))
+                edges.append(draft_edge(tail, position, name, output, None, self._cut_reason(tail, call)))
 
     def node_behind(self, tensor: Tensor, index: int) -> tuple[Key, int]:
         """The node that call `index` gets `tensor` from, and which of its outputs it is; makes it where there is none."""
@@ -186,8 +186,9 @@ class _Drafter:
 
     def _add_leaf(self, node: Node, place: int) -> None:
         variable = self._graph.variables[node]
-        first_use = self._first_uses.get(node, 0) if self._recorder.versions.any_write else 0
-        value = self._recorder.versions.at(variable, first_use - 1)
+        versions = self._recorder.versions
+        first_use = 0 if versions.has_one(variable) else self._first_uses.get(node, 0)
+        value = versions.at(variable, first_use - 1)
         self.draft.nodes[node] = DraftNode(kind="leaf", priority=(_LEAF, place, 0), values=(value,), tensors=(variable,))
 
     @cached_property
@@ -271,7 +272,7 @@ class _Drafter:
         for position, (name, tensor, snapshot) in enumerate(function.arguments(self._lookup, node.inner_calls)):
             tail, output = self.node_behind(tensor, first)
             cut = function.cut_of(tensor) if self.draft.nodes[tail].requires_grad else "constant"
-            edges.append(DraftEdge(tail, key, position, name, output, None, cut))
+            edges.append(draft_edge(tail, position, name, output, None, cut))
             held.append(snapshot)
         node.inner_inputs = tuple(held)
 
@@ -336,7 +337,7 @@ class _Drafter:
             if tail is not None:
                 position = positions[slot]
                 name = named[position][0] if position < len(named) else ""
-                edges.append(DraftEdge(tail, node, position, name, nodes[tail].differentiable[output], slot))
+                edges.append(draft_edge(tail, position, name, nodes[tail].differentiable[output], slot))
         taken = set(positions.values())
         if len(taken) == len(named):
             return
@@ -345,7 +346,7 @@ class _Drafter:
             if position not in taken and tensor is not None:
                 key, output = self.node_behind(tensor, len(self._calls) if index is None else index)
                 cut = "not differentiable" if nodes[key].requires_grad else "constant"
-                edges.append(DraftEdge(key, node, position, name, output, None, cut))
+                edges.append(draft_edge(key, position, name, output, None, cut))
 
     def _is_explained(self, node: Node, index: int) -> bool:
         """Whether autograd made the node for call `index` itself."""
@@ -362,7 +363,7 @@ class _Drafter:
             tail, output = slots[place]
             if tail is None or not (is_only or tensor is variables.get(tail) or self._lookup.carries(tensor, tail, output)):
                 return None
-            edges.append(DraftEdge(tail, node, place, name, nodes[tail].differentiable[output], place))
+            edges.append(draft_edge(tail, place, name, nodes[tail].differentiable[output], place))
         return edges
 
     def _arguments(self, node: Node, slots: Slots, drafted: DraftNode) -> Arguments:

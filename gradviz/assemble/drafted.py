@@ -6,9 +6,9 @@ custom Function without, ("tensor", id) for a constant or a leaf that autograd d
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 from torch import Tensor
 from torch.autograd.graph import Node
@@ -19,6 +19,7 @@ from gradviz.opcall import OpCall
 from gradviz.recording.names import Frames
 
 Key = Hashable
+_new: Callable[..., DraftEdge] = tuple.__new__  # what the class of a named tuple calls in turn, by a function more
 
 
 @dataclass(slots=True)
@@ -45,17 +46,20 @@ class DraftNode:
     in_order: bool = True
 
 
-@dataclass(slots=True)
-class DraftEdge:
+class DraftEdge(NamedTuple):
     """An edge to be. `slot` is the place among the autograd node's differentiable inputs, None where no gradient flows."""
 
     tail: Key
-    head: Key
     position: int
     argument: str
     output: int
     slot: int | None
-    cut: str = ""
+    cut: str
+
+
+def draft_edge(tail: Key, position: int, argument: str, output: int, slot: int | None, cut: str = "") -> DraftEdge:
+    """`DraftEdge(...)` in half the time."""
+    return _new(DraftEdge, (tail, position, argument, output, slot, cut))
 
 
 @dataclass(slots=True)

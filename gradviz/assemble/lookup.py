@@ -163,11 +163,12 @@ class Lookup:
         """Node -> the last call that returned a tensor which carried it, now or until it was written to."""
         found: dict[Node, int] = {}
         for index, call in enumerate(self.calls):
-            if not call.grad_enabled and call.overload._schema.is_mutable:
-                continue  # autograd does not see the write: the tensor keeps its node
+            overload = call.overload
+            if overload is _DETACH or (not call.grad_enabled and overload._schema.is_mutable):
+                continue  # autograd does not see a write under no_grad: the tensor keeps its node
             for tensor in call.outputs:
                 node = None if tensor is None else node_of(tensor)
-                if node is not None and self._may_have_made(call.overload, node):
+                if node is not None and self._may_have_made(overload, node):
                     found[node] = index
         for carried in self.recorder.versions.carried:
             returned = self._returned.get(id(carried.tensor), [])

@@ -16,7 +16,16 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.recording.names import MAX_ITEMS, Frames, letters, named_tensors, result_names, root_modules, source_line
+from gradviz.recording.names import (
+    MAX_ITEMS,
+    Frames,
+    letters,
+    modules_within,
+    named_tensors,
+    result_names,
+    root_modules,
+    source_line,
+)
 from gradviz.recording.optimizers import optimizers_in
 from gradviz.recording.program import Note
 from gradviz.recording.record import Recorder
@@ -104,22 +113,29 @@ class TensorNames:
                 self._by_edge.setdefault((tensor.grad_fn, tensor.output_nr), name)
 
 
-def module_paths(roots: Mapping[str, torch.nn.Module]) -> dict[int, str]:
-    """id of each module within `roots`, of its parameters and buffers -> the module's dotted path."""
+def module_paths(roots: Mapping[str, torch.nn.Module]) -> tuple[dict[int, str], dict[int, str]]:
+    """What the modules within `roots` and their tensors are called.
+
+    Returns:
+        id of each module, of its parameters and buffers -> the module's dotted path; id of each parameter -> the outermost
+        module that holds it: its name, or its class where it has none.
+    """
     paths: dict[int, str] = {}
+    outermost: dict[int, str] = {}
     for name, root in roots.items():
-        for path, module in root.named_modules():
-            full = ".".join(part for part in (name if len(roots) > 1 else "", path) if part)
+        prefix = f"{name}." if name and len(roots) > 1 else ""
+        called = name or type(root).__name__
+        for path, module in modules_within(root):
+            full = prefix + path if path else prefix[:-1]
             paths.setdefault(id(module), full)
-            for tensor in (*module._parameters.values(), *module._buffers.values()):  # parameters() takes five times as long
-                if tensor is not None:
-                    paths.setdefault(id(tensor), full)
-    return paths
-
-
-def outermost_modules(roots: Mapping[str, torch.nn.Module]) -> dict[int, str]:
-    """id of each parameter -> the outermost module that holds it: its name, or its class where it has none."""
-    return {id(leaf): name or type(root).__name__ for name, root in roots.items() for leaf in root.parameters()}
+            for parameter in module._parameters.values():  # `parameters()` takes five times as long
+                if parameter is not None:
+                    paths.setdefault(id(parameter), full)
+                    outermost[id(parameter)] = called
+            for buffer in module._buffers.values():
+                if buffer is not None:
+                    paths.setdefault(id(buffer), full)
+    return paths, outermost
 
 
 def _memory(tensor: Tensor) -> Any:

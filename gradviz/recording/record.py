@@ -187,8 +187,9 @@ class Recorder(UncompiledMode):
         if frame is not seen.start or frame.f_lasti != self._seen_at:  # else nothing further out has run on since
             seen = seen_from(frame, MAX_FRAMES, self._around_modules[-1])
         _, live_frames, frames, applying = seen
-        if self.calls and frames == self.calls[-1].frames and not self._visit_is_over(live_frames, frames):
-            frames = self.calls[-1].frames
+        last = self.calls[-1].frames if self.calls else None
+        if (frames is last or frames == last) and not self._visit_is_over(live_frames, frames):
+            frames = last
         else:
             self._visit += 1
         # What calls a generator may have run on although the generator itself stands where it stood.
@@ -208,9 +209,11 @@ class Recorder(UncompiledMode):
 
     def op_call(self, index: int) -> OpCall:
         """Call `index` as a value: its arguments as they were before it, its results as they were after it."""
-        call, held = self.calls[index], self.versions.held
-        kwargs = dict(zip(call.kwargs, held([*call.kwargs.values()], index - 1), strict=True)) if call.kwargs else {}
-        return op_call(call.overload, held(call.args, index - 1), kwargs, held(call.outputs, index))
+        call, versions = self.calls[index], self.versions
+        before = index - 1
+        kwargs = dict(zip(call.kwargs, versions.held([*call.kwargs.values()], before), strict=True)) if call.kwargs else {}
+        args = versions.of_arguments(call.overload, call.args, before)
+        return op_call(call.overload, args, kwargs, versions.held(call.outputs, index))
 
     def leaves(self) -> list[Tensor]:
         """The leaves that the calls read."""
@@ -219,11 +222,17 @@ class Recorder(UncompiledMode):
 
     def _end_versions(self, effects: Effects, written: Iterator[Tensor]) -> None:
         for tensor in written:
-            if is_shared(tensor):
+            is_alone = not is_shared(tensor)
+            if not is_alone:
                 self._register_calls()
             aside = None if self.keeper.has_room_for_copy(storage_bytes(tensor)) else self._aside
             self.versions.end(
-                tensor, len(self.calls), reshapes=effects.reshapes, fills=effects.fills, set_aside=aside
+                tensor,
+                len(self.calls),
+                is_alone=is_alone,
+                reshapes=effects.reshapes,
+                fills=effects.fills,
+                set_aside=aside,
             )
 
     def _register_calls(self) -> None:

@@ -35,10 +35,12 @@ class Scope:
         self.called = called
         self.parent = parent
         self.number = number
-        self._calls: dict[int, Scope] = {}
+        self._calls: dict[int, Scope] | None = None  # most call nothing
 
     def call(self, called: torch.nn.Module | CodeType) -> Scope:
         """The next call of `called` from here."""
+        if self._calls is None:
+            self._calls = {}
         before = self._calls.get(id(called))  # it holds `called`, so the id stays its own
         scope = self._calls[id(called)] = Scope(called, self, before.number + 1 if before else 1)
         return scope
@@ -46,7 +48,8 @@ class Scope:
     @property
     def is_repeated(self) -> bool:
         """Whether its parent calls the same thing more than once."""
-        return self.parent is not None and self.parent._calls[id(self.called)].number > 1
+        siblings = None if self.parent is None else self.parent._calls
+        return siblings is not None and siblings[id(self.called)].number > 1
 
     @property
     def calls(self) -> tuple[Scope, ...]:

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.autograd.graph import Node
 
+from gradviz.opcall import tensor_places
 from gradviz.recording.nodes import is_leaf, node_of
 from gradviz.standin import StandIn
 
@@ -45,6 +47,8 @@ class Versions:
         self._aside: dict[tuple[int, int, int], Tensor] = {}
         self._snapshots: dict[tuple[int, int], Tensor] = {}
         self._unwritten: dict[int, Tensor] = {}  # of storages that nothing was written to, until the next write
+        self._written: set[int] = set()  # ids of the tensors through which something was written
+        self._are_alone = True  # whether, at each write so far, no other tensor looked at the memory
         self._unfilled: set[int] = set()
         self.carried: list[Carried] = []
 
@@ -67,6 +71,7 @@ class Versions:
         tensor: Tensor,
         time: int,
         *,
+        is_alone: bool = False,
         reshapes: bool = False,
         fills: bool = False,
         set_aside: Callable[[Tensor], Tensor] | None = None,
@@ -76,6 +81,7 @@ class Versions:
         Args:
             tensor: what is written to.
             time: the index of the call.
+            is_alone: whether no other tensor looks at its memory.
             reshapes: whether the call changes the tensor's shape or strides, as `transpose_` does.
             fills: whether the call writes every element of `tensor` and reads none.
             set_aside: makes what stands for a tensor where there is no room for copies; None to copy.
@@ -83,6 +89,8 @@ class Versions:
         key = _storage_key(tensor)
         self._register(tensor, key)
         self._unwritten.clear()
+        self._written.add(id(tensor))
+        self._are_alone &= is_alone
         writes = self._writes.setdefault(key, [])
         writes.append(time)
         copy = None
@@ -119,39 +127,49 @@ class Versions:
         """Whether anything was written to the storage of a tensor."""
         return _storage_key(tensor) in self._writes
 
+    def has_one(self, tensor: Tensor) -> bool:
+        """Whether it is known, without a look at its memory, that a tensor held the same at all times."""
+        # What looks at memory that was written to while another tensor alone looked at it was made after that.
+        return self._are_alone and id(tensor) not in self._written
+
     def at(self, tensor: Tensor, time: int) -> Tensor:
         """What `tensor` held just after call `time`, detached; the same object for the same version."""
         snapshot = self._unwritten.get(id(tensor))
         if snapshot is not None:
             return snapshot
-        writes = self._writes.get(_storage_key(tensor)) if self._writes else None
+        writes = None if self.has_one(tensor) else self._writes.get(_storage_key(tensor))
         if writes is None:
-            standin = self._snapshots.get((id(tensor), 0))
-            snapshot = self._unwritten[id(tensor)] = _held(tensor) if standin is None else standin
+            standin = self._snapshots.get((id(tensor), 0)) if self._snapshots else None
+            snapshot = self._unwritten[id(tensor)] = _snapshot(tensor) if standin is None else standin
             return snapshot
         place = bisect.bisect_right(writes, time)
         key = (id(tensor), place)
         snapshot = self._snapshots.get(key)
         if snapshot is None:
-            held = _held(tensor) if place == len(writes) else self._overwritten(tensor, place)
+            held = _snapshot(tensor) if place == len(writes) else self._overwritten(tensor, place)
             snapshot = self._snapshots[key] = held
         return snapshot
 
     def held(self, values: Sequence[Any], time: int) -> tuple[Any, ...]:
         """`at` of the tensors among values, and in lists and tuples of them; all else as it is."""
-        unwritten = self._unwritten
-        found: list[Any] = []
-        for value in values:
-            if isinstance(value, Tensor):
+        return tuple([self._held(value, time) for value in values])
+
+    def of_arguments(self, overload: OpOverload, args: tuple[Any, ...], time: int) -> tuple[Any, ...]:
+        """`held` of the positional arguments of a call, which looks only at those that may hold tensors."""
+        unwritten, given = self._unwritten, len(args)
+        found = [*args]
+        for place, _ in tensor_places(overload):
+            if place < given and (value := args[place]) is not None:
                 snapshot = unwritten.get(id(value))
-                found.append(self.at(value, time) if snapshot is None else snapshot)
-            elif type(value) is tuple:
-                found.append(self.held(value, time))
-            elif type(value) is list:
-                found.append([*self.held(value, time)])
-            else:
-                found.append(value)
+                found[place] = self._held(value, time) if snapshot is None else snapshot
         return tuple(found)
+
+    def _held(self, value: Any, time: int) -> Any:
+        if isinstance(value, Tensor):
+            return self.at(value, time)
+        if type(value) is tuple:
+            return self.held(value, time)
+        return [*self.held(value, time)] if type(value) is list else value
 
     def _overwritten(self, tensor: Tensor, place: int) -> Tensor:
         """What `tensor` held before a write to its storage."""
@@ -202,7 +220,7 @@ def _seen_in(copy: Any, tensor: Tensor) -> Tensor:
     return torch._neg_view(seen) if tensor.is_neg() else seen
 
 
-def _held(tensor: Tensor) -> Tensor:
+def _snapshot(tensor: Tensor) -> Tensor:
     """What a tensor holds now. A leaf that an optimizer may step is copied, as long as that costs little memory."""
     held = tensor.detach()
     if not (is_leaf(tensor) and held.layout is torch.strided and held.nbytes <= MAX_COPIED_BYTES):
