@@ -361,8 +361,11 @@ class _Writer:
 
     def _head(self, key: Key, edges: Sequence[DraftEdge], nodes: tuple[Node, ...], place: int) -> Head:
         """What the partials into one node share."""
-        name_of = self._names.of_output
-        arguments = {edge.position: name_of(edge.tail, edge.output) for edge in edges}
+        names = self._names
+        arguments = {
+            edge.position: names.of_output(edge.tail, edge.output) if edge.tail in names.several else names.of_node[edge.tail]
+            for edge in edges
+        }
         inner = [leaf for leaf, _ in self._backward.inner] if key in self._draft.applied else ()
         handed = self._backward.cotangents.get(key, ()) if is_autograd_node(key) else ()
         if -1 in (places := self._differentiable(key, self._draft.nodes[key])):
@@ -373,7 +376,7 @@ class _Writer:
                 else one
                 for one, place, value in zip(handed, places, values, strict=False)
             )
-        name = name_of(key, self._used.get(key, (0,))[0])
+        name = names.of_output(key, self._used.get(key, (0,))[0])
         return _new_head(Head, (nodes, place, self._draft.nodes[key].call, name, arguments, inner, handed))
 
     def _first_output(self, key: Key) -> int:

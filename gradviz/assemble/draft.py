@@ -85,14 +85,16 @@ class _Drafter:
     def add_autograd_nodes(self) -> None:
         """Nodes first, then edges: an edge needs to know both of its ends."""
         unexplained: list[Node] = []
+        variables = self._graph.variables
         for place, node in enumerate(self._graph.slots):
-            if node in self._graph.variables:
+            is_function = is_custom(node)
+            if node in variables:
                 self._add_leaf(node, place)
-            elif is_custom(node) and not is_torchs_own(node):
+            elif is_function and not is_torchs_own(node):
                 self._add_custom(node)
             elif (index := self._lookup.call_of(node)) is not None and not self._is_one_of_several(node, index):
                 self._add_explained(node, index)
-            elif is_custom(node):
+            elif is_function:
                 self._add_custom(node)
             else:
                 unexplained.append(node)
@@ -205,12 +207,10 @@ class _Drafter:
     def _add_explained(self, node: Node, index: int) -> None:
         live, call = self._calls[index], self._recorder.op_call(index)
         self._node_of_call[index] = node
-        priority = (_OP, index, sequence_number(node))
+        op, priority = op_name(live.overload), (_OP, index, sequence_number(node))
         places = differentiable_places(node, live.outputs)
         # Not by keyword: of most nodes there are many, and keywords take half as long again.
-        self.draft.nodes[node] = DraftNode(
-            "op", priority, call.op, call.outputs, live.outputs, places, True, call, index, live.frames
-        )
+        self.draft.nodes[node] = DraftNode("op", priority, op, call.outputs, live.outputs, places, True, call, index, live.frames)
 
     def _add_custom(self, node: Node) -> None:
         inner = {index: self._recorder.op_call(index) for index in self._lookup.calls_of_forward(node)}

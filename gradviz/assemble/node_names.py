@@ -19,12 +19,13 @@ class NodeNames:
     Attributes:
         of_node: node -> its name.
         lettered: the nodes that the code gives no name.
+        several: the nodes of which several outputs are used, each with a name of its own.
     """
 
     def __init__(self, draft: Draft, order: Sequence[Key], used: Used, names: TensorNames, recorder: Recorder) -> None:
         self._draft = draft
         self._used = used
-        self._several = {key for key, outputs in used.items() if len(outputs) > 1}
+        self.several = {key for key, outputs in used.items() if len(outputs) > 1}
         self._names = names
         self._assigned = assigned_in_code(recorder)
         self._object_names = {
@@ -37,7 +38,7 @@ class NodeNames:
 
     def of_output(self, key: Key, output: int) -> str:
         """The name of one output: the node's own where only one is used."""
-        return self.of_outputs(key)[output] if key in self._several else self.of_node[key]
+        return self.of_outputs(key)[output] if key in self.several else self.of_node[key]
 
     def of_outputs(self, key: Key) -> tuple[str, ...]:
         """The names of all outputs: those that they are assigned to, or the node's with a number."""

@@ -212,8 +212,10 @@ class Recorder(UncompiledMode):
         call, versions = self.calls[index], self.versions
         before = index - 1
         kwargs = dict(zip(call.kwargs, versions.held([*call.kwargs.values()], before), strict=True)) if call.kwargs else {}
-        args = versions.of_arguments(call.overload, call.args, before)
-        return op_call(call.overload, args, kwargs, versions.held(call.outputs, index))
+        args, outputs = versions.of_arguments(call.overload, call.args, before), call.outputs
+        one = outputs[0] if len(outputs) == 1 else None
+        made = versions.held(outputs, index) if one is None else (versions.at(one, index),)
+        return op_call(call.overload, args, kwargs, made)
 
     def leaves(self) -> list[Tensor]:
         """The leaves that the calls read."""

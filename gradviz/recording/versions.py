@@ -134,16 +134,18 @@ class Versions:
 
     def at(self, tensor: Tensor, time: int) -> Tensor:
         """What `tensor` held just after call `time`, detached; the same object for the same version."""
-        snapshot = self._unwritten.get(id(tensor))
+        own = id(tensor)
+        snapshot = self._unwritten.get(own)
         if snapshot is not None:
             return snapshot
-        writes = None if self.has_one(tensor) else self._writes.get(_storage_key(tensor))
+        is_one = self._are_alone and own not in self._written  # as `has_one` says
+        writes = None if is_one else self._writes.get(_storage_key(tensor))
         if writes is None:
-            standin = self._snapshots.get((id(tensor), 0)) if self._snapshots else None
-            snapshot = self._unwritten[id(tensor)] = _snapshot(tensor) if standin is None else standin
+            standin = self._snapshots.get((own, 0)) if self._snapshots else None
+            snapshot = self._unwritten[own] = _snapshot(tensor) if standin is None else standin
             return snapshot
         place = bisect.bisect_right(writes, time)
-        key = (id(tensor), place)
+        key = (own, place)
         snapshot = self._snapshots.get(key)
         if snapshot is None:
             held = _snapshot(tensor) if place == len(writes) else self._overwritten(tensor, place)
