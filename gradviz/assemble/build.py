@@ -361,9 +361,9 @@ class _Writer:
 
     def _head(self, key: Key, edges: Sequence[DraftEdge], nodes: tuple[Node, ...], place: int) -> Head:
         """What the partials into one node share."""
-        names = self._names
+        names, one = self._names, self._names.of_node
         arguments = {
-            edge.position: names.of_output(edge.tail, edge.output) if edge.tail in names.several else names.of_node[edge.tail]
+            edge.position: names.of_output(edge.tail, edge.output) if edge.tail in names.several else one[edge.tail]
             for edge in edges
         }
         inner = [leaf for leaf, _ in self._backward.inner] if key in self._draft.applied else ()

@@ -210,7 +210,9 @@ class _Drafter:
         op, priority = op_name(live.overload), (_OP, index, sequence_number(node))
         places = differentiable_places(node, live.outputs)
         # Not by keyword: of most nodes there are many, and keywords take half as long again.
-        self.draft.nodes[node] = DraftNode("op", priority, op, call.outputs, live.outputs, places, True, call, index, live.frames)
+        self.draft.nodes[node] = DraftNode(
+            "op", priority, op, call.outputs, live.outputs, places, True, call, index, live.frames
+        )
 
     def _add_custom(self, node: Node) -> None:
         inner = {index: self._recorder.op_call(index) for index in self._lookup.calls_of_forward(node)}

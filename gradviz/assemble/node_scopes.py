@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gradviz.assemble.drafted import Draft, Key
 from gradviz.recording.record import RecordedCall
-from gradviz.recording.scopes import ScopePath, common, scope_paths
+from gradviz.recording.scopes import ScopePath, common, path_of_all, scope_paths
 
 
 def node_scopes(
@@ -14,7 +14,7 @@ def node_scopes(
 ) -> dict[Key, ScopePath]:
     """The calls in which each node was made; of what no recorded call made, those in which all its uses lie."""
     around = {call.scope for call in calls}
-    if len(around) == 1 and not any(scope_paths(around, module_paths).values()):
+    if len(around) == 1 and not path_of_all(next(iter(around)), module_paths):
         return dict.fromkeys(order, ())  # as in any small function
     made_in = {
         key: calls[node.call_index].scope

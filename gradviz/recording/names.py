@@ -131,11 +131,23 @@ def named_tensors(named: Mapping[str, Any], *, most: int | None = None) -> Itera
             yield name, value
         elif isinstance(value, torch.nn.Module):
             prefix = f"{name}." if len(_modules(named)) > 1 and len(root_modules(named)) > 1 else ""
-            yield from ((prefix + path, tensor) for path, tensor in value.named_parameters(remove_duplicate=False))
+            yield from ((prefix + path, tensor) for path, tensor in _parameters_within(value))
             yield from ((prefix + path, tensor) for path, tensor in value.named_buffers())
         elif isinstance(value, _CONTAINERS) and id(value) not in seen and (most is None or len(value) <= most):
             seen.add(id(value))
             pending.extend(reversed(_named_items(name, value)))
+
+
+def _parameters_within(root: torch.nn.Module) -> Iterable[tuple[str, Tensor]]:
+    """The parameters under all the paths that lead to them; a module that tells them in its own way is asked."""
+    if type(root).named_parameters is not torch.nn.Module.named_parameters:
+        return root.named_parameters(remove_duplicate=False)
+    return [
+        (f"{path}.{name}" if path else name, parameter)
+        for path, module in modules_within(root)
+        for name, parameter in module._parameters.items()
+        if parameter is not None
+    ]
 
 
 def _named_items(name: str, container: Any) -> list[tuple[str, Any]]:

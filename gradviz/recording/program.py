@@ -10,6 +10,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -149,7 +150,7 @@ def _function_program(
 def _module_program(
     module: torch.nn.Module, inputs: Sequence[Any], variables: Mapping[str, Any], loss: Any, device: str
 ) -> Program:
-    home = next((tensor.device for tensor in (*module.parameters(), *module.buffers())), None)
+    home = next((tensor.device for tensor in chain(module.parameters(), module.buffers())), None)
     place = home
     if device != "auto":
         place = _chosen_device(device)

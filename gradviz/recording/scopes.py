@@ -9,6 +9,7 @@ second call within the same scope with `@2`, as `torch.export` does: `("decoder"
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import dropwhile
 from types import CodeType, FrameType
 from typing import TypeVar
 
@@ -145,6 +146,12 @@ def scope_paths(scopes: Collection[Scope], module_paths: Mapping[int, str]) -> d
             path = paths[call] = (*path, name) if name else path
         paths[innermost] = path
     return {scope: paths[scope] for scope in scopes}
+
+
+def path_of_all(scope: Scope, module_paths: Mapping[int, str]) -> ScopePath:
+    """What `scope_paths` says where everything lies in one and the same scope."""
+    modules = dropwhile(lambda call: isinstance(call.called, CodeType), scope.calls)
+    return tuple([name for call in modules if (name := _call_name(call, module_paths))])
 
 
 def common(paths: Iterable[tuple[Item, ...]]) -> tuple[Item, ...]:
