@@ -11,6 +11,7 @@
     unseen.py       what autograd does not see: writes under no_grad, Python numbers made of values
     custom.py       the custom Functions: class, arguments, where their forwards made numbers of tensors
     order.py        forward as the code ran, backward as the engine settled its cotangents
+    node_attributes.py what a node has, in order
     node_names.py   every node's name
     node_scopes.py  the calls of modules and functions that each node lies in
     leaves.py       the gradients that leaves bring with them

@@ -15,6 +15,7 @@ from gradviz.assemble.custom import custom_functions
 from gradviz.assemble.draft import draft_of
 from gradviz.assemble.drafted import Draft, DraftEdge, DraftNode, Key, is_autograd_node
 from gradviz.assemble.leaves import earlier_gradient
+from gradviz.assemble.node_attributes import NodeAttributes
 from gradviz.assemble.node_names import NodeNames, Used
 from gradviz.assemble.node_scopes import node_scopes
 from gradviz.assemble.order import backward_order, forward_order
@@ -23,7 +24,7 @@ from gradviz.assemble.unseen import hooks_on, leaves_of_products_behind, numbers
 from gradviz.attributes import INNER_BACKWARD
 from gradviz.collector import collector_paused
 from gradviz.graph import GradGraph
-from gradviz.opcall import OpCall, op_name
+from gradviz.opcall import op_name
 from gradviz.partials import Head, LocalPartial
 from gradviz.recording.backward import AutogradGraph, Backward, autograd_graph, run_backward
 from gradviz.recording.backward_log import as_added
@@ -33,46 +34,9 @@ from gradviz.recording.nodes import is_leaf, output_metadata
 from gradviz.recording.optimizers import Held, held_by
 from gradviz.recording.outputs import differentiable_outputs, starting_cotangents
 from gradviz.recording.record import Recorder
-from gradviz.recording.scopes import ScopePath
 from gradviz.standin import StandIn
 
 _new_head = tuple.__new__  # what the class of a named tuple calls in turn, by a function more
-
-
-class _Attributes:
-    """What a node has, in order; `vars()` of it becomes the graph's dictionary.
-
-    Such dictionaries share their keys: they take half the time of others, and a third of their memory.
-    """
-
-    kind: str
-    name: str
-    output_names: tuple[str, ...]
-    op: str
-    expression: str
-    value: Any
-    value_missing: str
-    cotangent: Any
-    shape: tuple[Any, ...]
-    dtype: torch.dtype
-    device: torch.device
-    requires_grad: bool
-    outputs: tuple[int, ...]
-    differentiable: tuple[int, ...]
-    module: str
-    training: bool | None
-    root: str
-    is_named: bool
-    earlier_gradient: Tensor | None
-    source: str
-    call: OpCall | None
-    inner_calls: tuple[OpCall, ...]
-    inner_inputs: tuple[Tensor | None, ...]
-    backward_order: int | None
-    is_output: bool
-    scope: ScopePath
-
-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,11 +184,11 @@ class _Writer:
         node = self._draft.nodes[key]
         return node.kind == "leaf" and id(node.tensors[0]) in self._inner
 
-    def _attributes(self, key: Key, node: DraftNode) -> _Attributes:
+    def _attributes(self, key: Key, node: DraftNode) -> NodeAttributes:
         used = self._used.get(key) or node.differentiable[:1] or (0,)
         first = used[0]
         value = node.values[first]
-        made = _Attributes()
+        made = NodeAttributes()
         made.kind = node.kind
         made.name = name = self._names.of_node[key]
         made.output_names = (name,)
