@@ -60,7 +60,7 @@ def is_good(got: NDArray[np.float64], true: NDArray[np.longdouble], bound: NDArr
 def apart(
     got: NDArray[np.float64], true: NDArray[np.longdouble], bound: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """How far apart they are, and whether that is within the bound."""
+    """How far apart they are, and whether that is within the bound; what is infinitely far apart never is."""
     with np.errstate(all="ignore"):
         error = np.abs(true - got).astype(np.float64)
-        return error, np.asarray(error <= bound)
+        return error, np.asarray((error <= bound) & (error < np.inf))

@@ -34,9 +34,9 @@ def report_text(report: CheckReport, columns: float | None = None) -> str:
 
     Args:
         report: the report.
-        columns: how wide it may become: tables are cut, numbers that match rounded, formulas that are cut written out
-            below, sentences wrapped; infinity for as wide as it gets. None for what
-            the environment's COLUMNS says, else 100.
+        columns: how wide it may become: tables are cut, numbers that match rounded, sentences wrapped, and formulas of
+            gradients that are cut stand below; infinity for as wide as it gets. None for what the environment's COLUMNS
+            says, else 100.
     """
     columns = _columns() if columns is None else columns
     parts = [_table("edge", "formula", report.edges, columns)]
@@ -150,7 +150,7 @@ def _table(what: str, formula: str, entries: Sequence[Checked], columns: float) 
     over = sum(widths) + 2 * (len(widths) - 1) - columns
     room = _room(widths[1], _LEAST_FORMULA_WIDTH, over)
     name = _room(widths[0], _LEAST_NAME_WIDTH, over - (widths[1] - room))
-    whole = {row[0]: row[1] for row in rows[1:] if _width(row[1]) > room}
+    whole = {row[0]: row[1] for row in rows[1:] if _width(row[1]) > room and what == "gradient"}
     rows = [(_cut_inside(row[0], name), _cut(row[1], room), *row[2:]) for row in rows]
     widths = _widths(rows)
     lines = ["  ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -160,9 +160,8 @@ def _table(what: str, formula: str, entries: Sequence[Checked], columns: float) 
         told = ", ".join(f"{left_out[verdict]} more that {_LEFT_OUT[verdict]}" for verdict in _ORDER if left_out[verdict])
         lines.append(f"... {told}; report.{_LISTS[what]} has all")
     lines += [_wrapped(f"  {name}: {text}", columns) for name, text in list(whole.items())[:_WHOLE]]
-    lines += (
-        [f"  ... {len(whole) - _WHOLE} more formulas are cut; report.{_LISTS[what]} has all"] if len(whole) > _WHOLE else []
-    )
+    if len(whole) > _WHOLE:
+        lines.append(f"  ... {len(whole) - _WHOLE} more formulas are cut; report.{_LISTS[what]} has all")
     return "\n".join(lines)
 
 

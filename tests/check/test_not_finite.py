@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ from torch import Tensor
 
 import gradviz
 from gradviz.check import Checked, CheckReport
+from gradviz.check.judge import Comparison
 from gradviz.cli.command import main
 from gradviz.testing import assert_gradients
 
@@ -119,6 +121,13 @@ def test_nan_that_reaches_no_gradient_is_unverified_but_nothing_wrong() -> None:
     y = torch.tensor([0.0, 1.0])
     report = checked(lambda x: torch.where(y > 0, x, y / y).nansum(), 1.0, 2.0)
     assert report.ok and not report.nan_gradients, report
+
+
+def test_a_number_is_infinitely_far_from_infinity_however_wide_the_bound() -> None:
+    comparison = Comparison(torch.float64)
+    comparison.method = "symbolic"
+    comparison.elements(np.array([0.5, 1.0]), np.array([np.inf, 1.0], dtype=np.longdouble), np.array([np.inf, 1e-9]))
+    assert (comparison.verdict, comparison.index) == ("mismatch", (0,))
 
 
 @pytest.mark.parametrize("count", [2, 9])
