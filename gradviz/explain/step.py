@@ -201,7 +201,9 @@ class _Again:
             elif any(id(tensor) in known for tensor in read):
                 results = _results(call, [known.get(id(tensor), tensor) for tensor in read])
                 known |= {id(made): result for made, result in zip(call.outputs, results, strict=True) if result is not None}
-        found = {output: known.get(id(self._graph.value(node, output))) for output in attributes["outputs"]}
+        unmoved = {id(made): made for call in attributes["inner_calls"] for made in call.outputs if id(made) not in known}
+        values = {output: id(self._graph.value(node, output)) for output in attributes["outputs"]}
+        found = {output: known.get(value, unmoved.get(value)) for output, value in values.items()}
         if None in found.values():
             raise InputError(f"{attributes['name']} cannot be computed again: what made its value was not recorded")
         return {output: value for output, value in found.items() if value is not None}

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -180,6 +181,34 @@ def vector() -> Tensor:
 
 def scaled(x: Tensor) -> Tensor:
     return torch.rrelu(x, training=True).sum()
+
+
+class Permuted(torch.autograd.Function):
+    """The elements in another order, and the order that undoes it, which no element of the first argument moves."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        back = torch.argsort(order)
+        ctx.save_for_backward(back)
+        ctx.mark_non_differentiable(back)
+        return x[order], back
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor, _: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return cotangent[ctx.saved_tensors[0]], None
+
+
+@pytest.mark.parametrize("kept", [lambda y: y, torch.detach])
+def test_a_result_of_a_function_that_no_leaf_moves_stays_as_it_is(kept: Callable[[Tensor], Tensor]) -> None:
+    def loss(x: Tensor) -> Tensor:
+        moved, back = Permuted.apply(x.sin(), torch.tensor([2, 0, 1]))
+        return (kept(moved)[back] * x * torch.tensor([1.0, 2.0, 3.0])).sum()
+
+    x = torch.tensor([0.3, -0.7, 1.1], requires_grad=True)
+    graph = gradviz.trace(loss, x)
+    gradient = graph.gradients()["x"]
+    assert gradient is not None
+    assert graph.step(lr=0.1).after == pytest.approx(float(loss(x.detach() - 0.1 * gradient)))
 
 
 @pytest.mark.parametrize(
