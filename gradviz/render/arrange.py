@@ -125,6 +125,7 @@ def _box_attributes(theme: Theme) -> dict[str, str]:
         "fontsize": f"{theme.node_size:g}",
         "margin": "12",
         "penwidth": f"{theme.line_width:g}",
+        "peripheries": "1",  # a column around it has none
         **colours,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import pytest
 import sample_graphs as samples
@@ -14,7 +15,7 @@ from torch import nn
 
 import gradviz
 from gradviz.models import MODELS
-from gradviz.render import render
+from gradviz.render import render, theme_named
 from gradviz.view import DEFAULT_PARTS, MAX_NODES, View, view_of
 from gradviz.view.columns import MOST_CARRIED, carried, divisions
 from gradviz.view.extent import Extent
@@ -152,6 +153,9 @@ def test_a_box_is_not_torn_apart() -> None:
     column = {shape: place for place, members in enumerate(view.columns) for shape in members}
     assert len(view.columns) > 1 and [box.name for box in view.boxes] == ["layers.1", "layers.2"]
     assert all(len({column[member] for member in box.members}) == 1 for box in view.boxes)
+    boxes = ElementTree.fromstring(render(view, format="svg")).findall(".//{*}g[@class='cluster box']")
+    assert [box.get("id") for box in boxes] == [box.id for box in view.boxes]
+    assert {path.get("stroke") for box in boxes for path in box.iterfind("{*}path")} == {theme_named("light").group.border}
 
 
 def test_a_strip_of_groups_stands_upright() -> None:
