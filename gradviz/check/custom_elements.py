@@ -137,6 +137,7 @@ class _Question:
             found = settled(numbers.formula, got, numbers.true, bound, was_seen=was_seen)
             got, bound, what = found.got, found.bound, what + found.without
             loose = np.zeros_like(loose) if found.is_wrong else loose
+            group.comparison.short_of(found.short)
         row = self._row
         group.comparison.elements(
             got,

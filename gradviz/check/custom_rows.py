@@ -81,6 +81,7 @@ def _compare_row(
             own, was_seen = answers.slots[group.position], group.position in asker.seen_right
             found = settled_row(row, slot, numbers, picked, exact, own, was_seen=was_seen)
             asker.seen_right |= {group.position} if found.is_right else set()
+            group.comparison.short_of(found.short)
         compare_row(
             group.comparison,
             index,

@@ -69,6 +69,7 @@ class Comparison:
         self._doubt_beside = ""
         self._doubt_finding: Finding = ""
         self._note_finding: Finding = ""
+        self._short = 0.0
         self._ratios = Ratios()
         self._notes: dict[str, None] = {}
         self._steps: dict[str, None] = {}
@@ -103,13 +104,15 @@ class Comparison:
             return self._doubt + (lost if self._doubt_finding == "cancellation" else "")
         if self._doubt_beside:
             return self._doubt_beside
-        return "; ".join([*([self._cancelled() + lost] if self.has_lost_digits else []), *self._notes])
+        return "; ".join([*([self._cancelled() + lost] if self.has_lost_digits else []), *self._notes, *self._shortened()])
 
     @property
     def has_lost_digits(self) -> bool:
         """Whether torch's number is as right as its dtype allows, and yet far from the true one."""
         got, true = self.autograd, self.reference
         if got is None or true is None or self.method == "numeric":  # differences have an error of their own
+            return False
+        if self._short:  # that explains it
             return False
         return LOST_ULP <= self.error_ulp < math.inf
 
@@ -130,6 +133,14 @@ class Comparison:
         """Something to know about a match."""
         self._notes[text] = None
         self._note_finding = finding or self._note_finding
+
+    def short_of(self, apart: float) -> None:
+        """Keeps how far a backward()'s formula is off, relative to the true number, that is taken for right: the worst."""
+        self._short = max(self._short, apart)
+
+    def _shortened(self) -> list[str]:
+        is_off = f"backward()'s own formula is off by {self._short:.1g} of the true number"
+        return [f"{is_off}, as by a constant that is written with few digits"] if self._short else []
 
     def step(self, text: str) -> None:
         """What was done, where not every element was compared with a symbolic derivative."""

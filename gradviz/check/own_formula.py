@@ -44,12 +44,14 @@ class Formula:
     Attributes:
         value: without rounding.
         bound: how far rounding may take what it gives in the working dtype.
-        same: a right formula is no farther from the true number than this.
+        tight: what gives the very same numbers is no farther from the true one than this.
+        same: a right formula is no farther from it than this: a constant in it may be written with few digits.
         wrong: a formula is wrong that is farther from it than this.
     """
 
     value: Wide
     bound: Array
+    tight: Array
     same: Array
     wrong: Array
 
@@ -84,12 +86,14 @@ class Settled:
         bound: how far apart they may be: enlarged where a right formula gives them.
         is_wrong: whether a wrong formula was found.
         without: what is to be said of backward() where its number is not the one that is compared.
+        short: how far, relative to the true number, the formula is off that was taken for right all the same.
     """
 
     got: Array
     bound: Array
     is_wrong: bool
     without: str
+    short: float = 0.0
 
 
 def settled(formula: Formula, got: Array, true: Wide, bound: Array, *, was_seen: bool) -> Settled:
@@ -113,7 +117,8 @@ def settled(formula: Formula, got: Array, true: Wide, bound: Array, *, was_seen:
             allowed = np.where(gives, np.maximum(formula.wrong, _TELLING * np.abs(true).astype(np.float64)), bound)
             return Settled(got=without, bound=allowed, is_wrong=True, without=" without its rounding")
         allowed = np.where(excused, error * (1 + 2.0**-20), np.where(shows, np.minimum(bound, apart / 2), bound))
-    return Settled(got=got, bound=allowed, is_wrong=bool(shows.any()), without="")
+        off = np.where(excused & (apart > formula.tight), apart / np.abs(true).astype(np.float64), 0.0)
+    return Settled(got=got, bound=allowed, is_wrong=bool(shows.any()), without="", short=float(off.max(initial=0.0)))
 
 
 def in_float64(
@@ -151,9 +156,9 @@ def _formula(value: Wide, bound: Array, true_bound: Array, scale: float, is_exac
         both = bound + true_bound
         tight = both * scale + 2.0**-45 * np.abs(value).astype(np.float64)
         if is_exact:
-            return Formula(value=value, bound=bound, same=tight, wrong=tight)
+            return Formula(value=value, bound=bound, tight=tight, same=tight, wrong=tight)
         few_digits = _SAME_LITERAL * np.abs(value).astype(np.float64)
-        return Formula(value=value, bound=bound, same=tight + few_digits, wrong=np.maximum(both, tight))
+        return Formula(value=value, bound=bound, tight=tight, same=tight + few_digits, wrong=np.maximum(both, tight))
 
 
 class ExactFormula:
@@ -205,7 +210,7 @@ class SettledRow:
     Attributes:
         row: the true one, with the bounds that follow from the formula.
         got: backward()'s, or what its formula gives without rounding.
-        is_wrong, without: as of `Settled`.
+        is_wrong, without, short: as of `Settled`.
         is_right: whether the formula was seen to be right, where the row is not 0.
     """
 
@@ -213,6 +218,7 @@ class SettledRow:
     got: Array
     is_wrong: bool = False
     without: str = ""
+    short: float = 0.0
     is_right: bool = False
 
 
@@ -257,6 +263,7 @@ def settled_row(
         got=got,
         is_wrong=found.is_wrong,
         without=found.without,
+        short=found.short,
         is_right=bool(right.all() and (true != 0).any()),
     )
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
+from typing import Any
+
 import pytest
 import sympy as sp
+import torch
+from torch import Tensor
 
 import gradviz
 from gradviz.check.cancellation import lost_in_formula, lost_in_graph
@@ -49,3 +55,28 @@ def test_a_summary_counts_the_matches_that_no_digit_supports(x: float, count: in
     report = gradviz.trace("x - sin(x)", x=x, device="cpu").check()
     assert report.verified
     assert report.summary.count("cancellation left no digit") == count
+
+
+class Gelu(torch.autograd.Function):
+    """The tanh approximation, whose backward writes √(2/π) with six digits."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Tensor:
+        (x,) = ctx.saved_tensors
+        inner = torch.tanh(0.797884 * (x + 0.044715 * x**3))
+        slope = 0.797884 * (1 + 3 * 0.044715 * x**2)
+        return cotangents[0] * 0.5 * (1 + inner + x * (1 - inner**2) * slope)
+
+
+def test_a_constant_of_few_digits_in_a_backward_is_told_as_such() -> None:
+    x = torch.linspace(-2, 2, 40, dtype=torch.float64, requires_grad=True)
+    (edge,) = (entry for entry in gradviz.trace(lambda x: Gelu.apply(x).sum(), x).check().edges if entry.backward)
+    assert edge.verdict == "match"
+    (off,) = re.findall(r"off by (\S+) of the true number, as by a constant that is written with few digits", edge.reason)
+    assert 1e-8 < float(off) < 6e-5
+    assert "cancellation" not in edge.reason
