@@ -18,6 +18,7 @@ from gradviz.check.arrays import Index, apart, ulp
 from gradviz.check.ratios import Ratios
 from gradviz.check.report import Finding, Method, Quantity, Verdict
 from gradviz.check.slips import Evidence
+from gradviz.check.wording import cancellation_text, dtype_name, ratio_text, short_text
 
 _LOOKED_AT = 32
 _BLOCK = 2**17
@@ -104,7 +105,7 @@ class Comparison:
             return self._doubt + (lost if self._doubt_finding == "cancellation" else "")
         if self._doubt_beside:
             return self._doubt_beside
-        return "; ".join([*([self._cancelled() + lost] if self.has_lost_digits else []), *self._notes, *self._shortened()])
+        return "; ".join([*([self._cancelled() + lost] if self.has_lost_digits else []), *self._notes, *([short_text(self._short)] if self._short else [])])
 
     @property
     def has_lost_digits(self) -> bool:
@@ -118,7 +119,7 @@ class Comparison:
 
     def _cancelled(self) -> str:
         assert self.autograd is not None and self.reference is not None
-        return _cancellation(self.autograd, self.reference, self.dtype)
+        return cancellation_text(self.autograd, self.reference, self.dtype)
 
     def doubt(self, reason: str, finding: Finding = "") -> None:
         """Leaves this unverified, unless something is found to be wrong."""
@@ -137,10 +138,6 @@ class Comparison:
     def short_of(self, apart: float) -> None:
         """Keeps how far a backward()'s formula is off, relative to the true number, that is taken for right: the worst."""
         self._short = max(self._short, apart)
-
-    def _shortened(self) -> list[str]:
-        is_off = f"backward()'s own formula is off by {self._short:.1g} of the true number"
-        return [f"{is_off}, as by a constant that is written with few digits"] if self._short else []
 
     def step(self, text: str) -> None:
         """What was done, where not every element was compared with a symbolic derivative."""
@@ -217,9 +214,9 @@ class Comparison:
         if error <= bound:
             self._keep(index, got, value, error_ulp, of)
         elif not math.isfinite(bound):
-            self.doubt(f"rounding in {_name(self.dtype)} leaves nothing to compare at these inputs", "rounding")
+            self.doubt(f"rounding in {dtype_name(self.dtype)} leaves nothing to compare at these inputs", "rounding")
         elif error <= loose:
-            text = _cancellation(got, value, self.dtype)
+            text = cancellation_text(got, value, self.dtype)
             self.doubt(f"{text}: a right formula and a wrong one could give this", "cancellation")
         else:
             self._ratios.see(np.array([got]), np.array([value]), np.array([bound]))
@@ -327,7 +324,7 @@ class Comparison:
     def _undefined(self, index: Index | None, got: float, true: float, bound: float, of: Quantity) -> None:
         self.show(index, got, true, of)
         beyond = abs(true) > torch.finfo(self.dtype).max or not math.isfinite(bound)
-        dtype = _name(self.dtype)
+        dtype = dtype_name(self.dtype)
         if math.isnan(true) and math.isnan(got):
             self.doubt("undefined: torch gives nan, and there is no true value", "undefined")
         elif math.isnan(true):
@@ -359,7 +356,7 @@ class Comparison:
     ) -> None:
         if self.overflowed:
             told = f"torch gives {got:.4g}, the true value is {true:.4g}"
-            self.doubt(f"undefined in {_name(self.dtype)}: {told}; a number on the way is beyond its range", "undefined")
+            self.doubt(f"undefined in {dtype_name(self.dtype)}: {told}; a number on the way is beyond its range", "undefined")
             return
         if excess <= self._wrong:
             return
@@ -367,7 +364,7 @@ class Comparison:
         self.index, self.autograd, self.reference, self.error_ulp = index, got, true, error_ulp
         self.quantity = of
         where = "" if not index else f" at {list(index)}"
-        self._wrong_text = f"{_GIVEN[of]}{what} gives {got:.9g}{where}, the true value is {true:.9g}{_ratio(got, true)}"
+        self._wrong_text = f"{_GIVEN[of]}{what} gives {got:.9g}{where}, the true value is {true:.9g}{ratio_text(got, true)}"
 
 
 def _worst_first(error: NDArray[np.float64], bound: NDArray[np.float64], good: NDArray[np.bool_]) -> list[Any]:
@@ -380,26 +377,6 @@ def _worst_first(error: NDArray[np.float64], bound: NDArray[np.float64], good: N
     return [np.unravel_index(flat, good.shape) for flat in dict.fromkeys([*worst.tolist(), *strange.tolist()])]
 
 
-def _ratio(got: float, true: float) -> str:
-    if not true or not math.isfinite(got / true):
-        return ""
-    return f" (ratio {got / true:.6g})"
-
-
-def _cancellation(got: float, true: float, dtype: torch.dtype) -> str:
-    digits = math.log10(1 / torch.finfo(dtype).eps)
-    error = abs(got - true) / max(abs(got), abs(true))
-    kept = max(0.0, -math.log10(error)) if error else digits
-    return (
-        f"cancellation in {_name(dtype)}: {kept:.0f} of {digits:.0f} digits are left; torch gives {got:.4g}, "
-        f"the true value is {true:.4g}"
-    )
-
-
 def _placed(index: Any, place: Callable[[Index], Index] | None) -> Index | None:
     plain = tuple(int(item) for item in index)
     return plain if place is None else place(plain)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

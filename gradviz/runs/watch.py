@@ -174,7 +174,7 @@ def watch(
     ...         loss.backward()
     ...         _ = optimizer.step()
     ...     [step.step for step in watcher.run.steps]
-    [0, 10, 20]
+    [0, 1, 10, 20]
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"the model is {type(model).__name__}; accepted: a torch.nn.Module")

@@ -1,0 +1,35 @@
+"""What is said of a number of torch's beside the true one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+
+def ratio_text(got: float, true: float) -> str:
+    """How many times the true number it is; "" where that is no number."""
+    if not true or not math.isfinite(got / true):
+        return ""
+    return f" (ratio {got / true:.6g})"
+
+
+def cancellation_text(got: float, true: float, dtype: torch.dtype) -> str:
+    """How many digits cancellation left."""
+    digits = math.log10(1 / torch.finfo(dtype).eps)
+    error = abs(got - true) / max(abs(got), abs(true))
+    kept = max(0.0, -math.log10(error)) if error else digits
+    return (
+        f"cancellation in {dtype_name(dtype)}: {kept:.0f} of {digits:.0f} digits are left; torch gives {got:.4g}, "
+        f"the true value is {true:.4g}"
+    )
+
+
+def short_text(apart: float) -> str:
+    """That the formula of a backward() is off by so much of the true number, and is taken for right all the same."""
+    return f"backward()'s own formula is off by {apart:.1g} of the true number, as by a constant that is written with few digits"
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """`float32` for `torch.float32`."""
+    return str(dtype).removeprefix("torch.")
