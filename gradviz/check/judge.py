@@ -105,7 +105,8 @@ class Comparison:
             return self._doubt + (lost if self._doubt_finding == "cancellation" else "")
         if self._doubt_beside:
             return self._doubt_beside
-        return "; ".join([*([self._cancelled() + lost] if self.has_lost_digits else []), *self._notes, *([short_text(self._short)] if self._short else [])])
+        cancelled = [self._cancelled() + lost] if self.has_lost_digits else []
+        return "; ".join([*cancelled, *self._notes, *([short_text(self._short)] if self._short else [])])
 
     @property
     def has_lost_digits(self) -> bool:
@@ -355,8 +356,8 @@ class Comparison:
         self, index: Index | None, got: float, true: float, error_ulp: float, excess: float, what: str, of: Quantity
     ) -> None:
         if self.overflowed:
-            told = f"torch gives {got:.4g}, the true value is {true:.4g}"
-            self.doubt(f"undefined in {dtype_name(self.dtype)}: {told}; a number on the way is beyond its range", "undefined")
+            told = f"torch gives {got:.4g}, the true value is {true:.4g}; a number on the way is beyond its range"
+            self.doubt(f"undefined in {dtype_name(self.dtype)}: {told}", "undefined")
             return
         if excess <= self._wrong:
             return

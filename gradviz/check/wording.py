@@ -27,7 +27,8 @@ def cancellation_text(got: float, true: float, dtype: torch.dtype) -> str:
 
 def short_text(apart: float) -> str:
     """That the formula of a backward() is off by so much of the true number, and is taken for right all the same."""
-    return f"backward()'s own formula is off by {apart:.1g} of the true number, as by a constant that is written with few digits"
+    is_off = f"backward()'s own formula is off by {apart:.1g} of the true number"
+    return f"{is_off}, as by a constant that is written with few digits"
 
 
 def dtype_name(dtype: torch.dtype) -> str:

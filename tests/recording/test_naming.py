@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from gradviz import record, trace
-from gradviz.recording.names import MAX_ITEMS, assigned_names, letters, result_names, source_line
+from gradviz.recording.names import (
+    MAX_ITEMS,
+    assigned_names,
+    letters,
+    modules_within,
+    parameters_within,
+    result_names,
+    source_line,
+)
 from gradviz.recording.optimizers import optimizers_in
 
 
@@ -271,3 +279,46 @@ def test_a_pair_that_attributes_or_captured_variables_take_is_not_mixed_up() -> 
         named = {data["op"]: data["name"] for _, data in graph.nodes(data=True)}
         assert named["cos"] == "q"
         assert named["sin"] != "q"
+
+
+class Nested(nn.Module):
+    """With a module under two names, none under a third, and another below it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shared = nn.Linear(2, 2)
+        self.first = nn.Sequential(shared, nn.Sequential(nn.Tanh(), nn.Linear(2, 2)))
+        self.register_module("absent", None)
+        self.again = shared
+
+
+class Wrapper(nn.Module):
+    """Tells the parameters of a module that it does not hold as its own."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.__dict__["inner"] = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.__dict__["inner"](x)
+
+    def parameters(self, recurse: bool = True) -> Any:
+        return self.__dict__["inner"].parameters(recurse)
+
+    def named_parameters(self, *args: Any, **options: Any) -> Any:
+        return self.__dict__["inner"].named_parameters(*args, **options)
+
+
+def test_modules_are_those_that_torch_names_in_its_order() -> None:
+    root = Nested()
+    assert list(modules_within(root)) == list(root.named_modules())
+    assert list(parameters_within(root)) == list(root.named_parameters(remove_duplicate=True))
+
+
+def test_a_wrapper_that_tells_its_parameters_itself_is_their_root() -> None:
+    inner = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    inner.register_module("unused", nn.Linear(2, 2))
+    inner.forward = lambda x: inner[1](inner[0](x)).sum()  # type: ignore[method-assign]
+    graph = trace(Wrapper(inner), torch.randn(3, 2))
+    assert {graph.nodes[node]["root"] for node in graph.leaves.values()} == {"Wrapper"}
+    assert "unused-parameter" in [finding.kind for finding in graph.diagnose()]

@@ -41,3 +41,31 @@ def test_each_later_write_to_allocated_memory_keeps_what_it_overwrites():
     assert graph.value(graph.node("first")).tolist() == [4.0, 4.0]
     assert {3.0, 6.0} <= {float(value[0]) for value in constants if value is not None}
     assert graph.check().ok
+
+
+def test_one_version_is_known_of_what_nobody_wrote_to_while_others_looked_at_it():
+    written, other, known = torch.zeros(2), torch.zeros(2), Versions()
+    assert known.has_one(written) and known.has_one(other)
+    known.end(written, 0, is_alone=True)
+    assert not known.has_one(written) and known.has_one(other)
+    known.end(torch.zeros(2), 1, is_alone=False)
+    assert not known.has_one(other)
+
+
+@pytest.mark.parametrize("through", [lambda tensor: tensor, lambda tensor: tensor.data, lambda tensor: tensor[:]])
+def test_values_are_those_of_their_time_where_memory_is_shared_after_its_first_write(through):
+    def step(x):
+        held = torch.zeros(3)
+        held.add_(1.0)  # nothing else looks at it
+        seen = through(held)
+        early = x.sub(seen)
+        seen.mul_(5.0)  # now two may
+        return (early * x.sub(held)).sum()
+
+    x = torch.ones(3, requires_grad=True)
+    graph = gradviz.trace(step, x)
+    assert graph.gradients()["x"].tolist() == [-4.0, -4.0, -4.0]
+    taken = [graph.nodes[head]["call"].args[1].tolist() for head in graph if graph.nodes[head]["op"] == "sub"]
+    assert taken == [[1.0, 1.0, 1.0], [5.0, 5.0, 5.0]]
+    report = graph.check()
+    assert report.ok and report.verified, report
