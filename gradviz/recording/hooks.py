@@ -57,12 +57,21 @@ def _nothing(*gradients: Any) -> None:
 
 def _of_the_user(hook: Any) -> Iterator[Any]:
     """The hooks of a module behind the one that torch put on a node for it; else the hook itself."""
-    cells = zip(hook.__code__.co_freevars, hook.__closure__ or (), strict=True) if hasattr(hook, "__code__") else ()
-    holder = next((cell.cell_contents for name, cell in cells if name == "self"), None)
+    holder = _enclosed_self(hook)
     if isinstance(holder, BackwardHook):
         yield from holder.user_pre_hooks if "setup_output_hook" in hook.__qualname__ else holder.user_hooks
     else:
         yield hook
+
+
+def _enclosed_self(hook: Any) -> Any:
+    """What `self` of the enclosing function is to a hook; None where it has none."""
+    cells = zip(hook.__code__.co_freevars, hook.__closure__ or (), strict=True) if hasattr(hook, "__code__") else ()
+    cell = next((cell for name, cell in cells if name == "self"), None)
+    try:
+        return None if cell is None else cell.cell_contents
+    except ValueError:  # the enclosing function has not assigned it
+        return None
 
 
 def _described(hook: Any) -> str:

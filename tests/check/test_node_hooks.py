@@ -189,3 +189,17 @@ def test_asking_for_hooks_leaves_a_node_as_it_was() -> None:
     handle.remove()
     assert x.grad is not None and torch.equal(x.grad, 3 * x.detach().cos())
     assert hooks_of_node(y.grad_fn).after == ()
+
+
+def test_a_hook_may_name_a_self_that_was_never_assigned() -> None:
+    def loss(x: Tensor) -> Tensor:
+        def halving(made: Given, handed: Given) -> Given:
+            return halved(made) if made else (self,)
+
+        y = x.sin()
+        y.grad_fn.register_hook(halving)  # type: ignore[union-attr]
+        return y.sum()
+        self = y  # type: ignore[unreachable]
+
+    report = gradviz.trace(loss, leaf()).check()
+    assert any("the hook halving at test_node_hooks.py:" in entry.reason for entry in (*report.edges, *report.sums)), report
