@@ -213,12 +213,21 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
             continue
         partials = {place: of_parts(one) for place, one in graph.partials_of(use.edge).items() if place in used}
         dtype = graph.value(use.edge[0], use.output)
-        comparison = Comparison(attributes["dtype"] if dtype is None else dtype.dtype)
+        comparison = Comparison(rounded_dtype(attributes) if dtype is None else dtype.dtype)
         head.edges.append(EdgeUnderCheck(use=use, partials=partials, comparison=comparison))
     if function is not None and head.edges:  # a value that backward() reads again, of forward's own, is no result of it
         known = {place for edge in head.edges for place in edge.partials}
         head.outputs = {place: value for place, value in outputs.items() if place in known}
     return head
+
+
+def rounded_dtype(attributes: dict[str, Any]) -> torch.dtype:
+    """The dtype of the first used output that is rounded at all; that of the first one where none is."""
+    values = attributes["value"]
+    used = [values[place] for place in attributes["outputs"]] if isinstance(values, tuple) else [values]
+    dtypes: list[torch.dtype] = [value.dtype for value in used if value is not None]
+    first: torch.dtype = attributes["dtype"]
+    return next((dtype for dtype in dtypes if dtype.is_floating_point or dtype.is_complex), first)
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

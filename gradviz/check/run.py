@@ -21,7 +21,7 @@ from gradviz.check.custom import check_custom
 from gradviz.check.differences import check_by_differences
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.formulas import edge_formula, edge_name
-from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check
+from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check, rounded_dtype
 from gradviz.check.hooks import Hooks
 from gradviz.check.judge import Comparison
 from gradviz.check.leaves import check_leaves
@@ -193,7 +193,7 @@ class _Run:
         )
 
     def _node_check(self, head: HeadUnderCheck, plan: Plan) -> NodeCheck:
-        comparison = Comparison(head.attributes["dtype"])
+        comparison = Comparison(rounded_dtype(head.attributes))
         if self._is_late:
             comparison.doubt(OUT_OF_TIME)
         else:
@@ -230,14 +230,15 @@ class _Run:
         for node, attributes in self.graph.nodes(data=True):
             if not attributes["requires_grad"]:
                 continue
-            comparison = Comparison(attributes["dtype"])
+            dtype = rounded_dtype(attributes)
+            comparison = Comparison(dtype)
             places: Collection[int] = attributes["outputs"]
             meant = [place for place in places if (node, place) in self.meant.hooks]
             judged = [place for place in places if place not in meant]
             given = {at: (starting.get((node, at)), self.hooks) for at in places}
             count = sum(check_sum(self.graph, node, at, *given[at], comparison) for at in judged)
             is_wrong = comparison.is_wrong
-            beside = Comparison(attributes["dtype"]) if is_wrong else comparison  # what is meant covers nothing that is not
+            beside = Comparison(dtype) if is_wrong else comparison  # what is meant covers nothing that is not
             count += sum(check_sum(self.graph, node, at, *given[at], beside) for at in meant)
             if node in lost:
                 comparison.doubt(lost[node])

@@ -367,3 +367,38 @@ def test_a_backward_that_refuses_to_be_asked_leaves_its_edge_unverified() -> Non
     report = gradviz.trace(lambda x: OnlyOnce.apply(x.sin()).sum(), torch.rand(3, requires_grad=True)).check()
     (entry,) = (entry for entry in report.edges if entry.verdict == "unverified")
     assert "its autograd node refused: 'asked twice'" in entry.reason and report.ok
+
+
+class Ranked(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        places, above, result = x.argsort(), x > 0.3, x.exp()
+        ctx.mark_non_differentiable(places, above)
+        ctx.save_for_backward(result)
+        return places, above, result
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
+        (result,) = ctx.saved_tensors
+        return cotangents[2] * result
+
+
+def ranked(x: Tensor) -> Tensor:
+    places, _, result = Ranked.apply(x)
+    return (result * places).sum() + (result * result).sum()
+
+
+def masked(x: Tensor) -> Tensor:
+    _, above, result = Ranked.apply(x)
+    return (result * above).sum()
+
+
+def without_gradient(x: Tensor) -> Tensor:
+    _, above, result = Ranked.apply(x)
+    return (result.detach() * above * x).sum()
+
+
+@pytest.mark.parametrize("function", [ranked, masked, without_gradient])
+def test_results_are_compared_in_the_dtype_of_those_that_are_rounded(function: Callable[[Tensor], Tensor]) -> None:
+    report = gradviz.trace(function, torch.tensor([0.5, -0.25, 1.0], requires_grad=True)).check()
+    assert report.ok and all(entry.verdict == "match" for entry in (*report.edges, *report.nodes, *report.sums)), report
