@@ -231,7 +231,11 @@ def _move(rule: MovementRule, call: OpCall, lookup: Lookup, *, at_once: bool = F
 def _lower(call: OpCall, lookup: Lookup) -> Outputs:
     """By torch's own decomposition into calls that have rules."""
     found = lowered(call)
-    known = {id(tensor): lookup(tensor, position) for position, tensor in found.arguments.items() if _is_inexact(tensor)}
+    known = {  # an argument that is given twice is known by the tensor that the call had, not by its clone
+        id(found.arguments[argument.position]): lookup(argument.tensor, argument.position)
+        for argument in call.tensor_arguments()
+        if _is_inexact(argument.tensor)
+    }
     chain = Chain() if is_recurrence(call) else None
 
     def within(tensor: Tensor, position: int) -> SymbolicTensor:

@@ -121,3 +121,12 @@ def test_a_slip_of_a_thousandth_in_a_lowered_call_is_a_mismatch() -> None:
     x = torch.randn(1, 1, 2, 2, dtype=torch.float64, requires_grad=True)
     report = gradviz.trace(lambda x: Enlarged.apply(x).square().sum(), x).check()
     assert [edge.verdict for edge in report.edges] == ["mismatch", "match", "match"]
+
+
+@pytest.mark.parametrize("uses", [2, 3])
+def test_a_tensor_that_is_given_several_times_moves_all_its_places(uses: int) -> None:
+    x = torch.tensor([[0.5, -1.0], [2.0, 0.25]], dtype=torch.float64, requires_grad=True)
+    report = gradviz.trace(lambda x: (torch.block_diag(*[x * 1] * uses) ** 2).sum(), x).check()
+    assert report.verified and [leaf.verdict for leaf in report.leaves] == ["match"], report
+    composed = gradviz.trace(lambda x: torch.block_diag(*[x] * uses).sum(), x).check().leaves[0]
+    assert (composed.verdict, composed.reference) == ("match", uses), composed
