@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from gradviz.diagnose.finding import Finding, Severity, found
 from gradviz.diagnose.readings import Readings
@@ -65,11 +65,44 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
     """
     graph = readings.graph
     optimized = {name: held.optimizer for name, held in graph.optimized().items()}
-    learning = {name: node for name, node in graph.leaves.items() if graph.cotangent(node) is not None}
+    at_work = {optimized[name] for name in _learning(graph) if name in optimized}
+    cuts = _cuts_by_line(readings, optimized, at_work)
+    owners = {name: (graph.nodes[leaf]["root"], optimized.get(name, "")) for name, leaf in graph.leaves.items()}
+    behind, lines = _joined({where: list(uses) for where, uses in cuts.items()}, owners)
+    for where, names in behind.items():
+        uses = list(cuts[where].values())
+        kind, severity, hint, said = _told(readings, uses, lines.get(where, ""))
+        optimizer = optimized.get(names[0])
+        yield found(
+            graph,
+            kind,
+            severity,
+            f"no gradient reaches {listed(names)}: {said}"
+            + (f"; {optimizer} holds them together with parameters that learn" if optimizer in at_work else ""),
+            hint,
+            edge=uses[-1].edge,
+            numbers={"leaves without gradient": len(names)},
+        )
+
+
+def _learning(graph: GradGraph) -> dict[str, int]:
+    """The leaves that a gradient reaches."""
+    return {name: node for name, node in graph.leaves.items() if graph.cotangent(node) is not None}
+
+
+def _cuts_by_line(
+    readings: Readings, optimized: Mapping[str, str], at_work: Collection[str]
+) -> dict[tuple[str, str], dict[str, Use]]:
+    """(line, cut) -> the leaves that get no gradient for it, each with the last edge that cuts its way.
+
+    Args:
+        optimized: leaf -> the optimizer that holds it.
+        at_work: the optimizers of leaves that a gradient reaches.
+    """
+    graph = readings.graph
+    learning = _learning(graph)
     reached = {graph.nodes[node]["root"] for node in learning.values()}
-    at_work = {optimized[name] for name in learning if name in optimized}
-    behind: dict[tuple[str, str], list[str]] = {}
-    cuts: dict[tuple[str, str], Use] = {}
+    cuts: dict[tuple[str, str], dict[str, Use]] = {}
     for name, leaf in graph.leaves.items():
         if name in learning:
             continue
@@ -81,46 +114,49 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
         is_apart = bool(root) and root not in reached and optimized.get(name) not in at_work
         if found_cuts and not (is_apart and all(use.cut in MEANT for use in found_cuts)):
             last = found_cuts[-1]
-            where = (graph.nodes[last.edge[1]]["source"], last.cut)
-            behind.setdefault(where, []).append(name)
-            cuts[where] = last
-    owners = {name: (graph.nodes[leaf]["root"], optimized.get(name, "")) for name, leaf in graph.leaves.items()}
-    behind, lines = _joined(behind, owners)
-    for where, names in behind.items():
-        tail, head, _ = cuts[where].edge
-        op, why = readings.op(head), cuts[where].cut
-        reason = _reason_in_function(graph, tail, head) if why == "not differentiable" else ""
-        kind, severity, hint = _CUTS[reason or _reason(op, why)]
-        said = f"{op} cuts the way from {readings.name(tail)} to {readings.name(head)} ({why}{lines.get(where, '')})"
-        if reason == "unseen":
-            what = "them" if len(names) > 1 else readings.name(tail)
-            said = f"the forward of {op} reads {what}, and is not given {what} as an argument: its backward cannot know"
-        elif reason == "marked":
-            said = f"{readings.op(tail)} marks {readings.name(tail)} as not differentiable"
-        if "normal" in (readings.op(user) for user in (head, *readings.users(head))):
-            hint = "draw with .rsample(), or write mean + std * torch.randn_like(std)"
-        optimizer = optimized.get(names[0])
-        yield found(
-            graph,
-            kind,
-            severity,
-            f"no gradient reaches {listed(names)}: {said}"
-            + (f"; {optimizer} holds them together with parameters that learn" if optimizer in at_work else ""),
-            hint,
-            edge=cuts[where].edge,
-            numbers={"leaves without gradient": len(names)},
-        )
+            cuts.setdefault((graph.nodes[last.edge[1]]["source"], last.cut), {})[name] = last
+    return cuts
 
 
-def _reason_in_function(graph: GradGraph, tail: int, head: int) -> str:
+def _told(readings: Readings, uses: Sequence[Use], lines: str) -> tuple[str, Severity, str, str]:
+    """(kind, severity, hint, what is said) of edges of one line that cut for the same reason; `lines`: what of others."""
+    tail, head, _ = uses[-1].edge
+    op, why = readings.op(head), uses[-1].cut
+    reason = _reason_in_function(readings.graph, uses[-1]) if why == "not differentiable" else ""
+    kind, severity, hint = _CUTS[reason or _reason(op, why)]
+    said = f"{op} cuts the way from {readings.name(tail)} to {readings.name(head)} ({why}{lines})"
+    if reason == "unseen":
+        read = list(dict.fromkeys(readings.name(use.edge[0]) for use in uses if use.edge[1] == head))
+        what = "them as arguments" if len(read) > 1 else f"{read[0]} as an argument"
+        said = f"the forward of {op} reads {listed(read)}, and is not given {what}: its backward cannot know"
+    elif reason == "marked":
+        said = f"{readings.op(tail)} marks {readings.name(tail)} as not differentiable"
+    if "normal" in (readings.op(user) for user in (head, *readings.users(head))):
+        hint = "draw with .rsample(), or write mean + std * torch.randn_like(std)"
+    return kind, severity, hint, said
+
+
+def _reason_in_function(graph: GradGraph, use: Use) -> str:
     """Why a custom Function passes no gradient on, as a key of the cuts; "" where it is none of that.
 
     Into one: each argument that needs a gradient has a way back, but not what its forward reads otherwise. Out of one: its
     forward says that the result has no derivative.
     """
-    if _is_smooth_function(graph, head):
-        return "unseen"
-    return "marked" if _is_smooth_function(graph, tail) else ""
+    tail, head, _ = use.edge
+    is_given = _is_given(graph, use) if _is_smooth_function(graph, head) else True
+    if not _is_smooth_function(graph, tail):
+        return "" if is_given else "unseen"
+    return {True: "marked", False: "unseen", None: ""}[is_given]
+
+
+def _is_given(graph: GradGraph, use: Use) -> bool | None:
+    """Whether a custom Function was applied to what an edge carries; None where that was not seen."""
+    _, head, position = use.edge
+    function = graph.custom_function(head)
+    if function is None or function.args is None:
+        return True if use.argument else None
+    held = graph.nodes[head]["inner_inputs"]
+    return position < len(held) and any(argument is held[position] for argument in function.args)
 
 
 def _is_smooth_function(graph: GradGraph, node: int) -> bool:

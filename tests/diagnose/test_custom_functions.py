@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -152,3 +154,55 @@ def test_what_a_forward_reads_by_a_closure_is_told_as_that() -> None:
         assert [one.kind for one in findings] == ["not-an-argument"]
         assert "the forward of Scaled reads a, and is not given a as an argument" in findings[0].message
 
+
+
+class Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+        ctx.save_for_backward(x, w)
+        return x * w
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        x, w = ctx.saved_tensors
+        return cotangent * w, cotangent * x
+
+
+def test_a_marked_result_is_told_as_that_where_the_next_function_is_given_it() -> None:
+    x, w = (torch.rand(3, requires_grad=True) for _ in range(2))
+    graph = gradviz.trace(lambda x, w: Product.apply(Marked.apply(x.sin()), w).sum(), x, w)
+    (finding,) = graph.diagnose()
+    assert finding.kind == "step-function" and "no gradient reaches x: Marked marks" in finding.message
+
+
+def scaled_by(read: Callable[[], list[Tensor]]) -> Any:
+    """A Function that multiplies by what `read` gives, which autograd does not see."""
+
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return math.prod(read(), start=x)
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+            return math.prod(read(), start=cotangent)
+
+    return Scaled
+
+
+def test_a_value_that_a_forward_reads_by_a_closure_is_named_and_not_the_leaves_behind_it() -> None:
+    def by_product(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+        h = a * b
+        return scaled_by(lambda: [h]).apply(x).sum()
+
+    def by_leaves(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
+        return scaled_by(lambda: [a, b]).apply(x).sum()
+
+    a, b, x = (torch.rand(3, requires_grad=True) for _ in range(3))
+    for step, said in (
+        (by_product, "reads h, and is not given h as an argument"),
+        (by_leaves, "reads a, b, and is not given them as arguments"),
+    ):
+        (finding,) = gradviz.trace(step, a, b, x).diagnose()
+        assert finding.kind == "not-an-argument"
+        assert f"no gradient reaches a, b: the forward of Scaled {said}: its backward" in finding.message
