@@ -39,7 +39,7 @@ from gradviz.view.notation import NAME_LENGTH, shorten
 from gradviz.view.options import DEFAULT_PARTS, Collapse, Part, check_choices
 from gradviz.view.summary import HEAT_NOTE, HeatMap, cotangent_text, head_line, heat_map, written_out
 from gradviz.view.told import told_elsewhere
-from gradviz.view.verdicts import CheckedEdge, Finding, Marks, Report, worst
+from gradviz.view.verdicts import CheckedEdge, Finding, Marks, Report, lines_with_sources, worst
 
 MAX_NODES = 200
 """What is drawn at most where nothing is said."""
@@ -244,10 +244,8 @@ class _Builder:
         )
 
     def _trouble(self, node: int) -> tuple[str, ...]:
-        """What was found here, the last with the user's line."""
-        *others, last = self.marks.troubles.get(node) or [""]
-        source = self._attributes(node)["source"]
-        return (*others, f"{last} at {source}" if source else last) if last else ()
+        """What was found here, with the user's lines."""
+        return lines_with_sources(self.marks.findings.get(node, ()), self._attributes(node)["source"])
 
     def _group(self, node: int) -> ViewGroup:
         group, wires = self.groups[node], self.wires

@@ -124,6 +124,9 @@ def _nodes_of(graph: nx.MultiDiGraph, target: Any) -> Iterator[int]:
         place = place_of(target)
         if place is None:
             raise InputError(f"the finding {target.kind!r} is about something that is not in the graph")
+        if place not in graph if target.edge is None else not graph.has_edge(*target.edge):
+            where = f"node {place}" if target.edge is None else f"the edge {target.edge}"
+            raise InputError(f"the finding {target.kind!r} is about {where}, which is not in the graph")
         yield from {place} if target.edge is None else {place, target.edge[0]}
     else:
         raise InputError(f"focus is a {type(target).__name__}; accepted: a node's name or number, a Finding, Path or Paths")

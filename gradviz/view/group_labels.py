@@ -13,6 +13,7 @@ from gradviz.view.calls import op_word
 from gradviz.view.groups import Group
 from gradviz.view.notation import number_text, shape_text
 from gradviz.view.summary import has_norm, norm
+from gradviz.view.verdicts import SEVERITIES
 from gradviz.view.wires import Place, Wires
 
 SHOWN_SHAPES = 3
@@ -75,8 +76,7 @@ def gradient_lines(wires: Wires, group: Group) -> Iterator[str]:
 def trouble_lines(group: Group, troubles: Mapping[int, Sequence[str]], mismatches: int) -> tuple[str, ...]:
     """What the check and a diagnosis found inside, the worst first."""
     counts = Counter(line for node in sorted(group.nodes) for line in troubles.get(node, ()))
-    order = ("error", "warning", "hint")
-    ranked = sorted(counts, key=lambda line: order.index(line.partition(":")[0]))
+    ranked = sorted(counts, key=lambda line: SEVERITIES.index(line.partition(":")[0]))
     lines = [f"{mismatches:,} mismatch{'' if mismatches == 1 else 'es'}"] if mismatches else []
     lines += [f"{line} ({counts[line]} ×)" if counts[line] > 1 else line for line in ranked]
     more = [f"and {len(lines) - SHOWN_TROUBLES} more"] if len(lines) > SHOWN_TROUBLES else []

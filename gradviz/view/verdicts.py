@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 from gradviz.view.model import Verdict
+
+SEVERITIES = ("error", "warning", "hint")
+"""Worst first."""
 
 
 class CheckedEdge(Protocol):
@@ -68,6 +72,14 @@ class Finding(Protocol):
     @property
     def edge(self) -> tuple[int, int, int] | None: ...
 
+    @property
+    def source(self) -> str: ...
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings by severity; those of the same one in their order."""
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+
 
 def place_of(finding: Finding) -> int | None:
     """The node where a finding is drawn; None where it is about something that the graph does not hold."""
@@ -75,12 +87,8 @@ def place_of(finding: Finding) -> int | None:
 
 
 def troubles(findings: Iterable[Finding]) -> dict[int, list[str]]:
-    """Node -> what was found there, in the order of the findings, which is worst first."""
-    found: dict[int, list[str]] = {}
-    for finding in findings:
-        if (node := place_of(finding)) is not None:
-            found.setdefault(node, []).append(f"{finding.severity}: {finding.kind}")
-    return found
+    """Node -> what was found there, one line each, in the order of the findings."""
+    return {node: [_line(finding) for finding in found] for node, found in _by_node(findings).items()}
 
 
 def edge_troubles(findings: Iterable[Finding]) -> dict[tuple[int, int, int], list[str]]:
@@ -88,8 +96,23 @@ def edge_troubles(findings: Iterable[Finding]) -> dict[tuple[int, int, int], lis
     found: dict[tuple[int, int, int], list[str]] = {}
     for finding in findings:
         if finding.edge is not None:
-            found.setdefault(finding.edge, []).append(f"{finding.severity}: {finding.kind}")
+            found.setdefault(finding.edge, []).append(_line(finding))
     return found
+
+
+def lines_with_sources(findings: Sequence[Finding], source: str) -> tuple[str, ...]:
+    """What was found at one node, one line each, with the user's line: once for those in a row that have the same.
+
+    Args:
+        findings: about the node or edges into it.
+        source: the user's line that made the node, for findings that name none; "" where it is not known.
+    """
+    places = [finding.source or source for finding in findings]
+    is_last = [*(before != after for before, after in pairwise(places)), True]
+    return tuple(
+        f"{_line(finding)} at {place}" if place and last else _line(finding)
+        for finding, place, last in zip(findings, places, is_last, strict=False)
+    )
 
 
 def worst(verdicts: Iterable[Verdict | None]) -> Verdict | None:
@@ -109,7 +132,8 @@ class Marks:
     def __init__(self, report: Report | None, findings: Iterable[Finding], *, with_verdicts: bool) -> None:
         self.edges = {} if report is None else {entry.edge: entry for entry in report.edges}
         self.nodes = {} if report is None or not with_verdicts else node_verdicts(report)
-        findings = list(findings)
+        findings = worst_first(findings)
+        self.findings = _by_node(findings)
         self.troubles = troubles(findings)
         self.edge_troubles = edge_troubles(findings)
         self._with_verdicts = with_verdicts
@@ -132,3 +156,16 @@ def node_verdicts(report: Report) -> dict[int, Verdict]:
         if entry.verdict == "mismatch" or (entry.verdict == "intended" and verdicts.get(entry.node) != "mismatch"):
             verdicts[entry.node] = entry.verdict
     return verdicts
+
+
+def _by_node(findings: Iterable[Finding]) -> dict[int, list[Finding]]:
+    """Node -> what was found there, in the order of the findings."""
+    found: dict[int, list[Finding]] = {}
+    for finding in findings:
+        if (node := place_of(finding)) is not None:
+            found.setdefault(node, []).append(finding)
+    return found
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.severity}: {finding.kind}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
@@ -98,6 +99,45 @@ def test_a_finding_in_focus_marks_its_node_by_itself() -> None:
     badge = f"{finding.severity}: {finding.kind} at {finding.source}"
     assert graph.view(focus=finding).nodes == graph.view(focus=finding, findings=[finding]).nodes
     assert [node.trouble for node in graph.view(focus=finding).nodes if node.node == finding.node] == [(badge,)]
+
+
+def test_a_node_says_of_each_finding_the_line_that_the_finding_names_worst_first() -> None:
+    graph = trace("log(x - x) * y", x=2.0, y=3.0, device="cpu")
+    node = graph.node("y")
+    hint = Finding(kind="slow", severity="hint", message="m", hint="h", node=node, source="make.py:67")
+    bad, odd = (
+        Finding(kind=kind, severity="error", message="m", hint="h", node=node, source="make.py:61")
+        for kind in ("bad", "odd")
+    )
+    (marked,) = [shape for shape in graph.view(findings=[hint, bad, odd]).nodes if shape.trouble]
+    assert marked.trouble == ("error: bad", "error: odd at make.py:61", "hint: slow at make.py:67")
+
+
+class Tripled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        return 3 * cotangent
+
+
+def test_a_wrong_backward_is_told_on_the_line_that_its_finding_names() -> None:
+    graph = trace(lambda x: Tripled.apply(x).sum(), torch.arange(3.0, requires_grad=True))
+    (finding,) = [finding for finding in graph.diagnose() if finding.kind == "wrong-backward"]
+    lines = [line for node in graph.view(findings=[finding]).nodes for line in node.trouble]
+    assert lines == [f"error: wrong-backward at {finding.source}"]
+    applied = {attributes["source"] for _, attributes in graph.nodes(data=True)}
+    assert finding.source.startswith("test_focus.py:") and finding.source not in applied
+
+
+@pytest.mark.parametrize("place", [{"edge": (99, 100, 0)}, {"edge": (0, 1, 5)}, {"node": 99}])
+def test_a_finding_of_another_graph_is_refused_as_focus(place: Mapping[str, Any]) -> None:
+    graph = trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu")
+    finding = Finding(kind="wrong-backward", severity="error", message="m", hint="h", **place)
+    with pytest.raises(InputError, match=r"the finding 'wrong-backward' is about .*, which is not in the graph"):
+        graph.view(focus=finding)
 
 
 def test_a_finding_about_an_edge_marks_that_edge() -> None:

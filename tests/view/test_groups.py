@@ -185,7 +185,7 @@ def test_a_group_shows_the_worst_that_it_hides() -> None:
 
 class Found:
     def __init__(self, severity: str, kind: str, node: int | None) -> None:
-        self.severity, self.kind, self.node, self.edge = severity, kind, node, None
+        self.severity, self.kind, self.node, self.edge, self.source = severity, kind, node, None, ""
 
 
 def test_a_group_shows_the_findings_inside_worst_first() -> None:
