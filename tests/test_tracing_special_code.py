@@ -272,6 +272,22 @@ def test_a_module_with_a_backward_hook_may_take_and_return_several_tensors(needs
     assert_same_gradients(graph, stored_gradients(loss(x), **leaves))
     assert_contributions_add_up(graph)
     assert graph.check().verified
+    (product,) = (use.edge[0] for use in graph.arguments_of(graph.output))
+    assert {use.edge[0] for use in graph.arguments_of(product)} == {graph.node("first, second")}
+
+
+def test_the_inputs_of_a_module_with_a_backward_hook_are_not_named_as_its_result() -> None:
+    module = nn.Linear(2, 2)
+    module.register_full_backward_hook(lambda *_: None)
+
+    def loss(x: Tensor) -> Tensor:
+        made = module(x)
+        return made.sum()  # type: ignore[no-any-return]
+
+    graph = trace(loss, torch.ones(3, 2, requires_grad=True))
+    named = [data for _, data in graph.nodes(data=True) if data["name"].startswith("made")]
+    assert [data["name"] for data in named] == ["made"]
+    assert [use.edge[1] for use in graph.uses_of(graph.node("made"))] == [graph.output]
 
 
 def test_a_function_may_hand_several_arguments_on() -> None:

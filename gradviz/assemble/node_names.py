@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gradviz.assemble.drafted import Draft, DraftNode, Key, is_autograd_node
 from gradviz.recording.names import result_names
-from gradviz.recording.naming import TensorNames, UniqueNames, assigned_in_code
+from gradviz.recording.naming import TensorNames, UniqueNames, assigned_in_code, hooked_inputs
 from gradviz.recording.record import Recorder
 
 Used = Mapping[Key, tuple[int, ...]]
@@ -27,7 +27,8 @@ class NodeNames:
         self._used = used
         self.several = {key for key, outputs in used.items() if len(outputs) > 1}
         self._names = names
-        self._assigned = assigned_in_code(recorder)
+        self._handed_in = hooked_inputs(recorder)
+        self._assigned = assigned_in_code(recorder, self._handed_in)
         self._object_names = {
             id(output): name
             for index, assigned in self._assigned.items()
@@ -85,7 +86,7 @@ class NodeNames:
 
     def _assigned_to(self, node: DraftNode) -> tuple[str, ...]:
         """What the user's code assigns the result to: one name, or one for each output."""
-        if node.call_index is None:
+        if node.call_index is None or node.call_index in self._handed_in:
             return ()
         if node.inner_calls and (node.in_order or len(node.values) == 1):
             return next((names for names in result_names(node.frames) if len(names) in (1, len(node.values))), ())

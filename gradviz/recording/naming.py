@@ -6,7 +6,7 @@ then local variables, closure and parameters. A value that no name fits gets a l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import CodeType
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
+from torch.nn.modules._functions import BackwardHookFunction
 
 from gradviz.recording.names import (
     MAX_ITEMS,
@@ -27,9 +28,12 @@ from gradviz.recording.names import (
     root_modules,
     source_line,
 )
+from gradviz.recording.nodes import forward_class, node_of
 from gradviz.recording.optimizers import optimizers_in
 from gradviz.recording.program import Note
-from gradviz.recording.record import Recorder
+from gradviz.recording.record import RecordedCall, Recorder
+
+_VIEW = torch.ops.aten.view.default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,14 +146,16 @@ def _memory(tensor: Tensor) -> Any:
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
-def assigned_in_code(recorder: Recorder) -> dict[int, tuple[str, ...]]:
+def assigned_in_code(recorder: Recorder, handed_in: Collection[int]) -> dict[int, tuple[str, ...]]:
     """Call index -> the names that the user's code assigns its results to.
 
-    Of the calls of one visit only the last that autograd or the user can see is what the code gets back.
+    Of the calls of one visit only the last that autograd or the user can see is what the code gets back; `handed_in` are none.
     """
     calls = recorder.calls
     last_of_visit: dict[int, int] = {}
     for index, call in enumerate(calls):
+        if index in handed_in:
+            continue
         held = last_of_visit.get(call.visit)
         if held is None or call.sequence >= 0 or calls[held].sequence < 0:
             last_of_visit[call.visit] = index
@@ -162,6 +168,32 @@ def assigned_in_code(recorder: Recorder) -> dict[int, tuple[str, ...]]:
                 found[index] = names
                 break
     return found
+
+
+def hooked_inputs(recorder: Recorder) -> set[int]:
+    """The calls by which torch hands a module with a full backward hook its inputs.
+
+    They stand where the module is called, and what is assigned there is its result.
+    """
+    calls = recorder.calls
+    views = [index for index, call in enumerate(calls) if call.overload is _VIEW and _has_backward_hooks(call.scope.called)]
+    if not views:
+        return set()
+    first: dict[int, int] = {}
+    for call in calls:
+        first.setdefault(id(call.scope), call.visit)
+    return {index for index in views if calls[index].visit == first[id(calls[index].scope)] and _is_hooked(calls[index])}
+
+
+def _has_backward_hooks(called: Any) -> bool:
+    return isinstance(called, torch.nn.Module) and bool(called._backward_hooks or called._backward_pre_hooks)
+
+
+def _is_hooked(call: RecordedCall) -> bool:
+    return any(
+        tensor is not None and (node := node_of(tensor)) is not None and forward_class(node) is BackwardHookFunction
+        for tensor in call.outputs
+    )
 
 
 class UniqueNames:
