@@ -149,7 +149,7 @@ def _memory(tensor: Tensor) -> Any:
 def assigned_in_code(recorder: Recorder, handed_in: Collection[int]) -> dict[int, tuple[str, ...]]:
     """Call index -> the names that the user's code assigns its results to.
 
-    Of the calls of one visit only the last that autograd or the user can see is what the code gets back; `handed_in` are none.
+    Of the calls of one visit the code gets back only the last that autograd or the user can see; those of `handed_in` never.
     """
     calls = recorder.calls
     last_of_visit: dict[int, int] = {}
