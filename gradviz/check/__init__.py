@@ -41,7 +41,7 @@ from gradviz.check.closed_formula import closed_form
 from gradviz.check.failures import FAILURES
 from gradviz.check.options import Intended
 from gradviz.check.report import Checked, CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
-from gradviz.check.run import check, check_edges
+from gradviz.check.run import check, check_edges, is_flat_when_run
 
 __all__ = [
     "FAILURES",
@@ -55,4 +55,5 @@ __all__ = [
     "check",
     "check_edges",
     "closed_form",
+    "is_flat_when_run",
 ]

@@ -18,7 +18,7 @@ from gradviz.check.arrays import Index
 from gradviz.check.judge import Comparison
 from gradviz.check.parts import Partial, of_parts, parts_shape, vjps_of
 from gradviz.graph import Edge, GradGraph, Use
-from gradviz.opcall import OpCall
+from gradviz.opcall import SHAPE_READING, OpCall
 from gradviz.recording.functions import CustomFunction
 from gradviz.standin import StandIn
 from gradviz.symbolic import NoRule, Reference, reference
@@ -161,7 +161,8 @@ class HeadUnderCheck:
             return False
         reached = {id(snapshot)}
         for call in self.inner_calls:
-            if any(id(argument.tensor) in reached for argument in call.tensor_arguments()):
+            takes_numbers = call.op not in SHAPE_READING  # what a kernel writes to `empty_like(x)` is in no call
+            if takes_numbers and any(id(argument.tensor) in reached for argument in call.tensor_arguments()):
                 reached |= {id(output) for output in call.outputs if output is not None}
         return any(id(output) in reached for output in self.made_inside().values())
 

@@ -21,6 +21,7 @@ from gradviz.check.custom import check_custom
 from gradviz.check.differences import check_by_differences
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.formulas import edge_formula, edge_name
+from gradviz.check.forwards import ForwardAgain
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check, rounded_dtype
 from gradviz.check.hooks import Hooks
 from gradviz.check.judge import Comparison
@@ -86,6 +87,18 @@ def check_edges(graph: GradGraph, edges: Iterable[Edge]) -> CheckReport:
         meant = Meant(changed=frozenset(graph))
         run = _Run(graph, wanted_edges(graph, edges), meant, Hooks(graph), SAMPLES, 0, None, shown, "")
         return CheckReport(edges=tuple(found for head, plan in run.heads() for found in run.edges_into(head, plan)))
+
+
+def is_flat_when_run(graph: GradGraph, node: int) -> bool:
+    """Whether the forward of a custom Function, run again, stays where it is while its arguments move a little.
+
+    True too where it cannot be run again: then nobody knows.
+    """
+    with _generators_aside(graph):
+        try:
+            return ForwardAgain(head_under_check(graph, node, None)).is_flat()
+        except NoRule:
+            return True
 
 
 def _generators_aside(graph: GradGraph) -> AbstractContextManager[None]:

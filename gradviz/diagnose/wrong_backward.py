@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from gradviz.check import EdgeCheck
+from gradviz.check import EdgeCheck, is_flat_when_run
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.no_gradient import listed
 from gradviz.diagnose.readings import COPIES, FLAT_FUNCTIONS, STEPS, Readings
 from gradviz.graph import Edge, GradGraph
 from gradviz.opcall import SHAPE_READING
+from gradviz.standin import is_kept
 
 FLAT = FLAT_FUNCTIONS | SHAPE_READING
 MEASURING = frozenset(
@@ -38,7 +39,7 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
         function = (readings.op(entry.edge[1]), entry.backward)
         applied.setdefault(function, set()).add(entry.edge[1])
         is_wrong = entry.verdict == "mismatch" and not is_for_its_backward(graph, entry.edge[1])
-        if is_wrong and not _is_straight_through(graph, entry.edge):
+        if is_wrong and not _is_straight_through(graph, entry.edge) and not _is_flat_unseen(graph, entry.edge[1]):
             wrong.setdefault(function, []).append(entry)
     for (op, backward), entries in wrong.items():
         worst = max(entries, key=_error)
@@ -83,12 +84,33 @@ def _where(graph: GradGraph, entries: Sequence[EdgeCheck], uses: int, *, told_ap
 
 def is_for_its_backward(graph: GradGraph, node: int) -> bool:
     """Whether a forward is nothing but a copy, or its input reaches its output through steps only."""
-    calls = graph.nodes[node]["inner_calls"]
+    calls, function = graph.nodes[node]["inner_calls"], graph.custom_function(node)
     if not calls:
         return False
+    if not _leads_on(graph, node):
+        return _hands_on(graph, node)
     if all(call.op in COPIES for call in calls):
-        return True
+        return function is None or not function.read or _hands_on(graph, node)
     return _is_flat(graph, node, FLAT)
+
+
+def _leads_on(graph: GradGraph, node: int) -> bool:
+    """Whether the calls of a forward lead from its inputs to its result; where it leaves torch, they do not."""
+    calls = graph.nodes[node]["inner_calls"]
+    reached = {id(tensor) for tensor in graph.nodes[node]["inner_inputs"] if tensor is not None}
+    for call in calls:
+        if call.op not in SHAPE_READING and any(id(argument.tensor) in reached for argument in call.tensor_arguments()):
+            reached |= {id(output) for output in call.outputs if output is not None}
+    return any(id(output) in reached for output in calls[-1].outputs)
+
+
+def _hands_on(graph: GradGraph, node: int) -> bool:
+    """Whether a forward returns the numbers of an input of its own, whatever it did on the way."""
+    value = graph.value(node)
+    given = [one for one in graph.nodes[node]["inner_inputs"] if one is not None and is_kept(one)]
+    if not isinstance(value, Tensor) or not is_kept(value):
+        return False
+    return any(one.shape == value.shape and bool((one == value).all()) for one in given)
 
 
 def _is_flat(graph: GradGraph, node: int, flat: frozenset[str]) -> bool:
@@ -118,6 +140,12 @@ def _is_straight_through(graph: GradGraph, edge: Edge) -> bool:
     cotangent = drawn.to(partial.out_dtype)
     passed = partial.vjp(cotangent).to(cotangent)
     return bool(((passed == cotangent) | (passed == 0)).all())
+
+
+def _is_flat_unseen(graph: GradGraph, node: int) -> bool:
+    """Whether a forward that leaves torch, and so has to be run again to know, moves by steps alone."""
+    is_seen = graph.custom_function(node) is None or _leads_on(graph, node)
+    return not is_seen and not graph.is_loaded and is_flat_when_run(graph, node)
 
 
 def _is_smooth(tensor: Tensor) -> bool:
