@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from gradviz.check import Checked, CheckReport
 from gradviz.render.theme import MARKS
-from gradviz.view.notation import digits_text, with_minus_signs
+from gradviz.signs import with_minus_signs
+from gradviz.view.notation import digits_text
 
 HEADS = {"formula": "formula", "autograd": "autograd", "sympy": "sympy", "error": "error in ULP", "verdict": "verdict"}
 ROWS = 200

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import textwrap
 import unicodedata
 from collections import Counter
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from gradviz.check.report import Checked, CheckReport, EdgeCheck, SumCheck, Verdict
+from gradviz.signs import MINUS, with_minus_signs
 
 _MARKS = {"match": "✓ match", "mismatch": "✗ MISMATCH", "unverified": "? unverified", "intended": "≠ intended"}
 _LEFT_OUT = {"match": "match", "mismatch": "do not match", "unverified": "are unverified", "intended": "are intended"}
@@ -24,28 +24,29 @@ _LEAST_NAME_WIDTH = 17
 _COLUMNS = 100
 _ROWS = 40
 _NOTES = 20
-_MINUS = "−"
 _WHOLE = 6
 _FEW_DIGITS = 5
 
 
-def report_text(report: CheckReport, columns: float | None = None) -> str:
+def report_text(report: CheckReport, columns: float | None = None, *, elsewhere: str = "") -> str:
     """The whole report; entries without anything to tell are left out of the tables of values and sums.
 
     Args:
         report: the report.
         columns: how wide it may become: tables are cut, numbers that match rounded, sentences wrapped, and formulas of
-            gradients that are cut stand below; infinity for as wide as it gets. None for what the environment's COLUMNS
-            says, else 100.
+            gradients that are cut stand below; infinity for all rows and notes, as wide as they get. None for what the
+            environment's COLUMNS says, else 100.
+        elsewhere: where all rows are that are left out of a table; "" for the report's own lists.
     """
     columns = _columns() if columns is None else columns
-    parts = [_table("edge", "formula", report.edges, columns)]
-    values = [entry for entry in report.nodes if entry.verdict != "match"]
-    parts += [_table("value", "formula", values, columns)] if values else []
-    parts += [_table("gradient", "formula", [*report.leaves], columns)] if report.leaves else []
-    sums = [entry for entry in report.sums if entry.verdict != "match"]
-    parts += [_table("sum into", "", sums, columns)] if sums else []
-    notes = "\n".join(_wrapped(note, columns) for note in _notes(report))
+    tables: list[tuple[str, str, Sequence[Checked]]] = [("edge", "formula", report.edges)]
+    tables += [("value", "formula", [entry for entry in report.nodes if entry.verdict != "match"])]
+    tables += [("gradient", "formula", report.leaves)]
+    tables += [("sum into", "", [entry for entry in report.sums if entry.verdict != "match"])]
+    parts = [
+        _table(what, formula, entries, columns, elsewhere or f"report.{_LISTS[what]}") for what, formula, entries in tables
+    ]
+    notes = "\n".join(_wrapped(note, columns) for note in _notes(report, math.inf if columns == math.inf else _NOTES))
     summary = _wrapped(" ".join([*_counts(report), *report.remarks]), columns, indent="")
     return "\n\n".join([*(part for part in parts if part), *([notes] if notes else []), summary])
 
@@ -137,10 +138,10 @@ def _verdicts(entries: Sequence[Checked], *, methods: bool) -> str:
     return ", ".join(parts)
 
 
-def _table(what: str, formula: str, entries: Sequence[Checked], columns: float) -> str:
+def _table(what: str, formula: str, entries: Sequence[Checked], columns: float, elsewhere: str) -> str:
     if not entries:
         return ""
-    shown = _most_telling(entries)
+    shown = list(entries) if columns == math.inf else _most_telling(entries)
     for places, all_digits in ((True, True), (False, True), (False, False)):
         header = (what, formula, "autograd", "sympy", "error in ULP" if all_digits else "ULP", "checked", "verdict")
         rows = [header, *(_row(entry, places=places, all_digits=all_digits) for entry in shown)]
@@ -158,10 +159,10 @@ def _table(what: str, formula: str, entries: Sequence[Checked], columns: float) 
     if len(shown) < len(entries):
         left_out = Counter(entry.verdict for entry in entries) - Counter(entry.verdict for entry in shown)
         told = ", ".join(f"{left_out[verdict]} more that {_LEFT_OUT[verdict]}" for verdict in _ORDER if left_out[verdict])
-        lines.append(f"... {told}; report.{_LISTS[what]} has all")
+        lines.append(f"... {told}; {elsewhere} has all")
     lines += [_wrapped(f"  {name}: {text}", columns) for name, text in list(whole.items())[:_WHOLE]]
     if len(whole) > _WHOLE:
-        lines.append(f"  ... {len(whole) - _WHOLE} more formulas are cut; report.{_LISTS[what]} has all")
+        lines.append(f"  ... {len(whole) - _WHOLE} more formulas are cut; {elsewhere} has all")
     return "\n".join(lines)
 
 
@@ -192,7 +193,7 @@ def _row(entry: Checked, *, places: bool, all_digits: bool) -> tuple[str, ...]:
     is_chosen = entry.finding == "kink" and entry.autograd is not None and entry.reference is None
     return (
         entry.name,
-        _with_signs(entry.formula),
+        with_minus_signs(entry.formula),
         _number(entry.autograd, entry.dtype, digits) + place if entry.autograd is not None else "–",
         "on a kink" if is_chosen else "–" if entry.reference is None else _number(entry.reference, entry.dtype, digits),
         "–" if entry.reference is None else _ulps(entry),
@@ -210,17 +211,17 @@ def _cut_inside(name: str, room: int) -> str:
     return name if _width(name) <= room else f"{name[: (room - 1) // 2]}…{name[-(room - 1 - (room - 1) // 2) :]}"
 
 
-def _notes(report: CheckReport) -> list[str]:
+def _notes(report: CheckReport, most: float) -> list[str]:
     """Why entries do not match, then what to know about those that do, each text once."""
     told: dict[str, list[str]] = {}
     for entry in sorted(report.entries, key=lambda entry: _ORDER.index(entry.verdict)):
         if entry.reason:
-            told.setdefault(f"{entry.verdict}: {_with_signs(entry.reason)}", []).append(_where(entry))
+            told.setdefault(f"{entry.verdict}: {with_minus_signs(entry.reason)}", []).append(_where(entry))
     lines = []
     for text, names in told.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         lines.append(f"{', '.join(names[:3])}{more}: {text}")
-    return lines if len(lines) <= _NOTES else [*lines[:_NOTES], f"... {len(lines) - _NOTES} more notes"]
+    return lines if len(lines) <= most else [*lines[:_NOTES], f"... {len(lines) - _NOTES} more notes"]
 
 
 def _where(entry: Checked) -> str:
@@ -246,23 +247,14 @@ def _number(number: float | None, dtype: torch.dtype, digits: int | None = None)
     if number is None:
         return ""
     if not math.isfinite(number):
-        return "NaN" if math.isnan(number) else "∞" if number > 0 else f"{_MINUS}∞"
+        return "NaN" if math.isnan(number) else "∞" if number > 0 else f"{MINUS}∞"
     if digits is not None:
         text = f"{number:.{digits}g}"
     elif dtype == torch.float64:
         text = f"{number!r}"
     else:
         text = str(np.float32(number)) if dtype == torch.float32 else f"{number:.4g}"
-    return text.removesuffix(".0").replace("-", _MINUS)
-
-
-def _with_signs(text: str) -> str:
-    """Minus signs as everywhere else in what gradviz shows; a hyphen inside a name stays.
-
-    >>> _with_signs("-b/c - exp(-a)·my-name")
-    '−b/c − exp(−a)·my-name'
-    """
-    return re.sub(r"(?<![\w.])-", _MINUS, text)
+    return text.removesuffix(".0").replace("-", MINUS)
 
 
 def _count(times: int, what: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -14,9 +15,10 @@ from gradviz.errors import PartialError
 from gradviz.graph import GradGraph, Use
 from gradviz.moves import moved_as
 from gradviz.partials import LocalPartial
+from gradviz.signs import with_minus_signs
 from gradviz.symbolic import formula_text
 from gradviz.view.calls import call_text
-from gradviz.view.notation import number_text, shape_text, shorten, with_minus_signs
+from gradviz.view.notation import number_text, shape_text, shorten
 from gradviz.view.summary import brief_line, norm_line, value_lines
 
 ROWS = 60
@@ -29,15 +31,31 @@ LEAST_NAME, LEAST = 18, 12
 CUT = "cut: "
 SHORTENED = (
     "Shortened to {columns} columns: of large values shape and range are told, of cotangents and contributions the norm, "
-    "and … stands for what is left out. --json has all, and so has what goes into a file or a pipe."
+    "and … stands for what is left out. Into a file or a pipe go all rows, as wide as they are."
 )
-Rows = Sequence[Sequence[str]]
+Rows = Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One of the tables.
+
+    Attributes:
+        header: one title per column.
+        rows: in a terminal of a long table the two ends.
+        total: how many rows there are in all.
+    """
+
+    header: tuple[str, ...]
+    rows: Rows
+    total: int
 
 
 def listing(graph: GradGraph, columns: float = math.inf) -> str:
-    """What was traced, as text. Long graphs are cut in the middle of each table; what is left out is counted.
+    """What was traced, as text.
 
-    A table that would get wider than `columns` says less of large tensors and cuts long cells, which is told.
+    Where `columns` is finite, the values and partials of long graphs are cut in the middle, which is counted, and a table
+    that would get wider says less of large tensors and cuts long cells, which is told.
 
     >>> import torch
     >>> from gradviz.tracing import trace
@@ -60,29 +78,43 @@ def listing(graph: GradGraph, columns: float = math.inf) -> str:
     ∂a/∂y     2
     """
     tables, is_short = [], False
-    for header, rows, total in _tables(graph, brief=False):
-        widths = _widths([header, *rows])
-        if sum(widths) + 2 * (len(widths) - 1) > columns:
+    most = math.inf if columns == math.inf else ROWS
+    for make in (_values, _partials, _gradients):
+        shown = make(graph, most=most, brief=False)
+        rows = shown.rows
+        if _is_wider(shown, columns):
             is_short = True
-            ((rows, total),) = [(brief, of) for head, brief, of in _tables(graph, brief=True) if head is header]
-            rows = _fitting(header, rows, int(columns))
-        tables.append(table(header, rows, total))
+            rows = _fitting(shown.header, make(graph, most=most, brief=True).rows, int(columns))
+        tables.append(table(shown.header, rows, shown.total))
     told = [textwrap.fill(SHORTENED.format(columns=int(columns)), int(columns))] if is_short else []
     return "\n\n".join([*tables, *([f"Kept as statistics: {graph.not_kept}"] if graph.not_kept else []), *told])
 
 
-def _tables(graph: GradGraph, *, brief: bool) -> Iterator[tuple[Sequence[str], list[tuple[str, ...]], int]]:
-    """Header, rows and how many there are in all, of each table; brief ones say less of large tensors."""
+def _values(graph: GradGraph, *, most: float, brief: bool) -> Table:
+    """At most so many values; brief ones say less of large tensors."""
     nodes = list(graph)
+    return Table(header=VALUES, rows=[_value_row(graph, node, brief) for node in _ends(nodes, most)], total=len(nodes))
+
+
+def _partials(graph: GradGraph, *, most: float, brief: bool) -> Table:
+    """At most so many uses of a value with their local partials, or why there is none."""
     uses = [use for node in graph for use in graph.arguments_of(node) if use.partial is not None or use.cut]
+    return Table(header=PARTIALS, rows=[_edge_row(graph, use, brief) for use in _ends(uses, most)], total=len(uses))
+
+
+def _gradients(graph: GradGraph, *, most: float, brief: bool) -> Table:
+    """The gradients, which are never left out, however many."""
     output = graph.nodes[graph.output]["name"]
-    gradients: list[tuple[str, ...]] = [
+    rows = [
         (f"∂{output}/∂{shorten(name, 30)}", "none reached it" if gradient is None else _gradient_text(gradient, brief))
-        for name, gradient in _ends(list(graph.gradients().items()))
+        for name, gradient in graph.gradients().items()
     ]
-    yield VALUES, [_value_row(graph, node, brief) for node in _ends(nodes)], len(nodes)
-    yield PARTIALS, [_edge_row(graph, use, brief) for use in _ends(uses)], len(uses)
-    yield GRADIENTS, gradients, len(graph.gradients())
+    return Table(header=GRADIENTS, rows=rows, total=len(rows))
+
+
+def _is_wider(shown: Table, columns: float) -> bool:
+    widths = _widths([shown.header, *shown.rows])
+    return sum(widths) + 2 * (len(widths) - 1) > columns
 
 
 def _widths(rows: Rows) -> list[int]:
@@ -98,21 +130,21 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], total: int | Non
         rows: all rows, or the two ends of a longer list.
         total: how many rows there are in all, where `rows` holds only the ends.
     """
-    shown = list(_ends(rows))
-    kept = [place for place in range(len(header)) if place == 0 or any(row[place] for row in shown)]
-    lines = [[row[place] for place in kept] for row in (header, *shown)]
+    kept = [place for place in range(len(header)) if place == 0 or any(row[place] for row in rows)]
+    lines = [[row[place] for place in kept] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["─" * width for width in widths])
-    missing = (len(rows) if total is None else total) - len(shown)
+    missing = 0 if total is None else total - len(rows)
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     if missing:
-        texts.insert(2 + len(shown) // 2, f"... {missing} more; --json has all")
+        texts.insert(2 + len(rows) // 2, f"... {missing} more; --json has all")
     return "\n".join(texts)
 
 
-def _ends(rows: Sequence[Any]) -> Iterator[Any]:
-    """All rows, or the first and last of very many."""
-    yield from rows if len(rows) <= ROWS else (*rows[: ROWS // 2], *rows[-ROWS // 2 :])
+def _ends(rows: Sequence[Any], most: float) -> Sequence[Any]:
+    """All rows, or the first and last of more than `most`."""
+    half = int(min(most, len(rows))) // 2
+    return rows if len(rows) <= most else (*rows[:half], *rows[-half:])
 
 
 def _value_row(graph: GradGraph, node: int, brief: bool) -> tuple[str, ...]:
@@ -135,7 +167,7 @@ def _call(graph: GradGraph, node: int) -> str:
     return call_text(attributes["op"], operands, attributes["call"])
 
 
-def _fitting(header: Sequence[str], rows: Rows, columns: int) -> list[tuple[str, ...]]:
+def _fitting(header: tuple[str, ...], rows: Rows, columns: int) -> list[tuple[str, ...]]:
     """Rows whose widest cells are shortened until all fit; why there is no partial is told in full."""
     widths = _widths([header, *rows])
     least = [LEAST_NAME, *[LEAST] * (len(header) - 1)]

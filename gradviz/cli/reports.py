@@ -20,11 +20,11 @@ def report_of(report: CheckReport) -> str:
     """The report as text."""
     from gradviz.check.table import report_text
 
-    return report_text(report, columns())
+    return report_text(report, columns(), elsewhere="--json")
 
 
 def columns() -> float:
-    """How wide a table may become: as the terminal; what goes into a file or a pipe is never cut."""
+    """How wide a table may become: as the terminal; what goes into a file or a pipe is never cut, in rows neither."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
 
 

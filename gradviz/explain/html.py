@@ -28,7 +28,8 @@ from gradviz.explain.terms import (
     Words,
 )
 from gradviz.explain.text import is_compound, term_text
-from gradviz.view.notation import MINUS, SUPERSCRIPT
+from gradviz.signs import MINUS
+from gradviz.view.notation import SUPERSCRIPT
 
 SIGNS = {"times": "<mo>⋅</mo>", "elementwise": "<mo>⊙</mo>", "matrix": '<mspace width="0.2em"/>'}
 _TOKEN = re.compile(

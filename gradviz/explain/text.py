@@ -25,8 +25,9 @@ from gradviz.explain.terms import (
     Way,
     Words,
 )
+from gradviz.signs import MINUS, with_minus_signs
 from gradviz.symbolic import formula_text
-from gradviz.view.notation import MINUS, atom_text, number_text, with_minus_signs
+from gradviz.view.notation import atom_text, number_text
 
 SIGNS = {"times": " · ", "elementwise": " ⊙ ", "matrix": " "}
 SUBSCRIPT = dict(zip("0123456789aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))

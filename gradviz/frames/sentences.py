@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from gradviz.explain.terms import Derivative, Name, Sentence, Sum, Term, Words
-from gradviz.view.notation import with_minus_signs
+from gradviz.signs import with_minus_signs
 
 Language = Literal["en"]
 

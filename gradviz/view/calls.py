@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gradviz.opcall import OpCall
-from gradviz.view.notation import MINUS, SUPERSCRIPT, atom_text, number_text, shape_text, shorten
+from gradviz.signs import MINUS
+from gradviz.view.notation import SUPERSCRIPT, atom_text, number_text, shape_text, shorten
 
 INFIX = {
     "add": " + ",

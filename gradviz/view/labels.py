@@ -10,17 +10,10 @@ import networkx as nx
 from torch import Tensor
 
 from gradviz.errors import PartialError
+from gradviz.signs import with_minus_signs
 from gradviz.view.calls import call_text
 from gradviz.view.model import Role
-from gradviz.view.notation import (
-    FORMULA_LENGTH,
-    NAME_LENGTH,
-    derivative_text,
-    number_text,
-    shape_text,
-    shorten,
-    with_minus_signs,
-)
+from gradviz.view.notation import FORMULA_LENGTH, NAME_LENGTH, derivative_text, number_text, shape_text, shorten
 from gradviz.view.summary import cotangent_text, head_line, value_lines
 
 Attributes = Mapping[str, Any]

@@ -10,7 +10,8 @@ import math
 import re
 from collections.abc import Sequence
 
-MINUS = "−"
+from gradviz.signs import MINUS
+
 SUPERSCRIPT = str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NAME_LENGTH = 28
 FORMULA_LENGTH = 44
@@ -46,15 +47,6 @@ def digits_text(value: complex) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return _real_text(value, 1)
     return f"{value!r}".removesuffix(".0").replace("-", MINUS)
-
-
-def with_minus_signs(formula: str) -> str:
-    """A formula's hyphens as minus signs, as `number_text` has them; a hyphen inside a name stays.
-
-    >>> with_minus_signs("-b/c² - exp(-a)·my-name")
-    '−b/c² − exp(−a)·my-name'
-    """
-    return re.sub(r"(?<![\w.])-", MINUS, formula)
 
 
 def derivative_text(head: str, tail: str) -> str:

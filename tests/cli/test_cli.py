@@ -254,6 +254,17 @@ def test_formulas_take_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch
     assert any("…" in row for row in table)
 
 
+def test_into_a_pipe_go_all_rows_and_in_a_terminal_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = ["+".join(f"sin({name})*cos({name})" for name in "abcdfghjkmnpqrstuvwxy")]
+    many += [word for name in "abcdfghjkmnpqrstuvwxy" for word in ("--at", f"{name}=0.5")]
+    for command in ("trace", "check"):
+        whole = run(command, *many, "--device", "cpu").stdout
+        assert "more;" not in whole and "more that" not in whole
+        assert len(re.findall("^∂", whole, flags=re.MULTILINE)) >= 100
+    monkeypatch.setattr("gradviz.cli.reports.columns", lambda: 100)
+    assert "more that match; --json has all" in run("check", *many, "--device", "cpu").stdout
+
+
 def test_a_terminal_has_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "91")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

@@ -10,7 +10,7 @@ import torch
 import gradviz
 from gradviz.check.table import report_text
 from gradviz.cli.listing import ROWS, listing, table
-from gradviz.view.notation import with_minus_signs
+from gradviz.signs import with_minus_signs
 
 
 def test_a_long_graph_is_cut_in_the_middle_and_counted() -> None:
@@ -18,10 +18,20 @@ def test_a_long_graph_is_cut_in_the_middle_and_counted() -> None:
     with gradviz.record() as tape:
         for _ in range(100):
             y = torch.sin(y)
-    text = listing(tape.trace(y))
+    graph = tape.trace(y)
+    text = listing(graph, 100)
     assert f"... {101 - ROWS} more; --json has all" in text
     assert f"... {100 - ROWS} more; --json has all" in text
     assert len(text.splitlines()) < 2 * ROWS + 20
+    whole = listing(graph)
+    assert "more;" not in whole and sum(line.startswith("∂") for line in whole.splitlines()) == 100 + 1
+
+
+def test_no_gradient_is_left_out_however_many_there_are() -> None:
+    leaves = [torch.tensor(float(place), requires_grad=True) for place in range(ROWS + 20)]
+    graph = gradviz.trace(torch.stack(leaves).sum())
+    gradients = listing(graph, 100).partition("gradient")[2].splitlines()
+    assert sum(line.startswith("∂") for line in gradients) == ROWS + 20
 
 
 class KeepFirst(torch.autograd.Function):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradviz.view.notation import derivative_text, number_text, shorten, with_minus_signs
+from gradviz.signs import with_minus_signs
+from gradviz.view.notation import derivative_text, number_text, shorten
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from gradviz.check.formulas import edge_name
 from gradviz.details import checks_of
 from gradviz.graph import GradGraph
 from gradviz.render.theme import MARKS
+from gradviz.signs import MINUS
 from gradviz.view import View, ViewEdge, ViewGroup, ViewNode, number_text
-from gradviz.view.notation import MINUS
 from gradviz.view.summary import is_opaque
 
 UNFOLD, FOLD = "double click or + unfolds it", "double click or − folds it"
