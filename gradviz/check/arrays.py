@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from gradviz.standin import StandIn
 
 Index = tuple[int, ...]
 
@@ -52,6 +54,29 @@ def moduli(numbers: NDArray[np.float64], dtype: torch.dtype) -> NDArray[np.float
         return np.broadcast_to(np.hypot(numbers[..., :1], numbers[..., 1:]), numbers.shape)
 
 
+def nan_place(tensors: Iterable[Tensor]) -> Index | None:
+    """Where the first of the tensors that holds NaN does so first; None where none does.
+
+    >>> nan_place([torch.ones(2), torch.tensor([[0.0, math.nan]])])
+    (0, 1)
+    """
+    for tensor in tensors:
+        if _has_elements(tensor):
+            found = tensor.detach().isnan()
+            if found.any():
+                return tuple(int(item) for item in found.nonzero()[0])
+    return None
+
+
+def is_nan_at(value: Tensor | None, index: Index | None) -> bool:
+    """Whether the element of a value is NaN that an index of its own, or of a row of its Jacobian, leads to."""
+    place = (index or ())[: 0 if value is None else value.ndim]
+    if value is None or not _has_elements(value) or len(place) < value.ndim:
+        return False
+    inside = all(at < size for at, size in zip(place, value.shape, strict=True))  # that of a VJP lies in the argument
+    return inside and bool(value.detach()[place].isnan())
+
+
 def is_good(got: NDArray[np.float64], true: NDArray[np.longdouble], bound: NDArray[np.float64]) -> bool:
     """Whether all numbers are finite and within the bound of the true ones."""
     return bool(np.isfinite(got).all() and np.isfinite(bound).all() and apart(got, true, bound)[1].all())
@@ -64,3 +89,7 @@ def apart(
     with np.errstate(all="ignore"):
         error = np.abs(true - got).astype(np.float64)
         return error, np.asarray((error <= bound) & (error < np.inf))
+
+
+def _has_elements(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and tensor.device.type != "meta" and not isinstance(tensor, StandIn)

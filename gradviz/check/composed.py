@@ -7,13 +7,14 @@ even where every single edge is right.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gradviz.check.arrays import Index
+from gradviz.check.arrays import Index, nan_place
 from gradviz.check.heads import head_under_check
 from gradviz.check.hooks import Hooks
 from gradviz.check.options import Meant
@@ -21,6 +22,7 @@ from gradviz.check.parts import parts_of
 from gradviz.graph import GradGraph
 from gradviz.opcall import OpCall
 from gradviz.rerun import with_tensors
+from gradviz.standin import StandIn
 from gradviz.symbolic import NoRule, Reference, compose, find_rule
 
 MAX_LEAF_ELEMENTS = 12
@@ -66,12 +68,15 @@ class Composed:
         weights: (output, index) -> the cotangent that the backward pass starts from there, where it is not zero.
         calls: how many calls were composed.
         coarse: relative error of torch's derivatives, for kernels that hold a constant in float32.
+        is_undefined: whether NaN comes in and makes NaN of an output, which then has no derivative, whatever a comparison
+            inside, as of a maximum, makes of NaN in the expression.
     """
 
     truth: Reference
     weights: dict[tuple[int, Index], float]
     calls: int
     coarse: float
+    is_undefined: bool
 
 
 def composed_graph(graph: GradGraph, names: list[str], moved: dict[int, Tensor]) -> Composed:
@@ -101,7 +106,19 @@ def composed_graph(graph: GradGraph, names: list[str], moved: dict[int, Tensor])
         recorded, exact = float(parts_of(outputs[slot])[index]), truth.value(index, output=slot)
         if not abs(recorded - float(exact.value)) <= exact.bound and math.isfinite(recorded):
             raise NoRule(f"the composed expression does not give the output's value: {_step_that_differs(graph)}")
-    return Composed(truth=truth, weights=weights, calls=len(flow.calls), coarse=sum(map(_coarse, flow.calls)))
+    return Composed(
+        truth=truth,
+        weights=weights,
+        calls=len(flow.calls),
+        coarse=sum(map(_coarse, flow.calls)),
+        is_undefined=any(bool(output.isnan().any()) for output in outputs) and nan_place(_entered(flow.calls)) is not None,
+    )
+
+
+def _entered(calls: Sequence[OpCall]) -> list[Tensor]:
+    """What calls read and none of them made."""
+    made = {id(output) for call in calls for output in call.outputs}
+    return [argument.tensor for call in calls for argument in call.tensor_arguments() if id(argument.tensor) not in made]
 
 
 def _step_that_differs(graph: GradGraph) -> str:
@@ -146,7 +163,7 @@ class _Flow:
 
     def _connected(self, node: int, call: OpCall) -> OpCall:
         """The call with the very snapshots that its tails have as values, and fresh ones where no gradient flows."""
-        made = self._arguments(node)
+        made = self._arguments(node, {argument.position: argument.tensor for argument in call.tensor_arguments()})
         changed = {
             argument.position: made[argument.position]
             for argument in call.tensor_arguments()
@@ -155,8 +172,8 @@ class _Flow:
         return self._with_values(node, with_tensors(call, changed) if changed else call)
 
     def _connected_inside(self, node: int) -> list[OpCall]:
-        made = self._arguments(node)
         snapshots = self._graph.nodes[node]["inner_inputs"]
+        made = self._arguments(node, dict(enumerate(snapshots)))
         head = head_under_check(self._graph, node, None)
         if head.left_torch:
             raise NoRule(head.left_torch)
@@ -181,13 +198,17 @@ class _Flow:
         same = {id(snapshot): self.value(node, place) for place, snapshot in head.made_inside().items()}
         return [_with_outputs(call, same) for call in calls]
 
-    def _arguments(self, node: int) -> dict[int, Tensor]:
-        """Position -> the tail's value, or a constant of the same numbers where the gradient is cut."""
+    def _arguments(self, node: int, read: Mapping[int, Tensor | None]) -> dict[int, Tensor]:
+        """Position -> the tail's value, or a constant where the gradient is cut.
+
+        Such a constant holds the numbers that were read, which may be a whole of which the tail wrote a part.
+        """
         made = {}
         for use in self._graph.arguments_of(node):
             value = self.value(use.edge[0], use.output)
             if use.partial is None:
-                value = value.detach().clone()
+                own = read.get(use.edge[2])
+                value = (value if own is None or isinstance(own, StandIn) else own).detach().clone()
                 self.constants.append(value)
             made[use.edge[2]] = value
         return made

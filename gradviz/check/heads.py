@@ -209,12 +209,13 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
     function = graph.custom_function(node)
     head = HeadUnderCheck(node=node, attributes=attributes, outputs=outputs, function=function)
     head.runs_backward = any(use.cut == INNER_BACKWARD for use in graph.arguments_of(node))
+    read, made = values_read(graph, node), None if several else values
     for use in graph.arguments_of(node):
         if use.partial is None or (wanted is not None and use.edge not in wanted):
             continue
         partials = {place: of_parts(one) for place, one in graph.partials_of(use.edge).items() if place in used}
         dtype = graph.value(use.edge[0], use.output)
-        comparison = Comparison(rounded_dtype(attributes) if dtype is None else dtype.dtype)
+        comparison = Comparison(rounded_dtype(attributes) if dtype is None else dtype.dtype, read=read, made=made)
         head.edges.append(EdgeUnderCheck(use=use, partials=partials, comparison=comparison))
     if function is not None and head.edges:  # a value that backward() reads again, of forward's own, is no result of it
         known = {place for edge in head.edges for place in edge.partials}
@@ -229,6 +230,12 @@ def rounded_dtype(attributes: dict[str, Any]) -> torch.dtype:
     dtypes: list[torch.dtype] = [value.dtype for value in used if value is not None]
     first: torch.dtype = attributes["dtype"]
     return next((dtype for dtype in dtypes if dtype.is_floating_point or dtype.is_complex), first)
+
+
+def values_read(graph: GradGraph, node: int) -> list[Tensor]:
+    """The values of the arguments, as far as they are known."""
+    values = (graph.value(use.edge[0], use.output) for use in graph.arguments_of(node))
+    return [value for value in values if value is not None]
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gradviz.check.arrays import Index, apart, ulp
+from gradviz.check.arrays import Index, apart, is_nan_at, nan_place, ulp
 from gradviz.check.ratios import Ratios
 from gradviz.check.report import Finding, Method, Quantity, Verdict
 from gradviz.check.slips import Evidence
@@ -45,10 +45,14 @@ class Comparison:
         lost: where digits were lost by cancellation.
         noticed: how small a slip in one element the probes of whole maps would have shown; None where there was none.
         overflowed: whether a number on the way lies beyond the range of the dtype: what differs then proves nothing.
+        read: the arguments of the call: where one holds NaN, 0 × NaN makes NaN of other elements of torch's row.
+        made: its value, if it is one tensor: where that is NaN there is no derivative.
     """
 
-    def __init__(self, dtype: torch.dtype) -> None:
+    def __init__(self, dtype: torch.dtype, *, read: Sequence[torch.Tensor] = (), made: torch.Tensor | None = None) -> None:
         self.dtype = dtype
+        self.read = read
+        self.made = made
         self.checked = 0
         self.total = 0
         self.method: Method = ""
@@ -332,6 +336,9 @@ class Comparison:
             self.doubt(f"undefined: torch gives {got:g} where there is no true value", "undefined")
         elif math.isinf(got) and math.isfinite(true) and beyond and (got > 0) == (true > 0):
             self.note(f"undefined in {dtype}: torch gives {got:g}, an overflow of the true value {true:.4g}", "undefined")
+        elif math.isnan(got) and math.isfinite(true) and (place := nan_place(self.read)) is not None:
+            at = f" at {list(place)}" if place else ""
+            self.doubt(f"undefined: torch gives nan, and an argument holds NaN{at}", "undefined")
         elif math.isfinite(true) and torch.finfo(self.dtype).max < _WIDE:
             why = f"a step of the kernel may have left the narrow range of {dtype}"
             self.doubt(f"undefined in {dtype}: torch gives {got:g}, the true value is {true:.4g}; {why}", "undefined")
@@ -358,6 +365,10 @@ class Comparison:
         if self.overflowed:
             told = f"torch gives {got:.4g}, the true value is {true:.4g}; a number on the way is beyond its range"
             self.doubt(f"undefined in {dtype_name(self.dtype)}: {told}", "undefined")
+            return
+        if is_nan_at(self.made, index):
+            self.show(index, got, math.nan, of)
+            self.doubt(f"undefined: torch gives {got:.4g} where there is no true value", "undefined")
             return
         if excess <= self._wrong:
             return

@@ -32,16 +32,19 @@ class Ratios:
         with np.errstate(all="ignore"):
             telling = np.abs(true) > TELLING * bound
             ratios, noise = got / true, bound / np.abs(true)
-        self._varies |= not np.isfinite(got).all() or bool((~telling & ~(np.abs(got - true) <= bound)).any())
+            strays = bool((~telling & ~(np.abs(got - true) <= bound)).any())
+        self._varies |= strays or not np.isfinite(got).all()
         if telling.any():
             self._low, self._high = min(self._low, ratios[telling].min()), max(self._high, ratios[telling].max())
             self._noise = max(self._noise, float(noise[telling].max()))
 
     def told(self) -> str:
         """`autograd's is half of the true derivative: 0.5 everywhere`; "" where the ratio varies."""
+        if not (math.isfinite(self._low) and math.isfinite(self._high)):
+            return ""
         ratio, spread = (self._low + self._high) / 2, self._high - self._low
         within = min(4 * (self._noise + _SAME_RATIO), _SAME_AT_MOST)
-        if self._varies or not math.isfinite(ratio) or spread > within * max(1.0, abs(ratio)):
+        if self._varies or spread > within * max(1.0, abs(ratio)):
             return ""
         if abs(ratio) < _SAME_RATIO:
             return "autograd's is 0 everywhere"

@@ -22,7 +22,7 @@ from gradviz.check.differences import check_by_differences
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.formulas import edge_formula, edge_name
 from gradviz.check.forwards import ForwardAgain
-from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check, rounded_dtype
+from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check, rounded_dtype, values_read
 from gradviz.check.hooks import Hooks
 from gradviz.check.judge import Comparison
 from gradviz.check.leaves import check_leaves
@@ -206,7 +206,7 @@ class _Run:
         )
 
     def _node_check(self, head: HeadUnderCheck, plan: Plan) -> NodeCheck:
-        comparison = Comparison(rounded_dtype(head.attributes))
+        comparison = Comparison(rounded_dtype(head.attributes), read=values_read(self.graph, head.node))
         if self._is_late:
             comparison.doubt(OUT_OF_TIME)
         else:
@@ -271,7 +271,7 @@ def _check_recorded_call(head: HeadUnderCheck, plan: Plan) -> None:
     except NoRule as missing:
         reason = missing.reason
     for edge in head.edges:
-        edge.comparison = Comparison(edge.comparison.dtype)
+        edge.comparison = Comparison(edge.comparison.dtype, read=edge.comparison.read, made=edge.comparison.made)
         try:
             for place in edge.partials:
                 check_by_differences(edge, call, place, plan)

@@ -252,8 +252,10 @@ def _number(number: float | None, dtype: torch.dtype, digits: int | None = None)
         text = f"{number:.{digits}g}"
     elif dtype == torch.float64:
         text = f"{number!r}"
-    else:
-        text = str(np.float32(number)) if dtype == torch.float32 else f"{number:.4g}"
+    elif dtype == torch.float32 and abs(number) <= torch.finfo(dtype).max:
+        text = str(np.float32(number))
+    else:  # a true number may lie beyond the range that torch's own kept within
+        text = f"{number:.4g}"
     return text.removesuffix(".0").replace("-", MINUS)
 
 

@@ -160,3 +160,73 @@ def test_a_gradient_that_is_nan_fails_in_a_test_suite_whatever_is_allowed() -> N
     z = torch.arange(20.0, requires_grad=True)
     with pytest.raises(AssertionError, match=r"the gradient that masked_root gives z is not a number \(NaN\)"):
         assert_gradients(masked_root, z, allow_unverified=True)
+
+
+def linear_with_nan(features: int = 4) -> tuple[torch.nn.Linear, Tensor]:
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(4, features), torch.randn(8, 4)
+    x[2, 1] = math.nan
+    return layer, x
+
+
+def test_nan_in_the_input_makes_no_backward_wrong() -> None:
+    layer, x = linear_with_nan()
+    graph = gradviz.trace(lambda: layer(x).square().mean())
+    report = graph.check()
+    edge = named(report.edges, "∂b/∂a")
+    assert edge.verdict == "unverified" and edge.reason == "undefined: torch gives nan, and an argument holds NaN at [2, 1]"
+    assert not report.mismatches and not report.ok and report.nan_gradients == ("weight", "bias")
+    assert [finding.kind for finding in graph.diagnose(report=report)] == ["not-finite-value"]
+
+
+@pytest.mark.parametrize("kink", [torch.relu, lambda x: torch.maximum(x, torch.zeros_like(x))], ids=["relu", "maximum"])
+@pytest.mark.parametrize("features", [1, 4])
+def test_a_kink_has_no_true_value_and_no_derivative_at_nan(kink: Callable[[Tensor], Tensor], features: int) -> None:
+    layer, x = linear_with_nan(features)
+    report = gradviz.trace(lambda: kink(layer(x[:4])).mean()).check()
+    assert not report.mismatches and not report.ok, report
+    assert "torch gives 1 where there is no true value" in str(report)
+
+
+def test_beside_nan_in_the_input_a_wrong_backward_is_still_one() -> None:
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(context: object, x: Tensor) -> Tensor:
+            return x * 2
+
+        @staticmethod
+        def backward(context: object, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+            return cotangent * 3
+
+    (edge, _) = checked(lambda x: Doubled.apply(x).sum(), 1.0, math.nan, 2.0).edges
+    assert edge.verdict == "mismatch", edge
+
+
+def test_a_tensor_that_a_write_changed_in_one_place_is_read_as_a_whole() -> None:
+    def step(value: float) -> Tensor:
+        layer, x = torch.nn.Linear(4, 1), torch.randn(8, 4)
+        x[2, 1] = value
+        return layer(x).square().mean()
+
+    report = gradviz.trace(lambda: step(5.0)).check()
+    assert report.verified and len(report.leaves) == 2, report
+    assert "the check itself failed" not in str(gradviz.trace(lambda: step(math.nan)).check())
+
+
+def test_a_true_value_beyond_the_range_of_float32_is_told_in_few_digits() -> None:
+    report = checked(lambda x: (x - 100).exp().log().sum(), 1.0, 2.0, 3.0)
+    assert named(report.edges, "∂c/∂b").verdict == "match" and "9.911e+42" in str(report)
+
+
+def test_a_backward_that_divides_by_0_has_no_ratio() -> None:
+    class Divides(torch.autograd.Function):
+        @staticmethod
+        def forward(context: object, x: Tensor) -> Tensor:
+            return x * 2
+
+        @staticmethod
+        def backward(context: object, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+            return cotangent / (cotangent - cotangent)
+
+    report = checked(lambda x: Divides.apply(x).sum(), 1.0, 2.0, 3.0)
+    assert report.edges[0].reason == "torch gives inf at [0, 0], the true value is 2"
