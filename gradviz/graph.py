@@ -293,8 +293,8 @@ class GradGraph(AttributedGraph):
                 nodes; in a larger one the finest level at which the picture stays that small, calls that are alike as
                 one ("12 ×"). A number: how many levels stay open. A module's path, a function's name, a pattern
                 ("transformer.h.*") or several: those. "none": none at all.
-            unfold: names or patterns of calls, or names of nodes; the groups that they are in are opened, each with a box
-                around what was in it.
+            unfold: names or patterns of calls, names of nodes, or of groups as they are drawn; the groups that they are in
+                are opened, each with a box around what was in it.
             fold: names or patterns of calls that are drawn as one shape each, unless something in them is unfolded.
             focus: only what is around this: a node's name or number, a finding of `diagnose()`, a path of
                 `paths(name).top`, `paths(name)` for all of those, or several of these.

@@ -15,7 +15,17 @@ from gradviz.app.kept import Kept
 from gradviz.check import CheckReport
 from gradviz.diagnose import Finding
 from gradviz.render import svg_and_view
-from gradviz.view import HOW_TO_OPEN, OPEN_ALREADY, Direction, Folding, PartOptions, ThemeName, View, ViewOptions
+from gradviz.view import (
+    HOW_TO_OPEN,
+    NOT_ON_PICTURE,
+    OPEN_ALREADY,
+    Direction,
+    Folding,
+    PartOptions,
+    ThemeName,
+    View,
+    ViewOptions,
+)
 
 TIME_LIMIT_S = 5.0
 DRAW_LIMIT_S = 15.0
@@ -105,7 +115,8 @@ _kept = Kept[Picture](KEPT_BYTES, picture_bytes)
 
 def _drawn(shown: Shown, look: Look) -> Picture:
     view = shown.graph.view(**look.options(shown))
-    told = (note for note in view.notes if not note.startswith(OPEN_ALREADY))  # of names that only a button gave
+    of_buttons = OPEN_ALREADY, NOT_ON_PICTURE  # of names that only a button gave
+    told = (note for note in view.notes if not note.startswith(of_buttons))
     notes = tuple(note.replace(HOW_TO_OPEN, HOW_TO_OPEN_HERE) for note in told)
     is_upright = look.direction is None and _is_long(view)
     view = replace(view, notes=notes, direction="BT" if is_upright else view.direction)

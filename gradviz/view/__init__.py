@@ -9,6 +9,7 @@
     wires      a graph as plain dictionaries
     drawn      the smaller graph that is drawn
     groups     which nodes are drawn as one: calls of modules and functions, down to a level
+    by_name    names as they are drawn, as names that open a group
     alike      calls of the same structure
     closing    which calls are closed
     folding    what a reader opened and closed: the options of the next picture
@@ -32,7 +33,7 @@
 Renderers read a `View` and never the graph.
 """
 
-from gradviz.view.build import HOW_TO_OPEN, MAX_EDGE_LABELS, MAX_NODES, OPEN_ALREADY, view_of
+from gradviz.view.build import HOW_TO_OPEN, MAX_EDGE_LABELS, MAX_NODES, NOT_ON_PICTURE, OPEN_ALREADY, view_of
 from gradviz.view.drawn import PAGE_NODES
 from gradviz.view.folding import Folding
 from gradviz.view.labels import node_call
@@ -46,6 +47,7 @@ __all__ = [
     "HOW_TO_OPEN",
     "MAX_EDGE_LABELS",
     "MAX_NODES",
+    "NOT_ON_PICTURE",
     "OPEN_ALREADY",
     "PAGE_NODES",
     "PARTS",

@@ -13,6 +13,7 @@ from gradviz.attributes import not_kept
 from gradviz.collector import collector_paused
 from gradviz.moves import moved_as
 from gradviz.view.boxes import boxes_of
+from gradviz.view.by_name import drawn_name, on_picture
 from gradviz.view.choose import chosen_shapes, depth, output_nodes, repeated_nodes
 from gradviz.view.drawn import Drawn, drawn_of, part_of
 from gradviz.view.fit import fitted
@@ -43,7 +44,6 @@ from gradviz.view.verdicts import CheckedEdge, Finding, Marks, Report, lines_wit
 
 MAX_NODES = 200
 """What is drawn at most where nothing is said."""
-GROUP_NAME_LENGTH = 44
 MAX_EDGE_LABELS = 250
 DEEP = 15
 DEEP_IN_GROUPS = 6
@@ -51,7 +51,8 @@ DEEP_IN_GROUPS = 6
 HOW_TO_OPEN = "option unfold opens one by name, collapse “none” all"
 """Of the groups on a picture, for those who call the library or the command line; the app has buttons in its place."""
 OPEN_ALREADY = "open already, without unfold"
-"""Before the names that `unfold` is given for nothing."""
+NOT_ON_PICTURE = "to be unfolded, but not on this picture"
+"""Before names that `unfold` is given for nothing."""
 
 
 def view_of(
@@ -158,8 +159,7 @@ class _Builder:
         if self.groups:
             inside = sum(len(self.groups[node].nodes) for node in self.order if node in self.groups)
             yield f"{inside:,} of {self.total:,} nodes are inside groups; {HOW_TO_OPEN}"
-        if already := [name for name in self.drawn.already if not self._is_told(name)]:
-            yield f"{OPEN_ALREADY}: {_listed(already)}"
+        yield from self._unfolded_for_nothing()
         if not self.label_all:
             yield f"edge labels left out: there are {self.edges:,} edges"
         repeated = [self._attributes(node) for node in self.users]
@@ -174,6 +174,16 @@ class _Builder:
             yield HEAT_NOTE
         if missing := not_kept(self.whole):
             yield f"kept as statistics: {missing}"
+
+    def _unfolded_for_nothing(self) -> Iterator[str]:
+        names = [self.whole.nodes[node]["name"] for node in sorted(self.drawn.named)]
+        names = list(dict.fromkeys([*self.drawn.already, *names]))
+        inside = {node for group in self.shown & set(self.groups) for node in self.groups[group].nodes}
+        drawn = on_picture(names, self.shown - set(self.groups), inside, self.wires)
+        if already := [name for name in self.drawn.already if name in drawn and not self._is_told(name)]:
+            yield f"{OPEN_ALREADY}: {_listed(already)}"
+        if missing := [name for name in names if name not in drawn]:
+            yield f"{NOT_ON_PICTURE}: {_listed(missing)}"
 
     def _is_told(self, name: str) -> bool:
         """Whether a leaf or constant would be told by what reads it, were it not unfolded by its name."""
@@ -255,7 +265,7 @@ class _Builder:
             verdicts += [self.marks.of_edge((tail, head, key)) for head in group.nodes for tail, key, _ in wires.into[head]]
         return ViewGroup(
             id=self._id(node),
-            name=shorten(group.name, GROUP_NAME_LENGTH),
+            name=drawn_name(group),
             count=len(group.blocks),
             nodes=tuple(sorted(group.nodes)),
             opens=group.opens,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import networkx as nx
 
 from gradviz.errors import InputError
 from gradviz.recording.scopes import ScopePath
+from gradviz.view.by_name import unfolded_names
 from gradviz.view.focus import Focus, Side, Target, around
 from gradviz.view.focus import between as between_nodes
 from gradviz.view.fold import Folded
@@ -91,19 +93,20 @@ def drawn_of(
     shown = wires if part is None else wires.only(part.nodes)
     page = PAGE_NODES if max_nodes is None else max_nodes
     budget = Budget(nodes=page, edges=EDGES_PER_NODE * page)
-    centre = part.centre if part else ()
-    named = frozenset(node for node, attributes in wires.attributes.items() if attributes["name"] in unfold)
-    found = grouped(
+    group = partial(
+        grouped,
         shown,
         whole=wires,
         collapse=collapse,
-        unfold=unfold,
         fold=fold,
         budget=budget,
-        keep=centre,
-        marked={*keep, *named},
+        keep=part.centre if part else (),
+        marked=keep,
         with_calls=with_calls,
     )
+    meant = unfolded_names(unfold, wires, lambda names: group(unfold=names).groups)
+    opened = [name for names in meant.values() for name in names]
+    found = group(unfold=opened)
     is_whole = not (found.groups or folded.calls or part)
     drawn = Quotient(graph=graph) if is_whole else quotient(shown, found.groups)
     return Drawn(
@@ -113,7 +116,7 @@ def drawn_of(
         wires=wires,
         quotient=drawn,
         opened=found.opened,
-        named=named,
+        named=frozenset(node for node, attributes in wires.attributes.items() if attributes["name"] in opened),
         already=tuple(name for name in found.already if name not in in_chains),
         cut={} if part is None else _cut(wires, found.groups, budget),
     )

@@ -26,7 +26,7 @@ def shapes_line(wires: Wires, group: Group) -> str:
 
     Of several calls that are alike, of the last one: what comes before the first is often a constant.
     """
-    nodes = group.nodes if group.kind != "alike" else frozenset(group.blocks[-1])
+    nodes = frozenset(group.blocks[-1]) if group.kind in ("alike", "steps") else group.nodes
     read = wires.read_by(nodes)
     coming = [wires.shape(place) for place in read if not _is_parameter(wires, place[0], group.nodes)]
     going = [wires.shape(place) for place in wires.made_by(nodes)]

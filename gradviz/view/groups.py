@@ -25,7 +25,7 @@ from gradviz.view.closing import Closing, at_depth, at_names, exact, first_of, m
 from gradviz.view.told import is_read_in_parts
 from gradviz.view.wires import Wires
 
-GroupKind = Literal["call", "alike", "constants", "bookkeeping"]
+GroupKind = Literal["call", "alike", "steps", "constants", "bookkeeping"]
 
 MIN_CONSTANT_CALLS = 3
 """Fewer calls that compute a constant are drawn one by one."""
@@ -41,10 +41,10 @@ class Group:
 
     Attributes:
         name: the module's path or the function's name; of several, what they have in common: `h.0 … h.11`.
-        kind: one call, several calls that are alike, or the computation of a constant.
+        kind: one call, several calls that are alike, single ops that are, or the computation of a constant.
         blocks: the ops of each call, in forward order.
         nodes: all of them, with the parameters and the bookkeeping that only they use.
-        opens: the names by which `unfold` opens it, one per block; () where only another `collapse` does.
+        opens: the names by which `unfold` opens it, one per block.
     """
 
     name: str
@@ -108,12 +108,14 @@ def grouped(
     """
     if collapse == "none" and not fold and not unfold:
         return Grouping()
-    folder = _Folder(wires, whole, unfold, keep, marked, with_calls)
+    plain = _Folder(wires, whole, (), keep, marked, with_calls)
+    folder = _Folder(wires, whole, unfold, keep, marked, with_calls) if unfold else plain
     folder.check_names(fold, "fold")
-    closing, effort = _choice(folder, collapse, budget)
+    closing, effort = _choice(plain, collapse, budget)  # of the closed picture: what is unfolded comes on top
     closing = first_of(at_names(fold), closing)
     groups = tuple(folder.closed(closing, effort))
-    return Grouping(groups=groups, opened=tuple(folder.opened(closing)), already=tuple(folder.already(closing, effort)))
+    already = tuple(folder.already(closing, plain.closed(closing, effort) if folder.named else ()))
+    return Grouping(groups=groups, opened=tuple(folder.opened(closing)), already=already)
 
 
 def _choice(folder: _Folder, collapse: int | str | Sequence[str], budget: Budget) -> tuple[Closing, int]:
@@ -193,7 +195,7 @@ class _Folder:
         if len(self.attributes) <= budget.nodes:
             return at_depth(0), 0
         deepest = max(map(len, self.all_scopes), default=0)
-        opened, self.open = self.open, set()  # the level is that of the closed picture: what is unfolded comes on top
+        opened, self.open = self.open, set()  # nor does what must be seen make it coarser
         level, effort = next(
             (
                 (depth, effort)
@@ -212,12 +214,9 @@ class _Folder:
         found = [scope for scope in self.open & around if _is_closed(scope, closing)]
         return sorted(found, key=lambda scope: (len(scope), scope))
 
-    def already(self, closing: Closing, effort: int) -> list[str]:
-        """What `unfold` names although no group would hide it."""
-        if not self.called:
-            return []
-        plain = _Folder(self.wires, self.whole, (), self.keep, (), self.with_calls) if self.named else None
-        hidden = {node for group in plain.closed(closing, effort) for node in group.nodes} if plain else set()
+    def already(self, closing: Closing, plain: Iterable[Group]) -> list[str]:
+        """What `unfold` names although no group would hide it; `plain` are the groups where nothing is unfolded."""
+        hidden = {node for group in plain for node in group.nodes}
         found = []
         for name, scopes in self.called.items():
             node = self.named.get(name)
@@ -342,8 +341,13 @@ class _Folder:
 
     def _rolled_group(self, nodes: list[int]) -> Group:
         first = self.attributes[nodes[0]]
-        name = f"{op_word(first['op'])} at {first['source']}"
-        return Group(name=name, kind="alike", blocks=tuple((node,) for node in nodes), nodes=frozenset(nodes))
+        return Group(
+            name=f"{op_word(first['op'])} at {first['source']}",
+            kind="steps",
+            blocks=tuple((node,) for node in nodes),
+            nodes=frozenset(nodes),
+            opens=tuple(str(self.attributes[node]["name"]) for node in nodes),
+        )
 
     def _constant_groups(self) -> Iterator[Group]:
         """The calls that compute a constant from constants, where they are several and of one scope."""

@@ -111,7 +111,7 @@ class ViewGroup:
         name: the path of a module or the name of a function, shortened; of a constant, its name.
         count: how many calls that are alike it stands for.
         nodes: the nodes of the graph, in forward order.
-        opens: the names by which `unfold` opens it; () where only another `collapse` does.
+        opens: the names by which `unfold` opens it, one for each call that it stands for.
         differentiable: False where no gradient flows through it.
         lines: shapes that come in and go out, and how much is inside.
         gradient: norms of the gradient that comes in and goes out, and the gain between them.

@@ -33,19 +33,32 @@ def test_a_node_inside_a_group_is_unfolded_when_it_is_gone_to() -> None:
     assert f"node_{node}" in {one.id for one in graph.view(unfold=shown.folding.unfold).nodes}
 
 
-def test_a_node_in_what_does_not_open_is_drawn_with_its_surroundings() -> None:
+def chain(steps: int) -> gradviz.GradGraph:
     x = torch.tensor(0.5, requires_grad=True)
 
-    def chain() -> torch.Tensor:
+    def chained() -> torch.Tensor:
         y = x
-        for _ in range(60):
+        for _ in range(steps):
             y = torch.sin(y) * 1.01
         return y
 
-    graph = gradviz.trace(chain)
+    return gradviz.trace(chained)
+
+
+def test_a_step_of_a_loop_is_unfolded() -> None:
+    graph = chain(60)
     shown, view = Exploring(), graph.view()
-    closed = next(group.nodes for group in view.groups if not group.opens)
-    node = closed[len(closed) // 2]
+    node = view.groups[0].nodes[30]
+    shown.go_to(node, view, graph)
+    drawn = {one.id for one in graph.view(**Look(folding=shown.folding).options(Shown(key="", graph=graph))).nodes}
+    assert shown.selected in drawn and shown.folding.unfold == (graph.nodes[node]["name"],)
+
+
+def test_a_node_in_a_gap_is_drawn_with_its_surroundings() -> None:
+    graph = chain(60)
+    shown, view = Exploring(), graph.view(collapse="none", max_nodes=20)
+    node = len(graph) // 2
+    assert view.gaps and all(one.node != node for one in view.nodes)
     shown.go_to(node, view, graph)
     drawn = {one.id for one in graph.view(**Look(around=shown.around).options(Shown(key="", graph=graph))).nodes}
     assert shown.selected in drawn and len(drawn) == 2 * RADIUS + 1 and not shown.is_drawn
