@@ -124,7 +124,7 @@ class AttributedGraph(nx.MultiDiGraph):
         return {name: Held(*entry) for name, entry in held.items()}
 
     def unseen_writes(self) -> dict[int, tuple[tuple[str, str], ...]]:
-        """Node -> the writes to its value that autograd does not see, made in place under `no_grad`: (op, source line).
+        """Node -> the writes to its value that autograd does not see, under `no_grad` or through `.data`: (op, source line).
 
         The node's own value is that from before. What reads it later gets the new numbers, while gradients pass as if
         nothing had been written.

@@ -1,4 +1,4 @@
-"""What code does with values where autograd does not look: writes under `no_grad`, and Python numbers made of them."""
+"""What code does where autograd does not look: writes under `no_grad` or through `.data`, Python numbers made of values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from gradviz.assemble.drafted import Draft, Key
+from gradviz.opcall import tensors_of
 from gradviz.recording.hooks import hooks_of_tensor
 from gradviz.recording.nodes import node_of
-from gradviz.recording.record import Recorder
+from gradviz.recording.record import RecordedCall, Recorder
+from gradviz.recording.versions import Carried, share_memory
 from gradviz.standin import is_kept
 
 _READ = torch.ops.aten._local_scalar_dense.default
@@ -25,6 +27,8 @@ def unseen_writes(draft: Draft, recorder: Recorder) -> dict[Key, list[int]]:
     What reads it later gets the new numbers, while its gradient passes as before.
     A leaf is meant to be written so (an optimizer does), what a custom Function's forward writes, its backward knows, and
     what torch writes inside of one function of its own (the norms of `cosine_similarity`) is part of that function.
+    A write through `.data` or `.detach()`, another tensor with the same memory, is unseen with gradients enabled too; what
+    is only averaged in place to be logged, after the last use, changes no loss.
     """
     if not recorder.versions.carried:
         return {}
@@ -32,10 +36,26 @@ def unseen_writes(draft: Draft, recorder: Recorder) -> dict[Key, list[int]]:
     found: dict[Key, list[int]] = {}
     for carried in recorder.versions.carried:
         call, node = recorder.calls[carried.time], draft.nodes.get(carried.node)
-        seen = call.visit in with_gradient or carried.time in draft.in_forwards
+        seen = call.visit in with_gradient and not (_is_aside(call) and _is_read_after(carried, recorder))
+        seen = seen or carried.time in draft.in_forwards
         if node is not None and node.kind == "op" and not seen and carried.time not in found.get(carried.node, ()):
             found.setdefault(carried.node, []).append(carried.time)
     return found
+
+
+def _is_aside(call: RecordedCall) -> bool:
+    """Whether a write with gradients enabled went to tensors without any: autograd made no node for it."""
+    has_gradient = any(output is not None and output.requires_grad for output in call.outputs)
+    return call.grad_enabled and call.sequence < 0 and not has_gradient
+
+
+def _is_read_after(carried: Carried, recorder: Recorder) -> bool:
+    """Whether a call after the write reads the value, as a tensor with a gradient."""
+    return any(
+        tensor.requires_grad and share_memory(tensor, carried.tensor)
+        for call in recorder.calls[carried.time + 1 :]
+        for _, tensor in tensors_of(call.overload, call.args, call.kwargs)
+    )
 
 
 def numbers_read(draft: Draft, recorder: Recorder) -> dict[float, int]:

@@ -124,7 +124,7 @@ def _entered(calls: Sequence[OpCall]) -> list[Tensor]:
 def _step_that_differs(graph: GradGraph) -> str:
     """Why a composed expression gives other numbers than the code."""
     for node, ((op, source), *_) in graph.unseen_writes().items():
-        return f"{graph.nodes[node]['name']} is changed by {op}_ under no_grad" + (f" at {source}" if source else "")
+        return f"{graph.nodes[node]['name']} is changed by {op}_, unseen by autograd" + (f" at {source}" if source else "")
     return "some step is not what was recorded"
 
 

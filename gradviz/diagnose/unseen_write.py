@@ -1,4 +1,4 @@
-"""A value that is changed in place under `no_grad`: the loss feels it, the gradient passes as if it had not happened."""
+"""A value written to under `no_grad` or through `.data`: the loss feels it, the gradient passes as if there were none."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def unseen_write(readings: Readings) -> Iterator[Finding]:
             graph,
             "unseen-write",
             "warning",
-            f"{name} is changed in place by {ops} under no_grad, which autograd does not see: what reads it later gets the "
-            "new numbers, and the gradient passes as if nothing had been written",
-            "compute a new tensor outside of no_grad, as torch.clamp(h, ...) or torch.where(mask, h, 0); where the gradient "
-            "is meant to pass straight through, say so in a custom autograd.Function",
+            f"{name} is changed in place by {ops} under no_grad or through .data or .detach(), which autograd does not see: "
+            "what reads it later gets the new numbers, and the gradient passes as if nothing had been written",
+            "compute a new tensor where autograd sees it, as torch.clamp(h, ...) or torch.where(mask, h, 0); where the "
+            "gradient is meant to pass straight through, say so in a custom autograd.Function",
             node=node,
             source=next((line for _, line in writes if line), ""),
             numbers={"writes": len(writes)},

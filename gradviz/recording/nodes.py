@@ -30,8 +30,13 @@ def node_of(tensor: Tensor) -> Node | None:
 
 
 def is_leaf(tensor: Tensor) -> bool:
-    """Whether a tensor is one to differentiate by. A view of such a tensor taken under no_grad says so too, but is none."""
-    return tensor._base is None and tensor.is_leaf and tensor.requires_grad
+    """Whether a tensor is one to differentiate by. A view of such a tensor taken under no_grad says so too, but is none.
+
+    A view of a constant is one: `torch.linspace(0, 1, 30)[:, None].requires_grad_()`.
+    """
+    if (base := tensor._base) is not None and base.requires_grad:
+        return False  # of a view whose base was written to since, torch would refuse to tell
+    return tensor.is_leaf and tensor.requires_grad
 
 
 def is_custom(node: Node) -> bool:

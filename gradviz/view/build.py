@@ -299,7 +299,7 @@ class _Builder:
             return ()
         if node in self.folded.uninitialised and isinstance(value, Tensor):
             return (head_line(value), "uninitialised")
-        writes = dict.fromkeys(f"then {op}_ under no_grad" for op, _ in self.unseen_writes.get(node, ()))
+        writes = dict.fromkeys(f"then {op}_ unseen by autograd" for op, _ in self.unseen_writes.get(node, ()))
         return (*value_text(self._attributes(node)), *writes)
 
     def _heat(self, node: int) -> HeatMap | None:

@@ -74,11 +74,45 @@ def written_by_torch_itself(w: Tensor, x: Tensor) -> Tensor:
     return torch.cosine_similarity(w * x, x, dim=0)
 
 
-@pytest.mark.parametrize("function", [doubled_by_a_function, seen_by_autograd, written_by_torch_itself])
+def averaged_to_be_logged(w: Tensor, x: Tensor) -> Tensor:
+    loss = torch.sin(w * x).sum()
+    logged = loss.detach()
+    logged /= 2
+    return loss
+
+
+def detached_after_a_write(w: Tensor, x: Tensor) -> Tensor:
+    h = w * x
+    h.mul_(2.0)
+    y = (h + x).sum()
+    h.detach_()
+    return y + h.sum()
+
+
+@pytest.mark.parametrize(
+    "function", [doubled_by_a_function, seen_by_autograd, written_by_torch_itself, averaged_to_be_logged]
+)
 def test_what_autograd_knows_is_no_unseen_write(function: Any) -> None:
     graph = traced(function)
     assert told(graph) == {}
     assert graph.check().ok
+
+
+def test_a_write_before_the_value_is_detached_in_place_is_seen() -> None:
+    assert told(traced(detached_after_a_write)) == {}
+
+
+@pytest.mark.parametrize("way", [lambda h: h.data, lambda h: h.detach(), lambda h: h.data[:2]])
+def test_writes_through_data_are_told_with_gradients_enabled_too(way: Any) -> None:
+    def scaled(w: Tensor, x: Tensor) -> Tensor:
+        h = w * x
+        way(h).mul_(2.0)
+        return torch.cos(h).sum()
+
+    graph = traced(scaled)
+    assert told(graph) == {"h": ["mul"]}
+    (finding,) = graph.diagnose()
+    assert finding.kind == "unseen-write" and "by mul_ under no_grad or through .data or .detach()" in finding.message
 
 
 def test_a_training_step_with_batch_norm_and_optimizer_has_none() -> None:
@@ -104,7 +138,7 @@ def test_it_is_a_finding_with_the_line_of_the_write() -> None:
 def test_the_check_says_why_the_whole_does_not_compose() -> None:
     (leaf,) = traced(clamped).check().leaves
     assert leaf.verdict == "unverified"
-    assert "h is changed by clamp_ under no_grad at test_unseen.py:" in leaf.reason
+    assert "h is changed by clamp_, unseen by autograd at test_unseen.py:" in leaf.reason
 
 
 def test_it_stands_on_the_picture_and_in_the_file(tmp_path: Path) -> None:
@@ -113,7 +147,7 @@ def test_it_stands_on_the_picture_and_in_the_file(tmp_path: Path) -> None:
     loaded = gradviz.load(tmp_path / "step.gradviz")
     assert loaded.unseen_writes() == graph.unseen_writes()
     for one in (graph, loaded):
-        assert "then clamp_ under no_grad" in dot_source(one.view())
+        assert "then clamp_ unseen by autograd" in dot_source(one.view())
 
 
 def scaled_by_a_number(w: Tensor, x: Tensor) -> Tensor:

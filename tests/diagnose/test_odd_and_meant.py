@@ -69,6 +69,18 @@ def points_of_a_gradient_penalty() -> GradGraph:
     return gradviz.trace(loss)
 
 
+def points_that_are_a_view() -> GradGraph:
+    net = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def loss() -> Tensor:
+        t = torch.linspace(0, 1, 30)[:, None].requires_grad_()
+        u = net(t)
+        (slope,) = torch.autograd.grad(u.sum(), t, create_graph=True)
+        return (slope + u).square().mean()  # type: ignore[no-any-return]
+
+    return gradviz.trace(loss)
+
+
 def gradient_penalty_alone() -> GradGraph:
     critic, points = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 1)), torch.randn(8, 2)
 
@@ -374,6 +386,7 @@ ODD: list[Callable[[], GradGraph]] = [
     *(kept_margin, layer_as_wide_as_the_batch, normalised_weight, larger_of_two),
     *(sparse_matrix, complex_numbers, empty_and_scalar),
     *(gradient_penalty_alone, opacity_of_empty_space),
+    points_that_are_a_view,
     *(points_of_a_gradient_penalty, zero_layers_around_a_copy, triplets, empty_rows_set_to_zero, contrast_both_ways),
     *(functions_for_the_sake_of_their_backward, points_that_a_sampler_moves, word_vectors_of_which_half_start_at_zero),
     *(sum_with_itself_again_and_again, log_likelihood_of_one_sample),
