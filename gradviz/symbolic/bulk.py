@@ -60,9 +60,9 @@ def dot(left: SymbolicTensor, in_left: Places, right: SymbolicTensor, in_right: 
 
 def largest(tensor: SymbolicTensor, places: Places, name: str, *, sign: int = 1) -> Scalar:
     """The largest of many elements, or the smallest for sign -1; as `scalar.largest`."""
-    value = _read(tensor, places).value
-    missing = np.isnan(value)
-    best = missing if missing.any() else value == (value.max() if sign > 0 else value.min())
+    many = _read(tensor, places)
+    value, missing = many.value, np.isnan(many.value)
+    best = missing | many.carrying if missing.any() else value == (value.max() if sign > 0 else value.min())
     return sc.largest(_elements(tensor, places, best), name, sign=sign)
 
 

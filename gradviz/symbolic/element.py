@@ -215,12 +215,14 @@ class Applied(Operation):
 
 
 class Selected(Operation):
-    """One of several, by its value; operands[0] is it, the others tie with it."""
+    """One of several, by its value; operands[0] is it, the others tie with it: all do where it is NaN."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def locals(self, scalar: Scalar) -> list[Local]:
+        if MP.isnan(scalar.value):
+            return [(operand, MP.nan, 0.0) for operand in scalar.operands if operand.operation is not None]
         chosen = scalar.operands[0]
         return [] if chosen.operation is None else [(chosen, MP.one, 0.0)]
 
@@ -228,7 +230,7 @@ class Selected(Operation):
         return operands[0]
 
     def kinks(self, scalar: Scalar, unit: float) -> list[str]:
-        return [f"tie in {self.name}"] if len(scalar.operands) > 1 else []
+        return [f"tie in {self.name}"] if len(scalar.operands) > 1 and not MP.isnan(scalar.value) else []
 
 
 _SYMBOL, _PARTS = Entered(), _Parts()

@@ -102,6 +102,8 @@ def _pointwise_formula(
     pointwise = specialize(rule, call)
     if position not in pointwise.positions:
         return None
+    if any(isinstance(operand, float) and math.isnan(operand) for operand in pointwise.operands):
+        return None  # sympy compares nothing with it
     function = pointwise.function
     if is_complex(call) and function.expression.has(sp.Abs):  # not analytic: one partial does not tell its derivative
         return None

@@ -57,6 +57,8 @@ class ScalarFunction:
         expression: the function, in those symbols.
         written: parameter place -> the partial as torch computes it, in the parameters and `RESULT`.
         kinks: name -> an expression that is zero exactly where the derivative does not exist (or is one-sided).
+        takes_nan: whether the branches say what becomes of NaN; else a function that chooses them by comparing is NaN where
+            what it compares is.
 
     >>> x = sp.Symbol("x", real=True)
     >>> tanh = ScalarFunction("tanh", (x,), sp.tanh(x), written={0: 1 - RESULT**2})
@@ -74,12 +76,14 @@ class ScalarFunction:
         *,
         written: Mapping[int, sp.Expr] | None = None,
         kinks: Mapping[str, sp.Expr] | None = None,
+        takes_nan: bool = False,
     ) -> None:
         self.name = name
         self.parameters = tuple(parameters)
         self.expression = sp.sympify(expression)
         self.written = dict(written or {})
         self.kinks = {kink: sp.sympify(zero) for kink, zero in (kinks or {}).items()}
+        self.takes_nan = takes_nan
         self._partials: dict[int, sp.Expr] = {}
         self._tapes: dict[tuple[str, int | str], Tape] = {}
 
@@ -115,6 +119,26 @@ class ScalarFunction:
         return set()
 
     @cached_property
+    def _compared(self) -> tuple[int, ...]:
+        """Places of the parameters of branches that are chosen by comparing: NaN among them leaves the result undefined."""
+        if self.takes_nan:
+            return ()
+        chosen = [piece for piece in self.expression.atoms(sp.Piecewise) if any(map(_compares, piece.args))]
+        symbols = {symbol for piece in chosen for symbol in piece.free_symbols}
+        return tuple(place for place, symbol in enumerate(self.parameters) if symbol in symbols)
+
+    def _is_undefined(self, arguments: Sequence[Any]) -> bool:
+        return any(MP.isnan(arguments[place]) for place in self._compared)
+
+    def _defined(self, result: Any, arguments: Sequence[Any]) -> Any:
+        """The result at wide arrays, NaN where what was compared is."""
+        for place in self._compared:
+            undefined = np.isnan(arguments[place])
+            if undefined.any():
+                result = np.where(undefined, np.longdouble("nan"), result)
+        return result
+
+    @cached_property
     def _factors(self) -> tuple[int, ...]:
         """Places of the parameters that the expression is a multiple of."""
         factors = self.expression.args if self.expression.is_Mul else ()
@@ -136,11 +160,15 @@ class ScalarFunction:
 
     def tracked_value(self, arguments: Sequence[TrackedNumber]) -> TrackedNumber:
         """(value to 50 digits, error in units of u) at arguments that are such pairs themselves."""
+        if self._compared and self._is_undefined([value for value, _ in arguments]):
+            return MP.nan, 0.0
         result: TrackedNumber = self._value_tape.run(TRACKED, arguments)
         return result
 
     def tracked_partial(self, place: int, arguments: Sequence[TrackedNumber], result: TrackedNumber) -> TrackedNumber:
         """(partial to 50 digits, error in units of u): the error is that of the written form, given the result."""
+        if self._compared and self._is_undefined([value for value, _ in arguments]):
+            return MP.nan, 0.0
         shown: TrackedNumber = self._tape("shown", place).run(TRACKED, [*arguments, result])
         if place not in self.written:
             return shown
@@ -182,21 +210,21 @@ class ScalarFunction:
 
     def exact_value(self, arguments: Sequence[Any]) -> Any:
         """The value at exact numbers, to 50 digits."""
-        return self._value_tape.run(EXACT, arguments)
+        return MP.nan if self._is_undefined(arguments) else self._value_tape.run(EXACT, arguments)
 
     def exact_partial(self, place: int, arguments: Sequence[Any]) -> Any:
         """The partial with respect to parameter `place` at exact numbers, to 50 digits."""
-        return self._tape("partial", place).run(EXACT, arguments)
+        return MP.nan if self._is_undefined(arguments) else self._tape("partial", place).run(EXACT, arguments)
 
     def wide_value(self, arguments: Sequence[Any]) -> Any:
         """The value at wide arrays, broadcast."""
-        return self._on_arrays(self._value_tape, WIDE, arguments)
+        return self._defined(self._on_arrays(self._value_tape, WIDE, arguments), arguments)
 
     def wide_partial(self, place: int, arguments: Sequence[Any]) -> Any:
         """The partial at wide arrays, broadcast, in its written form: sympy's may overflow in a float."""
         tape = self._tape("shown", place)
         result = [self.wide_value(arguments)] if self._needs_result(place) else [np.longdouble(0)]
-        return self._on_arrays(tape, WIDE, [*arguments, *result])
+        return self._defined(self._on_arrays(tape, WIDE, [*arguments, *result]), arguments)
 
     def value_rounding(self, arguments: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
         """(value, error in units of u) of the value at arguments that are such pairs themselves."""
@@ -242,6 +270,11 @@ class ScalarFunction:
     def _on_arrays(self, tape: Tape, arithmetic: Arithmetic, arguments: Sequence[Any]) -> Any:
         with np.errstate(all="ignore"):
             return tape.run(arithmetic, arguments)
+
+
+def _compares(branch: sp.Expr) -> bool:
+    """Whether a branch of a piecewise function is chosen by anything but a mask, which is not 0 where it is taken."""
+    return any(not isinstance(relation, sp.Ne) for relation in branch.cond.atoms(sp.core.relational.Relational))
 
 
 def function_of_one(name: str, sympy_function: Any, written: sp.Expr | None = None) -> ScalarFunction:

@@ -181,7 +181,7 @@ def extreme(many: Many, count: int, *, sign: int = 1) -> Many:
     missing = np.isnan(groups)
     best = np.where(missing.any(1), missing.argmax(1), np.where(missing, -np.inf, sign * groups).argmax(1))
     picked = taken(many, np.arange(count) * groups.shape[1] + best)
-    ties = bool(((groups == picked.value[:, None]).sum(1) > 1).any())
+    ties = bool(((groups == picked.value[:, None]).sum(1) > 1).any() or missing.any())  # of NaN it may be any that is picked
     return Many(
         value=picked.value, error=picked.error, carrying=picked.carrying, leads=picked.leads, kinks=lambda unit: ties
     )

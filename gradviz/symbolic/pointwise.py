@@ -262,7 +262,9 @@ def frac(self: Expr) -> Expr:
 
 
 @pointwise_rule(
-    aten.nan_to_num.default, written={"self": lambda self, *others: sp.Piecewise((1, sp.Eq(self, others[-1])), (0, True))}
+    aten.nan_to_num.default,
+    written={"self": lambda self, *others: sp.Piecewise((1, sp.Eq(self, others[-1])), (0, True))},
+    takes_nan=True,
 )
 def nan_to_num(self: Expr, nan: Expr | None = None, posinf: Expr | None = None, neginf: Expr | None = None) -> Expr:
     """The identity at finite numbers, else a constant; what ±∞ become, unless it is given, depends on the dtype."""

@@ -47,6 +47,7 @@ class PointwiseRule:
         output: which output this is; the call's other outputs are not differentiable.
         coarse: relative error of torch's partial in every dtype, for kernels that hold a constant in float32.
         coarse_value: the same of the value.
+        takes_nan: whether the branches say what becomes of NaN; see `ScalarFunction`.
     """
 
     overload: OpOverload
@@ -58,6 +59,7 @@ class PointwiseRule:
     output: int = 0
     coarse: float = 0.0
     coarse_value: float = 0.0
+    takes_nan: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ def pointwise_rule(
     output: int = 0,
     coarse: float = 0.0,
     coarse_value: float = 0.0,
+    takes_nan: bool = False,
 ) -> Callable[[Function], Function]:
     """Registers a function of sympy symbols as the elementwise rule of these overloads; see `PointwiseRule`.
 
@@ -154,6 +157,7 @@ def pointwise_rule(
                     output=output,
                     coarse=coarse,
                     coarse_value=coarse_value,
+                    takes_nan=takes_nan,
                 )
             )
         return function

@@ -179,8 +179,9 @@ def largest(candidates: Sequence[Scalar], name: str, *, sign: int = 1) -> Scalar
 
 
 def chosen(best: Scalar, candidates: Sequence[Scalar], name: str) -> Scalar:
-    """One of the candidates, and which others tie with it."""
-    ties = [other for other in candidates if other is not best and other.value == best.value]
+    """One of the candidates, and which others tie with it; NaN has no order, so that it may be any of them."""
+    nan = MP.isnan(best.value)
+    ties = [other for other in candidates if other is not best and (nan or other.value == best.value)]
     if all(candidate.operation is None for candidate in (best, *ties)):
         return Scalar(best.value, best.error)
     return Scalar(best.value, best.error, Selected(name), (best, *ties))

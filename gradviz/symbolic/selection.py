@@ -78,7 +78,7 @@ def _middle(name: str, *, ignoring_nan: bool) -> Callable[[list[Scalar]], Scalar
         undefined = [element for element in elements if MP.isnan(element.value)]
         numbers = sorted((element for element in elements if not MP.isnan(element.value)), key=lambda one: one.value)
         if undefined and not (ignoring_nan and numbers):
-            return undefined[0]
+            return sc.chosen(undefined[0], elements, name)
         return sc.chosen(numbers[(len(numbers) - 1) // 2], numbers, name)
 
     return combine
