@@ -13,7 +13,7 @@ from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.no_gradient import listed
 from gradviz.diagnose.readings import COPIES, FLAT_FUNCTIONS, STEPS, Readings
 from gradviz.graph import Edge, GradGraph
-from gradviz.opcall import SHAPE_READING
+from gradviz.opcall import SHAPE_READING, OpCall
 from gradviz.standin import is_kept
 
 FLAT = FLAT_FUNCTIONS | SHAPE_READING
@@ -96,12 +96,11 @@ def is_for_its_backward(graph: GradGraph, node: int) -> bool:
 
 def _leads_on(graph: GradGraph, node: int) -> bool:
     """Whether the calls of a forward lead from its inputs to its result; where it leaves torch, they do not."""
-    calls = graph.nodes[node]["inner_calls"]
     reached = {id(tensor) for tensor in graph.nodes[node]["inner_inputs"] if tensor is not None}
-    for call in calls:
+    for call in graph.nodes[node]["inner_calls"]:
         if call.op not in SHAPE_READING and any(id(argument.tensor) in reached for argument in call.tensor_arguments()):
             reached |= {id(output) for output in call.outputs if output is not None}
-    return any(id(output) in reached for output in calls[-1].outputs)
+    return any(id(result) in reached for result in _results(graph, node))
 
 
 def _hands_on(graph: GradGraph, node: int) -> bool:
@@ -114,24 +113,35 @@ def _hands_on(graph: GradGraph, node: int) -> bool:
 
 
 def _is_flat(graph: GradGraph, node: int, flat: frozenset[str]) -> bool:
-    """Whether the inputs of a forward reach its output through the functions `flat`, indices or masks alone."""
-    calls = graph.nodes[node]["inner_calls"]
+    """Whether the inputs of a forward reach its results through the functions `flat`, indices or masks alone."""
     varying = {id(tensor) for tensor in graph.nodes[node]["inner_inputs"] if tensor is not None}
-    for call in calls:
+    for call in graph.nodes[node]["inner_calls"]:
         if call.op not in flat and any(id(argument.tensor) in varying for argument in call.tensor_arguments()):
             varying |= {id(output) for output in call.outputs if output is not None and _is_smooth(output)}
-    return not any(id(output) in varying for output in calls[-1].outputs)
+    return not any(id(result) in varying for result in _results(graph, node))
+
+
+def _results(graph: GradGraph, node: int) -> Iterator[Tensor]:
+    """What is used of what a forward returned, and can vary; where its calls did not make it, what the last one made."""
+    attributes = graph.nodes[node]
+    calls = attributes["inner_calls"]
+    known = {id(output) for call in calls for output in call.outputs} | {id(given) for given in attributes["inner_inputs"]}
+    for place in attributes["outputs"]:
+        value = graph.value(node, place)
+        if value is not None and id(value) in known:
+            yield from (value,) if _is_smooth(value) else ()
+        else:
+            yield from (output for output in calls[-1].outputs if output is not None)
 
 
 def _is_straight_through(graph: GradGraph, edge: Edge) -> bool:
     """Whether a forward rounds its argument to steps that it measures off it, and its backward takes no notice.
 
     A quantizer whose scale is the largest element depends on its argument through more than steps. Its backward passes each
-    element on as it is, or stops it.
+    element on as it is, or stops it; one that stops them all passes nothing through.
     """
     head = edge[1]
-    calls = graph.nodes[head]["inner_calls"]
-    if graph.is_loaded or not any(call.op in STEPS for call in calls) or not _is_flat(graph, head, FLAT | MEASURING):
+    if graph.is_loaded or not _is_rounded(graph, edge) or not _is_flat(graph, head, FLAT | MEASURING):
         return False
     (partial,) = list(graph.partials_of(edge).values())[:1]
     if partial.in_shape != partial.out_shape:
@@ -139,7 +149,32 @@ def _is_straight_through(graph: GradGraph, edge: Edge) -> bool:
     drawn = torch.randn(partial.out_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     cotangent = drawn.to(partial.out_dtype)
     passed = partial.vjp(cotangent).to(cotangent)
-    return bool(((passed == cotangent) | (passed == 0)).all())
+    return bool(((passed == cotangent) | (passed == 0)).all()) and bool((passed != 0).any())
+
+
+def _is_rounded(graph: GradGraph, edge: Edge) -> bool:
+    """Whether a step that reads something made of the argument is on its way to a result."""
+    _, head, position = edge
+    held = graph.nodes[head]["inner_inputs"]
+    made = {id(one) for one in held[position : position + 1] if one is not None}
+    stepped: set[int] = set()
+    for call in graph.nodes[head]["inner_calls"]:
+        read = {id(argument.tensor) for argument in call.tensor_arguments()}
+        if call.op in SHAPE_READING or not read & made:
+            continue
+        outputs = {id(output) for output in call.outputs if output is not None}
+        made |= outputs
+        if _is_rounding(call) or read & stepped:
+            stepped |= outputs
+    return any(id(result) in stepped for result in _results(graph, head))
+
+
+def _is_rounding(call: OpCall) -> bool:
+    """Whether a call rounds, or casts to whole numbers, which cuts digits off."""
+    if call.op != "_to_copy":
+        return call.op in STEPS
+    read = next(call.tensor_arguments()).tensor
+    return _is_smooth(read) and not any(one is not None and _is_smooth(one) for one in call.outputs)
 
 
 def _is_flat_unseen(graph: GradGraph, node: int) -> bool:

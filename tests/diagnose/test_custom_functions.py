@@ -118,6 +118,170 @@ def test_a_backward_that_goes_straight_through_what_only_jumps_is_meant(function
     assert kinds(gradviz.trace(lambda x: (function.apply(x.sin()) * x).sum(), x).diagnose()) == told
 
 
+class Squared(torch.autograd.Function):
+    """x², wrong by a factor of 2.5; the last call of its forward makes something that backward reads."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        result = x * x
+        ctx.save_for_backward(x, torch.zeros_like(x))
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        return cotangent * ctx.saved_tensors[0] * 5
+
+
+class Leaky(torch.autograd.Function):
+    """A leaky ReLU of slope 0.1 whose backward has 0.2."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        result = torch.where(x > 0, x, 0.1 * x)
+        ctx.save_for_backward(x > 0)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        return torch.where(ctx.saved_tensors[0], cotangent, 0.2 * cotangent)
+
+
+class WithRounded(torch.autograd.Function):
+    """x² and round(x); the backward forgets the factor of the first."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x * x, torch.round(x)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor, of_rounded: Tensor) -> Tensor:
+        return cotangent
+
+
+class WithPlace(torch.autograd.Function):
+    """x² and the place of the largest; the backward forgets the factor."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        squares = x * x
+        place = squares.argmax()
+        ctx.mark_non_differentiable(place)
+        return squares, place
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor, of_place: Tensor) -> Tensor:
+        return cotangent
+
+
+class RoundedWithPlace(torch.autograd.Function):
+    """round(x), straight through, and the place of the largest."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        place = x.argmax()
+        ctx.mark_non_differentiable(place)
+        return torch.round(5 * x), place
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor, of_place: Tensor) -> Tensor:
+        return cotangent
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [(Squared, True), (Leaky, True), (WithRounded, True), (WithPlace, True), (RoundedWithPlace, False)],
+)
+def test_what_a_forward_returns_tells_whether_it_jumps_and_not_its_last_call(function: Any, told: bool) -> None:
+    def first_result(x: Tensor) -> Tensor:
+        result = function.apply(x.sin())
+        return ((result[0] if isinstance(result, tuple) else result) * x).sum()
+
+    graph = gradviz.trace(first_result, torch.tensor([0.3, -1.2, 0.9], requires_grad=True))
+    assert kinds(graph.diagnose()) == (["wrong-backward"] if told else [])
+
+
+class Signs(torch.autograd.Function):
+    """Signs times the mean size, straight through where weights are small."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor) -> Tensor:
+        ctx.save_for_backward(w)
+        return w.sign() * w.abs().mean()
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        return cotangent * (ctx.saved_tensors[0].abs() < 0.9)
+
+
+class CutOff(torch.autograd.Function):
+    """A quantizer that rounds by a cast, straight through."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        scale = x.abs().max() / 7
+        return (x / scale).to(torch.int8).to(x.dtype) * scale
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        return cotangent
+
+
+class Stopped(Signs):
+    """The same, with a backward that stops everything."""
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        return cotangent * 0
+
+
+class MeanTimes(torch.autograd.Function):
+    """The mean at every place, times rounded constants that the backward forgets."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.mean(0, keepdim=True).expand_as(x) * torch.round(torch.tensor([1.2, 2.7, 0.6]))
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        return cotangent
+
+
+class RoundedAside(torch.autograd.Function):
+    """The mean at every place; what it rounds is not on the way to that."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(torch.round(x))
+        return x.mean(0, keepdim=True).expand_as(x).mul(2)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        return cotangent
+
+
+@pytest.mark.parametrize(
+    ("function", "told"), [(Signs, False), (CutOff, False), (Stopped, True), (MeanTimes, True), (RoundedAside, True)]
+)
+def test_straight_through_is_what_rounds_its_argument_on_the_way_and_passes_something(function: Any, told: bool) -> None:
+    x = torch.tensor([0.3, -1.2, 0.9], requires_grad=True)
+    graph = gradviz.trace(lambda x: (function.apply(x.sin()) * x).sum(), x)
+    assert kinds(graph.diagnose()) == (["wrong-backward"] if told else [])
+
+
+def test_a_backward_that_forgets_a_factor_which_was_rounded_is_told() -> None:
+    class Times(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:
+            return x.sum() * torch.round(factor)
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:
+            return cotangent, None
+
+    x = torch.tensor(1.7, requires_grad=True)
+    assert kinds(gradviz.trace(lambda x: Times.apply(x.sin(), torch.tensor(2.6)) * x, x).diagnose()) == ["wrong-backward"]
+
+
 class Marked(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
