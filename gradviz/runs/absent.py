@@ -55,7 +55,7 @@ def too_few(run: Run) -> str:
 def why_nothing(end: End) -> str:
     """Why no step was recorded.
 
-    >>> why_nothing(End(rank=0, forwards=0, updates=3, opened=0, moved=("G", "D")))
+    >>> why_nothing(End(rank=0, forwards=0, updates=3, opened=0, moved=("G", "D"), broken=()))
     'the model itself was never called; its parts G, D were'
     """
     if not end.forwards:

@@ -27,6 +27,23 @@ def not_finite(run: Run) -> Iterator[Finding]:
         if values or spoilt:
             yield from _told(run, steps, values or gradients, "value" if values else "gradient", spoilt)
             return
+    yield from _after_the_last(run)
+
+
+def _after_the_last(run: Run) -> Iterator[Finding]:
+    """What no recorded step shows: at the end parameters hold NaN."""
+    if names := list(dict.fromkeys(name for end in run.ends for name in end.broken)):
+        last = run.steps[-1].step if run.steps else None
+        since = "" if last is None else f" after step {last}, the last that was recorded"
+        yield Finding(
+            kind="not-finite-value",
+            severity="error",
+            message=f"at the end {listed(names)} {'holds' if len(names) == 1 else 'hold'} NaN or infinity: it came{since}",
+            hint="a smaller every= tells the step at which it began, and the call that made it or took it first",
+            module=names[0].rpartition(".")[0],
+            numbers={"parameters that are not finite": len(names)},
+            step=last,
+        )
 
 
 def _told(run: Run, steps: list[Step], origins: dict[int, Origin], what: str, spoilt: list[Step]) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 from gradviz.errors import InputError, OtherVersionError
 from gradviz.runs.notes import End, Header, Step
 
-FORMAT, VERSION = "run", 2
+FORMAT, VERSION = "run", 3
 """The version is raised whenever a record of `notes` gets or loses a field: a file of before could not be read as it is."""
 PATTERN = "rank*.jsonl"
 MERGED = "run.jsonl"

@@ -28,7 +28,16 @@ from gradviz.runs.layers import dead_units, gradient_jump, saturated, vanishing
 from gradviz.runs.losses import pairs
 from gradviz.runs.progress import loss_course, rounded_updates, tiny_updates
 from gradviz.runs.run import Run
-from gradviz.runs.updates import frozen, large_update, never_updated, not_cleared, partly_updated, trained_in_eval, unused
+from gradviz.runs.updates import (
+    frozen,
+    large_update,
+    never_updated,
+    not_cleared,
+    partly_updated,
+    trained_in_eval,
+    unused,
+    zero_gradients,
+)
 
 FINDERS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
     nothing_recorded,
@@ -41,6 +50,7 @@ FINDERS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
     loss_course,
     pairs,
     partly_updated,
+    zero_gradients,
     rounded_updates,
     tiny_updates,
     unused,

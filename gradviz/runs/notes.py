@@ -47,6 +47,7 @@ class End:
         opened: how many steps were looked at; those without a gradient are not written down.
         moved: the outermost parts of the model whose parameters have changed or hold a gradient, by their paths; where there
             were forward passes it is empty.
+        broken: the parameters that hold NaN or infinity at the end, by their names.
     """
 
     rank: int
@@ -54,6 +55,7 @@ class End:
     updates: int
     opened: int
     moved: tuple[str, ...]
+    broken: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

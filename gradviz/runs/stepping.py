@@ -28,7 +28,7 @@ from gradviz.runs.notes import Step
 from gradviz.runs.step import OpenStep, as_written
 from gradviz.runs.tally import Tally
 from gradviz.runs.units import DeadUnits
-from gradviz.runs.weights import Unmoved, parameters_of
+from gradviz.runs.weights import Unmoved, digest, holds_not_finite, parameters_of
 
 ATTEMPTS = 4
 """How often a step that is not followed by an update, as one that a gradient scaler skips, is recorded anew."""
@@ -77,6 +77,7 @@ class Stepping:
         self._held = {id(parameter) for optimizer in optimizers for parameter in parameters_of(optimizer)}
         self._last_update: dict[int, int] = {}
         self._units, self._unmoved = DeadUnits(), Unmoved(self._parameters)
+        self._gradients = {id(one): _gradient_digest(one) for one in self._parameters}
         self._thread = threading.get_ident()
         self._open: OpenStep | None = None
         self._attempts = 0
@@ -103,10 +104,18 @@ class Stepping:
         self._end_step(is_cut_short=is_cut_short)
 
     def trained(self) -> set[str]:
-        """The names of the parameters that have a gradient now, or have moved since the begin."""
+        """The names of the parameters that have another gradient than in the beginning, or have moved since."""
         still = self._unmoved.look()
         asked = [one for one in self._parameters if one.requires_grad]
-        return {self._names[id(one)] for one in asked if one.grad is not None or id(one) not in still}
+        return {
+            self._names[id(one)]
+            for one in asked
+            if id(one) not in still or (one.grad is not None and _gradient_digest(one) != self._gradients[id(one)])
+        }
+
+    def broken(self) -> list[str]:
+        """The names of the parameters that hold NaN or infinity now."""
+        return [self._names[id(one)] for one in self._parameters if holds_not_finite(one)]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Stepping:
         """A copy of the model, as of its moving average, takes the hook along, which then lets other models pass."""
@@ -197,6 +206,10 @@ class Stepping:
         if step is not None and (step.updated or step.origins or is_cut_short or not self._saw_optimizer):
             self._first = step.step if self._first is None and step.updated else self._first
             self._write(step)
+
+
+def _gradient_digest(parameter: torch.Tensor) -> int | None:
+    return None if parameter.grad is None or parameter.grad.layout is not torch.strided else digest(parameter.grad)
 
 
 class Idle:

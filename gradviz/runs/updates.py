@@ -23,6 +23,9 @@ SOON = 100
 ENOUGH = 2
 """How many recorded updates there must be before what has not moved counts: the first may be part of a warm-up from 0."""
 
+ENOUGH_ZEROS = 3
+"""A layer behind one that starts at 0 has no gradient at the first step, and in a warm-up from 0 none at the second."""
+
 
 def never_updated(run: Run) -> Iterator[Finding]:
     """All parameters still have the values that they began with."""
@@ -73,6 +76,31 @@ def partly_updated(run: Run) -> Iterator[Finding]:
                 numbers={"parameters": len(names), "recorded updates": _updates(run)},
                 step=last.step,
             )
+
+
+def zero_gradients(run: Run) -> Iterator[Finding]:
+    """Weights, and what else never moved since at each recorded update its gradient was 0 throughout.
+
+    The last bias of a critic, alone, has none: in the difference of two of its results it cancels.
+    """
+    updated = [step for step in run.steps if step.updated]
+    if len(by_step(run)) < ENOUGH_ZEROS or _nothing_moved(run):
+        return
+    notes = [note for step in updated for note in step.parameters if note.gradient is not None]
+    moving = {note.name for note in notes if note.gradient != 0}
+    names = [name for name in dict.fromkeys(note.name for note in notes) if name in _unmoved(run) - moving]
+    if any(note.name in names and len(note.shape) > 1 for note in notes):
+        yield Finding(
+            kind="parameter-not-updated",
+            severity="warning",
+            message=f"{listed(names)} never changed: at each of {_updates(run)} recorded updates "
+            f"{_it(names, 'its gradient was', 'their gradients were')} 0",
+            hint="look for dead units, a mask, or a hook that changes the gradient: gradviz.trace(...).diagnose() of one "
+            "step tells where it becomes 0",
+            module=names[0].rpartition(".")[0],
+            numbers={"parameters": len(names), "recorded updates": _updates(run)},
+            step=updated[-1].step,
+        )
 
 
 def not_cleared(run: Run) -> Iterator[Finding]:

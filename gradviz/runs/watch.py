@@ -123,6 +123,7 @@ class Watcher:
             updates=stepping.updates,
             opened=stepping.opened,
             moved=tuple(path for path in parts_of(self._model) if any(name.startswith(f"{path}.") for name in moved)),
+            broken=tuple(stepping.broken()),
         )
 
     def _write(self, note: Header | Step | End) -> None:

@@ -5,6 +5,7 @@ What is remembered is one number per parameter for the whole run, and up to `SAM
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -62,6 +63,13 @@ def sample(tensor: Tensor) -> Tensor | None:
             return None
         flat = numbers.flatten()
         return flat[:: -(-flat.numel() // SAMPLE)].clone()
+
+
+def holds_not_finite(tensor: Tensor) -> bool:
+    """Whether a tensor that can be read holds NaN or infinity; neither gets lost in a sum."""
+    with reading():
+        numbers = plain(tensor)
+        return numbers is not None and not math.isfinite(norm_of(numbers))
 
 
 def moved_by(before: Tensor, after: Tensor) -> float | None:

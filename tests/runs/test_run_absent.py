@@ -82,3 +82,12 @@ def test_end_is_kept_when_ranks_are_put_together(tmp_path: Path) -> None:
     (end,) = run.ends
     assert (end.forwards, end.updates, end.opened, end.moved) == (1, 1, 1, ())
     assert gradviz.load_run(gradviz.runs.merge(tmp_path)) == run
+
+
+def test_gradients_from_before_an_empty_block_are_no_call_of_a_part(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
+    model(torch.ones(2, 4)).sum().backward()
+    with gradviz.watch(model, tmp_path) as watcher:
+        pass
+    (found,) = watcher.run.diagnose()
+    assert found.message.startswith("the model itself was never called with gradients switched on")

@@ -93,7 +93,7 @@ OTHERS = {
     "a list": "[]\n",
     "an object": "{}\n",
     "another format": '{"gradviz": "graph", "version": 2}\n',
-    "no header": '{"gradviz": "run", "version": 2}\n',
+    "no header": '{"gradviz": "run", "version": 3}\n',
     "deeply nested": "[" * 100_000 + "\n",
 }
 
@@ -107,8 +107,8 @@ def test_file_that_is_no_run_is_refused(tmp_path: Path, other: str) -> None:
 @pytest.mark.parametrize(
     ("version", "told"),
     [
-        (1, "another version of gradviz: its format is '1', this one reads '2'; watch the run .*, or read it with"),
-        (999, "a later version of gradviz: its format is '999', this one reads '2'; watch the run .*, or update this one"),
+        (1, "another version of gradviz: its format is '1', this one reads '3'; watch the run .*, or read it with"),
+        (999, "a later version of gradviz: its format is '999', this one reads '3'; watch the run .*, or update this one"),
         (None, "another version of gradviz: its format is 'None'"),
     ],
 )
@@ -122,10 +122,10 @@ def test_the_version_is_that_of_these_fields() -> None:
     """Whoever changes a record raises VERSION and writes its new fields here."""
     records = [kind for kind in vars(notes).values() if is_dataclass(kind)]
     assert [VERSION, *(" ".join([kind.__name__, *(field.name for field in fields(kind))]) for kind in records)] == [
-        2,
+        3,
         "Statistics count zeros nans infs low high mean std histogram",
         "Header rank world_size model parallel every torch knows_optimizers",
-        "End rank forwards updates opened moved",
+        "End rank forwards updates opened moved broken",
         "ModuleNote path kind calls value arriving leaving",
         "UnitsNote module source units dead lasting",
         "ParameterNote name shape frozen shard weight gradient update dtype lr unchanged carried",

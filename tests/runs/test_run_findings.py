@@ -266,3 +266,37 @@ def test_page_shows_findings_and_a_plot_of_each_kind_and_loads_nothing(tmp_path:
     assert all(f"step {number}:" in page for number in range(4))
     with pytest.raises(gradviz.InputError, match="cannot write"):
         run.save_report(tmp_path / "no" / "such" / "directory.html")
+
+
+def test_nan_that_comes_after_the_last_recorded_step_is_told_at_the_end(tmp_path: Path) -> None:
+    def loop(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        for step in range(20):
+            x = batch()
+            x[0, 0, 0, 0] = math.nan if step == 16 else 0.0
+            optimizer.zero_grad()
+            loss_of(model(x)).backward()
+            optimizer.step()
+
+    run = watched(loop, tmp_path, every=15)
+    (found,) = [finding for finding in run.diagnose() if finding.severity == "error"]
+    assert (found.kind, found.step) == ("not-finite-value", 15)
+    assert "it came after step 15, the last that was recorded" in found.message
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_parameters_whose_gradient_a_hook_makes_0_are_told(tmp_path: Path, every: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+    for parameter in model[0].parameters():
+        parameter.register_hook(torch.zeros_like)
+
+    def loop(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        for _ in range(30):
+            optimizer.zero_grad()
+            loss_of(model(torch.randn(8, 4))).backward()
+            optimizer.step()
+
+    (found,) = watched(loop, tmp_path, every=every, model=model).diagnose()
+    assert found.kind == "parameter-not-updated"
+    assert found.message.startswith("0.weight, 0.bias never changed: at each of ")
+    assert found.message.endswith(" recorded updates their gradients were 0")
