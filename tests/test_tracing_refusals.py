@@ -78,3 +78,14 @@ def test_compiled_code_is_traced_op_by_op_and_its_result_alone_is_refused() -> N
     assert [attributes["op"] for _, attributes in graph.nodes(data=True)] == ["", "sin", "mul", "sum"]
     model = torch.compile(nn.Linear(2, 1), backend="aot_eager")
     assert set(trace(model, torch.randn(3, 2), loss=lambda out: out.sum(), device="cpu").leaves) == {"weight", "bias"}
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_without_a_shape_are_refused_in_words() -> None:
+    parts = [torch.ones(2), torch.ones(3)]
+    nested = torch.nested.nested_tensor(parts, requires_grad=True)
+    with pytest.raises(TraceError, match=r"nested tensor of layout torch\.strided has no shape.*accepted: a padded tensor"):
+        trace((nested * 2).to_padded_tensor(0.0).sum())
+    x, y = (part.requires_grad_() for part in parts)
+    with pytest.raises(TraceError, match=r"accepted: a padded tensor, or its parts"):
+        trace(lambda x, y: torch.nested.as_nested_tensor([x, y]).to_padded_tensor(0.0).sum(), x, y)

@@ -23,6 +23,7 @@ from gradviz.assemble.unreached import lost_leaves
 from gradviz.assemble.unseen import hooks_on, leaves_of_products_behind, numbers_read, unseen_writes
 from gradviz.attributes import INNER_BACKWARD
 from gradviz.collector import collector_paused
+from gradviz.errors import TraceError
 from gradviz.graph import GradGraph
 from gradviz.opcall import op_name
 from gradviz.partials import Head, LocalPartial
@@ -36,6 +37,7 @@ from gradviz.recording.outputs import differentiable_outputs, starting_cotangent
 from gradviz.recording.record import Recorder
 from gradviz.standin import StandIn
 
+_NESTED = "a nested tensor of layout torch.strided has no shape to show; accepted: a padded tensor, or its parts"
 _new_head = tuple.__new__  # what the class of a named tuple calls in turn, by a function more
 
 
@@ -74,6 +76,8 @@ def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
     recorder.keeper.settle()
     roots = [get_gradient_edge(output) for output in outputs]
     autograd = autograd_graph([root.node for root in roots])
+    if any(map(_is_nested, autograd.variables.values())):
+        raise TraceError(_NESTED)
     names = TensorNames(naming)
     retaining = _retaining(recorder, [*outputs, *names.tensors()])
     backward = run_backward(autograd, outputs, cotangents, retaining, recorder.keeper, read=recorder.leaves)
@@ -85,6 +89,11 @@ def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
         ]
         writer = _Writer(draft, root_outputs, backward, naming, names, recorder)
         return writer.written(cotangents, autograd, tuple([root.ownership_token for root in roots if root.ownership_token]))
+
+
+def _is_nested(tensor: Tensor) -> bool:
+    """Whether a tensor is nested in the layout in which it has no shape."""
+    return tensor.is_nested and tensor.layout is torch.strided
 
 
 def _retaining(recorder: Recorder, alive: list[Tensor]) -> list[Tensor]:
@@ -199,6 +208,8 @@ class _Writer:
         made.cotangent = self._cotangent(key, node, first)
         if value is None:
             made.shape, made.dtype, made.device = self._metadata(key, node, first)
+        elif _is_nested(value):
+            raise TraceError(_NESTED)
         else:
             made.shape, made.dtype, made.device = tuple(value.shape), value.dtype, value.device
         if len(used) > 1:

@@ -38,6 +38,22 @@ def require_options(samples: Any, seed: Any, time_limit_s: Any, progress: Any) -
         raise CheckError(f"progress={progress!r}: accepted: True, False, None, or a function of three arguments")
 
 
+def require_wide_numbers(graph: GradGraph) -> None:
+    """Refuses what torch itself neither adds nor compares.
+
+    Raises:
+        CheckError: says which value, and what is accepted.
+    """
+    for _, attributes in graph.nodes(data=True):
+        dtype: torch.dtype = attributes["dtype"]
+        if attributes["requires_grad"] and dtype.is_floating_point and dtype.itemsize == 1:
+            name = attributes["name"]
+            raise CheckError(
+                f"{name} is {dtype}, in which torch neither adds nor compares gradients; accepted: 16 bits or more, as of "
+                f"{name}.to(torch.bfloat16) before requires_grad_()"
+            )
+
+
 def wanted_edges(graph: GradGraph, edges: Any) -> frozenset[Edge]:
     """The edges to check.
 

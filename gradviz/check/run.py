@@ -28,7 +28,7 @@ from gradviz.check.judge import Comparison
 from gradviz.check.leaves import check_leaves
 from gradviz.check.local import Plan, check_call
 from gradviz.check.not_finite import not_finite_gradients, not_finite_text
-from gradviz.check.options import Intended, Meant, require_options, wanted_edges, where_meant
+from gradviz.check.options import Intended, Meant, require_options, require_wide_numbers, wanted_edges, where_meant
 from gradviz.check.progress import Progress, Telling
 from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.check.second import lost_in_second_backward
@@ -73,6 +73,7 @@ def check(
             `intended` a Function or a hook that it does not have, or an option is not accepted.
     """
     require_options(samples, seed, time_limit_s, progress)
+    require_wide_numbers(graph)
     wanted = None if edges is None else wanted_edges(graph, edges)
     hooks = Hooks(graph)
     meant = where_meant(graph, intended, hooks)

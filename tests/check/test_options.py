@@ -224,3 +224,9 @@ def test_the_hook_of_a_deep_equilibrium_model_may_be_meant() -> None:
 
 def test_nothing_that_was_compared_is_not_verified() -> None:
     assert CheckReport(edges=()).verified is False
+
+
+def test_leaves_of_eight_bits_are_refused_in_words() -> None:
+    x = torch.ones(2).to(torch.float8_e4m3fn).requires_grad_()
+    with pytest.raises(CheckError, match=r"x is torch\.float8_e4m3fn, .*accepted: 16 bits or more"):
+        gradviz.trace((x.float() * 2).sum(), names={"x": x}).check()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -123,3 +126,23 @@ def test_a_cut_path_is_no_mismatch_of_the_whole_gradient() -> None:
     report = gradviz.trace(lambda x: x * (x * x).detach(), x).check()
     assert report.verified, report
     assert report.leaves[0].reference == 4.0
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_writes_to_a_list_of_tensors_are_unverified_in_words(place: int) -> None:
+    def loss(x: Tensor) -> Tensor:
+        both = [x * 2, x * 3]
+        torch._foreach_mul_(both, torch.tensor(2.0))
+        return both[place].sum()
+
+    report = gradviz.trace(loss, torch.rand(2, requires_grad=True)).check()
+    assert report.ok and "writes to tensors of a list" in report.edges[1].reason, report
+
+
+@pytest.mark.parametrize("function", [torch.i0, torch.special.i1, torch.special.i0e, torch.special.i1e])
+@pytest.mark.parametrize("count", [3, 9])
+def test_bessel_functions_have_values_at_infinity(function: Callable[[Tensor], Tensor], count: int) -> None:
+    x = torch.tensor(([1.0, math.inf, -math.inf] * count)[:count], requires_grad=True)
+    report = gradviz.trace(lambda x: function(x).sum(), x).check()
+    assert not report.mismatches, report
+    assert not any("itself failed" in entry.reason for entry in (*report.edges, *report.nodes, *report.leaves)), report
