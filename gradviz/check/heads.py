@@ -34,6 +34,7 @@ class EdgeUnderCheck:
         comparison: what was found so far.
         changed_by: the hooks that change its contribution.
         as_meant: whether they are meant to.
+        is_hooked_alone: whether nothing but that is wrong.
     """
 
     use: Use
@@ -41,6 +42,7 @@ class EdgeUnderCheck:
     comparison: Comparison
     changed_by: str = ""
     as_meant: bool = False
+    is_hooked_alone: bool = False
 
     @property
     def edge(self) -> Edge:

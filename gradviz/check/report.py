@@ -109,11 +109,13 @@ class EdgeCheck(Checked):
         edge: (tail, head, argument position).
         source: the user's line that made the head, "file.py:12", or "".
         backward: of a custom Function its backward with its line, "Swish.backward at file.py:12"; else "".
+        hook: the hook, "clip at train.py:12", that changes the contribution of a derivative that is right; else "".
     """
 
     edge: Edge
     source: str = ""
     backward: str = ""
+    hook: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         # `super()` without arguments does not work in a slotted dataclass, which is made anew by its decorator.

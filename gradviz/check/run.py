@@ -202,6 +202,7 @@ class _Run:
             name=edge_name(self.graph, edge.edge),
             source=head.attributes["source"],
             backward=head.backward_source,
+            hook=edge.changed_by if edge.is_hooked_alone else "",
             formula=edge_formula(head, edge, self.graph),
             **(_fields(edge.comparison) | (_AS_INTENDED if as_meant else {})),
         )

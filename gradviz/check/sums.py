@@ -71,6 +71,7 @@ def _tell_changed(edge: EdgeUnderCheck, what: str, changing: str, *, may_change:
     if edge.as_meant:
         edge.comparison.note(f"the hook {changing} changes its contribution, as is meant")
     elif changing:
+        edge.is_hooked_alone = not edge.comparison.is_wrong
         edge.comparison.wrong(f"{what}: the hook {changing} changes it; {_NOT_WRONG}")
     elif is_sure:
         edge.comparison.wrong(what)

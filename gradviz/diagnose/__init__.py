@@ -21,7 +21,7 @@ The kinds, by severity:
                   squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient,
                   unseen-write, not-in-optimizer, learning-rate, self-similarity
     hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, frozen-layer, number-read, few-rows,
-                  batch-as-sequence, not-deterministic, not-checked
+                  batch-as-sequence, not-deterministic, hooked-gradient, not-checked
 
 The other files:
 

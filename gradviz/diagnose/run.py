@@ -42,7 +42,7 @@ from gradviz.diagnose.symmetry import symmetry
 from gradviz.diagnose.underflow import underflow
 from gradviz.diagnose.unregistered import unregistered
 from gradviz.diagnose.unseen_write import unseen_write
-from gradviz.diagnose.wrong_backward import is_for_its_backward, wrong_backward
+from gradviz.diagnose.wrong_backward import hooked_gradient, is_for_its_backward, wrong_backward
 from gradviz.diagnose.zero_gradient import zero_gradient
 from gradviz.errors import NotKeptError
 from gradviz.graph import Edge, GradGraph
@@ -82,6 +82,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     rates,
     frozen,
     sharing,
+    hooked_gradient,
     reduction,
     rows,
     determinism,

@@ -38,7 +38,7 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
     for entry in readings.report.edges:
         function = (readings.op(entry.edge[1]), entry.backward)
         applied.setdefault(function, set()).add(entry.edge[1])
-        is_wrong = entry.verdict == "mismatch" and not is_for_its_backward(graph, entry.edge[1])
+        is_wrong = entry.verdict == "mismatch" and not entry.hook and not is_for_its_backward(graph, entry.edge[1])
         if is_wrong and not _is_straight_through(graph, entry.edge) and not _is_flat_unseen(graph, entry.edge[1]):
             wrong.setdefault(function, []).append(entry)
     for (op, backward), entries in wrong.items():
@@ -63,6 +63,25 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
             source=line or worst.source,
             numbers=numbers,
         )
+
+
+def hooked_gradient(readings: Readings) -> Iterator[Finding]:
+    """Once per hook that changes what a right derivative passes on, where a check noticed and nobody says it is meant."""
+    told: set[str] = set()
+    for entry in readings.report.edges:
+        if entry.hook and entry.hook not in told:
+            told.add(entry.hook)
+            name = readings.name(entry.edge[1])
+            yield found(
+                readings.graph,
+                "hooked-gradient",
+                "hint",
+                f"the hook {entry.hook} changes the gradient that {name} passes on; no derivative is wrong",
+                "where it is meant, as a clipping is, say so: "
+                f"graph.diagnose(report=graph.check(intended=[{entry.hook.partition(' at ')[0]!r}]))",
+                edge=entry.edge,
+                source=entry.source,
+            )
 
 
 def _error(entry: EdgeCheck) -> float:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from torch import Tensor
+
+from gradviz.check.hooks import Hooks
 from gradviz.diagnose.batch_as_sequence import ATTENTIONS
 from gradviz.diagnose.dead_units import FLAT_BELOW
 from gradviz.diagnose.finding import Finding, found
@@ -12,9 +15,11 @@ from gradviz.diagnose.modes import BATCH_NORMS
 from gradviz.diagnose.no_gradient import listed
 from gradviz.diagnose.not_finite_causes import ignored_targets
 from gradviz.diagnose.readings import STEPS, VIEWS, Readings
-from gradviz.diagnose.ways import turned_zero
+from gradviz.diagnose.ways import is_zero, turned_zero
+from gradviz.errors import PartialError
 from gradviz.graph import Use
 from gradviz.opcall import SHAPE_READING
+from gradviz.standin import is_kept
 
 LIMITS = frozenset({"clamp", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid"})
 TOLD_ELSEWHERE = frozenset({"relu", "threshold", *FLAT_BELOW, "sigmoid", "tanh", "_softmax"})
@@ -51,6 +56,7 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
     }
     if not zeros or not all(readings.is_finite(value) for output in graph.outputs for value in readings.values(output)):
         return  # what follows from NaN is told with the NaN
+    hooks = None if graph.is_loaded else Hooks(graph)
     heads = [node for node in reversed(readings.ops) if graph.cotangent(node) is not None]
     edges = list(turned_zero(graph, heads, set(graph)))
     ways = {name: _zeros_ahead(readings, node) for name, node in zeros.items()}
@@ -59,17 +65,70 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
     for use in edges:
         names = [name for name in zeros if name not in told and use.edge[0] in ways[name]]
         told |= set(names)
-        finding = _finding(readings, use, names) if names else None
+        by = "" if hooks is None or not names else _hook_on(readings, use, hooks)
+        finding = (_hooked(readings, use, names, by) if by else _finding(readings, use, names)) if names else None
         if finding is not None:
             is_told = True
             yield finding
     reached = [node for node in graph.leaves.values() if graph.cotangent(node) is not None]
     if is_told or len(zeros) < len(reached):
         return
-    if edges:
+    by_hooks = [] if hooks is None else list(_zeroed_by_hooks(readings, hooks, list(zeros)))
+    if by_hooks:
+        yield from by_hooks
+    elif edges:
         yield from _nothing_learned(readings, edges[0], list(zeros))
     else:
         yield from _cancelled(readings, heads, list(zeros))
+
+
+def _hook_on(readings: Readings, use: Use, hooks: Hooks) -> str:
+    """The hooks on a node that passes on zeros along an edge whose own partial makes none; "" where it does, or none are."""
+    cotangent = readings.graph.cotangent(use.edge[1])
+    names = hooks.on_contributions(use.edge[1])
+    if not names or use.partial is None or not isinstance(cotangent, Tensor) or not is_kept(cotangent):
+        return ""
+    try:
+        passed = use.partial.vjp(cotangent)
+    except PartialError:  # what it needs was freed, and nobody can tell the hook's zeros from its own
+        return ""
+    return " or ".join(names) if readings.norm(passed) else ""
+
+
+def _hooked(readings: Readings, use: Use, names: list[str], hook: str) -> Finding:
+    return found(
+        readings.graph,
+        "zero-gradient",
+        "warning",
+        f"the gradient of {listed(names)} is zero everywhere: the hook {hook} makes zeros of what "
+        f"{readings.name(use.edge[1])} passes on",
+        "take the hook away, or freeze what shall not learn by requires_grad_(False)",
+        edge=use.edge,
+        numbers={"leaves with a zero gradient": len(names)},
+    )
+
+
+def _zeroed_by_hooks(readings: Readings, hooks: Hooks, names: list[str]) -> Iterator[Finding]:
+    """No leaf gets any gradient, and hooks made zeros of cotangents to which contributions came: one finding for all."""
+    graph = readings.graph
+    places = []
+    for (node, output), told in hooks.places():
+        into = [use.contribution for use in graph.uses_of(node) if use.output == output and use.contribution is not None]
+        sizes = [readings.norm(one) for one in into]
+        if is_zero(graph.cotangent(node, output)) and any(sizes):
+            places.append((node, told, max(sizes)))
+    if places:
+        zeroed = listed([readings.name(node) for node, _, _ in places])
+        said = listed(list(dict.fromkeys(hook for _, told, _ in places for hook in told)))
+        yield found(
+            graph,
+            "zero-gradient",
+            "warning",
+            f"no leaf gets any gradient: the cotangents of {zeroed} are made zero by hooks: {said}",
+            "take the hooks away, or freeze what shall not learn by requires_grad_(False)",
+            node=places[0][0],
+            numbers={"largest contribution": max(size for *_, size in places), "leaves with a zero gradient": len(names)},
+        )
 
 
 def _zeros_ahead(readings: Readings, leaf: int) -> set[int]:

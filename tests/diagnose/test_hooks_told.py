@@ -1,0 +1,95 @@
+"""What is told of hooks that change gradients: that they do, by name and line, and never that a backward is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gradviz
+from gradviz import GradGraph
+
+Given = tuple[Tensor, ...]
+
+
+def zeroed(gradient: Tensor) -> Tensor:
+    return gradient * 0
+
+
+def of_nothing(module: nn.Module, made: Given, handed: Given) -> Given:
+    return (made[0] * 0,)
+
+
+def halved(made: Given, handed: Given) -> Given:
+    return (made[0] * 0.5,)
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
+
+
+def traced(model: nn.Module) -> GradGraph:
+    return gradviz.trace(lambda x: model(x).square().mean(), torch.ones(8, 4))
+
+
+def test_a_hook_of_a_module_that_makes_zeros_is_told_by_name_and_is_no_wrong_backward() -> None:
+    model = network()
+    model[1].register_full_backward_hook(of_nothing)
+    graph = traced(model)
+    (finding,) = graph.diagnose()
+    assert finding.kind == "zero-gradient" and "the hook of_nothing at test_hooks_told.py:" in finding.message
+    assert "0.weight, 0.bias" in finding.message
+    kinds = {finding.kind: finding for finding in graph.diagnose(report=graph.check())}
+    assert set(kinds) == {"zero-gradient", "hooked-gradient"}
+    assert "of_nothing at test_hooks_told.py:" in kinds["hooked-gradient"].message
+
+
+def hooked_node() -> GradGraph:
+    layer = nn.Linear(4, 4)
+
+    def loss() -> Tensor:
+        h = layer(torch.ones(8, 4)).tanh()
+        h.grad_fn.register_hook(halved)  # type: ignore[union-attr, arg-type]
+        return h.square().mean()
+
+    return gradviz.trace(loss)
+
+
+def test_a_hook_of_an_autograd_node_is_a_hint_of_its_own_unless_it_is_meant() -> None:
+    graph = hooked_node()
+    (finding,) = graph.diagnose(report=graph.check())
+    assert (finding.kind, finding.severity) == ("hooked-gradient", "hint")
+    assert "the hook halved at test_hooks_told.py:" in finding.message
+    assert graph.diagnose(report=graph.check(intended=["halved"])) == []
+
+
+def on_parameters(model: nn.Sequential) -> GradGraph:
+    for parameter in model.parameters():
+        parameter.register_hook(zeroed)
+    return traced(model)
+
+
+def on_a_value(model: nn.Sequential) -> GradGraph:
+    def loss(x: Tensor) -> Tensor:
+        h = model(x)
+        h.register_hook(zeroed)
+        return h.square().mean()  # type: ignore[no-any-return]
+
+    return gradviz.trace(loss, torch.ones(8, 4))
+
+
+@pytest.mark.parametrize("make", [on_parameters, on_a_value])
+def test_hooks_that_leave_no_gradient_at_all_are_told(make: Callable[[nn.Sequential], GradGraph]) -> None:
+    (finding,) = make(network()).diagnose()
+    assert finding.kind == "zero-gradient" and "no leaf gets any gradient" in finding.message
+    assert "zero by hooks: zeroed at test_hooks_told.py:" in finding.message
+
+
+def test_hooks_that_hold_some_leaves_or_only_clip_are_meant() -> None:
+    model = network()
+    model[0].weight.register_hook(zeroed)  # type: ignore[union-attr, operator]
+    model[2].weight.register_hook(lambda gradient: gradient.clamp(-0.01, 0.01))  # type: ignore[union-attr, operator]
+    assert traced(model).diagnose() == []
