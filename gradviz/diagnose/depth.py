@@ -18,6 +18,8 @@ SHOWN = 3
 SOFTMAXES = frozenset({"_softmax", "_safe_softmax"})
 """Behind these on the way to the output are queries and keys."""
 
+SATURATING = frozenset({"sigmoid", "sigmoid_", "tanh", "tanh_", "hardtanh", "hardsigmoid", "softsign"})
+
 
 def depth(readings: Readings) -> Iterator[Finding]:
     """The weight furthest from the output with a vanishing gradient, the one to which an exploding cotangent comes.
@@ -68,13 +70,19 @@ def _finding(readings: Readings, leaf: int, near: int, norms: dict[int, float], 
         "warning",
         f"on the way back to {readings.name(leaf)} the {what} {'shrinks' if vanishing else 'grows'} to {ratio:.2g} times "
         f"that of {readings.name(near)}; the edges that {'cost' if vanishing else 'add'} most: {costs}",
-        "use relu or gelu in place of sigmoid or tanh, residual connections, normalisation, an initialisation made for depth"
+        _vanishing_hint({readings.op(use.edge[1]) for use in path})
         if vanishing
         else "normalise inputs and layers, scale the initialisation down, or clip the gradient norm",
         node=leaf,
         edge=worst[0] if worst else None,
         numbers=numbers,
     )
+
+
+def _vanishing_hint(ops: set[str]) -> str:
+    """What to do, given the functions on the way."""
+    others = "use relu or gelu in place of sigmoid or tanh, " if ops & SATURATING else "use "
+    return f"{others}residual connections, normalisation, an initialisation made for depth"
 
 
 def _is_aside(readings: Readings, leaf: int, floor: float) -> bool:

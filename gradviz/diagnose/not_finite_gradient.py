@@ -54,7 +54,7 @@ def _finding(readings: Readings, use: Use, lost: list[str]) -> Finding:
         "error" if lost else "hint",
         f"going back, ∂{readings.name(head)}/∂{graph.output_name(tail, use.output)} ({readings.op(head)}) turns a finite "
         f"cotangent into one that is not{product}; {end}",
-        _hint(readings, head, product),
+        _overflow_hint(use, numbers) or _hint(readings, head, product),
         edge=use.edge,
         numbers=numbers,
     )
@@ -86,6 +86,19 @@ def _diagonal(use: Use) -> Tensor | None:
         return None if use.partial is None else use.partial.diagonal()
     except PartialError:
         return None
+
+
+def _overflow_hint(use: Use, numbers: Numbers) -> str:
+    """What to do where a finite product is beyond the range of a narrow dtype; "" elsewhere."""
+    assert use.contribution is not None
+    dtype = use.contribution.dtype
+    upstream, factor = (float(numbers.get(name, math.nan)) for name in ("upstream", "local partial"))
+    if dtype != torch.float16 or not torch.finfo(dtype).max < abs(upstream * factor) < math.inf:
+        return ""
+    return (
+        f"overflow of float16, whose largest number is {torch.finfo(dtype).max:.0f}, on the way back: lower the loss scale, "
+        "or what the loss is multiplied by"
+    )
 
 
 def _hint(readings: Readings, head: int, product: str) -> str:

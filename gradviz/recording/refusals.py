@@ -40,8 +40,9 @@ def refusals_told(inputs: Mapping[str, Any], module: torch.nn.Module | None) -> 
         name = next((name for name, value in inputs.items() if refused and _type_name(value) == refused[1]), None)
         if name is None or refused is None:
             raise
+        hint = _tensor_of(name, inputs[name])
         raise InputError(
-            f"{name} is a {refused[1]}, where torch takes a tensor: hand in torch.as_tensor({name}); torch says: {error}"
+            f"{name} is a {refused[1]}, where torch takes a tensor: hand in {hint}; torch says: {error}"
         ) from error
     except RuntimeError as error:
         own = _dtype(module)
@@ -52,6 +53,14 @@ def refusals_told(inputs: Mapping[str, Any], module: torch.nn.Module | None) -> 
             f"{name} is {inputs[name].dtype}, and the parameters of the model are {own}: hand in {name}.to({own}), or trace "
             f"a model of the other dtype; torch says: {error}"
         ) from error
+
+
+def _tensor_of(name: str, value: Any) -> str:
+    """What to hand in for an input that is none: of a dict one of its tensors, or what a function makes of it."""
+    if not isinstance(value, Mapping):
+        return f"torch.as_tensor({name})"
+    keys = [key for key, entry in value.items() if isinstance(entry, Tensor)][:3]
+    return " or ".join(f"{name}[{key!r}]" for key in keys) or "one of the tensors that it is made of"
 
 
 def _type_name(value: Any) -> str:

@@ -108,8 +108,8 @@ def vanishing(run: Run) -> Iterator[Finding]:
             kind="vanishing-gradient",
             severity="warning",
             message=f"the gradient of {small} is {ratio:.2g} times that of {large}",
-            hint="gradviz.trace(...).diagnose() says which edges cost most; use relu or gelu in place of sigmoid or tanh, "
-            "residual connections, normalisation",
+            hint="gradviz.trace(...).diagnose() says which edges cost most; use residual connections, normalisation, "
+            "relu or gelu where there is sigmoid or tanh",
             module=small.rpartition(".")[0],
             numbers={"ratio": ratio},
             step=steps[-1][0].step,
