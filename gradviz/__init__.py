@@ -20,6 +20,7 @@ How data flows, each step taking values and returning new ones:
                              saved/       GradGraph <-> a file without code in it
       -> view                view/        GradGraph + choices -> View: what is on the picture
                              signs.py     minus signs, in all that is shown
+                             fitting.py   cells of a table that are cut and can still be trusted
       -> renderers           render/      View -> DOT -> SVG, PNG, PDF
                              explain/     a gradient in words: text, Markdown, LaTeX, HTML
                              slices.py    an expression along one or two variables: tangent, gradient, differences

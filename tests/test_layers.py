@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parent.parent / "gradviz"
 
 # Data flows down this list: a module imports from its own line or from a line above it. A package counts as one module.
 LAYERS = [
-    ["collector", "errors", "models", "moves", "opcall", "pieces", "signs", "statistics"],
+    ["collector", "errors", "fitting", "models", "moves", "opcall", "pieces", "signs", "statistics"],
     ["standin"],
     ["expression", "recover", "symbolic"],
     ["recording", "rerun"],

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from gradviz.check.report import Checked, CheckReport, EdgeCheck, SumCheck, Verdict
+from gradviz.fitting import cut_end, distinct, folded
 from gradviz.signs import MINUS, with_minus_signs
 
 _MARKS = {"match": "✓ match", "mismatch": "✗ MISMATCH", "unverified": "? unverified", "intended": "≠ intended"}
@@ -21,6 +22,9 @@ _LISTS = {"edge": "edges", "value": "nodes", "gradient": "leaves", "sum into": "
 _ORDER: tuple[Verdict, ...] = ("mismatch", "unverified", "intended", "match")
 _LEAST_FORMULA_WIDTH = 10
 _LEAST_NAME_WIDTH = 17
+_SHORTEST_NAME = 8
+_LEAST_NEEDED = (5, 4, 1)
+"""The places of what is left out first where there is no room: checked, the error in ULP, the formula."""
 _COLUMNS = 100
 _ROWS = 40
 _NOTES = 20
@@ -71,7 +75,8 @@ def _wrapped(sentence: str, columns: float, indent: str = "    ") -> str:
     if columns == math.inf:
         return sentence
     width = max(int(columns), 2 * _LEAST_NAME_WIDTH)
-    return textwrap.fill(sentence, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    text = textwrap.fill(sentence, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(part for line in text.splitlines() for part in folded(line, width, indent))
 
 
 def _counts(report: CheckReport) -> list[str]:
@@ -142,28 +147,55 @@ def _table(what: str, formula: str, entries: Sequence[Checked], columns: float, 
     if not entries:
         return ""
     shown = list(entries) if columns == math.inf else _most_telling(entries)
-    for places, all_digits in ((True, True), (False, True), (False, False)):
-        header = (what, formula, "autograd", "sympy", "error in ULP" if all_digits else "ULP", "checked", "verdict")
-        rows = [header, *(_row(entry, places=places, all_digits=all_digits) for entry in shown)]
-        widths = _widths(rows)
-        if sum(widths[2:]) + 2 * (len(widths) - 1) + _LEAST_NAME_WIDTH + _LEAST_FORMULA_WIDTH <= columns:
-            break
-    over = sum(widths) + 2 * (len(widths) - 1) - columns
-    room = _room(widths[1], _LEAST_FORMULA_WIDTH, over)
-    name = _room(widths[0], _LEAST_NAME_WIDTH, over - (widths[1] - room))
-    whole = {row[0]: row[1] for row in rows[1:] if _width(row[1]) > room and what == "gradient"}
-    rows = [(_cut_inside(row[0], name), _cut(row[1], room), *row[2:]) for row in rows]
+    rows, kept = _layout((what, formula), shown, columns)
+    not_shown = [title for place, title in enumerate(rows[0][:-1]) if place not in kept and title]
     widths = _widths(rows)
-    lines = ["  ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    over = sum(widths[place] for place in kept) + 2 * (len(kept) - 1) - columns
+    room = _room(widths[1], _LEAST_FORMULA_WIDTH, over) if 1 in kept else 0
+    name = _room(widths[0], _SHORTEST_NAME, over - (widths[1] - room if 1 in kept else 0))
+    whole = {row[0]: row[1] for row in rows[1:] if _width(row[1]) > room and what == "gradient"}
+    names = distinct([row[0] for row in rows], name, _cut_inside)
+    rows = [(short, cut_end(row[1], room), *row[2:]) for short, row in zip(names, rows, strict=True)]
+    cells = [tuple(row[place] for place in kept) for row in rows]
+    widths = _widths(cells)
+    lines = ["  ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     lines.insert(1, "  ".join("─" * width for width in widths))
+    if not_shown:
+        lines.append(_wrapped(f"Not shown in {int(columns)} columns: {', '.join(not_shown)}.", columns))
     if len(shown) < len(entries):
         left_out = Counter(entry.verdict for entry in entries) - Counter(entry.verdict for entry in shown)
         told = ", ".join(f"{left_out[verdict]} more that {_LEFT_OUT[verdict]}" for verdict in _ORDER if left_out[verdict])
-        lines.append(f"... {told}; {elsewhere} has all")
+        lines.append(_wrapped(f"... {told}; {elsewhere} has all", columns))
     lines += [_wrapped(f"  {name}: {text}", columns) for name, text in list(whole.items())[:_WHOLE]]
     if len(whole) > _WHOLE:
-        lines.append(f"  ... {len(whole) - _WHOLE} more formulas are cut; {elsewhere} has all")
+        lines.append(_wrapped(f"  ... {len(whole) - _WHOLE} more formulas are cut; {elsewhere} has all", columns))
     return "\n".join(lines)
+
+
+def _layout(titles: tuple[str, str], shown: Sequence[Checked], columns: float) -> tuple[list[tuple[str, ...]], list[int]]:
+    """Header and rows that tell as much as fits, and the places of the columns for which there is room."""
+    for places, all_digits in ((True, True), (False, True), (False, False)):
+        header = (*titles, "autograd", "sympy", "error in ULP" if all_digits else "ULP", "checked", "verdict")
+        rows = [header, *(_row(entry, places=places, all_digits=all_digits) for entry in shown)]
+        widths = _widths(rows)
+        if sum(widths[2:]) + 2 * (len(widths) - 1) + _LEAST_NAME_WIDTH + _LEAST_FORMULA_WIDTH <= columns:
+            return rows, list(range(len(header)))
+    kept = list(range(len(header)))
+    for place in _LEAST_NEEDED:
+        if _least(_widths(rows), kept, _LEAST_NAME_WIDTH) > columns:
+            kept.remove(place)
+    if _least(_widths(rows), kept, _SHORTEST_NAME) > columns:
+        rows = [(*header[:-1], ""), *((*row[:-1], row[-1][0]) for row in rows[1:])]
+    if _least(_widths(rows), kept, _SHORTEST_NAME) > columns:
+        rounded = [_row(entry, places=False, all_digits=False, of_mismatches=False) for entry in shown]
+        rows = [rows[0], *((*row[:-1], row[-1][0]) for row in rounded)]
+    return rows, kept
+
+
+def _least(widths: Sequence[int], kept: Sequence[int], name: int) -> int:
+    """The width below which these columns cannot get, with so many letters of a name."""
+    least = {0: name, 1: _LEAST_FORMULA_WIDTH}
+    return sum(min(widths[place], least.get(place, widths[place])) for place in kept) + 2 * (len(kept) - 1)
 
 
 def _room(width: int, least: int, over: float) -> int:
@@ -182,12 +214,13 @@ def _widths(rows: Sequence[tuple[str, ...]]) -> list[int]:
     return [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
 
 
-def _row(entry: Checked, *, places: bool, all_digits: bool) -> tuple[str, ...]:
+def _row(entry: Checked, *, places: bool, all_digits: bool, of_mismatches: bool = True) -> tuple[str, ...]:
     """The cells of one entry; without places where a number lies is left out, and of what was checked the share is told.
 
-    Numbers that match may be told with fewer digits than tell them apart; how far apart they are stands beside them.
+    Numbers that match may be told with fewer digits than tell them apart; how far apart they are stands beside them. Those
+    that do not match have all, unless `of_mismatches` is false.
     """
-    digits = None if all_digits or entry.verdict == "mismatch" else _FEW_DIGITS
+    digits = None if all_digits or (of_mismatches and entry.verdict == "mismatch") else _FEW_DIGITS
     place = f" {entry.place}" if places and entry.place else ""
     part = f"{entry.checked} of {entry.total}" if places else _percent(entry.checked / max(entry.total, 1))
     is_chosen = entry.finding == "kink" and entry.autograd is not None and entry.reference is None
@@ -200,10 +233,6 @@ def _row(entry: Checked, *, places: bool, all_digits: bool) -> tuple[str, ...]:
         "–" if not entry.total else "all" if entry.checked >= entry.total else part,
         _MARKS[entry.verdict] if all_digits or entry.verdict != "match" else _MARKS["match"][0],
     )
-
-
-def _cut(formula: str, room: int) -> str:
-    return formula if _width(formula) <= room else f"{formula[: room - 1]}…"
 
 
 def _cut_inside(name: str, room: int) -> str:

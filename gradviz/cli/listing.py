@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gradviz.check.formulas import edge_name
 from gradviz.errors import PartialError
+from gradviz.fitting import cut_end, cut_middle, cut_numbers, distinct
 from gradviz.graph import GradGraph, Use
 from gradviz.moves import moved_as
 from gradviz.partials import LocalPartial
@@ -25,13 +26,17 @@ ROWS = 60
 VALUES = ("value", "call", "forward", "cotangent", "line")
 PARTIALS = ("partial", "formula", "number", "contribution")
 GRADIENTS = ("gradient", "")
-NUMBERS = ("forward", "cotangent", "contribution", "")
-LEAST_NAME, LEAST = 18, 12
-"""How narrow the first column may become, and any other."""
+NUMBERS = ("forward", "cotangent", "number", "contribution", "")
+LEAST_NEEDED = ("line", "call", "contribution")
+"""What is left out where there is no room for all columns, first to last."""
+LEAST_NAME, SHORTEST_NAME, LEAST = 18, 8, 12
+"""How narrow the first column may become, if need be, and any other."""
+RANGE, LEAST_NUMBER = 26, 14
+"""The width of a shape with a range, and of a norm such as `norm 8.123e−07`."""
 CUT = "cut: "
 SHORTENED = (
-    "Shortened to {columns} columns: of large values shape and range are told, of cotangents and contributions the norm, "
-    "and … stands for what is left out. Into a file or a pipe go all rows, as wide as they are."
+    "Shortened to {columns} columns{without}: of large values shape and range are told, of cotangents and contributions the "
+    "norm, and … stands for what is left out. Into a file or a pipe go all rows, as wide as they are."
 )
 Rows = Sequence[tuple[str, ...]]
 
@@ -77,17 +82,25 @@ def listing(graph: GradGraph, columns: float = math.inf) -> str:
     ∂a/∂x     3
     ∂a/∂y     2
     """
-    tables, is_short = [], False
+    tables, left_out, is_short = [], list[str](), False
     most = math.inf if columns == math.inf else ROWS
-    for make in (_values, _partials, _gradients):
+    for titles, make in ((VALUES, _values), (PARTIALS, _partials), (GRADIENTS, _gradients)):
         shown = make(graph, most=most, brief=False)
-        rows = shown.rows
         if _is_wider(shown, columns):
             is_short = True
-            rows = _fitting(shown.header, make(graph, most=most, brief=True).rows, int(columns))
-        tables.append(table(shown.header, rows, shown.total))
-    told = [textwrap.fill(SHORTENED.format(columns=int(columns)), int(columns))] if is_short else []
-    return "\n\n".join([*tables, *([f"Kept as statistics: {graph.not_kept}"] if graph.not_kept else []), *told])
+            shown = _fitting(make(graph, most=most, brief=True), int(columns))
+            left_out += [title for title in titles if title not in shown.header]
+        tables.append(table(shown.header, shown.rows, shown.total))
+    told = [_told(int(columns), left_out)] if is_short else []
+    if graph.not_kept:
+        kept = f"Kept as statistics: {graph.not_kept}"
+        tables.append(kept if columns == math.inf else textwrap.fill(kept, int(columns)))
+    return "\n\n".join([*tables, *told])
+
+
+def _told(columns: int, left_out: Sequence[str]) -> str:
+    without = f", without {', '.join(left_out)}" if left_out else ""
+    return textwrap.fill(SHORTENED.format(columns=columns, without=without), columns)
 
 
 def _values(graph: GradGraph, *, most: float, brief: bool) -> Table:
@@ -106,20 +119,24 @@ def _gradients(graph: GradGraph, *, most: float, brief: bool) -> Table:
     """The gradients, which are never left out, however many."""
     output = graph.nodes[graph.output]["name"]
     rows = [
-        (f"∂{output}/∂{shorten(name, 30)}", "none reached it" if gradient is None else _gradient_text(gradient, brief))
+        (f"∂{output}/∂{name}", "none reached it" if gradient is None else _gradient_text(gradient, brief))
         for name, gradient in graph.gradients().items()
     ]
     return Table(header=GRADIENTS, rows=rows, total=len(rows))
 
 
 def _is_wider(shown: Table, columns: float) -> bool:
-    widths = _widths([shown.header, *shown.rows])
-    return sum(widths) + 2 * (len(widths) - 1) > columns
+    return _width(_widths(shown)) > columns
 
 
-def _widths(rows: Rows) -> list[int]:
+def _widths(shown: Table) -> list[int]:
     """How wide each column is; a column without anything below its header is left out, and takes none."""
-    return [max(map(len, column)) if any(column[1:]) else 0 for column in zip(*rows, strict=True)]
+    columns = zip(*[shown.header, *shown.rows], strict=True)
+    return [max(map(len, column)) if place == 0 or any(column[1:]) else 0 for place, column in enumerate(columns)]
+
+
+def _width(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (sum(map(bool, widths)) - 1)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], total: int | None = None) -> str:
@@ -151,7 +168,7 @@ def _value_row(graph: GradGraph, node: int, brief: bool) -> tuple[str, ...]:
     attributes = graph.nodes[node]
     value, cotangent = graph.value(node), graph.cotangent(node)
     return (
-        shorten(attributes["name"], 30),
+        attributes["name"],
         _call(graph, node),
         attributes["value_missing"] if value is None else brief_line(value) if brief else _text(value),
         "" if cotangent is None else norm_line(cotangent) if brief else _text(cotangent),
@@ -167,25 +184,45 @@ def _call(graph: GradGraph, node: int) -> str:
     return call_text(attributes["op"], operands, attributes["call"])
 
 
-def _fitting(header: tuple[str, ...], rows: Rows, columns: int) -> list[tuple[str, ...]]:
-    """Rows whose widest cells are shortened until all fit; why there is no partial is told in full."""
-    widths = _widths([header, *rows])
-    least = [LEAST_NAME, *[LEAST] * (len(header) - 1)]
-    least[1] = max([LEAST, *(len(row[1]) for row in rows if row[1].startswith(CUT))])
-    over = sum(widths) + 2 * (len(widths) - 1) - columns
-    numbers = {place for place, title in enumerate(header) if title in NUMBERS}
-    for places in (set(range(len(widths))) - numbers, numbers):  # what is computed is cut last
-        while over > 0 and (wide := [place for place in places if widths[place] > least[place]]):
+def _fitting(shown: Table, columns: int) -> Table:
+    """The table without the columns for which there is no room, the widest of the others shortened until all fit."""
+    shown = _without_columns(shown, columns)
+    widths = _widths(shown)
+    titles = shown.header
+    others = {place: LEAST for place in range(1, len(titles)) if titles[place] not in NUMBERS}
+    reasons = {
+        place: max([LEAST, *(len(row[place]) for row in shown.rows if row[place].startswith(CUT))]) for place in others
+    }
+    numbers = {place: LEAST_NUMBER for place in range(1, len(titles)) if titles[place] in NUMBERS}
+    ranges, everything = dict.fromkeys(numbers, RANGE), dict.fromkeys(range(len(titles)), 1)
+    # what is computed is cut late, and why there is no partial is told in full as long as it can be
+    for least in ({0: LEAST_NAME, **reasons}, ranges, {0: LEAST}, others, numbers, {0: SHORTEST_NAME}, everything):
+        while _width(widths) > columns and (wide := [place for place in least if widths[place] > least[place]]):
             widths[max(wide, key=widths.__getitem__)] -= 1
-            over -= 1
-    return [tuple(_cut(cell, width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    names = distinct([row[0] for row in shown.rows], widths[0], shorten)
+    rows = [
+        (name, *(_cut(title, cell, width) for title, cell, width in zip(titles[1:], row[1:], widths[1:], strict=True)))
+        for name, row in zip(names, shown.rows, strict=True)
+    ]
+    return Table(header=titles, rows=rows, total=shown.total)
 
 
-def _cut(cell: str, width: int) -> str:
-    """A name without its middle; numbers without their end, so that the first ones can be read."""
-    if len(cell) <= width or not cell.startswith("["):
-        return shorten(cell, width) if cell else ""
-    return f"{cell[: width - 1]}…"
+def _without_columns(shown: Table, columns: int) -> Table:
+    """Without as many of the columns that are least needed as it takes for the others to be legible."""
+    for title in LEAST_NEEDED:
+        least = [LEAST_NAME, *(RANGE if other in NUMBERS else LEAST for other in shown.header[1:])]
+        if title in shown.header and _width(list(map(min, _widths(shown), least))) > columns:
+            place = shown.header.index(title)
+            header, *rows = ((*row[:place], *row[place + 1 :]) for row in (shown.header, *shown.rows))
+            shown = Table(header=header, rows=rows, total=shown.total)
+    return shown
+
+
+def _cut(title: str, cell: str, width: int) -> str:
+    """Numbers between two of them; a formula without its middle; why there is no partial without its end."""
+    if title in NUMBERS and any(map(str.isdigit, cell)):
+        return cut_numbers(cell, width)
+    return cut_end(cell, width) if cell.startswith(CUT) else cut_middle(cell, width)
 
 
 def _edge_row(graph: GradGraph, use: Use, brief: bool) -> tuple[str, ...]:

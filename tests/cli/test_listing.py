@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import gradviz
 from gradviz.check.table import report_text
 from gradviz.cli.listing import ROWS, listing, table
 from gradviz.signs import with_minus_signs
+from gradviz.view.notation import number_text
 
 
 def test_a_long_graph_is_cut_in_the_middle_and_counted() -> None:
@@ -84,13 +86,51 @@ def quotient() -> gradviz.GradGraph:
     return gradviz.trace("z = x*y; log(z)*exp(z)/(1+tanh(x*y+z)^2)", x=2.0, y=3.0, device="cpu")
 
 
-@pytest.mark.parametrize("columns", [80, 100, 120])
-@pytest.mark.parametrize("make", [encoder, quotient])
+def long_names() -> gradviz.GradGraph:
+    torch.manual_seed(0)
+    attention, projection = (torch.randn(48, 16, requires_grad=True) for _ in range(2))
+    tiny = torch.tensor([1.23456, 2.34567, 1e-7], requires_grad=True)
+
+    def loss(encoder_attention_weight_first_layer, encoder_projection_weight_first_layer, tiny_vector_of_a_long_name):
+        product = encoder_projection_weight_first_layer * encoder_attention_weight_first_layer.tanh()
+        return product.sum() * 1e-8 * tiny_vector_of_a_long_name.square().sum()
+
+    return gradviz.trace(loss, attention, projection, tiny)
+
+
+def long_formula() -> gradviz.GradGraph:
+    one, other = (f"a_variable_with_a_long_name_{letter}" for letter in "xy")
+    text = f"exp({one})*0.123456*{other}^3/({one} + 2.71828*{other})"
+    return gradviz.trace(text, at={one: 2.0, other: 3.0}, device="cpu")
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 120])
+@pytest.mark.parametrize("make", [encoder, quotient, long_names, long_formula])
 def test_no_table_is_wider_than_the_terminal(make, columns: int) -> None:
     graph = make()
     report = graph.check()
     for text in (listing(graph, columns), report_text(report, columns)):
         assert max(map(len, text.splitlines())) <= columns, text
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_leaves_of_long_names_stay_distinct_and_their_numbers_whole(columns: int) -> None:
+    graph = long_names()
+    for text in (listing(graph, columns), report_text(graph.check(), columns)):
+        table = text.split("\n\n")[0].splitlines()
+        names = [line.split("  ")[0] for line in table[2:] if not line.startswith(("Not", "   "))]
+        assert len({*names}) == len(names)
+    rows = listing(graph, columns).splitlines()[2:]
+    for name in graph.leaves:
+        (row,) = (row for row in rows if re.fullmatch(row.split("  ")[0].replace("…", ".+"), name))
+        assert row.endswith(f"norm {number_text(float(graph.gradients()[name].norm()))}")
+    assert "1…" not in "".join(line for line in listing(graph, columns).splitlines() if "[1.2" in line)
+
+
+def test_columns_for_which_there_is_no_room_are_named() -> None:
+    graph = long_names()
+    assert "Shortened to 60 columns, without call, line, contribution:" in " ".join(listing(graph, 60).split())
+    assert "Not shown in 60 columns: formula, ULP, checked." in report_text(graph.check(), 60)
 
 
 def test_what_is_shortened_is_told_and_nothing_is_without_need() -> None:
