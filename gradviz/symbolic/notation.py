@@ -155,6 +155,10 @@ class _TextPrinter(StrPrinter):  # type: ignore[misc]
     def _print_Float(self, expr: sp.Float) -> str:
         return f"{float(expr):.6g}"
 
+    def _print_Integer(self, expr: sp.Integer) -> str:
+        is_long = 10**12 <= abs(expr.p) < 10**300  # as the largest number of float32, which stands for no bound
+        return f"{float(expr):.4g}" if is_long else str(expr.p)
+
     def _print_Relational(self, expr: Any) -> str:
         return f"{self._print(expr.lhs)} {_RELATIONS[expr.rel_op]} {self._print(expr.rhs)}"
 

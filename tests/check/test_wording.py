@@ -125,3 +125,9 @@ def test_moved_elements_are_called_by_what_moved_them() -> None:
 def test_a_power_is_differentiated_as_people_write_it() -> None:
     report = checked("x^y", x=2.0, y=3.0)
     assert [edge.formula for edge in report.edges] == ["y·x^(y - 1)", "a·log(x)"]
+
+
+def test_the_largest_number_of_float32_is_written_in_four_digits() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    report = gradviz.trace(lambda: x.clamp(min=torch.finfo(torch.float32).min).sum()).check()
+    assert report.edges[0].formula == "[x ≥ -3.403e+38]" and "[x ≥ −3.403e+38]" in str(report)
