@@ -6,7 +6,6 @@ import sys
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import networkx as nx
 import streamlit as st
 
 import gradviz
@@ -26,6 +25,7 @@ from gradviz.view import (
     View,
     ViewOptions,
 )
+from gradviz.view.ranks import rows
 
 TIME_LIMIT_S = 5.0
 DRAW_LIMIT_S = 15.0
@@ -118,16 +118,15 @@ def _drawn(shown: Shown, look: Look) -> Picture:
     of_buttons = OPEN_ALREADY, NOT_ON_PICTURE  # of names that only a button gave
     told = (note for note in view.notes if not note.startswith(of_buttons))
     notes = tuple(note.replace(HOW_TO_OPEN, HOW_TO_OPEN_HERE) for note in told)
-    is_upright = look.direction is None and _is_long(view)
+    is_upright = look.direction is None and is_long(view)
     view = replace(view, notes=notes, direction="BT" if is_upright else view.direction)
     svg, view = svg_and_view(view, time_limit_s=DRAW_LIMIT_S)
     return Picture(view=view, svg=svg, data=canvas_data(view, svg, shown.graph, shown.report))
 
 
-def _is_long(view: View) -> bool:
+def is_long(view: View) -> bool:
     """Whether so many arrows follow each other that their labels, side by side, are wider than a canvas.
 
     What is written on them is not measured: a picture that turns while a slider moves cannot be followed.
     """
-    arrows = nx.DiGraph((edge.tail, edge.head) for edge in view.edges)
-    return nx.is_directed_acyclic_graph(arrows) and int(nx.dag_longest_path_length(arrows)) >= LONG
+    return max(rows(view.shapes, view.arrows).values(), default=0) >= LONG

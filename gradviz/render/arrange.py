@@ -49,7 +49,7 @@ def add_shapes(graph: graphviz.Digraph, view: View, shapes: Mapping[str, dict[st
     names = {node.id: node.name for node in view.nodes} | {group.id: group.name for group in view.groups}
     for place, members in enumerate(view.columns):
         with graph.subgraph(name=f"cluster_column_{place}") as column:
-            column.attr(label="", peripheries="0", margin="0", sortv=f"{place}")
+            column.attr(label=f"column {place + 1}", sortv=f"{place}", **_column_attributes(theme))
             _add_part(column, view, shapes, set(members), theme)
             for value in values:
                 for tag, text in _tags(value, place, names.get(value.shape, "⋯")):
@@ -111,6 +111,8 @@ def _add_boxes(
         if box.parent == parent and box.id in wanted:
             with graph.subgraph(name=f"cluster_{box.id}") as inside:
                 inside.attr(label=f"<<B>{escaped(box.name)}</B>>", id=box.id, **_box_attributes(theme))
+                if view.columns:
+                    inside.attr(labelloc="b")  # not where the heading of the column is
                 for name in box.members:
                     inside.node(name, **shapes[name])
                 _add_boxes(inside, box.id, view, wanted, shapes, theme)
@@ -128,6 +130,12 @@ def _box_attributes(theme: Theme) -> dict[str, str]:
         "peripheries": "1",  # a column around it has none
         **colours,
     }
+
+
+def _column_attributes(theme: Theme) -> dict[str, str]:
+    """The heading stands where reading starts: from the bottom up what Graphviz calls the top is below."""
+    heading = {"labelloc": "t", "labeljust": "c", "fontsize": f"{theme.node_size:g}", "fontcolor": theme.faint}
+    return {"peripheries": "0", "margin": "0", "class": "column", **heading}
 
 
 def _tag_attributes(theme: Theme) -> dict[str, str]:

@@ -65,7 +65,7 @@ def _source(view: View, theme: Theme, heats: dict[str, str]) -> str:
     shapes |= {group.id: {"label": _group_label(group, theme), **_group_attributes(group, theme)} for group in view.groups}
     shapes |= {gap.id: {"label": gap.text, "id": gap.id, **_gap_attributes(theme)} for gap in view.gaps}
     add_shapes(graph, view, shapes, theme)
-    straight = spine(list(shapes), view.arrows) if view.direction == "BT" else set()
+    straight = spine(view.shapes, view.arrows) if view.direction == "BT" else set()
     tails = tail_in(view)
     for edge in view.edges:
         arrow = edge.tail, edge.head

@@ -1,7 +1,7 @@
 """Shapes and arrows of a view -> about how much room each takes, in points, by counting letters and lines.
 
-Graphviz measures when it draws; what is decided before need not be exact. The numbers are those of the light theme: in
-another one everything grows together.
+Graphviz measures when it draws; what is decided before need not be exact. The numbers are those of the light theme; in
+another one letters, heat maps and distances grow, each by a factor of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ CELL = 2.0
 MARGIN_ACROSS, MARGIN_DOWN = 17.0, 8.0
 ELLIPSE = math.sqrt(2)
 """How much larger an ellipse is than the label in it."""
-HEAT_SIDE = 96.0
+HEAT_LENGTH = 96.0
+"""The longer side of a heat map, about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,5 +85,5 @@ def _framed(label: Extent) -> Extent:
 
 
 def _heat_extent(heat: HeatMap) -> Extent:
-    side = max(3, min(12, math.ceil(HEAT_SIDE / max(heat.rows, heat.columns))))
+    side = max(3, min(12, math.ceil(HEAT_LENGTH / max(heat.rows, heat.columns))))
     return Extent(width=heat.columns * side + CELL, height=heat.rows * side + 2 * CELL)

@@ -38,6 +38,8 @@ MIN_COPIES = 4
 TOLD_ONCE_NOTE = "what is drawn once per use is described where it is drawn first"
 TAG = Extent(width=170, height=18)
 """Where a value goes on in another column."""
+HEADING = 20.0
+"""The height of a column's number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,11 @@ def fitted(view: View, *, may_leave_out: bool) -> View:
     return changed if best.with_heat else _without_heat(changed)
 
 
+def estimated(view: View) -> Extent:
+    """About how large the picture of a view is, with its notes."""
+    return _Room(view).size(_Way(direction=view.direction, columns=view.columns))
+
+
 def _told_once(view: View) -> View:
     """Of what is drawn several times only the first shape says more than its name and a single number."""
     first: dict[int, str] = {}
@@ -81,11 +88,6 @@ def _told_once(view: View) -> View:
         return view
     bare = (replace(node, value=(), heat=None, call="", cotangent="") if node.id in copies else node for node in view.nodes)
     return replace(view, nodes=tuple(bare), notes=(*view.notes, TOLD_ONCE_NOTE))
-
-
-def extent(view: View) -> Extent:
-    """About how large the picture of a view is, with its notes."""
-    return _Room(view).extent(_Way(direction=view.direction, columns=view.columns))
 
 
 def _without_heat(view: View) -> View:
@@ -99,8 +101,8 @@ class _Room:
 
     def __init__(self, view: View) -> None:
         self.view = view
+        self.shapes = view.shapes
         shapes: list[ViewNode | ViewGroup | Gap] = [*view.nodes, *view.groups, *view.gaps]
-        self.shapes = [shape.id for shape in shapes]
         self.with_heat = {shape.id: extent_of(shape) for shape in shapes}
         bare = {node.id: extent_of(replace(node, heat=None)) for node in view.nodes if node.heat}
         self.without_heat = {**self.with_heat, **bare}
@@ -123,22 +125,23 @@ class _Room:
 
     def length(self, way: _Way) -> float:
         """How many times longer than wide the picture is, or wider than long."""
-        extent = self.extent(way)
-        return max(extent.width / extent.height, extent.height / extent.width)
+        size = self.size(way)
+        return max(size.width / size.height, size.height / size.width)
 
     def scale(self, way: _Way) -> float:
         """The scale at which the picture fits on a screen; at most 1."""
-        extent = self.extent(way)
-        return min(1.0, SCREEN.width / extent.width, SCREEN.height / extent.height)
+        size = self.size(way)
+        return min(1.0, SCREEN.width / size.width, SCREEN.height / size.height)
 
-    def extent(self, way: _Way) -> Extent:
+    def size(self, way: _Way) -> Extent:
         """The whole picture with its notes."""
         sizes = self.with_heat if way.with_heat else self.without_heat
-        parts = [part.extent(sizes, way.direction) for part in self._parts(way.columns or (tuple(self.shapes),))]
+        parts = [part.size(sizes, way.direction) for part in self._parts(way.columns or (self.shapes,))]
         notes = notes_extent(self.view.notes)
         wider = 1.0 if way.direction == "LR" else COLUMN_WIDER if way.columns else WIDER
         width = wider * sum(part.width for part in parts) + COLUMN_GAP * (len(parts) - 1)
-        return Extent(width=max(width, notes.width), height=max(part.height for part in parts) + notes.height)
+        height = max(part.height for part in parts) + (HEADING if way.columns else 0.0)
+        return Extent(width=max(width, notes.width), height=height + notes.height)
 
     def _parts(self, columns: Sequence[Sequence[str]]) -> list[_Part]:
         """What each column holds, with what stands there for a value of another one."""
@@ -165,7 +168,7 @@ class _Part:
         self.arrows.append(arrow)
         self.labels.append(label)
 
-    def extent(self, sizes: Mapping[str, Extent], direction: Direction) -> Extent:
+    def size(self, sizes: Mapping[str, Extent], direction: Direction) -> Extent:
         """About as large as Graphviz draws it: between two rows of shapes there is one for labels."""
         row = rows(list(self.shapes), self.arrows)
         first = min(row.values())

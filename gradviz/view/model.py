@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Literal
 
 from gradviz.view.summary import HeatMap
@@ -206,6 +207,13 @@ class View:
     direction: Direction = "LR"
     theme: ThemeName = "light"
     notes: tuple[str, ...] = ()
+
+    @property
+    def shapes(self) -> tuple[str, ...]:
+        """The ids of all nodes and groups in forward order, a group where its first node is; then those of the gaps."""
+        places = [(node.node, node.id) for node in self.nodes]
+        places += [(min(group.nodes, default=0), group.id) for group in self.groups]
+        return (*(shape for _, shape in sorted(places, key=itemgetter(0))), *(gap.id for gap in self.gaps))
 
     @property
     def arrows(self) -> tuple[tuple[str, str], ...]:

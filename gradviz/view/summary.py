@@ -16,10 +16,10 @@ from gradviz.standin import StandIn, is_kept
 from gradviz.statistics import Statistics
 from gradviz.view.notation import number_text, shape_text
 
-HEAT_SIDE = 32
+HEAT_CELLS = 32
 """A tensor with at most this many rows and columns gets a heat map."""
 HEAT_NOTE = "squares: vermilion > 0, white = 0, blue < 0, each tensor to its own scale; black NaN, yellow ∞"
-NO_HEAT_NOTE = "heat maps left out, so that the picture fits on a page: show with “heat” draws them"
+NO_HEAT_NOTE = "heat maps left out, so that the rest is larger on a page: show with “heat” draws them"
 """What a picture says of its heat maps, and where they are left out."""
 SHOWN_ELEMENTS = 4
 _BRIEF = 3
@@ -192,7 +192,7 @@ def heat_map(value: Tensor) -> HeatMap | None:
     True
     """
     shape = [size for size in value.shape if size != 1]
-    if is_opaque(value) or not 1 <= len(shape) <= 2 or not all(1 < size <= HEAT_SIDE for size in shape):
+    if is_opaque(value) or not 1 <= len(shape) <= 2 or not all(1 < size <= HEAT_CELLS for size in shape):
         return None
     numbers = as_reals(value).reshape(shape if len(shape) == 2 else (1, *shape))
     finite = numbers[torch.isfinite(numbers)]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 import gradviz
 from gradviz.app.examples import EXAMPLES
-from gradviz.app.shown import Look, Shown, picture
+from gradviz.app.shown import Look, Shown, is_long, picture
 from gradviz.expression import typed_value
+from gradviz.view import Gap
 
 LONG = ["tanh(ln(1 + z·2x / sin y))", "(y − tanh(wx + b))²", "‖σ(Ax + b)‖", "two-layer ReLU net"]
 
@@ -19,3 +23,31 @@ def test_what_is_too_wide_for_a_canvas_stands_upright_unless_it_is_to_lie(title:
     shown = Shown(key=f"as it fits: {title}", graph=gradviz.trace(text, at=values, device="cpu"))
     assert picture(shown, Look()).view.direction == ("BT" if title in LONG else "LR")
     assert picture(shown, Look(direction="LR")).view.direction == "LR"
+
+
+def stepped(steps: int) -> gradviz.GradGraph:
+    def loop(weight: torch.Tensor) -> torch.Tensor:
+        h = torch.ones(6)
+        for _ in range(steps):
+            h = torch.tanh(weight @ h)
+        return h.square().sum().log()
+
+    return gradviz.trace(loop, torch.randn(6, 6, requires_grad=True))
+
+
+def test_steps_of_a_loop_that_lead_round_in_a_circle_stand_upright() -> None:
+    shown = Shown(key="a loop", graph=stepped(30))
+    view = picture(shown, Look()).view
+    arrows = {(edge.tail, edge.head) for edge in view.edges}
+    assert any((head, tail) in arrows for tail, head in arrows)
+    assert view.direction == "BT"
+
+
+def test_what_is_left_out_between_counts_as_long() -> None:
+    view = stepped(4).view(collapse="none", direction="LR")
+    ends, arrows = (view.nodes[0], view.nodes[-1]), (view.edges[0], view.edges[-1])
+    gap = Gap(id="gap_2", nodes=5, leaves=0, tails=(arrows[0].head,), heads=(arrows[1].tail,))
+    shapes = {shape for arrow in arrows for shape in (arrow.tail, arrow.head)}
+    assert shapes >= {end.id for end in ends}
+    few = replace(view, nodes=tuple(node for node in view.nodes if node.id in shapes), edges=arrows, gaps=(gap,))
+    assert is_long(few) and not is_long(replace(few, gaps=()))

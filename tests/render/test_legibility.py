@@ -91,11 +91,12 @@ def shape_box(group: ElementTree.Element) -> Box:
 
 
 def boxes(graph: nx.MultiDiGraph, **choices: object) -> tuple[dict[str, tuple[Box, list[Box]]], list[Box], list[Box]]:
-    """Node id -> outline and text; the labels of edges; the caption."""
+    """Node id -> outline and text; the labels of edges; the caption and the headings of columns."""
     view = view_of(graph, report=samples.report_with(graph), **choices)  # type: ignore[arg-type]
     root = ElementTree.fromstring(svg_text(view))
     nodes: dict[str, tuple[Box, list[Box]]] = {}
     labels: list[Box] = []
+    caption: list[Box] = []
     for group in root.findall(".//{*}g[@class]"):
         texts = [text_box(text) for text in group.findall("{*}text") if "".join(text.itertext()).strip()]
         if str(group.get("class")).startswith("node"):
@@ -103,7 +104,7 @@ def boxes(graph: nx.MultiDiGraph, **choices: object) -> tuple[dict[str, tuple[Bo
         elif str(group.get("class")).startswith("edge"):
             labels += texts
         else:
-            caption = texts
+            caption += texts
     return nodes, labels, caption
 
 
@@ -136,6 +137,7 @@ def test_columns_keep_every_label_and_nothing_covers_another(name: str, theme: s
     nodes, labels, caption = boxes(graph, **choices)
     tags = {name for name in nodes if name.startswith(("coming", "onward"))}
     assert len(view.columns) > 1 and len(tags) >= 2 * (len(view.columns) - 1)
+    assert len(caption) == len(view.notes) + len(view.columns)
     assert set(nodes) - tags == {shape.id for shape in (*view.nodes, *view.groups, *view.gaps)}
     assert len(labels) == sum(bool(edge.text) for edge in view.edges) > 0
     for outline, texts in nodes.values():

@@ -19,7 +19,7 @@ from gradviz.render import render, theme_named
 from gradviz.view import DEFAULT_PARTS, MAX_NODES, View, view_of
 from gradviz.view.columns import MOST_CARRIED, carried, divisions
 from gradviz.view.extent import Extent
-from gradviz.view.fit import LEGIBLE, SCREEN, TOLD_ONCE_NOTE, extent
+from gradviz.view.fit import LEGIBLE, SCREEN, TOLD_ONCE_NOTE, estimated
 
 NEARLY = 0.85
 """What is drawn is that near to what was estimated."""
@@ -46,9 +46,9 @@ def test_the_picture_of_a_medium_graph_is_read_on_one_screen(name: str) -> None:
 @pytest.mark.parametrize("name", list(MEDIUM))
 def test_about_how_large_a_picture_is_drawn_is_known_before(name: str) -> None:
     view = MEDIUM[name]().view()
-    drawn, estimated = size_of(view), extent(view)
-    assert 0.8 < estimated.width / drawn.width < 1.25
-    assert 0.85 < estimated.height / drawn.height < 1.15
+    drawn, size = size_of(view), estimated(view)
+    assert 0.8 < size.width / drawn.width < 1.25
+    assert 0.85 < size.height / drawn.height < 1.15
 
 
 @pytest.mark.parametrize("name", list(MEDIUM))
@@ -105,7 +105,7 @@ def test_heat_maps_are_left_out_only_where_nothing_else_helps_and_the_picture_sa
     graph = wide_heat(6)
     view = graph.view()
     assert not any(node.heat for node in view.nodes)
-    assert any(note.startswith("heat maps left out") for note in view.notes)
+    assert any(note.startswith("heat maps left out, so that the rest is larger") for note in view.notes)
     assert not any(note.startswith("squares:") for note in view.notes)
     assert any(node.heat for node in graph.view(show=DEFAULT_PARTS).nodes)
     assert any(node.heat for node in MEDIUM["MLP of 5 layers"]().view().nodes)
@@ -156,6 +156,19 @@ def test_a_box_is_not_torn_apart() -> None:
     boxes = ElementTree.fromstring(render(view, format="svg")).findall(".//{*}g[@class='cluster box']")
     assert [box.get("id") for box in boxes] == [box.id for box in view.boxes]
     assert {path.get("stroke") for box in boxes for path in box.iterfind("{*}path")} == {theme_named("light").group.border}
+
+
+def test_each_column_has_its_number_below_what_is_in_it() -> None:
+    view = MEDIUM["MLP of 8 layers"]().view()
+    root = ElementTree.fromstring(render(view, format="svg"))
+    headings = root.findall(".//{*}g[@class='cluster column']/{*}text")
+    assert [heading.text for heading in headings] == [f"column {place + 1}" for place in range(len(view.columns))]
+    shapes = {group.get("id"): group for group in root.findall(".//{*}g[@id]")}
+    for heading, members in zip(headings, view.columns, strict=True):
+        texts = [text for shape in members for text in shapes[shape].iterfind("{*}text")]
+        across, down = ([float(text.get(axis, "")) for text in texts] for axis in "xy")
+        assert float(heading.get("y", "")) > max(down)
+        assert min(across) - 100 < float(heading.get("x", "")) < max(across) + 100
 
 
 def test_a_strip_of_groups_stands_upright() -> None:
