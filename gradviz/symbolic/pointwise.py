@@ -173,7 +173,8 @@ def logit(self: Expr, eps: Expr | None = None) -> Expr:
     plain = sp.log(self / (1 - self))
     if eps is None:
         return plain
-    low, high = sp.log(eps / (1 - eps)), sp.log((1 - eps) / eps)
+    above = 1 - eps
+    low, high = sp.log(eps / above), sp.log(above) - sp.log(sp.Add(1, -above, evaluate=False))  # torch rounds 1 - eps
     return sp.Piecewise((low, self < eps), (high, self > 1 - eps), (plain, True))
 
 

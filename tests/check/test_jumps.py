@@ -85,3 +85,16 @@ def test_straight_through_derivatives_of_fake_quantization_are_unverified() -> N
     x = multiples(torch.float32)
     report = check_of(lambda x: torch.fake_quantize_per_tensor_affine(x, 0.1, 0, -128, 127), x)
     assert report.ok and "straight through" in report.edges[0].reason
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("eps", [1e-3, 1e-6, 0.1])
+@pytest.mark.parametrize("places", [[0.9999], [1.0, 0.0], [0.9999, 1.0, 0.0, 1e-7, 0.5, 0.3]], ids=str)
+def test_a_clamped_logit_has_the_rounding_of_its_upper_edge(places: list[float], eps: float, dtype: torch.dtype) -> None:
+    x = torch.tensor(places, dtype=dtype, requires_grad=True)
+    graph = gradviz.trace(lambda x: torch.logit(x, eps).sum(), x)
+    assert graph.check().nodes[0].verdict == "match", graph.check()
+    value = graph.value(graph.node("a"))
+    assert value is not None
+    value[0] *= 1.01
+    assert graph.check().nodes[0].verdict == "mismatch" or (eps == 1e-6 and dtype == torch.float32)
