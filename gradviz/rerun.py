@@ -42,7 +42,7 @@ def run_call(call: OpCall, tensors: Sequence[Tensor], *, widen: bool) -> tuple[T
     except (RuntimeError, TypeError, NotImplementedError) as error:
         again = "in float64" if widen else "again"
         raise NoRule(f"{overload} cannot be run {again}: {str(error).splitlines()[0]}") from error
-    if result is None:
+    if result is None and written_arguments(overload):
         raise NoRule(f"{overload} writes to tensors of a list, each result of which has an autograd node of its own")
     return tuple(result) if isinstance(result, (list, tuple)) else (result,)
 
