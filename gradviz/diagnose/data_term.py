@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gradviz.diagnose.finding import Finding, Numbers, found
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.finding import Finding, Numbers, found, listed
 from gradviz.diagnose.readings import COPIES, MATRIX_PRODUCTS, Readings
 from gradviz.diagnose.ways import cuts_behind
 from gradviz.graph import Use

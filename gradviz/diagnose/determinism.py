@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradviz.diagnose.finding import Finding, found
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.finding import Finding, found, listed
 from gradviz.diagnose.readings import Readings
 
 NOT_DETERMINISTIC = frozenset(

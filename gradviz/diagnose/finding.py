@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ Severity = Literal["error", "warning", "hint"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "hint")
 Numbers = dict[str, float | int | str]
 WIDTH = 110
+LISTED = 4
+"""How many names a message lists."""
 NOT_CHECKED = "not-checked"
 """The kind of what could not be looked at, where it is told as a finding."""
 
@@ -181,3 +183,13 @@ def _text(number: float | int | str) -> str:
 
 def _json_number(number: float | int | str) -> float | int | str:
     return str(number) if isinstance(number, float) and not math.isfinite(number) else number
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["a", "b"]), listed(["a", "b", "c", "d", "e", "f"])
+    ('a, b', 'a, b, c, d and 2 more')
+    """
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from gradviz.diagnose.finding import Finding, Severity, found
+from gradviz.diagnose.finding import LISTED, Finding, Severity, found, listed
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.ways import cuts_behind
 from gradviz.graph import GradGraph, Use
 from gradviz.opcall import SHAPE_READING
 
-LISTED = 4
-"""How many names a message lists."""
 MEANT = frozenset({"detach", "no_grad", "item", "dropped"})
 """How code keeps a gradient from a whole model on purpose: a generator in the discriminator's step, a target network."""
 FILLING = frozenset(
@@ -209,16 +207,6 @@ def lost_leaves(readings: Readings) -> Iterator[Finding]:
             source=source,
             numbers={"leaves without gradient": len(names)},
         )
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are.
-
-    >>> listed(["a", "b"]), listed(["a", "b", "c", "d", "e", "f"])
-    ('a, b', 'a, b, c, d and 2 more')
-    """
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def _lost(reason: str, op: str) -> tuple[str, Severity, str, str]:

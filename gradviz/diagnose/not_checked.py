@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from gradviz.diagnose.finding import NOT_CHECKED, Finding, found
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.finding import NOT_CHECKED, Finding, found, listed
 from gradviz.graph import Edge, GradGraph
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gradviz.diagnose.finding import Finding, Numbers, found
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.finding import Finding, Numbers, found, listed
 from gradviz.diagnose.not_finite import SHOWN, counts
 from gradviz.diagnose.not_finite_causes import emptied_rows
 from gradviz.diagnose.readings import Readings

@@ -9,8 +9,7 @@ import math
 import statistics
 from collections.abc import Iterator
 
-from gradviz.diagnose.finding import Finding, found
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.finding import Finding, found, listed
 from gradviz.diagnose.readings import Readings
 from gradviz.recording.optimizers import Held
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from gradviz.diagnose.finding import Finding, found
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.finding import Finding, found, listed
 from gradviz.diagnose.readings import MATRIX_PRODUCTS, Readings
 
 ALIKE = 1e-5

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from gradviz.check import EdgeCheck, is_flat_when_run
-from gradviz.diagnose.finding import Finding, Numbers, found
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.finding import Finding, Numbers, found, listed
 from gradviz.diagnose.readings import COPIES, FLAT_FUNCTIONS, STEPS, Readings
 from gradviz.graph import Edge, GradGraph
 from gradviz.opcall import SHAPE_READING, OpCall

@@ -9,10 +9,9 @@ from torch import Tensor
 from gradviz.check.hooks import Hooks
 from gradviz.diagnose.batch_as_sequence import ATTENTIONS
 from gradviz.diagnose.dead_units import FLAT_BELOW
-from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.finding import Finding, found, listed
 from gradviz.diagnose.likelihood import NLL
 from gradviz.diagnose.modes import BATCH_NORMS
-from gradviz.diagnose.no_gradient import listed
 from gradviz.diagnose.not_finite_causes import ignored_targets
 from gradviz.diagnose.readings import STEPS, VIEWS, Readings
 from gradviz.diagnose.ways import is_zero, turned_zero

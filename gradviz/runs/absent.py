@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradviz.diagnose import Finding
-from gradviz.diagnose.finding import Numbers
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.finding import Numbers, listed
 from gradviz.runs.layers import EARLIER
 from gradviz.runs.notes import End
 from gradviz.runs.progress import ENOUGH as COURSE

@@ -7,8 +7,7 @@ import statistics
 from collections.abc import Iterator
 
 from gradviz.diagnose import Finding
-from gradviz.diagnose.finding import Numbers
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.finding import Numbers, listed
 from gradviz.runs.notes import Origin, ParameterNote, Step
 from gradviz.runs.run import Run
 from gradviz.runs.series import by_step

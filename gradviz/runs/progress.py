@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from gradviz.diagnose import Finding
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.finding import listed
 from gradviz.runs.notes import ParameterNote, Step
 from gradviz.runs.run import Run, gradient_norm
 from gradviz.runs.series import Series, loss_values

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
 from gradviz.diagnose import Finding
-from gradviz.diagnose.no_gradient import listed
+from gradviz.diagnose.finding import listed
 from gradviz.runs.clearing import cleared_before_update
 from gradviz.runs.notes import Step
 from gradviz.runs.progress import rates_text, rounded
