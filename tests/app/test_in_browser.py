@@ -200,6 +200,8 @@ FOCUSED = """() => {
 def test_tab_leads_through_the_page_and_out_of_it_and_each_stop_has_a_name(open_page: Open) -> None:
     page, stops = open_page(expression="x*y", at=["x=2", "y=3"], panel="derivation"), []
     expect(page.get_by_role("heading", name="Forward pass")).to_be_visible()
+    expect(page.get_by_label("Find a name")).to_be_visible()  # the picture comes in its own time
+    expect(item(page, "leaf x")).to_be_visible()
     while len(stops) < 40:
         page.keyboard.press("Tab")
         stop = page.evaluate(FOCUSED)
