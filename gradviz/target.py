@@ -78,7 +78,7 @@ def names_function(target: str) -> bool:
     return _FILE_AND_NAME.fullmatch(target) is not None
 
 
-def refuse_target(target: str, at: Iterable[str] = ()) -> None:
+def refuse_target(target: str, at: Iterable[str]) -> None:
     """Refuses what cannot be a target, without running anything.
 
     Raises:

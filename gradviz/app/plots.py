@@ -36,7 +36,7 @@ def curve_chart(curve: Curve, *, of: str, along: str) -> None:
         return
     tangent = _drawable((x, curve.tangent(x)) for x in (curve.points[0], curve.points[-1]))
     touch = _drawable([(curve.at, curve.value)])
-    axes = _axes("x", along, "f", of)
+    axes = _axes(along, "f", of)
     room = 0.05 * (max(values) - min(values)) or 1.0
     axes["y"]["scale"] = {"domain": [min(values) - room, max(values) + room], "zero": False}  # a tangent may be far steeper
     layers = [
@@ -59,7 +59,7 @@ def surface_chart(surface: Surface, names: tuple[str, str], *, of: str) -> None:
         st.caption(f"There is no graph: {of} is not finite around this point.")
         return
     seen, sides = bands(surface), {"x": surface.first, "y": surface.second}
-    axes = _axes("x", names[0], "y", names[1])
+    axes = _axes(names[0], "y", names[1])
     for axis, points in sides.items():
         axes[axis]["scale"] |= {"domain": [points[0], points[-1]]}
     middle = {axis: (points[0] + points[-1]) / 2 for axis, points in sides.items()}
@@ -136,8 +136,8 @@ def _inked() -> dict[str, Any]:
     return {"axis": colours, "legend": colours}
 
 
-def _axes(x: str, x_title: str, y: str, y_title: str) -> dict[str, Any]:
-    titles = {"x": (x, x_title), "y": (y, y_title)}
+def _axes(x_title: str, y: str, y_title: str) -> dict[str, Any]:
+    titles = {"x": ("x", x_title), "y": (y, y_title)}
     return {
         axis: {
             "field": field,

@@ -59,7 +59,7 @@ def traced(recorder: Recorder, result: Any) -> Traced:
     return Traced(recorder=recorder, outputs=differentiable_outputs(result))
 
 
-def build_graph(traced: Traced, naming: Naming, grad_output: Any = None) -> GradGraph:
+def build_graph(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
     """The graph of what was traced.
 
     Raises:
@@ -80,7 +80,7 @@ def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
         raise TraceError(_NESTED)
     names = TensorNames(naming)
     retaining = _retaining(recorder, [*outputs, *names.tensors()])
-    backward = run_backward(autograd, outputs, cotangents, retaining, recorder.keeper, read=recorder.leaves)
+    backward = run_backward(autograd, outputs, cotangents, retaining, recorder.keeper, recorder.leaves)
     with torch.no_grad():
         inputs = [tensor for _, tensor in named_tensors(naming.inputs)]
         draft = draft_of(autograd, recorder, inputs, alive=[*outputs, *names.tensors()])

@@ -89,7 +89,7 @@ def element_between(call: OpCall, position: int, element: Index, place: int, ind
     return min(sides), max(sides)
 
 
-def is_between(got: float, sides: tuple[float, float], unit: float = 0.0) -> bool:
+def is_between(got: float, sides: tuple[float, float], unit: float) -> bool:
     """Whether torch may take this number: it lies between the one-sided derivatives, which were taken a little aside.
 
     `unit`: u of the dtype that torch's number is rounded to.

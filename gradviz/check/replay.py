@@ -24,6 +24,7 @@ _SMALLEST_MOVE = 2.0**-40
 _BESIDE = 2.0**-36
 _JUMP = 2.0**-10
 _ROUNDINGS_BESIDE = 4
+_TRIALS = 4
 
 
 def widened(tensor: Tensor) -> Tensor:
@@ -156,9 +157,9 @@ class Replay:
             run_again(backward.calls, values, noise)
         return [parts_of(values[id(one)] if id(one) in values else widened(one).cpu()) for one in backward.answers]
 
-    def range_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 4) -> dict[int, tuple[Tensor, Tensor]]:
+    def range_beside(self, cotangents: Mapping[int, Tensor]) -> dict[int, tuple[Tensor, Tensor]]:
         """The smallest and largest VJP a little beside the inputs, on random sides of them: they differ on a kink."""
-        steps = [{at: self._step_beside(one) for at, one in self._inputs.items()} for _ in range(trials)]
+        steps = [{at: self._step_beside(one) for at, one in self._inputs.items()} for _ in range(_TRIALS)]
         found = [answer for step in steps for answer in self._on_both_sides(cotangents, step)]
         return {position: _extremes([one[position] for one in found]) for position in self._inputs}
 
@@ -172,13 +173,13 @@ class Replay:
         """So that every element is seen from both of its sides."""
         return [self.vjp(cotangents, shift={at: sign * moved for at, moved in step.items()}) for sign in (1, -1)]
 
-    def ties_beside(self, cotangents: Mapping[int, Tensor], *, trials: int = 4) -> dict[int, tuple[Tensor, float, float]]:
+    def ties_beside(self, cotangents: Mapping[int, Tensor]) -> dict[int, tuple[Tensor, float, float]]:
         """Which elements of the VJP jump right beside the inputs, and the smallest and largest sum of all of them there.
 
         Moved by so little, only what lies on a kink changes. All elements moved alike, what is tied stays tied: there each
         choice of a derivative of a maximum sums to 1.
         """
-        steps = [{at: self._step_beside(one, roundings=0) for at, one in self._inputs.items()} for _ in range(trials)]
+        steps = [{at: self._step_beside(one, roundings=0) for at, one in self._inputs.items()} for _ in range(_TRIALS)]
         steps[0] = {at: torch.full_like(moved, float(moved.abs().sum())) for at, moved in steps[0].items()}
         found = [answer for step in steps for answer in self._on_both_sides(cotangents, step)]
         told = {}

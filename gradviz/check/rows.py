@@ -30,7 +30,7 @@ def compare_row(
     position: int,
     *,
     on_kink: OnKink | None,
-    columns: Sequence[Index] | None = None,
+    columns: Sequence[Index] | None,
     loose: float = 0.0,
     what: str = "torch",
 ) -> None:

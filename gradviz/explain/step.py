@@ -69,7 +69,7 @@ class GradientStep(Explanation):
         return self.after - self.before
 
 
-def gradient_step(graph: GradGraph, lr: float, only: Collection[str] | None = None) -> GradientStep:
+def gradient_step(graph: GradGraph, lr: float, only: Collection[str] | None) -> GradientStep:
     """One step of gradient descent; see `GradGraph.step`."""
     if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not math.isfinite(lr) or lr <= 0:
         raise InputError(f"lr is {lr!r}; accepted: a finite number above 0")

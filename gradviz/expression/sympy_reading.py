@@ -13,7 +13,6 @@ from gradviz.errors import InputError
 from gradviz.expression.limits import MAX_EXACT_INTEGER, MAX_NESTING, MAX_NODES
 from gradviz.expression.names import is_one_name
 from gradviz.expression.nodes import (
-    ArithmeticOperator,
     BinaryOp,
     Call,
     Comparison,
@@ -182,9 +181,9 @@ class _Reader:
                 below.append(self.power(factor.base, -factor.exp, depth + 1))
             else:
                 above.append(self.read(factor, depth + 1))
-        node = _chain("*", above or [Number(value=1)])
+        node = _product(above or [Number(value=1)])
         if below:
-            node = BinaryOp(operator="/", left=node, right=_chain("*", below))
+            node = BinaryOp(operator="/", left=node, right=_product(below))
         return _signed(node, negative=negative)
 
     def power(self, base: Any, exponent: Any, depth: int) -> Node:
@@ -225,10 +224,10 @@ def _signed(node: Node, *, negative: bool) -> Node:
     return UnaryOp(operand=node) if negative else node
 
 
-def _chain(sign: ArithmeticOperator, factors: list[Node]) -> Node:
+def _product(factors: list[Node]) -> Node:
     node = factors[0]
     for factor in factors[1:]:
-        node = BinaryOp(operator=sign, left=node, right=factor)
+        node = BinaryOp(operator="*", left=node, right=factor)
     return node
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from gradviz.frames import Frames
 from gradviz.player.data import player_data
-from gradviz.render import TIME_LIMIT_S, write_file
-from gradviz.stage import FONT_SIZE, stage_of, stage_theme
+from gradviz.render import write_file
+from gradviz.stage import stage_of, stage_theme
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 START = """const player = mount(
@@ -74,10 +74,10 @@ class Player:
 def player_of(
     frames: Frames,
     *,
-    theme: str | None = None,
-    font_size: float = FONT_SIZE,
-    highlight: str | None = None,
-    time_limit_s: float = TIME_LIMIT_S,
+    theme: str | None,
+    font_size: float,
+    highlight: str | None,
+    time_limit_s: float,
 ) -> Player:
     """A player of frames.
 

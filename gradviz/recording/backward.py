@@ -99,9 +99,9 @@ def run_backward(
     graph: AutogradGraph,
     outputs: Sequence[Tensor],
     grad_outputs: Sequence[Tensor],
-    retaining: Sequence[Tensor] = (),
-    keeper: Keeper | None = None,
-    read: Callable[[], Sequence[Tensor]] = list,
+    retaining: Sequence[Tensor],
+    keeper: Keeper,
+    read: Callable[[], Sequence[Tensor]],
 ) -> Backward:
     """One backward pass from `outputs`, whose cotangents are `grad_outputs`. The hooks of tensors are called as in any.
 
@@ -109,13 +109,13 @@ def run_backward(
         graph: all that `outputs` reach.
         outputs, grad_outputs: one cotangent per output.
         retaining: tensors whose `.grad` torch would add to, although they are no leaves; theirs is put back.
-        keeper: has kept the forward values, and says how much room is left; None to keep all.
+        keeper: has kept the forward values, and says how much room is left.
         read: tells the leaves that the code read, for where a custom Function runs a backward pass of its own.
 
     Raises:
         TraceError: where the graph was freed by an earlier backward pass, or the backward pass itself fails.
     """
-    log = Log() if keeper is None or keeper.keeping.is_total else BudgetedLog(graph.slots, graph.variables, keeper)
+    log = Log() if keeper.keeping.is_total else BudgetedLog(graph.slots, graph.variables, keeper)
     nodes = [node for node in graph.slots if node not in graph.variables]
     leaves = tuple(graph.variables.values())
     handles = [node.register_hook(log.listener(node)) for node in nodes]

@@ -12,7 +12,7 @@ from typing import Final
 from gradviz.errors import RenderError
 from gradviz.view import Role, Verdict
 
-ORANGE, SKY, GREEN, YELLOW = "#e69f00", "#56b4e9", "#009e73", "#f0e442"
+ORANGE, SKY, GREEN = "#e69f00", "#56b4e9", "#009e73"
 BLUE, VERMILION, PURPLE, BLACK = "#0072b2", "#d55e00", "#cc79a7", "#000000"
 
 # The first is the font that comes with gradviz and measures the labels. It is wide: a label drawn in one of the others

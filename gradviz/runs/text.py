@@ -41,13 +41,13 @@ def title(run: Run) -> str:
     )
 
 
-def course(values: Sequence[float | None], length: int = COURSE_LENGTH) -> str:
+def course(values: Sequence[float | None]) -> str:
     """A course of values as bars, on a logarithmic scale where all are above 0; ✗ where one is not finite.
 
     >>> course([1.0, 10.0, 100.0, None, float("nan")])
     '▁▅█ ✗'
     """
-    shown = [values[round(place)] for place in _spread_over(len(values), length)]
+    shown = [values[round(place)] for place in _spread_over(len(values), COURSE_LENGTH)]
     known = [value for value in values if value is not None and math.isfinite(value)]
     logarithmic = bool(known) and min(known) > 0
     scaled = [math.log(value) if logarithmic else value for value in known]

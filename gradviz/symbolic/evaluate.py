@@ -42,14 +42,12 @@ class Pointwise:
         function: of the operands, derived and compiled once for all calls with the same options.
         operands: for each parameter of the function a tensor or a number.
         positions: for each parameter the edge key; None for numbers and saved outputs.
-        output: which output of the call this is.
         coarse, coarse_value: as in `PointwiseRule`.
     """
 
     function: ScalarFunction
     operands: tuple[Tensor | int | float | complex, ...]
     positions: tuple[int | None, ...]
-    output: int
     coarse: float
     coarse_value: float
 
@@ -94,10 +92,7 @@ def _evaluated(call: OpCall, lookup: Lookup, *, at_once: bool = False) -> Output
             else _plain(operand, at_once=at_once)
             for operand, position in zip(pointwise.operands, pointwise.positions, strict=True)
         ]
-        result: Any = elementwise(pointwise.function, *operands)
-        results: list[SymbolicTensor | None] = [None] * max(len(call.outputs), pointwise.output + 1)
-        results[pointwise.output] = result
-        return tuple(results)
+        return elementwise(pointwise.function, *operands), *[None] * (len(call.outputs) - 1)
     if isinstance(rule, MovementRule):
         return _move(rule, call, lookup, at_once=at_once)
     return _run(rule, call, lookup)
@@ -156,7 +151,6 @@ def specialize(rule: PointwiseRule, call: OpCall) -> Pointwise:
         function=function,
         operands=tuple(operands),
         positions=tuple(positions),
-        output=rule.output,
         coarse=rule.coarse,
         coarse_value=rule.coarse_value,
     )

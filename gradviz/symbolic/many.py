@@ -175,7 +175,7 @@ def summed(many: Many, count: int) -> Many:
     return Many(value=value, error=_kept(value, error), carrying=carrying, leads=((many, back),))
 
 
-def extreme(many: Many, count: int, *, sign: int = 1) -> Many:
+def extreme(many: Many, count: int, *, sign: int) -> Many:
     """Of each of `count` groups the largest element, or for sign -1 the smallest; nan wins, as in torch."""
     groups = many.value.reshape(count, -1)
     missing = np.isnan(groups)

@@ -81,17 +81,14 @@ def min_dim(self: SymbolicTensor, dim: int, keepdim: bool = False) -> tuple[Symb
     return self.amin(dim, keepdim=keepdim, name="min"), None
 
 
-def variance(
-    x: SymbolicTensor, dims: Dims, *, correction: float = 1, keepdim: bool = False, shift: SymbolicTensor | None = None
-) -> SymbolicTensor:
+def variance(x: SymbolicTensor, dims: Dims, *, correction: float, keepdim: bool) -> SymbolicTensor:
     """The variance over `dims` with divisor n - correction.
 
-    Computed as (Σd² - (Σd)²/n) / (n - correction) with d = x - shift, true for any constant shift. With the mean's value as
-    shift nothing cancels, and only elements that are symbols make symbolic terms (x - mean would make all of them such).
+    Computed as (Σd² - (Σd)²/n) / (n - correction) with d = x - c, true for any constant c. With the mean's value as c
+    nothing cancels, and only elements that are symbols make symbolic terms (x - mean would make all of them such).
     """
     count = x.count(dims)
-    centre = x.mean(dims, keepdim=True).as_numbers() if shift is None else shift
-    deviation = x - centre
+    deviation = x - x.mean(dims, keepdim=True).as_numbers()
     squares = deviation.squared_modulus().sum(dims, keepdim=keepdim)
     total = deviation.sum(dims, keepdim=keepdim)
     divisor = count - correction

@@ -230,7 +230,7 @@ class Reference:
         if isinstance(rule, PointwiseRule):
             pointwise = specialize(rule, call)
             with self._range.entered():
-                return pointwise_vjp(pointwise, position, cotangents[pointwise.output], self.dtype)
+                return pointwise_vjp(pointwise, position, cotangents[0], self.dtype)
         if isinstance(rule, MovementRule):
             return movement_vjp(Movement(rule, call), position, cotangents, self.dtype)
         raise NoRule(f"{call.overload} is neither pointwise nor data movement: sample rows of it")

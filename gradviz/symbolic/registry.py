@@ -35,7 +35,7 @@ class NoRule(CheckError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointwiseRule:
-    """A function of scalars, applied to all elements.
+    """A function of scalars, applied to all elements: the first output of the call, the only one that is differentiable.
 
     Attributes:
         overload: what it is registered for.
@@ -44,7 +44,6 @@ class PointwiseRule:
         kinks: name -> function of the same symbols that is zero on the kink.
         exact: numbers that the function gets as numbers rather than symbols (exponents), so that formulas simplify.
         saved: argument of `function` -> which output of the call holds its values (dropout's mask).
-        output: which output this is; the call's other outputs are not differentiable.
         coarse: relative error of torch's partial in every dtype, for kernels that hold a constant in float32.
         coarse_value: the same of the value.
         takes_nan: whether the branches say what becomes of NaN; see `ScalarFunction`.
@@ -56,7 +55,6 @@ class PointwiseRule:
     kinks: Mapping[str, Callable[..., sp.Expr]] = field(default_factory=dict)
     exact: tuple[str, ...] = ()
     saved: Mapping[str, int] = field(default_factory=dict)
-    output: int = 0
     coarse: float = 0.0
     coarse_value: float = 0.0
     takes_nan: bool = False
@@ -131,7 +129,6 @@ def pointwise_rule(
     kinks: Mapping[str, Callable[..., sp.Expr]] | None = None,
     exact: Sequence[str] = (),
     saved: Mapping[str, int] | None = None,
-    output: int = 0,
     coarse: float = 0.0,
     coarse_value: float = 0.0,
     takes_nan: bool = False,
@@ -154,7 +151,6 @@ def pointwise_rule(
                     kinks=dict(kinks or {}),
                     exact=tuple(exact),
                     saved=dict(saved or {}),
-                    output=output,
                     coarse=coarse,
                     coarse_value=coarse_value,
                     takes_nan=takes_nan,

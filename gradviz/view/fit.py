@@ -31,8 +31,8 @@ LONGER = 1.05
 """How much longer a picture is drawn than its rows are together."""
 WIDER, COLUMN_WIDER = 1.25, 1.05
 """How much wider it is drawn than its widest row: shapes that follow each other stand in a line; a column is kept narrow."""
-ROW_GAP, NODE_GAP, COLUMN_GAP, LABEL_GAP, THREAD = 25.0, 22.0, 40.0, 10.0, 12.0
-"""Between rows, neighbours and columns; around a label; what an arrow takes that passes a row."""
+ROW_GAP, NODE_GAP, COLUMN_GAP, THREAD = 25.0, 22.0, 40.0, 12.0
+"""Between rows, neighbours and columns; what an arrow takes that passes a row."""
 MIN_COPIES = 4
 """Fewer shapes that say again what another says are not in the way."""
 TOLD_ONCE_NOTE = "what is drawn once per use is described where it is drawn first"
