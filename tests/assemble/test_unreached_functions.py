@@ -7,23 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from swish import Swish
 from torch import Tensor, nn
 
 import gradviz
 from gradviz import GradGraph
-
-
-class Swish(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        s = torch.sigmoid(x)
-        ctx.save_for_backward(x, s)
-        return x * s
-
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-        x, s = ctx.saved_tensors
-        return cotangent * (s + x * s * (1 - s))
 
 
 class SetUpApart(torch.autograd.Function):

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
+from swish import Swish
 from torch import Tensor, nn
 
 from gradviz.graph import GradGraph
 from gradviz.standin import StandIn
 from gradviz.statistics import statistics_of
-
-
-class Swish(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        s = torch.sigmoid(x)
-        ctx.save_for_backward(x, s)
-        return x * s
-
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-        x, s = ctx.saved_tensors
-        return cotangent * (s + x * s * (1 - s))
 
 
 def sums(x: Tensor) -> Tensor:
