@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from gradviz.attributes import AttributedGraph, Edge, Use
-from gradviz.errors import CheckError, InputError, RenderError
+from gradviz.errors import CheckError, RenderError
 
 if TYPE_CHECKING:
     from gradviz.check import CheckReport, Intended
@@ -351,8 +351,8 @@ class GradGraph(AttributedGraph):
 
         Args:
             path: a file; its suffix decides the format unless `format` is given.
-            format: "svg", "png", "pdf" or "dot" (also "gv"); "html" for the page of `player`, of which only `max_nodes`,
-                `theme` ("light" follows the reader's system) and `time_limit_s` can be chosen here.
+            format: "svg", "png", "pdf" or "dot" (also "gv"); "html" for the page of `player`, of which `theme` ("light"
+                follows the reader's system), `max_nodes` and what is drawn and as one (`collapse` to `between`) are read.
             dpi: pixels per inch of a PNG.
             time_limit_s: seconds until drawing is given up. A picture that is not ready after most of them is tried
                 again without edge labels, then in groups that fit on a page, and says so.
@@ -369,14 +369,9 @@ class GradGraph(AttributedGraph):
         from gradviz.view import PAGE_NODES
 
         if format_name(path, format, (*FORMATS, "html")) == "html":
-            if others := sorted(set(options) - {"max_nodes", "theme"}):
-                raise InputError(f"{others[0]} is for pictures; an HTML page accepts max_nodes and theme")
-            theme = options.get("theme", "light")
-            page = self.player(
-                max_nodes=options.get("max_nodes") or 200,
-                theme=None if theme == "light" else theme,
-                time_limit_s=time_limit_s,
-            )
+            from gradviz.player import page_options
+
+            page = self.player(**page_options(options), time_limit_s=time_limit_s)
             if path is not None:
                 page.save(path)
             return page.html.encode()

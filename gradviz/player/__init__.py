@@ -7,6 +7,6 @@ page       these as one HTML page that loads nothing
 """
 
 from gradviz.player.data import player_data
-from gradviz.player.page import Player, player_of, script
+from gradviz.player.page import Player, page_options, player_of, script
 
-__all__ = ["Player", "player_data", "player_of", "script"]
+__all__ = ["Player", "page_options", "player_data", "player_of", "script"]

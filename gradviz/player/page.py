@@ -11,10 +11,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from gradviz.errors import InputError
 from gradviz.frames import Frames
 from gradviz.player.data import player_data
 from gradviz.render import write_file
 from gradviz.stage import stage_of, stage_theme
+from gradviz.view import PartOptions, ViewOptions
+
+MOST_NODES = 200
+"""On a page that is asked for as a picture is."""
+PART = PartOptions.__optional_keys__
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 START = """const player = mount(
@@ -96,6 +102,23 @@ def player_of(
     themes = [(name, stage_theme(name, highlight=highlight)) for name in names]
     stage = stage_of(frames, font_size=font_size, time_limit_s=time_limit_s)
     return Player(title=frames.title, data=player_data(stage, themes))
+
+
+def page_options(options: ViewOptions) -> dict[str, Any]:
+    """What `player` takes of the options that a picture takes: what is drawn and what of it as one, `max_nodes`, `theme`.
+
+    Raises:
+        InputError: one of them is about pictures only.
+
+    >>> page_options({"theme": "dark", "collapse": "auto"})
+    {'theme': 'dark', 'max_nodes': 200, 'collapse': 'auto'}
+    """
+    found: dict[str, Any] = {**options}
+    if others := sorted(set(found) - PART - {"max_nodes", "theme"}):
+        accepted = ", ".join(["max_nodes", "theme", *sorted(PART)])
+        raise InputError(f"{others[0]} is for pictures; an HTML page accepts {accepted}")
+    theme = found.pop("theme", "light")
+    return {"theme": None if theme == "light" else theme, "max_nodes": found.pop("max_nodes", None) or MOST_NODES, **found}
 
 
 @cache

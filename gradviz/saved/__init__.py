@@ -18,6 +18,7 @@ with the attributes that `gradviz.attributes` names. What JSON has no word for i
     partial    SavedPartial: what is left of a local partial without autograd's node
     write      save
     read       load: every attribute is checked before a graph is made of it
+    damage     what is wrong with a file that safetensors cannot read
     references what a graph says of itself as a whole, checked last
 """
 

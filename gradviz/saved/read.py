@@ -13,6 +13,7 @@ from torch import Tensor
 from gradviz.errors import InputError, OtherVersionError
 from gradviz.graph import Edge, GradGraph
 from gradviz.opcall import OpCall
+from gradviz.saved.damage import REMEDY, damage_of
 from gradviz.saved.partial import SavedPartial
 from gradviz.saved.references import check_references, is_number
 from gradviz.saved.values import Decoder
@@ -95,7 +96,7 @@ def load(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> GradGra
     try:
         graph = _graph(content, Decoder(tensors))
     except InputError as error:
-        raise InputError(f"{str(file)!r} is damaged or was not made by gradviz: {error}") from error
+        raise InputError(f"{str(file)!r} is damaged or was not made by gradviz: {error}; {REMEDY}") from error
     graph.graph[LOADED] = str(file)
     return graph
 
@@ -110,20 +111,25 @@ def _opened(file: Path, max_bytes: int) -> tuple[Any, dict[str, Tensor]]:
         with safetensors.safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
             if metadata.get("format") != "gradviz":
-                raise InputError(f"{str(file)!r} is a safetensors file, but not one that gradviz saved")
+                raise InputError(f"{str(file)!r} is a safetensors file, but not one that gradviz saved; {REMEDY}")
             if metadata.get("version") != VERSION:
                 again = "trace once more and graph.save(path) with this one"
                 raise OtherVersionError(str(file), found=str(metadata.get("version")), read=VERSION, again=again)
-            return json.loads(metadata["graph"]), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return _written(metadata, file), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except OSError as error:
         raise InputError(f"cannot read {str(file)!r}: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
-        raise InputError(
-            f"{str(file)!r} is not a graph that gradviz saved, or only a part of one: it has none of the format's header "
-            "or less than it tells; graph.save(path) writes such files"
-        ) from error
-    except (KeyError, ValueError, RecursionError) as error:
-        raise InputError(f"{str(file)!r} is not a graph that gradviz saved: {str(error)[:200]}") from error
+        raise InputError(damage_of(file)) from error
+
+
+def _written(metadata: dict[str, str], file: Path) -> Any:
+    """What a file says of nodes and edges, not yet checked."""
+    if "graph" not in metadata:
+        raise InputError(f"{str(file)!r} is damaged: its metadata have no graph; {REMEDY}")
+    try:
+        return json.loads(metadata["graph"])
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{str(file)!r} is damaged in what it says of the graph: {str(error)[:200]}; {REMEDY}") from error
 
 
 def _graph(content: Any, decoder: Decoder) -> GradGraph:

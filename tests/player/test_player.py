@@ -111,8 +111,10 @@ def test_render_writes_the_page(tmp_path: Path) -> None:
     written = graph.render(tmp_path / "g.HTML")
     assert (tmp_path / "g.HTML").read_bytes() == written == graph.player().html.encode()
     assert graph.render(format="html", theme="dark") == graph.player(theme="dark").html.encode()
-    with pytest.raises(InputError, match="show is for pictures; an HTML page accepts max_nodes and theme"):
+    with pytest.raises(InputError, match="show is for pictures; an HTML page accepts max_nodes, theme, between, collapse"):
         graph.render(format="html", show=["value"])
+    focused = graph.player(focus="c", radius=1).html.encode()
+    assert graph.render(format="html", focus="c", radius=1) == focused != written
     with pytest.raises(InputError, match="frames are made of at most 3"):
         graph.render(format="html", max_nodes=3)
     with pytest.raises(RenderError, match="accepted: svg, png, pdf, dot, gv, html"):

@@ -235,7 +235,7 @@ def test_nothing_but_torchs_own_ops_is_looked_up(overload: str, content: dict[st
 @pytest.mark.parametrize("text", [b"", b"not a graph", b"\xff" * 100, json.dumps({"a": 1}).encode()])
 def test_a_file_of_another_kind_is_refused(text: bytes, tmp_path: Path) -> None:
     (tmp_path / "other.gradviz").write_bytes(text)
-    with pytest.raises(gradviz.InputError, match="is not a graph that gradviz saved"):
+    with pytest.raises(gradviz.InputError, match=r"is not a graph that gradviz saved|is empty|is damaged|is cut off"):
         gradviz.load(tmp_path / "other.gradviz")
 
 
@@ -334,3 +334,40 @@ def test_a_text_file_is_refused_in_plain_words(tmp_path: Path) -> None:
     path.write_text("import torch\n" * 20)
     with pytest.raises(gradviz.InputError, match=r"train\.py' is not a graph that gradviz saved.*graph\.save\(path\)"):
         gradviz.load(path)
+
+
+def broken(tmp_path: Path) -> tuple[bytes, int]:
+    """The bytes of a saved graph, and where its header ends."""
+    lecture().save(tmp_path / "whole.gradviz")
+    whole = (tmp_path / "whole.gradviz").read_bytes()
+    return whole, 8 + int.from_bytes(whole[:8], "little")
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (lambda whole, header: b"", r"is empty; accepted: a file as graph\.save\(path\) writes it"),
+        (lambda whole, header: whole[:100], r"is cut off: it has 100 bytes, and its header alone takes [\d,]+; copy it"),
+        (lambda whole, header: whole[: header + 3], r"is cut off: it has [\d,]+ bytes of the [\d,]+ that its header"),
+        (lambda whole, header: whole[:50] + b"\x00" + whole[51:], r"is damaged in its header, the first [\d,]+ bytes: "),
+        (lambda whole, header: whole + b"more", r"is damaged: it has [\d,]+ bytes, more than the [\d,]+ that"),
+        (lambda whole, header: b"\x89PNG" + whole, r"is not a graph that gradviz saved: it does not begin as such a file"),
+        (lambda whole, header: whole.replace(b'nodes\\"', b'nodes""'), r"is damaged in its header|in what it says of the"),
+    ],
+)
+def test_a_broken_file_is_told_by_what_is_wrong_with_it(
+    kept: Callable[[bytes, int], bytes], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "broken.gradviz"
+    path.write_bytes(kept(*broken(tmp_path)))
+    with pytest.raises(gradviz.InputError, match=rf"broken\.gradviz' {said}"):
+        gradviz.load(path)
+
+
+def test_metadata_without_a_graph_say_so(content: dict[str, Any], tmp_path: Path) -> None:
+    for graph, said in ((None, "metadata have no graph"), ('{"nodes": [', "what it says of the graph: Expecting value")):
+        metadata = {key: value for key, value in content["metadata"].items() if key != "graph"}
+        metadata |= {} if graph is None else {"graph": graph}
+        safetensors.torch.save_file(content["tensors"], tmp_path / "g.gradviz", metadata=metadata)
+        with pytest.raises(gradviz.InputError, match=rf"g\.gradviz' is damaged.*{said}"):
+            gradviz.load(tmp_path / "g.gradviz")
