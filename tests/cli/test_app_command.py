@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import tomllib
 from pathlib import Path
 
 import pytest
 import streamlit.web.cli
 from click.testing import CliRunner, Result
 
+from gradviz.cli.app import FLAGS, HOSTS, theme_flags
 from gradviz.cli.command import main
 from gradviz.render.theme import DARK, LIGHT
 
@@ -43,6 +46,17 @@ def test_the_address_is_told_and_nothing_of_streamlit_is_advertised(monkeypatch:
     result, handed = run(monkeypatch, "--port", str(port))
     assert result.output == f"gradviz starts on http://127.0.0.1:{port}; Ctrl+C ends it\n"
     assert "--logger.hideWelcomeMessage=true" in handed
+
+
+def test_app_py_is_served_as_the_command_serves() -> None:
+    """Streamlit reads the file beside the script that it runs, from whatever directory it is started."""
+    written = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text())
+    assert written["server"].pop("allowedHosts") == list(HOSTS)
+    told = {f"theme.{name}.{key}": value for name, colours in written.pop("theme").items() for key, value in colours.items()}
+    told |= {f"{section}.{key}": value for section, options in written.items() for key, value in options.items()}
+    assert {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()} == (
+        FLAGS | theme_flags()
+    )
 
 
 def test_a_port_that_is_taken_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
