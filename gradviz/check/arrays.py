@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from gradviz.standin import StandIn
 
 Index = tuple[int, ...]
+_LOOKED_AT = 32
 
 
 def ulp(value: float, dtype: torch.dtype) -> float:
@@ -89,6 +91,35 @@ def apart(
     with np.errstate(all="ignore"):
         error = np.abs(true - got).astype(np.float64)
         return error, np.asarray((error <= bound) & (error < np.inf))
+
+
+def largest_error(
+    error: NDArray[np.float64],
+    got: NDArray[np.float64],
+    true: NDArray[np.longdouble],
+    good: NDArray[np.bool_],
+    dtype: torch.dtype,
+    modulus: NDArray[np.float64] | None = None,
+) -> tuple[float, float, Any]:
+    """The largest error of a good element in ULP of `dtype`, the size of the number and its place."""
+    sizes = np.maximum(np.abs(true).astype(np.float64), np.abs(got))
+    size = np.where(good, sizes if modulus is None else np.maximum(sizes, modulus), 1.0)
+    kind = torch.finfo(dtype)
+    spacing = np.maximum(np.ldexp(kind.eps, np.frexp(size)[1] - 1), kind.tiny * kind.eps)
+    errors = np.where(good, error / spacing, -1.0)
+    largest = np.where(errors == errors.max(), size, -1.0)  # of equal errors, that of the largest number tells most
+    worst = np.unravel_index(int(largest.argmax()), errors.shape)
+    return float(errors[worst]), float(size[worst]), worst
+
+
+def worst_first(error: NDArray[np.float64], bound: NDArray[np.float64], good: NDArray[np.bool_]) -> list[Any]:
+    """Places of elements that are not good: the worst of them, then some without a finite error."""
+    bad = np.flatnonzero(~good)
+    with np.errstate(all="ignore"):
+        excess = error.reshape(-1)[bad] / np.maximum(bound.reshape(-1)[bad], np.finfo(np.float64).tiny)
+    strange = bad[~np.isfinite(excess)][:_LOOKED_AT]
+    worst = bad[np.argsort(-np.where(np.isfinite(excess), excess, -1.0), kind="stable")[:_LOOKED_AT]]
+    return [np.unravel_index(flat, good.shape) for flat in dict.fromkeys([*worst.tolist(), *strange.tolist()])]
 
 
 def _has_elements(tensor: Tensor) -> bool:

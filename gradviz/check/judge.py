@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gradviz.check.arrays import Index, apart, is_nan_at, nan_place, ulp
+from gradviz.check.arrays import Index, apart, is_nan_at, largest_error, nan_place, ulp, worst_first
 from gradviz.check.ratios import Ratios
 from gradviz.check.report import Finding, Method, Quantity, Verdict
 from gradviz.check.slips import Evidence
 from gradviz.check.wording import cancellation_text, dtype_name, ratio_text, short_text
 
-_LOOKED_AT = 32
 _BLOCK = 2**17
 LOST_ULP = 2.0**10
 """From so many units in the last place on, an error that rounding explains is told: three decimal digits are gone."""
@@ -260,22 +259,23 @@ class Comparison:
             return
         error, good = apart(got, true, bound)
         if good.any():
-            error_ulp, _, worst = self._largest_error(error, got, true, good, modulus)
+            error_ulp, _, worst = largest_error(error, got, true, good, self.dtype, modulus)
             self._keep(_placed(worst, place), float(got[worst]), float(true[worst]), error_ulp, of)
         self._ratios.see_good(true, bound, good)
-        if not good.all():
-            finite = np.asarray(true, dtype=np.float64)
-            self._ratios.see(got, finite, bound)
-            bounds = np.broadcast_to(bound, got.shape)
-            pairs = modulus is not None and got.shape[-1:] == (2,)
-            found = Evidence(got=got, true=finite, bound=bounds, cotangent=cotangent, true_vjp=true_vjp, pairs=pairs)
-            if self.evidence is None or found.telling.sum() >= self.evidence.telling.sum():
-                self.evidence = found
-            for where in _worst_first(error, bound, good):
-                cancelled = float(np.broadcast_to(loose, good.shape)[where])
-                numbers = (float(got[where]), true[where], float(bound[where]))
-                whole = 0.0 if modulus is None else float(modulus[where])
-                self.element(_placed(where, place), *numbers, loose=cancelled, what=what, of=of, modulus=whole)
+        if good.all():
+            return
+        finite = np.asarray(true, dtype=np.float64)
+        self._ratios.see(got, finite, bound)
+        bounds = np.broadcast_to(bound, got.shape)
+        pairs = modulus is not None and got.shape[-1:] == (2,)
+        found = Evidence(got=got, true=finite, bound=bounds, cotangent=cotangent, true_vjp=true_vjp, pairs=pairs)
+        if self.evidence is None or found.telling.sum() >= self.evidence.telling.sum():
+            self.evidence = found
+        for where in worst_first(error, bound, good):
+            cancelled = float(np.broadcast_to(loose, good.shape)[where])
+            numbers = (float(got[where]), true[where], float(bound[where]))
+            whole = 0.0 if modulus is None else float(modulus[where])
+            self.element(_placed(where, place), *numbers, loose=cancelled, what=what, of=of, modulus=whole)
 
     def _all_good(
         self,
@@ -301,30 +301,12 @@ class Comparison:
             error, good = apart(some, exact, bounds)
             if not good.all():
                 return False
-            error_ulp, size, worst = self._largest_error(error, some, exact, good)
+            error_ulp, size, worst = largest_error(error, some, exact, good, self.dtype)
             largest = max(largest, (error_ulp, size, start + int(worst[0])))
             self._ratios.see_good(exact, bounds, good)
         where = np.unravel_index(largest[2], got.shape)
         self._keep(_placed(where, place), float(got[where]), float(true[where]), largest[0], of)
         return True
-
-    def _largest_error(
-        self,
-        error: NDArray[np.float64],
-        got: NDArray[np.float64],
-        true: NDArray[np.longdouble],
-        good: NDArray[np.bool_],
-        modulus: NDArray[np.float64] | None = None,
-    ) -> tuple[float, float, Any]:
-        """The largest error of a good element in ULP, the size of the number and its place."""
-        sizes = np.maximum(np.abs(true).astype(np.float64), np.abs(got))
-        size = np.where(good, sizes if modulus is None else np.maximum(sizes, modulus), 1.0)
-        kind = torch.finfo(self.dtype)
-        spacing = np.maximum(np.ldexp(kind.eps, np.frexp(size)[1] - 1), kind.tiny * kind.eps)
-        errors = np.where(good, error / spacing, -1.0)
-        largest = np.where(errors == errors.max(), size, -1.0)  # of equal errors, that of the largest number tells most
-        worst = np.unravel_index(int(largest.argmax()), errors.shape)
-        return float(errors[worst]), float(size[worst]), worst
 
     def _undefined(self, index: Index | None, got: float, true: float, bound: float, of: Quantity) -> None:
         self.show(index, got, true, of)
@@ -377,16 +359,6 @@ class Comparison:
         self.quantity = of
         where = "" if not index else f" at {list(index)}"
         self._wrong_text = f"{_GIVEN[of]}{what} gives {got:.9g}{where}, the true value is {true:.9g}{ratio_text(got, true)}"
-
-
-def _worst_first(error: NDArray[np.float64], bound: NDArray[np.float64], good: NDArray[np.bool_]) -> list[Any]:
-    """The places of the elements that are not good: those without a finite error and the worst of the others."""
-    bad = np.flatnonzero(~good)
-    with np.errstate(all="ignore"):
-        excess = error.reshape(-1)[bad] / np.maximum(bound.reshape(-1)[bad], np.finfo(np.float64).tiny)
-    strange = bad[~np.isfinite(excess)][:_LOOKED_AT]
-    worst = bad[np.argsort(-np.where(np.isfinite(excess), excess, -1.0), kind="stable")[:_LOOKED_AT]]
-    return [np.unravel_index(flat, good.shape) for flat in dict.fromkeys([*worst.tolist(), *strange.tolist()])]
 
 
 def _placed(index: Any, place: Callable[[Index], Index] | None) -> Index | None:

@@ -55,13 +55,10 @@ def compare_row(
     whole = moduli(got, comparison.dtype)
     if columns is None:
         true, bound = _as_arrays(row, position, got.shape)
-    else:  # a vector of them
+    else:
         places = tuple(np.array(columns, dtype=np.int64).reshape(len(columns), got.ndim).T)
         got, whole = got[places].astype(np.float64), None if whole is None else whole[places]
-        partials = row.partials.get(position, {})
-        looked_at = [partials.get(column, _ZERO) for column in columns]
-        true = np.array([to_wide(one.value) for one in looked_at], dtype=np.longdouble)
-        bound = np.array([one.bound for one in looked_at])
+        true, bound = _as_vectors(row, position, columns)
 
     def column_at(place: Index) -> Index:
         return place if columns is None else columns[place[0]]
@@ -94,6 +91,13 @@ def _as_arrays(row: Row, position: int, shape: tuple[int, ...]) -> tuple[NDArray
     for column, exact in row.partials.get(position, {}).items():
         true[column], bound[column] = to_wide(exact.value), exact.bound
     return true, bound
+
+
+def _as_vectors(row: Row, position: int, columns: Sequence[Index]) -> tuple[NDArray[np.longdouble], NDArray[np.float64]]:
+    partials = row.partials.get(position, {})
+    looked_at = [partials.get(column, _ZERO) for column in columns]
+    true = np.array([to_wide(one.value) for one in looked_at], dtype=np.longdouble)
+    return true, np.array([one.bound for one in looked_at])
 
 
 def _settled_on_kinks(
