@@ -15,5 +15,6 @@
     node_names.py   every node's name
     node_scopes.py  the calls of modules and functions that each node lies in
     leaves.py       the gradients that leaves bring with them
+    cotangents.py   what the backward pass sent to each node's outputs
     build.py        numbered, named, written
 """

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node, get_gradient_edge
 
+from gradviz.assemble.cotangents import Cotangents
 from gradviz.assemble.custom import custom_functions
 from gradviz.assemble.draft import draft_of
 from gradviz.assemble.drafted import Draft, DraftEdge, DraftNode, Key, is_autograd_node
@@ -115,7 +116,7 @@ class _Writer:
         self._draft = draft
         self._root_outputs = roots
         self._backward = backward
-        self._inner = {id(leaf): gradient for leaf, gradient in backward.inner}
+        self._cotangents = Cotangents(draft, backward)
         self._naming = naming
         self._recorder = recorder
         self._tensor_names = names
@@ -185,13 +186,8 @@ class _Writer:
                     "output": edge.output,
                     "partial": partial,
                     "contribution": contribution,
-                    "cut": INNER_BACKWARD if is_custom and cut and self._is_inner(edge.tail) else cut,
+                    "cut": INNER_BACKWARD if is_custom and cut and self._cotangents.is_from_within(edge.tail) else cut,
                 }
-
-    def _is_inner(self, key: Key) -> bool:
-        """Whether a backward pass within that of the graph gave a leaf its gradient, or a part of it."""
-        node = self._draft.nodes[key]
-        return node.kind == "leaf" and id(node.tensors[0]) in self._inner
 
     def _attributes(self, key: Key, node: DraftNode) -> NodeAttributes:
         used = self._used.get(key) or node.differentiable[:1] or (0,)
@@ -205,7 +201,7 @@ class _Writer:
         made.expression = self._expression(node) if self._tensor_names.expressions else ""
         made.value = value
         made.value_missing = "" if type(value) is Tensor else _missing(value, node.value_missing)
-        made.cotangent = self._cotangent(key, node, first)
+        made.cotangent = self._cotangents.at(key, first)
         if value is None:
             made.shape, made.dtype, made.device = self._metadata(key, node, first)
         elif _is_nested(value):
@@ -216,11 +212,11 @@ class _Writer:
             everywhere = range(len(node.values))
             made.output_names = self._names.of_outputs(key)
             made.value = node.values
-            made.cotangent = tuple([self._cotangent(key, node, place) for place in everywhere])
+            made.cotangent = tuple([self._cotangents.at(key, place) for place in everywhere])
             made.shape = tuple([self._metadata(key, node, place)[0] for place in everywhere])
         made.requires_grad = node.requires_grad
         made.outputs = used
-        made.differentiable = self._differentiable(key, node)
+        made.differentiable = self._cotangents.places(key)
         module = None if node.call_index is None else self._recorder.calls[node.call_index].module
         if node.kind == "op":
             made.module = "" if module is None else self._modules.get(id(module), type(module).__name__)
@@ -249,28 +245,6 @@ class _Writer:
         if value is None:
             return (), torch.float32, torch.device("cpu")
         return tuple(value.shape), value.dtype, value.device
-
-    def _cotangent(self, key: Key, node: DraftNode, place: int) -> Tensor | None:
-        """The cotangent that reached one output of the call."""
-        if node.kind == "leaf":
-            gradient = self._backward.gradients.get(key) if is_autograd_node(key) else None
-            inner = self._inner.get(id(node.tensors[0]))
-            return inner if gradient is None else gradient if inner is None else gradient + inner
-        known = self._backward.cotangents.get(key) if is_autograd_node(key) else None
-        if known is None:
-            return None
-        output = node.differentiable.index(place) if place in node.differentiable else len(known)
-        return known[output] if output < len(known) else None
-
-    def _differentiable(self, key: Key, node: DraftNode) -> tuple[int, ...]:
-        """The places that autograd counts as outputs; -1 for one that a custom Function marked as not differentiable."""
-        if key not in self._draft.applied or len(node.differentiable) < 2:
-            return node.differentiable
-        tensors = ((place, node.tensors[place]) for place in node.differentiable)
-        return tuple(
-            -1 if tensor is not None and not tensor.requires_grad and self._cotangent(key, node, place) is None else place
-            for place, tensor in tensors
-        )
 
     def _optimized(self, leaves: Iterable[str]) -> dict[str, Held]:
         """Name of each leaf that an optimizer in sight holds -> what it says of it."""
@@ -342,21 +316,13 @@ class _Writer:
             for edge in edges
         }
         inner = [leaf for leaf, _ in self._backward.inner] if key in self._draft.applied else ()
-        handed = self._backward.cotangents.get(key, ()) if is_autograd_node(key) else ()
-        if -1 in (places := self._differentiable(key, self._draft.nodes[key])):
-            values = self._draft.nodes[key].values
-            handed = tuple(
-                torch.zeros((), dtype=value.dtype, device=value.device).expand(value.shape)
-                if place < 0 and value is not None
-                else one
-                for one, place, value in zip(handed, places, values, strict=False)
-            )
+        handed = self._cotangents.handed(key)
         name = names.of_output(key, self._used.get(key, (0,))[0])
         return _new_head(Head, (nodes, place, self._draft.nodes[key].call, name, arguments, inner, handed))
 
     def _first_output(self, key: Key) -> int:
         """The first of the autograd node's outputs that is used, in the node's own order."""
-        places = self._differentiable(key, self._draft.nodes[key])
+        places = self._cotangents.places(key)
         if len(places) == 1:
             return 0
         used = self._used.get(key, ())
