@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -294,13 +295,11 @@ class LocalPartial(EdgePartial):
             filled = [self._zeros(output) if one is None else one for output, one in enumerate(alone)]
             try:
                 return contributions(self._node, filled)
-            except Exception as refusal:  # whatever a hand-written backward raises
-                if count == 1:
-                    raise
-                try:
-                    return contributions(self._node, alone)
-                except Exception:
-                    raise refusal from None
+            except Exception:  # whatever a hand-written backward raises
+                if count > 1:
+                    with suppress(Exception):  # what it said of zeros is told
+                        return contributions(self._node, alone)
+                raise
 
     def _zeros(self, output: int) -> Tensor:
         """No cotangent of another output. Of one that is marked as not differentiable autograd does not tell the shape."""

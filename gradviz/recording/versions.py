@@ -138,8 +138,7 @@ class Versions:
         snapshot = self._unwritten.get(own)
         if snapshot is not None:
             return snapshot
-        is_one = self._are_alone and own not in self._written  # as `has_one` says
-        writes = None if is_one else self._writes.get(_storage_key(tensor))
+        writes = None if self.has_one(tensor) else self._writes.get(_storage_key(tensor))
         if writes is None:
             standin = self._snapshots.get((own, 0)) if self._snapshots else None
             snapshot = self._unwritten[own] = _snapshot(tensor) if standin is None else standin
