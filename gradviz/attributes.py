@@ -36,6 +36,8 @@ INNER_BACKWARD = "a backward pass within gives its gradient"
 """The cut of an edge from a leaf into a custom Function whose backward() runs a backward pass of its own: reversible layers
 do. Autograd's graph does not hold the way of that gradient."""
 
+DATA = ".data"
+"""What stands for the function that wrote to a value, where the tensor was assigned to: `h.data = other`."""
 NO_WAY = "no gradient path to the output"
 """The cut of an edge that itself would carry a gradient, if one arrived: the reason lies behind it."""
 
@@ -273,6 +275,11 @@ class AttributedGraph(nx.MultiDiGraph):
             f"<{type(self).__name__} {of_what}: {self.number_of_nodes()} nodes, "
             f"{self.number_of_edges()} edges, {len(self.leaves)} leaves>"
         )
+
+
+def said_of_write(op: str) -> str:
+    """What an entry of `unseen_writes` is called: "mul_", or ".data = ..." for an assignment."""
+    return f"{DATA} = ..." if op == DATA else f"{op}_"
 
 
 def not_kept(graph: nx.MultiDiGraph) -> str:

@@ -215,6 +215,7 @@ class Effects(NamedTuple):
         in_training: whether they do so only where `training`, their sixth argument, is set.
         fills: whether they write every element of their first argument, and read none.
         reshapes: whether they change the shape or strides of what they write to, as `transpose_` does.
+        rebinds: whether they make what they write to look at other memory, as `set_` does.
         allocates: whether their results hold what memory held.
     """
 
@@ -222,6 +223,7 @@ class Effects(NamedTuple):
     in_training: bool
     fills: bool
     reshapes: bool
+    rebinds: bool
     allocates: bool
 
 
@@ -233,5 +235,6 @@ def effects_of(overload: torch._ops.OpOverload) -> Effects:
         in_training=overload in WRITE_IN_TRAINING,
         fills=op_name(overload) in OVERWRITING,
         reshapes=torch.Tag.inplace_view in overload.tags,
+        rebinds=overload._schema.name == "aten::set_",
         allocates=op_name(overload) in ALLOCATING,
     )

@@ -21,12 +21,11 @@ from gradviz.assemble.node_names import NodeNames, Used
 from gradviz.assemble.node_scopes import node_scopes
 from gradviz.assemble.order import backward_order, forward_order
 from gradviz.assemble.unreached import lost_leaves
-from gradviz.assemble.unseen import hooks_on, leaves_of_products_behind, numbers_read, unseen_writes
+from gradviz.assemble.unseen import hooks_on, leaves_of_products_behind, numbers_read, unseen_writes, written_by
 from gradviz.attributes import INNER_BACKWARD
 from gradviz.collector import collector_paused
 from gradviz.errors import TraceError
 from gradviz.graph import GradGraph
-from gradviz.opcall import op_name
 from gradviz.partials import Head, LocalPartial
 from gradviz.recording.backward import AutogradGraph, Backward, autograd_graph, run_backward
 from gradviz.recording.backward_log import as_added
@@ -267,9 +266,8 @@ class _Writer:
 
     def _unseen_writes(self) -> dict[int, tuple[tuple[str, str], ...]]:
         """Node -> the writes to its value that autograd does not see: op and source line."""
-        calls = self._recorder.calls
         return {
-            self._number[key]: tuple((op_name(calls[index].overload), self._call_source(index)) for index in indices)
+            self._number[key]: tuple((written_by(self._recorder, index), self._call_source(index)) for index in indices)
             for key, indices in unseen_writes(self._draft, self._recorder).items()
         }
 

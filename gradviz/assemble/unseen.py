@@ -2,45 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.assemble.drafted import Draft, Key
-from gradviz.opcall import tensors_of
+from gradviz.assemble.drafted import Draft, Key, is_autograd_node
+from gradviz.attributes import DATA
+from gradviz.opcall import op_name, tensors_of
 from gradviz.recording.hooks import hooks_of_tensor
-from gradviz.recording.nodes import node_of
+from gradviz.recording.nodes import node_of, tensors_saved_by
 from gradviz.recording.record import RecordedCall, Recorder
 from gradviz.recording.versions import Carried, share_memory
 from gradviz.standin import is_kept
 
+_RENORM = torch.ops.aten.embedding_renorm_.default
 _READ = torch.ops.aten._local_scalar_dense.default
 _PRODUCTS = ("Addmm", "Mm", "Bmm", "Baddbmm", "Mv", "Addmv", "Dot", "Convolution", "MkldnnRnnLayer", "Embedding")
 """Autograd's words for the calls that bring parameters and data together."""
 
 
 def unseen_writes(draft: Draft, recorder: Recorder) -> dict[Key, list[int]]:
-    """Node -> the calls that wrote to its value in place.
+    """Node -> the calls that wrote to its value, in place or by an assignment to `.data`, where autograd does not look.
 
     What reads it later gets the new numbers, while its gradient passes as before.
-    A leaf is meant to be written so (an optimizer does), what a custom Function's forward writes, its backward knows, and
-    what torch writes inside of one function of its own (the norms of `cosine_similarity`) is part of that function.
-    A write through `.data` or `.detach()`, another tensor with the same memory, is unseen with gradients enabled too; what
-    is only averaged in place to be logged, after the last use, changes no loss.
+    What a custom Function's forward writes, its backward knows, and what torch writes inside of one function of its own (the
+    norms of `cosine_similarity`) is part of that function. A write through `.data` or `.detach()`, another tensor with the
+    same memory, is unseen with gradients enabled too; what is only averaged in place to be logged, after the last use,
+    changes no loss. A leaf is meant to be written (an optimizer does), but not between its uses, nor where the backward
+    pass is still to read it, as a constant is not to be assigned to.
     """
-    if not recorder.versions.carried:
+    if not recorder.versions.any_write:
         return {}
     with_gradient = {call.visit for call in recorder.calls if call.grad_enabled}
+    uses = _Uses(draft)
     found: dict[Key, list[int]] = {}
     for carried in recorder.versions.carried:
-        call, node = recorder.calls[carried.time], draft.nodes.get(carried.node)
-        seen = call.visit in with_gradient and not (_is_aside(call) and _is_read_after(carried, recorder))
-        seen = seen or carried.time in draft.in_forwards
-        if node is not None and node.kind == "op" and not seen and carried.time not in found.get(carried.node, ()):
-            found.setdefault(carried.node, []).append(carried.time)
-    return found
+        call, node, time = recorder.calls[carried.time], draft.nodes.get(carried.node), carried.time
+        if node is None or node.kind != "op" or time in draft.in_forwards or time in found.get(carried.node, ()):
+            continue
+        if time in recorder.replacements or (call.visit in with_gradient and _is_aside(call)):
+            unseen = _is_read_after(carried, recorder) or uses.save(carried.tensor, carried.node)
+        else:
+            unseen = call.visit not in with_gradient
+        if unseen:
+            found.setdefault(carried.node, []).append(time)
+    for key, node in draft.nodes.items():
+        if node.kind != "op" and (tensor := node.tensors[0]) is not None:
+            times = recorder.versions.changes(tensor)
+            if times and (felt := list(_felt(key, node.kind, tensor, times, uses, recorder))):
+                found[key] = [time for time in felt if time not in draft.in_forwards]
+    return {key: times for key, times in found.items() if times}
+
+
+def _felt(
+    key: Key, kind: str, tensor: Tensor, times: Iterable[int], uses: _Uses, recorder: Recorder
+) -> Iterator[int]:
+    """The writes to a leaf or a constant that come between its uses, or before the backward pass that reads it."""
+    calls, is_saved = uses.calls(key), uses.save(tensor, key)
+    last = float("inf") if is_saved else max(calls, default=-1)
+    for time in times:
+        # A buffer is meant to be written to: batch norms count in theirs, and save it.
+        is_told = kind == "leaf" or (is_saved and time in recorder.replacements)
+        if is_told and min(calls, default=time) < time < last and _changes(tensor, time, recorder):
+            yield time
+
+
+class _Uses:
+    """Who uses a node of a draft on the way to its outputs."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+
+    def calls(self, key: Key) -> list[int]:
+        """The recorded calls that do."""
+        indices = (self._draft.nodes[head].call_index for head in self._heads.get(key, ()))
+        return [index for index in indices if index is not None]
+
+    def save(self, tensor: Tensor, key: Key) -> bool:
+        """Whether the backward pass reads what `tensor`, the value of `key`, looks at now: a node saved it, not a copy."""
+        nodes = filter(is_autograd_node, (key, *self._heads.get(key, ())))
+        return any(share_memory(saved, tensor) for node in nodes for saved in tensors_saved_by(node))
+
+    @cached_property
+    def _heads(self) -> dict[Key, list[Key]]:
+        found: dict[Key, list[Key]] = {}
+        for head, edges in self._draft.edges_into.items():
+            for edge in edges if is_autograd_node(head) else ():
+                found.setdefault(edge.tail, []).append(head)
+        return found
+
+
+def written_by(recorder: Recorder, index: int) -> str:
+    """The function that a call writes with, "mul"; ".data" for an assignment."""
+    return DATA if index in recorder.replacements else op_name(recorder.calls[index].overload)
+
+
+def _changes(tensor: Tensor, time: int, recorder: Recorder) -> bool:
+    """Whether a tensor holds other numbers after a write to its memory; where they were not kept, it may.
+
+    An embedding with `max_norm` writes to the rows that it is about to read.
+    """
+    if recorder.calls[time].overload is _RENORM:
+        return False
+    before, after = recorder.versions.at(tensor, time - 1), recorder.versions.at(tensor, time)
+    if before.device.type == "meta" or not (is_kept(before) and is_kept(after)):
+        return True
+    return before.shape != after.shape or not bool(((before == after) | (before.isnan() & after.isnan())).all())
 
 
 def _is_aside(call: RecordedCall) -> bool:

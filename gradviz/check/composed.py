@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gradviz.attributes import said_of_write
 from gradviz.check.arrays import Index, nan_place
 from gradviz.check.heads import head_under_check
 from gradviz.check.hooks import Hooks
@@ -124,7 +125,8 @@ def _entered(calls: Sequence[OpCall]) -> list[Tensor]:
 def _step_that_differs(graph: GradGraph) -> str:
     """Why a composed expression gives other numbers than the code."""
     for node, ((op, source), *_) in graph.unseen_writes().items():
-        return f"{graph.nodes[node]['name']} is changed by {op}_, unseen by autograd" + (f" at {source}" if source else "")
+        where = f" at {source}" if source else ""
+        return f"{graph.nodes[node]['name']} is changed by {said_of_write(op)}, unseen by autograd{where}"
     return "some step is not what was recorded"
 
 

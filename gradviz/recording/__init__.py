@@ -6,6 +6,7 @@
     user_code.py    whose code a frame runs; names.py reads variables' names and source lines from it
     scopes.py       which calls of modules and functions a call lies in
     versions.py     what each tensor held when, while in-place ops change it
+    data_assignment.py  hears of `h.data = other`, which no dispatch mode is told of
     keeping.py      which of it is kept in full
     functions.py    the custom autograd.Functions that the code applies
     outputs.py      the tensors to differentiate, in what the code returned

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from gradviz.errors import InputError
+from gradviz.recording.data_assignment import set_data
 from gradviz.recording.nodes import is_leaf
 from gradviz.recording.versions import Versions
 from gradviz.standin import StandIn
@@ -172,7 +173,7 @@ class Keeper:
                 self._elsewhere_bytes += size if moves else 0
                 for tensor, standin in zip(group, moved(group) if moves else stand_ins(group, self.keeping), strict=True):
                     self._versions.put(tensor, standin)
-                    tensor.data = torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
+                    set_data(tensor, torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape))
         self._kept_bytes = kept
         room = 0 if self.is_over or self.keeping.offload else budget - kept
         self.look_at_bytes = self.made_bytes + max(room, _STEP_BYTES, self.made_bytes / 8)

@@ -27,6 +27,8 @@ _CONTAINERS = (tuple, list, Mapping)
 _HOLDERS = (Tensor, torch.nn.Module, *_CONTAINERS)
 _TELLING = ("named_modules", "named_parameters", "parameters")
 """What a class of modules overrides to tell its parameters in its own way, as wrappers do."""
+_TENSORS_OWN = ("data", "grad")
+"""Attributes of tensors themselves: what is assigned to them is not called by them."""
 MAX_ITEMS = 1000
 """A container of the code around with more items is not searched for what is to be named: it is data."""
 
@@ -311,7 +313,8 @@ def _stored(instructions: Sequence[dis.Instruction]) -> Iterator[str]:
         elif step.opname in ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF"):
             yield str(step.argval)
         elif step.opname.startswith("LOAD_") and [i.opname for i in instructions[place + 1 : place + 2]] == ["STORE_ATTR"]:
-            yield str(instructions[place + 1].argval)  # `self.y = ...` loads `self` first
+            if (attribute := str(instructions[place + 1].argval)) not in _TENSORS_OWN:
+                yield attribute  # `self.y = ...` loads `self` first
             return
         else:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -92,6 +93,23 @@ def saved_tensors(node: Node) -> tuple[Tensor, ...]:
             raise
         return ()
     return tuple(tensor for tensor in saved if tensor is not None)
+
+
+def tensors_saved_by(node: Node) -> Iterator[Tensor]:
+    """The tensors that a node of either kind saved for the backward pass; those that hooks packed are left packed.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> [saved is x for saved in tensors_saved_by(node_of(x.sin()))]
+    [True]
+    """
+    if is_custom(node):
+        yield from saved_tensors(node)
+        return
+    for name in (one for one in dir(node) if one.startswith("_raw_saved_")):
+        raw = getattr(node, name)
+        if all(getattr(one, "unpack_hook", None) is None for one in (raw if type(raw) is tuple else [raw])):
+            saved = getattr(node, name.removeprefix("_raw"))
+            yield from (one for one in (saved if type(saved) is tuple else [saved]) if isinstance(one, Tensor))
 
 
 def is_torchs_own(node: Node) -> bool:

@@ -21,6 +21,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradviz.opcall import Effects, OpCall, effects_of, op_call, tensors_of, written_tensors
+from gradviz.recording.data_assignment import listen, stop_listening
 from gradviz.recording.functions import Applied
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
 from gradviz.recording.names import Frames, assigned_names, is_in_loop, local_value
@@ -37,6 +38,7 @@ _CAN_SKIP = all(hasattr(_eval_frame, name) for name in ("set_code_exec_strategy"
 _sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
 _is_grad_enabled = torch.is_grad_enabled
 _new: Callable[..., RecordedCall] = tuple.__new__  # what the class of a named tuple calls in turn, by a function more
+_DETACH = torch.ops.aten.detach.default
 _RESUMED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 MAX_FRAMES = 12
 """How many of the user's own frames, innermost first, are kept with a call: for its source line and its name."""
@@ -91,6 +93,7 @@ class Recorder(UncompiledMode):
         versions: what their tensors held when.
         keeper: sets aside what is too much to be kept.
         root_modules: the modules that were called from outside any module, in order.
+        replacements: the calls among them that stand for an assignment to `.data`.
     """
 
     def __init__(self, keeping: Keeping = EVERYTHING) -> None:
@@ -101,6 +104,7 @@ class Recorder(UncompiledMode):
         references = partial(_references, self.calls, self.applied)  # holds no recorder: no cycle
         self.keeper = Keeper(keeping, self.versions, references)
         self.root_modules: list[torch.nn.Module] = []
+        self.replacements: set[int] = set()
         self._thread = threading.get_ident()
         self._last_sequence = 0
         self._visit = 0
@@ -116,6 +120,7 @@ class Recorder(UncompiledMode):
             register_module_forward_pre_hook(self._enter_module),
             register_module_forward_hook(self._leave_module, always_call=True),
         ]
+        listen(self._data_assigned)
         super().__enter__()  # type: ignore[no-untyped-call]
         self._last_sequence = _sequence_number()
         return self
@@ -124,6 +129,7 @@ class Recorder(UncompiledMode):
         try:
             super().__exit__(*exception)  # type: ignore[no-untyped-call]
         finally:
+            stop_listening(self._data_assigned)
             for handle in self._handles:
                 handle.remove()
             self._scopes.clear()
@@ -224,6 +230,10 @@ class Recorder(UncompiledMode):
 
     def _end_versions(self, effects: Effects, written: Iterator[Tensor]) -> None:
         for tensor in written:
+            if effects.rebinds:
+                self._register_calls()
+                self.versions.replace(tensor, tensor.detach(), len(self.calls))
+                continue
             is_alone = not is_shared(tensor)
             if not is_alone:
                 self._register_calls()
@@ -236,6 +246,16 @@ class Recorder(UncompiledMode):
                 fills=effects.fills,
                 set_aside=aside,
             )
+
+    def _data_assigned(self, tensor: Tensor, before: Tensor, value: Tensor) -> None:
+        """Notes `tensor.data = value` as a call: from then on the tensor is the value, without its gradient."""
+        self._register_calls()
+        live_frames, frames, _ = self._place(sys._getframe(2))
+        self._visit += 1
+        scope = self._scopes.innermost(live_frames[0] if live_frames else None)
+        self.versions.replace(tensor, before, len(self.calls))
+        self.replacements.add(len(self.calls))
+        self.calls.append(RecordedCall(_DETACH, (value,), {}, (tensor,), -1, False, frames, self._visit, scope))
 
     def _register_calls(self) -> None:
         for call in self.calls[self._versioned_calls :]:

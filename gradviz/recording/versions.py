@@ -21,6 +21,7 @@ from gradviz.standin import StandIn
 
 MAX_COPIED_BYTES = 2**20
 """Leaves up to this size are copied, so that the graph keeps their values through an optimizer step; larger ones are not."""
+_NOW = -1  # the place among a tensor's snapshots of what it holds in memory that it did not look at before
 
 
 class Carried(NamedTuple):
@@ -50,6 +51,7 @@ class Versions:
         self._written: set[int] = set()  # ids of the tensors through which something was written
         self._are_alone = True  # whether, at each write so far, no other tensor looked at the memory
         self._unfilled: set[int] = set()
+        self._earlier: dict[int, list[tuple[int, Tensor]]] = {}  # until when a tensor looked at other memory, and at which
         self.carried: list[Carried] = []
 
     def register(self, tensors: Iterable[Tensor]) -> None:
@@ -109,6 +111,28 @@ class Versions:
             for ended in self._writes[key]:
                 self.at(tensor, ended - 1)
 
+    def replace(self, tensor: Tensor, before: Tensor, time: int) -> None:
+        """To be called around where `tensor` is given other memory, as by `tensor.data = other` or `tensor.set_(other)`.
+
+        Args:
+            tensor: what looks elsewhere from now on.
+            before: looks at what it held until then, which it keeps in memory.
+            time: the index of the call that stands for the replacement.
+        """
+        own, key = id(tensor), _storage_key(before)
+        self._are_alone = False
+        self._unwritten.clear()
+        for known in (self._whole, self._used):
+            known.get(key, {}).pop(own, None)
+        self._register(before, key)
+        for place in [place for of, place in self._snapshots if of == own]:
+            self._snapshots[id(before), place] = self._snapshots.pop((own, place))
+        for place in [place for of, sharing, place in self._aside if (of, sharing) == (key, own)]:
+            self._aside[key, id(before), place] = self._aside.pop((key, own, place))
+        self._earlier.setdefault(own, []).append((time, before))
+        if (node := node_of(tensor)) is not None:
+            self.carried.append(Carried(node, tensor.output_nr, tensor, time))
+
     def put(self, tensor: Tensor, standin: StandIn) -> None:
         """From now on `standin` is what `tensor` held, whose storage nothing wrote to and which is about to lose it."""
         self._snapshots[id(tensor), 0] = standin
@@ -122,10 +146,20 @@ class Versions:
         for known in (*self._whole.values(), *self._used.values()):
             yield from known.values()
         yield from (carried.tensor for carried in self.carried)
+        for replaced in self._earlier.values():
+            yield from (before for _, before in replaced)
 
     def was_written(self, tensor: Tensor) -> bool:
         """Whether anything was written to the storage of a tensor."""
         return _storage_key(tensor) in self._writes
+
+    def changes(self, tensor: Tensor) -> list[int]:
+        """The calls that wrote to what a tensor looked at, or made it look elsewhere, in order."""
+        times, since = [], 0
+        for until, before in self._earlier.get(id(tensor), ()):
+            times += [time for time in self._writes.get(_storage_key(before), ()) if since <= time < until] + [until]
+            since = until
+        return times + [time for time in self._writes.get(_storage_key(tensor), ()) if since <= time]
 
     def has_one(self, tensor: Tensor) -> bool:
         """Whether it is known, without a look at its memory, that a tensor held the same at all times."""
@@ -138,11 +172,32 @@ class Versions:
         snapshot = self._unwritten.get(own)
         if snapshot is not None:
             return snapshot
+        if self._earlier and own in self._earlier:
+            return self._at_replaced(tensor, time)
         writes = None if self.has_one(tensor) else self._writes.get(_storage_key(tensor))
         if writes is None:
             standin = self._snapshots.get((own, 0)) if self._snapshots else None
             snapshot = self._unwritten[own] = _snapshot(tensor) if standin is None else standin
             return snapshot
+        return self._at_written(tensor, time, writes)
+
+    def _at_replaced(self, tensor: Tensor, time: int) -> Tensor:
+        """`at` of a tensor that looked at other memory before: it is not known by its identity alone what it held."""
+        own, looked_at = id(tensor), self._looked_at(tensor, time)
+        if looked_at is not tensor:
+            return self.at(looked_at, time)
+        if (writes := self._writes.get(_storage_key(tensor))) is not None:
+            return self._at_written(tensor, time, writes)
+        standin = self._snapshots.get((own, 0))
+        return self._snapshots.setdefault((own, _NOW), _snapshot(tensor)) if standin is None else standin
+
+    def _looked_at(self, tensor: Tensor, time: int) -> Tensor:
+        """What looks at the memory that `tensor` looked at just after call `time`."""
+        earlier = self._earlier.get(id(tensor), ())
+        return next((before for until, before in earlier if time < until), tensor)
+
+    def _at_written(self, tensor: Tensor, time: int, writes: Sequence[int]) -> Tensor:
+        own = id(tensor)
         place = bisect.bisect_right(writes, time)
         key = (own, place)
         snapshot = self._snapshots.get(key)
@@ -190,13 +245,14 @@ class Versions:
     @property
     def any_write(self) -> bool:
         """Whether anything was written to at all."""
-        return bool(self._writes)
+        return bool(self._writes or self._earlier)
 
     def last_write(self, tensor: Tensor, before: int) -> int | None:
         """The last call before call `before` that wrote to the storage of `tensor`; None where none did."""
         if not self._writes:
             return None
-        writes = self._writes.get(_storage_key(tensor), [])
+        looked_at = self._looked_at(tensor, before - 1) if self._earlier else tensor
+        writes = self._writes.get(_storage_key(looked_at), [])
         place = bisect.bisect_left(writes, before)
         return writes[place - 1] if place else None
 

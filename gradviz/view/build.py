@@ -9,7 +9,7 @@ from typing import Any
 import networkx as nx
 from torch import Tensor
 
-from gradviz.attributes import not_kept
+from gradviz.attributes import not_kept, said_of_write
 from gradviz.collector import collector_paused
 from gradviz.moves import moved_as
 from gradviz.view.boxes import boxes_of
@@ -299,7 +299,7 @@ class _Builder:
             return ()
         if node in self.folded.uninitialised and isinstance(value, Tensor):
             return (head_line(value), "uninitialised")
-        writes = dict.fromkeys(f"then {op}_ unseen by autograd" for op, _ in self.unseen_writes.get(node, ()))
+        writes = dict.fromkeys(f"then {said_of_write(op)} unseen by autograd" for op, _ in self.unseen_writes.get(node, ()))
         return (*value_text(self._attributes(node)), *writes)
 
     def _heat(self, node: int) -> HeatMap | None:
