@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from gradviz.check.local import COLUMNS, LONG_ROW, Plan
 from gradviz.check.own_formula import ExactFormula, SettledRow, settled_row
 from gradviz.check.parts import parts_shape
 from gradviz.check.rows import columns_to_look_at, compare_row
-from gradviz.symbolic import NoRule, Reference, compose
+from gradviz.symbolic import NoRule, Reference, Row, compose
 
 _CALLS_TO_COMPOSE = 400
 
@@ -63,10 +64,9 @@ def _compare_row(
     basis = torch.zeros(parts_shape(outputs[places[number]]), dtype=torch.float64)
     basis[index] = 1
     answers = asker.answers(groups, places[number], basis)
-    got = answers.totals
     columns = {
         position: columns_to_look_at(numbers, plan.choose, COLUMNS) if numbers.size > LONG_ROW else None
-        for position, numbers in got.items()
+        for position, numbers in answers.totals.items()
     }
     truth = _composition(head, groups, [outputs[place] for place in places], columns)
     if truth.outputs[number] is None:
@@ -74,14 +74,9 @@ def _compare_row(
     row = truth.row(index, output=number)
     exact = None if row.kinks else _exact(asker, answers)
     for slot, group in enumerate(groups):
-        picked, numbers = columns[group.position], got[group.position]
+        picked = columns[group.position]
         loose = loose_bound(outputs[places[number]], basis, group.in_shape, group.comparison.dtype).max(initial=0.0)
-        found = SettledRow(row=row, got=numbers)
-        if exact is not None:
-            own, was_seen = answers.slots[group.position], group.position in asker.seen_right
-            found = settled_row(row, slot, numbers, picked, exact, own, was_seen=was_seen)
-            asker.seen_right |= {group.position} if found.is_right else set()
-            group.comparison.short_of(found.short)
+        found = _settled(asker, answers, group, slot, row, picked, exact)
         compare_row(
             group.comparison,
             index,
@@ -94,6 +89,26 @@ def _compare_row(
             what=asker.name + found.without,
         )
     return bool(row.kinks)
+
+
+def _settled(
+    asker: Asker,
+    answers: Answers,
+    group: Group,
+    slot: int,
+    row: Row,
+    columns: Sequence[Index] | None,
+    exact: ExactFormula | None,
+) -> SettledRow:
+    """The row of one group, judged by backward()'s own formula where that is known."""
+    at, got = group.position, answers.totals[group.position]
+    if exact is None:
+        return SettledRow(row=row, got=got)
+    found = settled_row(row, slot, got, columns, exact, answers.slots[at], was_seen=at in asker.seen_right)
+    if found.is_right:
+        asker.seen_right.add(at)
+    group.comparison.short_of(found.short)
+    return found
 
 
 def _exact(asker: Asker, answers: Answers) -> ExactFormula | None:

@@ -9,14 +9,14 @@ import numpy as np
 
 from gradviz.check.arrays import Index, as_array, moduli
 from gradviz.check.closed_formula import closed_form_text
-from gradviz.check.composed import composed_graph
+from gradviz.check.composed import Composed, composed_graph
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.judge import Comparison
 from gradviz.check.kinks import STEP, is_between, steps_beside
 from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.graph import GradGraph
-from gradviz.symbolic import unit_roundoff
+from gradviz.symbolic import Row, unit_roundoff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,41 +37,49 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
     try:
         composed = composed_graph(graph, names, {})
         row = composed.truth.vjp(composed.weights)
-        for slot, name in enumerate(names):
-            gradient = graph.nodes[graph.leaves[name]]["cotangent"]
-            comparison = comparisons[name]
-            shape = shapes[name]
-            got = np.zeros(shape) if gradient is None else as_array(gradient)
-            sizes = moduli(got, comparison.dtype)
-            for index in np.ndindex(*shape):
-                exact = row.partial(slot, index)
-                number = float(got[index])
-                comparison.method = "symbolic"
-                comparison.overflowed |= composed.truth.overflowed
-                if composed.is_undefined:
-                    comparison.element(index or None, number, math.nan, 0.0)
-                    continue
-                same = number == float(exact.value) or abs(number - float(exact.value)) <= exact.bound
-                if row.kinks and not same:
-                    _judge_on_kink(graph, names, slot, index, number, row.kinks, comparison)
-                else:
-                    bound = exact.bound + composed.coarse * abs(float(exact.value))
-                    whole = 0.0 if sizes is None else float(sizes[index])
-                    comparison.element(index or None, number, exact.value, bound, modulus=whole)
-                    if row.kinks and math.isfinite(number):
-                        comparison.on_kink(index or None, number, row.kinks)
-            comparison.checked = comparison.total = got.size
-            if not got.size:
-                comparison.method = "symbolic"
-                comparison.note("nothing to check: it has no elements")
-                continue
-            if any(tensor["dtype"].is_complex for _, tensor in graph.nodes(data=True)):
-                continue  # the composed expression is one of real and imaginary parts
-            formulas[name] = closed_form_text(composed, name, comparison.index or (0,) * len(shape), shapes)
+        is_real = not any(tensor["dtype"].is_complex for _, tensor in graph.nodes(data=True))
+        for slot, (name, comparison) in enumerate(comparisons.items()):
+            _compare_leaf(graph, names, slot, shapes[name], composed, row, comparison)
+            if comparison.total and is_real:  # else the composed expression is one of real and imaginary parts
+                formulas[name] = closed_form_text(composed, name, comparison.index or (0,) * len(shapes[name]), shapes)
     except FAILURES as error:
         for comparison in comparisons.values():
             comparison.doubt(failure_reason(error))
     return [LeafOutcome(node=graph.leaves[name], comparison=comparisons[name], formula=formulas[name]) for name in names]
+
+
+def _compare_leaf(
+    graph: GradGraph,
+    names: list[str],
+    slot: int,
+    shape: tuple[int, ...],
+    composed: Composed,
+    row: Row,
+    comparison: Comparison,
+) -> None:
+    """Every element of the gradient of leaf `slot` beside that of the composed expression, which is in `row`."""
+    gradient = graph.nodes[graph.leaves[names[slot]]]["cotangent"]
+    got = np.zeros(shape) if gradient is None else as_array(gradient)
+    sizes = moduli(got, comparison.dtype)
+    comparison.method = "symbolic"
+    for index in np.ndindex(*shape):
+        exact, number = row.partial(slot, index), float(got[index])
+        comparison.overflowed |= composed.truth.overflowed
+        if composed.is_undefined:
+            comparison.element(index or None, number, math.nan, 0.0)
+            continue
+        same = number == float(exact.value) or abs(number - float(exact.value)) <= exact.bound
+        if row.kinks and not same:
+            _judge_on_kink(graph, names, slot, index, number, row.kinks, comparison)
+            continue
+        bound = exact.bound + composed.coarse * abs(float(exact.value))
+        whole = 0.0 if sizes is None else float(sizes[index])
+        comparison.element(index or None, number, exact.value, bound, modulus=whole)
+        if row.kinks and math.isfinite(number):
+            comparison.on_kink(index or None, number, row.kinks)
+    comparison.checked = comparison.total = got.size
+    if not got.size:
+        comparison.note("nothing to check: it has no elements")
 
 
 def _shape(graph: GradGraph, name: str) -> tuple[int, ...]:
