@@ -93,21 +93,9 @@ def tokenize(text: str) -> list[Token]:
             spelling = spelling.translate(_SUPERSCRIPT_DIGITS)
         elif kind == "name" and not spelling.isascii():
             spelling = unicodedata.normalize("NFKC", spelling)  # one character stays one character for all accepted ones
-        elif kind == "number" and _PROGRAMMERS_NUMBER.match(text, start):
-            raise ExpressionError(
-                f"the number at column {start + 1} is in a programming language's spelling; accepted are digits with a"
-                " point or an exponent: 1000, 1.5, 1e3",
-                readable(text),
-                start + 1,
-            )
-        longest = MAX_NAME_CHARACTERS if kind == "name" else MAX_NUMBER_CHARACTERS
-        if len(spelling) > longest:
-            raise ExpressionError(
-                f"the {kind} at column {start + 1} has {len(spelling)} characters; at most {longest} are accepted",
-                readable(text),
-                start + 1,
-            )
-        tokens.append(Token(kind, spelling, start, place))
+        token = Token(kind, spelling, start, place)
+        _require_accepted(token, text)
+        tokens.append(token)
     tokens.append(Token("end", "", len(text), len(text)))
     return tokens
 
@@ -115,6 +103,24 @@ def tokenize(text: str) -> list[Token]:
 def readable(text: str) -> str:
     """`text` with a mark in place of each character that no terminal should get: lone surrogates, control characters."""
     return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+
+
+def _require_accepted(token: Token, text: str) -> None:
+    column = token.start + 1
+    if token.kind == "number" and _PROGRAMMERS_NUMBER.match(text, token.start):
+        raise ExpressionError(
+            f"the number at column {column} is in a programming language's spelling; accepted are digits with a"
+            " point or an exponent: 1000, 1.5, 1e3",
+            readable(text),
+            column,
+        )
+    longest = MAX_NAME_CHARACTERS if token.kind == "name" else MAX_NUMBER_CHARACTERS
+    if len(token.text) > longest:
+        raise ExpressionError(
+            f"the {token.kind} at column {column} has {len(token.text)} characters; at most {longest} are accepted",
+            readable(text),
+            column,
+        )
 
 
 def _unexpected_character(text: str, place: int) -> ExpressionError:

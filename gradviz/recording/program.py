@@ -151,11 +151,7 @@ def _module_program(
     module: torch.nn.Module, inputs: Sequence[Any], variables: Mapping[str, Any], loss: Any, device: str
 ) -> Program:
     home = next((tensor.device for tensor in chain(module.parameters(), module.buffers())), None)
-    place = home
-    if device != "auto":
-        place = _chosen_device(device)
-    elif torch.cuda.is_available() and (home is None or home.type == "cpu"):
-        place = torch.device("cuda")
+    place = _device_of_module(home, device)
     working = module if place == home or place is None else copy.deepcopy(module).to(place)
     mover = _Mover(place, replaced={} if working is module else {id(module): working})
     args, kwargs = mover.moved(tuple(inputs)), mover.moved(dict(variables))
@@ -190,6 +186,15 @@ def _module_program(
         surroundings={"": working} | (closure_names(moved_loss) if moved_loss is not None else {}),
         finish=finish,
     )
+
+
+def _device_of_module(home: torch.device | None, asked: str) -> torch.device | None:
+    """Where a module that lives at `home` runs; None for one that holds no tensors and is left where it is."""
+    if asked != "auto":
+        return _chosen_device(asked)
+    if torch.cuda.is_available() and (home is None or home.type == "cpu"):
+        return torch.device("cuda")
+    return home
 
 
 def _without_numbers(run: Callable[[], Any]) -> Callable[[], Any]:

@@ -21,11 +21,23 @@ _SEVERITIES = {"error": VERMILION, "warning": ORANGE, "hint": "var(--faint)"}
 
 def page(run: Run) -> str:
     """The page; a plot that would have nothing on it is left out."""
+    heading = html.escape(title(run))
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{heading}</title>\n<style>\n{_style()}</style>\n</head>\n<body>\n<main>\n<h1>{heading}</h1>\n"
+        + _findings(run.diagnose())
+        + "".join(_plots(run))
+        + "</main>\n</body>\n</html>\n"
+    )
+
+
+def _plots(run: Run) -> list[str]:
     many = len(run.headers) > 1
     gradients = parameter_gradients(run)
     dead = [one for one in dead_shares(run) if max(one.known, default=0.0) > 0]
-    sections = [
-        _findings(run.diagnose()),
+    return [
         _curves(
             "Loss",
             "What backward() was called on, at each line that calls it: scaled or divided where the loop does so.",
@@ -61,15 +73,6 @@ def page(run: Run) -> str:
             ranks=many,
         ),
     ]
-    heading = html.escape(title(run))
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{heading}</title>\n<style>\n{_style()}</style>\n</head>\n<body>\n<main>\n<h1>{heading}</h1>\n"
-        + "".join(sections)
-        + "</main>\n</body>\n</html>\n"
-    )
 
 
 def _findings(diagnosis: Diagnosis) -> str:
