@@ -49,6 +49,16 @@ def one_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> float:
     return loss.item()
 
 
+def steps(count: int) -> Loop:
+    """A loop of so many steps."""
+
+    def loop(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        for _ in range(count):
+            one_step(model, optimizer)
+
+    return loop
+
+
 def watched(loop: Loop, directory: Path, *, every: int = 1, model: nn.Module | None = None, **options: Any) -> Run:
     """What a watcher recorded of a loop."""
     torch.manual_seed(0)

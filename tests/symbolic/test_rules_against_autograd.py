@@ -147,7 +147,7 @@ def row_array(truth: Reference, output: int, index: tuple[int, ...], position: i
 
 @pytest.mark.parametrize("overload", DIFFERENTIABLE, ids=str)
 def test_every_rule_has_a_sample(overload: OpOverload) -> None:
-    assert SAMPLES.get(overload), f"{overload} has a rule but no sample in symbolic_samples.py"
+    assert SAMPLES.get(overload), f"{overload} has a rule but no sample in all_samples.py"
 
 
 @pytest.mark.parametrize("overload", DIFFERENTIABLE, ids=str)
