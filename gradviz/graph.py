@@ -290,9 +290,9 @@ class GradGraph(AttributedGraph):
             show: what is written on nodes and edges: any of "call", "value", "cotangent", "heat", "formula", "number",
                 "gain", "contribution", "verdict"; None for all but the contribution.
             collapse: which calls of modules and functions are drawn as one shape. "auto": none in a graph of up to 40
-                nodes; in a larger one the finest level at which the picture stays that small, calls that are alike as
-                one ("12 ×"). A number: how many levels stay open. A module's path, a function's name, a pattern
-                ("transformer.h.*") or several: those. "none": none at all.
+                nodes that can be read on a screen; else the finest level at which the picture stays that small, calls
+                that are alike as one ("12 ×"). A number: how many levels stay open. A module's path, a function's name, a
+                pattern ("transformer.h.*") or several: those. "none": none at all.
             unfold: names or patterns of calls, names of nodes, or of groups as they are drawn; the groups that they are in
                 are opened, each with a box around what was in it.
             fold: names or patterns of calls that are drawn as one shape each, unless something in them is unfolded.

@@ -27,6 +27,7 @@
     extent     about how much room a shape takes
     columns    a long picture in columns, as a page of text is
     fit        a picture that would be far larger than a screen, as it is read best
+    page       as many shapes as can be read on a screen
     model      View, ViewNode, ViewEdge: the result
     build      view_of: puts the others together
 

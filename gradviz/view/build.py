@@ -15,7 +15,7 @@ from gradviz.moves import moved_as
 from gradviz.view.boxes import boxes_of
 from gradviz.view.by_name import drawn_name, on_picture
 from gradviz.view.choose import chosen_shapes, depth, output_nodes, repeated_nodes
-from gradviz.view.drawn import Drawn, drawn_of, part_of
+from gradviz.view.drawn import PAGE_NODES, Drawn, drawn_of, part_of
 from gradviz.view.fit import fitted
 from gradviz.view.focus import Side, Target, findings_in
 from gradviz.view.gaps import gaps_in
@@ -36,8 +36,9 @@ from gradviz.view.labels import (
     value_text,
 )
 from gradviz.view.model import Direction, Gap, Role, ThemeName, View, ViewEdge, ViewGroup, ViewNode
-from gradviz.view.notation import NAME_LENGTH, shorten
+from gradviz.view.notation import NAME_LENGTH, listed, shorten
 from gradviz.view.options import DEFAULT_PARTS, Collapse, Part, check_choices
+from gradviz.view.page import paged
 from gradviz.view.summary import HEAT_NOTE, HeatMap, cotangent_text, head_line, heat_map, written_out
 from gradviz.view.told import told_elsewhere
 from gradviz.view.verdicts import CheckedEdge, Finding, Marks, Report, lines_with_sources, worst
@@ -82,13 +83,20 @@ def view_of(
     findings += [finding for finding in findings_in(focus) if finding not in findings]
     marks = Marks(report, findings, with_verdicts="verdict" in show)
     part = part_of(graph, focus, radius, side, between)
-    with collector_paused():
-        kept = marks.places_to_keep()
-        drawn = drawn_of(graph, part, collapse, opened, closed, max_nodes, keep=kept, with_calls="call" in show)
-    builder = _Builder(drawn, marks, frozenset(show), MAX_NODES if max_nodes is None else max_nodes, max_edge_labels)
-    is_deep = builder.gaps or depth(builder.graph, builder.shown) >= (DEEP_IN_GROUPS if builder.groups else DEEP)
-    view = builder.view(direction or ("BT" if is_deep else "LR"), theme)
-    return view if direction else fitted(view, may_leave_out=may_leave_out)
+    most = MAX_NODES if max_nodes is None else max_nodes
+
+    def draw(page: int, unfold: Collection[str], fold: Collection[str]) -> View:
+        with collector_paused():
+            kept = marks.places_to_keep()
+            drawn = drawn_of(graph, part, collapse, unfold, fold, page, keep=kept, with_calls="call" in show)
+        builder = _Builder(drawn, marks, frozenset(show), most, max_edge_labels)
+        is_deep = builder.gaps or depth(builder.graph, builder.shown) >= (DEEP_IN_GROUPS if builder.groups else DEEP)
+        view = builder.view(direction or ("BT" if is_deep else "LR"), theme)
+        return view if direction else fitted(view, may_leave_out=may_leave_out)
+
+    if direction or collapse != "auto" or max_nodes is not None:
+        return draw(PAGE_NODES if max_nodes is None else max_nodes, opened, closed)
+    return paged(draw, opened, closed)
 
 
 class _Builder:
@@ -125,7 +133,7 @@ class _Builder:
 
     def view(self, direction: Direction, theme: ThemeName) -> View:
         nodes = tuple(view_node for node in self.order if node not in self.groups for view_node in self._nodes(node))
-        groups = tuple(self._group(node) for node in self.order if node in self.groups)
+        groups = tuple(view_group for node in self.order if node in self.groups for view_group in self._groups(node))
         edges = tuple(edge for head in self.order for edge in self._edges_into(head))
         names = [self.whole.nodes[node]["name"] for node in output_nodes(self.whole)]
         return View(
@@ -165,11 +173,11 @@ class _Builder:
         repeated = [self._attributes(node) for node in self.users]
         names = [attributes["name"] for attributes in repeated if attributes["kind"] != "constant"]
         if names:
-            yield f"drawn once per use: {_listed(names)}"
+            yield f"drawn once per use: {listed(names)}"
         users = self.drawn.quotient.graph.successors
         for how, told in self.told.ways:
             if names := [self.whole.nodes[node]["name"] for node in sorted(told) if self.shown.intersection(users(node))]:
-                yield f"{how}: {_listed(names)}"
+                yield f"{how}: {listed(names)}"
         if any(node.heat for node in nodes):
             yield HEAT_NOTE
         if missing := not_kept(self.whole):
@@ -181,9 +189,9 @@ class _Builder:
         inside = {node for group in self.shown & set(self.groups) for node in self.groups[group].nodes}
         drawn = on_picture(names, self.shown - set(self.groups), inside, self.wires)
         if already := [name for name in self.drawn.already if name in drawn and not self._is_told(name)]:
-            yield f"{OPEN_ALREADY}: {_listed(already)}"
+            yield f"{OPEN_ALREADY}: {listed(already)}"
         if missing := [name for name in names if name not in drawn]:
-            yield f"{NOT_ON_PICTURE}: {_listed(missing)}"
+            yield f"{NOT_ON_PICTURE}: {listed(missing)}"
 
     def _is_told(self, name: str) -> bool:
         """Whether a leaf or constant would be told by what reads it, were it not unfolded by its name."""
@@ -200,7 +208,7 @@ class _Builder:
     def _shared(self, group: int) -> str:
         """The leaves that a group reads and that are not drawn."""
         names = [self.whole.nodes[tail]["name"] for tail in sorted(self.told.in_groups.intersection(self._read_by(group)))]
-        return f"with {_listed(names)}" if names else ""
+        return f"with {listed(names)}" if names else ""
 
     def _read_by(self, group: int) -> Iterator[int]:
         return (tail for head in self.groups[group].nodes for tail, _, _ in self.wires.into[head])
@@ -224,7 +232,7 @@ class _Builder:
     def _view_id(self, tail: int, head: int) -> str:
         """The id of the shape that stands for `tail` where `head` uses it."""
         place = self.users[tail][head] if tail in self.users else 0
-        return f"node_{tail}_use_{place + 1}" if place else self._id(tail)
+        return f"{self._id(tail)}_use_{place + 1}" if place else self._id(tail)
 
     def _id(self, node: int) -> str:
         return f"group_{node}" if node in self.groups else f"node_{node}"
@@ -256,6 +264,12 @@ class _Builder:
     def _trouble(self, node: int) -> tuple[str, ...]:
         """What was found here, with the user's lines."""
         return lines_with_sources(self.marks.findings.get(node, ()), self._attributes(node)["source"])
+
+    def _groups(self, node: int) -> Iterator[ViewGroup]:
+        """The shapes of one group; several where it makes a constant and is drawn once per use."""
+        group = self._group(node)
+        for head in self.users.get(node, (None,)):
+            yield group if head is None else replace(group, id=self._view_id(node, head))
 
     def _group(self, node: int) -> ViewGroup:
         group, wires = self.groups[node], self.wires
@@ -382,9 +396,3 @@ class _Builder:
 def _counted(nodes: Sequence[ViewNode], groups: Sequence[ViewGroup], edges: Sequence[ViewEdge]) -> str:
     in_groups = f" and {len(groups)} group{'' if len(groups) == 1 else 's'}" if groups else ""
     return f"{len(nodes)} nodes{in_groups}, {len(edges)} edges"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first three, and how many more there are."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(shorten(name, NAME_LENGTH) for name in names[:3]) + more

@@ -79,19 +79,18 @@ def drawn_of(
     collapse: Collapse,
     unfold: Collection[str],
     fold: Collection[str],
-    max_nodes: int | None,
+    page: int,
     *,
     keep: Collection[int],
     with_calls: bool,
 ) -> Drawn:
-    """What is drawn of a graph; `keep` are nodes of which there is something to tell, `with_calls` is as for `grouped`."""
+    """What is drawn of a graph; `page` is how many shapes fit, `keep` are nodes of which there is something to tell."""
     folded = fold_constants(graph, keep=keep)
     in_chains = [name for name in unfold if folded.chains_of(graph, [name])]
     if in_chains:
         folded = fold_constants(graph, keep={*keep, *folded.chains_of(graph, in_chains)})
     wires = wires_of(graph, without=folded.hidden, unread=folded.constants)
     shown = wires if part is None else wires.only(part.nodes)
-    page = PAGE_NODES if max_nodes is None else max_nodes
     budget = Budget(nodes=page, edges=EDGES_PER_NODE * page)
     group = partial(
         grouped,

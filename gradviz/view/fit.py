@@ -1,7 +1,7 @@
 """A view whose picture would be far larger than a screen -> the same, as it is read best.
 
 It may turn upright, be broken into columns, say once what is drawn several times, or go without its heat maps; a note tells
-what is left out. What is legible at half its size stays as it is.
+what is left out. What is legible as it is stays so.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from gradviz.view.summary import HEAT_NOTE, NO_HEAT_NOTE
 
 SCREEN = Extent(width=1500, height=1100)
 """What a picture is read on, in points at full size."""
-LEGIBLE = 0.5
-"""Letters of half their size can be read still."""
+LEGIBLE = 0.64
+"""Letters of a smaller share of their size are hard to read: names of 8 pixels, what is on arrows of 7."""
+SCREENS = 2
+"""So many screens, one below the other, are read by scrolling; nobody scrolls to the right."""
 LONGEST = 5.0
 """How many times longer than wide a picture in groups may be."""
 PER_COLUMN = 0.95
@@ -76,6 +78,12 @@ def fitted(view: View, *, may_leave_out: bool) -> View:
 def estimated(view: View) -> Extent:
     """About how large the picture of a view is, with its notes."""
     return _Room(view).size(_Way(direction=view.direction, columns=view.columns))
+
+
+def reading_scale(view: View) -> float:
+    """About the scale at which the picture of a view is read, where the page scrolls down; at most 1."""
+    size = estimated(view)
+    return min(1.0, SCREEN.width / size.width, SCREENS * SCREEN.height / size.height)
 
 
 def _told_once(view: View) -> View:

@@ -70,7 +70,8 @@ def gradient_lines(wires: Wires, group: Group) -> Iterator[str]:
         pairs = [norms(wires, frozenset(block), aside=group.nodes) for block in group.blocks]
         gains = [right / left for left, right in pairs if left and right is not None]
         if gains:
-            yield f"each: gain {number_text(min(gains), 3)} to {number_text(max(gains), 3)}"
+            least, most = number_text(min(gains), 3), number_text(max(gains), 3)
+            yield f"each: gain {least}" if least == most else f"each: gain {least} to {most}"
 
 
 def trouble_lines(group: Group, troubles: Mapping[int, Sequence[str]], mismatches: int) -> tuple[str, ...]:

@@ -253,7 +253,8 @@ class _Folder:
         ]
         if effort >= ROLL:
             taken = in_constants.union(self.single, *(group.nodes for group in found))
-            found += map(self._rolled_group, rolled(self.wires, [node for node in self.scopes if node not in taken]))
+            loose = [node for node in self.scopes if node not in taken and not _is_bookkeeping(self.attributes[node]["op"])]
+            found += map(self._rolled_group, rolled(self.wires, loose))
         completed = self._completed([*found, *self.constants], with_inputs=effort >= HIDE_INPUTS)
         if effort:
             completed += self._bookkeeping_groups({node for group in completed for node in group.nodes})

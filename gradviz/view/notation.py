@@ -110,3 +110,13 @@ def _real_text(value: float, digits: int) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
     return f"{value or 0.0:.{digits}g}".replace("-", MINUS)  # −0 shows as 0
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first three, and how many more there are.
+
+    >>> listed(["w", "b"]), listed(["a", "b", "c", "d"])
+    ('w, b', 'a, b, c and 1 more')
+    """
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(shorten(name, NAME_LENGTH) for name in names[:3]) + more

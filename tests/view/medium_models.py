@@ -130,3 +130,59 @@ MEDIUM: Final[dict[str, Callable[[], gradviz.GradGraph]]] = {
     "detector": seeded(lambda: gradviz.trace(Detector(), torch.randn(2, 3, 16, 16), device="cpu")),
 }
 """What it is -> a function that traces it; each is drawn in columns."""
+
+
+class Experts(nn.Module):
+    """A gate and five experts beside each other, whose sum reads all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(6, 5)
+        self.experts = nn.ModuleList(nn.Sequential(nn.Linear(6, 12), nn.GELU(), nn.Linear(12, 6)) for _ in range(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = torch.softmax(self.gate(x), -1)
+        return torch.stack([weights[:, [place]] * expert(x) for place, expert in enumerate(self.experts)]).sum(0)
+
+
+class Dense(nn.Module):
+    """Every layer reads all before it, as in DenseNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4 + 4 * place) for place in range(6))
+        self.layers = nn.ModuleList(nn.Conv2d(4 + 4 * place, 4, 3, padding=1) for place in range(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = [x]
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            made.append(layer(torch.relu(norm(torch.cat(made, 1)))))
+        return torch.cat(made, 1)
+
+
+def heads() -> gradviz.GradGraph:
+    """Attention with a module for each of eight heads."""
+    layers = nn.ModuleList(nn.ModuleList(nn.Linear(8, 4) for _ in range(3)) for _ in range(8))
+    x = torch.randn(2, 5, 8)
+
+    def attend() -> Tensor:
+        made = []
+        for head in layers:
+            query, key, value = (layer(x) for layer in head)
+            made.append(torch.softmax(query @ key.transpose(-1, -2) / 2, -1) @ value)
+        return torch.cat(made, -1).square().mean()
+
+    return gradviz.trace(attend)
+
+
+def square_of(model: nn.Module, *shape: int) -> gradviz.GradGraph:
+    return gradviz.trace(model, torch.randn(shape), loss=lambda out: out.square().mean(), device="cpu")
+
+
+WIDE: Final[dict[str, Callable[[], gradviz.GradGraph]]] = {
+    "experts": seeded(lambda: square_of(Experts(), 4, 6)),
+    "dense block": seeded(lambda: square_of(Dense(), 2, 4, 8, 8)),
+    "heads": seeded(heads),
+    "two-layer ReLU net": lambda: known("two-layer ReLU net"),
+}
+"""The same for what has much beside each other, or is so wide in one row that it cannot be read."""

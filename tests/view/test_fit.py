@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
 import sample_graphs as samples
 import torch
-from medium_models import MEDIUM
+from medium_models import MEDIUM, WIDE, known
 from torch import nn
 
 import gradviz
-from gradviz.models import MODELS
 from gradviz.render import render, theme_named
-from gradviz.view import DEFAULT_PARTS, MAX_NODES, View, view_of
+from gradviz.view import DEFAULT_PARTS, MAX_NODES, PAGE_NODES, View, view_of
 from gradviz.view.columns import MOST_CARRIED, carried, divisions
 from gradviz.view.extent import Extent
-from gradviz.view.fit import LEGIBLE, SCREEN, TOLD_ONCE_NOTE, estimated
+from gradviz.view.fit import LEGIBLE, SCREEN, SCREENS, TOLD_ONCE_NOTE, estimated, reading_scale
 
 NEARLY = 0.85
 """What is drawn is that near to what was estimated."""
@@ -60,7 +60,8 @@ def test_columns_leave_nothing_out(name: str) -> None:
     assert (view.groups, view.edges) == (plain.groups, plain.edges)
     first = {node.node: node for node in reversed(plain.nodes)}
     assert {node.id: node.name for node in view.nodes} == {node.id: node.name for node in plain.nodes}
-    assert all(node in view.nodes for node in first.values())
+    shown = [replace(node, heat=None) for node in view.nodes]
+    assert all(replace(node, heat=None) in shown for node in first.values())
     for place in range(len(view.columns)):
         values = [one for one in carried(view.columns, view.arrows) if place in one.readers]
         assert len(values) <= MOST_CARRIED
@@ -73,11 +74,32 @@ def test_arrows_between_columns_lead_to_later_ones() -> None:
     assert all(column[tail] <= column[head] for tail, head in view.arrows)
 
 
-@pytest.mark.parametrize("title", ["perceptron", "two-layer ReLU net", "MLP with binary cross-entropy"])
-def test_what_is_legible_stays_as_it_is(title: str) -> None:
-    model, inputs, loss = MODELS[title]()
-    graph = gradviz.trace(model, *inputs, loss=loss, device="cpu")
+def test_what_is_legible_stays_as_it_is() -> None:
+    graph = known("perceptron")
     assert graph.view() == graph.view(direction="LR")
+
+
+@pytest.mark.parametrize("name", list(WIDE))
+def test_what_is_wide_is_read_without_scrolling_to_the_right(name: str) -> None:
+    graph = WIDE[name]()
+    drawn, before = size_of(graph.view()), size_of(graph.view(direction="LR", collapse="none"))
+    assert min(1.0, SCREEN.width / drawn.width, SCREENS * SCREEN.height / drawn.height) >= NEARLY * LEGIBLE
+    assert max(before.width / SCREEN.width, before.height / SCREEN.height) * LEGIBLE > 1.0
+
+
+def test_of_a_picture_with_small_letters_more_is_drawn_as_one_and_it_says_so() -> None:
+    graph = WIDE["experts"]()
+    view, fine = graph.view(), graph.view(max_nodes=PAGE_NODES)
+    assert len(view.nodes) + len(view.groups) < len(fine.nodes) + len(fine.groups)
+    assert reading_scale(view) >= LEGIBLE > reading_scale(fine)
+    assert re.match(r"\d+ of \d+ nodes are inside groups; option unfold opens one by name", view.notes[0])
+
+
+def test_what_is_opened_closes_nothing_else() -> None:
+    graph = WIDE["experts"]()
+    views = graph.view(), graph.view(unfold="experts.1")
+    closed, opened = ({group.name: group.count for group in view.groups} for view in views)
+    assert opened == {**closed, "experts.0 … 4": 4, "experts.1.0": 1, "experts.1.2": 1}
 
 
 @pytest.mark.parametrize("direction", ["LR", "BT"])

@@ -252,7 +252,7 @@ def test_the_calls_of_a_loop_are_one_group_each_and_say_the_gains_of_its_steps()
     groups = graph.view().groups
     assert [(group.count, group.name.partition(" ")[0]) for group in groups] == [(49, "mul"), (50, "sin")]
     (line,) = groups[0].gradient
-    assert line == "each: gain 1.5 to 1.5"
+    assert line == "each: gain 1.5"
     sines = [node for node, op in graph.nodes(data="op") if op == "sin"]
     slopes = [abs(float(graph.arguments_of(node)[0].partial)) for node in sines]  # type: ignore[arg-type]
     assert groups[1].gradient == (f"each: gain {min(slopes):.3g} to {max(slopes):.3g}",)
@@ -394,3 +394,19 @@ def test_a_shared_parameter_of_which_there_is_something_to_tell_is_drawn() -> No
     assert sum(node.name == "cell.bias" for node in view.nodes) == 12
     assert not any(node.name == "cell.weight" for node in view.nodes)
     assert all("with cell.weight" in group.lines for group in view.groups)
+
+
+def test_a_group_that_makes_a_constant_for_many_is_drawn_once_per_use() -> None:
+    start = torch.randn(4, 4, requires_grad=True)
+
+    def masked() -> torch.Tensor:
+        mask = (torch.ones(4, 4).tril().logical_not().float() * 2 + 1).exp()
+        x = start
+        for _ in range(10):
+            x = torch.sin(x @ start) * mask
+        return x.sum()
+
+    view = trace(masked).view(collapse=1)
+    copies = [group for group in view.groups if group.id.startswith(view.groups[0].id)]
+    assert len(copies) == 10 and len({group.nodes for group in copies}) == 1
+    assert set(sum(view.arrows, ())) <= set(view.shapes)
