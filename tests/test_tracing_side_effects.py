@@ -62,3 +62,14 @@ def test_leaf_value_survives_an_optimizer_step() -> None:
     with torch.no_grad():
         weight.sub_(1.0)
     assert graph.value(graph.leaves["weight"]).tolist() == [1.0, 2.0]
+
+
+def test_views_of_a_leaf_survive_an_optimizer_step() -> None:
+    layer, x = torch.nn.Linear(3, 2), torch.randn(4, 3)
+    graph = trace(lambda: (layer(x) + layer.weight[0, :2] * 2).square().sum())
+    before = layer.weight.detach().clone()
+    with torch.no_grad():
+        layer.weight.sub_(1.0)
+    (turned,) = [node for node, op in graph.nodes(data="op") if op == "t"]
+    assert torch.equal(graph.value(turned), before.T)
+    assert all(entry.verdict == "match" for entry in graph.check().nodes)

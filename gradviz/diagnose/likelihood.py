@@ -11,11 +11,13 @@ from torch import Tensor
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.readings import COPIES, Readings
 from gradviz.graph import Use
+from gradviz.standin import is_kept
 
 TOO_MUCH = 0.05
 """Log-probabilities of classes have a log-sum-exp of 0; rounding, and a small number added to each, leave it below this."""
 ROWS_SHARE = 0.5
 NLL = frozenset({"nll_loss_forward", "nll_loss2d_forward"})
+CTC = frozenset({"_ctc_loss", "_cudnn_ctc_loss"})
 NLL_IGNORE_INDEX = 4
 """The place of `ignore_index` among the arguments of the negative log-likelihood."""
 ELEMENTWISE = frozenset({"mul", "mse_loss", "l1_loss", "binary_cross_entropy", "smooth_l1_loss", "huber_loss"})
@@ -59,6 +61,8 @@ def _read_by(readings: Readings, node: int) -> Likelihood | None:
         target = readings.value_of(uses[1])
         counted = None if target is None else target != call.args[NLL_IGNORE_INDEX]
         return Likelihood(use=uses[0], dim=min(1, before.ndim - 1), is_log=True, counted=counted)
+    if op in CTC and before is not None:
+        return Likelihood(use=uses[0], dim=before.ndim - 1, is_log=True, counted=_frames(readings, node, before))
     if op == "gather" and before is not None:
         index, dim = readings.value_of(uses[1]), call.args[1] % max(before.ndim, 1)
         is_pick = index is not None and index.ndim == before.ndim and index.shape[dim] == 1
@@ -73,6 +77,15 @@ def _read_by(readings: Readings, node: int) -> Likelihood | None:
             if len(dims := normalised_over(readings.value_of(other))) == 1:
                 return Likelihood(use=own, dim=dims[0], is_log=False)
     return None
+
+
+def _frames(readings: Readings, node: int, logs: Tensor) -> Tensor | None:
+    """Which frames (T, N) of a CTC loss lie within their sequences; None where its lengths are not seen."""
+    call = readings.graph.nodes[node]["call"]
+    lengths = call.args[2] if isinstance(call.args[2], Tensor) else torch.tensor(call.args[2])
+    if logs.ndim != 3 or not is_kept(lengths):
+        return None
+    return torch.arange(len(logs), device=lengths.device)[:, None] < lengths
 
 
 def _is_log(readings: Readings, use: Use) -> bool:
@@ -135,13 +148,15 @@ def _not_logarithms(readings: Readings, node: int, read: Likelihood) -> Iterator
     if not sums.numel() or float((sums > TOO_MUCH).float().mean()) < ROWS_SHARE:
         return
     name = readings.graph.output_name(read.use.edge[0], read.use.output)
-    loss = "kl_div" if readings.op(node) == "sub" else "nll_loss"
+    op = readings.op(node)
+    loss = "kl_div" if op == "sub" else "ctc_loss" if op in CTC else "nll_loss"
     are_probabilities = bool((rows >= 0).all()) and bool(((rows.float().sum(-1) - 1).abs() < 1e-2).all())
     if are_probabilities:
         what, hint = "they are probabilities already", f"take log_softmax in place of softmax before {loss}"
     else:
         what = "they are no logarithms of probabilities"
-        hint = f"apply log_softmax(dim={read.dim}) first, or use cross_entropy, which does"
+        instead = "" if loss == "ctc_loss" else ", or use cross_entropy, which does"
+        hint = f"apply log_softmax(dim={read.dim}) first{instead}"
     yield found(
         readings.graph,
         "not-log-probabilities",

@@ -13,6 +13,8 @@ from gradviz.diagnose.finding import Finding, found, listed
 from gradviz.diagnose.readings import Readings
 from gradviz.recording.optimizers import Held
 
+LEAST_SCALE = 256
+"""A loss that is multiplied with a power of two of at least this is scaled against underflow of its gradients."""
 SIGNS = frozenset({"Adam", "AdamW", "NAdam", "RAdam", "Adamax"})
 """Their first update moves each number by the learning rate, however large its gradient is."""
 LARGE = {**dict.fromkeys(SIGNS, 0.3), "SGD": 10.0}
@@ -104,5 +106,18 @@ def _move(readings: Readings, name: str, held: Held) -> float | None:
         return None
     if not size or not readings.is_finite(gradient):
         return None
-    step = readings.norm(gradient) if held.rule == "SGD" else math.sqrt(int((gradient != 0).sum()))
+    step = readings.norm(gradient) / _scaled_by(readings) if held.rule == "SGD" else math.sqrt(int((gradient != 0).sum()))
     return held.rate * step / size
+
+
+def _scaled_by(readings: Readings) -> float:
+    """What a loss is multiplied with against underflow, as by `GradScaler`, and its gradients are divided by again."""
+    (loss, *_) = readings.graph.outputs
+    call, uses = readings.graph.nodes[loss]["call"], readings.arguments[loss]
+    if readings.op(loss) != "mul" or call is None:
+        return 1.0
+    values = [readings.value_of(use) for use in uses if use.partial is None]
+    numbers = [value.item() for value in values if value is not None and value.numel() == 1 and readings.has_elements(value)]
+    numbers += [argument for argument in call.args[:2] if isinstance(argument, (int, float))]
+    scales = [float(number) for number in numbers if number >= LEAST_SCALE and math.frexp(number)[0] == 0.5]
+    return scales[0] if scales else 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -109,7 +109,7 @@ def is_for_its_backward(graph: GradGraph, node: int) -> bool:
         return _hands_on(graph, node)
     if all(call.op in COPIES for call in calls):
         return function is None or not function.read or _hands_on(graph, node)
-    return _is_flat(graph, node, FLAT)
+    return _is_flat(graph, node, FLAT, graph.nodes[node]["inner_inputs"])
 
 
 def _leads_on(graph: GradGraph, node: int) -> bool:
@@ -130,9 +130,9 @@ def _hands_on(graph: GradGraph, node: int) -> bool:
     return any(one.shape == value.shape and bool((one == value).all()) for one in given)
 
 
-def _is_flat(graph: GradGraph, node: int, flat: frozenset[str]) -> bool:
-    """Whether the inputs of a forward reach its results through the functions `flat`, indices or masks alone."""
-    varying = {id(tensor) for tensor in graph.nodes[node]["inner_inputs"] if tensor is not None}
+def _is_flat(graph: GradGraph, node: int, flat: frozenset[str], inputs: Iterable[Tensor | None]) -> bool:
+    """Whether some inputs of a forward reach its results through the functions `flat`, indices or masks alone."""
+    varying = {id(tensor) for tensor in inputs if tensor is not None}
     for call in graph.nodes[node]["inner_calls"]:
         if call.op not in flat and any(id(argument.tensor) in varying for argument in call.tensor_arguments()):
             varying |= {id(output) for output in call.outputs if output is not None and _is_smooth(output)}
@@ -153,13 +153,26 @@ def _results(graph: GradGraph, node: int) -> Iterator[Tensor]:
 
 
 def _is_straight_through(graph: GradGraph, edge: Edge) -> bool:
-    """Whether a forward rounds its argument to steps that it measures off it, and its backward takes no notice.
+    """Whether a forward rounds its argument, and its backward takes no notice, or it is the scale of such a rounding.
+
+    The step size of a learned quantizer is rounded with what it divides, and multiplied in again behind the rounding: its
+    gradient follows from what is passed straight through, and is no derivative of the forward either.
+    """
+    if graph.is_loaded or not _is_rounded(graph, edge):
+        return False
+    return any(_is_rounded(graph, use.edge) and _passes_through(graph, use.edge) for use in graph.arguments_of(edge[1]))
+
+
+def _passes_through(graph: GradGraph, edge: Edge) -> bool:
+    """Whether an argument reaches the results by steps that may be measured off it, and goes on as it is going back.
 
     A quantizer whose scale is the largest element depends on its argument through more than steps. Its backward passes each
     element on as it is, or stops it; one that stops them all passes nothing through.
     """
-    head = edge[1]
-    if graph.is_loaded or not _is_rounded(graph, edge) or not _is_flat(graph, head, FLAT | MEASURING):
+    _, head, position = edge
+    if graph.edges[edge]["partial"] is None:
+        return False
+    if not _is_flat(graph, head, FLAT | MEASURING, graph.nodes[head]["inner_inputs"][position : position + 1]):
         return False
     (partial,) = list(graph.partials_of(edge).values())[:1]
     if partial.in_shape != partial.out_shape:

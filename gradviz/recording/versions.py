@@ -20,7 +20,7 @@ from gradviz.recording.nodes import is_leaf, node_of
 from gradviz.standin import StandIn
 
 MAX_COPIED_BYTES = 2**20
-"""Leaves up to this size are copied, so that the graph keeps their values through an optimizer step; larger ones are not."""
+"""Leaves up to this size are copied, so that the graph keeps them and their views through an optimizer step."""
 _NOW = -1  # the place among a tensor's snapshots of what it holds in memory that it did not look at before
 
 
@@ -177,7 +177,7 @@ class Versions:
         writes = None if self.has_one(tensor) else self._writes.get(_storage_key(tensor))
         if writes is None:
             standin = self._snapshots.get((own, 0)) if self._snapshots else None
-            snapshot = self._unwritten[own] = _snapshot(tensor) if standin is None else standin
+            snapshot = self._unwritten[own] = self._now(tensor, time) if standin is None else standin
             return snapshot
         return self._at_written(tensor, time, writes)
 
@@ -189,7 +189,7 @@ class Versions:
         if (writes := self._writes.get(_storage_key(tensor))) is not None:
             return self._at_written(tensor, time, writes)
         standin = self._snapshots.get((own, 0))
-        return self._snapshots.setdefault((own, _NOW), _snapshot(tensor)) if standin is None else standin
+        return self._snapshots.setdefault((own, _NOW), self._now(tensor, time)) if standin is None else standin
 
     def _looked_at(self, tensor: Tensor, time: int) -> Tensor:
         """What looks at the memory that `tensor` looked at just after call `time`."""
@@ -202,7 +202,7 @@ class Versions:
         key = (own, place)
         snapshot = self._snapshots.get(key)
         if snapshot is None:
-            held = _snapshot(tensor) if place == len(writes) else self._overwritten(tensor, place)
+            held = self._now(tensor, time) if place == len(writes) else self._overwritten(tensor, place)
             snapshot = self._snapshots[key] = held
         return snapshot
 
@@ -226,6 +226,16 @@ class Versions:
         if type(value) is tuple:
             return self.held(value, time)
         return [*self.held(value, time)] if type(value) is list else value
+
+    def _now(self, tensor: Tensor, time: int) -> Tensor:
+        """What a tensor holds that nothing was written to since call `time`; of a small leaf and its views a copy."""
+        base = tensor._base
+        if base is None:
+            return tensor.detach().clone() if is_leaf(tensor) and _is_copied(tensor) else tensor.detach()
+        has_moved = id(base) in self._earlier or not share_memory(base, tensor)
+        if has_moved or not (is_leaf(base) and _is_copied(base)) or tensor.dtype is torch.complex32:  # of which torch warns
+            return tensor.detach()
+        return _seen_in(self.at(base, time).untyped_storage(), tensor)
 
     def _overwritten(self, tensor: Tensor, place: int) -> Tensor:
         """What `tensor` held before a write to its storage."""
@@ -277,13 +287,14 @@ def _seen_in(copy: Any, tensor: Tensor) -> Tensor:
     return torch._neg_view(seen) if tensor.is_neg() else seen
 
 
-def _snapshot(tensor: Tensor) -> Tensor:
-    """What a tensor holds now. A leaf that an optimizer may step is copied, as long as that costs little memory."""
-    held = tensor.detach()
-    if not (is_leaf(tensor) and held.layout is torch.strided and held.nbytes <= MAX_COPIED_BYTES):
-        return held
+def _is_copied(leaf: Tensor) -> bool:
+    """Whether a leaf, which an optimizer may step, is copied: as long as that costs little memory."""
     # A part of a larger storage stays where it is: as_strided may reach beyond the part.
-    return held.clone() if held.untyped_storage().nbytes() == held.nbytes else held
+    return (
+        leaf.layout is torch.strided
+        and leaf.nbytes <= MAX_COPIED_BYTES
+        and leaf.untyped_storage().nbytes() == leaf.nbytes
+    )
 
 
 def storage_bytes(tensor: Tensor) -> int:

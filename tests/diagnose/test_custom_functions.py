@@ -268,6 +268,53 @@ def test_straight_through_is_what_rounds_its_argument_on_the_way_and_passes_some
     assert kinds(graph.diagnose()) == (["wrong-backward"] if told else [])
 
 
+class LearnedStep(torch.autograd.Function):
+    """Learned step size quantization: the gradient of the step is that of the straight-through rounding, scaled."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor) -> Tensor:
+        ctx.save_for_backward(x, step)
+        return (x / step).round().clamp(-8, 7) * step
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        x, step = ctx.saved_tensors
+        low, high = x / step < -8, x / step > 7
+        within = ~(low | high)
+        of_step = low * -8 + high * 7 + within * ((x / step).round() - x / step)
+        return within * cotangent, (of_step * cotangent).sum() / (7 * x.numel()) ** 0.5
+
+
+class LearnedScale(LearnedStep):
+    """The same without the rounding, with the same backward: there it is wrong."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor) -> Tensor:
+        ctx.save_for_backward(x, step)
+        return (x / step).clamp(-8, 7) * step
+
+
+class ScaledAfter(torch.autograd.Function):
+    """round(x) times a factor that is rounded by nothing, and gets half of its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.round() * factor
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        return cotangent, (cotangent * ctx.saved_tensors[0].round()).sum() / 2
+
+
+@pytest.mark.parametrize(("function", "told"), [(LearnedStep, False), (LearnedScale, True), (ScaledAfter, True)])
+def test_the_gradient_of_a_learned_step_size_is_meant(function: Any, told: bool) -> None:
+    torch.manual_seed(0)
+    weight, step = torch.randn(6, requires_grad=True), torch.tensor(0.05, requires_grad=True)
+    graph = gradviz.trace(lambda: function.apply(weight, step).square().sum())
+    assert kinds(graph.diagnose()) == (["wrong-backward"] if told else [])
+
+
 def test_a_backward_that_forgets_a_factor_which_was_rounded_is_told() -> None:
     class Times(torch.autograd.Function):
         @staticmethod

@@ -88,6 +88,20 @@ def test_a_learning_rate_that_leaves_nothing_of_the_weights_is_told(
         assert finding.numbers["median move over norm"] == pytest.approx(sum(moves) / 2, rel=1e-3)
 
 
+@pytest.mark.parametrize(("times", "told"), [(1.0, False), (1000.0, True)])
+def test_a_scaled_loss_has_the_gradients_of_the_loss_itself(times: float, told: bool) -> None:
+    model, scaler = network(), torch.amp.GradScaler("cpu")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1 * times)
+    found = gradviz.trace(lambda: scaler.scale(loss_of(model))).diagnose()
+    assert [finding.kind for finding in found] == ["learning-rate"] * told
+    scaler.scale(loss_of(model)).backward()
+    scaler.unscale_(optimizer)
+    weights = [model[0].weight, model[2].weight]
+    moves = [0.1 * times * (weight.grad.norm() / weight.norm()).item() for weight in weights]
+    for finding in found:
+        assert finding.numbers["median move over norm"] == pytest.approx(sum(moves) / 2, rel=1e-3)
+
+
 def test_an_optimizer_that_has_begun_is_not_predicted() -> None:
     model = network()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.2)
