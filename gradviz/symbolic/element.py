@@ -19,7 +19,7 @@ import sympy as sp
 from gradviz.symbolic.arithmetic import MP
 from gradviz.symbolic.function import ScalarFunction
 from gradviz.symbolic.registry import NoRule
-from gradviz.symbolic.rounding import rounded
+from gradviz.symbolic.rounding import moved_product, rounded
 
 
 class Scalar:
@@ -177,7 +177,7 @@ class Product(Operation):
             if operand.operation is not None:
                 value, error = before[place]
                 rest = value * after[0]
-                moved = error * abs(float(after[0])) + abs(float(value)) * after[1]
+                moved = moved_product(abs(float(value)), error, abs(float(after[0])), after[1])
                 found.append((operand, rest, moved + rounded(rest)))
             after = times(after, operand)
         return found
@@ -189,7 +189,8 @@ class Product(Operation):
 def times(product: tuple[Any, float], factor: Scalar) -> tuple[Any, float]:
     """(value, error) of one factor more."""
     value = product[0] * factor.value
-    return value, product[1] * abs(factor.approximate) + abs(float(product[0])) * factor.error + rounded(value)
+    moved: float = moved_product(abs(float(product[0])), product[1], abs(factor.approximate), factor.error)
+    return value, moved + rounded(value)
 
 
 class Applied(Operation):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gradviz.symbolic.arithmetic import WIDE_UNIT
 from gradviz.symbolic.function import ScalarFunction
-from gradviz.symbolic.rounding import all_rounded
+from gradviz.symbolic.rounding import all_rounded, moved_product
 
 WIDE_ROUNDING = 16 * WIDE_UNIT * 2.0**53
 """What an operation in wide floats costs, in units of float64's u, the finest that is checked."""
@@ -126,7 +126,7 @@ def multiplied(left: Many, right: Many) -> Many:
     """The products, element by element."""
     with np.errstate(all="ignore"):
         value = left.value * right.value
-        error = _size(left.value) * right.error + _size(right.value) * left.error + all_rounded(value)
+        error = moved_product(_size(left.value), left.error, _size(right.value), right.error) + all_rounded(value)
     leads = ((left, _times(right.value, right.error)), (right, _times(left.value, left.error)))
     return Many(value=value, error=_kept(value, error), carrying=left.carrying | right.carrying, leads=leads)
 
@@ -285,7 +285,7 @@ def _sum(left: Adjoint, right: Adjoint) -> Adjoint:
 def _times(partial: NDArray[np.longdouble], partial_error: NDArray[np.float64]) -> Lead:
     def back(adjoint: Adjoint) -> Adjoint:
         value = adjoint[0] * partial
-        return value, _size(adjoint[0]) * partial_error + adjoint[1] * _size(partial) + all_rounded(value)
+        return value, moved_product(_size(adjoint[0]), adjoint[1], _size(partial), partial_error) + all_rounded(value)
 
     return back
 

@@ -16,7 +16,7 @@ from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.element import Applied, Dot, Pair, Product, Scalar, Selected, Sum, Symbol, times
 from gradviz.symbolic.function import ScalarFunction
 from gradviz.symbolic.registry import NoRule
-from gradviz.symbolic.rounding import least_normal, rounded, spread
+from gradviz.symbolic.rounding import least_normal, moved_product, rounded, spread
 
 __all__ = [
     "ONE",
@@ -116,7 +116,7 @@ def dot(left: Sequence[Scalar], right: Sequence[Scalar], *, beside: Plain = _NON
         if term >= least or (a.approximate and b.approximate):
             error += term if not term < least else least
         if a.error or b.error:
-            error += abs(a.approximate) * b.error + abs(b.approximate) * a.error
+            error += moved_product(abs(a.approximate), a.error, abs(b.approximate), b.error)
     if beside.count:
         value = value + beside.value
     rounded(largest_term)  # which may overflow where the sum does not

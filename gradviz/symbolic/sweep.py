@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 
 from gradviz.symbolic.arithmetic import MP
-from gradviz.symbolic.rounding import rounded
+from gradviz.symbolic.rounding import moved_product, rounded
 from gradviz.symbolic.scalar import Scalar, Symbol
 
 
@@ -51,7 +51,7 @@ def partials_of(
             value = partial if adjoint is MP.one else adjoint if partial is MP.one else adjoint * partial
             more = size * partial_error if partial_error else 0.0
             if error:
-                more += error * abs(float(partial))
+                more = moved_product(size, error, abs(float(partial)), partial_error)
             if value is not partial and value is not adjoint:
                 more += rounded(value)
             _accumulate(adjoints, operand, value, more)

@@ -23,6 +23,8 @@ from gradviz.symbolic.rounding import (
     SLOPES,
     SUMMED_SERIES,
     exactly_held,
+    moved_power,
+    moved_product,
     rounded,
     unit_in_use,
 )
@@ -47,10 +49,8 @@ class TrackedArithmetic:
     def multiply(self, payload: Any, values: Sequence[TrackedNumber]) -> TrackedNumber:
         product, error = values[0]
         for value, more in values[1:]:
-            if error:
-                error *= abs(float(value))
-            if more:
-                error += abs(float(product)) * more
+            if error or more:
+                error = moved_product(abs(float(product)), error, abs(float(value)), more)
             product = product * value
             error += rounded(product)
         return _finite(product, error)
@@ -61,7 +61,7 @@ class TrackedArithmetic:
         size = abs(float(result))
         error = rounded(result) * (1.0 if payload in (-1, 2, sp.S.Half) else LIBRARY_ROUNDING)
         if base_error:
-            error += abs(float(exponent * result / base)) * base_error if base != 0 else math.inf
+            error += float(moved_power(float(base), base_error, float(exponent), abs(float(result))))
         if exponent_error and size and payload is None:
             error += size * abs(float(MP.log(abs(base)))) * exponent_error
         return _finite(result, error)

@@ -1,0 +1,55 @@
+"""Of equal or nearly equal numbers the deviations from the mean are rounding alone, as are their squares: no mismatch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import gradviz
+
+WEIGHTS = torch.tensor([0.3, 0.9, 0.1, 0.7, 0.2, 0.8, 0.5], dtype=torch.float64)
+TAKEN = {
+    "std": lambda x: x.std(),
+    "var": lambda x: x.var(),
+    "population variance": lambda x: x.var(correction=0),
+    "standard score": lambda x: ((x - x.mean()) / (x.std() + 1e-5) * WEIGHTS.to(x.dtype)).sum(),
+    "layer_norm": lambda x: (F.layer_norm(x, (7,)) * WEIGHTS.to(x.dtype)).sum(),
+    "group_norm": lambda x: (F.group_norm(x.reshape(1, 1, 7), 1) * WEIGHTS.to(x.dtype)).sum(),
+    "batch_norm": lambda x: (F.batch_norm(x.reshape(7, 1), None, None, training=True)[:, 0] * WEIGHTS.to(x.dtype)).sum(),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("number", [0.1, 1000.3])
+def test_equal_numbers_have_no_wrong_spread(name: str, dtype: torch.dtype, number: float) -> None:
+    x = torch.full((7,), number, dtype=dtype, requires_grad=True)
+    assert gradviz.trace(TAKEN[name], x, device="cpu").check().ok
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_nearly_equal_numbers_have_no_wrong_spread(dtype: torch.dtype) -> None:
+    numbers = torch.full((7,), 1.3, dtype=dtype)
+    numbers[2] += 2 * torch.finfo(dtype).eps
+    for taken in TAKEN.values():
+        assert gradviz.trace(taken, numbers.clone().requires_grad_(), device="cpu").check().ok
+
+
+class SlightlyWrongVariance(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x)
+        return x.var()
+
+    @staticmethod
+    def backward(ctx, cotangent: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        (x,) = ctx.saved_tensors
+        return cotangent * 1.001 * 2 / (x.numel() - 1) * (x - x.mean())
+
+
+def test_a_variance_wrong_by_a_thousandth_is_still_seen() -> None:
+    x = torch.tensor([1.0, 1.5, 0.5, 2.0, 3.0], requires_grad=True)
+    report = gradviz.trace(SlightlyWrongVariance.apply, x, device="cpu").check()
+    assert [edge.verdict for edge in report.edges] == ["mismatch"]
