@@ -38,37 +38,30 @@ Formulas for people, in intermediate variables:
     local_formula(call, position, ["a", "z"], "c")   # sympy: mul(a, z) wrt a -> z; tanh(a) = c -> 1 - c**2
     formula_text(formula), formula_latex(formula)    # "1 - c²", "1 - c^{2}"
 
-Rules are registered per overload by family: one file each, `_FAMILIES` lists them. What has no closed form but is
-defined by equations (`solving.py`, `factors.py`) is solved in `implicit.py`. How they are stated is in `registry.py`; how a
-call without rule is put down to others in `lowering.py`; how elements are computed in `tensor.py` and `scalar.py`, many at
-once in `many.py`, those of a recurrence in `chain.py`; why a number may be trusted in `arithmetic.py` and `rounding.py`.
+How the parts go together:
+
+    reference.py     a call -> its true values and derivatives; compose.py the same of several calls
+    registry.py      which overload is differentiated how; method.py tells it of any overload
+    rules/           the rules, one file a family
+    evaluate.py      a call and symbolic inputs -> symbolic outputs, by its rule; binding.py its arguments by their names
+    lowering.py      a call without rule, put down to others by torch; recurrent.py and grids.py state what torch cannot
+    moved.py         where each element of a data movement comes from
+    tensor.py        `SymbolicTensor`: elements, pulled lazily; entered.py those that rules are given
+    indexing.py, arrays.py          indices of tensors; tensors as numpy arrays
+    scalar.py, element.py           how elements are computed with; what an element remembers
+    sweep.py         from elements back to their input symbols
+    bulk.py, many.py, chain.py      long sums, many elements, and those of a recurrence, as arrays
+    full.py          all elements of a pointwise call or a data movement
+    function.py      functions of scalars, derived by sympy; tape.py their steps; analytic.py at complex elements
+    implicit.py      what is defined by equations, as an inverse; matrix.py, products.py matrices and their derivatives
+    arithmetic.py    the kinds of numbers: 50 digits, and wide floats (wide.py); why they may be trusted: rounding.py,
+                     tracked.py, complex_arithmetic.py
+    formula.py       local partials as people write them; notation.py as text; shifts.py through softmax
 """
 
 from __future__ import annotations
 
-from gradviz.symbolic import (
-    activation,
-    binary,
-    complex_rules,
-    convolution,
-    drawn,
-    factors,
-    linear,
-    loss,
-    matrix_functions,
-    movement,
-    normalization,
-    pointwise,
-    pooling,
-    reduction,
-    resampling,
-    scatter,
-    selection,
-    softmax,
-    solving,
-    sparse,
-    special,
-)
+import gradviz.symbolic.rules  # noqa: F401 for the rules that it registers
 from gradviz.symbolic.arrays import exact_array
 from gradviz.symbolic.compose import compose
 from gradviz.symbolic.formula import local_formula
@@ -114,28 +107,3 @@ __all__ = [
     "symbolic_rule",
     "unit_roundoff",
 ]
-
-# Imported for the rules that they register.
-_FAMILIES = (
-    activation,
-    binary,
-    complex_rules,
-    convolution,
-    drawn,
-    factors,
-    linear,
-    loss,
-    matrix_functions,
-    movement,
-    normalization,
-    pointwise,
-    pooling,
-    reduction,
-    resampling,
-    scatter,
-    selection,
-    softmax,
-    solving,
-    sparse,
-    special,
-)

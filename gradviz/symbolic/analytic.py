@@ -9,7 +9,7 @@ f = u + iv they are (Cauchy, Riemann)
     ∂u/∂x = Re f',  ∂u/∂y = -Im f',  ∂v/∂x = Im f',  ∂v/∂y = Re f'.
 
 A function of |z| is one of z and of the modulus, which is a real function of x and y; other functions that are not
-analytic are stated in the parts, by rules of their own: `complex_rules.py`.
+analytic are stated in the parts, by rules of their own: `rules/complex_rules.py`.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ MIXED: dict[OpOverload, list[tuple[Any, ...]]] = {
 STATED_IN_PARTS = [
     overload
     for overload, rule in RULES.items()
-    if isinstance(rule, TensorRule) and rule.function.__module__ == "gradviz.symbolic.complex_rules"
+    if isinstance(rule, TensorRule) and rule.function.__module__ == "gradviz.symbolic.rules.complex_rules"
 ]
 
 

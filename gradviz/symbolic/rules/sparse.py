@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.entered import InputTensor, NumberTensor
-from gradviz.symbolic.linear import with_bias
 from gradviz.symbolic.registry import NoRule, symbolic_rule
+from gradviz.symbolic.rules.linear import with_bias
+from gradviz.symbolic.rules.scatter import COMBINE
 from gradviz.symbolic.scalar import Scalar
-from gradviz.symbolic.scatter import COMBINE
 from gradviz.symbolic.tensor import Index, SymbolicTensor
 
 aten = torch.ops.aten

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from gradviz.symbolic.reduction import variance
 from gradviz.symbolic.registry import symbolic_rule
+from gradviz.symbolic.rules.reduction import variance
 from gradviz.symbolic.tensor import SymbolicTensor
 
 aten = torch.ops.aten

@@ -14,9 +14,9 @@ from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.entered import NumberTensor
 from gradviz.symbolic.many import Places
 from gradviz.symbolic.registry import NoRule, symbolic_rule
+from gradviz.symbolic.rules.scatter import integers
+from gradviz.symbolic.rules.softmax import softmax
 from gradviz.symbolic.scalar import Scalar
-from gradviz.symbolic.scatter import integers
-from gradviz.symbolic.softmax import softmax
 from gradviz.symbolic.tensor import Index, SymbolicTensor
 
 aten = torch.ops.aten

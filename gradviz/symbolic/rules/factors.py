@@ -14,8 +14,8 @@ from gradviz.symbolic.entered import numbers
 from gradviz.symbolic.implicit import implied, of_matrices
 from gradviz.symbolic.matrix import batched, elements, numbers_of, part, transposed, triangle, vector
 from gradviz.symbolic.registry import NoRule, if_there, symbolic_rule
+from gradviz.symbolic.rules.solving import row_order
 from gradviz.symbolic.scalar import Scalar
-from gradviz.symbolic.solving import row_order
 from gradviz.symbolic.tensor import QUOTIENT, SQRT, Index, SymbolicTensor
 
 aten = torch.ops.aten
