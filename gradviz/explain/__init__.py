@@ -3,6 +3,7 @@
 terms        mathematics and sentences as values
 sentences    every English sentence
 amounts      tensors and local partials -> terms
+rounded      which numbers rounding alone may have made
 ways         the paths, each by the names that tell it from the others
 wanted       the value that is explained, with its paths
 forward, chain, backward, elements, result, missing

@@ -10,6 +10,7 @@ Python.
 - `tokens`      text -> tokens; Unicode spellings of operators made plain
 - `foreign`     what people write that math text does not have, and what to write instead
 - `names`       what `wx`, `πx`, `alpha` and `foo(` mean
+- `cursor`      where the parser stands, with its errors and limits
 - `parser`      tokens -> tree, by precedence
 - `folding`     constant parts -> Python numbers, checked when the text is read
 - `evaluation`  tree and tensors -> tensor, one natural torch call per node

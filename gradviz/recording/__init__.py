@@ -14,4 +14,5 @@
     hooks.py        the hooks on tensors, autograd nodes and modules
     nodes.py        what is read of an autograd node
     naming.py       what the user's code calls each value
+optimizers.py   which parameter each optimizer in sight holds
 """
