@@ -8,12 +8,16 @@ How data flows, each step taking values and returning new ones:
                                           which tensors are kept in full -> standin.py, statistics.py
                                           (pieces.py) for the rest;
                                           one backward pass -> cotangents and contributions, in the engine's order
+                             opcall.py    one recorded call as a value; rerun.py runs it again, moves.py says what it moves
       -> graph               assemble/    calls and autograd nodes joined, named, written -> GradGraph, a
                                           networkx.MultiDiGraph (recover/: what was not recorded)
+                             attributes.py  what the graph says of itself; graph.py the public ways to all that reads it
                              tracing.py   `trace` and `record`: the way from the top down to here
                              partials.py  the local Jacobian of an edge, as its autograd node computes it, on demand
+                                          (edge_partial.py: what is told of it whichever way it is had)
       -> analyses            symbolic/    one rule per aten overload: exact reference derivatives and formulas
                              check/       autograd against sympy, edge by edge -> CheckReport
+                             diagnose/    what is wrong with a step, and on which line -> Diagnosis
                              paths.py     the paths of a gradient, and what each contributes
                              compare.py   two graphs of the same code -> where their numbers part
                              runs/        a training loop -> numbers of some of its steps, and what went wrong
@@ -32,7 +36,11 @@ How data flows, each step taking values and returning new ones:
                              stage/       frames -> shapes and texts with places and colours; the layout never moves
                              player/      a stage -> one HTML page that plays it
                              slides/      a stage -> presentations, PDF, LaTeX Beamer, pictures
-      -> front ends          cli/, app/, testing.py (for test suites), ops.py (which overloads are verified how)
+      -> front ends          cli/ (target.py: what it is given; schema.py: graphs as JSON), app/, testing.py (for test
+                             suites), ops.py (which overloads are verified how)
+
+Beside this way stand errors.py, the tree of all that is refused, and collector.py, which keeps Python's collector away
+while a graph grows.
 
     >>> import gradviz
     >>> graph = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu")

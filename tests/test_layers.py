@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -241,6 +242,14 @@ def test_a_function_has_at_most_60_lines_beside_its_docstring() -> None:
 def lines_beside_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     told = (ast.get_docstring(function, clean=False) or "").splitlines()
     return (function.end_lineno or function.lineno) - function.lineno + 1 - len(told)
+
+
+@pytest.mark.parametrize("front", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name)
+def test_the_docstring_of_a_package_names_each_of_its_modules(front: Path) -> None:
+    told = set(re.findall(r"\w+", ast.get_docstring(ast.parse(front.read_text())) or ""))
+    modules = {path.stem for path in front.parent.glob("*.py")} - {FRONT_DOOR, "__main__"}
+    packages = {path.parent.name for path in front.parent.glob("*/__init__.py")}
+    assert sorted((modules | packages) - told) == []
 
 
 def test_no_two_test_files_have_the_same_name() -> None:
