@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 
 from gradviz.check.arrays import Index, as_array, moduli
 from gradviz.check.closed_formula import closed_form_text
@@ -17,6 +20,10 @@ from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.graph import GradGraph
 from gradviz.symbolic import Row, unit_roundoff
+
+_DIRECTIONS = 2
+_CLEARLY = 0.25
+"""How little a derivative may move beside where it is, as a share of the error that it is to show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +43,10 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
     formulas = dict.fromkeys(names, "")
     try:
         composed = composed_graph(graph, names, {})
-        row = composed.truth.vjp(composed.weights)
+        beside = _Beside(graph, names, composed.truth.vjp(composed.weights))
         is_real = not any(tensor["dtype"].is_complex for _, tensor in graph.nodes(data=True))
         for slot, (name, comparison) in enumerate(comparisons.items()):
-            _compare_leaf(graph, names, slot, shapes[name], composed, row, comparison)
+            _compare_leaf(graph, slot, shapes[name], composed, beside, comparison)
             if comparison.total and is_real:  # else the composed expression is one of real and imaginary parts
                 formulas[name] = closed_form_text(composed, name, comparison.index or (0,) * len(shapes[name]), shapes)
     except FAILURES as error:
@@ -50,14 +57,14 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
 
 def _compare_leaf(
     graph: GradGraph,
-    names: list[str],
     slot: int,
     shape: tuple[int, ...],
     composed: Composed,
-    row: Row,
+    beside: _Beside,
     comparison: Comparison,
 ) -> None:
-    """Every element of the gradient of leaf `slot` beside that of the composed expression, which is in `row`."""
+    """Every element of the gradient of leaf `slot` beside that of the composed expression, which is in `beside.row`."""
+    names, row = beside.names, beside.row
     gradient = graph.nodes[graph.leaves[names[slot]]]["cotangent"]
     got = np.zeros(shape) if gradient is None else as_array(gradient)
     sizes = moduli(got, comparison.dtype)
@@ -68,14 +75,15 @@ def _compare_leaf(
         if composed.is_undefined:
             comparison.element(index or None, number, math.nan, 0.0)
             continue
-        same = number == float(exact.value) or abs(number - float(exact.value)) <= exact.bound
-        if row.kinks and not same:
+        error = number - float(exact.value)
+        same = number == float(exact.value) or abs(error) <= exact.bound
+        if row.kinks and not same and not beside.decides((slot, index), error):
             _judge_on_kink(graph, names, slot, index, number, row.kinks, comparison)
             continue
         bound = exact.bound + composed.coarse * abs(float(exact.value))
         whole = 0.0 if sizes is None else float(sizes[index])
         comparison.element(index or None, number, exact.value, bound, modulus=whole)
-        if row.kinks and math.isfinite(number):
+        if row.kinks and same and math.isfinite(number):
             comparison.on_kink(index or None, number, row.kinks)
     comparison.checked = comparison.total = got.size
     if not got.size:
@@ -86,6 +94,49 @@ def _shape(graph: GradGraph, name: str) -> tuple[int, ...]:
     """Of the leaf's parts where it is complex."""
     attributes = graph.nodes[graph.leaves[name]]
     return (*attributes["shape"], 2) if attributes["dtype"].is_complex else attributes["shape"]
+
+
+class _Beside:
+    """The whole gradient a little beside where it was taken, at all elements at once.
+
+    A kink excuses only what depends on it. An element that moves nothing which lies on a kink has a derivative like any
+    other, unless another element's jump (a rounding, a comparison) decides what it is multiplied by: then it is another one
+    beside.
+    """
+
+    def __init__(self, graph: GradGraph, names: list[str], row: Row) -> None:
+        self.names = names
+        self.row = row
+        self._graph = graph
+
+    def decides(self, element: tuple[int, Index], error: float) -> bool:
+        """Whether an error of this size is one, though something else lies on a kink."""
+        if element in self.row.kinked or not math.isfinite(error):
+            return False
+        around = [float(row.partial(*element).value) for row in (self.row, *self._rows)]
+        return bool(np.ptp(around) < _CLEARLY * abs(error))
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        return list(self._moved())
+
+    def _moved(self) -> Iterator[Row]:
+        random = torch.Generator().manual_seed(0)
+        for _ in range(_DIRECTIONS):
+            signs = {}
+            for name in self.names:
+                node = self._graph.leaves[name]
+                parts = parts_of(widened(self._graph.nodes[node]["value"]))
+                signs[node] = torch.randint(2, parts.shape, generator=random) * 2.0 - 1.0
+            for way in (-1.0, 1.0):
+                moved = {}
+                for node, sign in signs.items():
+                    value = self._graph.nodes[node]["value"]
+                    parts = parts_of(widened(value))
+                    step = max(steps_beside(value.dtype))
+                    moved[node] = joined(parts + way * step * sign * parts.abs().clamp(min=STEP), value.dtype)
+                composed = composed_graph(self._graph, self.names, moved)
+                yield composed.truth.vjp(composed.weights)
 
 
 def _judge_on_kink(

@@ -259,7 +259,7 @@ def settled_row(
         partials[column] = Exact(partials[column].value if column in partials else EXACT.number(0), float(allowed))
     right = formula.is_right(true, was_seen=False)
     return SettledRow(
-        row=Row(partials={**row.partials, position: partials}, kinks=row.kinks),
+        row=Row(partials={**row.partials, position: partials}, kinks=row.kinks, kinked=row.kinked),
         got=got,
         is_wrong=found.is_wrong,
         without=found.without,

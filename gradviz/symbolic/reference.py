@@ -73,10 +73,12 @@ class Row:
     Attributes:
         partials: edge key -> index into that argument -> partial; what is not there is exactly 0.
         kinks: names of the kinks that the inputs lie on, where torch may take any subgradient.
+        kinked: (edge key, index) of the input elements that move something which lies on a kink.
     """
 
     partials: Mapping[int, Mapping[Index, Exact]]
     kinks: tuple[str, ...]
+    kinked: frozenset[tuple[int, Index]] = frozenset()
 
     def partial(self, position: int, index: Index) -> Exact:
         """The partial with respect to one input element; exactly 0 where the output does not depend on it."""
@@ -155,8 +157,8 @@ class Reference:
             if entered.is_complex:
                 partials[position] = self._by_modulus(partials[position])
         with self._range.entered():
-            kinks = kinks_of(order, self._unit)
-        return Row(partials=partials, kinks=kinks)
+            kinks, kinked = kinks_of(order, self._unit)
+        return Row(partials=partials, kinks=kinks, kinked=kinked)
 
     def values_at_once(self, flats: Sequence[int], *, output: int = 0) -> Elements | None:
         """The true values of some output elements, in wide floats; None where they are only had one by one."""

@@ -58,13 +58,18 @@ def partials_of(
     return {symbol: result[symbol] for symbol in reversed(result)}
 
 
-def kinks_of(order: Sequence[Scalar], unit: float) -> tuple[str, ...]:
-    """The names of all kinks that these elements lie on, within rounding of `unit`; see `in_order`."""
+def kinks_of(order: Sequence[Scalar], unit: float) -> tuple[tuple[str, ...], frozenset[tuple[int, tuple[int, ...]]]]:
+    """The names of all kinks that these elements lie on, within rounding of `unit`, and the keys of the symbols in those.
+
+    `order` is as `in_order` makes it.
+    """
     found: dict[str, None] = {}
+    on_kinks = []
     for scalar in order:
-        if scalar.operation is not None:
-            found.update(dict.fromkeys(scalar.operation.kinks(scalar, unit)))
-    return tuple(found)
+        if scalar.operation is not None and (names := scalar.operation.kinks(scalar, unit)):
+            found.update(dict.fromkeys(names))
+            on_kinks.append(scalar)
+    return tuple(found), frozenset(scalar.key for scalar in in_order(on_kinks) if isinstance(scalar, Symbol))
 
 
 def expression(scalar: Scalar) -> sp.Expr:
