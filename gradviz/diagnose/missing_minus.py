@@ -1,19 +1,26 @@
-"""A mean of log-probabilities as the loss, its minus forgotten: it falls without bound as the right classes get unlikely."""
+"""A mean of log-probabilities as the loss, its minus forgotten: it falls without bound as what is observed gets unlikely.
+
+Log-probabilities are those of chosen classes, and Gaussian log-densities, known by their constant, a multiple of log(2π)/2.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from functools import partial
 
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.likelihood import normalised_over
 from gradviz.diagnose.readings import COPIES, Readings
 from gradviz.graph import Use
 
-MEANS = COPIES - {"index", "cat", "stack"} | {"mean", "sum"}
+HALF_LOG_TAU = math.log(2 * math.pi) / 2
+MOST_DIMENSIONS = 10_000
+MEANS = COPIES - {"index", "cat", "stack"} | {"mean", "sum", "logsumexp"}
 
 
 def missing_minus(readings: Readings) -> Iterator[Finding]:
-    """A loss made of log-probabilities of chosen classes, none of which is subtracted.
+    """A loss made of log-probabilities, none of which is subtracted.
 
     What else has a plus before a log-probability is multiplied: an advantage, a cost, a probability of the model itself.
     """
@@ -27,13 +34,16 @@ def missing_minus(readings: Readings) -> Iterator[Finding]:
     loss = graph.value(*graph.loss)
     if values < 2 or loss is None:
         return
+    is_density = _density(readings, node) != 0
+    of_what = "Gaussian log-densities" if is_density else "log-probabilities of the chosen classes"
     yield found(
         graph,
         "missing-minus",
         "warning",
-        f"the loss grows with the log-probabilities of the chosen classes, {readings.name(node)}: to make it smaller is to "
-        "make the right classes unlikely, without bound",
-        "put a minus before it: -log_probabilities.mean(); all is well where the optimizer maximises",
+        f"the loss grows with the {of_what}, {readings.name(node)}: to make it smaller is to "
+        f"make {'what was observed' if is_density else 'the right classes'} unlikely, without bound",
+        "put a minus before it: "
+        f"-{'log_prob' if is_density else 'log_probabilities'}.mean(); all is well where the optimizer maximises",
         node=node,
         numbers={"loss": float(loss), "log-probabilities": values},
     )
@@ -51,6 +61,9 @@ def _picks(readings: Readings, loss: int) -> Iterator[tuple[int, bool, int]]:
         op, uses = readings.op(node), readings.arguments[node]
         if (count := _picked(readings, node)) or op == "nll_loss_forward":
             yield node, minus != (op == "nll_loss_forward"), count
+        elif sign := _density(readings, node):
+            value = readings.graph.value(node)
+            yield node, minus != (sign < 0), 0 if value is None else value.numel()
         elif op in MEANS and uses:
             pending.append((uses[0].edge[0], minus))
         elif op == "neg":
@@ -59,6 +72,59 @@ def _picks(readings: Readings, loss: int) -> Iterator[tuple[int, bool, int]]:
             pending.append((uses[0].edge[0], minus != (_factor(readings, node) < 0)))
         elif op in ("add", "sub"):
             pending += [(use.edge[0], minus != (op == "sub" and place > 0)) for place, use in enumerate(uses)]
+
+
+def _density(readings: Readings, node: int) -> int:
+    """1 where a call makes Gaussian log-densities, −1 where it makes their negatives, 0 elsewhere.
+
+    What was drawn of the same Gaussian is no observation: its log-density is an entropy, as a policy raises it.
+    """
+    call, uses = readings.graph.nodes[node]["call"], readings.arguments[node]
+    op = readings.op(node)
+    if op not in ("add", "sub") or call is None or len(uses) != 1 or readings.graph.cotangent(node) is None:
+        return 0
+    number = next((argument for argument in call.args[:2] if isinstance(argument, (int, float))), 0.0)
+    dimensions = number / HALF_LOG_TAU
+    is_known = 1 <= abs(round(dimensions)) <= MOST_DIMENSIONS and math.isclose(dimensions, round(dimensions), abs_tol=1e-6)
+    if not is_known or not (squares := list(_squares(readings, node))) or any(map(partial(_is_drawn, readings), squares)):
+        return 0
+    return -1 if (number > 0) == (op == "add") else 1
+
+
+def _squares(readings: Readings, node: int) -> Iterator[int]:
+    """The nearest calls behind a node that square their argument."""
+    pending, seen = [node], {node}
+    while pending:
+        for use in readings.arguments[pending.pop()]:
+            tail = use.edge[0]
+            call = readings.graph.nodes[tail]["call"]
+            if use.partial is None or tail in seen:
+                continue
+            seen.add(tail)
+            if readings.op(tail) in ("pow", "square") and call is not None and call.args[1:2] in ((2,), ()):
+                yield tail
+            else:
+                pending.append(tail)
+
+
+def _is_drawn(readings: Readings, square: int) -> bool:
+    """Whether what is squared is the difference of a draw from its own mean, or was made of a draw in another way."""
+    node = readings.behind(readings.arguments[square][0].edge[0], COPIES)
+    uses = readings.arguments[node]
+    if readings.op(node) != "sub" or len(uses) != 2:
+        return any(readings.op(one) == "normal" for one in _made_of(readings, node))
+    mean = readings.behind(uses[1].edge[0], COPIES)
+    return readings.graph.cotangent(mean) is not None and mean in _made_of(readings, uses[0].edge[0])
+
+
+def _made_of(readings: Readings, node: int) -> set[int]:
+    """A node and everything that it was computed from, with and without a gradient."""
+    pending, seen = [node], {node}
+    while pending:
+        tails = {use.edge[0] for use in readings.arguments[pending.pop()]} - seen
+        seen |= tails
+        pending += tails
+    return seen
 
 
 def _factor(readings: Readings, node: int) -> float:

@@ -1,0 +1,91 @@
+"""What is told of a loss of Gaussian log-densities: a forgotten minus, and nothing of entropies and differences of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+
+import gradviz
+
+STATES, ACTIONS = torch.randn(32, 4), torch.randn(32, 2)
+
+
+class Gaussian(nn.Linear):
+    """States (N, 4) -> a Normal over (N, 2)."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 4)
+
+    def forward(self, x: Tensor) -> Normal:
+        mean, log_std = super().forward(x).chunk(2, dim=1)
+        return Normal(mean, log_std.exp())
+
+
+def regression(sign: float) -> Tensor:
+    return sign * Gaussian()(STATES).log_prob(ACTIONS).mean()
+
+
+def mixture(sign: float) -> Tensor:
+    weights, means = nn.Linear(4, 2)(STATES).log_softmax(1), Gaussian()(STATES)
+    return sign * torch.logsumexp(weights + means.log_prob(ACTIONS[:, :1]), 1).mean()
+
+
+def flow(sign: float) -> Tensor:
+    layer, log_scale = nn.Linear(2, 2), nn.Parameter(torch.zeros(2))
+    prior = MultivariateNormal(torch.zeros(2), torch.eye(2))
+    return sign * (prior.log_prob(layer(ACTIONS) * log_scale.exp()) + log_scale.sum()).mean()
+
+
+def written_out(sign: float) -> Tensor:
+    mean, log_variance = nn.Linear(4, 4)(STATES).chunk(2, dim=1)
+    square = (ACTIONS - mean) ** 2 / log_variance.exp()
+    return sign * -0.5 * (log_variance + square + math.log(2 * math.pi)).sum(1).mean()
+
+
+def reconstruction(sign: float) -> Tensor:
+    code, decoder = Gaussian()(STATES), nn.Linear(2, 4)
+    divergence = kl_divergence(code, Normal(0.0, 1.0)).sum(1)
+    return (sign * Normal(decoder(code.rsample()), 1.0).log_prob(STATES).sum(1) + divergence).mean()
+
+
+@pytest.mark.parametrize("likelihood", [regression, mixture, flow, written_out, reconstruction])
+def test_a_log_density_without_its_minus_is_told(likelihood: Callable[[float], Tensor]) -> None:
+    assert gradviz.trace(lambda: likelihood(-1.0)).diagnose() == []
+    (finding,) = gradviz.trace(lambda: likelihood(1.0)).diagnose()
+    assert finding.kind == "missing-minus" and "Gaussian log-densities" in finding.message
+    assert finding.source.startswith("test_log_densities.py") and "log_prob" in finding.hint
+
+
+def entropy_of_a_policy() -> Tensor:
+    policy, value = Gaussian()(STATES), nn.Linear(2, 1)
+    action = policy.rsample()
+    return (0.2 * policy.log_prob(action).sum(1, keepdim=True) - value(action)).mean()
+
+
+def entropy_of_correlated_numbers() -> Tensor:
+    drawn = MultivariateNormal(nn.Linear(4, 2)(STATES), torch.eye(2))
+    action = drawn.rsample()
+    return (0.2 * drawn.log_prob(action) + action.square().sum(1)).mean()
+
+
+def divergence_by_samples() -> Tensor:
+    code = Gaussian()(STATES)
+    z = code.rsample()
+    return (code.log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(1).mean()
+
+
+def clipped_policy() -> Tensor:
+    ratio = (Independent(Gaussian()(STATES), 1).log_prob(ACTIONS) + 3).exp()
+    return -torch.min(ratio, ratio.clamp(0.8, 1.2)).mean()
+
+
+@pytest.mark.parametrize(
+    "loss", [entropy_of_a_policy, entropy_of_correlated_numbers, divergence_by_samples, clipped_policy]
+)
+def test_log_densities_that_are_meant_to_fall_are_not_told(loss: Callable[[], Tensor]) -> None:
+    assert gradviz.trace(loss).diagnose() == []
