@@ -4,6 +4,7 @@
     arguments.py    which argument of the call each slot of its node stands for
     writes.py       in-place writes, as calls on whole tensors
     forwards.py     the custom Functions that no gradient comes back to
+    cuts.py         why a call lets no gradient pass
     neighbours.py   what the recovery of values learns from
     drafted.py      the nodes and edges to be, under keys of their own
     draft.py        calls and autograd nodes joined -> such a draft

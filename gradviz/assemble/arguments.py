@@ -10,10 +10,10 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
+from gradviz.assemble.cuts import can_carry_gradient
 from gradviz.assemble.lookup import Lookup
 from gradviz.errors import TraceError
 from gradviz.opcall import OpCall, tensors_of
@@ -109,16 +109,6 @@ def differentiable_places(node: Node, tensors: Sequence[Tensor | None]) -> tuple
     count = len(output_metadata(node))
     left = iter(place for place in candidates if place not in carrying.values() and _may_carry(tensors[place]))
     return tuple(carrying[output] if output in carrying else next(left, candidates[0]) for output in range(count))
-
-
-def without_derivative(outputs: Sequence[Tensor]) -> str:
-    """What cuts a gradient where a call returned nothing that can carry one: "boolean", as of a comparison, or "integer"."""
-    return "boolean" if all(output.dtype == torch.bool for output in outputs) else "integer"
-
-
-def can_carry_gradient(tensor: Tensor | None) -> bool:
-    """Whether a tensor of this dtype can require grad."""
-    return tensor is not None and (tensor.is_floating_point() or tensor.is_complex())
 
 
 def _aligned(lookup: Lookup, slots: Slots, named: Sequence[tuple[str, Tensor]]) -> dict[int, int]:

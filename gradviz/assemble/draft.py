@@ -20,10 +20,9 @@ from gradviz.assemble.arguments import (
     arguments_of_custom,
     arguments_of_recovered,
     arguments_of_write,
-    can_carry_gradient,
     differentiable_places,
-    without_derivative,
 )
+from gradviz.assemble.cuts import cut_at
 from gradviz.assemble.drafted import Draft, DraftEdge, DraftNode, Key, draft_edge, is_autograd_node
 from gradviz.assemble.forwards import Forward, Unreached, unreached_function_of, unreached_functions
 from gradviz.assemble.lookup import Application, Lookup
@@ -385,13 +384,5 @@ class _Drafter:
     def _cut_reason(self, tail: Key, call: RecordedCall) -> str:
         if not self.draft.nodes[tail].requires_grad:
             return "constant"
-        if op_name(call.overload) == "detach":
-            return "detach"
-        if not call.grad_enabled:
-            return "no_grad"
-        if call.sequence >= 0:
-            return NO_WAY
         outputs = [output for output in call.outputs if output is not None]
-        if outputs and not any(map(can_carry_gradient, outputs)):
-            return without_derivative(outputs)
-        return "not differentiable"
+        return cut_at(call, outputs, is_differentiated=call.sequence >= 0) or NO_WAY

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.assemble.arguments import can_carry_gradient, forward_parameters, read_from_outside
+from gradviz.assemble.arguments import forward_parameters, read_from_outside
+from gradviz.assemble.cuts import can_carry_gradient
 from gradviz.assemble.lookup import Lookup
 from gradviz.attributes import NO_WAY
 from gradviz.opcall import OpCall

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from gradviz.assemble.arguments import can_carry_gradient, without_derivative
+from gradviz.assemble.cuts import cut_at
 from gradviz.assemble.forwards import Forward
 from gradviz.opcall import SHAPE_READING, op_name, tensors_of
 from gradviz.recording.record import RecordedCall, Recorder
@@ -114,15 +114,6 @@ def _is_kept_for_backward(calls: Sequence[RecordedCall], index: int) -> bool:
 
 def _reason(call: RecordedCall, outputs: list[Tensor]) -> str:
     """Why no gradient passes a call; `DROPPED` where it does, as far as the call itself goes."""
-    op = op_name(call.overload)
-    if op == "_local_scalar_dense":
+    if op_name(call.overload) == "_local_scalar_dense":
         return "item"
-    if op == "detach":
-        return "detach"
-    if not call.grad_enabled:
-        return "no_grad"
-    if any(output.requires_grad for output in outputs):
-        return DROPPED
-    if outputs and not any(map(can_carry_gradient, outputs)):
-        return without_derivative(outputs)
-    return "not differentiable"
+    return cut_at(call, outputs, is_differentiated=any(output.requires_grad for output in outputs)) or DROPPED
