@@ -207,6 +207,11 @@ def written_tensors(
             yield tensor
 
 
+def is_inexact(tensor: Tensor) -> bool:
+    """Whether its elements are floating or complex: they are rounded, vary by little, and can require a gradient."""
+    return tensor.dtype.is_floating_point or tensor.dtype.is_complex
+
+
 class Effects(NamedTuple):
     """What calls of an overload do to memory.
 

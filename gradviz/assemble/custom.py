@@ -8,7 +8,7 @@ import torch
 from torch.autograd.graph import Node
 
 from gradviz.assemble.drafted import Draft, DraftNode
-from gradviz.opcall import OpCall
+from gradviz.opcall import OpCall, is_inexact
 from gradviz.recording.backward import Slots
 from gradviz.recording.functions import CustomFunction
 from gradviz.recording.nodes import forward_class, needed_arguments, saved_tensors
@@ -61,6 +61,5 @@ def _reads(
 
 def _leaves_torch(call: OpCall, used: set[int]) -> bool:
     if call.overload is aten._local_scalar_dense.default:
-        read = next(call.tensor_arguments()).tensor
-        return read.dtype.is_floating_point or read.dtype.is_complex
+        return is_inexact(next(call.tensor_arguments()).tensor)
     return call.overload is aten.detach.default and not any(id(output) in used for output in call.outputs)

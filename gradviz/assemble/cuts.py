@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gradviz.opcall import op_name
+from gradviz.opcall import is_inexact, op_name
 from gradviz.recording.record import RecordedCall
 
 
@@ -26,4 +26,4 @@ def cut_at(call: RecordedCall, outputs: Sequence[Tensor], *, is_differentiated: 
 
 def can_carry_gradient(tensor: Tensor | None) -> bool:
     """Whether a tensor of this dtype can require grad."""
-    return tensor is not None and (tensor.is_floating_point() or tensor.is_complex())
+    return tensor is not None and is_inexact(tensor)

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from gradviz.assemble.writes import with_writes_followed
 from gradviz.check.heads import HeadUnderCheck
-from gradviz.check.lengths import is_inexact
 from gradviz.check.parts import Partial, vjps_of
-from gradviz.opcall import OpCall
+from gradviz.opcall import OpCall, is_inexact
 from gradviz.recording.record import Recorder
 from gradviz.rerun import with_tensors
 from gradviz.standin import StandIn

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gradviz.opcall import OpCall
+from gradviz.opcall import OpCall, is_inexact
 
 _PRODUCTS = frozenset(
     {
@@ -73,11 +73,6 @@ def backward_length(call: OpCall) -> float:
 def is_elementwise(call: OpCall) -> bool:
     """Whether arguments are broadcast to the shape of the result."""
     return torch.Tag.pointwise in call.overload.tags
-
-
-def is_inexact(tensor: Tensor) -> bool:
-    """Whether its numbers are rounded: floating or complex ones."""
-    return tensor.dtype.is_floating_point or tensor.dtype.is_complex
 
 
 def dtype_of_sums(dtype: torch.dtype) -> torch.dtype:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradviz.check import CheckReport
 from gradviz.graph import GradGraph, Use
+from gradviz.opcall import is_inexact
 from gradviz.standin import is_kept
 from gradviz.statistics import is_readable, norm_of
 from gradviz.view.summary import kept_statistics, norm
@@ -62,7 +63,7 @@ class Readings:
 
     def is_finite(self, tensor: Tensor | None) -> bool:
         """Whether every element is a finite number; an unknown tensor counts as finite."""
-        if tensor is None or not is_readable(tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
+        if tensor is None or not is_readable(tensor) or not is_inexact(tensor):
             return True
         if (known := kept_statistics(tensor)) is not None:
             return known.finite == known.count

@@ -12,7 +12,7 @@ from gradviz.check import EdgeCheck, is_flat_when_run
 from gradviz.diagnose.finding import Finding, Numbers, found, listed
 from gradviz.diagnose.readings import COPIES, FLAT_FUNCTIONS, STEPS, Readings
 from gradviz.graph import Edge, GradGraph
-from gradviz.opcall import SHAPE_READING, OpCall
+from gradviz.opcall import SHAPE_READING, OpCall, is_inexact
 from gradviz.standin import is_kept
 
 FLAT = FLAT_FUNCTIONS | SHAPE_READING
@@ -135,7 +135,7 @@ def _is_flat(graph: GradGraph, node: int, flat: frozenset[str], inputs: Iterable
     varying = {id(tensor) for tensor in inputs if tensor is not None}
     for call in graph.nodes[node]["inner_calls"]:
         if call.op not in flat and any(id(argument.tensor) in varying for argument in call.tensor_arguments()):
-            varying |= {id(output) for output in call.outputs if output is not None and _is_smooth(output)}
+            varying |= {id(output) for output in call.outputs if output is not None and is_inexact(output)}
     return not any(id(result) in varying for result in _results(graph, node))
 
 
@@ -147,7 +147,7 @@ def _results(graph: GradGraph, node: int) -> Iterator[Tensor]:
     for place in attributes["outputs"]:
         value = graph.value(node, place)
         if value is not None and id(value) in known:
-            yield from (value,) if _is_smooth(value) else ()
+            yield from (value,) if is_inexact(value) else ()
         else:
             yield from (output for output in calls[-1].outputs if output is not None)
 
@@ -205,15 +205,10 @@ def _is_rounding(call: OpCall) -> bool:
     if call.op != "_to_copy":
         return call.op in STEPS
     read = next(call.tensor_arguments()).tensor
-    return _is_smooth(read) and not any(one is not None and _is_smooth(one) for one in call.outputs)
+    return is_inexact(read) and not any(one is not None and is_inexact(one) for one in call.outputs)
 
 
 def _is_flat_unseen(graph: GradGraph, node: int) -> bool:
     """Whether a forward that leaves torch, and so has to be run again to know, moves by steps alone."""
     is_seen = graph.custom_function(node) is None or _leads_on(graph, node)
     return not is_seen and not graph.is_loaded and is_flat_when_run(graph, node)
-
-
-def _is_smooth(tensor: Tensor) -> bool:
-    """Whether a tensor can vary by little: indices, of the largest elements for instance, and masks jump."""
-    return tensor.is_floating_point() or tensor.is_complex()

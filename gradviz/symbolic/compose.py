@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gradviz.opcall import OpCall
+from gradviz.opcall import OpCall, is_inexact
 from gradviz.standin import StandIn, is_kept
 from gradviz.symbolic.binding import working_dtype
 from gradviz.symbolic.entered import InputTensor, from_torch, numbers
@@ -89,7 +89,7 @@ class _Flow:
         self._storages: set[int] = set()
         self._constants = {id(tensor) for tensor in constants}
         for place, (tensor, name) in enumerate(zip(inputs, names, strict=True)):
-            if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
+            if is_inexact(tensor):
                 picked = None if chosen is None else chosen.get(place, ())
                 self.inputs[place] = from_torch(tensor, position=place, name=name, chosen=picked)
                 self._known[id(tensor)] = self.inputs[place]
@@ -120,7 +120,7 @@ class _Flow:
     def result(self, output: Tensor) -> SymbolicTensor | None:
         """What stands for an output; constants too, so that their values can be checked."""
         known = self._known.get(id(output))
-        if known is None and (output.dtype.is_floating_point or output.dtype.is_complex):
+        if known is None and is_inexact(output):
             return numbers(output)
         return known
 
@@ -132,8 +132,7 @@ class _Flow:
         return numbers(tensor)
 
     def _refuse_alias(self, tensor: Tensor, call: OpCall) -> None:
-        numeric = tensor.dtype.is_floating_point or tensor.dtype.is_complex
-        if id(tensor) in self._constants or not numeric:
+        if id(tensor) in self._constants or not is_inexact(tensor):
             return
         if isinstance(tensor, StandIn) and not is_kept(tensor):
             raise NoRule(tensor.reason)  # nor is it known whose memory it shared

@@ -11,7 +11,7 @@ import numpy as np
 import sympy as sp
 from torch import Tensor
 
-from gradviz.opcall import OpCall
+from gradviz.opcall import OpCall, is_inexact
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.arithmetic import EXACT
 from gradviz.symbolic.arrays import exact_array
@@ -218,7 +218,7 @@ def _move(rule: MovementRule, call: OpCall, lookup: Lookup, *, at_once: bool = F
         return SymbolicTensor(shape, pull, moved_at_once(movement, place, tensors) if at_once else None)
 
     return tuple(
-        output(place, tuple(tensor.shape)) if tensor is not None and _is_inexact(tensor) else None
+        output(place, tuple(tensor.shape)) if tensor is not None and is_inexact(tensor) else None
         for place, tensor in enumerate(call.outputs)
     )
 
@@ -229,7 +229,7 @@ def _lower(call: OpCall, lookup: Lookup) -> Outputs:
     known = {  # an argument that is given twice is known by the tensor that the call had, not by its clone
         id(found.arguments[argument.position]): lookup(argument.tensor, argument.position)
         for argument in call.tensor_arguments()
-        if _is_inexact(argument.tensor)
+        if is_inexact(argument.tensor)
     }
     chain = Chain() if is_recurrence(call) else None
 
@@ -250,10 +250,6 @@ def _run(rule: TensorRule, call: OpCall, lookup: Lookup) -> Outputs:
     extra = {"outputs": call.outputs} if rule.needs_outputs else {}
     results = call_with(rule.function, bind(call), lambda argument, tensor, position: lookup(tensor, position), **extra)
     return results if isinstance(results, tuple) else (results,)
-
-
-def _is_inexact(tensor: Tensor) -> bool:
-    return tensor.dtype.is_floating_point or tensor.dtype.is_complex
 
 
 def _items(value: Any) -> tuple[Any, ...]:

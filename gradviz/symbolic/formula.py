@@ -19,7 +19,7 @@ from sympy.codegen.cfunctions import exp2, expm1, log1p, log2, log10
 from torch import Tensor
 from torch._ops import OpOverload
 
-from gradviz.opcall import OpCall
+from gradviz.opcall import OpCall, is_inexact
 from gradviz.symbolic.binding import bind, functional_form
 from gradviz.symbolic.evaluate import is_complex, specialize
 from gradviz.symbolic.function import RESULT
@@ -63,7 +63,7 @@ def local_formula(call: OpCall, position: int, names: Sequence[str], output_name
     except NoRule:
         return None
     wanted = next((argument.tensor for argument in call.tensor_arguments() if argument.position == position), None)
-    if wanted is None or not (wanted.is_floating_point() or wanted.is_complex()):
+    if wanted is None or not is_inexact(wanted):
         return None
     if isinstance(rule, MovementRule):
         return sp.S.One if all(made is None or made.is_complex() == wanted.is_complex() for made in call.outputs) else None

@@ -16,7 +16,7 @@ from torch._decomp import decomposition_table
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradviz.opcall import OpCall, tensors_of
+from gradviz.opcall import OpCall, is_inexact, tensors_of
 from gradviz.symbolic.grids import GRID_SAMPLER_3D, grid_sampler_3d
 from gradviz.symbolic.recurrent import LSTM, lstm_layer, refuse_long
 from gradviz.symbolic.registry import NoGradient, NoRule, find_rule, functional_overload, has_rule
@@ -84,7 +84,7 @@ def lowered(call: OpCall) -> Lowered:
     if len(results) < len(call.outputs):
         raise NoRule(f"no symbolic rule for {call.overload}: its decomposition has {len(results)} results")
     for made, recorded in zip(results, call.outputs, strict=False):
-        if made is not None and recorded is not None and (recorded.dtype.is_floating_point or recorded.is_complex()):
+        if made is not None and recorded is not None and is_inexact(recorded):
             _check_same(call, made, recorded)
     return Lowered(arguments=arguments, calls=tuple(listener.calls), results=tuple(results[: len(call.outputs)]))
 
@@ -95,7 +95,7 @@ class _Listener(TorchDispatchMode):
     def __init__(self, arguments: dict[int, Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[OpCall] = []
-        self._depending = {id(tensor) for tensor in arguments.values() if tensor.is_floating_point() or tensor.is_complex()}
+        self._depending = {id(tensor) for tensor in arguments.values() if is_inexact(tensor)}
         self._kept: list[Any] = []
         self._entered: list[OpOverload] = []
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.errors import CheckError
-from gradviz.opcall import OpCall
+from gradviz.opcall import OpCall, is_inexact
 from gradviz.symbolic.arithmetic import EXACT, MP, WIDE_UNIT
 from gradviz.symbolic.binding import working_dtype
 from gradviz.symbolic.entered import InputTensor, from_torch, numbers
@@ -280,7 +280,7 @@ def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = 
     rule = find_rule(call.overload) if has_rule(call.overload) else None
     inputs: dict[int, InputTensor] = {}
     for argument in call.tensor_arguments():
-        if argument.tensor.dtype.is_floating_point or argument.tensor.dtype.is_complex:
+        if is_inexact(argument.tensor):
             name = argument.name.replace("[", "").replace("]", "")
             picked = None if chosen is None else chosen.get(argument.position, ())
             inputs[argument.position] = from_torch(argument.tensor, position=argument.position, name=name, chosen=picked)
