@@ -184,7 +184,30 @@ def _cancelled(readings: Readings, heads: list[int], names: list[str]) -> Iterat
 def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
     graph = readings.graph
     tail, head, _ = use.edge
-    op, name = readings.op_written(head), graph.output_name(tail, use.output)
+    cause = _cause(readings, use)
+    if cause is None:
+        return None
+    kind, hint = cause
+    return found(
+        graph,
+        kind,
+        "error" if kind == "step-function" else "warning",
+        f"the gradient of {listed(names)} is zero everywhere: ∂{readings.name(head)}/∂{graph.output_name(tail, use.output)} "
+        f"({readings.op_written(head)}) passes on nothing but zeros",
+        hint,
+        edge=use.edge,
+        numbers={
+            "cotangent norm before": max(map(readings.norm, readings.cotangents(head)), default=0.0),
+            "contribution norm": readings.norm(use.contribution),
+            "leaves with a zero gradient": len(names),
+        },
+    )
+
+
+def _cause(readings: Readings, use: Use) -> tuple[str, str] | None:
+    """Kind and hint of an edge that passes on zeros; None where that is meant, or told elsewhere."""
+    tail, head, _ = use.edge
+    op, name = readings.op_written(head), readings.graph.output_name(tail, use.output)
     kind, hint = "zero-gradient", "see why this local partial is zero"
     if op in STEPS:
         kind, hint = "step-function", f"{op} is flat: use a smooth stand-in, or a straight-through estimator"
@@ -213,20 +236,7 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
         hint = f"of {readings.name(head)} the other parts are used, this one is not: use it too, or do not compute it"
     elif op in TOLD_ELSEWHERE | PIECEWISE_LINEAR or _is_times_a_meant_zero(readings, use) or _asked_by_zeros(readings, use):
         return None
-    return found(
-        graph,
-        kind,
-        "error" if kind == "step-function" else "warning",
-        f"the gradient of {listed(names)} is zero everywhere: ∂{readings.name(head)}/∂{name} ({op}) passes on "
-        "nothing but zeros",
-        hint,
-        edge=use.edge,
-        numbers={
-            "cotangent norm before": max(map(readings.norm, readings.cotangents(head)), default=0.0),
-            "contribution norm": readings.norm(use.contribution),
-            "leaves with a zero gradient": len(names),
-        },
-    )
+    return kind, hint
 
 
 def _is_times_a_meant_zero(readings: Readings, use: Use) -> bool:
