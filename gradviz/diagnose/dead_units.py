@@ -32,37 +32,41 @@ def dead_units(readings: Readings) -> Iterator[Finding]:
             continue
         if readings.is_a_term_of_the_loss(node):
             continue  # a margin that all samples keep
-        use, op = readings.arguments[node][0], readings.op(node)
-        before = readings.value_of(use)
+        before = readings.value_of(readings.arguments[node][0])
         if before is not None and not readings.norm(before):
             continue  # weights and biases that are zero: `symmetry` tells
-        what = "are zero" if op == "relu" else f"lie below {FLAT_BELOW[op]:g}, where {op} is flat,"
-        seen = flat.numel() // units
-        told = f"{dead} of {units} units of {readings.name(node)} = {op}({readings.name(use.edge[0])}) {what} for"
-        severity: Severity = "hint" if seen < FEW_SAMPLES else "warning"
-        if severity == "hint":
-            which = "the one sample" if seen == 1 else f"all {seen} numbers that each has"
-            message = f"{told} {which}: they get no gradient in this step"
-            hint = "trace a step with more samples: units that are flat for all of these do not recover"
-        else:
-            message = f"{told} every sample: they get no gradient and cannot recover"
-            hint = "lower the learning rate, and look at the biases and the scale of the input" + (
-                ", or use leaky_relu or gelu" if op == "relu" else "; a normalisation before it keeps inputs near 0"
-            )
-        yield found(
-            graph,
-            "dead-relu" if op == "relu" else "dead-units",
-            severity,
-            message,
-            hint,
-            edge=use.edge,
-            numbers={
-                "dead units": dead,
-                "units": units,
-                "numbers of each unit": seen,
-                f"largest input of {op}": "unknown" if before is None else readings.largest(before),
-            },
+        yield _finding(readings, node, before, dead, units, flat.numel() // units)
+
+
+def _finding(readings: Readings, node: int, before: Tensor | None, dead: int, units: int, seen: int) -> Finding:
+    """`before`: what goes into the activation; `seen`: how many numbers each unit has."""
+    use, op = readings.arguments[node][0], readings.op(node)
+    what = "are zero" if op == "relu" else f"lie below {FLAT_BELOW[op]:g}, where {op} is flat,"
+    told = f"{dead} of {units} units of {readings.name(node)} = {op}({readings.name(use.edge[0])}) {what} for"
+    severity: Severity = "hint" if seen < FEW_SAMPLES else "warning"
+    if severity == "hint":
+        which = "the one sample" if seen == 1 else f"all {seen} numbers that each has"
+        message = f"{told} {which}: they get no gradient in this step"
+        hint = "trace a step with more samples: units that are flat for all of these do not recover"
+    else:
+        message = f"{told} every sample: they get no gradient and cannot recover"
+        hint = "lower the learning rate, and look at the biases and the scale of the input" + (
+            ", or use leaky_relu or gelu" if op == "relu" else "; a normalisation before it keeps inputs near 0"
         )
+    return found(
+        readings.graph,
+        "dead-relu" if op == "relu" else "dead-units",
+        severity,
+        message,
+        hint,
+        edge=use.edge,
+        numbers={
+            "dead units": dead,
+            "units": units,
+            "numbers of each unit": seen,
+            f"largest input of {op}": "unknown" if before is None else readings.largest(before),
+        },
+    )
 
 
 def _flat(readings: Readings, node: int) -> Tensor | None:
