@@ -37,6 +37,19 @@ def test_table_in_the_readme_is_what_the_check_prints() -> None:
     assert printed.strip() in quoted
 
 
+def test_derivation_in_the_readme_is_what_explain_prints() -> None:
+    printed = str(gradviz.trace("z = x*y; log(z) + exp(z)", x=5.0, y=3.0, device="cpu").explain("x")).rstrip()
+    quoted = "\n".join(line.removeprefix("    ") for line in README.splitlines())
+    assert printed[printed.index("Local partial derivatives") :] in quoted
+
+
+def test_sentences_in_the_readme_are_those_of_explanation_and_frames() -> None:
+    graph = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu")
+    assert f'level="short"))   # {graph.explain("x", level="short")}' in README
+    frames = re.findall(r"^    (\d+  ∂.*)$", README, re.MULTILINE)
+    assert frames and set(frames) <= {line.strip() for line in str(graph.frames()).splitlines()}
+
+
 def test_finding_in_the_readme_is_what_the_block_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
