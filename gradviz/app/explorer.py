@@ -79,7 +79,12 @@ def _look(exploring: Exploring, of_model: bool) -> Look:
     every_op = of_model and choose("Detail", DETAILS, name="detail") == "ops"
     chosen = None if direction == "auto" else cast(Direction, direction)
     return Look(
-        theme=theme_of_page(), direction=chosen, folding=exploring.folding, every_op=every_op, around=exploring.around
+        theme=theme_of_page(),
+        direction=chosen,
+        narrow=exploring.narrow,
+        folding=exploring.folding,
+        every_op=every_op,
+        around=exploring.around,
     )
 
 

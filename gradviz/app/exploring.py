@@ -23,6 +23,7 @@ class Exploring:
         folding: what was opened and closed.
         around: the name of a node, where only the part around it is to be drawn, or "".
         toggled: what was opened or closed last and is not selected yet, or "".
+        narrow: whether the canvas has room for two shapes beside each other at most, as on a phone; the browser tells.
         drawn: `given`, `folding` and `around` of what the canvas shows.
     """
 
@@ -31,6 +32,7 @@ class Exploring:
     folding: Folding = field(default_factory=Folding)
     around: str = ""
     toggled: str = ""
+    narrow: bool = False
     drawn: tuple[int, Folding, str] = (0, Folding(), "")
 
     @property
@@ -78,6 +80,8 @@ class Exploring:
         match event.get("kind"), event.get("what"):
             case "select", str(view_id):
                 self.selected = view_id
+            case "narrow", bool(narrow):
+                self.narrow = narrow
             case "unfold", str(name):
                 self.open(name)
             case "fold", str(name):

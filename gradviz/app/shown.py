@@ -36,6 +36,8 @@ MOST_OPS = 2_000
 """Drawn one by one, where that is asked for."""
 LONG = 4
 """Arrows in a row, from which on a picture stands upright: a screen of 1,280 pixels shows three beside each other."""
+LONG_IF_NARROW = 2
+"""The same on a phone, which shows one."""
 RADIUS = 6
 """Edges around a node, where only its surroundings are drawn."""
 HOW_TO_OPEN_HERE = "a double click or + opens one, “every op” all"
@@ -60,10 +62,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What was chosen about a picture."""
+    """What was chosen about a picture, and whether the canvas is narrow."""
 
     theme: ThemeName = "light"
     direction: Direction | None = None
+    narrow: bool = False
     folding: Folding = field(default_factory=Folding)
     every_op: bool = False
     around: str = ""
@@ -118,15 +121,15 @@ def _drawn(shown: Shown, look: Look) -> Picture:
     of_buttons = OPEN_ALREADY, NOT_ON_PICTURE  # of names that only a button gave
     told = (note for note in view.notes if not note.startswith(of_buttons))
     notes = tuple(note.replace(HOW_TO_OPEN, HOW_TO_OPEN_HERE) for note in told)
-    is_upright = look.direction is None and is_long(view)
+    is_upright = look.direction is None and is_long(view, narrow=look.narrow)
     view = replace(view, notes=notes, direction="BT" if is_upright else view.direction)
     svg, view = svg_and_view(view, time_limit_s=DRAW_LIMIT_S)
     return Picture(view=view, svg=svg, data=canvas_data(view, svg, shown.graph, shown.report))
 
 
-def is_long(view: View) -> bool:
-    """Whether so many arrows follow each other that their labels, side by side, are wider than a canvas.
+def is_long(view: View, *, narrow: bool = False) -> bool:
+    """Whether so many arrows follow each other that their labels, side by side, are wider than the canvas.
 
     What is written on them is not measured: a picture that turns while a slider moves cannot be followed.
     """
-    return max(rows(view.shapes, view.arrows).values(), default=0) >= LONG
+    return max(rows(view.shapes, view.arrows).values(), default=0) >= (LONG_IF_NARROW if narrow else LONG)

@@ -143,7 +143,7 @@ def test_a_large_drawing_starts_readable_at_the_output_and_is_fitted_when_asked(
 
 
 def test_a_drawing_that_lies_starts_on_a_phone_where_it_is_read_from(open_page: Open) -> None:
-    page = open_page(expression="x*y + sin(pi*x)", at=["x=2", "y=3"], width=390)
+    page = open_page(expression="x*y + sin(pi*x)", at=["x=2", "y=3"], direction="LR", width=390)
     leaf, area = item(page, "leaf x").bounding_box(), page.locator(".gradviz-canvas .area").bounding_box()
     assert leaf is not None and area is not None and area["x"] <= leaf["x"]
     assert leaf["x"] + leaf["width"] <= area["x"] + area["width"]

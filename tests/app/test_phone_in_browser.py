@@ -80,3 +80,27 @@ def test_the_tables_of_a_check_scroll_in_a_box_that_leaves_room_to_scroll_past_i
     tables.focus()
     phone.keyboard.press("End")
     expect(tables.locator("td.name").last).to_be_in_viewport()
+
+
+def test_a_short_expression_stands_upright_where_two_shapes_fit_and_lies_where_there_is_room(open_page: Open) -> None:
+    page: Page = open_page(expression="x*y + sin(pi*x)", at=["x=2", "y=3"], width=390)
+    expect(item(page, "output d")).to_be_visible()
+
+    def is_upright() -> bool:
+        output, leaf = item(page, "output d").bounding_box(), item(page, "leaf x").bounding_box()
+        return bool(output and leaf and output["y"] + output["height"] < leaf["y"])
+
+    def stands(upright: bool) -> None:
+        for _ in range(300):
+            if is_upright() == upright:
+                return
+            page.wait_for_timeout(100)
+        pytest.fail(f"upright: {not upright}")
+
+    stands(upright=True)
+    area = box(page.locator(".gradviz-canvas .area"))
+    for name in ("output d", "op a", "op b", "op c", "leaf x", "leaf y"):
+        assert area["x"] <= box(item(page, name))["x"]
+        assert box(item(page, name))["x"] + box(item(page, name))["width"] <= area["x"] + area["width"], name
+    page.set_viewport_size({"width": 1280, "height": 844})
+    stands(upright=False)

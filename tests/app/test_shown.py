@@ -43,6 +43,13 @@ def test_steps_of_a_loop_that_lead_round_in_a_circle_stand_upright() -> None:
     assert view.direction == "BT"
 
 
+def test_on_a_narrow_canvas_what_is_short_stands_upright_unless_it_is_asked_to_lie() -> None:
+    shown = Shown(key="short", graph=gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0))
+    assert picture(shown, Look()).view.direction == "LR"
+    assert picture(shown, Look(narrow=True)).view.direction == "BT"
+    assert picture(shown, Look(narrow=True, direction="LR")).view.direction == "LR"
+
+
 def test_what_is_left_out_between_counts_as_long() -> None:
     view = stepped(4).view(collapse="none", direction="LR")
     ends, arrows = (view.nodes[0], view.nodes[-1]), (view.edges[0], view.edges[-1])

@@ -2,6 +2,7 @@
 
 canvas.js, canvas.css   the component's own files; the page loads nothing else
 drawing.js              an SVG without anything that could run; comes before canvas.js
+ways.js                 the paths along which a gradient arrives; comes before it too
 items.py                what canvas.js knows of each shape and arrow
 """
 
@@ -36,7 +37,7 @@ def _file(name: str) -> str:
 
 def script() -> str:
     """The component's JavaScript."""
-    return _file("drawing.js") + _file("canvas.js")
+    return _file("drawing.js") + _file("ways.js") + _file("canvas.js")
 
 
 _COMPONENT = st.components.v2.component(
@@ -53,7 +54,7 @@ def canvas(data: dict[str, Any], exploring: Exploring, graph: GradGraph, *, key:
         graph: what is drawn.
         key: of the widget.
     """
-    data = data | {"given": exploring.given, "selection": exploring.selected}
+    data = data | {"given": exploring.given, "selection": exploring.selected, "narrow": exploring.narrow}
     _COMPONENT(key=key, data=data, on_event_change=lambda: exploring.happened(event_of(key), graph), height="content")
 
 

@@ -2,11 +2,12 @@
 
    Streamlit calls the default export when the component appears and whenever `data` changes; `data` is what
    gradviz/app/canvas/__init__.py makes. Every text goes in as a text node or an attribute, the SVG as drawing.js lets it
-   through, which comes before this in one script. Nothing is loaded. */
+   through, which comes before this in one script, as ways.js does. Nothing is loaded. */
 
 const CLICK_PX = 4, LARGEST = 8, FITTED_AT_MOST = 1.5, STEP = 1.25, TWICE_MS = 400;
 const READABLE = 0.85, NEARLY = 0.85;  // of the size that letters were drawn with
 const BAR_PX = 48;  // what lies below search and buttons is free at first
+const NARROW_PX = 560;  // has room for two shapes beside each other and what is on the arrow between them
 
 const canvases = new WeakMap();
 
@@ -23,7 +24,7 @@ export default function ({data, parentElement, setTriggerValue}) {
 
 function canvasIn(root) {
   let items = new Map(), shapes = new Map(), uses = new Map(), svg = null, size = [1, 1], revision = "", given = 0;
-  let selected = "", marked = new Map(), active = "", tell = () => {}, words = {}, lies = false;
+  let selected = "", marked = new Map(), active = "", tell = () => {}, words = {}, lies = false, narrow = false;
   let scale = 1, left = 0, top = 0, untouched = true, whole = false;
   const pointers = new Map();
   let pressed = null, clicked = {id: "", at: 0}, toggled = null, matches = [], match = -1;
@@ -125,6 +126,12 @@ function canvasIn(root) {
     return [first, last];
   }
 
+  /* The server draws for a narrow canvas what stands upright. */
+  function measure() {
+    const isNarrow = area.clientWidth < NARROW_PX;
+    if (svg && area.clientWidth && isNarrow !== narrow) tell("narrow", narrow = isNarrow);
+  }
+
   function fitWhole() {
     whole = true;
     fit();
@@ -158,7 +165,7 @@ function canvasIn(root) {
 
   function select(id, {silent = false} = {}) {
     selected = items.has(id) ? id : "";
-    const now = marksOf(selected);
+    const now = marksOf(selected, items, uses);
     for (const name of new Set([...marked.keys(), ...now.keys()])) {  // of many shapes, only those that change
       if (marked.get(name) === now.get(name)) continue;
       const shape = shapes.get(name), isSelected = now.get(name) === "selected";
@@ -203,20 +210,6 @@ function canvasIn(root) {
     }
     activate(found.id);
     bringIntoView(found.id);
-  }
-
-  /* Everything between an item and the outputs: the paths along which its gradient arrives. */
-  function marksOf(id) {
-    if (!id) return new Map();
-    const start = items.get(id).kind === "edge" ? items.get(id).head : id;
-    const found = new Map([[start, "way"]]), waiting = [start];
-    while (waiting.length) {
-      for (const edge of uses.get(waiting.pop()) ?? []) {
-        found.set(edge.id, "way");
-        if (!found.has(edge.head)) { found.set(edge.head, "way"); waiting.push(edge.head); }
-      }
-    }
-    return found.set(id, "selected");
   }
 
   function activate(id) {
@@ -366,7 +359,7 @@ function canvasIn(root) {
   buttons.fit.addEventListener("click", fitWhole);
   buttons.larger.addEventListener("click", () => zoom(STEP));
   buttons.smaller.addEventListener("click", () => zoom(1 / STEP));
-  const resized = new ResizeObserver(() => { if (untouched) fit(); });
+  const resized = new ResizeObserver(() => { if (untouched) fit(); measure(); });
   resized.observe(area);
 
   function update(data, setSelection) {
@@ -391,6 +384,8 @@ function canvasIn(root) {
       select(data.selection, {silent: true});
       bringIntoView(selected);
     }
+    narrow = Boolean(data.narrow);
+    measure();
     if (focused) shapes.get(active)?.focus({preventScroll: true});
   }
 
