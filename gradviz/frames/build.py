@@ -12,6 +12,8 @@ from torch import Tensor
 
 from gradviz.errors import InputError
 from gradviz.explain.amounts import amount, is_written_out, without_repeats
+from gradviz.explain.rounded import Rounded
+from gradviz.explain.sentences import ROUNDED
 from gradviz.explain.terms import Name, Sentence, Term, Words
 from gradviz.explain.text import term_text
 from gradviz.frames import sentences as say
@@ -129,12 +131,14 @@ def _values(graph: GradGraph, scene: Scene, step: int) -> Iterator[Frame]:
     nodes = {node.node: node for node in scene.view.nodes}
     calls = [node for node in nodes.values() if node.node in scene.groups or _is_call(graph, node)]
     known = frozenset(nodes) - {node.node for node in calls}
+    rounded = Rounded(graph)
     inputs = say.inputs([_input(graph, node, nodes[node].call) for node in _inputs(graph, known)])
     yield _forward(step, say.of_part(inputs, _left_out(graph, scene)), known)
     for node in calls:
         known |= frozenset(scene.members(node.node))
         is_group = node.node in scene.groups
         told = say.group(node.name, node.value) if is_group else _computed(graph, node.node, node.value)
+        told = (*told, f" {ROUNDED}") if rounded.is_zero(node.node) else told
         yield _forward(step, told, known, node.node)
     yield from BackwardPass(graph, scene, step).frames()
 
