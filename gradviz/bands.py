@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradviz.relief import height_colour
-from gradviz.render.heat import png
+from gradviz.render.png import png
 from gradviz.slices import Surface
 
 MOST = 16

@@ -2,6 +2,7 @@
 
     theme      colours, fonts and distances by name
     heat       a small matrix as coloured cells
+    png        PNG files, and how many of their pixels are an inch
     escape     names that a user chose as text that is safe in a label
     arrange    where shapes stand: in boxes and columns
     dot        View -> DOT text; no process, no measuring

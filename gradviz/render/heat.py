@@ -7,10 +7,9 @@ takes 90 KB of SVG and 15 ms. Exported DOT text uses the table, because it has t
 from __future__ import annotations
 
 import math
-import struct
 import zlib
-from collections.abc import Iterable
 
+from gradviz.render.png import png
 from gradviz.render.theme import BLUE, VERMILION
 from gradviz.view import HeatMap
 
@@ -62,19 +61,6 @@ def heat_png(heat: HeatMap) -> bytes:
     return png(heat.columns * PIXELS, heat.rows * PIXELS, 2, [(b"IDAT", zlib.compress(b"".join(lines)))])
 
 
-def png(width: int, height: int, colours: int, chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A PNG file of 8 bits per channel.
-
-    Args:
-        width, height: in pixels.
-        colours: PNG's number for how a pixel tells its colour: 2 by red, green and blue, 3 by its place in a palette.
-        chunks: kind and content of what stands between header and end.
-    """
-    header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
-    whole = ((b"IHDR", header), *chunks, (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in whole)
-
-
 def _colour(value: float, limit: float) -> Colour:
     if math.isnan(value):
         return _rgb(NAN)
@@ -88,7 +74,3 @@ def _colour(value: float, limit: float) -> Colour:
 
 def _rgb(colour: str) -> Colour:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

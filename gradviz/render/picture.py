@@ -13,6 +13,7 @@ from typing import Final
 from gradviz.errors import RenderError
 from gradviz.render.dot import dot_source, dot_with_images
 from gradviz.render.layout import DPI, TIME_LIMIT_S, DrawnFormat, OutOfTimeError, draw
+from gradviz.render.png import with_dpi
 from gradviz.render.svg import clean_svg
 from gradviz.view import View
 
@@ -154,6 +155,8 @@ def _size(view: View) -> str:
 def _draw(view: View, picture_format: DrawnFormat, dpi: float, time_limit_s: float) -> bytes:
     source, images = dot_with_images(view)
     picture = draw(source, picture_format, dpi=dpi, time_limit_s=time_limit_s, images=images)
+    if picture_format == "png":
+        return with_dpi(picture, dpi)
     if picture_format != "svg":
         return picture
     return clean_svg(picture.decode(), title=view.title, images=images).encode()

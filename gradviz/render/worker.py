@@ -95,6 +95,8 @@ def draw(request: dict[str, Any], folder: Path) -> bytes:
     options = {"imagepath": str(folder)}
     if request["format"] == "png":
         options["dpi"] = str(request["dpi"])
+    if request["format"] == "pdf":
+        options["margin"] = "0"  # of the paper, half an inch on each side; what is around the picture is its pad
     try:
         import pygraphviz
     except ImportError:

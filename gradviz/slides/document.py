@@ -25,7 +25,7 @@ def pdf(paintings: Sequence[Painting], *, title: str) -> bytes:
     page = paintings[0].page
     found = io.BytesIO()
     size = (page.width * POINTS_PER_PX, page.height * POINTS_PER_PX)
-    canvas = canvas_module.Canvas(found, pagesize=size, invariant=1)
+    canvas = canvas_module.Canvas(found, pagesize=size, invariant=1, initialFontName=FACES[False])  # else it names Helvetica
     canvas.setTitle(title)
     for painting in paintings:
         canvas.scale(POINTS_PER_PX, POINTS_PER_PX)

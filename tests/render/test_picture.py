@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
+import pypdfium2
 import pytest
 import sample_graphs as samples
+from PIL import Image
 
 from gradviz.errors import RenderError
 from gradviz.render import mimebundle, render, svg_text
@@ -27,6 +30,18 @@ def test_the_suffix_decides_the_format(tmp_path: Path, name: str, start: bytes) 
     assert content.startswith(start)
     assert (tmp_path / name).read_bytes() == content
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_figure_is_as_large_on_paper_as_on_the_screen() -> None:
+    """A PNG says its resolution, and a PDF has no empty half inch on each side."""
+    found = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', render(VIEW, format="svg").decode())
+    assert found is not None
+    size_pt = tuple(map(float, found.groups()))
+    image = Image.open(io.BytesIO(render(VIEW, format="png", dpi=300)))
+    assert image.info["dpi"] == pytest.approx((300, 300), rel=1e-3)
+    assert [pixels * 72 / 300 for pixels in image.size] == pytest.approx(size_pt, abs=2)
+    with pypdfium2.PdfDocument(render(VIEW, format="pdf")) as document:
+        assert document[0].get_size() == pytest.approx(size_pt, abs=2)
 
 
 def test_a_format_may_be_given_instead_of_a_suffix(tmp_path: Path) -> None:

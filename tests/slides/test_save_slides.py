@@ -32,6 +32,12 @@ def test_a_pdf_has_a_page_for_each_frame_with_its_texts(name: str) -> None:
             assert [text for text in words(painting) if text not in written] == []
 
 
+def test_every_font_that_a_pdf_names_is_in_it() -> None:
+    content = pdf(paintings("lecture"), title="t")
+    names = set(re.findall(rb"/BaseFont\s*/([^\s/]+)", content))
+    assert len(names) == len(re.findall(rb"/FontFile2", content)) == 2 and all(b"+DejaVuSans" in name for name in names)
+
+
 def test_a_pdf_is_the_same_on_every_run() -> None:
     assert pdf(paintings("cut"), title="t") == pdf(paintings("cut"), title="t")
 
