@@ -48,7 +48,7 @@ def scene_of(graph: GradGraph, view: View) -> Scene:
         if tail in number or head in number:
             name = f"edge_{number.get(tail, tail)}_{number.get(head, head)}_0"
             bundles.setdefault(name, set()).add((tail, head, key))
-    nodes = [*view.nodes, *(_node(place, group) for place, group in groups.items())]
+    nodes = [*view.nodes, *(_node(max(group.nodes), group) for group in view.groups)]
     return Scene(
         view=replace(view, nodes=tuple(_in_order(nodes, view)), groups=(), boxes=()),
         nodes=plain | frozenset(number),
@@ -67,7 +67,7 @@ def _node(place: int, group: ViewGroup) -> ViewNode:
         role="op",
         differentiable=group.differentiable,
         name=f"{count}{group.name}",
-        value=(inside, *(f"from {line.replace(' → ', ' to ')}" for line in shapes)),
+        value=(inside, *(f"from {line.replace(' → ', ' to ')}" if " → " in line else line for line in shapes)),
     )
 
 

@@ -26,6 +26,8 @@ def shapes_line(wires: Wires, group: Group) -> str:
 
     Of several calls that are alike, of the last one: what comes before the first is often a constant.
     """
+    if group.kind == "inputs":
+        return _listed([wires.shape(place) for place in wires.made_by(group.nodes)])
     nodes = frozenset(group.blocks[-1]) if group.kind in ("alike", "steps") else group.nodes
     read = wires.read_by(nodes)
     coming = [wires.shape(place) for place in read if not _is_parameter(wires, place[0], group.nodes)]
@@ -44,6 +46,9 @@ def size_line(wires: Wires, group: Group) -> str:
     >>> size_line(wires_of(graph), Group(name="fc", kind="call", blocks=((1,),), nodes=frozenset({0, 1})))
     'addmm, 50 parameters'
     """
+    if group.kind == "inputs":
+        kinds = {"leaf": "leaves"}.get(wires.attributes[min(group.nodes)]["kind"], "constants")
+        return f"{len(group.nodes):,} {kinds}"
     ops = [op_word(wires.attributes[node]["op"]) for node in sorted(group.nodes) if wires.attributes[node]["kind"] == "op"]
     parameters = sum(
         math.prod(wires.attributes[node]["shape"]) for node in group.nodes if wires.attributes[node]["kind"] == "leaf"
@@ -60,7 +65,7 @@ def gradient_lines(wires: Wires, group: Group) -> Iterator[str]:
     if all(_cotangent(wires, place) is None for place in wires.made_by(group.nodes)):
         yield "no gradient"
         return
-    rolled = len(group.blocks) > 1 and len(group.blocks[0]) == 1  # steps of a loop with other calls between them
+    rolled = group.kind == "steps" and len(group.blocks) > 1  # steps of a loop with other calls between them
     arriving, leaving = (None, None) if rolled else norms(wires, group.nodes)
     if arriving is not None:
         out = f"out {number_text(arriving, 3)}"

@@ -25,10 +25,12 @@ from gradviz.view.closing import Closing, at_depth, at_names, exact, first_of, m
 from gradviz.view.told import is_read_in_parts
 from gradviz.view.wires import Wires
 
-GroupKind = Literal["call", "alike", "steps", "constants", "bookkeeping"]
+GroupKind = Literal["call", "alike", "steps", "constants", "bookkeeping", "inputs"]
 
 MIN_CONSTANT_CALLS = 3
 """Fewer calls that compute a constant are drawn one by one."""
+MIN_INPUTS = 8
+"""Fewer inputs that are alike are drawn one by one."""
 MERGE, ROLL, HIDE_INPUTS = 1, 2, 3
 """How much is done to fit a picture into its budget."""
 _BOOKKEEPING = {"alias", "clone", "contiguous", "detach", "lift_fresh"}
@@ -41,7 +43,7 @@ class Group:
 
     Attributes:
         name: the module's path or the function's name; of several, what they have in common: `h.0 … h.11`.
-        kind: one call, several calls that are alike, single ops that are, or the computation of a constant.
+        kind: one call, several calls that are alike, single ops that are, or inputs; or the computation of a constant.
         blocks: the ops of each call, in forward order.
         nodes: all of them, with the parameters and the bookkeeping that only they use.
         opens: the names by which `unfold` opens it, one per block.
@@ -258,6 +260,8 @@ class _Folder:
         completed = self._completed([*found, *self.constants], with_inputs=effort >= HIDE_INPUTS)
         if effort:
             completed += self._bookkeeping_groups({node for group in completed for node in group.nodes})
+        if effort >= HIDE_INPUTS:
+            completed += self._input_groups({node for group in completed for node in group.nodes})
         return [group for group in completed if len(group.nodes) > 1]
 
     def _prefix(self, scope: ScopePath, closing: Closing) -> ScopePath | None:
@@ -339,6 +343,19 @@ class _Folder:
                 continue
             name = str(self.attributes[last]["name"])
             yield Group(name=name, kind="bookkeeping", blocks=(tuple(chain),), nodes=frozenset(chain), opens=(name,))
+
+    def _input_groups(self, taken: Collection[int]) -> Iterator[Group]:
+        """Inputs that are alike and that one call reads, each once: the terms of a sum, what is stacked."""
+        alike_inputs: dict[tuple[object, ...], list[int]] = {}
+        for node in sorted(self.quiet.difference(taken, self.single)):
+            if len(heads := self.wires.out_of[node]) == 1 and heads[0][0] not in taken:
+                kind = (self.attributes[node][name] for name in ("kind", "shape", "dtype"))
+                alike_inputs.setdefault((heads[0][0], *kind), []).append(node)
+        for nodes in alike_inputs.values():
+            if len(nodes) >= MIN_INPUTS:
+                names = tuple(str(self.attributes[node]["name"]) for node in nodes)
+                blocks = tuple((node,) for node in nodes)
+                yield Group(name=stretch(names), kind="inputs", blocks=blocks, nodes=frozenset(nodes), opens=names)
 
     def _rolled_group(self, nodes: list[int]) -> Group:
         first = self.attributes[nodes[0]]

@@ -407,6 +407,33 @@ def test_a_group_that_makes_a_constant_for_many_is_drawn_once_per_use() -> None:
         return x.sum()
 
     view = trace(masked).view(collapse=1)
+    assert len(trace(masked).frames(collapse=1, max_nodes=100)) > 20
     copies = [group for group in view.groups if group.id.startswith(view.groups[0].id)]
     assert len(copies) == 10 and len({group.nodes for group in copies}) == 1
     assert set(sum(view.arrows, ())) <= set(view.shapes)
+
+
+def stacked(count: int, *, marked: str = "") -> View:
+    leaves = [torch.tensor(place / 10, requires_grad=True) for place in range(count)]
+    graph = trace(lambda: torch.stack(leaves).square().sum())
+    return graph.view(unfold=marked) if marked else graph.view()
+
+
+def test_many_inputs_of_one_call_are_one_shape_that_says_how_many_there_are() -> None:
+    (group,) = stacked(60).groups
+    assert (group.count, len(group.nodes), group.lines) == (60, 60, ("60 × []", "60 leaves"))
+    norm = 2 * sum((place / 10) ** 2 for place in range(60)) ** 0.5
+    assert group.gradient == (f"‖cotangent‖ out {norm:.3g}",)
+    assert len(stacked(60).nodes) == 3 and not stacked(20).groups
+
+
+def test_one_of_many_inputs_is_opened_by_its_name() -> None:
+    name = stacked(60).groups[0].opens[1]
+    view = stacked(60, marked=name)
+    assert [group.count for group in view.groups] == [59] and name in {node.name for node in view.nodes}
+
+
+def test_frames_tell_a_group_of_inputs() -> None:
+    leaves = [torch.tensor(place / 10, requires_grad=True) for place in range(60)]
+    frames = trace(lambda: torch.stack(leaves).sum()).frames(collapse="auto")
+    assert frames[1].text.endswith(": 60 leaves, 60 × []")
