@@ -328,7 +328,7 @@ class _Drafter:
         drafted = nodes[node]
         index = drafted.call_index
         if index is not None and self._is_explained(node, index):
-            straight = self._straight_edges(node, slots, self._calls[index])
+            straight = self._straight_edges(slots, self._calls[index])
             if straight is not None:
                 self.draft.edges_into[node] = straight
                 return
@@ -353,7 +353,7 @@ class _Drafter:
         """Whether autograd made the node for call `index` itself."""
         return node not in self._inner and self._node_of_call.get(index) is node
 
-    def _straight_edges(self, node: Node, slots: Slots, call: RecordedCall) -> list[DraftEdge] | None:
+    def _straight_edges(self, slots: Slots, call: RecordedCall) -> list[DraftEdge] | None:
         """The edges where, as a rule, each tensor argument has its slot in turn, and carries a gradient; else None."""
         named = tensors_of(call.overload, call.args, call.kwargs)
         if len(named) != len(slots):

@@ -31,7 +31,6 @@ def kinked_elements(
     position: int,
     got: NDArray[np.float64],
     true: WideValues,
-    truth: Reference,
     comparison: Comparison,
 ) -> tuple[NDArray[np.longdouble], NDArray[np.float64]]:
     """The true partials of an elementwise call and their bounds; on kinks torch's own number where it is allowed."""

@@ -124,7 +124,7 @@ def _check_elementwise(
     elif edge.in_numel * numel <= DENSE_UP_TO and np.isfinite(true.value).all():  # else 0 * inf would make NaN of a row
         got = _broadcast_diagonal(as_array(partial.jacobian()), partial.in_shape, partial.out_shape, comparison)
     if got is not None:
-        value, bound = kinked_elements(call, edge.position, got, true, truth, comparison)
+        value, bound = kinked_elements(call, edge.position, got, true, comparison)
         comparison.elements(got, value, bound)
         comparison.checked += numel
         comparison.total += numel
