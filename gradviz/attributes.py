@@ -22,6 +22,7 @@ from torch import Tensor
 
 from gradviz.errors import InputError
 from gradviz.opcall import ALLOCATING, SAME_MEMORY
+from gradviz.recording.hooks import NodeHooks
 from gradviz.recording.optimizers import Held
 from gradviz.standin import StandIn, is_kept, statistics_kept
 from gradviz.statistics import Statistics
@@ -138,6 +139,11 @@ class AttributedGraph(nx.MultiDiGraph):
         """(node, output) -> the hooks that may change its cotangent, as "clip at train.py:12"; of a loaded graph none."""
         found: dict[tuple[int, int], tuple[str, ...]] = self.graph.get("hooks", {})
         return {(node, output): hooks for (node, output), hooks in found.items() if node in self}
+
+    def node_hooks(self) -> dict[int, NodeHooks]:
+        """Node -> the hooks that lay on its autograd node in the backward pass, of a leaf those that act on its `.grad`."""
+        found: dict[int, NodeHooks] = self.graph.get("node_hooks", {})
+        return {node: hooks for node, hooks in found.items() if node in self}
 
     def inner_gradients(self) -> dict[int, str]:
         """Each leaf to whose gradient a backward pass within a custom Function's adds -> why nobody can check it."""

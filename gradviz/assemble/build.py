@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import torch
@@ -21,7 +22,14 @@ from gradviz.assemble.node_names import NodeNames, Used
 from gradviz.assemble.node_scopes import node_scopes
 from gradviz.assemble.order import backward_order, forward_order
 from gradviz.assemble.unreached import lost_leaves
-from gradviz.assemble.unseen import hooks_on, leaves_of_products_behind, numbers_read, unseen_writes, written_by
+from gradviz.assemble.unseen import (
+    hooks_known,
+    hooks_on,
+    leaves_of_products_behind,
+    numbers_read,
+    unseen_writes,
+    written_by,
+)
 from gradviz.attributes import INNER_BACKWARD
 from gradviz.collector import collector_paused
 from gradviz.errors import TraceError
@@ -29,6 +37,7 @@ from gradviz.graph import GradGraph
 from gradviz.partials import Head, LocalPartial
 from gradviz.recording.backward import AutogradGraph, Backward, autograd_graph, run_backward
 from gradviz.recording.backward_log import as_added
+from gradviz.recording.hooks import registered_by_others
 from gradviz.recording.names import named_tensors
 from gradviz.recording.naming import Naming, TensorNames, module_paths
 from gradviz.recording.nodes import is_leaf, output_metadata
@@ -79,16 +88,19 @@ def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
     if any(map(_is_nested, autograd.variables.values())):
         raise TraceError(_NESTED)
     names = TensorNames(naming)
-    retaining = _retaining(recorder, [*outputs, *names.tensors()])
+    alive = [*outputs, *names.tensors()]
+    retaining = [tensor for tensor in _in_sight(recorder, alive) if tensor.retains_grad]
+    hooks = hooks_known([*autograd.variables.values(), *_in_sight(recorder, alive)] if registered_by_others() else ())
     backward = run_backward(autograd, outputs, cotangents, retaining, recorder.keeper, recorder.leaves)
     with torch.no_grad():
         inputs = [tensor for _, tensor in named_tensors(naming.inputs)]
-        draft = draft_of(autograd, recorder, inputs, alive=[*outputs, *names.tensors()])
+        draft = draft_of(autograd, recorder, inputs, alive=alive)
         root_outputs: list[tuple[Key, int]] = [
             (root.node, draft.nodes[root.node].differentiable[root.output_nr]) for root in roots
         ]
         writer = _Writer(draft, root_outputs, backward, naming, names, recorder)
-        return writer.written(cotangents, autograd, tuple([root.ownership_token for root in roots if root.ownership_token]))
+        owners = tuple([root.ownership_token for root in roots if root.ownership_token])
+        return writer.written(cotangents, autograd, owners, hooks)
 
 
 def _is_nested(tensor: Tensor) -> bool:
@@ -96,10 +108,10 @@ def _is_nested(tensor: Tensor) -> bool:
     return tensor.is_nested and tensor.layout is torch.strided
 
 
-def _retaining(recorder: Recorder, alive: list[Tensor]) -> list[Tensor]:
-    """The tensors in sight for which the user asked torch to keep `.grad` although they are no leaves."""
+def _in_sight(recorder: Recorder, alive: list[Tensor]) -> Iterator[Tensor]:
+    """The tensors in sight, of which the user may have asked torch to keep `.grad`, or to call a hook."""
     made = (output for call in recorder.calls for output in call.outputs if output is not None)
-    return [tensor for tensor in (*alive, *made) if tensor.retains_grad]
+    return chain(alive, made)
 
 
 class _Writer:
@@ -126,7 +138,13 @@ class _Writer:
         self._order = list(self._number)
         self._names = NodeNames(draft, self._order, self._used, names, recorder)
 
-    def written(self, cotangents: list[Tensor], autograd: AutogradGraph, owners: tuple[Node, ...]) -> GradGraph:
+    def written(
+        self,
+        cotangents: list[Tensor],
+        autograd: AutogradGraph,
+        owners: tuple[Node, ...],
+        hooks: Mapping[int, tuple[str, ...]],
+    ) -> GradGraph:
         order, number, names = self._order, self._number, self._names.of_node
         settled = backward_order(self._backward.order, autograd)
         scopes = node_scopes(self._draft, self._order, self._recorder.calls, self._modules)
@@ -152,7 +170,8 @@ class _Writer:
         graph.graph["numbers_read"] = {number: self._call_source(index) for number, index in read.items()}
         graph.graph["numbers_of"] = self._numbers_of(read)
         applied = custom_functions(self._draft, self._recorder, autograd.slots, self._call_source)
-        graph.graph["hooks"] = hooks_on({self._number[key]: node.tensors for key, node in self._draft.nodes.items()})
+        graph.graph["hooks"] = hooks_on({self._number[key]: node.tensors for key, node in self._draft.nodes.items()}, hooks)
+        graph.graph["node_hooks"] = {number[node]: found for node, found in self._backward.hooks.items()}
         graph.graph["functions"] = {number[node]: function for node, function in applied.items()}
         return graph
 

@@ -142,13 +142,22 @@ def numbers_read(draft: Draft, recorder: Recorder) -> dict[float, int]:
     return found
 
 
-def hooks_on(tensors: Mapping[int, Iterable[Tensor | None]]) -> dict[tuple[int, int], tuple[str, ...]]:
-    """(number of a node, output) -> the hooks that `Tensor.register_hook` put on it, as "clip at train.py:12"."""
+def hooks_known(tensors: Iterable[Tensor]) -> dict[int, tuple[str, ...]]:
+    """id of each of these tensors with hooks -> the hooks, as "clip at train.py:12"; a hook may remove itself."""
+    return {id(tensor): hooks_of_tensor(tensor) for tensor in tensors if tensor._backward_hooks}
+
+
+def hooks_on(
+    tensors: Mapping[int, Iterable[Tensor | None]], known: Mapping[int, tuple[str, ...]]
+) -> dict[tuple[int, int], tuple[str, ...]]:
+    """(number of a node, output) -> the hooks on it, of all that are known by tensors."""
+    if not known:
+        return {}
     return {
-        (number, place): hooks_of_tensor(tensor)
+        (number, place): known[id(tensor)]
         for number, outputs in tensors.items()
         for place, tensor in enumerate(outputs)
-        if tensor is not None and tensor._backward_hooks
+        if id(tensor) in known
     }
 
 

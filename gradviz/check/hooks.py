@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import add
 
 from gradviz.graph import GradGraph
 from gradviz.recording.hooks import NodeHooks
@@ -17,6 +18,7 @@ class Hooks:
     def __init__(self, graph: GradGraph) -> None:
         self._graph = graph
         self._on_tensors = graph.hooks()
+        self._then = graph.node_hooks()
         self._of_nodes: dict[int, NodeHooks] = {}
 
     def on_cotangent(self, node: int, output: int) -> tuple[str, ...]:
@@ -45,5 +47,7 @@ class Hooks:
         if found is None:
             partials = (use.partial for use in self._graph.arguments_of(node))
             partial = next((one for one in partials if one is not None), None)
-            found = self._of_nodes[node] = NodeHooks() if partial is None else partial.hooks()
+            now = NodeHooks() if partial is None else partial.hooks()
+            then = self._then.get(node, NodeHooks())  # a hook may be gone by now
+            found = self._of_nodes[node] = NodeHooks(*(tuple(dict.fromkeys(both)) for both in map(add, then, now)))
         return found

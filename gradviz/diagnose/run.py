@@ -17,6 +17,7 @@ from gradviz.diagnose.determinism import determinism
 from gradviz.diagnose.earlier_gradient import earlier_gradient
 from gradviz.diagnose.finding import Diagnosis, Finding
 from gradviz.diagnose.frozen import frozen
+from gradviz.diagnose.hooked_gradient import hooked_gradient
 from gradviz.diagnose.leaf_replaced import leaf_replaced
 from gradviz.diagnose.likelihood import likelihood
 from gradviz.diagnose.log_of_softmax import log_of_softmax
@@ -42,7 +43,7 @@ from gradviz.diagnose.symmetry import symmetry
 from gradviz.diagnose.underflow import underflow
 from gradviz.diagnose.unregistered import unregistered
 from gradviz.diagnose.unseen_write import unseen_write
-from gradviz.diagnose.wrong_backward import hooked_gradient, is_for_its_backward, wrong_backward
+from gradviz.diagnose.wrong_backward import is_for_its_backward, wrong_backward
 from gradviz.diagnose.zero_gradient import zero_gradient
 from gradviz.errors import NotKeptError
 from gradviz.graph import Edge, GradGraph

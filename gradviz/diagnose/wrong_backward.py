@@ -64,25 +64,6 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
         )
 
 
-def hooked_gradient(readings: Readings) -> Iterator[Finding]:
-    """Once per hook that changes what a right derivative passes on, where a check noticed and nobody says it is meant."""
-    told: set[str] = set()
-    for entry in readings.report.edges:
-        if entry.hook and entry.hook not in told:
-            told.add(entry.hook)
-            name = readings.name(entry.edge[1])
-            yield found(
-                readings.graph,
-                "hooked-gradient",
-                "hint",
-                f"the hook {entry.hook} changes the gradient that {name} passes on; no derivative is wrong",
-                "where it is meant, as a clipping is, say so: "
-                f"graph.diagnose(report=graph.check(intended=[{entry.hook.partition(' at ')[0]!r}]))",
-                edge=entry.edge,
-                source=entry.source,
-            )
-
-
 def _error(entry: EdgeCheck) -> float:
     return math.inf if math.isnan(entry.error_ulp) else entry.error_ulp
 

@@ -11,6 +11,7 @@
     functions.py    the custom autograd.Functions that the code applies
     outputs.py      the tensors to differentiate, in what the code returned
     backward.py     runs the backward pass -> cotangents and contributions; backward_log.py is what its hooks hear
+    accumulating.py the same pass where hooks act only while `.grad` is filled
     hooks.py        the hooks on tensors, autograd nodes and modules
     nodes.py        what is read of an autograd node
     naming.py       what the user's code calls each value

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
+from torch.utils.hooks import RemovableHandle
 
 from gradviz.errors import TraceError
+from gradviz.recording.accumulating import accumulated, hooks_of_leaves
 from gradviz.recording.backward_log import BudgetedLog, Log, Slots, Tensors
+from gradviz.recording.hooks import NodeHooks, count_own, hooks_of_node, registered_by_others
 from gradviz.recording.keeping import Keeper
 from gradviz.recording.nodes import is_custom
 
@@ -68,6 +72,7 @@ class Backward:
         contributions: node -> what it adds to each of its slots' cotangents.
         gradients: AccumulateGrad node -> the gradient of its leaf, None where none arrived.
         inner: leaves, each with the gradient that another backward pass gave it, which a custom Function ran in its own.
+        hooks: node -> the hooks that lay on it when the pass began; of an AccumulateGrad node also those after accumulation.
     """
 
     order: tuple[Node, ...]
@@ -75,6 +80,7 @@ class Backward:
     contributions: dict[Node, Tensors]
     gradients: dict[Node, Tensor | None]
     inner: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    hooks: dict[Node, NodeHooks] = field(default_factory=dict)
 
 
 def autograd_graph(roots: Sequence[Node]) -> AutogradGraph:
@@ -115,15 +121,31 @@ def run_backward(
     Raises:
         TraceError: where the graph was freed by an earlier backward pass, or the backward pass itself fails.
     """
+    asks = registered_by_others()
+    of_leaves = hooks_of_leaves(graph.variables) if asks else {}
     log = Log() if keeper.keeping.is_total else BudgetedLog(graph.slots, graph.variables, keeper)
     nodes = [node for node in graph.slots if node not in graph.variables]
     leaves = tuple(graph.variables.values())
+    hooks = {node: lying for node in nodes if any(lying := hooks_of_node(node))} if asks else {}
+    first = RemovableHandle.next_id
     handles = [node.register_hook(log.listener(node)) for node in nodes]
+    count_own(first)
     kept = [(tensor, tensor.grad) for tensor in retaining]
     known = {id(leaf): leaf for leaf in (*leaves, *read())} if any(map(is_custom, nodes)) else {}
+    gathered = {id(leaf) for leaf in leaves} if of_leaves else set()
+    filled = known or ({id(leaf): leaf for leaf in leaves} if of_leaves else {})
+
+    def run(*, accumulate_grad: bool) -> Sequence[Tensor | None]:
+        return _run_engine(
+            tuple(outputs), tuple(grad_outputs), True, False, leaves, True, accumulate_grad=accumulate_grad
+        )
+
     try:
-        with gradients_aside(list(known.values())) as inner:
-            found = _run_engine(tuple(outputs), tuple(grad_outputs), True, False, leaves, True, accumulate_grad=False)
+        with gradients_aside(list(filled.values())) as inner:
+            if of_leaves:
+                found: Sequence[Tensor | None] = accumulated(graph.variables, partial(run, accumulate_grad=True))
+            else:
+                found = run(accumulate_grad=False)
     except RuntimeError as error:
         raise TraceError(_backward_failure(error)) from error
     finally:
@@ -137,7 +159,8 @@ def run_backward(
         cotangents={node: cotangents for node, _, cotangents in log.entries},
         contributions={node: contributions for node, contributions, _ in log.entries},
         gradients=dict(zip(graph.variables, found, strict=True)),
-        inner=inner,
+        inner=[(leaf, gradient) for leaf, gradient in inner if id(leaf) not in gathered],
+        hooks=hooks | of_leaves,
     )
 
 

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.autograd.graph import Node
-from torch.utils.hooks import BackwardHook
+from torch.utils.hooks import BackwardHook, RemovableHandle
+
+_own = 0  # how many handles of hooks gradviz has asked for
 
 
 class NodeHooks(NamedTuple):
@@ -24,6 +26,20 @@ class NodeHooks(NamedTuple):
     after: tuple[str, ...] = ()
 
 
+def registered_by_others() -> bool:
+    """Whether anyone but gradviz has registered any hook yet: torch numbers the handles that it gives out.
+
+    Asking all nodes of a graph for their hooks takes time, and few programs have any.
+    """
+    return RemovableHandle.next_id > _own
+
+
+def count_own(first: int) -> None:
+    """Says that the handles with numbers from `first` on are gradviz's."""
+    global _own
+    _own += RemovableHandle.next_id - first
+
+
 def hooks_of_tensor(tensor: Tensor) -> tuple[str, ...]:
     """The hooks that `Tensor.register_hook` put on a tensor, as "clip at train.py:12".
 
@@ -33,17 +49,19 @@ def hooks_of_tensor(tensor: Tensor) -> tuple[str, ...]:
     >>> hooks_of_tensor(x)
     ('neg',)
     """
-    return tuple(map(_described, (tensor._backward_hooks or {}).values()))
+    return tuple(map(described, (tensor._backward_hooks or {}).values()))
 
 
 def hooks_of_node(node: Node) -> NodeHooks:
     """The hooks that lie on a node now. It names none by itself: the handle of one more leads to all."""
     before, after = (_beside(register) for register in (node.register_prehook, node.register_hook))
-    return NodeHooks(before=tuple(map(_described, before)), after=tuple(map(_described, after)))
+    return NodeHooks(before=tuple(map(described, before)), after=tuple(map(described, after)))
 
 
 def _beside(register: Callable[..., Any]) -> list[Any]:
+    first = RemovableHandle.next_id
     handle = register(_nothing)
+    count_own(first)
     try:
         hooks = handle.hooks_dict_ref() or {}
         return [one for hook in hooks.values() if hook is not _nothing for one in _of_the_user(hook)]
@@ -74,7 +92,8 @@ def _enclosed_self(hook: Any) -> Any:
         return None
 
 
-def _described(hook: Any) -> str:
+def described(hook: Any) -> str:
+    """A hook by its name and line: "clip at train.py:12"."""
     while isinstance(hook, partial):
         hook = hook.func
     code = getattr(hook, "__code__", None)

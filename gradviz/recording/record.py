@@ -19,10 +19,12 @@ import torch
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.hooks import RemovableHandle
 
 from gradviz.opcall import Effects, OpCall, effects_of, op_call, tensors_of, written_tensors
 from gradviz.recording.data_assignment import listen, stop_listening
 from gradviz.recording.functions import Applied
+from gradviz.recording.hooks import count_own
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
 from gradviz.recording.names import Frames, assigned_names, is_in_loop, local_value
 from gradviz.recording.nodes import is_leaf
@@ -116,10 +118,12 @@ class Recorder(UncompiledMode):
         self._forward: FrameType | None = None  # the one that is running, once it is noted
 
     def __enter__(self) -> Recorder:
+        first = RemovableHandle.next_id
         self._handles = [
             register_module_forward_pre_hook(self._enter_module),
             register_module_forward_hook(self._leave_module, always_call=True),
         ]
+        count_own(first)
         listen(self._data_assigned)
         super().__enter__()  # type: ignore[no-untyped-call]
         self._last_sequence = _sequence_number()

@@ -1,0 +1,115 @@
+"""Hooks that change what flows back: no derivative is wrong, and yet the gradient is not that of the forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from gradviz.check.hooks import Hooks
+from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.ways import is_zero
+from gradviz.errors import PartialError
+from gradviz.graph import Edge, Use
+from gradviz.standin import is_kept
+
+_WITHIN = 1e-3
+"""How far a sum in another order may be from the engine's, as a part of the largest element."""
+
+
+def hooked_gradient(readings: Readings) -> Iterator[Finding]:
+    """Once per hook that changes what a right derivative passes on, or what arrives at a value.
+
+    What is meant is not told: what `intended=` names, and a hook that clips elements, or holds some at zero.
+    """
+    told: set[str] = set()
+    for hook, node, edge, source in chain(_by_the_check(readings), _on_cotangents(readings), _on_contributions(readings)):
+        if hook in told:
+            continue
+        told.add(hook)
+        name = readings.name(node)
+        what = "arrives at" if edge is None else "passes on"
+        yield found(
+            readings.graph,
+            "hooked-gradient",
+            "hint",
+            f"the hook {hook} changes the gradient that "
+            + (f"{name} {what}" if edge is not None else f"{what} {name}")
+            + "; no derivative is wrong",
+            "where it is meant, as a clipping is, say so: "
+            f"graph.diagnose(report=graph.check(intended=[{hook.partition(' at ')[0]!r}]))",
+            node=None if edge is not None else node,
+            edge=edge,
+            source=source,
+        )
+
+
+_Place = tuple[str, int, Edge | None, str]
+"""(hooks, node, edge, source line)"""
+
+
+def _by_the_check(readings: Readings) -> Iterator[_Place]:
+    for entry in readings.report.edges:
+        if entry.hook:
+            yield entry.hook, entry.edge[1], entry.edge, entry.source
+
+
+def _on_cotangents(readings: Readings) -> Iterator[_Place]:
+    """Cotangents that are not the sum of what came, of values with hooks; zeros are told where they are made."""
+    graph = readings.graph
+    meant = {entry.node for entry in readings.report.sums if entry.verdict == "intended"}
+    starting = graph.starting_cotangents()
+    places = {*graph.hooks(), *((node, at) for node in graph.node_hooks() for at in graph.nodes[node]["outputs"])}
+    hooks = Hooks(graph) if places else None
+    for node, output in sorted(places):
+        names = hooks.on_cotangent(node, output) if hooks is not None and node not in meant else ()
+        cotangent = graph.cotangent(node, output)
+        came = [use.contribution for use in graph.uses_of(node) if use.output == output and use.contribution is not None]
+        came += [starting[node, output]] if (node, output) in starting else []
+        if names and came and cotangent is not None and not is_zero(cotangent) and _differ(came, cotangent):
+            yield " or ".join(names), node, None, graph.nodes[node]["source"]
+
+
+def _on_contributions(readings: Readings) -> Iterator[_Place]:
+    """Contributions that are not what the node answers, of nodes with hooks that the check did not look at."""
+    graph = readings.graph
+    judged = {entry.edge for entry in readings.report.edges}
+    hooked = {node: hooks.after for node, hooks in graph.node_hooks().items() if hooks.after}
+    for node, names in hooked.items():
+        for use in graph.arguments_of(node):
+            if use.edge not in judged and _is_changed(readings, use):
+                yield " or ".join(names), node, use.edge, graph.nodes[node]["source"]
+                break
+
+
+def _is_changed(readings: Readings, use: Use) -> bool:
+    cotangent = readings.graph.nodes[use.edge[1]]["cotangent"]
+    if use.partial is None or use.contribution is None or not isinstance(cotangent, Tensor) or not is_kept(cotangent):
+        return False
+    try:
+        answered = use.partial.vjp(cotangent)
+    except PartialError:  # what it needs was freed, and nobody can tell what the hook did
+        return False
+    return not is_zero(use.contribution) and _differ([answered], use.contribution)
+
+
+def _differ(terms: list[Tensor], total: Tensor) -> bool:
+    """Whether a tensor is not the sum of others, rounding aside; what is not finite or not kept tells nothing."""
+    if not all(is_kept(one) and one.layout is torch.strided and one.device.type != "meta" for one in (*terms, total)):
+        return False
+    summed = sum((one.detach() for one in terms[1:]), start=terms[0].detach())
+    size = max(float(one.abs().max()) for one in (*terms, total)) if total.numel() else 0.0
+    if summed.shape != total.shape or not size or not float((summed - total).abs().max()) > _WITHIN * size:
+        return False
+    return not _is_clipped(summed, total.detach())
+
+
+def _is_clipped(before: Tensor, after: Tensor) -> bool:
+    """Whether each element is as it was, zero, or at a limit that it was beyond. Of elements of one size nobody can tell."""
+    if after.is_complex() or bool((before.abs() == before.abs().max()).all()):
+        return False
+    limits = (after.abs() <= before.abs()) & torch.where(before > 0, after == after.max(), after == after.min())
+    return bool((torch.isclose(after, before, rtol=_WITHIN) | (after == 0) | limits).all())
