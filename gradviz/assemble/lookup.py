@@ -14,6 +14,7 @@ from torch._ops import OpOverload
 from torch.autograd.graph import Node
 
 from gradviz.assemble.writes import Write
+from gradviz.errors import TraceError
 from gradviz.opcall import op_name, tensors_of
 from gradviz.recording.backward import AutogradGraph
 from gradviz.recording.functions import Applied
@@ -23,14 +24,26 @@ from gradviz.recording.record import Recorder
 
 _COPY_SLICES = "CopySlices"
 _AS_STRIDED = "AsStridedBackward"
+_OF_CPP = "CppFunction"
+"""The class of nodes that C++ code defines and Python knows no name for."""
 _DETACH = torch.ops.aten.detach.default
 
 
 @cache
 def _put_by_autograd(kind: type) -> str:
-    """Which of the nodes that autograd makes for no call of their own a class of nodes is; "" for all others."""
+    """Which of the nodes that autograd makes for no call of their own a class of nodes is, or may be; "" for all others."""
     name = kind.__name__
+    if name == _OF_CPP:
+        return _OF_CPP
     return _COPY_SLICES if name.endswith(_COPY_SLICES) else _AS_STRIDED if _AS_STRIDED in name else ""
+
+
+def _refuse_scripted(node: Node) -> None:
+    if "DifferentiableGraph" in node.name():
+        raise TraceError(
+            "torch.jit has compiled a part of this code (torch.jit.script, after its first runs), whose ops autograd does "
+            "not see one by one: trace the module or function before it is scripted"
+        )
 
 
 class Application(NamedTuple):
@@ -185,6 +198,9 @@ class Lookup:
         if overload is _DETACH:
             return False
         put = _put_by_autograd(type(node))
+        if put == _OF_CPP:
+            _refuse_scripted(node)
+            return True
         return not put or (put == _AS_STRIDED and op_name(overload).startswith("as_strided"))
 
     @cached_property

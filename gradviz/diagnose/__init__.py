@@ -9,7 +9,7 @@ One analysis per file, each a function from `Readings` to findings, in the list 
                   not_finite_gradient, depth (recurrence: where one weight is used again and again), underflow, sharing,
                   earlier_gradient, optimizers (that hold not all, and their rates)
     layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence
-    the rest      wrong_backward, determinism; not_checked tells what a loaded graph cannot
+    the rest      wrong_backward, hooked_gradient, determinism; not_checked tells what a loaded graph cannot
 
 The kinds, by severity:
 

@@ -117,7 +117,7 @@ def _no_gradient(tensor: Tensor) -> str:
     return (
         "no gradient leads to this output: it has no grad_fn. Either no input requires grad (call x.requires_grad_() "
         "or pass parameters that do), or the path is cut: by a comparison as x > 0, a cast to integers as .long(), argmax, "
-        "detach(), .data, .item() or torch.no_grad()"
+        "detach(), .data, .item(), torch.no_grad() or torch.inference_mode()"
     )
 
 
