@@ -15,6 +15,8 @@ from gradviz.view.wires import Wires
 MIN_ROLLED = 3
 """Fewer single ops that are alike, or calls that do not feed each other, are drawn one by one."""
 _NUMBER = re.compile(r"\d+")
+_COUNTED = re.compile(r"_\d+$")
+"""Of modules that no other one holds, the second `Linear` is called linear_2 and the first one linear."""
 
 
 def alike(
@@ -31,7 +33,7 @@ def alike(
     """
     classes: dict[Hashable, list[ScopePath]] = {}
     for call, nodes in calls.items():
-        pattern = (call[:-1], _NUMBER.sub("*", call[-1].partition("@")[0]))
+        pattern = (call[:-1], _NUMBER.sub("*", _COUNTED.sub("", call[-1].partition("@")[0])))
         if nodes not in hashes:
             hashes[nodes] = structure(wires, nodes)
         classes.setdefault((pattern, hashes[nodes]), []).append(call)

@@ -219,3 +219,10 @@ def test_steps_of_a_loop_that_lead_round_in_a_circle_are_placed_too() -> None:
     arrows = [("x", "a"), ("a", "b"), ("b", "a"), ("b", "y")]
     found = divisions("xaby", arrows, dict.fromkeys("xaby", 9.0))
     assert found and all(sorted(sum(columns, ())) == ["a", "b", "x", "y"] for columns in found)
+
+
+def test_reshapes_in_a_loop_go_with_what_reads_them() -> None:
+    view = WIDE["heads"]().view()
+    kinds = {group.name.partition(" at ")[0] for group in view.groups if " at " in group.name}
+    assert kinds == {"bmm", "div", "softmax"}
+    assert all(group.gradient != ("each: gain 1",) for group in view.groups)

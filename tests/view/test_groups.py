@@ -437,3 +437,10 @@ def test_frames_tell_a_group_of_inputs() -> None:
     leaves = [torch.tensor(place / 10, requires_grad=True) for place in range(60)]
     frames = trace(lambda: torch.stack(leaves).sum()).frames(collapse="auto")
     assert frames[1].text.endswith(": 60 leaves, 60 × []")
+
+
+def test_the_first_of_modules_that_are_counted_is_with_the_others() -> None:
+    layers = [nn.Linear(3, 2) for _ in range(12)]
+    x = torch.randn(4, 3)
+    view = trace(lambda: torch.cat([torch.tanh(layer(x)) for layer in layers]).square().sum()).view()
+    assert [(group.count, group.name) for group in view.groups if "linear" in group.name] == [(12, "linear … linear_12")]
