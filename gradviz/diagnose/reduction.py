@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from gradviz.diagnose.finding import Finding, found
-from gradviz.diagnose.readings import VIEWS, Readings
+from gradviz.diagnose.readings import COPIES, VIEWS, Readings
 
 SUM = 2
 """`reduction="sum"` as aten counts it."""
@@ -26,6 +26,8 @@ LOSSES = {
     "soft_margin_loss": 2,
 }
 """Loss -> the place of its argument `reduction`."""
+BESIDE_REWARDS = VIEWS - {"index"} | {"neg", "mul"}
+"""What log-probabilities go through on their way into the loss of a policy."""
 
 
 def reduction(readings: Readings) -> Iterator[Finding]:
@@ -38,7 +40,7 @@ def reduction(readings: Readings) -> Iterator[Finding]:
         summed = readings.value_of(readings.arguments[node][0]) if readings.arguments[node] else None
         if summed is None or not summed.ndim or summed.shape[0] < MIN_BATCH or not _sums(readings, node):
             continue
-        if not _is_batch(readings, summed.shape[0]) or _is_weighted(readings, node, summed):
+        if not _is_batch(readings, summed.shape[0]) or _is_weighted(readings, node, summed) or _is_episode(readings, node):
             continue
         yield found(
             graph,
@@ -80,6 +82,17 @@ def _is_weighted(readings: Readings, node: int, summed: Tensor) -> bool:
     values = [readings.value_of(use) for use in readings.arguments[maker]] if readings.op(maker) == "mul" else []
     kept = [value for value in values if value is not None and value.shape == summed.shape and readings.has_elements(value)]
     return any(bool((value >= 0).all()) and math.isclose(float(value.sum()), 1, rel_tol=1e-3) for value in kept)
+
+
+def _is_episode(readings: Readings, node: int) -> bool:
+    """Whether what is summed are log-probabilities of what was drawn from them, times rewards: a sum over time."""
+    ways = [use for use in readings.arguments[node] if use.partial is not None]
+    while ways and readings.op(ways[0].edge[0]) in BESIDE_REWARDS:
+        ways = [use for use in readings.arguments[ways[0].edge[0]] if use.partial is not None]
+    picked = readings.arguments[ways[0].edge[0]] if ways else []
+    if len(picked) < 2 or readings.op(ways[0].edge[0]) not in ("gather", "index"):
+        return False
+    return readings.op(readings.behind(picked[1].edge[0], COPIES)) == "multinomial"
 
 
 def _is_batch(readings: Readings, size: int) -> bool:

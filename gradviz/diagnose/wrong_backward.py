@@ -41,6 +41,8 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
         if is_wrong and not _is_straight_through(graph, entry.edge) and not _is_flat_unseen(graph, entry.edge[1]):
             wrong.setdefault(function, []).append(entry)
     for (op, backward), entries in wrong.items():
+        if any(_redirects(readings, node) for node in applied[op, backward]):
+            continue
         worst = max(entries, key=_error)
         line = backward.rpartition(" at ")[2]
         numbers: Numbers = {}
@@ -179,6 +181,23 @@ def _is_rounded(graph: GradGraph, edge: Edge) -> bool:
         if _is_rounding(call) or read & stepped:
             stepped |= outputs
     return any(id(result) in stepped for result in _results(graph, head))
+
+
+def _redirects(readings: Readings, node: int) -> bool:
+    """Whether a backward gives an argument that its forward never reads the gradient that it keeps from one that is read.
+
+    So does an estimator that sends the gradient of a sampled gate to the scores (SparseMixer). A forward that forgets an
+    argument whose gradient is computed all the same still passes on the gradients of the others.
+    """
+    graph = readings.graph
+    read = graph.nodes[node]["inner_inputs"]
+    if not graph.nodes[node]["inner_calls"] or not _leads_on(graph, node):
+        return False
+    gets: dict[bool, list[bool]] = {True: [], False: []}
+    for use in readings.arguments[node]:
+        if use.partial is not None and use.edge[2] < len(read):
+            gets[read[use.edge[2]] is not None].append(bool(readings.norm(use.contribution)))
+    return any(gets[False]) and bool(gets[True]) and not any(gets[True])
 
 
 def _is_rounding(call: OpCall) -> bool:

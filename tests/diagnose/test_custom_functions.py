@@ -315,6 +315,48 @@ def test_the_gradient_of_a_learned_step_size_is_meant(function: Any, told: bool)
     assert kinds(graph.diagnose()) == (["wrong-backward"] if told else [])
 
 
+class Gate(torch.autograd.Function):
+    """A gate of a sampled expert, whose gradient goes to the scores that it was sampled by."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, gate: Tensor) -> Tensor:
+        return gate * 0.5
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        return cotangent * 0.3, torch.zeros_like(cotangent)
+
+
+class ForgottenShift(torch.autograd.Function):
+    """scale × x + shift, whose forward forgot the shift."""
+
+    @staticmethod
+    def forward(ctx: Any, shift: Tensor, x: Tensor) -> Tensor:
+        return x * 0.5
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        return cotangent, cotangent * 0.5
+
+
+class Nothing(Gate):
+    """A gate whose backward gives nothing to anybody."""
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(cotangent), torch.zeros_like(cotangent)
+
+
+@pytest.mark.parametrize(("function", "told"), [(Gate, []), (ForgottenShift, ["wrong-backward"]), (Nothing, None)])
+def test_a_gradient_that_is_sent_to_an_argument_for_the_backward_alone_is_meant(
+    function: Any, told: list[str] | None
+) -> None:
+    scores, gate = torch.randn(4, requires_grad=True), torch.randn(4, requires_grad=True)
+    graph = gradviz.trace(lambda: (function.apply(scores.sin(), gate.cos()) + scores + gate).square().sum())
+    found = kinds(graph.diagnose())
+    assert found == told if told is not None else "wrong-backward" in found
+
+
 def test_a_backward_that_forgets_a_factor_which_was_rounded_is_told() -> None:
     class Times(torch.autograd.Function):
         @staticmethod

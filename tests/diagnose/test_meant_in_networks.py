@@ -178,3 +178,18 @@ def test_mean_over_the_batch_written_as_a_sum_is_a_mean() -> None:
     assert [gradviz.trace(layer, x, loss=way).diagnose() for way in ways] == [[], [], []]
     doubled = gradviz.trace(layer, x, loss=lambda out: (weights * out.square()).sum()).diagnose()
     assert [finding.kind for finding in doubled] == ["sum-reduction"]
+
+
+@pytest.mark.parametrize(("is_drawn", "told"), [(True, []), (False, ["sum-reduction"])])
+def test_sum_over_the_steps_of_an_episode_is_that_of_a_policy(is_drawn: bool, told: list[str]) -> None:
+    policy, states, returns = nn.Linear(4, 2), torch.randn(10, 1, 4), torch.linspace(2, -1, 10)
+    given = torch.randint(0, 2, (10, 1))
+
+    def loss() -> Tensor:
+        terms = []
+        for state, given_action, value in zip(states, given, returns, strict=True):
+            choice = torch.distributions.Categorical(logits=policy(state))
+            terms.append(-choice.log_prob(choice.sample() if is_drawn else given_action) * value)
+        return torch.cat(terms).sum()
+
+    assert [finding.kind for finding in gradviz.trace(loss).diagnose()] == told
