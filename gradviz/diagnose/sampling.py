@@ -7,9 +7,18 @@ from collections.abc import Iterator
 from gradviz.diagnose.data_term import ON_DATA
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.readings import Readings
+from gradviz.graph import Use
+
+NOISE = frozenset({"normal", "rand", "rand_like", "randn", "randn_like"})
 
 
 def sampling(readings: Readings) -> Iterator[Finding]:
+    """Told of draws that no gradient comes back from, while what they were drawn from gets one from elsewhere."""
+    yield from _drawn_without_gradient(readings)
+    yield from _cut_after_the_draw(readings)
+
+
+def _drawn_without_gradient(readings: Readings) -> Iterator[Finding]:
     """`Normal(mean, std).sample()` of a mean or deviation that gets its gradient from elsewhere, as from a divergence.
 
     A policy samples so too: there the draw meets its mean again, in the log-probability.
@@ -35,3 +44,52 @@ def sampling(readings: Readings) -> Iterator[Finding]:
             edge=behind[learning[0]].edge,
             numbers={f"norm of the cotangent at {readings.name(tail)}": readings.arriving(tail) for tail in learning},
         )
+
+
+def _cut_after_the_draw(readings: Readings) -> Iterator[Finding]:
+    """`(mean + std * noise).detach()` that a network reads, where nothing but a regulariser reads mean and deviation."""
+    graph = readings.graph
+    for node in readings.ops:
+        cut = next((use for use in readings.arguments[node] if use.cut == "detach"), None)
+        learning = [] if cut is None else _mean_and_deviation(readings, cut)
+        if cut is None or not learning:
+            continue
+        users = set(readings.users(node))
+        meets = any(readings.behind(use.edge[0]) in learning for user in users for use in readings.arguments[user])
+        meets |= any(readings.op(head) in ON_DATA for tail in learning for head in readings.ahead_of(tail))
+        if meets or not any(readings.op(user) in ON_DATA and graph.cotangent(user) is not None for user in users):
+            continue
+        names = " and ".join(readings.name(tail) for tail in learning)
+        yield found(
+            graph,
+            "detached",
+            "warning",
+            f"{readings.name(cut.edge[0])} is drawn from {names} and then cut off: what is computed from it sends no "
+            f"gradient to {names}; the one that is there comes from other terms",
+            "take out .detach() or .data, so that the gradient goes back through the draw",
+            edge=cut.edge,
+            numbers={f"norm of the cotangent at {readings.name(tail)}": readings.arriving(tail) for tail in learning},
+        )
+
+
+def _mean_and_deviation(readings: Readings, cut: Use) -> list[int]:
+    """What gets a gradient among that which a draw, which gets none, was made of; empty of what is no draw."""
+    graph, draw = readings.graph, readings.behind(cut.edge[0])
+    if readings.op(draw) not in ("add", "addcmul") or graph.cotangent(draw) is not None:
+        return []
+    factors = [readings.behind(use.edge[0]) for use in readings.arguments[draw]]
+    products = [use.edge[0] for node in factors if readings.op(node) == "mul" for use in readings.arguments[node]]
+    if not any(_is_noise(readings, readings.behind(node)) for node in products + factors):
+        return []
+    return [node for node in factors if graph.cotangent(node) is not None]
+
+
+def _is_noise(readings: Readings, node: int) -> bool:
+    """Whether numbers were drawn, or made in the code with both signs, as by `torch.randn`."""
+    attributes = readings.graph.nodes[node]
+    if attributes["kind"] != "constant" or not attributes["source"]:
+        return readings.op(node) in NOISE
+    value = readings.graph.value(node)
+    if value is None or not value.is_floating_point() or not value.numel() or not readings.has_elements(value):
+        return False
+    return float(value.min()) < 0 < float(value.max())
