@@ -29,6 +29,6 @@ def paged(draw: Draw, unfold: Collection[str], fold: Collection[str]) -> View:
         scale = reading_scale(closed[page])
         if scale > most:
             best, most = page, scale
-        if scale >= LEGIBLE:
+        if scale >= LEGIBLE or closed[page].gaps:  # what has no groups that fit forty has none for fewer
             break
     return draw(best, unfold, fold) if unfold or fold else closed[best]

@@ -20,6 +20,7 @@ from gradviz.view import DEFAULT_PARTS, MAX_NODES, PAGE_NODES, View, view_of
 from gradviz.view.columns import MOST_CARRIED, carried, divisions
 from gradviz.view.extent import Extent
 from gradviz.view.fit import LEGIBLE, SCREEN, SCREENS, TOLD_ONCE_NOTE, estimated, reading_scale
+from gradviz.view.page import paged
 
 NEARLY = 0.85
 """What is drawn is that near to what was estimated."""
@@ -226,3 +227,13 @@ def test_reshapes_in_a_loop_go_with_what_reads_them() -> None:
     kinds = {group.name.partition(" at ")[0] for group in view.groups if " at " in group.name}
     assert kinds == {"bmm", "div", "softmax"}
     assert all(group.gradient != ("each: gain 1",) for group in view.groups)
+
+
+def test_what_cannot_be_grouped_is_drawn_once_only() -> None:
+    sizes: list[int] = []
+
+    def draw(page: int, unfold: object, fold: object) -> View:
+        sizes.append(page)
+        return view_of(samples.layered(70), max_nodes=MAX_NODES)
+
+    assert paged(draw, (), ()).gaps and sizes == [PAGE_NODES]
