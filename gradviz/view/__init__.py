@@ -21,6 +21,7 @@
     group_labels  what is written on a group
     jacobian   what matters of a Jacobian between tensors
     labels     what is written on one node or edge
+    edge_labels  what is written on an arrow
     verdicts   what a picture reads of a check report
     options    what can be chosen
     ranks      the rows in which Graphviz puts shapes

@@ -11,37 +11,31 @@ from torch import Tensor
 
 from gradviz.attributes import not_kept, said_of_write
 from gradviz.collector import collector_paused
-from gradviz.moves import moved_as
 from gradviz.view.boxes import boxes_of
 from gradviz.view.by_name import drawn_name, on_picture
 from gradviz.view.choose import chosen_shapes, depth, output_nodes, repeated_nodes
 from gradviz.view.drawn import PAGE_NODES, Drawn, drawn_of, part_of
+from gradviz.view.edge_labels import labelled
 from gradviz.view.fit import fitted
 from gradviz.view.focus import Side, Target, findings_in
 from gradviz.view.gaps import gaps_in
 from gradviz.view.group_labels import gradient_lines, shapes_line, size_line, trouble_lines
-from gradviz.view.jacobian import KEEPING, flow_text, jacobian_kind
 from gradviz.view.labels import (
     Attributes,
     call_line,
     correction_text,
     cotangent_line,
-    derivative_of,
     operands_of,
-    partial_formula,
-    partial_number,
-    partial_shapes,
     role_of,
-    short_formula,
     value_text,
 )
 from gradviz.view.model import Direction, Gap, Role, ThemeName, View, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import NAME_LENGTH, listed, shorten
 from gradviz.view.options import DEFAULT_PARTS, Collapse, Part, check_choices
 from gradviz.view.page import paged
-from gradviz.view.summary import HEAT_NOTE, HeatMap, cotangent_text, head_line, heat_map, written_out
+from gradviz.view.summary import HEAT_NOTE, HeatMap, head_line, heat_map, written_out
 from gradviz.view.told import told_elsewhere
-from gradviz.view.verdicts import CheckedEdge, Finding, Marks, Report, lines_with_sources, worst
+from gradviz.view.verdicts import Finding, Marks, Report, lines_with_sources, worst
 
 MAX_NODES = 200
 """What is drawn at most where nothing is said."""
@@ -357,40 +351,10 @@ class _Builder:
             trouble=tuple(line for one in edges for line in self.marks.edge_troubles.get(one, ())),
             cut=data["cut"],
         )
-        return self._labelled(bare, data, checked) if self.label_all or verdict == "mismatch" else bare
-
-    def _labelled(self, edge: ViewEdge, data: Attributes, checked: CheckedEdge | None) -> ViewEdge:
-        """The edge with its derivative, formula, number and contribution, as far as they are asked for and known."""
-        partial, contribution = data["partial"], data["contribution"]
-        if partial is None:
-            return edge
-        formula = ""
-        if "formula" in self.show:
-            formula = short_formula(checked.formula) if checked and checked.formula else partial_formula(partial)
-        with_number = "number" in self.show
-        tail, head, _ = edge.edge
-        shapes = partial_shapes(partial)
-        moved = moved_as(self._attributes(head)["op"]) if "formula" in self.show and shapes else ""
-        moved = moved if formula in ("", "1", moved) else ""  # a report has the word for a formula
-        return replace(
-            edge,
-            derivative=derivative_of(self._attributes(head), self._attributes(tail), data["output"]),
-            formula="" if moved else formula,
-            number=partial_number(partial) if with_number else "",
-            jacobian=moved or (shapes if with_number and not formula else ""),
-            flow=self._flow(edge, data, partial, moved) if "gain" in self.show and shapes else "",
-            contribution=cotangent_text(contribution, "contribution")
-            if contribution is not None and "contribution" in self.show
-            else "",
-        )
-
-    def _flow(self, edge: ViewEdge, data: Attributes, partial: Any, moved: str) -> str:
-        """The kind of Jacobian, where the label does not say it already, its gain and its zeros; "" where all is kept."""
-        if moved in KEEPING:
-            return ""
-        head = self._attributes(edge.edge[1])
-        kind = "" if moved else jacobian_kind(head, partial.in_shape, partial.out_shape)
-        return ", ".join(part for part in (kind, flow_text(data["contribution"], head["cotangent"])) if part)
+        if data["partial"] is None or not (self.label_all or verdict == "mismatch"):
+            return bare
+        ends = self._attributes(edge[0]), self._attributes(edge[1])
+        return labelled(bare, data, *ends, checked, self.show)
 
 
 def _counted(nodes: Sequence[ViewNode], groups: Sequence[ViewGroup], edges: Sequence[ViewEdge]) -> str:
