@@ -14,6 +14,8 @@ from gradviz.graph import Use
 
 LEFT_DIGITS = 64
 """A difference below so many units in the last place of its operands keeps six bits or less."""
+MOST_LEFT = 1 / 16
+"""A difference of a larger part of its operands is none of numbers that agree, in however few digits, as in bfloat16."""
 SMALL = 16 * LEFT_DIGITS
 """In units in the last place: such a part of a sum has no digit more than what rounding leaves."""
 MULTIPLES = VIEWS | {"mul", "div", "neg"}
@@ -34,8 +36,10 @@ def cancellation(readings: Readings) -> Iterator[Finding]:
         if not value.numel() or not readings.is_finite(value):
             continue
         size = torch.maximum(*torch.broadcast_tensors(operands[0].abs(), operands[1].abs()))
-        spacing = torch.finfo(value.dtype).eps * size
-        lost = (value.abs() <= LEFT_DIGITS * spacing) & (size > 0)
+        eps = torch.finfo(value.dtype).eps
+        units = int(min(LEFT_DIGITS, MOST_LEFT / eps))
+        spacing = eps * size
+        lost = (value.abs() <= units * spacing) & (size > 0)
         is_met = _is_chosen(readings, node) or _is_of_one(readings, node)
         rounded = ~(_of_zero(readings, node, value) | (value == 0) & is_met)
         share = float((lost & rounded).sum() / rounded.sum().clamp(min=1))
@@ -50,7 +54,7 @@ def cancellation(readings: Readings) -> Iterator[Finding]:
             "cancellation",
             "warning",
             f"{readings.name(node)} = {readings.op(node)}(...) subtracts numbers that agree in nearly all digits: in "
-            f"{share:.0%} of its elements at most {LEFT_DIGITS} units in the last place are left",
+            f"{share:.0%} of its elements at most {units} units in the last place are left",
             "write it without the difference (mean((x − mean)²), log1p, expm1, 2·sin²(x/2)), or compute it in float64",
             node=node,
             numbers={

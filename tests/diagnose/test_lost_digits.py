@@ -48,3 +48,13 @@ def test_a_difference_that_is_added_to_far_larger_numbers_is_not_told_unless_the
     assert not is_told(lambda x: x + 1000 * roots(x))
     assert not is_told(lambda x: x + roots(x) / x)
     assert is_told(lambda x: x + (x * 1e-13) / roots(x))
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.75, False), (0.97, True)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_numbers_of_few_digits_agree_in_nearly_all_of_them_where_a_16th_is_left(
+    dtype: torch.dtype, share: float, told: bool
+) -> None:
+    x = torch.linspace(1, 2, 50).to(dtype).requires_grad_()
+    found = gradviz.trace(lambda: (x.sqrt() - x.sqrt() * share).square().mean(), device="cpu").diagnose()
+    assert [finding.kind for finding in found] == ["cancellation"] * told
