@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,18 @@ def nan_place(tensors: Iterable[Tensor]) -> Index | None:
             if found.any():
                 return tuple(int(item) for item in found.nonzero()[0])
     return None
+
+
+def not_finite_place(tensors: Sequence[Tensor]) -> tuple[str, Index] | None:
+    """What the tensors hold first that is no number, NaN or else infinity, and where; None where they hold neither.
+
+    >>> not_finite_place([torch.tensor([1.0, math.inf])]), not_finite_place([torch.ones(2)])
+    (('infinity', (1,)), None)
+    """
+    if (place := nan_place(tensors)) is not None:
+        return "NaN", place
+    place = nan_place([tensor * 0 for tensor in tensors if _has_elements(tensor)])
+    return None if place is None else ("infinity", place)
 
 
 def is_nan_at(value: Tensor | None, index: Index | None) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gradviz.check.arrays import Index, apart, is_nan_at, largest_error, nan_place, ulp, worst_first
+from gradviz.check.arrays import Index, apart, is_nan_at, largest_error, not_finite_place, ulp, worst_first
 from gradviz.check.ratios import Ratios
 from gradviz.check.report import Finding, Method, Quantity, Verdict
 from gradviz.check.slips import Evidence
@@ -318,9 +318,10 @@ class Comparison:
             self.doubt(f"undefined: torch gives {got:g} where there is no true value", "undefined")
         elif math.isinf(got) and math.isfinite(true) and beyond and (got > 0) == (true > 0):
             self.note(f"undefined in {dtype}: torch gives {got:g}, an overflow of the true value {true:.4g}", "undefined")
-        elif math.isnan(got) and math.isfinite(true) and (place := nan_place(self.read)) is not None:
+        elif math.isnan(got) and math.isfinite(true) and (held := not_finite_place(self.read)) is not None:
+            what, place = held
             at = f" at {list(place)}" if place else ""
-            self.doubt(f"undefined: torch gives nan, and an argument holds NaN{at}", "undefined")
+            self.doubt(f"undefined: torch gives nan, and an argument holds {what}{at}", "undefined")
         elif math.isfinite(true) and torch.finfo(self.dtype).max < _WIDE:
             why = f"a step of the kernel may have left the narrow range of {dtype}"
             self.doubt(f"undefined in {dtype}: torch gives {got:g}, the true value is {true:.4g}; {why}", "undefined")

@@ -7,12 +7,14 @@ and as far from it as rounding in its dtype may have moved where the kink lies: 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gradviz.check.arrays import Index
+from gradviz.check.arrays import Index, as_array
 from gradviz.check.judge import Comparison
 from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
@@ -24,6 +26,9 @@ from gradviz.symbolic.rounding import smallest
 STEP = 2.0**-40
 SLACK = 2.0**-20
 _ROUNDINGS = 4
+_STEEP = 2.0**-6
+INFINITE = "undefined: torch gives {got} on a kink ({names}): rounding decides on which side of it a number lies"
+NO_SIDES = "on a kink ({names}), where torch takes {got}: there are no one-sided derivatives beside infinity"
 
 
 def kinked_elements(
@@ -47,11 +52,18 @@ def kinked_elements(
     if not doubtful.any():
         return true.value, true.bound
     dtype = list(call.tensor_arguments())[position].tensor.dtype
-    sides = [_shifted(call, position, step).pointwise_partial(position).value for step in steps_beside(dtype)]
+    sides = _sides(lambda step: _shifted(call, position, step).pointwise_partial(position).value, dtype)
     low, high = np.fmin.reduce(sides), np.fmax.reduce(sides)
     slack = max(SLACK, 2 * _ROUNDINGS * unit_roundoff(dtype)) * np.maximum(np.abs(low), np.abs(high))
     allowed = doubtful & (got >= low - slack) & (got <= high + slack)
-    return np.where(allowed, got.astype(np.longdouble), true.value), true.bound
+    entered = as_array(list(call.tensor_arguments())[position].tensor)
+    steep = doubtful & np.isinf(got) & np.isfinite(true.value) & np.isfinite(low) & np.isfinite(high)
+    if steep.any():
+        comparison.doubt(INFINITE.format(names=names, got=f"{got[steep][0]:g}"), "undefined")
+    alone = doubtful & np.isfinite(got) & ~np.isfinite(np.broadcast_to(entered, got.shape))
+    if alone.any():
+        comparison.doubt(NO_SIDES.format(names=names, got=f"{got[alone][0]:.4g}"), "undefined")
+    return np.where(allowed | alone | steep, got.astype(np.longdouble), true.value), true.bound
 
 
 def jumped_values(
@@ -77,15 +89,35 @@ def jumped_values(
 
 
 def element_between(call: OpCall, position: int, element: Index, place: int, index: Index) -> tuple[float, float]:
-    """The smallest and largest one-sided derivative of an output element with respect to one element on a kink."""
-    sides = []
-    for step in steps_beside(list(call.tensor_arguments())[position].tensor.dtype):
-        try:
-            shifted = _shifted(call, position, step, element)
-            sides.append(float(shifted.row(index, output=place).partial(position, element).value))
-        except NoRule:
-            return np.nan, np.nan
+    """The smallest and largest one-sided derivative of an output element with respect to one element on a kink.
+
+    NaN where there are none: beside an infinite number, or where the call beside has no rule.
+    """
+    tensor = list(call.tensor_arguments())[position].tensor
+    if not math.isfinite(parts_of(tensor)[element]):
+        return math.nan, math.nan
+
+    def beside(step: float) -> np.longdouble:
+        shifted = _shifted(call, position, step, element)
+        return np.longdouble(float(shifted.row(index, output=place).partial(position, element).value))
+
+    try:
+        sides = [float(side) for side in _sides(beside, tensor.dtype)]
+    except NoRule:
+        return math.nan, math.nan
     return min(sides), max(sides)
+
+
+def _sides(beside: Callable[[float], Any], dtype: torch.dtype) -> list[Any]:
+    """The derivatives to both sides, each as far off as it may have moved on the way there where it is steep."""
+    sides = []
+    with np.errstate(all="ignore"):
+        for step in steps_beside(dtype):
+            near, further = beside(step), beside(2 * step)
+            moved = np.abs(further - near)
+            way = np.where(moved <= _STEEP * np.abs(near), 2 * moved, np.longdouble(0))  # else it jumped on the way
+            sides += [near - way, near + way]
+    return sides
 
 
 def is_between(got: float, sides: tuple[float, float], unit: float) -> bool:

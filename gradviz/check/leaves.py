@@ -15,7 +15,7 @@ from gradviz.check.closed_formula import closed_form_text
 from gradviz.check.composed import Composed, composed_graph
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.judge import Comparison
-from gradviz.check.kinks import STEP, is_between, steps_beside
+from gradviz.check.kinks import INFINITE, NO_SIDES, STEP, is_between, steps_beside
 from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.graph import GradGraph
@@ -39,7 +39,7 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
     """Compares the gradient of every leaf with that of the composed expression."""
     names = list(graph.leaves)
     shapes = {name: _shape(graph, name) for name in names}
-    comparisons = {name: Comparison(graph.nodes[graph.leaves[name]]["dtype"]) for name in names}
+    comparisons = {name: _comparison(graph, name) for name in names}
     formulas = dict.fromkeys(names, "")
     try:
         composed = composed_graph(graph, names, {})
@@ -53,6 +53,11 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
         for comparison in comparisons.values():
             comparison.doubt(failure_reason(error))
     return [LeafOutcome(node=graph.leaves[name], comparison=comparisons[name], formula=formulas[name]) for name in names]
+
+
+def _comparison(graph: GradGraph, name: str) -> Comparison:
+    leaf = graph.nodes[graph.leaves[name]]
+    return Comparison(leaf["dtype"], read=[] if leaf["value"] is None else [leaf["value"]])
 
 
 def _compare_leaf(
@@ -146,6 +151,9 @@ def _judge_on_kink(
     node = graph.leaves[names[slot]]
     sides = []
     value = graph.nodes[node]["value"]
+    if not math.isfinite(parts_of(value)[index]) and math.isfinite(got):
+        comparison.doubt(NO_SIDES.format(names=", ".join(kinks), got=f"{got:.4g}"), "undefined")
+        return
     for step in steps_beside(value.dtype):
         moved = parts_of(widened(value)).clone()
         moved[index] += step * max(abs(float(moved[index])), STEP)
@@ -157,6 +165,9 @@ def _judge_on_kink(
     elif math.isfinite(got):
         sides_text = f"the one-sided derivatives are {low:.4g} and {high:.4g}"
         comparison.doubt(f"on a kink ({', '.join(kinks)}), where torch takes {got:.4g}; {sides_text}", "kink")
+    elif math.isinf(got) and all(map(math.isfinite, sides)):
+        comparison.show(index or None, got, None)
+        comparison.doubt(INFINITE.format(names=", ".join(kinks), got=f"{got:g}"), "undefined")
     elif all(map(math.isfinite, sides)) and not comparison.overflowed:
         comparison.show(index or None, got, None)
         sides_text = f"the one-sided derivatives are {low:.4g} and {high:.4g}"

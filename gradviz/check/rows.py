@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradviz.check.arrays import Index, moduli
 from gradviz.check.judge import Comparison
-from gradviz.check.kinks import is_between
+from gradviz.check.kinks import INFINITE, NO_SIDES, is_between
 from gradviz.symbolic import Exact, Row, unit_roundoff
 from gradviz.symbolic.arithmetic import EXACT, to_wide
 
@@ -113,7 +114,7 @@ def _settled_on_kinks(
     names = ", ".join(kinks)
     with np.errstate(all="ignore"):
         doubtful = ~(np.abs(got - true) <= bound) & np.isfinite(got)
-    if not doubtful.any():
+    if not doubtful.any() and not (on_kink is not None and np.isinf(got).any()):
         finite = np.unique(got[np.isfinite(got)])[:3]  # of the others is told that they are undefined
         if finite.size:
             taken = ", ".join(f"{number:.4g}" for number in finite)
@@ -124,11 +125,18 @@ def _settled_on_kinks(
         comparison.note(f"on a kink ({names}), where torch takes {taken}", "kink")
         return np.where(doubtful, got, true)
     settled = true.copy()
+    steep = np.isinf(got) & np.isfinite(true)
+    if steep.any():
+        comparison.doubt(INFINITE.format(names=names, got=f"{got[steep][0]:g}"), "undefined")
+        settled[steep] = got[steep]
     for count, flat in enumerate(np.flatnonzero(doubtful)):
         place = tuple(int(item) for item in np.unravel_index(int(flat), got.shape))
         if count < _KINKED_ELEMENTS:
             sides = on_kink(column_at(place))
-            if is_between(float(got[place]), sides, unit_roundoff(comparison.dtype)):
+            if any(map(math.isnan, sides)):
+                settled[place] = got[place]
+                comparison.doubt(NO_SIDES.format(names=names, got=f"{float(got[place]):.4g}"), "undefined")
+            elif is_between(float(got[place]), sides, unit_roundoff(comparison.dtype)):
                 settled[place] = got[place]
                 comparison.on_kink(None, float(got[place]), kinks, sides)
         else:

@@ -101,6 +101,7 @@ _EXACT_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ScaledBessel": lambda n, x: MP.zero if MP.isinf(x) else MP.exp(-abs(x)) * MP.besseli(n, x),
     "Erfcx": lambda x: MP.exp(x * x) * MP.erfc(x) if abs(x) < 1e9 else _INF if x < 0 else 1 / (x * MP.sqrt(MP.pi)),
     "erfinv": MP.erfinv,
+    "Entr": lambda x: -x * MP.log(x) if x > 0 else MP.zero if x == 0 else -_INF,
     "sinc": MP.sinc,
     "zeta": MP.zeta,
 }

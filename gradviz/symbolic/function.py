@@ -10,7 +10,7 @@ truth is always sympy's own derivative of the expression.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -179,7 +179,8 @@ class ScalarFunction:
         found = []
         for kink in self.kinks:
             value, error = self._tape("kink", kink).run(TRACKED, arguments)
-            if value == 0 or abs(float(value)) <= 2 * unit * error:
+            alike = MP.isnan(value) and not any(MP.isnan(one) for one, _ in arguments)  # ∞ - ∞: a tie
+            if value == 0 or abs(float(value)) <= 2 * unit * error or alike:
                 found.append(kink)
         return found
 
@@ -245,7 +246,9 @@ class ScalarFunction:
         with np.errstate(all="ignore"):
             for kink in self.kinks:
                 value, error = self._tape("kink", kink).run(ROUNDING, arguments)
-                masks[kink] = (np.abs(value) <= 2 * unit * error) | (value == 0)
+                unknown = reduce(np.logical_or, [np.isnan(one) for one, _ in arguments])
+                alike = np.isnan(value) & ~unknown  # ∞ - ∞: a tie
+                masks[kink] = (np.abs(value) <= 2 * unit * error) | (value == 0) | alike
         return masks
 
     @cached_property

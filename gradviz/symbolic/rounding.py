@@ -201,6 +201,7 @@ SLOPES: dict[str, Callable[[Any, Any], Any]] = {
     "erf": lambda x, y: 1.13 * np.exp(-x * x),
     "erfc": lambda x, y: 1.13 * np.exp(-x * x),
     "Erfcx": lambda x, y: 2 * x * y - 1.13,
+    "Entr": lambda x, y: np.log(x) + 1,
     "erfinv": lambda x, y: 0.9 * np.exp(y * y),
     "loggamma": lambda x, y: _lgamma_slope(x),
     "sinc": lambda x, y: 1.0,

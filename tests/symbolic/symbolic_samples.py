@@ -169,6 +169,7 @@ for _a, _b in _PAIRS:
 for _a, _b in _POSITIVE:
     add(aten.pow.Tensor_Tensor, _a, _b)
     add(aten.xlogy.Tensor, _a, _b)
+    add(aten.special_xlog1py.default, _a, _b)
 for _x in (tensor(low=0.5), tensor(3), tensor(2, 0)):
     for _overload in (aten.add.Scalar, aten.sub.Scalar, aten.rsub.Scalar):
         add(_overload, _x, 3)
@@ -187,6 +188,9 @@ for _x in (tensor(low=0.5), tensor(3), tensor(2, 0)):
     add(aten.pow.Scalar, 0.3, _x)
     add(aten.xlogy.Scalar_Self, 1.7, _x.abs() + 0.1)
     add(aten.xlogy.Scalar_Other, _x, 1.7)
+    add(aten.special_xlog1py.self_scalar, 1.7, _x.abs() + 0.1)
+    add(aten.special_xlog1py.other_scalar, _x, 1.7)
+    add(aten.special_entr.default, _x.abs() + 0.1)
     add(aten.where.ScalarOther, _x > 0, _x, 0.5)
     add(aten.where.ScalarSelf, _x > 0, 0.5, _x)
     add(aten.masked_fill.Scalar, _x, _x > 0, -3.0)

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import sympy as sp
 import torch
+from sympy.codegen.cfunctions import log1p as sp_log1p
 
 from gradviz.symbolic.function import Floor, Round, Trunc
 from gradviz.symbolic.registry import pointwise_rule
@@ -213,4 +214,10 @@ def logaddexp2(self: Expr, other: Expr) -> Expr:
 
 @pointwise_rule(aten.xlogy.Tensor, aten.xlogy.Scalar_Self, aten.xlogy.Scalar_Other)
 def xlogy(self: Expr, other: Expr) -> Expr:
-    return sp.Piecewise((0, sp.Eq(self, 0)), (self * sp.log(other), True))
+    """x log y, and 0 for x = 0 where log y is no number: elsewhere its slope is log y there too."""
+    return sp.Piecewise((0, sp.Eq(self, 0) & (other <= 0)), (self * sp.log(other), True))
+
+
+@pointwise_rule(aten.special_xlog1py.default, aten.special_xlog1py.self_scalar, aten.special_xlog1py.other_scalar)
+def xlog1py(self: Expr, other: Expr) -> Expr:
+    return sp.Piecewise((0, sp.Eq(self, 0) & (other <= -1)), (self * sp_log1p(other), True))

@@ -37,6 +37,18 @@ class Erfcx(sp.Function):  # type: ignore[misc]
         return 2 * x * self - 2 / sp.sqrt(sp.pi)
 
 
+class Entr(sp.Function):  # type: ignore[misc]
+    """-x log x, and 0 at 0, where its slope is infinite."""
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return -sp.log(self.args[0]) - 1
+
+
+@pointwise_rule(aten.special_entr.default)
+def entr(self: Expr) -> Expr:
+    return Entr(self)
+
+
 @pointwise_rule(aten.i0.default)
 def i0(self: Expr) -> Expr:
     return sp.besseli(0, self)

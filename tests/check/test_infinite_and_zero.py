@@ -1,0 +1,93 @@
+"""Ties of infinities, infinite slopes, edges of clamps: what torch has right is no mismatch, and NaN verifies nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import gradviz
+from gradviz.check import CheckReport
+
+DTYPES = [torch.float32, torch.float64, torch.bfloat16]
+TIED: dict[str, Callable[[Tensor], Tensor]] = {
+    "amax": lambda x: x.amax(0),
+    "max": lambda x: x.max(),
+    "amin of the negative": lambda x: (-x).amin(0),
+    "aminmax": lambda x: x.aminmax().max,
+    "median": lambda x: x.median(),
+    "nanmedian": lambda x: x.nanmedian(),
+    "norm": lambda x: x.norm(math.inf),
+    "maximum": lambda x: torch.maximum(x, x.detach())[:2].sum(),
+    "maximum of many": lambda x: torch.maximum(x.repeat(3), x.detach().repeat(3))[:7].amin(0),
+}
+
+
+def checked(function: Callable[[Tensor], Tensor], numbers: list[float], dtype: torch.dtype) -> CheckReport:
+    return gradviz.trace(function, torch.tensor(numbers, dtype=dtype, requires_grad=True), device="cpu").check()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", TIED)
+def test_ties_of_infinities_are_not_wrong(name: str, dtype: torch.dtype) -> None:
+    report = checked(TIED[name], [math.inf, math.inf, 1.0], dtype)
+    assert report.ok, report
+    told = [found.reason for found in (*report.edges, *report.leaves) if found.verdict == "unverified"]
+    assert any("no one-sided derivatives beside infinity" in reason for reason in told)
+
+
+@pytest.mark.parametrize("numbers", [[math.nan, 2.0, 2.0], [2.0, math.nan, 2.0, 1.0, 2.0], [math.inf, math.nan, math.inf]])
+def test_ties_of_nanmedian_beside_nan_are_not_wrong(numbers: list[float]) -> None:
+    assert checked(lambda x: x.nanmedian(), numbers, torch.float32).ok
+    assert checked(lambda x: x.nanmedian(0).values, numbers, torch.float32).ok
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_entr_is_infinitely_steep_at_0(dtype: torch.dtype) -> None:
+    report = checked(lambda x: torch.special.entr(x).sum(), [0.0, 0.1, 0.7, 1.0, 2.0], dtype)
+    assert {found.verdict for found in (*report.edges, *report.nodes, *report.leaves)} == {"match"}
+    assert "infinite on both sides" in report.leaves[0].reason
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", [torch.xlogy, torch.special.xlog1py])
+def test_slope_of_xlogy_at_0_is_the_logarithm(function: Callable[[Tensor, Tensor], Tensor], dtype: torch.dtype) -> None:
+    others = torch.tensor([0.5, 2.0, 3.0, 0.25, 7.0], dtype=dtype)
+    report = checked(lambda x: function(x, others).sum(), [0.0, 1.0, 0.0, 0.5, 2.0], dtype)
+    assert {found.verdict for found in (*report.edges, *report.nodes, *report.leaves)} == {"match"}
+
+
+@pytest.mark.parametrize("name", ["prod", "cumprod"])
+def test_nan_of_a_product_with_infinity_is_unverified(name: str) -> None:
+    report = checked(lambda x: getattr(x, name)(0).sum(), [math.inf, 2.0, 3.0], torch.float64)
+    assert not report.ok  # a gradient is NaN
+    assert "mismatch" not in {found.verdict for found in (*report.edges, *report.nodes, *report.leaves)}
+    assert any("an argument holds infinity at [0]" in edge.reason for edge in report.edges)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("count", [3, 7])
+@pytest.mark.parametrize("eps", [1e-6, 1e-3, 0.1])
+def test_edges_of_a_clamped_logit_are_not_wrong(eps: float, count: int, dtype: torch.dtype) -> None:
+    edge = float(torch.tensor(1 - eps, dtype=dtype))
+    step = torch.finfo(dtype).eps
+    numbers = [edge, edge * (1 + step), edge * (1 - step), 0.5, 0.4, eps, 0.0][:count]
+    assert checked(lambda x: torch.logit(x, eps).sum(), numbers, dtype).ok
+
+
+def test_a_wrong_backward_beside_infinity_is_still_seen() -> None:
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, cotangent: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+            (x,) = ctx.saved_tensors
+            return cotangent * 2.002 * x
+
+    assert not checked(lambda x: Doubled.apply(x).sum(), [math.inf, 2.0, 3.0], torch.float64).ok
