@@ -14,10 +14,11 @@ node, in its order, with -1 for one that a custom Function marked as not differe
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import networkx as nx
+import torch
 from torch import Tensor
 
 from gradviz.errors import InputError
@@ -193,7 +194,8 @@ class AttributedGraph(nx.MultiDiGraph):
         Raises:
             InputError: some value is on the meta device.
         """
-        bare = next((node["name"] for node in self.nodes.values() if node["device"].type == "meta"), None)
+        on_meta = (node for node in self.nodes.values() if node["device"].type == "meta")
+        bare = next((node["name"] for node in on_meta if not _is_placeholder(node)), None)
         if bare is not None:
             raise InputError(f"{purpose} needs numbers, and {bare} is on the meta device, which holds shapes only")
 
@@ -314,6 +316,11 @@ def unfilled(graph: nx.MultiDiGraph) -> set[int]:
         if op in ALLOCATING or (op in SAME_MEMORY and not found.isdisjoint(graph.predecessors(node))):
             found.add(node)
     return found
+
+
+def _is_placeholder(node: Mapping[str, Any]) -> bool:
+    """Whether it is the tensor without numbers that torch makes one nested tensor from another by."""
+    return not node["requires_grad"] and isinstance(node["value"], Tensor) and node["value"].layout is torch.jagged
 
 
 def _one_output(attributes: dict[str, Any], which: str, output: int | None) -> Tensor | None:

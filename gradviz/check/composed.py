@@ -18,6 +18,7 @@ from gradviz.attributes import said_of_write
 from gradviz.check.arrays import Index, nan_place
 from gradviz.check.heads import head_under_check
 from gradviz.check.hooks import Hooks
+from gradviz.check.nested import why_nested
 from gradviz.check.options import Meant
 from gradviz.check.parts import parts_of
 from gradviz.graph import GradGraph
@@ -43,8 +44,11 @@ def is_small(graph: GradGraph) -> bool:
 
 def why_not_whole(graph: GradGraph, meant: Meant, known: Hooks) -> str:
     """Why gradients are not composed as a whole, in a sentence; "" where they are."""
-    elements = leaf_elements(graph)
-    why = f"the leaves have {elements:,} elements, more than {MAX_LEAF_ELEMENTS}" if elements > MAX_LEAF_ELEMENTS else ""
+    nested = next((node for node in graph if why_nested(graph, node)), None)
+    elements = leaf_elements(graph) if nested is None else 0
+    why = "" if nested is None else f"{graph.nodes[nested]['name']} has to do with a nested tensor of layout torch.jagged"
+    if elements > MAX_LEAF_ELEMENTS:
+        why = f"the leaves have {elements:,} elements, more than {MAX_LEAF_ELEMENTS}"
     for node in sorted(meant.functions)[:1] if not why else ():
         why = f"the backward of {graph.nodes[node]['op']} is meant to differ"
     for node, output in sorted(meant.hooks)[:1] if not why else ():
@@ -91,7 +95,9 @@ def composed_graph(graph: GradGraph, names: list[str], moved: dict[int, Tensor])
     inputs = [flow.value(graph.leaves[name], 0) for name in names]
     outputs = [flow.value(node, place) for node, place in starting]
     if any(tensor.layout is not torch.strided for tensor in (*inputs, *outputs)):
-        raise NoRule("the gradient of sparse tensors is not composed")
+        layouts = ((name, tensor.layout) for name, tensor in zip(names, inputs, strict=True))
+        sparse = next((f"{name} ({layout})" for name, layout in layouts if layout is not torch.strided), "the output")
+        raise NoRule(f"{sparse} is sparse, and whole gradients are composed of dense ones; each edge and sum is checked")
     started = {place: parts_of(cotangent) for place, cotangent in starting.items()}
     weights = {
         (slot, index): float(cotangent[index])

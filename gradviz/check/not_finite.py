@@ -56,6 +56,8 @@ def _numbers(gradient: Tensor) -> Tensor:
     stored = gradient.detach()
     if stored.layout is torch.sparse_coo:
         stored = stored._values()
+    elif stored.layout is torch.jagged:
+        stored = stored.values()
     elif stored.layout is not torch.strided:
         stored = stored.to_dense()
     return torch.view_as_real(stored.resolve_conj()) if stored.is_complex() else stored

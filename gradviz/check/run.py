@@ -27,6 +27,7 @@ from gradviz.check.hooks import Hooks
 from gradviz.check.judge import Comparison
 from gradviz.check.leaves import check_leaves
 from gradviz.check.local import Plan, check_call
+from gradviz.check.nested import why_nested
 from gradviz.check.not_finite import not_finite_gradients, not_finite_text
 from gradviz.check.options import Intended, Meant, require_options, require_wide_numbers, wanted_edges, where_meant
 from gradviz.check.progress import Progress, Telling
@@ -175,6 +176,9 @@ class _Run:
         if self._is_late:
             _doubt(head.edges, OUT_OF_TIME)
             return
+        if nested := why_nested(self.graph, head.node):
+            _doubt(head.edges, nested)
+            return
         if head.runs_backward:
             _doubt(head.edges, f"{head.backward_name} runs a backward pass of its own: trace what it calls to check that")
             return
@@ -211,6 +215,8 @@ class _Run:
         comparison = Comparison(rounded_dtype(head.attributes), read=values_read(self.graph, head.node))
         if self._is_late:
             comparison.doubt(OUT_OF_TIME)
+        elif nested := why_nested(self.graph, head.node):
+            comparison.doubt(nested)
         else:
             try:
                 check_value(head, comparison, plan)
@@ -247,6 +253,9 @@ class _Run:
                 continue
             dtype = rounded_dtype(attributes)
             comparison = Comparison(dtype)
+            if nested := why_nested(self.graph, node):
+                yield SumCheck(node=node, name=attributes["name"], contributions=0, verdict="unverified", reason=nested)
+                continue
             places: Collection[int] = attributes["outputs"]
             meant = [place for place in places if (node, place) in self.meant.hooks]
             judged = [place for place in places if place not in meant]

@@ -72,6 +72,8 @@ def local_formula(call: OpCall, position: int, names: Sequence[str], output_name
     if is_complex(call):
         return None
     write = _FORMULAS.get(functional_form(call.overload))
+    if any(argument.tensor.layout is torch.jagged for argument in call.tensor_arguments()):
+        return None  # of no shape that could be written
     return None if write is None else write(Written(call, position, names, output_name))
 
 
