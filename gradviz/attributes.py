@@ -3,12 +3,13 @@
 Node attributes: `kind` ("leaf", "op", "constant"), `name`, `output_names`, `op`, `expression`, `value`, `value_missing`,
 `cotangent`, `shape`, `dtype`, `device`, `requires_grad`, `outputs`, `differentiable`, `module`, `training` (of that
 module), `scope` (the calls of modules and functions that it lies in, from the outside in; see `gradviz.recording.scopes`),
-`root` (the outermost module of a parameter), `is_named` (False where the name is a letter), `earlier_gradient` (what the
-norm of a leaf's `.grad` was at least), `source`, `call`, `inner_calls`, `backward_order`, `is_output`. Edge key: argument
-position. Edge attributes: `argument`, `output`, `partial`, `contribution`, `cut`. A call of which several outputs are used
-has tuples for `value`, `cotangent` and `shape`, one place per output of the call; `outputs` lists the places that are used,
-and an edge's `output` says which one it carries; `differentiable` lists the places that autograd counts as outputs of its
-node, in its order, with -1 for one that a custom Function marked as not differentiable.
+`root` (the outermost module of a parameter), `is_named` (False where the name is a letter, or where the step itself wrapped
+a value as a leaf), `earlier_gradient` (what the norm of a leaf's `.grad` was at least), `source`, `call`, `inner_calls`,
+`backward_order`, `is_output`. Edge key: argument position. Edge attributes: `argument`, `output`, `partial`,
+`contribution`, `cut`. A call of which several outputs are used has tuples for `value`, `cotangent` and `shape`, one place
+per output of the call; `outputs` lists the places that are used, and an edge's `output` says which one it carries;
+`differentiable` lists the places that autograd counts as outputs of its node, in its order, with -1 for one that a custom
+Function marked as not differentiable.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def trace_program(
     naming = Naming(
         explicit=names or {},
         inputs=program.inputs,
-        surroundings={**optimizers, **with_root_modules(program.surroundings, recorder.root_modules)},
+        surroundings={**optimizers, **with_root_modules(program.surroundings, recorder.root_modules, recorder.root_names)},
         notes=program.notes,
         source_frame=source_frame,
     )
@@ -162,7 +162,7 @@ class Tape:
         """`trace` where the variables around the code, name -> value, are told, not read from the caller's frame."""
         from gradviz.assemble.build import build_graph, traced
 
-        named = with_root_modules(surroundings, self._recorder.root_modules)
+        named = with_root_modules(surroundings, self._recorder.root_modules, self._recorder.root_names)
         naming = Naming(explicit=names or {}, surroundings=named)
         return build_graph(traced(self._recorder, output), naming, grad_output)
 

@@ -242,9 +242,9 @@ class _Writer:
             made.module = self._modules.get(id(node.tensors[0]), "")
         made.training = None if module is None else bool(module.training)
         made.root = "" if node.kind == "op" else self._roots.get(id(node.tensors[0]), "")
-        made.is_named = key not in self._names.lettered
+        made.is_named = key not in self._names.lettered and key not in self._names.wrapped
         made.earlier_gradient = earlier_gradient(node.tensors[0]) if node.kind == "leaf" else None
-        made.source = self._source(node)
+        made.source = self._source(key, node)
         made.call = node.call
         made.inner_calls = node.inner_calls
         made.inner_inputs = node.inner_inputs
@@ -309,8 +309,9 @@ class _Writer:
         forward = self._draft.in_forwards.get(index)
         return self._call_source(index) if forward is None else self._naming.source(forward.frames)
 
-    def _source(self, node: DraftNode) -> str:
-        if node.kind == "leaf" and (made := self._made_leaves.get(id(node.tensors[0]))) is not None:
+    def _source(self, key: Key, node: DraftNode) -> str:
+        made = self._made_leaves.get(id(node.tensors[0]), self._names.wrapped.get(key)) if node.kind == "leaf" else None
+        if made is not None:
             return self._source_outside(made)
         return "" if node.call_index is None else self._naming.source(node.frames)
 

@@ -171,6 +171,7 @@ class _Drafter:
             live = self._calls[index]
             call = self._recorder.op_call(index)
             reads = call.op != "lift_fresh" and bool(tensors_of(call.overload, call.args, call.kwargs))
+            reads = reads and not self._is_handed_out(index)
             self.draft.nodes[key] = DraftNode(
                 kind="op" if reads else "constant",
                 priority=(_OP if reads else _CONSTANT, index, 0),
@@ -184,6 +185,13 @@ class _Drafter:
             )
             self._pending.append(key)
         return key
+
+    def _is_handed_out(self, index: int) -> bool:
+        """Whether a call is the detach by which torch hands out what a call that reads no tensor made, `torch.rand(3)`."""
+        call, made = self._calls[index], self._calls[index - 1] if index else None
+        if made is None or op_name(call.overload) != "detach" or call.visit != made.visit:
+            return False
+        return call.args[0] is made.outputs[0] and not tensors_of(made.overload, made.args, made.kwargs)
 
     def _add_leaf(self, node: Node, place: int) -> None:
         variable = self._graph.variables[node]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
 from gradviz.assemble.drafted import Draft, DraftNode, Key, is_autograd_node
-from gradviz.recording.names import result_names
-from gradviz.recording.naming import TensorNames, UniqueNames, assigned_in_code, hooked_inputs
+from gradviz.recording.names import names_around, result_names
+from gradviz.recording.naming import TensorNames, UniqueNames, assigned_in_code, calls_behind, hooked_inputs, memory_of
 from gradviz.recording.record import Recorder
 
 Used = Mapping[Key, tuple[int, ...]]
@@ -19,6 +21,7 @@ class NodeNames:
     Attributes:
         of_node: node -> its name.
         lettered: the nodes that the code gives no name.
+        wrapped: leaves that no call returned -> the call whose result each was wrapped around, as by `nn.Parameter(...)`.
         several: the nodes of which several outputs are used, each with a name of its own.
     """
 
@@ -34,6 +37,8 @@ class NodeNames:
             for index, assigned in self._assigned.items()
             for name, output in zip(assigned, recorder.calls[index].outputs, strict=False)
         }
+        self._recorder = recorder
+        self.wrapped: dict[Key, int] = {}
         self.lettered: set[Key] = set()
         self.of_node = self._all(order)
 
@@ -82,7 +87,21 @@ class NodeNames:
             for output in range(len(node.differentiable)):
                 if name := self._names.of_edge(key, output):
                     return name
-        return ""
+        return self._wrapped_name(key, node) if node.kind == "leaf" else ""
+
+    def _wrapped_name(self, key: Key, node: DraftNode) -> str:
+        """What a leaf is called that was wrapped around the result of a recorded call: `w = nn.Parameter(torch.ones(3))`."""
+        leaf = node.tensors[0]
+        made = None if leaf is None else self._made.get(memory_of(leaf))
+        if made is None:
+            return ""
+        self.wrapped[key] = made
+        around = (names_around(*frame) for frame in self._recorder.calls[made].frames[:1])
+        return next((names[0] for names in around if names), "")
+
+    @cached_property
+    def _made(self) -> dict[Any, int]:
+        return calls_behind(self._recorder)
 
     def _assigned_to(self, node: DraftNode) -> tuple[str, ...]:
         """What the user's code assigns the result to: one name, or one for each output."""

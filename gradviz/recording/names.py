@@ -27,6 +27,9 @@ _CONTAINERS = (tuple, list, Mapping)
 _HOLDERS = (Tensor, torch.nn.Module, *_CONTAINERS)
 _TELLING = ("named_modules", "named_parameters", "parameters")
 """What a class of modules overrides to tell its parameters in its own way, as wrappers do."""
+_GIVING = ("LOAD_CONST", "LOAD_SMALL_INT", "KW_NAMES", "PRECALL")
+"""Instructions between an argument and the call that takes it, where all other arguments are constants."""
+_CALLING = ("CALL", "CALL_KW")
 _TENSORS_OWN = ("data", "grad")
 """Attributes of tensors themselves: what is assigned to them is not called by them."""
 MAX_ITEMS = 1000
@@ -66,6 +69,22 @@ def assigned_names(code: CodeType, offset: int) -> tuple[str, ...]:
     if first.opname == "COPY":
         following = following[1:]
     return tuple(islice(_stored(following), 1))
+
+
+@once_per_place
+def names_around(code: CodeType, offset: int) -> tuple[str, ...]:
+    """The name that the call right around the instruction at `offset` is assigned to.
+
+    `w = nn.Parameter(torch.ones(3))` and `w = torch.ones(3).requires_grad_()` give `w`.
+    """
+    following = _following(code, offset)
+    called = next((place for place, step in enumerate(following) if not _is_giving(step)), len(following))
+    is_call = called < len(following) and following[called].opname in _CALLING
+    return tuple(islice(_stored(following[called + 1 :]), 1)) if is_call else ()
+
+
+def _is_giving(step: dis.Instruction) -> bool:
+    return step.opname in _GIVING or (step.opname in ("LOAD_METHOD", "LOAD_ATTR") and step.argval == "requires_grad_")
 
 
 @once_per_place
@@ -179,18 +198,46 @@ def _modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
     return {name: value for name, value in named.items() if isinstance(value, torch.nn.Module)}
 
 
-def with_root_modules(named: Mapping[str, Any], called: Iterable[torch.nn.Module]) -> dict[str, Any]:
-    """`named`, and those of the `called` modules that no named module holds, under their class: `linear`, `linear_2`."""
+def with_root_modules(
+    named: Mapping[str, Any], called: Iterable[torch.nn.Module], known_as: Mapping[int, str]
+) -> dict[str, Any]:
+    """`named`, and those of the `called` modules that no named module holds.
+
+    Args:
+        named: name -> any value.
+        called: the modules that the code called.
+        known_as: id of a module -> what the code that called it calls it; others go by their class: `linear`, `linear_2`.
+    """
     roots = _modules(named).values()
     called = [module for module in called if all(module is not root for root in roots)]
     known = {id(module) for root in roots for _, module in modules_within(root)} if called else set()
     found = dict(named)
     for module in called:
         if id(module) not in known:
-            name = type(module).__name__.lower()
+            name = known_as.get(id(module)) or type(module).__name__.lower()
             names = chain([name], (f"{name}_{number}" for number in count(2)))
             found[next(free for free in names if free not in found)] = module
     return found
+
+
+def called_as(module: torch.nn.Module, frame: FrameType) -> str:
+    """What the code of a frame calls a module: a variable, or an attribute or item of one; "" where it has no name there."""
+    variables = local_values(frame)
+    if frame.f_locals is frame.f_globals:
+        variables = {name: value for name, value in variables.items() if name in frame.f_code.co_names}
+    for name, value in variables.items():
+        if value is module:
+            return name
+    for name, value in variables.items():
+        if isinstance(value, (list, tuple)) and len(value) <= MAX_ITEMS:
+            place = next((place for place, item in enumerate(value) if item is module), None)
+            if place is not None:
+                return f"{name}[{place}]"
+        elif not isinstance(value, _HOLDERS) and isinstance(held := getattr(value, "__dict__", None), dict):
+            attribute = next((attribute for attribute, item in list(held.items()) if item is module), "")
+            if attribute:
+                return str(attribute)
+    return ""
 
 
 def modules_within(root: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:

@@ -91,7 +91,7 @@ class TensorNames:
 
     def of_memory(self, tensor: Tensor) -> str:
         """The name of a tensor that looks at the same memory in the same way; "" where there is none."""
-        return self._by_memory.get(_memory(tensor), "")
+        return self._by_memory.get(memory_of(tensor), "")
 
     @property
     def knows_edges(self) -> bool:
@@ -108,7 +108,7 @@ class TensorNames:
 
     @cached_property
     def _by_memory(self) -> dict[Any, str]:
-        return {_memory(tensor): self._by_id[id(tensor)] for tensor in reversed(self._kept) if tensor.grad_fn is None}
+        return {memory_of(tensor): self._by_id[id(tensor)] for tensor in reversed(self._kept) if tensor.grad_fn is None}
 
     def _learn(self, pairs: Iterable[tuple[str, Tensor]]) -> None:
         for name, tensor in pairs:
@@ -140,7 +140,7 @@ def module_paths(roots: Mapping[str, torch.nn.Module]) -> tuple[dict[int, str], 
     return paths, outermost
 
 
-def _memory(tensor: Tensor) -> Any:
+def memory_of(tensor: Tensor) -> Any:
     if tensor.layout is not torch.strided or tensor.numel() == 0 or tensor.device.type == "meta":
         return id(tensor)
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
@@ -168,6 +168,17 @@ def assigned_in_code(recorder: Recorder, handed_in: Collection[int]) -> dict[int
                 found[index] = names
                 break
     return found
+
+
+def calls_behind(recorder: Recorder) -> dict[Any, int]:
+    """Where in memory a result without gradient lies, and how -> the call that made it: a leaf may be wrapped around one."""
+    return {
+        memory_of(output): index
+        for index, call in enumerate(recorder.calls)
+        if call.sequence < 0
+        for output in call.outputs
+        if output is not None
+    }
 
 
 def hooked_inputs(recorder: Recorder) -> set[int]:

@@ -26,7 +26,7 @@ from gradviz.recording.data_assignment import listen, stop_listening
 from gradviz.recording.functions import Applied
 from gradviz.recording.hooks import count_own
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
-from gradviz.recording.names import Frames, assigned_names, is_in_loop, local_value
+from gradviz.recording.names import Frames, assigned_names, called_as, is_in_loop, local_value
 from gradviz.recording.nodes import is_leaf
 from gradviz.recording.scopes import Scope, ScopeStack
 from gradviz.recording.user_code import NOTHING, Seen, seen_from
@@ -95,6 +95,7 @@ class Recorder(UncompiledMode):
         versions: what their tensors held when.
         keeper: sets aside what is too much to be kept.
         root_modules: the modules that were called from outside any module, in order.
+        root_names: id of a root module -> what the code that called it calls it.
         replacements: the calls among them that stand for an assignment to `.data`.
     """
 
@@ -106,6 +107,7 @@ class Recorder(UncompiledMode):
         references = partial(_references, self.calls, self.applied)  # holds no recorder: no cycle
         self.keeper = Keeper(keeping, self.versions, references)
         self.root_modules: list[torch.nn.Module] = []
+        self.root_names: dict[int, str] = {}
         self.replacements: set[int] = set()
         self._thread = threading.get_ident()
         self._last_sequence = 0
@@ -294,10 +296,13 @@ class Recorder(UncompiledMode):
 
     def _enter_module(self, module: torch.nn.Module, args: Any) -> None:
         if threading.get_ident() == self._thread:
-            if not self._scopes.in_module and all(module is not known for known in self.root_modules):
+            is_new = not self._scopes.in_module and all(module is not known for known in self.root_modules)
+            if is_new:
                 self.root_modules.append(module)
             # What lies around the module that is running stands still, and is not walked again.
             around = seen_from(sys._getframe(1), MAX_FRAMES, self._around_modules[-1])
+            if is_new and around.frames and (name := called_as(module, around.frames[0])):
+                self.root_names[id(module)] = name
             self._around_modules.append(around)
             self._scopes.enter_module(module, around.frames[0] if around.frames else None)
 
