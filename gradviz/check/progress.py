@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -56,9 +58,20 @@ class Progress:
     def _line(self, done: int, what: str, elapsed_s: float) -> str:
         share = min(done / self._total, 1.0)
         bar = "█" * round(share * _BAR) + "░" * (_BAR - round(share * _BAR))
-        return f"checking {bar} {done} of {self._total}, {elapsed_s:.0f} s: {what}"[:_WIDTH]
+        return f"checking {bar} {done} of {self._total}, {elapsed_s:.0f} s: {what}"
 
     def _write(self, text: str) -> None:
         self._is_drawn = True
-        sys.stderr.write(f"\r{text:<{_WIDTH}}\r{text}")
+        width = _width()
+        text = text[:width]
+        sys.stderr.write(f"\r{text:<{width}}\r{text}")
         sys.stderr.flush()
+
+
+def _width() -> int:
+    """How much fits on the line: what a terminal wraps stays there, since a carriage return leads to the last line only."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns  # of stdout, which may be a file, nothing follows
+    except (OSError, ValueError):
+        columns = shutil.get_terminal_size((_WIDTH + 1, 24)).columns
+    return max(min(_WIDTH, (columns or _WIDTH + 1) - 1), 1)

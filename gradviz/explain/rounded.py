@@ -7,6 +7,8 @@ partials, and one rounding of its own. What the user gave counts as exact. Only 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import sympy as sp
 import torch
@@ -20,6 +22,15 @@ MOST_NODES = 1000
 """In a larger graph nothing is followed."""
 
 
+def _is_exact(node: Mapping[str, Any]) -> bool:
+    """Whether it only changes the sign, or multiplies or divides by a number that is a power of two."""
+    call = node["call"]
+    if call is None or call.op not in ("neg", "mul", "div"):
+        return False
+    factors = [value for value in call.args[1:] if isinstance(value, (int, float))]
+    return call.op == "neg" or any(math.isfinite(factor) and abs(math.frexp(factor)[0]) == 0.5 for factor in factors)
+
+
 class Rounded:
     """How far the values of a graph may be off."""
 
@@ -30,7 +41,7 @@ class Rounded:
             value = self._value(node)
             if value is not None and graph.nodes[node]["kind"] == "op":
                 moved = [self._moved(use) for use in graph.arguments_of(node)]
-                own = abs(value) * torch.finfo(graph.nodes[node]["dtype"]).eps / 2
+                own = 0.0 if _is_exact(graph.nodes[node]) else abs(value) * torch.finfo(graph.nodes[node]["dtype"]).eps / 2
                 self._off[node] = own + sum(off for off in moved if math.isfinite(off))
 
     def is_zero(self, node: int) -> bool:

@@ -44,3 +44,15 @@ def test_a_function_is_told_instead_of_a_bar(capsys: pytest.CaptureFixture[str],
 def test_a_bar_that_is_not_wanted_is_not_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     checked(False)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 300])
+def test_the_bar_fits_on_one_line_of_the_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_EVERY_S", 0.0)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with progress.Progress(3, shown=True) as bar:
+        bar.at(1, "a = " + "name" * 40)
+    written = capsys.readouterr().err.split("\r")
+    assert max(map(len, written)) == min(columns - 1, 100)
