@@ -21,7 +21,7 @@ from gradviz.assemble.node_attributes import NodeAttributes
 from gradviz.assemble.node_names import NodeNames, Used
 from gradviz.assemble.node_scopes import node_scopes
 from gradviz.assemble.order import backward_order, forward_order
-from gradviz.assemble.unreached import lost_leaves
+from gradviz.assemble.unreached import last_cut, lost_leaves
 from gradviz.assemble.unseen import (
     hooks_known,
     hooks_on,
@@ -65,7 +65,7 @@ def traced(recorder: Recorder, result: Any) -> Traced:
         TraceError: no gradient leads to the result.
     """
     recorder.forget_frames()
-    return Traced(recorder=recorder, outputs=differentiable_outputs(result))
+    return Traced(recorder=recorder, outputs=differentiable_outputs(result, lambda outputs: last_cut(recorder, outputs)))
 
 
 def build_graph(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:

@@ -14,6 +14,7 @@ from torch import Tensor
 from gradviz.assemble.cuts import cut_at
 from gradviz.assemble.forwards import Forward
 from gradviz.opcall import SHAPE_READING, op_name, tensors_of
+from gradviz.recording.names import source_line
 from gradviz.recording.record import RecordedCall, Recorder
 
 WRAPPED, UNUSED, DROPPED = "wrapped as a new leaf", "unused", "dropped"
@@ -63,6 +64,30 @@ def lost_leaves(
         if name in ends or root in used_roots:
             found[name] = Lost(root, *ends.get(name, (UNUSED, "", -1)))
     return found
+
+
+def last_cut(recorder: Recorder, outputs: Iterable[Tensor]) -> str:
+    """The call that cut the way to outputs without gradient, "detach at train.py:12"; "" where the code cut none.
+
+    Where no recorded call leads to them from a value with a gradient, as after `.item()` or NumPy, it is the last cut.
+    """
+    wanted, elsewhere = {id(output) for output in outputs}, ""
+    for call in reversed(recorder.calls):
+        made = [output for output in call.outputs if output is not None]
+        read = [tensor for _, tensor in tensors_of(call.overload, call.args, call.kwargs)]
+        is_on_way = any(id(output) in wanted for output in made)
+        if any(tensor.requires_grad for tensor in read) and not any(output.requires_grad for output in made):
+            reason, where = _reason(call, made), f" at {source_line(*call.frames[0])}" if call.frames else ""
+            op = "item" if reason == "item" else op_name(call.overload)
+            op += " under no_grad" if reason == "no_grad" else ""
+            if op_name(call.overload) in SHAPE_READING:
+                continue
+            if is_on_way:
+                return op + where
+            elsewhere = elsewhere or op + where
+        elif is_on_way:
+            wanted |= set(map(id, read))
+    return elsewhere
 
 
 def _ends(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,8 +12,12 @@ from torch import Tensor
 from gradviz.errors import InputError, NotScalarError, TraceError
 
 
-def differentiable_outputs(result: Any) -> list[Tensor]:
+def differentiable_outputs(result: Any, cut_of: Callable[[list[Tensor]], str] = lambda outputs: "") -> list[Tensor]:
     """The tensors with a gradient in `result`: itself, its `loss` where it has one, or those in nested containers.
+
+    Args:
+        result: what the code returned.
+        cut_of: says of outputs without gradient which call cut it off; "" where that is not known.
 
     Raises:
         TraceError: there is none; says why.
@@ -29,7 +33,7 @@ def differentiable_outputs(result: Any) -> list[Tensor]:
     for tensor in tensors:
         _refuse_untraceable(tensor)
     if not found:
-        raise TraceError(_no_gradient(tensors[0]))
+        raise TraceError(_no_gradient(tensors[0], cut_of(tensors)))
     return found
 
 
@@ -111,9 +115,14 @@ def _refuse_untraceable(tensor: Tensor) -> None:
         )
 
 
-def _no_gradient(tensor: Tensor) -> str:
+def _no_gradient(tensor: Tensor, cut: str) -> str:
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return f"the output has dtype {tensor.dtype}, which has no gradient; trace a floating-point value"
+    if cut:
+        return (
+            f"no gradient leads to this output: it has no grad_fn. The way is cut by {cut}: compute on with the tensor "
+            "itself, by functions that torch differentiates, and outside of torch.no_grad()"
+        )
     return (
         "no gradient leads to this output: it has no grad_fn. Either no input requires grad (call x.requires_grad_() "
         "or pass parameters that do), or the path is cut: by a comparison as x > 0, a cast to integers as .long(), argmax, "
