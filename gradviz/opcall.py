@@ -243,3 +243,12 @@ def effects_of(overload: torch._ops.OpOverload) -> Effects:
         rebinds=overload._schema.name == "aten::set_",
         allocates=op_name(overload) in ALLOCATING,
     )
+
+
+def flat_outputs(result: Any) -> tuple[Tensor | None, ...]:
+    """The results of a call, flattened."""
+    if isinstance(result, Tensor):
+        return (result,)
+    if isinstance(result, (list, tuple)):
+        return tuple(output for item in result for output in flat_outputs(item))
+    return (None,)

@@ -1,12 +1,13 @@
-"""`StandIn`: what a graph holds in the place of a tensor whose elements it did not keep, or keeps in main memory.
+"""`StandIn`: what a graph holds in the place of a tensor whose elements it keeps elsewhere, computes again, or did not keep.
 
 It has the shape, strides, dtype and device of the tensor. Whoever computes with it gets the elements, brought back to their
-device, or, where only statistics were kept, a `NotKeptError` that says so: nothing is ever computed from numbers that are
-not there.
+device or computed again, or, where only statistics were kept, a `NotKeptError` that says so: nothing is ever computed from
+numbers that are not there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -25,22 +26,35 @@ class StandIn(Tensor):
     Attributes:
         statistics: of the elements; None where they could not be computed any more.
         reason: why the elements are not kept, as part of a sentence; "" where they are.
-        elements: the tensor in main memory; None where it was not kept.
+        held: the tensor in main memory; None where it is not held.
+        again: computes the tensor once more; None where that cannot be done.
     """
 
     statistics: Statistics | None
     reason: str
-    elements: Tensor | None
+    held: Tensor | None
+    again: Callable[[], Tensor] | None
 
     @staticmethod
     def __new__(
-        cls, like: Tensor, *, reason: str = "", statistics: Statistics | None = None, elements: Tensor | None = None
+        cls,
+        like: Tensor,
+        *,
+        reason: str = "",
+        statistics: Statistics | None = None,
+        held: Tensor | None = None,
+        again: Callable[[], Tensor] | None = None,
     ) -> StandIn:
         made: StandIn = Tensor._make_wrapper_subclass(
             cls, like.shape, strides=like.stride(), dtype=like.dtype, layout=like.layout, device=like.device
         )
-        made.statistics, made.reason, made.elements = statistics, reason, elements
+        made.statistics, made.reason, made.held, made.again = statistics, reason, held, again
         return made
+
+    @property
+    def elements(self) -> Tensor | None:
+        """The tensor itself; None where it was not kept."""
+        return self.again() if self.held is None and self.again is not None else self.held
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
@@ -58,7 +72,7 @@ class StandIn(Tensor):
 
     def copy(self) -> StandIn:
         """Another one for the same elements."""
-        return StandIn(self, reason=self.reason, statistics=self.statistics, elements=self.elements)
+        return StandIn(self, reason=self.reason, statistics=self.statistics, held=self.held, again=self.again)
 
     def __copy__(self) -> Self:
         return self
@@ -73,28 +87,29 @@ class StandIn(Tensor):
         return _brought_back(self).tolist()
 
     def data_ptr(self) -> int:
-        if self.elements is None:
-            raise NotKeptError(self.reason)
-        return self.elements.data_ptr()
+        if self.held is None:
+            raise NotKeptError(self.reason or "computed again each time it is read")
+        return self.held.data_ptr()
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
-        what = self.reason or "kept in main memory"
+        what = self.reason or ("kept in main memory" if self.again is None else "computed again when it is read")
         return f"StandIn({str(self.dtype).removeprefix('torch.')} {list(self.shape)}, {what})"
 
 
 def is_kept(tensor: Tensor) -> bool:
     """Whether the elements of a tensor of a graph can be read."""
-    return not isinstance(tensor, StandIn) or tensor.elements is not None
+    return not isinstance(tensor, StandIn) or tensor.held is not None or tensor.again is not None
 
 
 def statistics_kept(tensor: Tensor) -> Statistics | None:
     """The statistics of a tensor of a graph: those that stand in for it, or its own; None where neither can be had."""
-    if isinstance(tensor, StandIn) and tensor.elements is None:
+    if isinstance(tensor, StandIn) and not is_kept(tensor):
         return tensor.statistics
     return statistics_of(tensor, bins=BINS)
 
 
 def _brought_back(standin: StandIn) -> Tensor:
-    if standin.elements is None:
+    elements = standin.elements
+    if elements is None:
         raise NotKeptError(standin.reason)
-    return standin.elements.to(standin.device)
+    return elements.to(standin.device)

@@ -92,7 +92,7 @@ def test_how_elements_lie_in_memory_is_told_without_them() -> None:
 
 
 def test_elements_in_main_memory_are_used_like_any() -> None:
-    found = StandIn(LIKE, elements=LIKE.clone())
+    found = StandIn(LIKE, held=LIKE.clone())
     assert torch.equal(found * 2, LIKE * 2) and found.tolist() == LIKE.tolist() and is_kept(found)
     assert statistics_kept(found) == statistics_of(LIKE, bins=24)
 

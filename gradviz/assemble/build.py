@@ -82,7 +82,7 @@ def build_graph(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
 def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
     outputs, recorder = traced.outputs, traced.recorder
     cotangents = starting_cotangents(outputs, grad_output)
-    recorder.keeper.settle()
+    recorder.settle()
     roots = [get_gradient_edge(output) for output in outputs]
     autograd = autograd_graph([root.node for root in roots])
     if any(map(_is_nested, autograd.variables.values())):

@@ -18,7 +18,8 @@ from torch.utils.hooks import RemovableHandle
 
 from gradviz.errors import TraceError
 from gradviz.recording.accumulating import accumulated, hooks_of_leaves
-from gradviz.recording.backward_log import BudgetedLog, Log, Slots, Tensors
+from gradviz.recording.again import Slots, Tensors
+from gradviz.recording.backward_log import BudgetedLog, Log
 from gradviz.recording.hooks import NodeHooks, count_own, hooks_of_node, registered_by_others
 from gradviz.recording.keeping import Keeper
 from gradviz.recording.nodes import is_custom

@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
+from gradviz.recording.again import HandedOnAgain, Slots, Tensors
 from gradviz.recording.keeping import Elements, Keeper, elements_of, is_elsewhere, is_plain, is_small, moved, stand_ins
 from gradviz.recording.nodes import output_metadata
 from gradviz.standin import StandIn
-
-Slots = tuple[tuple[Node | None, int], ...]
-Tensors = tuple[Tensor | None, ...]
 
 
 def as_added(contribution: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -79,6 +77,7 @@ class BudgetedLog(Log):
         self._moved_bytes = 0
         self._kept_storages: set[int] = set()
         self._waiting: dict[tuple[Node, int], _Waiting] = {}
+        self._computed_again = HandedOnAgain(slots) if keeper.may_compute_again else HandedOnAgain({})
 
     def listener(self, node: Node) -> Callable[[Tensors, Tensors], None]:
         def listen(contributions: Tensors, cotangents: Tensors) -> None:
@@ -92,7 +91,15 @@ class BudgetedLog(Log):
             if self._seen_bytes > self._look_at_bytes:
                 self._look()
 
-        return listen
+        if node not in self._computed_again.concerned:
+            return listen
+
+        def listen_for_activation(contributions: Tensors, cotangents: Tensors) -> None:
+            if not self._is_over:
+                contributions, cotangents = self._computed_again.replaced(node, contributions, cotangents)
+            listen(contributions, cotangents)
+
+        return listen_for_activation
 
     def _look(self) -> None:
         """Counts exactly: each storage once, and no gradients."""

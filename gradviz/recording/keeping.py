@@ -25,7 +25,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from gradviz.errors import InputError
-from gradviz.recording.data_assignment import set_data
 from gradviz.recording.nodes import is_leaf
 from gradviz.recording.versions import Versions
 from gradviz.standin import StandIn
@@ -142,6 +141,11 @@ class Keeper:
         self._elsewhere_bytes = 0
         self._kept_bytes = 0
 
+    @property
+    def may_compute_again(self) -> bool:
+        """Whether what can be computed again need not be kept: not where it is asked for, nor where what it reads is not."""
+        return not self.is_over and not self.keeping.offload and not self.keeping.is_total
+
     def has_room_for_copy(self, size_bytes: int) -> bool:
         """Whether a copy may be made, of what an in-place op is about to overwrite; if so it counts as made."""
         if size_bytes > SMALL_BYTES:
@@ -153,6 +157,11 @@ class Keeper:
             self._kept_bytes += size_bytes
             self.made_bytes += size_bytes
         return True
+
+    def alone(self) -> set[int]:
+        """The ids of the tensors whose memory nobody but the recording holds, and no other tensor of it."""
+        groups = _exclusive_groups(self._references(), self._versions) if self.may_compute_again else []
+        return {id(group[0]) for group in groups if len(group) == 1}
 
     def settle(self) -> None:
         """To be called when all is made."""
@@ -173,7 +182,6 @@ class Keeper:
                 self._elsewhere_bytes += size if moves else 0
                 for tensor, standin in zip(group, moved(group) if moves else stand_ins(group, self.keeping), strict=True):
                     self._versions.put(tensor, standin)
-                    set_data(tensor, torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape))
         self._kept_bytes = kept
         room = 0 if self.is_over or self.keeping.offload else budget - kept
         self.look_at_bytes = self.made_bytes + max(room, _STEP_BYTES, self.made_bytes / 8)
@@ -194,7 +202,7 @@ def moved(tensors: Sequence[Tensor]) -> list[StandIn]:
     """What holds the elements of tensors, which all look at the same storage, in main memory."""
     with torch.no_grad(), _disable_current_modes():
         storage = tensors[0].untyped_storage().cpu()
-        return [StandIn(tensor, elements=_looking_at(storage, tensor)) for tensor in tensors]
+        return [StandIn(tensor, held=_looking_at(storage, tensor)) for tensor in tensors]
 
 
 def is_elsewhere(tensor: Tensor) -> bool:
@@ -260,9 +268,11 @@ def _counted(references: Iterable[Tensor]) -> list[list[Any]]:
 
 
 def _is_exclusive(group: list[list[Any]], versions: Versions) -> bool:
-    """Whether nobody else holds any of these tensors, or their storage, and no op wrote to it."""
+    """Whether nobody else holds any of these tensors, or their storage, and no op wrote to what several look at."""
     storage = group[0][0].untyped_storage()
-    if torch._C._storage_Use_Count(storage._cdata) != len(group) + 1 or versions.was_written(group[0][0]):
+    if torch._C._storage_Use_Count(storage._cdata) != len(group) + 1:
+        return False
+    if len(group) > 1 and versions.was_written(group[0][0]):
         return False
     bases = Counter(id(tensor._base) for tensor, _ in group)
     return all(_is_ours(entry, bases[id(entry[0])]) for entry in group)

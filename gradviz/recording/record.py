@@ -21,7 +21,8 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
-from gradviz.opcall import Effects, OpCall, effects_of, op_call, tensors_of, written_tensors
+from gradviz.opcall import Effects, OpCall, effects_of, flat_outputs, op_call, tensors_of, written_tensors
+from gradviz.recording.again import Repeatable
 from gradviz.recording.data_assignment import listen, stop_listening
 from gradviz.recording.functions import Applied
 from gradviz.recording.hooks import count_own
@@ -117,6 +118,7 @@ class Recorder(UncompiledMode):
         self._seen, self._seen_at = NOTHING, -1  # from the last call, and where its frame stood then
         self._handles: list[Any] = []
         self._versioned_calls = 0
+        self._repeatable = Repeatable(self.calls, self.versions)
         self._forward: FrameType | None = None  # the one that is running, once it is noted
 
     def __enter__(self) -> Recorder:
@@ -243,7 +245,9 @@ class Recorder(UncompiledMode):
             is_alone = not is_shared(tensor)
             if not is_alone:
                 self._register_calls()
-            aside = None if self.keeper.has_room_for_copy(storage_bytes(tensor)) else self._aside
+            aside = self._again(tensor) if is_alone else None
+            if aside is None and not self.keeper.has_room_for_copy(storage_bytes(tensor)):
+                aside = self._aside
             self.versions.end(
                 tensor,
                 len(self.calls),
@@ -267,6 +271,16 @@ class Recorder(UncompiledMode):
         for call in self.calls[self._versioned_calls :]:
             self.versions.register(_tensors_in_call(call))
         self._versioned_calls = len(self.calls)
+
+    def _again(self, tensor: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """What makes a stand-in for a tensor that is about to be overwritten, if it can be computed again."""
+        standin = self._repeatable.overwritten(tensor) if self.keeper.may_compute_again else None
+        return None if standin is None else lambda _: standin
+
+    def settle(self) -> None:
+        """To be called when all is recorded and before it is read: keeps what is to be kept."""
+        self._repeatable.settle(self.keeper.alone)
+        self.keeper.settle()
 
     def _aside(self, tensor: Tensor) -> Tensor:
         """What stands for a tensor that is about to be overwritten."""
@@ -329,15 +343,6 @@ def called_as_outside(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         excluded = excluded.remove(key)
     with torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), excluded):
         return func(*args, **kwargs)
-
-
-def flat_outputs(result: Any) -> tuple[Tensor | None, ...]:
-    """The results of a call, flattened."""
-    if isinstance(result, Tensor):
-        return (result,)
-    if isinstance(result, (list, tuple)):
-        return tuple(output for item in result for output in flat_outputs(item))
-    return (None,)
 
 
 def _references(calls: list[RecordedCall], applied: dict[int, Applied]) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ from torch._ops import OpOverload
 from torch.autograd.graph import Node
 
 from gradviz.opcall import tensor_places
+from gradviz.recording.data_assignment import set_data
 from gradviz.recording.nodes import is_leaf, node_of
 from gradviz.standin import StandIn
 
@@ -134,12 +135,19 @@ class Versions:
             self.carried.append(Carried(node, tensor.output_nr, tensor, time))
 
     def put(self, tensor: Tensor, standin: StandIn) -> None:
-        """From now on `standin` is what `tensor` held, whose storage nothing wrote to and which is about to lose it."""
-        self._snapshots[id(tensor), 0] = standin
+        """From now on `standin` is what `tensor` holds since the last write to it, which loses its memory."""
+        key = _storage_key(tensor)
+        writes = self._writes.get(key, [])
+        for ended in writes:
+            self.at(tensor, ended - 1)
+        self._snapshots[id(tensor), len(writes)] = standin
         self._unwritten.pop(id(tensor), None)
-        self._unfilled.discard(_storage_key(tensor))
+        self._unfilled.discard(key)
         for known in (self._whole, self._used):
-            known.get(_storage_key(tensor), {}).pop(id(tensor), None)
+            known.get(key, {}).pop(id(tensor), None)
+        set_data(tensor, torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape))
+        if writes:
+            self._writes[_storage_key(tensor)] = writes
 
     def references(self) -> Iterator[Tensor]:
         """Each tensor as often as it is held here."""

@@ -1,0 +1,269 @@
+"""What is computed again when it is read, instead of being kept: its inputs are in memory anyway, and it costs one pass.
+
+Two kinds of large tensors would otherwise be there for the graph alone: what an activation hands on in the backward pass,
+and what an in-place op overwrites. The same op on the same inputs gives them once more, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+from torch.utils._python_dispatch import _disable_current_modes
+
+from gradviz.opcall import WRITE_IN_TRAINING, OpCall, flat_outputs, once_per_overload, tensors_of, written_arguments
+from gradviz.recording.hooks import hooks_of_node
+from gradviz.recording.nodes import node_of
+from gradviz.recording.versions import Versions, storage_bytes
+from gradviz.standin import StandIn
+
+if TYPE_CHECKING:
+    from gradviz.recording.record import RecordedCall
+
+AGAIN_BYTES = 256 * 2**10
+"""Tensors from this size on are computed again; smaller ones take less time to keep."""
+LARGE_BYTES = 2**20
+"""Results from this size on are let go once all is recorded, where nobody else holds them."""
+MAX_DEPTH = 4
+"""How many calls at most are made for one value that was let go, one on the other's result."""
+MAX_CALLS_BACK = 16
+"""How many calls before a write that which made what it overwrites is looked for: an addition comes after another branch."""
+aten = torch.ops.aten
+Tensors = tuple[Tensor | None, ...]
+Slot = tuple[Node | None, int]
+Slots = tuple[Slot, ...]
+
+
+class _Derivative(NamedTuple):
+    """What autograd's node of an activation computes: `op` of the cotangent, a saved tensor, and saved options."""
+
+    op: Callable[..., Tensor]
+    saved: str
+    options: Callable[[Any], dict[str, Any]] = lambda node: {}
+
+
+# As torch's derivatives.yaml says them.
+_DERIVATIVES = {
+    "ReluBackward0": _Derivative(aten.threshold_backward, "result", lambda node: {"threshold": 0}),
+    "HardtanhBackward0": _Derivative(
+        aten.hardtanh_backward, "self", lambda node: {"min_val": node._saved_min_val, "max_val": node._saved_max_val}
+    ),
+    "SiluBackward0": _Derivative(aten.silu_backward, "self"),
+    "GeluBackward0": _Derivative(aten.gelu_backward, "self", lambda node: {"approximate": node._saved_approximate}),
+}
+_HANDING_ON = frozenset({"AddBackward0"})
+"""Nodes that hand on the very tensor that they are handed."""
+
+
+class HandedOnAgain:
+    """What the nodes of activations hand on: until it has arrived, a tensor; then what computes it again.
+
+    Args:
+        slots: of each node, who gets its contributions.
+
+    Attributes:
+        concerned: the activations, and whom their contributions reach as they are.
+    """
+
+    def __init__(self, slots: Mapping[Node, Slots]) -> None:
+        self._slots = slots
+        active = [node for node in slots if type(node).__name__ in _DERIVATIVES]
+        self._uses = Counter(slot for into in slots.values() for slot in into) if active else Counter()
+        self._active = {node for node in active if not hooks_of_node(node).after}
+        self.concerned: set[Node | None] = set()
+        pending: list[Node | None] = [*self._active]
+        while pending:
+            node = pending.pop()
+            if node is not None and node not in self.concerned:
+                self.concerned.add(node)
+                if node in self._active or type(node).__name__ in _HANDING_ON:
+                    pending += [tail for tail, output in slots[node] if self._uses[tail, output] == 1]
+        self._under_way: dict[Slot, _UnderWay] = {}
+
+    def replaced(self, node: Node, contributions: Tensors, cotangents: Tensors) -> tuple[Tensors, Tensors]:
+        """What is kept of what a node hands on, and of what it was handed."""
+        arrived = [self._arrived((node, output), one) for output, one in enumerate(cotangents)]
+        known = {id(sent.tensor): sent.standin for sent in arrived if sent is not None}
+        handed = tuple([one if sent is None else sent.standin for one, sent in zip(cotangents, arrived, strict=True)])
+        if node in self._active and (standin := _handed_on(node, contributions[0], handed[0])) is not None:
+            known[id(contributions[0])] = standin
+        handed_on = list(contributions)
+        for place, (slot, made) in enumerate(zip(self._slots[node], contributions, strict=False)):
+            if made is not None and (standin := known.get(id(made))) is not None:
+                handed_on[place] = standin
+                if slot[0] in self.concerned and self._uses[slot] == 1:
+                    self._under_way[slot] = _UnderWay(made, made._version, standin)
+        return tuple(handed_on), handed
+
+    def _arrived(self, slot: Slot, cotangent: Tensor | None) -> _UnderWay | None:
+        sent = self._under_way.pop(slot, None)
+        return sent if sent is not None and sent.tensor is cotangent and sent.tensor._version == sent.version else None
+
+
+class _UnderWay(NamedTuple):
+    """A contribution that has not yet arrived, its version, and what stands for it."""
+
+    tensor: Tensor
+    version: int
+    standin: StandIn
+
+
+def _handed_on(node: Node, contribution: Tensor | None, cotangent: Tensor | None) -> StandIn | None:
+    """What stands for the contribution of an activation; None where it is small, or a hook packed what the node saved.
+
+    Args:
+        node: of the activation.
+        contribution: what it handed on.
+        cotangent: what it was handed, as it is kept.
+    """
+    derivative = _DERIVATIVES[type(node).__name__]
+    if type(contribution) is not Tensor or contribution.nbytes < AGAIN_BYTES or cotangent is None:
+        return None
+    if getattr(node, f"_raw_saved_{derivative.saved}").unpack_hook is not None:
+        return None
+    saved = getattr(node, f"_saved_{derivative.saved}").detach()
+    return StandIn(contribution, again=partial(_undisturbed, derivative.op, cotangent, saved, **derivative.options(node)))
+
+
+class Repeatable:
+    """The results of recorded calls that are made once more when they are read.
+
+    Args:
+        calls: those recorded until now.
+        versions: what their tensors held when.
+    """
+
+    def __init__(self, calls: Sequence[RecordedCall], versions: Versions) -> None:
+        self._calls = calls
+        self._versions = versions
+        self._overwritten: list[tuple[_Result, StandIn]] = []
+        self._read: list[Tensor] = []  # held so that nobody sets them aside
+
+    def overwritten(self, tensor: Tensor) -> StandIn | None:
+        """What stands for what `tensor` holds, whose memory nobody else looks at and which is about to be written to.
+
+        None where it is small, or no call is known that can make it once more.
+        """
+        if type(tensor) is not Tensor or storage_bytes(tensor) < AGAIN_BYTES:
+            return None
+        now = len(self._calls)
+        for index in range(now - 1, max(-1, now - 1 - MAX_CALLS_BACK), -1):
+            call = self._calls[index]
+            place = next((place for place, made in enumerate(call.outputs) if made is tensor), None)
+            if place is not None:
+                written = self._versions.last_write(tensor, now)
+                if (written is not None and written > index) or not _can_be_repeated(call):
+                    return None
+                standin = StandIn(tensor, reason="what an in-place op overwrote is known when all is recorded")
+                self._overwritten.append((_Result(index, place), standin))
+                self._read += [one for _, one in tensors_of(call.overload, call.args, call.kwargs)]
+                return standin
+        return None
+
+    def settle(self, alone: Callable[[], Collection[int]]) -> None:
+        """To be called when all is recorded: what a call read is known only now, as it may be overwritten after it.
+
+        Args:
+            alone: tells the ids of the tensors whose memory nobody but the recording holds.
+        """
+        standins = dict(self._overwritten)
+        self._overwritten.clear()
+        self._read.clear()
+        large = list(self._large())
+        unheld = alone() if large else ()
+        results = {result for result in large if id(self._made(result)) in unheld}
+        with _disable_current_modes() if standins or results else nullcontext():
+            for result in sorted({*standins, *results}):
+                self._compute_again(result, standins.get(result))
+
+    def _compute_again(self, result: _Result, standin: StandIn | None) -> None:
+        """Says how a result is made once more: one that was overwritten, or else one that is let go."""
+        call, versions, before = self._calls[result.call], self._versions, result.call - 1
+        kwargs = dict(zip(call.kwargs, versions.held([*call.kwargs.values()], before), strict=True))
+        read = OpCall(overload=call.overload, args=versions.of_arguments(call.overload, call.args, before), kwargs=kwargs)
+        if standin is None and _depth(read) <= MAX_DEPTH:
+            standin = StandIn(self._made(result))
+            versions.put(self._made(result), standin)
+        if standin is not None:
+            standin.again = _Repeated(*read.arguments_with(_lasting), call.overload, result.place, _depth(read))
+
+    def _made(self, result: _Result) -> Tensor:
+        made = self._calls[result.call].outputs[result.place]
+        assert made is not None, "only tensors are made once more"
+        return made
+
+    def _large(self) -> Iterator[_Result]:
+        """The results that are large, that calls can make once more, and that nothing was written to since."""
+        for index, call in enumerate(self._calls):
+            made = call.outputs[0] if call.outputs else None
+            if type(made) is Tensor and made.nbytes >= LARGE_BYTES and _gives_the_same(call.overload):
+                written = self._versions.last_write(made, len(self._calls))
+                if storage_bytes(made) >= LARGE_BYTES and written in (None, index) and _can_be_repeated(call):
+                    yield _Result(index, 0)
+
+
+class _Result(NamedTuple):
+    """Result `place` of call number `call`."""
+
+    call: int
+    place: int
+
+
+@once_per_overload
+def _gives_the_same(overload: torch._ops.OpOverload) -> bool:
+    """Whether the calls of an overload give the same from the same, at little cost."""
+    is_pointwise = torch.Tag.pointwise in overload.tags and torch.Tag.nondeterministic_seeded not in overload.tags
+    return is_pointwise or overload in WRITE_IN_TRAINING
+
+
+def _can_be_repeated(call: RecordedCall) -> bool:
+    """Whether a call can be made once more, from tensors that only autograd's code changes, or that are small."""
+    return _gives_the_same(call.overload) and all(
+        type(read) in (Tensor, torch.nn.Parameter) and (read.nbytes < AGAIN_BYTES or node_of(read) is not None)
+        for _, read in tensors_of(call.overload, call.args, call.kwargs)
+    )
+
+
+def _lasting(position: int, tensor: Tensor) -> Tensor:
+    """A parameter or a buffer may be stepped before it is read again."""
+    return tensor.clone() if type(tensor) is Tensor and tensor.nbytes < AGAIN_BYTES else tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Repeated:
+    """One result of a call, by which it is made once more; the call leaves its arguments alone.
+
+    `depth` says how many calls are made for it, one on the other's result.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    overload: torch._ops.OpOverload
+    place: int
+    depth: int
+
+    def __call__(self) -> Tensor:
+        names = written_arguments(self.overload)
+        written = {id(one) for name, one in tensors_of(self.overload, self.args, self.kwargs) if name in names}
+        fresh = tuple(one.clone() if id(one) in written else one for one in self.args)
+        made = flat_outputs(_undisturbed(self.overload, *fresh, **self.kwargs))[self.place]
+        assert made is not None, "the call gave a tensor when it was recorded"
+        return made
+
+
+def _depth(call: OpCall) -> int:
+    """How many calls are made, one on the other's result, before what a call reads is there."""
+    above = (one.tensor.again for one in call.tensor_arguments() if isinstance(one.tensor, StandIn))
+    return max((again.depth for again in above if isinstance(again, _Repeated)), default=0) + 1
+
+
+def _undisturbed(op: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    with torch.no_grad(), _disable_current_modes():
+        return op(*args, **kwargs)
