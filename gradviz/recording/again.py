@@ -7,10 +7,9 @@ and what an in-place op overwrites. The same op on the same inputs gives them on
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -32,7 +31,7 @@ AGAIN_BYTES = 256 * 2**10
 LARGE_BYTES = 2**20
 """Results from this size on are let go once all is recorded, where nobody else holds them."""
 MAX_DEPTH = 4
-"""How many calls at most are made for one value that was let go, one on the other's result."""
+"""How many calls at most, one on the other's result, are made for one that is read."""
 MAX_CALLS_BACK = 16
 """How many calls before a write that which made what it overwrites is looked for: an addition comes after another branch."""
 aten = torch.ops.aten
@@ -44,19 +43,23 @@ Slots = tuple[Slot, ...]
 class _Derivative(NamedTuple):
     """What autograd's node of an activation computes: `op` of the cotangent, a saved tensor, and saved options."""
 
-    op: Callable[..., Tensor]
+    op: torch._ops.OpOverload
     saved: str
     options: Callable[[Any], dict[str, Any]] = lambda node: {}
 
 
 # As torch's derivatives.yaml says them.
 _DERIVATIVES = {
-    "ReluBackward0": _Derivative(aten.threshold_backward, "result", lambda node: {"threshold": 0}),
+    "ReluBackward0": _Derivative(aten.threshold_backward.default, "result", lambda node: {"threshold": 0}),
     "HardtanhBackward0": _Derivative(
-        aten.hardtanh_backward, "self", lambda node: {"min_val": node._saved_min_val, "max_val": node._saved_max_val}
+        aten.hardtanh_backward.default,
+        "self",
+        lambda node: {"min_val": node._saved_min_val, "max_val": node._saved_max_val},
     ),
-    "SiluBackward0": _Derivative(aten.silu_backward, "self"),
-    "GeluBackward0": _Derivative(aten.gelu_backward, "self", lambda node: {"approximate": node._saved_approximate}),
+    "SiluBackward0": _Derivative(aten.silu_backward.default, "self"),
+    "GeluBackward0": _Derivative(
+        aten.gelu_backward.default, "self", lambda node: {"approximate": node._saved_approximate}
+    ),
 }
 _HANDING_ON = frozenset({"AddBackward0"})
 """Nodes that hand on the very tensor that they are handed."""
@@ -67,16 +70,17 @@ class HandedOnAgain:
 
     Args:
         slots: of each node, who gets its contributions.
+        variables: the nodes that gather the gradients of leaves: what alone reaches one is its gradient, and there anyway.
 
     Attributes:
         concerned: the activations, and whom their contributions reach as they are.
     """
 
-    def __init__(self, slots: Mapping[Node, Slots]) -> None:
+    def __init__(self, slots: Mapping[Node, Slots], variables: Collection[Node]) -> None:
         self._slots = slots
         active = [node for node in slots if type(node).__name__ in _DERIVATIVES]
         self._uses = Counter(slot for into in slots.values() for slot in into) if active else Counter()
-        self._active = {node for node in active if not hooks_of_node(node).after}
+        self._active = {node for node in active if slots[node][0][0] not in variables and not hooks_of_node(node).after}
         self.concerned: set[Node | None] = set()
         pending: list[Node | None] = [*self._active]
         while pending:
@@ -128,8 +132,10 @@ def _handed_on(node: Node, contribution: Tensor | None, cotangent: Tensor | None
         return None
     if getattr(node, f"_raw_saved_{derivative.saved}").unpack_hook is not None:
         return None
-    saved = getattr(node, f"_saved_{derivative.saved}").detach()
-    return StandIn(contribution, again=partial(_undisturbed, derivative.op, cotangent, saved, **derivative.options(node)))
+    args = (cotangent, getattr(node, f"_saved_{derivative.saved}").detach())
+    if (depth := _depth(args)) > MAX_DEPTH:
+        return None
+    return StandIn(contribution, again=_Repeated(args, derivative.options(node), derivative.op, 0, depth))
 
 
 class Repeatable:
@@ -143,28 +149,37 @@ class Repeatable:
     def __init__(self, calls: Sequence[RecordedCall], versions: Versions) -> None:
         self._calls = calls
         self._versions = versions
-        self._overwritten: list[tuple[_Result, StandIn]] = []
-        self._read: list[Tensor] = []  # held so that nobody sets them aside
+        self._overwritten: dict[_Result, StandIn] = {}
+        self._depths: dict[int, int] = {}  # id of an overwritten tensor -> how many calls give what it held
+        self._read: dict[int, Tensor] = {}  # by id: what these calls read, held so that nobody sets it aside
 
     def overwritten(self, tensor: Tensor) -> StandIn | None:
         """What stands for what `tensor` holds, whose memory nobody else looks at and which is about to be written to.
 
         None where it is small, or no call is known that can make it once more.
         """
-        if type(tensor) is not Tensor or storage_bytes(tensor) < AGAIN_BYTES:
+        if type(tensor) is not Tensor or storage_bytes(tensor) < AGAIN_BYTES or id(tensor) in self._read:
             return None
+        result = self._maker(tensor)
+        if result is None or not _can_be_repeated(self._calls[result.call]):
+            return None
+        read = _tensors_read(self._calls[result.call])
+        depth = 1 + max((self._depths.get(id(one), 0) for one in read), default=0)
+        if depth > MAX_DEPTH:
+            return None
+        self._depths[id(tensor)] = depth
+        self._read |= {id(one): one for one in read}
+        standin = self._overwritten[result] = StandIn(tensor, reason="it is known when all is recorded")
+        return standin
+
+    def _maker(self, tensor: Tensor) -> _Result | None:
+        """The call that made what a tensor holds, if it is one of the last."""
         now = len(self._calls)
         for index in range(now - 1, max(-1, now - 1 - MAX_CALLS_BACK), -1):
-            call = self._calls[index]
-            place = next((place for place, made in enumerate(call.outputs) if made is tensor), None)
-            if place is not None:
-                written = self._versions.last_write(tensor, now)
-                if (written is not None and written > index) or not _can_be_repeated(call):
-                    return None
-                standin = StandIn(tensor, reason="what an in-place op overwrote is known when all is recorded")
-                self._overwritten.append((_Result(index, place), standin))
-                self._read += [one for _, one in tensors_of(call.overload, call.args, call.kwargs)]
-                return standin
+            for place, made in enumerate(self._calls[index].outputs):
+                if made is tensor:
+                    written = self._versions.last_write(tensor, now)
+                    return _Result(index, place) if written is None or written <= index else None
         return None
 
     def settle(self, alone: Callable[[], Collection[int]]) -> None:
@@ -173,8 +188,7 @@ class Repeatable:
         Args:
             alone: tells the ids of the tensors whose memory nobody but the recording holds.
         """
-        standins = dict(self._overwritten)
-        self._overwritten.clear()
+        standins, self._overwritten = self._overwritten, {}
         self._read.clear()
         large = list(self._large())
         unheld = alone() if large else ()
@@ -188,11 +202,12 @@ class Repeatable:
         call, versions, before = self._calls[result.call], self._versions, result.call - 1
         kwargs = dict(zip(call.kwargs, versions.held([*call.kwargs.values()], before), strict=True))
         read = OpCall(overload=call.overload, args=versions.of_arguments(call.overload, call.args, before), kwargs=kwargs)
-        if standin is None and _depth(read) <= MAX_DEPTH:
+        depth = _depth([one.tensor for one in read.tensor_arguments()])
+        if standin is None and depth <= MAX_DEPTH:
             standin = StandIn(self._made(result))
             versions.put(self._made(result), standin)
         if standin is not None:
-            standin.again = _Repeated(*read.arguments_with(_lasting), call.overload, result.place, _depth(read))
+            standin.again = _Repeated(*read.arguments_with(_lasting), call.overload, result.place, depth)
 
     def _made(self, result: _Result) -> Tensor:
         made = self._calls[result.call].outputs[result.place]
@@ -227,8 +242,12 @@ def _can_be_repeated(call: RecordedCall) -> bool:
     """Whether a call can be made once more, from tensors that only autograd's code changes, or that are small."""
     return _gives_the_same(call.overload) and all(
         type(read) in (Tensor, torch.nn.Parameter) and (read.nbytes < AGAIN_BYTES or node_of(read) is not None)
-        for _, read in tensors_of(call.overload, call.args, call.kwargs)
+        for read in _tensors_read(call)
     )
+
+
+def _tensors_read(call: RecordedCall) -> list[Tensor]:
+    return [tensor for _, tensor in tensors_of(call.overload, call.args, call.kwargs)]
 
 
 def _lasting(position: int, tensor: Tensor) -> Tensor:
@@ -253,17 +272,13 @@ class _Repeated:
         names = written_arguments(self.overload)
         written = {id(one) for name, one in tensors_of(self.overload, self.args, self.kwargs) if name in names}
         fresh = tuple(one.clone() if id(one) in written else one for one in self.args)
-        made = flat_outputs(_undisturbed(self.overload, *fresh, **self.kwargs))[self.place]
+        with torch.no_grad(), _disable_current_modes():
+            made = flat_outputs(self.overload(*fresh, **self.kwargs))[self.place]
         assert made is not None, "the call gave a tensor when it was recorded"
         return made
 
 
-def _depth(call: OpCall) -> int:
-    """How many calls are made, one on the other's result, before what a call reads is there."""
-    above = (one.tensor.again for one in call.tensor_arguments() if isinstance(one.tensor, StandIn))
-    return max((again.depth for again in above if isinstance(again, _Repeated)), default=0) + 1
-
-
-def _undisturbed(op: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    with torch.no_grad(), _disable_current_modes():
-        return op(*args, **kwargs)
+def _depth(read: Iterable[Tensor]) -> int:
+    """How many calls are made, one on the other's result, for what is computed from these tensors."""
+    above = (one.again for one in read if isinstance(one, StandIn))
+    return 1 + max((again.depth for again in above if isinstance(again, _Repeated)), default=0)

@@ -77,7 +77,7 @@ class BudgetedLog(Log):
         self._moved_bytes = 0
         self._kept_storages: set[int] = set()
         self._waiting: dict[tuple[Node, int], _Waiting] = {}
-        self._computed_again = HandedOnAgain(slots) if keeper.may_compute_again else HandedOnAgain({})
+        self._computed_again = HandedOnAgain(slots if keeper.may_compute_again else {}, variables)
 
     def listener(self, node: Node) -> Callable[[Tensors, Tensors], None]:
         def listen(contributions: Tensors, cotangents: Tensors) -> None:

@@ -1,0 +1,234 @@
+"""Large tensors that are computed again are, bit for bit, what a trace that keeps all holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import gradviz
+from gradviz.graph import GradGraph
+from gradviz.recording.again import AGAIN_BYTES, LARGE_BYTES, MAX_DEPTH
+from gradviz.standin import StandIn
+
+
+class Block(nn.Module):
+    """A residual block as people write it, in place where that can be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.conv2, self.norm2 = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.shortcut = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.relu_(self.norm1(self.conv1(x)))
+        out = self.norm2(self.conv2(out))
+        out += self.shortcut(x)
+        return torch.relu_(out)
+
+
+def _image() -> Tensor:
+    return torch.randn(2, 4, 256, 256, generator=torch.Generator().manual_seed(0))
+
+
+def _square() -> Tensor:
+    return torch.randn(600, 600, generator=torch.Generator().manual_seed(0), requires_grad=True)
+
+
+def _net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(Block(), Block(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+
+
+def _flat(value: Any) -> list[Tensor]:
+    values = value if isinstance(value, tuple) else (value,)
+    return [one for one in values if one is not None]
+
+
+def _held(graph: GradGraph) -> dict[object, list[Tensor]]:
+    """Every value, cotangent and contribution."""
+    found: dict[object, list[Tensor]] = {}
+    for node, attributes in graph.nodes(data=True):
+        found["value", node], found["cotangent", node] = _flat(attributes["value"]), _flat(attributes["cotangent"])
+    for *edge, contribution in graph.edges(keys=True, data="contribution"):
+        found["contribution", *edge] = _flat(contribution)
+    return found
+
+
+def _again(graph: GradGraph) -> set[object]:
+    """What is computed again when it is read."""
+    return {key for key, tensors in _held(graph).items() for one in tensors if isinstance(one, StandIn) and one.again}
+
+
+def _assert_same(one: GradGraph, other: GradGraph) -> None:
+    left, right = _held(one), _held(other)
+    assert left.keys() == right.keys()
+    for key, tensors in left.items():
+        for mine, its in zip(tensors, right[key], strict=True):
+            assert torch.equal(mine + 0, its + 0), key
+
+
+def _of_ops(graph: GradGraph, computed: set[object]) -> set[tuple[str, str]]:
+    """(what, op) of what is computed again; of contributions the op of their head."""
+    nodes = graph.nodes
+    return {(key[0], nodes[key[1] if len(key) == 2 else key[2]]["op"]) for key in computed if isinstance(key, tuple)}
+
+
+def test_a_residual_net_holds_what_one_that_keeps_all_holds() -> None:
+    graph, whole = (gradviz.trace(_net(), _image(), loss=torch.sum, device="cpu", **kept) for kept in ({}, {"values": "full"}))
+    _assert_same(graph, whole)
+    assert not _again(whole)
+    assert _of_ops(graph, _again(graph)) >= {
+        ("value", "native_batch_norm"),
+        ("value", "add"),
+        ("contribution", "relu"),
+        ("contribution", "add"),
+        ("cotangent", "native_batch_norm"),
+    }
+    assert all(isinstance(graph.nodes[node]["cotangent"], Tensor) for node in graph.leaves.values())
+
+
+def test_it_stays_so_when_parameters_and_buffers_move_on() -> None:
+    net, image = _net(), _image()
+    graph, whole = gradviz.trace(net, image, loss=torch.sum, device="cpu"), gradviz.trace(_net(), image, loss=torch.sum, device="cpu", values="full")
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        net(image).sum().backward()
+        optimizer.step()
+    leaves = set(graph.leaves.values())
+    left, right = _held(graph), _held(whole)
+    for key in _again(graph):
+        assert all(torch.equal(mine + 0, its + 0) for mine, its in zip(left[key], right[key], strict=True)), key
+    assert _again(graph) and leaves
+
+
+def test_buffers_and_random_numbers_are_as_after_one_pass_whoever_reads() -> None:
+    net, plain = _net(), _net()
+    graph = gradviz.trace(net, _image(), loss=torch.sum, device="cpu")
+    state = torch.get_rng_state()
+    assert all(float(one.abs().sum()) >= 0 for tensors in _held(graph).values() for one in tensors)
+    assert torch.equal(torch.get_rng_state(), state)
+    plain(_image())
+    assert all(torch.equal(mine, its) for mine, its in zip(net.buffers(), plain.buffers(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.Hardtanh(-0.5, 2.0), nn.SiLU(), nn.GELU(), nn.GELU("tanh")],
+    ids=str,
+)
+def test_an_activation_hands_on_what_it_handed_on(activation: nn.Module) -> None:
+    def run(x: Tensor) -> Tensor:
+        return (activation(x * 3) * x).sum()
+
+    graph, whole = gradviz.trace(run, _square()), gradviz.trace(run, _square(), values="full")
+    _assert_same(graph, whole)
+    assert "contribution" in {key[0] for key in _again(graph) if isinstance(key, tuple)}
+
+
+def _loop(x: Tensor, step: Callable[[Tensor, int], Tensor], times: int) -> Tensor:
+    y = x * 1.5
+    for place in range(times):
+        y = step(y, place)
+    return y.sum()
+
+
+STEPS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "in place": lambda y, place: y.add_(place),
+    "a row of activations": lambda y, place: torch.relu(y),
+    "each overwritten after it was read": lambda y, place: (y + 1, y.mul_(0.5))[0],
+    "an earlier one overwritten": lambda y, place: torch.relu_(torch.sigmoid(y) + y),
+    "through a view": lambda y, place: y[:2].zero_() is None or y * 2,
+    "values that are no numbers": lambda y, place: (y / 0).relu_(),
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+def test_long_chains_are_computed_in_a_few_calls(step: Callable[[Tensor, int], Tensor]) -> None:
+    def run(x: Tensor) -> Tensor:
+        return _loop(x, step, 3 * MAX_DEPTH)
+
+    graph, whole = gradviz.trace(run, _square()), gradviz.trace(run, _square(), values="full")
+    left, right = _held(graph), _held(whole)
+    for key, tensors in left.items():
+        for mine, its in zip(tensors, right[key], strict=True):
+            torch.testing.assert_close(mine + 0, its + 0, rtol=0, atol=0, equal_nan=True)
+    depths = [one.again.depth for tensors in left.values() for one in tensors if isinstance(one, StandIn) and one.again]  # type: ignore[attr-defined]
+    assert max(depths, default=0) <= 2 * MAX_DEPTH
+
+
+def test_a_hook_of_the_users_is_no_part_of_the_activation() -> None:
+    def run(x: Tensor) -> Tensor:
+        y = torch.relu(x * 2)
+        assert y.grad_fn is not None
+        y.grad_fn.register_hook(lambda handed_on, handed: tuple(one * 7 for one in handed_on))
+        return (y * x).sum()
+
+    _assert_same(gradviz.trace(run, _square()), gradviz.trace(run, _square(), values="full"))
+
+
+def test_the_gradient_of_a_leaf_is_held() -> None:
+    graph = gradviz.trace(lambda x: torch.relu(x).sum(), _square())
+    assert not any(isinstance(one, StandIn) for one in _held(graph)["cotangent", graph.leaves["x"]])
+
+
+def test_what_a_variable_holds_is_kept_and_left_alone() -> None:
+    x = _square()
+    with gradviz.record() as tape:
+        z = x * 2 + 1
+        y = torch.relu(z)
+        loss = (y * 3).sum()
+    before = z.detach().clone()
+    graph = tape.trace(loss)
+    assert torch.equal(z, before) and z.untyped_storage().nbytes() == before.untyped_storage().nbytes()
+    loss.backward()
+    assert x.grad is not None and torch.equal(graph.gradients()["x"], x.grad)
+    handed_on = next(value for *_, value in graph.edges(data="contribution") if isinstance(value, StandIn))
+    assert torch.equal(handed_on + 0, 3.0 * (before > 0))
+
+
+def test_a_tape_is_traced_twice() -> None:
+    with gradviz.record() as tape:
+        x = _square()
+        loss = torch.relu_(torch.sigmoid(x * 2) + x).mul(2).sum()
+    _assert_same(tape.trace(loss), tape.trace(loss))
+
+
+def test_what_a_checkpoint_unpacks_is_not_unpacked_for_the_trace() -> None:
+    runs = 0
+
+    def inner(x: Tensor) -> Tensor:
+        nonlocal runs
+        runs += 1
+        return torch.relu(torch.sigmoid(x) * 2) * x
+
+    def run(x: Tensor) -> Tensor:
+        return checkpoint(inner, x, use_reentrant=False).sum()  # type: ignore[no-any-return]
+
+    graph = gradviz.trace(run, _square())
+    assert runs == 2, "once forward, once in the backward pass"
+    assert torch.isfinite(graph.gradients()["x"]).all()
+
+
+def test_it_is_saved_with_its_elements(tmp_path: Path) -> None:
+    graph = gradviz.trace(_net(), _image(), loss=torch.sum, device="cpu")
+    graph.save(tmp_path / "run.gradviz")
+    _assert_same(graph, gradviz.load(tmp_path / "run.gradviz"))
+
+
+def test_a_budget_that_is_spent_computes_nothing_again() -> None:
+    graph = gradviz.trace(_net(), _image(), loss=torch.sum, device="cpu", values="statistics")
+    assert not _again(graph)
+
+
+def test_the_sizes_are_in_order() -> None:
+    assert AGAIN_BYTES <= LARGE_BYTES <= min(_square().nbytes, _image().nbytes)
+    assert all(less <= more for less, more in pairwise((1, MAX_DEPTH)))
