@@ -1,7 +1,8 @@
 """What is computed again when it is read, instead of being kept: its inputs are in memory anyway, and it costs one pass.
 
-Two kinds of large tensors would otherwise be there for the graph alone: what an activation hands on in the backward pass,
-and what an in-place op overwrites. The same op on the same inputs gives them once more, bit for bit.
+Three kinds of large tensors would otherwise be there for the graph alone: what an activation hands on in the backward pass,
+what an in-place op overwrites, and the result of an elementwise op or a batch norm which autograd does not save. The same op
+on the same inputs gives them once more, bit for bit.
 """
 
 from __future__ import annotations
@@ -178,9 +179,12 @@ class Repeatable:
         for index in range(now - 1, max(-1, now - 1 - MAX_CALLS_BACK), -1):
             for place, made in enumerate(self._calls[index].outputs):
                 if made is tensor:
-                    written = self._versions.last_write(tensor, now)
-                    return _Result(index, place) if written is None or written <= index else None
+                    return _Result(index, place) if self._holds_it_since(index, tensor) else None
         return None
+
+    def _holds_it_since(self, index: int, tensor: Tensor) -> bool:
+        """Whether a tensor holds what call `index` returned."""
+        return all(time <= index for time in self._versions.changes(tensor))
 
     def settle(self, alone: Callable[[], Collection[int]]) -> None:
         """To be called when all is recorded: what a call read is known only now, as it may be overwritten after it.
@@ -218,10 +222,10 @@ class Repeatable:
         """The results that are large, that calls can make once more, and that nothing was written to since."""
         for index, call in enumerate(self._calls):
             made = call.outputs[0] if call.outputs else None
-            if type(made) is Tensor and made.nbytes >= LARGE_BYTES and _gives_the_same(call.overload):
-                written = self._versions.last_write(made, len(self._calls))
-                if storage_bytes(made) >= LARGE_BYTES and written in (None, index) and _can_be_repeated(call):
-                    yield _Result(index, 0)
+            if type(made) is not Tensor or made.nbytes < LARGE_BYTES or not _gives_the_same(call.overload):
+                continue
+            if storage_bytes(made) >= LARGE_BYTES and self._holds_it_since(index, made) and _can_be_repeated(call):
+                yield _Result(index, 0)
 
 
 class _Result(NamedTuple):

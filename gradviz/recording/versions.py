@@ -137,9 +137,10 @@ class Versions:
     def put(self, tensor: Tensor, standin: StandIn) -> None:
         """From now on `standin` is what `tensor` holds since the last write to it, which loses its memory."""
         key = _storage_key(tensor)
-        writes = self._writes.get(key, [])
-        for ended in writes:
+        for ended in self._writes.get(key, ()):
             self.at(tensor, ended - 1)
+        writes = self._writes.pop(key, [])  # other memory may get this key now
+        self._copies.pop(key, None)
         self._snapshots[id(tensor), len(writes)] = standin
         self._unwritten.pop(id(tensor), None)
         self._unfilled.discard(key)

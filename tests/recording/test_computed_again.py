@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 import gradviz
 from gradviz.graph import GradGraph
 from gradviz.recording.again import AGAIN_BYTES, LARGE_BYTES, MAX_DEPTH
+from gradviz.recording.keeping import BUDGET_BYTES
 from gradviz.standin import StandIn
 
 
@@ -45,6 +45,10 @@ def _square() -> Tensor:
 def _net() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(Block(), Block(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+
+
+def _trace(net: nn.Module, values: str | int = BUDGET_BYTES) -> GradGraph:
+    return gradviz.trace(net, _image(), loss=torch.sum, device="cpu", values=values)
 
 
 def _flat(value: Any) -> list[Tensor]:
@@ -82,7 +86,7 @@ def _of_ops(graph: GradGraph, computed: set[object]) -> set[tuple[str, str]]:
 
 
 def test_a_residual_net_holds_what_one_that_keeps_all_holds() -> None:
-    graph, whole = (gradviz.trace(_net(), _image(), loss=torch.sum, device="cpu", **kept) for kept in ({}, {"values": "full"}))
+    graph, whole = _trace(_net()), _trace(_net(), "full")
     _assert_same(graph, whole)
     assert not _again(whole)
     assert _of_ops(graph, _again(graph)) >= {
@@ -97,24 +101,23 @@ def test_a_residual_net_holds_what_one_that_keeps_all_holds() -> None:
 
 def test_it_stays_so_when_parameters_and_buffers_move_on() -> None:
     net, image = _net(), _image()
-    graph, whole = gradviz.trace(net, image, loss=torch.sum, device="cpu"), gradviz.trace(_net(), image, loss=torch.sum, device="cpu", values="full")
+    graph, whole = _trace(net), _trace(_net(), "full")
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
     for _ in range(2):
         optimizer.zero_grad()
         net(image).sum().backward()
         optimizer.step()
-    leaves = set(graph.leaves.values())
     left, right = _held(graph), _held(whole)
     for key in _again(graph):
         assert all(torch.equal(mine + 0, its + 0) for mine, its in zip(left[key], right[key], strict=True)), key
-    assert _again(graph) and leaves
+    assert _again(graph)
 
 
 def test_buffers_and_random_numbers_are_as_after_one_pass_whoever_reads() -> None:
     net, plain = _net(), _net()
-    graph = gradviz.trace(net, _image(), loss=torch.sum, device="cpu")
+    graph = _trace(net)
     state = torch.get_rng_state()
-    assert all(float(one.abs().sum()) >= 0 for tensors in _held(graph).values() for one in tensors)
+    assert all(one.clone().isfinite().all() for tensors in _held(graph).values() for one in tensors)
     assert torch.equal(torch.get_rng_state(), state)
     plain(_image())
     assert all(torch.equal(mine, its) for mine, its in zip(net.buffers(), plain.buffers(), strict=True))
@@ -161,7 +164,7 @@ def test_long_chains_are_computed_in_a_few_calls(step: Callable[[Tensor, int], T
     for key, tensors in left.items():
         for mine, its in zip(tensors, right[key], strict=True):
             torch.testing.assert_close(mine + 0, its + 0, rtol=0, atol=0, equal_nan=True)
-    depths = [one.again.depth for tensors in left.values() for one in tensors if isinstance(one, StandIn) and one.again]  # type: ignore[attr-defined]
+    depths = [getattr(one.again, "depth", 0) for tensors in left.values() for one in tensors if isinstance(one, StandIn)]
     assert max(depths, default=0) <= 2 * MAX_DEPTH
 
 
@@ -219,16 +222,15 @@ def test_what_a_checkpoint_unpacks_is_not_unpacked_for_the_trace() -> None:
 
 
 def test_it_is_saved_with_its_elements(tmp_path: Path) -> None:
-    graph = gradviz.trace(_net(), _image(), loss=torch.sum, device="cpu")
+    graph = _trace(_net())
     graph.save(tmp_path / "run.gradviz")
     _assert_same(graph, gradviz.load(tmp_path / "run.gradviz"))
 
 
 def test_a_budget_that_is_spent_computes_nothing_again() -> None:
-    graph = gradviz.trace(_net(), _image(), loss=torch.sum, device="cpu", values="statistics")
+    graph = _trace(_net(), "statistics")
     assert not _again(graph)
 
 
-def test_the_sizes_are_in_order() -> None:
+def test_the_samples_are_large_enough() -> None:
     assert AGAIN_BYTES <= LARGE_BYTES <= min(_square().nbytes, _image().nbytes)
-    assert all(less <= more for less, more in pairwise((1, MAX_DEPTH)))
