@@ -74,12 +74,12 @@ def graph_bytes(graph: GradGraph) -> int:
 
     >>> import gradviz
     >>> graph = gradviz.trace("sum(A @ A.T)", A=[[1.0] * 20] * 20, device="cpu")
-    >>> (graph_bytes(graph) - BYTES_PER_NODE * len(graph)) // (20 * 20 * 8)  # A, A @ A.T and four that flow back
-    6
+    >>> (graph_bytes(graph) - BYTES_PER_NODE * len(graph)) // (20 * 20 * 8)  # A, A @ A.T and three that flow back
+    5
     """
     held = [attributes[name] for _, attributes in graph.nodes(data=True) for name in ("value", "cotangent")]
     held += [contribution for *_, contribution in graph.edges(data="contribution")]
-    tensors = [one.elements if isinstance(one, StandIn) else one for one in tree_leaves(held) if isinstance(one, Tensor)]
+    tensors = [one.held if isinstance(one, StandIn) else one for one in tree_leaves(held) if isinstance(one, Tensor)]
     dense = [one for one in tensors if one is not None and not one.is_meta and storage_bytes(one)]
     sizes = {one.untyped_storage()._cdata: storage_bytes(one) for one in dense}
     return BYTES_PER_NODE * len(graph) + sum(sizes.values())
