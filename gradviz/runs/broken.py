@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradviz.diagnose import Finding
 from gradviz.diagnose.finding import Numbers, listed
-from gradviz.runs.notes import Origin, ParameterNote, Step
+from gradviz.runs.notes import LossNote, Origin, ParameterNote, Step
 from gradviz.runs.run import Run
 from gradviz.runs.series import by_step
 from gradviz.view.notation import number_text
@@ -22,8 +22,9 @@ def not_finite(run: Run) -> Iterator[Finding]:
     for steps in by_step(run).values():
         values = {step.rank: origin for step in steps for origin in step.origins if origin.what == "value"}
         spoilt = [step for step in steps if any(map(_is_spoilt, step.parameters))]
-        gradients = {step.rank: origin for step in spoilt for origin in step.origins if origin.what == "gradient"}
-        if values or spoilt:
+        lost = [step for step in steps if any(note.value is not None and math.isnan(note.value) for note in step.losses)]
+        gradients = {one.rank: origin for one in (*spoilt, *lost) for origin in one.origins if origin.what == "gradient"}
+        if values or spoilt or lost:
             yield from _told(run, steps, values or gradients, "value" if values else "gradient", spoilt)
             return
     yield from _after_the_last(run)
@@ -52,7 +53,18 @@ def _told(run: Run, steps: list[Step], origins: dict[int, Origin], what: str, sp
     numbers: Numbers = {"ranks with it": len(origins) or len(spoilt), "ranks": len(steps)} if len(run.headers) > 1 else {}
     if spoilt:
         numbers["parameters whose gradient is not finite"] = len(names)
-    if not origins:
+    if not origins and not spoilt:
+        of_loss = next(note for step in steps for note in step.losses if _is_broken(note.value))
+        yield Finding(
+            kind="not-finite-value",
+            severity="error",
+            message=f"{_of_loss(of_loss)}, although all that the model returned is finite, and so are the gradients",
+            hint="look at the loss: log of 0, a division by 0, an overflow",
+            numbers=numbers,
+            source=of_loss.source,
+            step=number,
+        )
+    elif not origins:
         message = f"the gradient that the optimizer got is not finite at {listed(names)}, although all in the model was"
         yield Finding(
             kind="not-finite-gradient",
@@ -98,8 +110,12 @@ def _loss_text(origin: Origin, steps: list[Step], rank: int) -> str:
     if origin.made or origin.what == "value":
         return ""
     losses = [note for step in steps if step.rank == rank for note in step.losses if _is_broken(note.value)]
-    made = [(note.source, number_text(note.value or 0.0), ", ".join(note.ops)) for note in losses]
-    return "".join(f"; the loss at {source} is {value}, by {ops}" for source, value, ops in made)
+    return "".join(f"; {_of_loss(note)}" for note in losses)
+
+
+def _of_loss(note: LossNote) -> str:
+    by = f", by {', '.join(note.ops)}" if note.ops else ""
+    return f"the loss at {note.source} is {number_text(note.value or 0.0)}{by}"
 
 
 def _hint(origin: Origin, broken: list[str]) -> str:

@@ -112,6 +112,8 @@ class UnitsNote:
 class ParameterNote:
     """A parameter as the optimizer found it: after the backward passes, and after clipping where there is any.
 
+    Of an update that no optimizer makes, as `p -= lr * p.grad`, as the last backward pass left it.
+
     Attributes:
         name: its dotted name.
         shape: of the whole.
@@ -122,7 +124,7 @@ class ParameterNote:
         update: how far the update moved it, beside its own norm, measured on some of its elements; None where that is not
             known: no update, one that a closure makes, a weight that was 0.
         dtype: as "float32".
-        lr: the learning rate of its group; None where that has none.
+        lr: the learning rate of its group; None where that has none, and without an optimizer.
         unchanged: of its elements that had a gradient, the share that the update left as they were, measured on some; None
             where that is not known.
         carried: whether the gradient still held what its optimizer had used for the update before.
@@ -212,7 +214,7 @@ class Step:
         thrown: how many backward passes, which did the same as the last one, were in vain: cleared before the update.
         kept: how many of the same kind were used; both 0 where the optimizer got something else than what they left.
         modules, units: in the order of their first call.
-        parameters: those that an optimizer got, in the model's order.
+        parameters: those that an optimizer got, or that were updated by hand with a gradient, in the model's order.
         unheld: the parameters that had a gradient and that no optimizer held so far.
         unmoved: those that require a gradient and at the end of the step still have the value that they began with.
         in_eval: the dropouts and batch norms that, in every pass, ran in eval mode because the whole model did.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +53,7 @@ class OpenStep:
         self._parameters: dict[int, ParameterNote] = {}
         self._samples: dict[int, tuple[Tensor, Tensor | None]] = {}
         self._tally = tally
-        self._maximizes = False
+        self._maximizes = self._is_by_hand = False
         self._cleared: set[int] = set()
         self._had_gradient: set[int] = set()
         self._losses: dict[tuple[str, tuple[str, ...]], list[float | None]] = {}
@@ -102,31 +103,53 @@ class OpenStep:
             optimizer: the one that will.
             again: whether it made the update before, so that gradients that were not cleared since are old ones.
         """
-        for parameter in self._read(optimizer, again=again):
+        self._begin(parameters_of(optimizer), optimizer.param_groups, again=again)
+        self._tally.compare({key: note.gradient for key, note in self._parameters.items()})
+
+    def begin_update_by_hand(self, parameters: Iterable[Tensor], *, again: bool) -> None:
+        """The same after a backward pass that no optimizer may follow: of the parameters that have a gradient now."""
+        self._parameters.clear()
+        self._begin([one for one in parameters if one.grad is not None], (), again=again)
+        self._is_by_hand = True
+
+    def end_update(self, optimizer: Optimizer, parameters: Iterable[Tensor]) -> None:
+        """Notes how far they moved, what a closure left of the gradients, and who else of `parameters` has a gradient."""
+        held = parameters_of(optimizer)
+        self._read(held, optimizer.param_groups, again=False)
+        self._measure(held)
+        self._had_gradient |= {id(one) for one in parameters if id(one) not in self._held and _norm_of_gradient(one)}
+
+    def end_update_by_hand(self, parameters: Iterable[Tensor], *, updated: bool) -> None:
+        """Notes how far they moved; where they did not, nothing is left of what was noted."""
+        if self._is_by_hand and updated:
+            self._measure(parameters)
+        elif self._is_by_hand:
+            self._parameters.clear()
+
+    def _begin(self, parameters: Iterable[Tensor], groups: Sequence[Mapping[str, Any]], *, again: bool) -> None:
+        if self._is_by_hand:  # it was not
+            self._parameters.clear()
+            self._is_by_hand = False
+        for parameter in self._read(parameters, groups, again=again):
             if (taken := sample(parameter)) is not None:
                 gradient = parameter.grad
                 is_dense = gradient is not None and gradient.layout is torch.strided
                 self._samples[id(parameter)] = (taken, sample(gradient) if is_dense and gradient is not None else None)
-        self._tally.compare({key: note.gradient for key, note in self._parameters.items()})
 
-    def end_update(self, optimizer: Optimizer, parameters: Iterable[Tensor]) -> None:
-        """Notes how far they moved, what a closure left of the gradients, and who else of `parameters` has a gradient."""
-        self._read(optimizer, again=False)
-        for parameter in parameters_of(optimizer):
+    def _measure(self, parameters: Iterable[Tensor]) -> None:
+        for parameter in parameters:
             before, gradient = self._samples.pop(id(parameter), (None, None))
             after = None if before is None else sample(parameter)
             if before is not None and after is not None:
                 note = self._parameters[id(parameter)]
                 unchanged = None if gradient is None else share_unchanged(before, after, gradient)
                 self._parameters[id(parameter)] = replace(note, update=moved_by(before, after), unchanged=unchanged)
-        self._had_gradient |= {id(one) for one in parameters if id(one) not in self._held and _norm_of_gradient(one)}
 
-    def _read(self, optimizer: Optimizer, *, again: bool) -> list[Tensor]:
+    def _read(self, parameters: Iterable[Tensor], groups: Sequence[Mapping[str, Any]], *, again: bool) -> list[Tensor]:
         """Notes those that are the model's, each the first time that it is held; which ones these are."""
-        held = parameters_of(optimizer)
-        new = [one for one in held if id(one) in self._names and id(one) not in self._parameters]
-        rates = {id(one): group.get("lr") for group in optimizer.param_groups for one in group["params"]}
-        self._maximizes |= any(bool(group.get("maximize")) for group in optimizer.param_groups)
+        new = [one for one in parameters if id(one) in self._names and id(one) not in self._parameters]
+        rates = {id(one): group.get("lr") for group in groups for one in group["params"]}
+        self._maximizes |= any(bool(group.get("maximize")) for group in groups)
         for parameter in new:
             gradient = _norm_of_gradient(parameter)
             self._parameters[id(parameter)] = ParameterNote(
@@ -138,7 +161,7 @@ class OpenStep:
                 gradient=gradient,
                 update=None,
                 dtype=str(parameter.dtype).removeprefix("torch."),
-                lr=None if (rate := rates[id(parameter)]) is None else float(rate),
+                lr=None if (rate := rates.get(id(parameter))) is None else float(rate),
                 unchanged=None,
                 carried=again and bool(self._losses) and gradient is not None and id(parameter) not in self._cleared,
             )

@@ -7,7 +7,7 @@ A step is what leads to one update: all forward and backward passes between two 
 of the model. Its begin is the first forward pass of the model with gradients after such a step; so its end is known only
 then, or when the watcher is left, and several optimizers, gradient accumulation and closures are right. Passes under
 `no_grad` count nothing; of a pass and its repetition by a checkpoint the one counts that a backward pass goes through. Where
-no optimizer is used, an update is what changed the parameters in place.
+no optimizer is used, an update is what changed the parameters in place, also through `.data`.
 
 On the steps between, one function is called per forward pass and two per optimizer step, and each returns at once.
 """
@@ -28,7 +28,7 @@ from gradviz.runs.notes import Step
 from gradviz.runs.step import OpenStep, as_written
 from gradviz.runs.tally import Tally
 from gradviz.runs.units import DeadUnits
-from gradviz.runs.weights import Unmoved, digest, holds_not_finite, parameters_of
+from gradviz.runs.weights import Changes, Unmoved, digest, holds_not_finite, parameters_of
 
 ATTEMPTS = 4
 """How often a step that is not followed by an update, as one that a gradient scaler skips, is recorded anew."""
@@ -84,7 +84,8 @@ class Stepping:
         self._first: int | None = None
         self._tally = Tally()
         self._saw_optimizer = self._is_updating = False
-        self._versions: int | None = None
+        self._changes = Changes(self._parameters)
+        self._last_by_hand: int | None = None
         self._handles: list[Any] = [
             model.register_forward_pre_hook(self._before_forward),
             register_optimizer_step_pre_hook(self._before_update),
@@ -132,6 +133,7 @@ class Stepping:
         self._look_for_changes()
         if self.updated:
             self._end_step()
+            self._last_by_hand = None if self._saw_optimizer else self.step
             self.updated = False
             self._attempts = 0
             self._tally = Tally()
@@ -152,6 +154,8 @@ class Stepping:
     def _after_backward(self) -> None:
         if self._open is not None and not self._is_updating and threading.get_ident() == self._thread:
             self._open.end_backward(self._parameters)
+            if not self._saw_optimizer:
+                self._open.begin_update_by_hand(self._parameters, again=self._last_by_hand == self.step - 1)
 
     @property
     def _is_due(self) -> bool:
@@ -184,11 +188,8 @@ class Stepping:
 
     def _look_for_changes(self) -> None:
         """Where no optimizer was ever seen, a change in place is an update."""
-        if self._saw_optimizer:
-            return
-        versions = sum(parameter._version for parameter in self._parameters)
-        self.updated |= self._versions is not None and versions != self._versions
-        self._versions = versions
+        if not self._saw_optimizer:
+            self.updated |= self._changes.look()
 
     def _has_no_gradients(self) -> bool:
         return all(parameter.grad is None for parameter in self._parameters)
@@ -202,6 +203,8 @@ class Stepping:
         if self._open is None:
             return
         ended, self._open = self._open, None
+        if not self._saw_optimizer:
+            ended.end_update_by_hand(self._parameters, updated=self.updated)
         step = ended.finished(self.rank, updated=self.updated, units=self._units, unmoved=self._unmoved.look())
         if step is not None and (step.updated or step.origins or is_cut_short or not self._saw_optimizer):
             self._first = step.step if self._first is None and step.updated else self._first

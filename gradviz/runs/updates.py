@@ -60,11 +60,13 @@ def partly_updated(run: Run) -> Iterator[Finding]:
     held = [name for name in names if name in unmoved and name not in told]
     rates = rates_text([note for note in last.parameters if note.name in held])
     enough = _updates(run) >= ENOUGH
+    by_hand = all(note.lr is None for note in last.parameters)
     for names, why, hint, is_told in (
         (unheld, "no optimizer holds {}", "give the optimizer all of model.parameters(); where this is meant, call "
          "requires_grad_(False) on them, which also saves the work", enough or run.headers[0].knows_optimizers),
-        (held, f"although an optimizer holds {{}}{rates and f'; {rates}'}", "look at the learning rate of their group, and "
-         "whether an update rounds to nothing in their dtype", enough),
+        (held, f"although {'the update moved others' if by_hand else 'an optimizer holds {}'}{rates and f'; {rates}'}",
+         f"look at {'what the update runs over' if by_hand else 'the learning rate of their group'}, and whether an update "
+         "rounds to nothing in their dtype", enough),
     ):  # fmt: skip
         if names and is_told:
             yield Finding(
@@ -115,7 +117,8 @@ def not_cleared(run: Run) -> Iterator[Finding]:
             severity="error",
             message=f"the gradient of {listed(names)} was not cleared between two updates: each update uses the gradients "
             "of all steps before it again",
-            hint="call optimizer.zero_grad() once for each optimizer.step(); accumulate only between two updates",
+            hint="call optimizer.zero_grad() once for each optimizer.step(), or set p.grad = None after each update by "
+            "hand; accumulate only between two updates",
             module=names[0].rpartition(".")[0],
             numbers={"parameters": len(names), f"norm at step {later[0].step}": norms[0], "norm at last": norms[-1]},
             step=later[0].step,

@@ -148,7 +148,7 @@ def watch(
     ReLU its dead units, per parameter its weight, the gradient that the optimizer got and how far the update moved it, what
     `backward()` was called on and by which functions it came of what the model returned, and where NaN came from. Of a
     loss outside of the model no values between are seen, and no functions that autograd does not know. Of an optimizer that
-    is none of torch.optim's, and of an update through `.data`, only that parameters have changed.
+    is none of torch.optim's, and of an update by hand, the gradients are those that the last backward pass left.
 
     Args:
         model: what the loop calls; under `torchrun` the DistributedDataParallel module, or one after `fully_shard`.

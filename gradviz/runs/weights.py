@@ -16,6 +16,8 @@ from gradviz.runs.plain import plain, reading
 from gradviz.statistics import norm_of
 
 SAMPLE = 1024
+FEW = 64
+"""How many elements of a parameter show that it was updated through `.data`, which counts up no version."""
 _WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -30,6 +32,34 @@ class Unmoved:
         """The ids of those that have not moved so far, as far as they can be read. What has moved is never read again."""
         self._digests = {key: known for key, known in self._digests.items() if digest(known[0]) == known[1]}
         return set(self._digests)
+
+
+class Changes:
+    """Whether parameters have changed in place since they were looked at last; where versions tell, no numbers are read."""
+
+    def __init__(self, parameters: Iterable[Tensor]) -> None:
+        self._parameters = [one for one in parameters if one.requires_grad]
+        self._versions: int | None = None
+        self._seen: list[Tensor | None] | None = None
+
+    def look(self) -> bool:
+        """False the first time."""
+        versions = sum(parameter._version for parameter in self._parameters)
+        is_told = self._versions is not None and versions != self._versions
+        before = self._seen
+        self._versions = versions
+        self._seen = None if is_told else [sample(parameter, FEW) for parameter in self._parameters]
+        if is_told or before is None or self._seen is None:
+            return is_told
+        return any(one is not None and not _is_same(one, now) for one, now in zip(before, self._seen, strict=True))
+
+
+def _is_same(before: Tensor, after: Tensor | None) -> bool:
+    """Whether two samples hold the same numbers, of which NaN is one."""
+    if after is None or (before.shape, before.dtype, before.device) != (after.shape, after.dtype, after.device):
+        return False
+    with reading():
+        return bool(((before == after) | (before.isnan() & after.isnan())).all())
 
 
 def digest(tensor: Tensor) -> int | None:
@@ -55,14 +85,14 @@ def digest(tensor: Tensor) -> int | None:
         return int(head.view(torch.int64).sum()) + int(tail.sum(dtype=torch.int64))
 
 
-def sample(tensor: Tensor) -> Tensor | None:
-    """A copy of up to `SAMPLE` elements, spread evenly."""
+def sample(tensor: Tensor, most: int = SAMPLE) -> Tensor | None:
+    """A copy of up to so many elements, spread evenly."""
     with reading():
         numbers = plain(tensor)
         if numbers is None or not numbers.numel():
             return None
         flat = numbers.flatten()
-        return flat[:: -(-flat.numel() // SAMPLE)].clone()
+        return flat[:: -(-flat.numel() // most)].clone()
 
 
 def holds_not_finite(tensor: Tensor) -> bool:

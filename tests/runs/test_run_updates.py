@@ -258,19 +258,6 @@ def test_loop_without_any_update_is_an_error(tmp_path: Path, loop: Callable[[nn.
     )  # fmt: skip
 
 
-def test_updates_through_data_are_no_error(tmp_path: Path) -> None:
-    def loop(model: nn.Module, _: Optimizer) -> None:
-        for _ in range(3):
-            loss_of_samples(model).backward()
-            for parameter in model.parameters():
-                assert parameter.grad is not None
-                parameter.data -= 0.1 * parameter.grad
-                parameter.grad.zero_()
-
-    with pytest.warns(UserWarning, match="but no update"):
-        assert kinds(watched(loop, tmp_path, model=classifier())) == []
-
-
 def test_loop_without_updates_is_not_recorded_without_end(tmp_path: Path) -> None:
     def loop(model: nn.Module, _: Optimizer) -> None:
         for _ in range(70):
