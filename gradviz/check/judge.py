@@ -165,6 +165,11 @@ class Comparison:
         if self.autograd is None:
             self.index, self.autograd = index, got
 
+    def on_tie(self, got: float, kinks: Sequence[str], ends: tuple[float, float]) -> None:
+        """A number of torch's where several elements tie; between which it may lie, as any of them may be taken."""
+        between = f"any of those that tie may be taken, which gives {ends[0]:.4g} to {ends[1]:.4g}"
+        self.note(f"on a kink ({', '.join(kinks)}), where torch takes {got:.4g}: {between}", "kink")
+
     def show(
         self, index: Index | None, got: float, true: float | None, of: Quantity = "", *, telling: int = _UNDEFINED
     ) -> None:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -215,7 +215,7 @@ def _check_rows(
         answers = [None] * len(edges) if dense else rows_into(edges, place, index)
         for edge, answer in zip(edges, answers, strict=True):
             got = dense[edge.position][index] if answer is None else as_array(answer)
-            _compare_row(edge, call, place, index, got, row)
+            _compare_row(edge, call, truth, place, index, got, row)
             edge.comparison.checked += edge.in_numel
     return [row for _, row in rows]
 
@@ -223,6 +223,7 @@ def _check_rows(
 def _compare_row(
     edge: EdgeUnderCheck,
     call: OpCall,
+    truth: Reference,
     place: int,
     index: Index,
     got: NDArray[np.float64],
@@ -232,7 +233,11 @@ def _compare_row(
     def on_kink(column: Index) -> tuple[float, float]:
         return element_between(call, edge.position, column, place, index)
 
-    compare_row(edge.comparison, index, got, row, edge.position, on_kink=on_kink, columns=columns)
+    def on_ties() -> Mapping[Index, tuple[float, float]]:
+        ranges = truth.ranges(index, output=place)
+        return {column: ends for (position, column), ends in ranges.items() if position == edge.position}
+
+    compare_row(edge.comparison, index, got, row, edge.position, on_kink=on_kink, on_ties=on_ties, columns=columns)
 
 
 def _check_sampled(
@@ -311,7 +316,7 @@ def _check_long_row(edge: EdgeUnderCheck, call: OpCall, place: int, index: Index
     truth = reference(call, chosen={edge.position: frozenset(columns)})
     true = truth.row(index, output=place)
     edge.comparison.overflowed |= truth.overflowed
-    _compare_row(edge, call, place, index, got, true, columns)
+    _compare_row(edge, call, truth, place, index, got, true, columns)
     edge.comparison.method = "symbolic"
     edge.comparison.checked += len(columns)
     return true

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from gradviz.symbolic.arithmetic import EXACT, to_wide
 
 OnKink = Callable[[Index], tuple[float, float]]
 """From an input element to the smallest and largest one-sided derivative there."""
+OnTies = Callable[[], Mapping[Index, tuple[float, float]]]
+"""The smallest and largest derivative of each input element among those that tie, whichever of them is taken."""
 _KINKED_ELEMENTS = 64
 _MANY = f"on a kink ({{names}}) at more than {_KINKED_ELEMENTS} elements of a row, of which no more are looked at one by one"
 _BESIDE = "torch gives NaN for a derivative of 0: another element is undefined, and 0 times NaN is NaN"
@@ -32,6 +34,7 @@ def compare_row(
     *,
     on_kink: OnKink | None,
     columns: Sequence[Index] | None,
+    on_ties: OnTies | None = None,
     loose: float = 0.0,
     what: str = "torch",
 ) -> None:
@@ -45,6 +48,7 @@ def compare_row(
         position: the edge key in `row`.
         on_kink: the range that is right where the inputs lie on a kink; None leaves elements there to another comparison.
         columns: the only elements to compare; None for all.
+        on_ties: what else is right, where elements tie of which the op takes one.
         loose: errors of up to this size are put down to cancellation: unverified, but no mismatch.
         what: who gives the number, for a mismatch.
     """
@@ -69,7 +73,7 @@ def compare_row(
         comparison.doubt_beside(_BESIDE)
         got = np.where(unrelated, 0.0, got)
     if row.kinks:
-        settled = _settled_on_kinks(comparison, got, true, bound, row.kinks, on_kink, column_at)
+        settled = _settled_on_kinks(comparison, got, true, bound, row.kinks, on_kink, on_ties, column_at)
         true, bound = settled, np.where(settled == true, bound, 0.0)
     comparison.elements(
         got, true, bound, loose=loose, what=what, place=lambda place: (*index, *column_at(place)), modulus=whole
@@ -108,6 +112,7 @@ def _settled_on_kinks(
     bound: NDArray[np.float64],
     kinks: tuple[str, ...],
     on_kink: OnKink | None,
+    on_ties: OnTies | None,
     column_at: Callable[[Index], Index],
 ) -> NDArray[np.longdouble]:
     """The true numbers; where torch's is another one that a kink allows, torch's."""
@@ -129,8 +134,16 @@ def _settled_on_kinks(
     if steep.any():
         comparison.doubt(INFINITE.format(names=names, got=f"{got[steep][0]:g}"), "undefined")
         settled[steep] = got[steep]
-    for count, flat in enumerate(np.flatnonzero(doubtful)):
+    ranges = {} if on_ties is None else on_ties()
+    count = -1
+    for flat in np.flatnonzero(doubtful):
         place = tuple(int(item) for item in np.unravel_index(int(flat), got.shape))
+        any_of = ranges.get(column_at(place))
+        if any_of is not None and is_between(float(got[place]), any_of, unit_roundoff(comparison.dtype)):
+            settled[place] = got[place]
+            comparison.on_tie(float(got[place]), kinks, any_of)
+            continue
+        count += 1
         if count < _KINKED_ELEMENTS:
             sides = on_kink(column_at(place))
             if any(map(math.isnan, sides)):

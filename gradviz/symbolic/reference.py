@@ -30,7 +30,7 @@ from gradviz.symbolic.method import method_of
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule, has_rule
 from gradviz.symbolic.rounding import SAFETY, Range, smallest, unit_roundoff
-from gradviz.symbolic.sweep import in_order, kinks_of, partials_of
+from gradviz.symbolic.sweep import in_order, kinks_of, partials_of, ranges_of
 from gradviz.symbolic.tensor import Index, SymbolicTensor, of_parts
 
 
@@ -159,6 +159,14 @@ class Reference:
         with self._range.entered():
             kinks, kinked = kinks_of(order, self._unit)
         return Row(partials=partials, kinks=kinks, kinked=kinked)
+
+    def ranges(self, index: Index, *, output: int = 0) -> dict[tuple[int, Index], tuple[float, float]]:
+        """Between which numbers the partials of one output element lie where elements tie, whichever of them is taken.
+
+        By edge key and index; elements that have no part in a tie are not there.
+        """
+        with self._range.entered():
+            return ranges_of([(self._output(output)[index], MP.one)])
 
     def values_at_once(self, flats: Sequence[int], *, output: int = 0) -> Elements | None:
         """The true values of some output elements, in wide floats; None where they are only had one by one."""

@@ -9,6 +9,7 @@ from typing import Any
 import sympy as sp
 
 from gradviz.symbolic.arithmetic import MP
+from gradviz.symbolic.element import Selected
 from gradviz.symbolic.rounding import moved_product, rounded
 from gradviz.symbolic.scalar import Scalar, Symbol
 
@@ -58,6 +59,34 @@ def partials_of(
     return {symbol: result[symbol] for symbol in reversed(result)}
 
 
+def ranges_of(seeds: Sequence[tuple[Scalar, Any]]) -> dict[tuple[int, tuple[int, ...]], tuple[float, float]]:
+    """The least and largest partial of sum(weight * scalar) with respect to each symbol that an element chosen among
+    several that tie may depend on, whichever of them is chosen; by the symbols' keys.
+
+    Of three equal numbers each may be the median, though moving it alone leaves the median where it is.
+    """
+    adjoints: dict[Scalar, tuple[float, float]] = {}
+    on_tie: set[Scalar] = set()
+    for scalar, weight in seeds:
+        _widen(adjoints, scalar, float(weight), float(weight))
+    for scalar in reversed(in_order([scalar for scalar, _ in seeds])):
+        low, high = adjoints.get(scalar, (0.0, 0.0))
+        if scalar.operation is None:
+            continue
+        ties = isinstance(scalar.operation, Selected) and len(scalar.operands) > 1
+        if ties:
+            below, above = min(low, 0.0), max(high, 0.0)
+            for operand in scalar.operands:
+                _widen(adjoints, operand, below, above)
+        else:
+            for operand, partial, _ in scalar.operation.locals(scalar):
+                ends = (low * float(partial), high * float(partial))
+                _widen(adjoints, operand, min(ends), max(ends))
+        if ties or scalar in on_tie:
+            on_tie.update(scalar.operands)
+    return {scalar.key: adjoints.get(scalar, (0.0, 0.0)) for scalar in on_tie if isinstance(scalar, Symbol)}
+
+
 def kinks_of(order: Sequence[Scalar], unit: float) -> tuple[tuple[str, ...], frozenset[tuple[int, tuple[int, ...]]]]:
     """The names of all kinks that these elements lie on, within rounding of `unit`, and the keys of the symbols in those.
 
@@ -100,6 +129,11 @@ def _accumulate(adjoints: dict[Scalar, list[Any]], scalar: Scalar, value: Any, e
     known[0] = known[0] + value
     size = rounded(known[0])
     known[1] = known[1] + error + (size if math.isfinite(size) else 0.0)
+
+
+def _widen(adjoints: dict[Scalar, tuple[float, float]], scalar: Scalar, low: float, high: float) -> None:
+    before = adjoints.get(scalar, (0.0, 0.0))
+    adjoints[scalar] = (before[0] + low, before[1] + high)
 
 
 def in_order(roots: Sequence[Scalar]) -> list[Scalar]:

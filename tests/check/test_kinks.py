@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 import gradviz
 from gradviz.check import CheckReport, EdgeCheck
+from gradviz.check.judge import Comparison
+from gradviz.check.rows import OnTies, compare_row
+from gradviz.opcall import OpCall
+from gradviz.symbolic import reference
 
 ON_KINKS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "relu": (torch.relu, "relu at 0"),
@@ -133,6 +139,51 @@ def test_beside_a_jump_no_other_value_is_right() -> None:
     assert [entry.name for entry in graph.check().mismatches] == ["a", "b"]
 
 
-def test_of_very_many_ties_nothing_is_called_wrong() -> None:
+def test_of_very_many_ties_any_may_be_taken() -> None:
     edge = gradviz.trace(lambda x: x.max(), torch.zeros(100, requires_grad=True)).check().edges[0]
-    assert edge.verdict == "unverified" and "on a kink (tie in max) at more than 64 elements of a row" in edge.reason
+    assert edge.verdict == "match" and "any of those that tie may be taken, which gives 0 to 1" in edge.reason
+
+
+def test_of_very_many_elements_on_a_kink_nothing_is_called_wrong() -> None:
+    comparison = compared_to_median(torch.zeros(100), np.full(100, 0.01), on_ties=None)
+    assert comparison.verdict == "unverified"
+    assert "on a kink (tie in median) at more than 64 elements of a row" in comparison.reason
+
+
+def compared_to_median(x: Tensor, got: NDArray[np.float64], on_ties: OnTies | None) -> Comparison:
+    truth = reference(OpCall(overload=torch.ops.aten.median.default, args=(x,), outputs=(x.median(),)))
+    comparison = Comparison(torch.float32)
+    comparison.method = "symbolic"
+    row = truth.row(())
+    compare_row(comparison, (), got, row, 0, on_kink=lambda _: (0.0, 1.0), on_ties=on_ties, columns=None)
+    return comparison
+
+
+MEDIANS: dict[str, Callable[[Tensor], Tensor]] = {
+    "median": torch.median,
+    "nanmedian": torch.nanmedian,
+    "median of one dim": lambda x: x.median(0).values,
+    "nanmedian of one dim": lambda x: x.nanmedian(0).values,
+    "kthvalue": lambda x: x.kthvalue(4).values,
+    "quantile": lambda x: x.quantile(0.5),
+    "nanquantile": lambda x: x.nanquantile(0.5),
+    "least and largest": lambda x: sum(x.aminmax()),
+}
+
+
+@pytest.mark.parametrize("name", MEDIANS)
+@pytest.mark.parametrize("count", [5, 100])
+def test_any_of_equal_numbers_may_be_the_median(name: str, count: int) -> None:
+    x = torch.cat([torch.linspace(-2, -1, 4), torch.zeros(count), torch.linspace(1, 2, 3)]).requires_grad_()
+    report = gradviz.trace(lambda x: MEDIANS[name](x), x).check()
+    assert all(edge.verdict == "match" for edge in report.edges), report
+
+
+@pytest.mark.parametrize(("taken", "verdict"), [(0.0, "match"), (1.0, "match"), (1.5, "mismatch"), (-0.1, "mismatch")])
+def test_what_no_choice_among_equal_numbers_gives_is_wrong(taken: float, verdict: str) -> None:
+    x = torch.tensor([-1.0, 0.0, 0.0, 0.0, 1.0])
+    truth = reference(OpCall(overload=torch.ops.aten.median.default, args=(x,), outputs=(x.median(),)))
+    ranges = {index: ends for (_, index), ends in truth.ranges(()).items()}
+    assert ranges == {(1,): (0.0, 1.0), (2,): (0.0, 1.0), (3,): (0.0, 1.0)}
+    comparison = compared_to_median(x, np.array([0.0, 0.5, taken, 0.5, 0.0]), lambda: ranges)
+    assert comparison.verdict == verdict, comparison.reason
