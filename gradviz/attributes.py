@@ -124,7 +124,10 @@ class AttributedGraph(nx.MultiDiGraph):
         return read
 
     def optimized(self) -> dict[str, Held]:
-        """Name of each leaf that an optimizer in sight of the traced code holds -> which one, and its learning rate."""
+        """Name of each leaf that an optimizer in sight of the traced code holds -> which one, and its learning rate.
+
+        Also of leaves that the code reads and the graph does not hold, since what was computed from them was lost.
+        """
         held: dict[str, tuple[Any, ...]] = self.graph.get("optimized", {})
         return {name: Held(*entry) for name, entry in held.items()}
 

@@ -163,8 +163,8 @@ class _Writer:
         )
         graph.graph["leaves"] = {names[key]: number[key] for key in order if self._draft.nodes[key].kind == "leaf"}
         graph.graph["names"] = {name: number[key] for key, name in names.items()}
-        graph.graph["optimized"] = self._optimized(graph.leaves)
         graph.graph["lost_leaves"] = self._lost_leaves()
+        graph.graph["optimized"] = self._optimized([*graph.leaves, *graph.graph["lost_leaves"]])
         graph.graph["unseen_writes"] = self._unseen_writes()
         read = numbers_read(self._draft, self._recorder)
         graph.graph["numbers_read"] = {number: self._call_source(index) for number, index in read.items()}

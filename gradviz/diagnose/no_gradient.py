@@ -62,8 +62,7 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
     Of a whole model that may be meant, unless its optimizer trains it together with parameters that a gradient does reach.
     """
     graph = readings.graph
-    optimized = {name: held.optimizer for name, held in graph.optimized().items()}
-    at_work = {optimized[name] for name in _learning(graph) if name in optimized}
+    optimized, at_work = _optimizers(graph)
     cuts = _cuts_by_line(readings, optimized, at_work)
     owners = {name: (graph.nodes[leaf]["root"], optimized.get(name, "")) for name, leaf in graph.leaves.items()}
     behind, lines = _joined({where: list(uses) for where, uses in cuts.items()}, owners)
@@ -75,12 +74,22 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
             graph,
             kind,
             severity,
-            f"no gradient reaches {listed(names)}: {said}"
-            + (f"; {optimizer} holds them together with parameters that learn" if optimizer in at_work else ""),
+            f"no gradient reaches {listed(names)}: {said}{_together(names, optimizer, at_work)}",
             hint,
             edge=uses[-1].edge,
             numbers={"leaves without gradient": len(names)},
         )
+
+
+def _optimizers(graph: GradGraph) -> tuple[dict[str, str], set[str]]:
+    """(leaf -> the optimizer that holds it, the optimizers of leaves that a gradient reaches)."""
+    optimized = {name: held.optimizer for name, held in graph.optimized().items()}
+    return optimized, {optimized[name] for name in _learning(graph) if name in optimized}
+
+
+def _together(names: Sequence[str], optimizer: str | None, at_work: Collection[str]) -> str:
+    them = "it" if len(names) == 1 else "them"
+    return f"; {optimizer} holds {them} together with parameters that learn" if optimizer in at_work else ""
 
 
 def _learning(graph: GradGraph) -> dict[str, int]:
@@ -189,12 +198,21 @@ def _joined(
 
 
 def lost_leaves(readings: Readings) -> Iterator[Finding]:
-    """Leaves that the graph does not hold, because nothing computed from them is in it, told once per place and reason."""
+    """Leaves that the graph does not hold, because nothing computed from them is in it, told once per place and reason.
+
+    Of a whole model that may be meant, as of numbers that are printed, unless its optimizer trains it together with
+    parameters that a gradient does reach.
+    """
     graph = readings.graph
     reached = {graph.nodes[node]["root"] for node in graph.leaves.values() if graph.cotangent(node) is not None}
+    optimized, at_work = _optimizers(graph)
     groups: dict[tuple[str, str, str, str], list[str]] = {}
+    first_line: dict[str, str] = {}
     for name, (root, reason, op, source) in graph.graph.get("lost_leaves", {}).items():
-        if not (root and root not in reached and reason in MEANT):
+        is_apart = bool(root) and root not in reached and optimized.get(name) not in at_work
+        if not (is_apart and reason in MEANT):
+            if reason == "no_grad":  # a part of the model runs under it, however many lines and calls that are
+                op, source = "", first_line.setdefault(root, source)
             groups.setdefault((root, reason, op, source), []).append(name)
     for (_, reason, op, source), names in groups.items():
         kind, severity, message, hint = _lost(reason, op)
@@ -202,7 +220,7 @@ def lost_leaves(readings: Readings) -> Iterator[Finding]:
             graph,
             kind,
             severity,
-            f"no gradient reaches {listed(names)}: {message}",
+            f"no gradient reaches {listed(names)}: {message}{_together(names, optimized.get(names[0]), at_work)}",
             hint,
             source=source,
             numbers={"leaves without gradient": len(names)},

@@ -57,7 +57,7 @@ def rates(readings: Readings) -> Iterator[Finding]:
     graph = readings.graph
     of_optimizer: dict[str, dict[str, Held]] = {}
     for name, held in graph.optimized().items():
-        if graph.cotangent(graph.leaves[name]) is not None:
+        if name in graph.leaves and graph.cotangent(graph.leaves[name]) is not None:
             of_optimizer.setdefault(held.optimizer, {})[name] = held
     for optimizer, entries in of_optimizer.items():
         still = [name for name, held in entries.items() if held.rate == 0]
