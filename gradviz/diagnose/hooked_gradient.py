@@ -16,14 +16,19 @@ from gradviz.errors import PartialError
 from gradviz.graph import Edge, Use
 from gradviz.standin import is_kept
 
-_WITHIN = 1e-3
-"""How far a sum in another order may be from the engine's, as a part of the largest element."""
+_WITHIN = 1 / 256
+"""How far apart gradients may be, as a part of the largest element: what rounding one to bfloat16 on its way leaves."""
+_ROUNDINGS = 4
+"""So many units in the last place may a sum in another order be from the engine's."""
+_SETTLED = 0.02
+"""How far one more step moves what a solver left, as a part of the largest element."""
 
 
 def hooked_gradient(readings: Readings) -> Iterator[Finding]:
     """Once per hook that changes what a right derivative passes on, or what arrives at a value.
 
-    What is meant is not told: what `intended=` names, and a hook that clips elements, or holds some at zero.
+    What is meant is not told: what `intended=` names, a hook that clips elements, or holds some at zero, and one on a fixed
+    point, whose gradient by the implicit function theorem is another than that of the last step.
     """
     told: set[str] = set()
     for hook, node, edge, source in chain(_by_the_check(readings), _on_cotangents(readings), _on_contributions(readings)):
@@ -69,8 +74,30 @@ def _on_cotangents(readings: Readings) -> Iterator[_Place]:
         cotangent = graph.cotangent(node, output)
         came = [use.contribution for use in graph.uses_of(node) if use.output == output and use.contribution is not None]
         came += [starting[node, output]] if (node, output) in starting else []
-        if names and came and cotangent is not None and not is_zero(cotangent) and _differ(came, cotangent):
+        if not names or not came or cotangent is None or is_zero(cotangent):
+            continue
+        if _differ(came, cotangent) and not _is_fixed_point(readings, node, output):
             yield " or ".join(names), node, None, graph.nodes[node]["source"]
+
+
+def _is_fixed_point(readings: Readings, node: int, output: int) -> bool:
+    """Whether a value is about what it was computed from: one more step from where a solver stopped, under no_grad."""
+    graph = readings.graph
+    value = graph.value(node, output)
+    if value is None or not is_kept(value) or not value.numel():
+        return False
+    for tail in readings.made_of(readings.behind(node)):
+        is_solved = graph.nodes[tail]["kind"] == "leaf" or (readings.op(tail) and graph.cotangent(tail) is None)
+        before = graph.value(tail) if is_solved else None
+        if before is None or not is_kept(before) or _kind(before) != _kind(value):
+            continue
+        if float((value - before).abs().max()) <= _SETTLED * float(value.abs().max()):
+            return True
+    return False
+
+
+def _kind(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.shape, tensor.dtype, tensor.device, tensor.layout
 
 
 def _on_contributions(readings: Readings) -> Iterator[_Place]:
@@ -102,7 +129,8 @@ def _differ(terms: list[Tensor], total: Tensor) -> bool:
         return False
     summed = sum((one.detach() for one in terms[1:]), start=terms[0].detach())
     size = max(float(one.abs().max()) for one in (*terms, total)) if total.numel() else 0.0
-    if summed.shape != total.shape or not size or not float((summed - total).abs().max()) > _WITHIN * size:
+    within = max(_WITHIN, _ROUNDINGS * torch.finfo(total.dtype).eps)
+    if summed.shape != total.shape or not size or not float((summed - total).abs().max()) > within * size:
         return False
     return not _is_clipped(summed, total.detach())
 

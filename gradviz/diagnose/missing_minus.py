@@ -112,19 +112,9 @@ def _is_drawn(readings: Readings, square: int) -> bool:
     node = readings.behind(readings.arguments[square][0].edge[0], COPIES)
     uses = readings.arguments[node]
     if readings.op(node) != "sub" or len(uses) != 2:
-        return any(readings.op(one) == "normal" for one in _made_of(readings, node))
+        return any(readings.op(one) == "normal" for one in (node, *readings.made_of(node)))
     mean = readings.behind(uses[1].edge[0], COPIES)
-    return readings.graph.cotangent(mean) is not None and mean in _made_of(readings, uses[0].edge[0])
-
-
-def _made_of(readings: Readings, node: int) -> set[int]:
-    """A node and everything that it was computed from, with and without a gradient."""
-    pending, seen = [node], {node}
-    while pending:
-        tails = {use.edge[0] for use in readings.arguments[pending.pop()]} - seen
-        seen |= tails
-        pending += tails
-    return seen
+    return readings.graph.cotangent(mean) is not None and mean in readings.made_of(uses[0].edge[0])
 
 
 def _factor(readings: Readings, node: int) -> float:

@@ -196,3 +196,13 @@ class Readings:
                     seen.add(use.edge[0])
                     pending.append(use.edge[0])
         return seen
+
+    def made_of(self, node: int) -> set[int]:
+        """Everything that a node was computed from, with and without a gradient, without itself."""
+        seen: set[int] = set()
+        pending = [node]
+        while pending:
+            tails = {use.edge[0] for use in self.arguments[pending.pop()]} - seen
+            seen |= tails
+            pending += tails
+        return seen

@@ -93,3 +93,55 @@ def test_hooks_that_hold_some_leaves_or_only_clip_are_meant() -> None:
     model[0].weight.register_hook(zeroed)  # type: ignore[union-attr, operator]
     model[2].weight.register_hook(lambda gradient: gradient.clamp(-0.01, 0.01))  # type: ignore[union-attr, operator]
     assert traced(model).diagnose() == []
+
+
+def equilibrium(change: Callable[[Tensor], Tensor] | None = None, *, steps: int = 40, of_a_leaf: bool = False) -> GradGraph:
+    """A deep equilibrium layer: a solver under no_grad, one more step, and a hook that solves for the gradient."""
+    torch.manual_seed(0)
+    inner, outer, head, x = nn.Linear(6, 6), nn.Linear(4, 6), nn.Linear(6, 2), torch.randn(8, 4)
+
+    def loss() -> Tensor:
+        with torch.no_grad():
+            solved = torch.zeros(8, 6)
+            for _ in range(steps):
+                solved = torch.tanh(0.4 * inner(solved) + outer(x))
+        found = torch.tanh(0.4 * inner(solved.requires_grad_() if of_a_leaf else solved) + outer(x))
+        once = found.detach().requires_grad_()
+        again = torch.tanh(0.4 * inner(once) + outer(x))
+
+        def solve(cotangent: Tensor) -> Tensor:
+            solution = cotangent
+            for _ in range(steps):
+                solution = torch.autograd.grad(again, once, solution, retain_graph=True)[0] + cotangent
+            return solution
+
+        found.register_hook(change or solve)
+        return head(found).square().mean()  # type: ignore[no-any-return]
+
+    return gradviz.trace(loss)
+
+
+@pytest.mark.parametrize("of_a_leaf", [False, True])
+def test_the_hook_of_a_deep_equilibrium_model_is_meant(of_a_leaf: bool) -> None:
+    assert equilibrium(of_a_leaf=of_a_leaf).diagnose() == []
+    assert equilibrium(of_a_leaf=of_a_leaf, steps=6).diagnose() == []  # about solved
+
+
+def test_a_hook_on_what_is_no_fixed_point_yet_is_told() -> None:
+    assert [finding.kind for finding in equilibrium(steps=1).diagnose()] == ["hooked-gradient"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_hooks_that_only_look_or_round_are_not_told(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(16, 16).to(dtype)
+
+    def loss(hook: Callable[[Tensor], Tensor | None]) -> Tensor:
+        h = layer(torch.ones(8, 16, dtype=dtype))
+        h.register_hook(hook)
+        return sum(((h * factor).sin().mean() for factor in (1.0, -0.9, 0.7, -1.1, 0.3)), start=torch.zeros((), dtype=dtype))
+
+    assert gradviz.trace(lambda: loss(lambda gradient: None)).diagnose() == []
+    assert gradviz.trace(lambda: loss(lambda gradient: gradient.bfloat16().to(dtype))).diagnose() == []
+    (finding,) = gradviz.trace(lambda: loss(lambda gradient: gradient * 0.9)).diagnose()
+    assert finding.kind == "hooked-gradient"
