@@ -17,6 +17,7 @@ from gradviz.opcall import SHAPE_READING, op_name, tensors_of
 from gradviz.recording.names import source_line
 from gradviz.recording.record import RecordedCall, Recorder
 
+COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
 WRAPPED, UNUSED, DROPPED = "wrapped as a new leaf", "unused", "dropped"
 
 
@@ -78,7 +79,7 @@ def last_cut(recorder: Recorder, outputs: Iterable[Tensor]) -> str:
         is_on_way = any(id(output) in wanted for output in made)
         if any(tensor.requires_grad for tensor in read) and not any(output.requires_grad for output in made):
             reason, where = _reason(call, made), f" at {source_line(*call.frames[0])}" if call.frames else ""
-            op = "item" if reason == "item" else op_name(call.overload)
+            op = "item" if reason == "item" else _said_of(op_name(call.overload), made)
             op += " under no_grad" if reason == "no_grad" else ""
             if op_name(call.overload) in SHAPE_READING:
                 continue
@@ -88,6 +89,13 @@ def last_cut(recorder: Recorder, outputs: Iterable[Tensor]) -> str:
         elif is_on_way:
             wanted |= set(map(id, read))
     return elsewhere
+
+
+def _said_of(op: str, made: list[Tensor]) -> str:
+    """A call that cuts, as its user knows it: `.long()` is a cast, and x > 0 a comparison."""
+    if op == "_to_copy" and made:
+        return f"a cast to {str(made[0].dtype).removeprefix('torch.')}"
+    return f"the comparison {op}" if op in COMPARISONS else op
 
 
 def _ends(

@@ -26,7 +26,8 @@ def under_no_grad() -> Tensor:
         (lambda: (MODEL(X).argmax(0).float() - 1).sum(), "argmax"),
         (lambda: MODEL(X).detach().square().sum(), "detach"),
         (lambda: torch.from_numpy(MODEL(X).detach().numpy()).sum(), "detach"),
-        (lambda: (MODEL(X) > 0).float().mean(), "gt"),
+        (lambda: (MODEL(X) > 0).float().mean(), "the comparison gt"),
+        (lambda: MODEL(X).long().float().mean(), "a cast to int64"),
         (under_no_grad, "addmm under no_grad"),
     ],
 )
