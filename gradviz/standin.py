@@ -7,8 +7,7 @@ numbers that are not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -20,20 +19,30 @@ from gradviz.statistics import BINS, Statistics, statistics_of
 aten = torch.ops.aten
 
 
+class Again(Protocol):
+    """What computes a tensor once more."""
+
+    def __call__(self) -> Tensor:
+        """The tensor."""
+
+    @property
+    def why_lost(self) -> str:
+        """Why that cannot be done any more, as part of a sentence; "" where it can."""
+
+
 class StandIn(Tensor):
     """A tensor without elements of its own.
 
     Attributes:
         statistics: of the elements; None where they could not be computed any more.
-        reason: why the elements are not kept, as part of a sentence; "" where they are.
         held: the tensor in main memory; None where it is not held.
-        again: computes the tensor once more; None where that cannot be done.
+        again: computes the tensor once more; None where nothing does.
     """
 
     statistics: Statistics | None
-    reason: str
     held: Tensor | None
-    again: Callable[[], Tensor] | None
+    again: Again | None
+    _reason: str
 
     @staticmethod
     def __new__(
@@ -43,18 +52,23 @@ class StandIn(Tensor):
         reason: str = "",
         statistics: Statistics | None = None,
         held: Tensor | None = None,
-        again: Callable[[], Tensor] | None = None,
+        again: Again | None = None,
     ) -> StandIn:
         made: StandIn = Tensor._make_wrapper_subclass(
             cls, like.shape, strides=like.stride(), dtype=like.dtype, layout=like.layout, device=like.device
         )
-        made.statistics, made.reason, made.held, made.again = statistics, reason, held, again
+        made.statistics, made._reason, made.held, made.again = statistics, reason, held, again
         return made
 
     @property
     def elements(self) -> Tensor | None:
         """The tensor itself; None where it was not kept."""
-        return self.again() if self.held is None and self.again is not None else self.held
+        return self.again() if self.held is None and self.again is not None and not self.again.why_lost else self.held
+
+    @property
+    def reason(self) -> str:
+        """Why the elements are not kept, as part of a sentence; "" where they are."""
+        return self._reason if self.held is not None or self.again is None else self.again.why_lost
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
@@ -72,7 +86,7 @@ class StandIn(Tensor):
 
     def copy(self) -> StandIn:
         """Another one for the same elements."""
-        return StandIn(self, reason=self.reason, statistics=self.statistics, held=self.held, again=self.again)
+        return StandIn(self, reason=self._reason, statistics=self.statistics, held=self.held, again=self.again)
 
     def __copy__(self) -> Self:
         return self
@@ -98,7 +112,9 @@ class StandIn(Tensor):
 
 def is_kept(tensor: Tensor) -> bool:
     """Whether the elements of a tensor of a graph can be read."""
-    return not isinstance(tensor, StandIn) or tensor.held is not None or tensor.again is not None
+    if not isinstance(tensor, StandIn) or tensor.held is not None:
+        return True
+    return tensor.again is not None and not tensor.again.why_lost
 
 
 def statistics_kept(tensor: Tensor) -> Statistics | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from gradviz.opcall import OpCall, tensors_of, written_tensors
 from gradviz.recording.record import Recorder
 from gradviz.recording.versions import share_memory
-from gradviz.standin import StandIn
+from gradviz.standin import StandIn, is_kept
 
 aten = torch.ops.aten
 
@@ -109,7 +109,7 @@ def _addresses(tensor: Tensor) -> Tensor:
 
 def _flat(tensor: Tensor) -> Tensor:
     """The elements in a row, or what stands for them."""
-    if isinstance(tensor, StandIn) and tensor.elements is None:
+    if isinstance(tensor, StandIn) and not is_kept(tensor):
         one = torch.empty(1, dtype=tensor.dtype, device=tensor.device)
         return StandIn(one.expand(tensor.numel()), reason=tensor.reason, statistics=tensor.statistics)
     return tensor.reshape(-1)

@@ -148,8 +148,8 @@ class ForwardAgain:
         )
 
     def _entered(self, value: Any) -> Any:
-        if isinstance(value, StandIn) and value.elements is not None:
-            value = value.elements
+        if isinstance(value, StandIn) and (elements := value.elements) is not None:
+            value = elements
         if isinstance(value, Tensor):
             return widened(value).clone() if self.is_wide else value.detach().clone()
         if type(value) in (list, tuple):

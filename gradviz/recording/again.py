@@ -2,7 +2,8 @@
 
 Three kinds of large tensors would otherwise be there for the graph alone: what an activation hands on in the backward pass,
 what an in-place op overwrites, and the result of an elementwise op or a batch norm which autograd does not save. The same op
-on the same inputs gives them once more, bit for bit.
+on the same inputs gives them once more, bit for bit, as long as nothing is written to these: what variables hold as well is
+not relied on where there is a choice, and their versions are looked at before each reading.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from torch.utils._python_dispatch import _disable_current_modes
 from gradviz.opcall import WRITE_IN_TRAINING, OpCall, flat_outputs, once_per_overload, tensors_of, written_arguments
 from gradviz.recording.hooks import hooks_of_node
 from gradviz.recording.nodes import node_of
-from gradviz.recording.versions import Versions, storage_bytes
+from gradviz.recording.versions import Versions, memory_of, storage_bytes
 from gradviz.standin import StandIn
 
 if TYPE_CHECKING:
+    from gradviz.recording.keeping import Keeper
     from gradviz.recording.record import RecordedCall
 
 AGAIN_BYTES = 256 * 2**10
@@ -33,6 +35,8 @@ LARGE_BYTES = 2**20
 """Results from this size on are let go once all is recorded, where nobody else holds them."""
 MAX_DEPTH = 4
 """How many calls at most, one on the other's result, are made for one that is read."""
+WRITTEN_SINCE = "it was to be computed again when it is read, but what it is computed from was written to after the trace"
+"""Why a tensor cannot be computed again any more."""
 MAX_CALLS_BACK = 16
 """How many calls before a write that which made what it overwrites is looked for: an addition comes after another branch."""
 aten = torch.ops.aten
@@ -136,7 +140,7 @@ def _handed_on(node: Node, contribution: Tensor | None, cotangent: Tensor | None
     args = (cotangent, getattr(node, f"_saved_{derivative.saved}").detach())
     if (depth := _depth(args)) > MAX_DEPTH:
         return None
-    return StandIn(contribution, again=_Repeated(args, derivative.options(node), derivative.op, 0, depth))
+    return StandIn(contribution, again=_Repeated(args, derivative.options(node), derivative.op, 0, depth, _versions(args)))
 
 
 class Repeatable:
@@ -186,17 +190,13 @@ class Repeatable:
         """Whether a tensor holds what call `index` returned."""
         return all(time <= index for time in self._versions.changes(tensor))
 
-    def settle(self, alone: Callable[[], Collection[int]]) -> None:
-        """To be called when all is recorded: what a call read is known only now, as it may be overwritten after it.
-
-        Args:
-            alone: tells the ids of the tensors whose memory nobody but the recording holds.
-        """
+    def settle(self, keeper: Keeper) -> None:
+        """To be called when all is recorded: what a call read is known only now, as it may be overwritten after it."""
         standins, self._overwritten = self._overwritten, {}
         self._read.clear()
         large = list(self._large())
-        unheld = alone() if large else ()
-        results = {result for result in large if id(self._made(result)) in unheld}
+        unheld, at_hand = (keeper.alone(), keeper.at_hand()) if large else (set(), set())
+        results = {result for result in large if id(self._made(result)) in unheld and not self._reads(result, at_hand)}
         with _disable_current_modes() if standins or results else nullcontext():
             for result in sorted({*standins, *results}):
                 self._compute_again(result, standins.get(result))
@@ -211,7 +211,14 @@ class Repeatable:
             standin = StandIn(self._made(result))
             versions.put(self._made(result), standin)
         if standin is not None:
-            standin.again = _Repeated(*read.arguments_with(_lasting), call.overload, result.place, depth)
+            args, kwargs = read.arguments_with(_lasting)
+            versions_read = _versions([one for _, one in tensors_of(call.overload, args, kwargs)])
+            standin.again = _Repeated(args, kwargs, call.overload, result.place, depth, versions_read)
+
+    def _reads(self, result: _Result, memory: Collection[int]) -> bool:
+        """Whether the call of a result reads large tensors in any of this memory, which may be written to later on."""
+        large = (read for read in _tensors_read(self._calls[result.call]) if read.nbytes >= AGAIN_BYTES)
+        return any(memory_of(read) in memory for read in large)
 
     def _made(self, result: _Result) -> Tensor:
         made = self._calls[result.call].outputs[result.place]
@@ -243,11 +250,18 @@ def _gives_the_same(overload: torch._ops.OpOverload) -> bool:
 
 
 def _can_be_repeated(call: RecordedCall) -> bool:
-    """Whether a call can be made once more, from tensors that only autograd's code changes, or that are small."""
+    """Whether a call can be made once more, from results of other calls, or from small tensors.
+
+    Leaves and buffers, and what looks at their memory, are changed by optimizers and by the next pass.
+    """
     return _gives_the_same(call.overload) and all(
-        type(read) in (Tensor, torch.nn.Parameter) and (read.nbytes < AGAIN_BYTES or node_of(read) is not None)
+        type(read) in (Tensor, torch.nn.Parameter) and (read.nbytes < AGAIN_BYTES or _is_result(read))
         for read in _tensors_read(call)
     )
+
+
+def _is_result(tensor: Tensor) -> bool:
+    return node_of(tensor) is not None and (tensor._base is None or node_of(tensor._base) is not None)
 
 
 def _tensors_read(call: RecordedCall) -> list[Tensor]:
@@ -263,7 +277,7 @@ def _lasting(position: int, tensor: Tensor) -> Tensor:
 class _Repeated:
     """One result of a call, by which it is made once more; the call leaves its arguments alone.
 
-    `depth` says how many calls are made for it, one on the other's result.
+    `depth` says how many calls are made for it, one on the other's result; `versions`, what it reads and at which version.
     """
 
     args: tuple[Any, ...]
@@ -271,15 +285,28 @@ class _Repeated:
     overload: torch._ops.OpOverload
     place: int
     depth: int
+    versions: tuple[tuple[Tensor, int], ...]
+
+    @property
+    def why_lost(self) -> str:
+        if any(tensor._version != version for tensor, version in self.versions):
+            return WRITTEN_SINCE
+        above = [one for _, one in tensors_of(self.overload, self.args, self.kwargs) if isinstance(one, StandIn)]
+        return next((one.reason for one in above if one.reason), "")
 
     def __call__(self) -> Tensor:
         names = written_arguments(self.overload)
         written = {id(one) for name, one in tensors_of(self.overload, self.args, self.kwargs) if name in names}
         fresh = tuple(one.clone() if id(one) in written else one for one in self.args)
-        with torch.no_grad(), _disable_current_modes():
+        # Autocast around a reader on a GPU would compute powers and exponentials of 16 bits in float32.
+        with torch.no_grad(), torch._C._DisableAutocast(), _disable_current_modes():
             made = flat_outputs(self.overload(*fresh, **self.kwargs))[self.place]
         assert made is not None, "the call gave a tensor when it was recorded"
         return made
+
+
+def _versions(read: Iterable[Any]) -> tuple[tuple[Tensor, int], ...]:
+    return tuple([(one, one._version) for one in read if isinstance(one, Tensor) and not isinstance(one, StandIn)])
 
 
 def _depth(read: Iterable[Tensor]) -> int:

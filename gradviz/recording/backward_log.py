@@ -14,7 +14,7 @@ from torch.autograd.graph import Node
 from gradviz.recording.again import HandedOnAgain, Slots, Tensors
 from gradviz.recording.keeping import Elements, Keeper, elements_of, is_elsewhere, is_plain, is_small, moved, stand_ins
 from gradviz.recording.nodes import output_metadata
-from gradviz.standin import StandIn
+from gradviz.standin import StandIn, is_kept
 
 
 def as_added(contribution: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -208,7 +208,7 @@ class BudgetedLog(Log):
     def _known(self, tensor: Tensor, known: dict[Elements, Tensor]) -> Tensor | None:
         """A stand-in for a tensor with the same elements as a known one, where only their statistics were kept."""
         found = known.get(elements_of(tensor)) if known and is_plain(tensor) else None
-        if not isinstance(found, StandIn) or found.elements is not None:
+        if not isinstance(found, StandIn) or is_kept(found):
             return None
         return StandIn(tensor, reason=found.reason, statistics=found.statistics)
 

@@ -28,14 +28,14 @@ def listen(listener: Listener) -> None:
     """From now on `listener` is told of the assignments of this thread, right after each."""
     with _lock:
         if not _listeners:
-            torch.Tensor.data = property(_DATA.__get__, _assign, doc=_DATA.__doc__)  # type: ignore[assignment]
+            torch.Tensor.data = property(_DATA.__get__, _assign, _DATA.__delete__, _DATA.__doc__)  # type: ignore[assignment]
         _listeners.setdefault(threading.get_ident(), []).append(listener)
 
 
 def stop_listening(listener: Listener) -> None:
-    """The end of `listen`, in the same thread."""
-    thread = threading.get_ident()
+    """The end of `listen`. The thread may be another one: Python closes a generator wherever it is let go."""
     with _lock:
+        thread = next(one for one, listening in _listeners.items() if listener in listening)
         _listeners[thread].remove(listener)
         if not _listeners[thread]:
             del _listeners[thread]

@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from gradviz.errors import InputError
 from gradviz.recording.nodes import is_leaf
-from gradviz.recording.versions import Versions
+from gradviz.recording.versions import Versions, memory_of
 from gradviz.standin import StandIn
 from gradviz.statistics import BINS, Statistics, statistics_of
 
@@ -163,6 +163,11 @@ class Keeper:
         groups = _exclusive_groups(self._references(), self._versions) if self.may_compute_again else []
         return {id(group[0]) for group in groups if len(group) == 1}
 
+    def at_hand(self) -> set[int]:
+        """The memory (`memory_of`) of recorded tensors that variables hold: parameters, buffers, and what code keeps."""
+        entries = _counted(chain(self._references(), self._versions.references()))
+        return {memory_of(entry[0]) for entry in entries if _is_in_variable(entry)}
+
     def settle(self) -> None:
         """To be called when all is made."""
         if self.keeping.offload or self.made_bytes > self.keeping.budget_bytes:
@@ -282,6 +287,10 @@ def _is_ours(entry: list[Any], views: int) -> bool:
     """Whether a tensor has no references but `entry[1]` of the recording's, and those of the views made of it."""
     if is_leaf(entry[0]):
         return False
-    in_cpp = entry[0]._use_count()
+    return bool(entry[0]._use_count() == 1 + views) and not _is_in_variable(entry)
+
+
+def _is_in_variable(entry: list[Any]) -> bool:
+    """Whether Python refers to a tensor more often than the recording does, which refers to it `entry[1]` times."""
     # By the list, and as an argument of getrefcount; torch holds the Python object once, as long as C++ holds the tensor.
-    return bool(in_cpp == 1 + views) and sys.getrefcount(entry[0]) == entry[1] + 2 + (in_cpp > 1)
+    return bool(sys.getrefcount(entry[0]) != entry[1] + 2 + (entry[0]._use_count() > 1))

@@ -279,7 +279,7 @@ class Recorder(UncompiledMode):
 
     def settle(self) -> None:
         """To be called when all is recorded and before it is read: keeps what is to be kept."""
-        self._repeatable.settle(self.keeper.alone)
+        self._repeatable.settle(self.keeper)
         self.keeper.settle()
 
     def _aside(self, tensor: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ class Versions:
     def register(self, tensors: Iterable[Tensor]) -> None:
         """Makes tensors known, so that the nodes that they stand for are noted before a later write to their storage."""
         for tensor in tensors:
-            self._register(tensor, _storage_key(tensor))
+            self._register(tensor, memory_of(tensor))
 
     def _register(self, tensor: Tensor, key: int) -> None:
         # A view that nothing used since its base was written to would get a new node, made for whoever asks.
@@ -67,7 +67,7 @@ class Versions:
 
     def register_unfilled(self, tensors: Iterable[Tensor]) -> None:
         """Says of tensors that nothing was written to their memory yet: what it held before the first write is no value."""
-        self._unfilled.update(map(_storage_key, tensors))
+        self._unfilled.update(map(memory_of, tensors))
 
     def end(
         self,
@@ -89,7 +89,7 @@ class Versions:
             fills: whether the call writes every element of `tensor` and reads none.
             set_aside: makes what stands for a tensor where there is no room for copies; None to copy.
         """
-        key = _storage_key(tensor)
+        key = memory_of(tensor)
         self._register(tensor, key)
         self._unwritten.clear()
         self._written.add(id(tensor))
@@ -120,7 +120,7 @@ class Versions:
             before: looks at what it held until then, which it keeps in memory.
             time: the index of the call that stands for the replacement.
         """
-        own, key = id(tensor), _storage_key(before)
+        own, key = id(tensor), memory_of(before)
         self._are_alone = False
         self._unwritten.clear()
         for known in (self._whole, self._used):
@@ -136,7 +136,7 @@ class Versions:
 
     def put(self, tensor: Tensor, standin: StandIn) -> None:
         """From now on `standin` is what `tensor` holds since the last write to it, which loses its memory."""
-        key = _storage_key(tensor)
+        key = memory_of(tensor)
         for ended in self._writes.get(key, ()):
             self.at(tensor, ended - 1)
         writes = self._writes.pop(key, [])  # other memory may get this key now
@@ -148,7 +148,7 @@ class Versions:
             known.get(key, {}).pop(id(tensor), None)
         set_data(tensor, torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape))
         if writes:
-            self._writes[_storage_key(tensor)] = writes
+            self._writes[memory_of(tensor)] = writes
 
     def references(self) -> Iterator[Tensor]:
         """Each tensor as often as it is held here."""
@@ -160,15 +160,15 @@ class Versions:
 
     def was_written(self, tensor: Tensor) -> bool:
         """Whether anything was written to the storage of a tensor."""
-        return _storage_key(tensor) in self._writes
+        return memory_of(tensor) in self._writes
 
     def changes(self, tensor: Tensor) -> list[int]:
         """The calls that wrote to what a tensor looked at, or made it look elsewhere, in order."""
         times, since = [], 0
         for until, before in self._earlier.get(id(tensor), ()):
-            times += [time for time in self._writes.get(_storage_key(before), ()) if since <= time < until] + [until]
+            times += [time for time in self._writes.get(memory_of(before), ()) if since <= time < until] + [until]
             since = until
-        return times + [time for time in self._writes.get(_storage_key(tensor), ()) if since <= time]
+        return times + [time for time in self._writes.get(memory_of(tensor), ()) if since <= time]
 
     def has_one(self, tensor: Tensor) -> bool:
         """Whether it is known, without a look at its memory, that a tensor held the same at all times."""
@@ -183,7 +183,7 @@ class Versions:
             return snapshot
         if self._earlier and own in self._earlier:
             return self._at_replaced(tensor, time)
-        writes = None if self.has_one(tensor) else self._writes.get(_storage_key(tensor))
+        writes = None if self.has_one(tensor) else self._writes.get(memory_of(tensor))
         if writes is None:
             standin = self._snapshots.get((own, 0)) if self._snapshots else None
             snapshot = self._unwritten[own] = self._now(tensor, time) if standin is None else standin
@@ -195,7 +195,7 @@ class Versions:
         own, looked_at = id(tensor), self._looked_at(tensor, time)
         if looked_at is not tensor:
             return self.at(looked_at, time)
-        if (writes := self._writes.get(_storage_key(tensor))) is not None:
+        if (writes := self._writes.get(memory_of(tensor))) is not None:
             return self._at_written(tensor, time, writes)
         standin = self._snapshots.get((own, 0))
         return self._snapshots.setdefault((own, _NOW), self._now(tensor, time)) if standin is None else standin
@@ -248,7 +248,7 @@ class Versions:
 
     def _overwritten(self, tensor: Tensor, place: int) -> Tensor:
         """What `tensor` held before a write to its storage."""
-        key = _storage_key(tensor)
+        key = memory_of(tensor)
         copy = self._copies[key][place]
         if copy is not None:
             return _seen_in(copy, tensor)
@@ -271,7 +271,7 @@ class Versions:
         if not self._writes:
             return None
         looked_at = self._looked_at(tensor, before - 1) if self._earlier else tensor
-        writes = self._writes.get(_storage_key(looked_at), [])
+        writes = self._writes.get(memory_of(looked_at), [])
         place = bisect.bisect_left(writes, before)
         return writes[place - 1] if place else None
 
@@ -313,7 +313,7 @@ def storage_bytes(tensor: Tensor) -> int:
 
 def share_memory(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors look at the same storage."""
-    return _has_storage(one) and _has_storage(other) and _storage_key(one) == _storage_key(other)
+    return _has_storage(one) and _has_storage(other) and memory_of(one) == memory_of(other)
 
 
 def is_shared(tensor: Tensor) -> bool:
@@ -322,7 +322,8 @@ def is_shared(tensor: Tensor) -> bool:
     return not _has_storage(tensor) or torch._C._storage_Use_Count(tensor.untyped_storage()._cdata) > 2
 
 
-def _storage_key(tensor: Tensor) -> int:
+def memory_of(tensor: Tensor) -> int:
+    """A number that tensors share which look at the same memory, as long as any of them is there."""
     # Sparse and other tensors without a storage of their own are written as whole objects.
     return tensor.untyped_storage()._cdata if _has_storage(tensor) else id(tensor)
 

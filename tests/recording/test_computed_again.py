@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,9 +13,9 @@ from torch.utils.checkpoint import checkpoint
 
 import gradviz
 from gradviz.graph import GradGraph
-from gradviz.recording.again import AGAIN_BYTES, LARGE_BYTES, MAX_DEPTH
+from gradviz.recording.again import AGAIN_BYTES, LARGE_BYTES, MAX_DEPTH, WRITTEN_SINCE
 from gradviz.recording.keeping import BUDGET_BYTES
-from gradviz.standin import StandIn
+from gradviz.standin import StandIn, is_kept
 
 
 class Block(nn.Module):
@@ -203,6 +203,77 @@ def test_a_tape_is_traced_twice() -> None:
         x = _square()
         loss = torch.relu_(torch.sigmoid(x * 2) + x).mul(2).sum()
     _assert_same(tape.trace(loss), tape.trace(loss))
+
+
+def _reads_views_of_a_leaf(w: Tensor, kept: list[Tensor]) -> Tensor:
+    return torch.relu_(w.t() * 2 + 1).mul(3).sum()
+
+
+def _reads_what_a_function_returns_of_a_leaf(w: Tensor, kept: list[Tensor]) -> Tensor:
+    class Same(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.detach()
+
+        @staticmethod
+        def backward(ctx: Any, *cotangents: Any) -> Tensor:
+            return cast("Tensor", cotangents[0])
+
+    return (cast("Tensor", Same.apply(w)) + 1).mul(3).sum()  # type: ignore[no-untyped-call]
+
+
+def _reads_what_a_variable_holds(w: Tensor, kept: list[Tensor]) -> Tensor:
+    kept.append(w * w)
+    return (kept[0] + 1).mul(3).sum()
+
+
+def _reads_what_a_variable_holds_a_view_of(w: Tensor, kept: list[Tensor]) -> Tensor:
+    h = w * w
+    kept.append(h.detach()[1:])
+    return (h + 1).mul(3).sum()
+
+
+@pytest.mark.parametrize("write", [lambda one: one.mul_(3), lambda one: one.data.mul_(3)], ids=["in place", "to .data"])
+@pytest.mark.parametrize(
+    "run",
+    [
+        _reads_views_of_a_leaf,
+        _reads_what_a_function_returns_of_a_leaf,
+        _reads_what_a_variable_holds,
+        _reads_what_a_variable_holds_a_view_of,
+    ],
+)
+def test_it_stays_so_when_memory_is_written_to_that_others_hold(
+    run: Callable[[Tensor, list[Tensor]], Tensor], write: Callable[[Tensor], object]
+) -> None:
+    kept: list[Tensor] = []
+    w = _square()
+    graph, whole = gradviz.trace(lambda: run(w, kept)), gradviz.trace(lambda: run(_square(), []), values="full")
+    with torch.no_grad():
+        for one in kept or [w]:
+            write(one)
+    for node, attributes in graph.nodes(data=True):
+        if attributes["op"] in {"add", "relu"} or attributes["name"] == "b":  # not what was written to
+            assert torch.equal(attributes["value"] + 0, whole.nodes[node]["value"]), attributes["name"]
+    assert _again(graph)
+
+
+def test_what_was_written_to_since_is_told_and_never_read() -> None:
+    with gradviz.record() as tape:
+        z = _square() * 2 + 1
+        y = torch.relu(z)
+        loss = (y * 3).sum()
+    graph = tape.trace(loss)
+    handed_on = next(value for *_, value in graph.edges(data="contribution") if isinstance(value, StandIn))
+    assert is_kept(handed_on) and not graph.not_kept
+    with torch.no_grad():
+        y.zero_()
+    assert not is_kept(handed_on)
+    with pytest.raises(gradviz.NotKeptError, match="was written to after the trace"):
+        handed_on + 0
+    assert WRITTEN_SINCE in graph.not_kept
+    assert graph.to_dot() and graph.diagnose() is not None and graph.check() is not None
+    assert not is_kept(handed_on.copy())
 
 
 def test_what_a_checkpoint_unpacks_is_not_unpacked_for_the_trace() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import gradviz
+from gradviz.recording.data_assignment import listen, stop_listening
 
 NEW = [5.0, 6.0]
 
@@ -194,6 +195,28 @@ def test_the_attribute_is_torchs_own_again_afterwards() -> None:
             pass
         assert torch.Tensor.data is not own
     assert torch.Tensor.data is own and "data" not in vars(torch.Tensor)
+
+
+def test_a_recording_may_end_in_another_thread() -> None:
+    def listening() -> Iterator[None]:
+        listen(listener := lambda *assigned: None)
+        try:
+            yield
+        finally:
+            stop_listening(listener)
+
+    suspended = listening()
+    next(suspended)
+    assert "data" in vars(torch.Tensor)
+    thread = threading.Thread(target=suspended.close)
+    thread.start()
+    thread.join()
+    assert "data" not in vars(torch.Tensor)
+
+
+def test_deleting_is_refused_as_ever() -> None:
+    with gradviz.record(), pytest.raises(RuntimeError, match="Deleting tensor data is not allowed"):
+        del parameter().data
 
 
 def test_other_threads_are_not_listened_to() -> None:
