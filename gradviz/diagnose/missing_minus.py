@@ -84,7 +84,7 @@ def _density(readings: Readings, node: int) -> int:
     if op not in ("add", "sub") or call is None or len(uses) != 1 or readings.graph.cotangent(node) is None:
         return 0
     number = next((argument for argument in call.args[:2] if isinstance(argument, (int, float))), 0.0)
-    dimensions = number / HALF_LOG_TAU
+    dimensions = number / HALF_LOG_TAU if math.isfinite(number) else 0.0
     is_known = 1 <= abs(round(dimensions)) <= MOST_DIMENSIONS and math.isclose(dimensions, round(dimensions), abs_tol=1e-6)
     if not is_known or not (squares := list(_squares(readings, node))) or any(map(partial(_is_drawn, readings), squares)):
         return 0
