@@ -145,7 +145,7 @@ def test_steps_of_a_large_model_are_those_of_its_groups(monkeypatch: pytest.Monk
     monkeypatch.setattr(panels, "stepper", lambda player, key: steps.append(player))
     app = page(model="LSTM", panel="steps")
     assert not app.exception and not app.error
-    assert "The graph has 137 nodes: each group, as it is drawn at first, is one step." in text_of(app)
+    assert "The graph has 136 nodes: each group, as it is drawn at first, is one step." in text_of(app)
     assert "8 × cell passes on what arrived" in str(steps[-1].data["frames"])
 
 
