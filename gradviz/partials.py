@@ -21,7 +21,7 @@ from gradviz.edge_partial import EdgePartial
 from gradviz.errors import PartialError
 from gradviz.recording.backward import gradients_aside
 from gradviz.recording.hooks import NodeHooks, hooks_of_node
-from gradviz.recording.nodes import contributions, is_custom, needed_arguments, output_metadata
+from gradviz.recording.nodes import contributions, is_custom, needed_arguments, op_of_node, output_metadata
 
 if TYPE_CHECKING:
     from gradviz.graph import Edge
@@ -101,6 +101,11 @@ class LocalPartial(EdgePartial):
     @property
     def out_dtype(self) -> torch.dtype:
         return self._head_metadata().dtype  # type: ignore[no-any-return]
+
+    @property
+    def autograd_op(self) -> str:
+        """The function that autograd made the head for, by its node's class: "add" of an AddBackward0."""
+        return op_of_node(self._node)
 
     def vjp(self, cotangent: Tensor) -> Tensor:
         """The contribution to the producer's cotangent that `cotangent`, shaped like the consumer, makes.

@@ -18,7 +18,7 @@ from gradviz.attributes import said_of_write
 from gradviz.check.arrays import Index, nan_place
 from gradviz.check.heads import head_under_check
 from gradviz.check.hooks import Hooks
-from gradviz.check.nested import why_nested
+from gradviz.check.nested import nested_kind
 from gradviz.check.options import Meant
 from gradviz.check.parts import parts_of
 from gradviz.graph import GradGraph
@@ -44,9 +44,9 @@ def is_small(graph: GradGraph) -> bool:
 
 def why_not_whole(graph: GradGraph, meant: Meant, known: Hooks) -> str:
     """Why gradients are not composed as a whole, in a sentence; "" where they are."""
-    nested = next((node for node in graph if why_nested(graph, node)), None)
+    nested = next(((node, kind) for node in graph if (kind := nested_kind(graph, node))), None)
     elements = leaf_elements(graph) if nested is None else 0
-    why = "" if nested is None else f"{graph.nodes[nested]['name']} has to do with a nested tensor of layout torch.jagged"
+    why = "" if nested is None else f"{graph.nodes[nested[0]]['name']} has to do with {nested[1]}"
     if elements > MAX_LEAF_ELEMENTS:
         why = f"the leaves have {elements:,} elements, more than {MAX_LEAF_ELEMENTS}"
     for node in sorted(meant.functions)[:1] if not why else ():

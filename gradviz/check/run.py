@@ -35,6 +35,7 @@ from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, S
 from gradviz.check.second import lost_in_second_backward
 from gradviz.check.sums import check_contributions, check_sum
 from gradviz.check.values import check_value
+from gradviz.check.zeros import why_other_call
 from gradviz.errors import PartialError
 from gradviz.graph import Edge, GradGraph
 from gradviz.symbolic import NoRule
@@ -183,7 +184,9 @@ class _Run:
             _doubt(head.edges, f"{head.backward_name} runs a backward pass of its own: trace what it calls to check that")
             return
         try:
-            if head.call is not None:
+            if other := why_other_call(head):
+                _doubt(head.edges, other)
+            elif head.call is not None:
                 _check_recorded_call(head, plan)
             elif head.inner_calls or head.function is not None:
                 check_custom(head, plan)

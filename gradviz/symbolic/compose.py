@@ -142,6 +142,6 @@ class _Flow:
 
 def _storage(tensor: Tensor) -> int:
     odd = tensor.device.type == "meta" or tensor.layout is not torch.strided or isinstance(tensor, StandIn)
-    if tensor.numel() == 0 or odd:
+    if tensor.numel() == 0 or odd or tensor._is_zerotensor():  # which has no memory
         return -id(tensor)
     return tensor.untyped_storage().data_ptr()

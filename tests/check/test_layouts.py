@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.testing._internal.two_tensor import TwoTensor
 
 import gradviz
 
@@ -58,3 +59,12 @@ def test_a_sparse_leaf_is_named_in_the_reason() -> None:
     report = gradviz.trace(lambda q: (q @ torch.ones(3, 2)).sum(), x, device="cpu").check()
     assert [leaf.verdict for leaf in report.leaves] == ["unverified"]
     assert report.leaves[0].reason.startswith("q (torch.sparse_coo) is sparse")
+
+
+def test_tensors_that_hold_others_are_unverified_with_the_reason() -> None:
+    leaf = TwoTensor(torch.tensor([0.5, 2.0]), torch.tensor([3.0, 4.0])).requires_grad_()
+    report = gradviz.trace(lambda x: (x * x).sin().sum(), leaf, device="cpu").check()
+    unverified = [found for found in (*report.edges, *report.nodes, *report.sums) if found.verdict == "unverified"]
+    assert report.ok and len(unverified) == len(report.edges) + len(report.nodes) + len(report.sums)
+    assert all("is a TwoTensor, a tensor that holds others, which is not checked" in found.reason for found in unverified)
+    assert "has to do with a TwoTensor" in report.summary
