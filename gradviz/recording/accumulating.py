@@ -2,22 +2,27 @@
 
 `torch.autograd.grad` stops before the nodes that gather gradients: hooks on these, hooks after accumulation, and hooks that
 wait for several leaves are not called there. Filling `.grad` copies each gradient, so it is done only where such hooks are.
+Hooks after accumulation may take a step there and then. A trace takes none: those with an optimizer in sight are not called,
+and what others write to a leaf is undone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import Node
+from torch.optim.optimizer import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from gradviz.recording.data_assignment import set_data
 from gradviz.recording.hooks import NodeHooks, count_own, described, hooks_of_node
 from gradviz.recording.names import closure_names
-from gradviz.recording.optimizers import optimizers_in
+from gradviz.recording.nodes import code_behind
 
 
 def hooks_of_leaves(variables: Mapping[Node, Tensor]) -> dict[Node, NodeHooks]:
@@ -36,8 +41,25 @@ def hooks_of_leaves(variables: Mapping[Node, Tensor]) -> dict[Node, NodeHooks]:
 
 
 def takes_a_step(hook: Any) -> bool:
-    """Whether a hook has an optimizer in sight: tracing a step does not take it."""
-    return bool(optimizers_in(closure_names(hook)))
+    """Whether a hook has an optimizer in sight: tracing a step does not take it.
+
+    >>> weight = torch.ones(1, requires_grad=True)
+    >>> takes_a_step(partial(print, torch.optim.SGD([weight]))), takes_a_step(print)
+    (True, False)
+    """
+    bound: list[Any] = []
+    while isinstance(hook, partial):
+        bound += [*hook.args, *hook.keywords.values()]
+        hook = hook.func
+    named, code = closure_names(hook), code_behind(hook)
+    holders = [vars(one) for one in (*named.values(), *bound) if hasattr(one, "__dict__")]
+    attributes = [held[name] for name in (code.co_names if code is not None else ()) for held in holders if name in held]
+    return any(map(_is_or_holds_optimizer, (*named.values(), *bound, *attributes)))
+
+
+def _is_or_holds_optimizer(value: Any) -> bool:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else (value,)
+    return any(isinstance(item, Optimizer) for item in items)
 
 
 def accumulated(variables: Mapping[Node, Tensor], run: Callable[[], Any]) -> list[Tensor | None]:
@@ -50,7 +72,7 @@ def accumulated(variables: Mapping[Node, Tensor], run: Callable[[], Any]) -> lis
     handles = [node.register_prehook(partial(_note, arrived, node)) for node in variables]
     count_own(first)
     try:
-        with _without_steps(variables.values()):
+        with _without_steps(variables.values()), _values_restored(variables.values()):
             run()
     finally:
         for handle in handles:
@@ -63,7 +85,7 @@ def _note(arrived: dict[Node, Tensor | None], node: Node, gradients: Sequence[Te
 
 
 @contextmanager
-def _without_steps(leaves: Any) -> Iterator[None]:
+def _without_steps(leaves: Iterable[Tensor]) -> Iterator[None]:
     """Takes away the hooks that take a step of an optimizer, and puts them back in their places."""
     held: list[tuple[dict[int, Any], dict[int, Any], set[int]]] = []
     for leaf in leaves:
@@ -79,3 +101,24 @@ def _without_steps(leaves: Any) -> Iterator[None]:
             now = dict(hooks)
             hooks.clear()
             hooks.update({key: hook for key, hook in before.items() if key in now or key in stepping} | now)
+
+
+@contextmanager
+def _values_restored(leaves: Iterable[Tensor]) -> Iterator[None]:
+    """Undoes what hooks after accumulation write to their leaves, as `p -= lr * p.grad` does."""
+    with torch.no_grad():
+        hooked = [leaf for leaf in leaves if leaf._post_accumulate_grad_hooks and _has_values(leaf)]
+        held = [(leaf, leaf._version, leaf.detach(), leaf.detach().clone()) for leaf in hooked]
+    try:
+        yield
+    finally:
+        for leaf, version, memory, values in held:
+            with torch.no_grad():
+                set_data(leaf, memory)
+                if not torch.equal(memory, values):
+                    memory.copy_(values)
+            torch._C._autograd._unsafe_set_version_counter((leaf,), (version,))
+
+
+def _has_values(leaf: Tensor) -> bool:
+    return leaf.layout is torch.strided and not leaf.is_meta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -174,6 +175,66 @@ def test_a_trace_takes_no_step_of_an_optimizer_that_runs_in_the_backward_pass() 
     first.remove()
     (w * w).sum().backward()
     assert w.tolist() == pytest.approx([0.8, 1.6]) and calls == ["first", "last", "last"] and w.grad is None
+
+
+def by_hand(w: Tensor) -> Callable[[Tensor], None]:
+    def descend(parameter: Tensor) -> None:
+        with torch.no_grad():
+            parameter -= 0.1 * parameter.grad  # type: ignore[operator]
+
+    return descend
+
+
+def by_hand_into_other_memory(w: Tensor) -> Callable[[Tensor], None]:
+    def descend(parameter: Tensor) -> None:
+        parameter.data = parameter.data - 0.1 * parameter.grad  # type: ignore[operator]
+
+    return descend
+
+
+def by_an_argument(w: Tensor) -> Callable[[Tensor], None]:
+    def descend(optimizer: torch.optim.Optimizer, parameter: Tensor) -> None:
+        optimizer.step()
+
+    return partial(descend, torch.optim.SGD([w], lr=0.1, momentum=0.9))
+
+
+def by_an_attribute(w: Tensor) -> Callable[[Tensor], None]:
+    class Trainer:
+        def __init__(self) -> None:
+            self.by_parameter = {w: torch.optim.SGD([w], lr=0.1)}
+
+        def descend(self, parameter: Tensor) -> None:
+            self.by_parameter[parameter].step()
+
+    return Trainer().descend
+
+
+@pytest.mark.parametrize("make", [by_hand, by_hand_into_other_memory, by_an_argument, by_an_attribute])
+def test_a_trace_moves_no_parameter_that_hooks_move_in_the_backward_pass(make: Callable[[Tensor], Any]) -> None:
+    w = leaf()
+    w.register_post_accumulate_grad_hook(make(w))
+    memory, before, loss = w.data_ptr(), w._version, (w * w).sum()
+    for traced in (loss, lambda: (w * w).sum()):
+        assert gradviz.trace(traced).gradients()["w"].tolist() == [2.0, 4.0]  # type: ignore[union-attr]
+        assert (w.tolist(), w.data_ptr(), w._version, w.grad) == ([1.0, 2.0], memory, before, None)
+    loss.backward()
+    assert w.tolist() == pytest.approx([0.8, 1.6])
+
+
+def test_a_method_that_names_no_optimizer_of_its_object_acts_as_in_a_backward_pass() -> None:
+    w = leaf()
+
+    class Trainer:
+        def __init__(self) -> None:
+            self.optimizer = torch.optim.SGD([w], lr=0.1)
+
+        def clip(self, parameter: Tensor) -> None:
+            assert parameter.grad is not None
+            parameter.grad.clamp_(max=3.0)
+
+    w.register_post_accumulate_grad_hook(Trainer().clip)
+    assert gradviz.trace(lambda: (w * w).sum()).gradients()["w"].tolist() == [2.0, 3.0]  # type: ignore[union-attr]
 
 
 def test_a_gradient_from_an_inner_backward_is_counted_once_beside_hooks() -> None:
