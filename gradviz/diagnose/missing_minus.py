@@ -13,10 +13,13 @@ from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.likelihood import normalised_over
 from gradviz.diagnose.readings import COPIES, Readings
 from gradviz.graph import Use
+from gradviz.statistics import is_readable
 
 HALF_LOG_TAU = math.log(2 * math.pi) / 2
 MOST_DIMENSIONS = 10_000
+SUMS = frozenset({"add", "sub", "rsub"})
 MEANS = COPIES - {"index", "cat", "stack"} | {"mean", "sum", "logsumexp"}
+TERMS = MEANS - {"logsumexp"} | SUMS | {"neg", "mul", "div"}
 
 
 def missing_minus(readings: Readings) -> Iterator[Finding]:
@@ -28,13 +31,15 @@ def missing_minus(readings: Readings) -> Iterator[Finding]:
     if graph.loss is None:
         return
     picked = list(_picks(readings, graph.loss[0]))
-    if not picked or any(minus for _, minus, _ in picked):
+    if not picked or any(factor < 0 for _, factor, _ in picked):
         return
-    node, _, values = picked[0]
+    node, factor, values = picked[0]
+    if all(other == factor for _, other, _ in picked):  # others are rewards, as of the steps of an episode
+        values = sum(count for _, _, count in picked)
     loss = graph.value(*graph.loss)
     if values < 2 or loss is None:
         return
-    is_density = _density(readings, node) != 0
+    is_density = readings.op(node) in SUMS
     of_what = "Gaussian log-densities" if is_density else "log-probabilities of the chosen classes"
     yield found(
         graph,
@@ -49,79 +54,117 @@ def missing_minus(readings: Readings) -> Iterator[Finding]:
     )
 
 
-def _picks(readings: Readings, loss: int) -> Iterator[tuple[int, bool, int]]:
-    """(call, whether a minus stands before it, how many) for the terms of a loss that pick from log-probabilities."""
-    pending = [(loss, False)]
+def _picks(readings: Readings, loss: int) -> Iterator[tuple[int, float, int]]:
+    """(call, factor before it, how many) for the terms of a loss that pick from log-probabilities."""
+    pending = [(loss, 1.0, loss)]
     seen: set[tuple[int, bool]] = set()
     while pending:
-        node, minus = pending.pop()
-        if (node, minus) in seen:
+        node, factor, whole = pending.pop()  # `whole`: the sum that a node is a term of, or itself
+        if (node, factor < 0) in seen:
             continue
-        seen.add((node, minus))
-        op, uses = readings.op(node), readings.arguments[node]
+        seen.add((node, factor < 0))
+        op, tails = readings.op(node), [use.edge[0] for use in readings.arguments[node]]
         if (count := _picked(readings, node)) or op == "nll_loss_forward":
-            yield node, minus != (op == "nll_loss_forward"), count
-        elif sign := _density(readings, node):
-            value = readings.graph.value(node)
-            yield node, minus != (sign < 0), 0 if value is None else value.numel()
-        elif op in MEANS and uses:
-            pending.append((uses[0].edge[0], minus))
-        elif op == "neg":
-            pending.append((uses[0].edge[0], not minus))
-        elif op in ("mul", "div") and len(uses) == 1:
-            pending.append((uses[0].edge[0], minus != (_factor(readings, node) < 0)))
-        elif op in ("add", "sub"):
-            pending += [(use.edge[0], minus != (op == "sub" and place > 0)) for place, use in enumerate(uses)]
+            yield node, factor * (-1 if op == "nll_loss_forward" else 1), count
+        elif sign := _density(readings, node, whole):
+            value = readings.graph.value(whole)
+            yield node, factor * sign, 0 if value is None else value.numel()
+        elif op in SUMS:
+            signs = (-1 if op == "rsub" or (op == "sub" and place) else 1 for place in range(len(tails)))
+            pending += [(tail, factor * sign, whole) for tail, sign in zip(tails, signs, strict=True)]
+        elif tails and (op in MEANS or op == "neg" or (op in ("mul", "div") and len(tails) == 1)):
+            pending.append((tails[0], factor * _factor(readings, node), tails[0]))
 
 
-def _density(readings: Readings, node: int) -> int:
+def _density(readings: Readings, node: int, whole: int) -> int:
     """1 where a call makes Gaussian log-densities, −1 where it makes their negatives, 0 elsewhere.
 
-    What was drawn of the same Gaussian is no observation: its log-density is an entropy, as a policy raises it.
+    What was drawn of the same Gaussian is no observation: its log-density is an entropy, as a policy raises it. Nor is there
+    one where nothing learns but the place at which a density is asked, as for its score.
+
+    Args:
+        node: the call that may add the constant.
+        whole: the sum that it is a term of, of which another term may hold the squares.
     """
-    call, uses = readings.graph.nodes[node]["call"], readings.arguments[node]
-    op = readings.op(node)
-    if op not in ("add", "sub") or call is None or len(uses) != 1 or readings.graph.cotangent(node) is None:
+    number = _constant(readings, node)
+    if not number or readings.graph.cotangent(node) is None:
         return 0
-    number = next((argument for argument in call.args[:2] if isinstance(argument, (int, float))), 0.0)
     dimensions = number / HALF_LOG_TAU if math.isfinite(number) else 0.0
     is_known = 1 <= abs(round(dimensions)) <= MOST_DIMENSIONS and math.isclose(dimensions, round(dimensions), abs_tol=1e-6)
-    if not is_known or not (squares := list(_squares(readings, node))) or any(map(partial(_is_drawn, readings), squares)):
+    if not is_known or not (squares := list(_squares(readings, node)) or list(_squares(readings, whole))):
         return 0
-    return -1 if (number > 0) == (op == "add") else 1
+    if any(map(partial(_is_drawn, readings), squares)):
+        return 0
+    if set(readings.graph.leaves.values()) <= _asked_at(readings, squares):
+        return 0
+    return -1 if number > 0 else 1
+
+
+def _constant(readings: Readings, node: int) -> float:
+    """The one number that a call adds, below 0 where it subtracts it; 0 where it adds none."""
+    call, uses, op = readings.graph.nodes[node]["call"], readings.arguments[node], readings.op(node)
+    if op not in SUMS or call is None:
+        return 0.0
+    if len(uses) == 1:
+        number = next((argument for argument in call.args[:2] if isinstance(argument, (int, float))), 0.0)
+        return -number if op == "sub" else float(number)
+    for place, use in enumerate(uses):
+        value = readings.value_of(use) if use.partial is None else None
+        if value is not None and value.numel() == 1 and value.is_floating_point() and is_readable(value):
+            return float(value) if op == "add" or place == 0 else -float(value)
+    return 0.0
 
 
 def _squares(readings: Readings, node: int) -> Iterator[int]:
-    """The nearest calls behind a node that square their argument."""
+    """The calls that square their argument among the terms of a sum, whatever these are multiplied by."""
     pending, seen = [node], {node}
     while pending:
         for use in readings.arguments[pending.pop()]:
             tail = use.edge[0]
-            call = readings.graph.nodes[tail]["call"]
+            call, op = readings.graph.nodes[tail]["call"], readings.op(tail)
             if use.partial is None or tail in seen:
                 continue
             seen.add(tail)
-            if readings.op(tail) in ("pow", "square") and call is not None and call.args[1:2] in ((2,), ()):
+            if op in ("pow", "square") and call is not None and call.args[1:2] in ((2,), ()):
                 yield tail
-            else:
+            elif op in TERMS:
                 pending.append(tail)
 
 
 def _is_drawn(readings: Readings, square: int) -> bool:
     """Whether what is squared is the difference of a draw from its own mean, or was made of a draw in another way."""
-    node = readings.behind(readings.arguments[square][0].edge[0], COPIES)
+    difference = _difference(readings, square)
+    if difference is None:
+        node = readings.arguments[square][0].edge[0]
+        return any(readings.op(one) == "normal" for one in (node, *readings.made_of(node)))
+    at, mean = difference
+    return readings.graph.cotangent(mean) is not None and mean in readings.made_of(at)
+
+
+def _asked_at(readings: Readings, squares: list[int]) -> set[int]:
+    """What the densities are asked at: in each square that from which the mean is subtracted."""
+    differences = (_difference(readings, square) for square in squares)
+    return {difference[0] for difference in differences if difference is not None}
+
+
+def _difference(readings: Readings, square: int) -> tuple[int, int] | None:
+    """What is subtracted from what, in what is squared, before it may be divided by a deviation."""
+    node = readings.behind(readings.arguments[square][0].edge[0], COPIES | {"div"})
     uses = readings.arguments[node]
     if readings.op(node) != "sub" or len(uses) != 2:
-        return any(readings.op(one) == "normal" for one in (node, *readings.made_of(node)))
-    mean = readings.behind(uses[1].edge[0], COPIES)
-    return readings.graph.cotangent(mean) is not None and mean in readings.made_of(uses[0].edge[0])
+        return None
+    at, mean = (readings.behind(use.edge[0], COPIES) for use in uses)
+    return at, mean
 
 
 def _factor(readings: Readings, node: int) -> float:
-    """The number that a call multiplies with or divides by."""
-    call = readings.graph.nodes[node]["call"]
+    """The number that a call multiplies with or divides by; −1 of a negation, 1 of all others."""
+    call, op = readings.graph.nodes[node]["call"], readings.op(node)
+    if op not in ("mul", "div"):
+        return -1.0 if op == "neg" else 1.0
     numbers = [] if call is None else [argument for argument in call.args[:2] if isinstance(argument, (int, float))]
-    return float(numbers[0]) if numbers else 1.0
+    number = float(numbers[0]) if numbers else 1.0
+    return 1 / number if op == "div" and number else number
 
 
 def _picked(readings: Readings, node: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
 
 import gradviz
 
@@ -53,7 +53,34 @@ def reconstruction(sign: float) -> Tensor:
     return (sign * Normal(decoder(code.rsample()), 1.0).log_prob(STATES).sum(1) + divergence).mean()
 
 
-@pytest.mark.parametrize("likelihood", [regression, mixture, flow, written_out, reconstruction])
+def constant_first(sign: float) -> Tensor:
+    mean, log_std = nn.Linear(4, 4)(STATES).chunk(2, dim=1)
+    return sign * (-0.5 * math.log(2 * math.pi) - log_std - 0.5 * ((ACTIONS - mean) / log_std.exp()) ** 2).sum(1).mean()
+
+
+def constant_tensor(sign: float) -> Tensor:
+    mean, log_std = nn.Linear(4, 4)(STATES).chunk(2, dim=1)
+    half = 0.5 * torch.log(torch.tensor(2 * math.pi))
+    return sign * (-half - log_std - 0.5 * ((ACTIONS - mean) / log_std.exp()) ** 2).sum(1).mean()
+
+
+def covariance_of_low_rank(sign: float) -> Tensor:
+    mean, factor = nn.Linear(4, 2)(STATES), nn.Parameter(0.1 * torch.ones(2, 1))
+    return sign * LowRankMultivariateNormal(mean, factor, torch.ones(2)).log_prob(ACTIONS).mean()
+
+
+def one_step_after_another(sign: float) -> Tensor:
+    transition, state, total = nn.Linear(2, 2), torch.zeros(2), torch.zeros(())
+    for seen in ACTIONS[:5]:
+        state = transition(state)
+        total = total + MultivariateNormal(state, torch.eye(2)).log_prob(seen)
+    return sign * total
+
+
+FORMS = [constant_first, constant_tensor, covariance_of_low_rank, one_step_after_another]
+
+
+@pytest.mark.parametrize("likelihood", [regression, mixture, flow, written_out, reconstruction, *FORMS])
 def test_a_log_density_without_its_minus_is_told(likelihood: Callable[[float], Tensor]) -> None:
     assert gradviz.trace(lambda: likelihood(-1.0)).diagnose() == []
     (finding,) = gradviz.trace(lambda: likelihood(1.0)).diagnose()
@@ -73,6 +100,35 @@ def entropy_of_correlated_numbers() -> Tensor:
     return (0.2 * drawn.log_prob(action) + action.square().sum(1)).mean()
 
 
+def entropy_written_out() -> Tensor:
+    mean, log_std = nn.Linear(4, 4)(STATES).chunk(2, dim=1)
+    std = log_std.exp()
+    action = mean + std * torch.randn(32, 2)
+    log_density = -0.5 * (((action - mean) / (std + 1e-8)) ** 2 + 2 * log_std + math.log(2 * math.pi))
+    return (0.2 * log_density.sum(1, keepdim=True) - nn.Linear(2, 1)(action.tanh())).mean()
+
+
+def entropy_of_a_squashed_draw() -> Tensor:
+    mean, log_std = nn.Linear(4, 4)(STATES).chunk(2, dim=1)
+    noise = torch.randn(32, 2)
+    action = (mean + log_std.exp() * noise).tanh()
+    log_density = (-0.5 * noise**2 - log_std).sum(1) - math.log(2 * math.pi)
+    log_density = log_density - torch.log((1 - action**2).relu() + 1e-6).sum(1)
+    return (0.2 * log_density - nn.Linear(2, 1)(action).squeeze(1)).mean()
+
+
+def score_of_a_density() -> Tensor:
+    return Normal(0.0, 2.0).log_prob(torch.ones(8, 2, requires_grad=True)).sum()
+
+
+def episode_of_costs() -> Tensor:
+    policy, loss = nn.Linear(4, 2), torch.zeros(())
+    for state, action, reward in zip(STATES[:4], ACTIONS[:4, 0], (-3.0, -2.0, -1.5, -1.0), strict=True):
+        mean, log_std = policy(state)
+        loss = loss - Normal(mean, log_std.exp()).log_prob(action) * reward
+    return loss
+
+
 def divergence_by_samples() -> Tensor:
     code = Gaussian()(STATES)
     z = code.rsample()
@@ -85,7 +141,11 @@ def clipped_policy() -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "loss", [entropy_of_a_policy, entropy_of_correlated_numbers, divergence_by_samples, clipped_policy]
+    "loss",
+    [
+        *(entropy_of_a_policy, entropy_of_correlated_numbers, entropy_written_out, entropy_of_a_squashed_draw),
+        *(divergence_by_samples, clipped_policy, score_of_a_density, episode_of_costs),
+    ],
 )
 def test_log_densities_that_are_meant_to_fall_are_not_told(loss: Callable[[], Tensor]) -> None:
     assert gradviz.trace(loss).diagnose() == []
