@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -115,27 +116,55 @@ def normalised_over(target: Tensor | None) -> list[int]:
 
 
 def _over_the_batch(readings: Readings, node: int, read: Likelihood) -> Iterator[Finding]:
-    """A softmax right before the call, over another dimension than its classes; both sums of a square have a meaning."""
-    softmax = readings.behind(read.use.edge[0], frozenset({"log", "clamp", "clamp_min", "_to_copy"}))
+    """A softmax before the call, over another dimension than its classes; both sums of a square have a meaning."""
+    softmax, classes = _softmax_before(readings, read)
     call, value = readings.graph.nodes[softmax]["call"], readings.graph.value(softmax)
-    if readings.op(softmax) not in SOFTMAX or call is None or value is None or value.ndim < 2:
+    if readings.op(softmax) not in SOFTMAX or call is None or value is None or value.ndim < 2 or classes >= value.ndim:
         return
     dim = call.args[1] % value.ndim
     carried = readings.value_of(read.use)
-    if dim == read.dim or carried is None or carried.shape != value.shape or value.shape[dim] == value.shape[read.dim]:
+    if dim == classes or carried is None or carried.numel() != value.numel() or value.shape[dim] == value.shape[classes]:
         return
-    sums = (value.exp() if readings.op(softmax) == "_log_softmax" else value).sum(read.dim)
+    sums = (value.exp() if readings.op(softmax) == "_log_softmax" else value).sum(classes)
     yield found(
         readings.graph,
         "softmax-over-batch",
         "error",
         f"{readings.name(softmax)} = {readings.function(softmax)}(..., dim={dim}) makes the {value.shape[dim]} numbers "
-        f"along dimension {dim} sum to 1, while the {value.shape[read.dim]} classes of {readings.function(node)} are along "
-        f"dimension {read.dim}",
-        f"pass dim={read.dim} to the softmax",
+        f"along dimension {dim} sum to 1, while the {value.shape[classes]} classes of {readings.function(node)} are along "
+        f"dimension {classes}",
+        f"pass dim={classes} to the softmax",
         edge=readings.arguments[softmax][0].edge,
         numbers={"least sum over classes": float(sums.min()), "greatest sum over classes": float(sums.max())},
     )
+
+
+def _softmax_before(readings: Readings, read: Likelihood) -> tuple[int, int]:
+    """(node, which of its dimensions counts the classes) behind logarithms, clamps and dimensions in another order."""
+    node, output, dim = read.use.edge[0], read.use.output, read.dim
+    while readings.arguments[node]:
+        op, call, value = readings.op(node), readings.graph.nodes[node]["call"], readings.graph.value(node, output)
+        if call is None or value is None:
+            break
+        if op in ("transpose", "permute", "t"):
+            dim = _order(op, call.args, value.ndim)[dim]
+        elif op == "unsqueeze":
+            dim -= call.args[1] % value.ndim < dim
+        elif op not in ("log", "clamp", "clamp_min", "_to_copy"):
+            break
+        (use, *_) = readings.arguments[node]
+        node, output = use.edge[0], use.output
+    return node, dim
+
+
+def _order(op: str, args: tuple[Any, ...], ndim: int) -> list[int]:
+    """Which dimension of its argument each dimension of a transposed tensor was."""
+    order = list(range(ndim))
+    if op == "permute":
+        return [order[dim] for dim in args[1]]
+    first, second = args[1:3] if op == "transpose" else (0, ndim - 1)
+    order[first], order[second] = order[second], order[first]
+    return order
 
 
 def _not_logarithms(readings: Readings, node: int, read: Likelihood) -> Iterator[Finding]:
