@@ -125,7 +125,9 @@ class _UnderWay(NamedTuple):
 
 
 def _handed_on(node: Node, contribution: Tensor | None, cotangent: Tensor | None) -> StandIn | None:
-    """What stands for the contribution of an activation; None where it is small, or a hook packed what the node saved.
+    """What stands for the contribution of an activation; None where it is small, or what the node saved may not last.
+
+    A hook may have packed that, or it is a view of a leaf, which an optimizer steps.
 
     Args:
         node: of the activation.
@@ -137,8 +139,9 @@ def _handed_on(node: Node, contribution: Tensor | None, cotangent: Tensor | None
         return None
     if getattr(node, f"_raw_saved_{derivative.saved}").unpack_hook is not None:
         return None
-    args = (cotangent, getattr(node, f"_saved_{derivative.saved}").detach())
-    if (depth := _depth(args)) > MAX_DEPTH:
+    saved = getattr(node, f"_saved_{derivative.saved}")
+    args = (cotangent, saved.detach())
+    if not _is_result(saved) or (depth := _depth(args)) > MAX_DEPTH:
         return None
     return StandIn(contribution, again=_Repeated(args, derivative.options(node), derivative.op, 0, depth, _versions(args)))
 
@@ -261,6 +264,7 @@ def _can_be_repeated(call: RecordedCall) -> bool:
 
 
 def _is_result(tensor: Tensor) -> bool:
+    """Whether a recorded call made a tensor in memory of its own, and no view of a leaf or a constant."""
     return node_of(tensor) is not None and (tensor._base is None or node_of(tensor._base) is not None)
 
 
