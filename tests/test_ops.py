@@ -83,7 +83,7 @@ def test_every_overload_of_the_dispatcher_is_listed_once(everything: list[Overlo
         ("mul_.Tensor", "symbolic", "pointwise"),
         ("mm", "symbolic", "tensor"),
         ("linalg_matrix_exp", "symbolic", "tensor"),
-        ("_foreach_abs", "numeric", ""),
+        ("_foreach_abs", "lowered", ""),
         ("view_as_real", "symbolic", "tensor"),
         ("_sparse_softmax", "unverified", "differences of sparse and nested tensors are not taken"),
         ("argmax", "no gradient", "its result is a whole number"),
@@ -132,7 +132,7 @@ def test_a_map_over_lists_is_verified_where_torch_makes_a_node_of_its_own(overlo
     if made:
         lists = sum(isinstance(argument, list) and isinstance(argument[0], Tensor) for argument in arguments)
         report = assert_gradients(lambda: overload(*arguments))
-        assert [edge.method for edge in report.edges] == ["numeric"] * lists
+        assert [edge.method for edge in report.edges] == ["symbolic"] * lists
 
 
 @pytest.mark.filterwarnings("ignore")  # torch warns about its own prototypes

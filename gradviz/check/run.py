@@ -30,12 +30,12 @@ from gradviz.check.local import Plan, check_call
 from gradviz.check.nested import why_nested
 from gradviz.check.not_finite import not_finite_gradients, not_finite_text
 from gradviz.check.options import Intended, Meant, require_options, require_wide_numbers, wanted_edges, where_meant
+from gradviz.check.other_calls import why_other_call
 from gradviz.check.progress import Progress, Telling
 from gradviz.check.report import CheckReport, EdgeCheck, LeafCheck, NodeCheck, SumCheck
 from gradviz.check.second import lost_in_second_backward
 from gradviz.check.sums import check_contributions, check_sum
 from gradviz.check.values import check_value
-from gradviz.check.zeros import why_other_call
 from gradviz.errors import PartialError
 from gradviz.graph import Edge, GradGraph
 from gradviz.symbolic import NoRule

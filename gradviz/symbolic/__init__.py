@@ -44,7 +44,8 @@ How the parts go together:
     registry.py      which overload is differentiated how; method.py tells it of any overload
     rules/           the rules, one file a family
     evaluate.py      a call and symbolic inputs -> symbolic outputs, by its rule; binding.py its arguments by their names
-    lowering.py      a call without rule, put down to others by torch; recurrent.py and grids.py state what torch cannot
+    lowering.py      a call without rule, put down to others by torch; what torch cannot state is stated in recurrent.py,
+                     grids.py and, of calls on lists, foreach.py
     moved.py         where each element of a data movement comes from
     tensor.py        `SymbolicTensor`: elements, pulled lazily; entered.py those that rules are given
     indexing.py, arrays.py          indices of tensors; tensors as numpy arrays

@@ -17,6 +17,7 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradviz.opcall import OpCall, is_inexact, tensors_of
+from gradviz.symbolic.foreach import foreach_statement, is_of_lists
 from gradviz.symbolic.grids import GRID_SAMPLER_3D, grid_sampler_3d
 from gradviz.symbolic.recurrent import LSTM, lstm_layer, refuse_long
 from gradviz.symbolic.registry import NoGradient, NoRule, find_rule, functional_overload, has_rule
@@ -138,8 +139,8 @@ def _decomposition(overload: OpOverload) -> Callable[..., Any] | None:
     """torch's own statement of an op in terms of others; of a primitive, the aten op that computes it."""
     if overload._schema.is_mutable:
         functional = functional_overload(overload)
-        return None if functional is None else _decomposition(functional)
-    found: Callable[..., Any] | None = _OWN.get(overload) or decomposition_table.get(overload)
+        return None if functional is None or is_of_lists(overload) else _decomposition(functional)
+    found: Callable[..., Any] | None = _OWN.get(overload) or decomposition_table.get(overload) or foreach_statement(overload)
     if found is not None:
         return found
     if overload.namespace == "prims":
