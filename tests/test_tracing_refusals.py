@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from gradviz import InputError, TraceError, trace
+from gradviz import InputError, TraceError, record, trace
 
 
 def test_freed_graph_says_what_to_do() -> None:
@@ -70,10 +72,16 @@ def test_compiled_code_is_traced_op_by_op_and_its_result_alone_is_refused() -> N
     def function(x: Tensor) -> Tensor:
         return (torch.sin(x) * x).sum()
 
+    from functorch.compile import aot_function, nop
+
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     compiled = torch.compile(function, backend="aot_eager")
-    with pytest.raises(TraceError, match=r"computed by torch.compile'd code.*trace the function itself"):
+    with pytest.raises(TraceError, match=r"compile.*has compiled.*trace the function itself"):
         trace(compiled(x))
+    with pytest.raises(TraceError, match="has compiled"):
+        trace(compiled(x) * 2)
+    with pytest.raises(TraceError, match="aot_function has compiled"), record() as tape:
+        tape.trace(aot_function(function, nop)(x) * 2)
     graph = trace(compiled, x)
     assert [attributes["op"] for _, attributes in graph.nodes(data=True)] == ["", "sin", "mul", "sum"]
     model = torch.compile(nn.Linear(2, 1), backend="aot_eager")
@@ -89,3 +97,11 @@ def test_nested_tensors_without_a_shape_are_refused_in_words() -> None:
     x, y = (part.requires_grad_() for part in parts)
     with pytest.raises(TraceError, match=r"accepted: a padded tensor, or its parts"):
         trace(lambda x, y: torch.nested.as_nested_tensor([x, y]).to_padded_tensor(0.0).sum(), x, y)
+
+
+def test_several_results_in_one_object_are_refused_with_the_name_of_one() -> None:
+    loss = torch.ones(1, requires_grad=True).sum()
+    with pytest.raises(InputError, match=r"hand in one of its tensors, as output\['loss'\]"):
+        trace({"logits": torch.ones(2), "loss": loss})
+    with pytest.raises(InputError, match=r"hand in one of its tensors, as output\.loss"):
+        trace(SimpleNamespace(loss=loss))

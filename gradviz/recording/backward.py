@@ -22,7 +22,7 @@ from gradviz.recording.again import Slots, Tensors
 from gradviz.recording.backward_log import BudgetedLog, Log
 from gradviz.recording.hooks import NodeHooks, count_own, hooks_of_node, registered_by_others
 from gradviz.recording.keeping import Keeper
-from gradviz.recording.nodes import is_custom
+from gradviz.recording.nodes import forward_class, is_custom
 
 _run_engine: Callable[..., tuple[Tensor | None, ...]] = torch.autograd.graph._engine_run_backward
 """What `torch.autograd.grad` calls after checks of shapes that take a twentieth of a small trace; here they fit."""
@@ -120,19 +120,21 @@ def run_backward(
         read: tells the leaves that the code read, for where a custom Function runs a backward pass of its own.
 
     Raises:
-        TraceError: where the graph was freed by an earlier backward pass, or the backward pass itself fails.
+        TraceError: where compiled code made a part of the graph, an earlier backward pass freed it, or it fails.
     """
+    nodes = [node for node in graph.slots if node not in graph.variables]
+    custom = [node for node in nodes if is_custom(node)]
+    _refuse_compiled(custom)
     asks = registered_by_others()
     of_leaves = hooks_of_leaves(graph.variables) if asks else {}
     log = Log() if keeper.keeping.is_total else BudgetedLog(graph.slots, graph.variables, keeper)
-    nodes = [node for node in graph.slots if node not in graph.variables]
     leaves = tuple(graph.variables.values())
     hooks = {node: lying for node in nodes if any(lying := hooks_of_node(node))} if asks else {}
     first = RemovableHandle.next_id
     handles = [node.register_hook(log.listener(node)) for node in nodes]
     count_own(first)
     kept = [(tensor, tensor.grad) for tensor in retaining]
-    known = {id(leaf): leaf for leaf in (*leaves, *read())} if any(map(is_custom, nodes)) else {}
+    known = {id(leaf): leaf for leaf in (*leaves, *read())} if custom else {}
     gathered = {id(leaf) for leaf in leaves} if of_leaves else set()
     filled = known or ({id(leaf): leaf for leaf in leaves} if of_leaves else {})
 
@@ -183,6 +185,16 @@ def gradients_aside(leaves: Sequence[Tensor]) -> Iterator[list[tuple[Tensor, Ten
     finally:
         for leaf, gradient in zip(leaves, held, strict=True):
             leaf.grad = gradient
+
+
+def _refuse_compiled(custom: Sequence[Node]) -> None:
+    """Objects to what AOTAutograd, the middle of `torch.compile`, made of many calls, among nodes of custom Functions."""
+    if any(getattr(forward_class(node), "__module__", "").startswith("torch._functorch") for node in custom):
+        raise TraceError(
+            "a part of this was computed by code that torch.compile or functorch's aot_function has compiled, whose ops "
+            "autograd does not see one by one; trace the function itself (gradviz.trace(fn, x) runs what torch.compile made "
+            "op by op), or the model or function before it is compiled"
+        )
 
 
 def _backward_failure(error: RuntimeError) -> str:

@@ -108,11 +108,6 @@ def _refuse_untraceable(tensor: Tensor) -> None:
         raise TraceError("a nested or masked tensor has no plain values to show; trace a padded tensor, or its parts")
     if tensor.is_inference():
         raise TraceError("this tensor was made under torch.inference_mode(), which keeps no graph; run the code without it")
-    if tensor.grad_fn is not None and "Compiled" in tensor.grad_fn.name():
-        raise TraceError(
-            "this tensor was computed by torch.compile'd code, whose ops autograd does not see; trace the function itself "
-            "(gradviz.trace(fn, x) runs it op by op) or the model before torch.compile"
-        )
 
 
 def _no_gradient(tensor: Tensor, cut: str) -> str:

@@ -93,7 +93,17 @@ def program_of(
         return _module_program(target, inputs, variables, loss, device)
     if callable(target):
         return _function_program(target, inputs, variables, loss, device)
-    raise InputError(f"cannot trace a {type(target).__name__}; trace takes {ACCEPTED}")
+    raise InputError(f"cannot trace a {type(target).__name__}; {_one_of(target)}trace takes {ACCEPTED}")
+
+
+def _one_of(target: Any) -> str:
+    """Which tensor of an object of several to hand in; "" where it has none with a gradient."""
+    held = target if isinstance(target, dict) else getattr(target, "__dict__", {})
+    names = [name for name, value in held.items() if isinstance(value, Tensor) and value.requires_grad]
+    if not names:
+        return ""
+    name = "loss" if "loss" in names else names[0]
+    return f"hand in one of its tensors, as {f'output[{name!r}]' if isinstance(target, dict) else f'output.{name}'}; "
 
 
 def _text_program(expression: Expression, variables: Mapping[str, Any], device: str, scalar_advice: str) -> Program:
