@@ -22,6 +22,7 @@ from gradviz.errors import PartialError
 from gradviz.recording.backward import gradients_aside
 from gradviz.recording.hooks import NodeHooks, hooks_of_node
 from gradviz.recording.nodes import contributions, is_custom, needed_arguments, op_of_node, output_metadata
+from gradviz.recording.packed import Packed, packed_tensors
 
 if TYPE_CHECKING:
     from gradviz.graph import Edge
@@ -264,6 +265,17 @@ class LocalPartial(EdgePartial):
     def hooks(self) -> NodeHooks:
         """The hooks that lie on the autograd node now: they change what the backward pass made of it, and no partial."""
         return hooks_of_node(self._node)
+
+    def packed_tensors(self) -> list[Packed]:
+        """What hooks on saved tensors hand the backward of the head; empty where none packed them.
+
+        Raises:
+            PartialError: it can no longer be asked.
+        """
+        try:
+            return list(packed_tensors(self._node))
+        except _raised_by(self._node) as error:
+            raise PartialError(self._refusal(error)) from error
 
     def writes_to_cotangent(self) -> bool:
         """Whether a hand-written backward changes the very tensor that it is handed, which torch forbids.

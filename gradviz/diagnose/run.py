@@ -30,6 +30,7 @@ from gradviz.diagnose.not_finite import not_finite
 from gradviz.diagnose.not_finite_gradient import not_finite_gradient
 from gradviz.diagnose.number_read import number_read
 from gradviz.diagnose.optimizers import rates, unheld
+from gradviz.diagnose.packed_values import packed_values
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.reduction import reduction
 from gradviz.diagnose.reshaped_classes import reshaped_classes
@@ -84,6 +85,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     frozen,
     sharing,
     hooked_gradient,
+    packed_values,
     reduction,
     rows,
     determinism,

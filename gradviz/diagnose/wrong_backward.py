@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gradviz.check import EdgeCheck, is_flat_when_run
 from gradviz.diagnose.finding import Finding, Numbers, found, listed
+from gradviz.diagnose.packed_values import changed_by_hooks
 from gradviz.diagnose.readings import COPIES, FLAT_FUNCTIONS, STEPS, Readings
 from gradviz.graph import Edge, GradGraph
 from gradviz.opcall import SHAPE_READING, OpCall, is_inexact
@@ -34,10 +35,13 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
     graph = readings.graph
     applied: dict[tuple[str, str], set[int]] = {}
     wrong: dict[tuple[str, str], list[EdgeCheck]] = {}
+    is_amiss = any(entry.verdict == "mismatch" for entry in readings.report.edges)
+    of_hooks = changed_by_hooks(graph) if is_amiss else {}  # of these `packed_values` tells
     for entry in readings.report.edges:
         function = (readings.op(entry.edge[1]), entry.backward)
         applied.setdefault(function, set()).add(entry.edge[1])
-        is_wrong = entry.verdict == "mismatch" and not entry.hook and not is_for_its_backward(graph, entry.edge[1])
+        is_told = bool(entry.hook) or entry.edge[1] in of_hooks
+        is_wrong = entry.verdict == "mismatch" and not is_told and not is_for_its_backward(graph, entry.edge[1])
         if is_wrong and not _is_straight_through(graph, entry.edge) and not _is_flat_unseen(graph, entry.edge[1]):
             wrong.setdefault(function, []).append(entry)
     for (op, backward), entries in wrong.items():

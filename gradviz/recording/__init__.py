@@ -13,6 +13,7 @@
     backward.py     runs the backward pass -> cotangents and contributions; backward_log.py is what its hooks hear
     accumulating.py the same pass where hooks act only while `.grad` is filled
     hooks.py        the hooks on tensors, autograd nodes and modules
+    packed.py       what hooks on saved tensors give back
     nodes.py        what is read of an autograd node
     naming.py       what the user's code calls each value
 optimizers.py   which parameter each optimizer in sight holds
