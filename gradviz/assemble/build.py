@@ -44,6 +44,7 @@ from gradviz.recording.nodes import is_leaf, output_metadata
 from gradviz.recording.optimizers import Held, held_by
 from gradviz.recording.outputs import differentiable_outputs, starting_cotangents
 from gradviz.recording.record import Recorder
+from gradviz.recording.spread import refuse_freed
 from gradviz.standin import StandIn
 
 _NESTED = "a nested tensor of layout torch.strided has no shape to show; accepted: a padded tensor, or its parts"
@@ -92,6 +93,8 @@ def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
     retaining = [tensor for tensor in _in_sight(recorder, alive) if tensor.retains_grad]
     hooks = hooks_known([*autograd.variables.values(), *_in_sight(recorder, alive)] if registered_by_others() else ())
     backward = run_backward(autograd, outputs, cotangents, retaining, recorder.keeper, recorder.leaves)
+    if not recorder.calls:
+        refuse_freed(autograd.variables.values())
     with torch.no_grad():
         inputs = [tensor for _, tensor in named_tensors(naming.inputs)]
         draft = draft_of(autograd, recorder, inputs, alive=alive)

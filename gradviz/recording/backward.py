@@ -23,6 +23,7 @@ from gradviz.recording.backward_log import BudgetedLog, Log
 from gradviz.recording.hooks import NodeHooks, count_own, hooks_of_node, registered_by_others
 from gradviz.recording.keeping import Keeper
 from gradviz.recording.nodes import forward_class, is_custom
+from gradviz.recording.spread import refuse_distributed
 
 _run_engine: Callable[..., tuple[Tensor | None, ...]] = torch.autograd.graph._engine_run_backward
 """What `torch.autograd.grad` calls after checks of shapes that take a twentieth of a small trace; here they fit."""
@@ -120,11 +121,12 @@ def run_backward(
         read: tells the leaves that the code read, for where a custom Function runs a backward pass of its own.
 
     Raises:
-        TraceError: where compiled code made a part of the graph, an earlier backward pass freed it, or it fails.
+        TraceError: where DTensors or compiled code made a part of the graph, an earlier pass freed it, or this one fails.
     """
     nodes = [node for node in graph.slots if node not in graph.variables]
     custom = [node for node in nodes if is_custom(node)]
     _refuse_compiled(custom)
+    refuse_distributed(graph.variables.values(), custom)
     asks = registered_by_others()
     of_leaves = hooks_of_leaves(graph.variables) if asks else {}
     log = Log() if keeper.keeping.is_total else BudgetedLog(graph.slots, graph.variables, keeper)

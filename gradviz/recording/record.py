@@ -30,6 +30,7 @@ from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, sta
 from gradviz.recording.names import Frames, assigned_names, called_as, is_in_loop, local_value
 from gradviz.recording.nodes import is_leaf
 from gradviz.recording.scopes import Scope, ScopeStack
+from gradviz.recording.spread import refuse_sharded_module
 from gradviz.recording.user_code import NOTHING, Seen, seen_from
 from gradviz.recording.versions import Versions, is_shared, storage_bytes
 from gradviz.standin import StandIn
@@ -310,6 +311,7 @@ class Recorder(UncompiledMode):
 
     def _enter_module(self, module: torch.nn.Module, args: Any) -> None:
         if threading.get_ident() == self._thread:
+            refuse_sharded_module(module)
             is_new = not self._scopes.in_module and all(module is not known for known in self.root_modules)
             if is_new:
                 self.root_modules.append(module)
