@@ -14,6 +14,7 @@
     accumulating.py the same pass where hooks act only while `.grad` is filled
     hooks.py        the hooks on tensors, autograd nodes and modules
     packed.py       what hooks on saved tensors give back
+    spread.py       refuses what is spread over processes
     nodes.py        what is read of an autograd node
     naming.py       what the user's code calls each value
 optimizers.py   which parameter each optimizer in sight holds

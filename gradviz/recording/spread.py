@@ -22,10 +22,11 @@ def refuse_sharded_module(module: nn.Module) -> None:
     Raises:
         TraceError: it is one.
     """
-    if _is_sharded(type(module)):
-        kind = type(module).__name__.removeprefix("FSDP")
+    kind: type = type(module)
+    if _is_sharded(kind):
+        name = kind.__name__.removeprefix("FSDP")
         raise TraceError(
-            f"this {kind} is sharded by fully_shard: its parameters are whole only while a layer runs, and a trace asks "
+            f"this {name} is sharded by fully_shard: its parameters are whole only while a layer runs, and a trace asks "
             f"them later; {_INSTEAD.format('fully_shard')}"
         )
 
@@ -61,7 +62,7 @@ def refuse_freed(leaves: Iterable[Tensor]) -> None:
 
 
 @cache
-def _is_sharded(kind: type[Any]) -> bool:
+def _is_sharded(kind: type) -> bool:
     return any(base.__name__ == "FSDPModule" for base in kind.__mro__)
 
 
