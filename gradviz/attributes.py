@@ -140,6 +140,11 @@ class AttributedGraph(nx.MultiDiGraph):
         written: dict[int, tuple[tuple[str, str], ...]] = self.graph.get("unseen_writes", {})
         return {node: writes for node, writes in written.items() if node in self}
 
+    def versions(self) -> dict[int, int]:
+        """Leaf or constant -> how often its value had been written to at the time of the trace; of a loaded graph none."""
+        counted: dict[int, int] = self.graph.get("versions", {})
+        return {node: version for node, version in counted.items() if node in self}
+
     def hooks(self) -> dict[tuple[int, int], tuple[str, ...]]:
         """(node, output) -> the hooks that may change its cotangent, as "clip at train.py:12"; of a loaded graph none."""
         found: dict[tuple[int, int], tuple[str, ...]] = self.graph.get("hooks", {})

@@ -169,6 +169,7 @@ class _Writer:
         graph.graph["lost_leaves"] = self._lost_leaves()
         graph.graph["optimized"] = self._optimized([*graph.leaves, *graph.graph["lost_leaves"]])
         graph.graph["unseen_writes"] = self._unseen_writes()
+        graph.graph["versions"] = _versions(graph)
         read = numbers_read(self._draft, self._recorder)
         graph.graph["numbers_read"] = {number: self._call_source(index) for number, index in read.items()}
         graph.graph["numbers_of"] = self._numbers_of(read)
@@ -202,13 +203,18 @@ class _Writer:
                     value = drafted[edge.tail].values[edge.output]
                     if contribution is not None and value is not None:
                         contribution = as_added(contribution, value.shape, value.dtype)
-                yield tail, own, position, {
-                    "argument": edge.argument,
-                    "output": edge.output,
-                    "partial": partial,
-                    "contribution": contribution,
-                    "cut": INNER_BACKWARD if is_custom and cut and self._cotangents.is_from_within(edge.tail) else cut,
-                }
+                yield (
+                    tail,
+                    own,
+                    position,
+                    {
+                        "argument": edge.argument,
+                        "output": edge.output,
+                        "partial": partial,
+                        "contribution": contribution,
+                        "cut": INNER_BACKWARD if is_custom and cut and self._cotangents.is_from_within(edge.tail) else cut,
+                    },
+                )
 
     def _attributes(self, key: Key, node: DraftNode) -> NodeAttributes:
         used = self._used.get(key) or node.differentiable[:1] or (0,)
@@ -350,6 +356,13 @@ class _Writer:
         return next((output for output, place in enumerate(places) if place in used), 0)
 
 
+def _versions(graph: GradGraph) -> dict[int, int]:
+    """Leaf or constant -> how often its value was written to so far, where torch counts that."""
+    values = {node: attributes["value"] for node, attributes in graph.nodes(data=True) if attributes["kind"] != "op"}
+    counted = {node: value for node, value in values.items() if isinstance(value, Tensor) and not isinstance(value, StandIn)}
+    return {node: value._version for node, value in counted.items() if not value.is_inference()}
+
+
 def _used_outputs(draft: Draft, roots: Sequence[tuple[Key, int]]) -> Used:
     """The outputs that edges read and those that the backward pass starts from."""
     used: dict[Key, tuple[int, ...]] = {}
@@ -376,4 +389,3 @@ def _starting(places: list[tuple[int, int]], cotangents: list[Tensor]) -> dict[t
     for place, cotangent in zip(places, cotangents, strict=True):
         found[place] = found[place] + cotangent if place in found else cotangent
     return found
-

@@ -24,6 +24,7 @@ How the parts go together:
     values.py, sums.py, leaves.py    forward values; contributions; whole gradients of small graphs
     not_finite.py    which gradients are NaN or infinite
     nested.py        which nodes have to do with nested tensors, or tensors that hold others, which are left unverified
+    changed.py       which nodes read memory that was changed in place since the trace
     other_calls.py   which calls say nothing of a node: those made in the place of others, and writes to lists
     second.py        what a second derivative loses, where backward() reads a value that forward() made
     composed.py, closed_formula.py   a small graph as one function; its derivatives as formulas

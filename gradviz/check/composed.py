@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gradviz.attributes import said_of_write
 from gradviz.check.arrays import Index, nan_place
+from gradviz.check.changed import Changed
 from gradviz.check.heads import head_under_check
 from gradviz.check.hooks import Hooks
 from gradviz.check.nested import nested_kind
@@ -42,13 +43,15 @@ def is_small(graph: GradGraph) -> bool:
     return leaf_elements(graph) <= MAX_LEAF_ELEMENTS
 
 
-def why_not_whole(graph: GradGraph, meant: Meant, known: Hooks) -> str:
+def why_not_whole(graph: GradGraph, meant: Meant, known: Hooks, changed: Changed) -> str:
     """Why gradients are not composed as a whole, in a sentence; "" where they are."""
     nested = next(((node, kind) for node in graph if (kind := nested_kind(graph, node))), None)
     elements = leaf_elements(graph) if nested is None else 0
     why = "" if nested is None else f"{graph.nodes[nested[0]]['name']} has to do with {nested[1]}"
     if elements > MAX_LEAF_ELEMENTS:
         why = f"the leaves have {elements:,} elements, more than {MAX_LEAF_ELEMENTS}"
+    if not why and changed.any_name:
+        why = f"{changed.any_name} was changed in place since the trace"
     for node in sorted(meant.functions)[:1] if not why else ():
         why = f"the backward of {graph.nodes[node]['op']} is meant to differ"
     for node, output in sorted(meant.hooks)[:1] if not why else ():

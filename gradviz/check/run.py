@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from gradviz.check.changed import Changed
 from gradviz.check.clues import add_clues, add_lost
 from gradviz.check.composed import why_not_whole
 from gradviz.check.custom import check_custom
@@ -81,14 +82,16 @@ def check(
     meant = where_meant(graph, intended, hooks)
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
     with _generators_aside(graph), Progress(graph.number_of_nodes(), shown=progress) as shown:
-        return _Run(graph, wanted, meant, hooks, samples, seed, deadline, shown, why_not_whole(graph, meant, hooks)).report()
+        changed = Changed(graph)
+        not_whole = why_not_whole(graph, meant, hooks, changed)
+        return _Run(graph, wanted, meant, hooks, samples, seed, deadline, shown, changed, not_whole).report()
 
 
 def check_edges(graph: GradGraph, edges: Iterable[Edge]) -> CheckReport:
     """What `check` finds of the partials of these edges, whatever hooks do, without the forward values of their heads."""
     with _generators_aside(graph), Progress(0, shown=False) as shown:
         meant = Meant(changed=frozenset(graph))
-        run = _Run(graph, wanted_edges(graph, edges), meant, Hooks(graph), SAMPLES, 0, None, shown, "")
+        run = _Run(graph, wanted_edges(graph, edges), meant, Hooks(graph), SAMPLES, 0, None, shown, Changed(graph), "")
         return CheckReport(edges=tuple(found for head, plan in run.heads() for found in run.edges_into(head, plan)))
 
 
@@ -122,6 +125,7 @@ class _Run:
     seed: int
     deadline: float | None
     shown: Progress
+    changed: Changed
     not_whole: str
 
     def report(self) -> CheckReport:
@@ -177,8 +181,8 @@ class _Run:
         if self._is_late:
             _doubt(head.edges, OUT_OF_TIME)
             return
-        if nested := why_nested(self.graph, head.node):
-            _doubt(head.edges, nested)
+        if unknown := why_nested(self.graph, head.node) or self.changed.why_changed(head):
+            _doubt(head.edges, unknown)
             return
         if head.runs_backward:
             _doubt(head.edges, f"{head.backward_name} runs a backward pass of its own: trace what it calls to check that")
@@ -218,8 +222,8 @@ class _Run:
         comparison = Comparison(rounded_dtype(head.attributes), read=values_read(self.graph, head.node))
         if self._is_late:
             comparison.doubt(OUT_OF_TIME)
-        elif nested := why_nested(self.graph, head.node):
-            comparison.doubt(nested)
+        elif unknown := why_nested(self.graph, head.node) or self.changed.why_changed(head):
+            comparison.doubt(unknown)
         else:
             try:
                 check_value(head, comparison, plan)

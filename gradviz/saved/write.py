@@ -21,8 +21,8 @@ VERSION = "2"
 """Raised whenever attributes are added, removed or written otherwise: a file of before could not be read as it is."""
 LOADED = "loaded_from"
 """The graph attribute that says that a graph came from a file; it is not written again."""
-_NOT_WRITTEN = {LOADED, "functions", "hooks", "node_hooks"}
-"""Of custom Functions a file cannot hold the code, and hooks only matter to a check, which it cannot have."""
+_NOT_WRITTEN = {LOADED, "functions", "hooks", "node_hooks", "versions"}
+"""Of custom Functions a file cannot hold the code; hooks and versions only matter to a check, which it cannot have."""
 
 
 def save(graph: GradGraph, path: str | os.PathLike[str], *, max_bytes: int = 2**30) -> None:
