@@ -20,10 +20,10 @@ from torch.autograd.graph import Node
 from torch.utils._python_dispatch import _disable_current_modes
 
 from gradviz.opcall import WRITE_IN_TRAINING, OpCall, flat_outputs, once_per_overload, tensors_of, written_arguments
-from gradviz.recording.hooks import hooks_of_node
+from gradviz.recording.hooks import hooks_of_node, registered_by_others
 from gradviz.recording.nodes import node_of
 from gradviz.recording.versions import Versions, memory_of, storage_bytes
-from gradviz.standin import StandIn
+from gradviz.standin import StandIn, is_kept
 
 if TYPE_CHECKING:
     from gradviz.recording.keeping import Keeper
@@ -85,7 +85,9 @@ class HandedOnAgain:
         self._slots = slots
         active = [node for node in slots if type(node).__name__ in _DERIVATIVES]
         self._uses = Counter(slot for into in slots.values() for slot in into) if active else Counter()
-        self._active = {node for node in active if slots[node][0][0] not in variables and not hooks_of_node(node).after}
+        asks = registered_by_others()
+        hooked = {node for node in active if asks and hooks_of_node(node).after}
+        self._active = {node for node in active if slots[node][0][0] not in variables and node not in hooked}
         self.concerned: set[Node | None] = set()
         pending: list[Node | None] = [*self._active]
         while pending:
@@ -209,8 +211,9 @@ class Repeatable:
         call, versions, before = self._calls[result.call], self._versions, result.call - 1
         kwargs = dict(zip(call.kwargs, versions.held([*call.kwargs.values()], before), strict=True))
         read = OpCall(overload=call.overload, args=versions.of_arguments(call.overload, call.args, before), kwargs=kwargs)
-        depth = _depth([one.tensor for one in read.tensor_arguments()])
-        if standin is None and depth <= MAX_DEPTH:
+        tensors = [one.tensor for one in read.tensor_arguments()]
+        depth = _depth(tensors)
+        if standin is None and depth <= MAX_DEPTH and all(map(is_kept, tensors)):
             standin = StandIn(self._made(result))
             versions.put(self._made(result), standin)
         if standin is not None:

@@ -312,6 +312,26 @@ def test_it_is_saved_with_its_elements(tmp_path: Path) -> None:
     _assert_same(graph, gradviz.load(tmp_path / "run.gradviz"))
 
 
+@pytest.mark.parametrize("budget", ["2MiB", "6MiB", "16MiB"])
+def test_a_budget_that_runs_out_leaves_elements_or_statistics(budget: str) -> None:
+    def run(x: Tensor) -> Tensor:
+        y = x * 1.5
+        for _ in range(3):
+            y = torch.relu_(torch.sigmoid(y) + y)
+            y = (torch.nn.functional.silu(y) * x).add_(1)
+        return (y + 1).mul(2).sum()
+
+    graph, whole = gradviz.trace(run, _square(), values=budget), gradviz.trace(run, _square(), values="full")
+    right = _held(whole)
+    assert _again(graph) and graph.not_kept
+    for key, tensors in _held(graph).items():
+        for mine, its in zip(tensors, right[key], strict=True):
+            if is_kept(mine):
+                assert torch.equal(mine + 0, its), key
+            else:
+                assert isinstance(mine, StandIn) and mine.statistics is not None, key
+
+
 def test_a_budget_that_is_spent_computes_nothing_again() -> None:
     graph = _trace(_net(), "statistics")
     assert not _again(graph)
