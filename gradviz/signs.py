@@ -6,13 +6,13 @@ import re
 
 MINUS = "−"
 
-_HYPHEN = re.compile(r"(?<![\w.])-")
+_HYPHEN = re.compile(r"(?<![\w.])-|(?<=\de)-(?=\d)")
 
 
 def with_minus_signs(formula: str) -> str:
-    """A formula's hyphens as minus signs; a hyphen inside a name stays.
+    """A formula's hyphens as minus signs, those of exponents too; a hyphen inside a name stays.
 
-    >>> with_minus_signs("-b/c² - exp(-a)·my-name")
-    '−b/c² − exp(−a)·my-name'
+    >>> with_minus_signs("-b/c² - 1e-05·exp(-a)·my-name")
+    '−b/c² − 1e−05·exp(−a)·my-name'
     """
     return _HYPHEN.sub(MINUS, formula)

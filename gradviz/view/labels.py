@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +11,14 @@ import networkx as nx
 from torch import Tensor
 
 from gradviz.errors import PartialError
-from gradviz.signs import with_minus_signs
+from gradviz.signs import MINUS, with_minus_signs
 from gradviz.view.calls import call_text
 from gradviz.view.model import Role
 from gradviz.view.notation import FORMULA_LENGTH, NAME_LENGTH, derivative_text, number_text, shape_text, shorten
 from gradviz.view.summary import cotangent_text, head_line, value_lines
 
 Attributes = Mapping[str, Any]
+_NUMBER = re.compile(rf"{MINUS}?\d+(\.\d*)?(e[{MINUS}+-]?\d+)?")
 
 
 def role_of(attributes: Attributes) -> Role:
@@ -108,8 +110,14 @@ def partial_formula(partial: Any) -> str:
 
 
 def short_formula(formula: str) -> str:
-    """A formula's text as it fits on an edge."""
+    """A formula's text as it fits on an edge; where it is but a number, that as numbers are written.
+
+    >>> short_formula("-x*y"), short_formula("8.1e-09"), short_formula("1/3")
+    ('−x*y', '8.1e−09', '1/3')
+    """
     text = with_minus_signs(formula)
+    if _NUMBER.fullmatch(text):
+        return number_text(float(text.replace(MINUS, "-")))
     return text if len(text) <= FORMULA_LENGTH else f"{text[: FORMULA_LENGTH - 1]}…"
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gradviz
 from gradviz.signs import with_minus_signs
 from gradviz.view.notation import derivative_text, number_text, shorten
 
@@ -64,3 +65,15 @@ def test_shortened_paths_of_two_layers_stay_apart(length: int) -> None:
 
 def test_a_hyphen_in_a_name_is_no_minus() -> None:
     assert with_minus_signs("-a·layer-norm - b") == "−a·layer-norm − b"
+
+
+def test_an_edge_says_a_number_once_with_four_digits() -> None:
+    graph = gradviz.trace("123456.789*x + x/123456789 - 10000000000*x + 1e-05*x*y", x=2.0, y=3.0, device="cpu")
+    for report in (None, graph.check()):
+        texts = {edge.derivative: edge.text for edge in graph.view(report=report).edges}
+        assert (texts["∂a/∂x"], texts["∂b/∂x"], texts["∂d/∂x"]) == (
+            "∂a/∂x = 1.235e+05",
+            "∂b/∂x = 8.1e−09",
+            "∂d/∂x = 1e+10",
+        )
+        assert "∂f/∂x = 1e−05" in texts.values()
