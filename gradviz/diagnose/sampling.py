@@ -10,6 +10,7 @@ from gradviz.diagnose.readings import Readings
 from gradviz.graph import Use
 
 NOISE = frozenset({"normal", "rand", "rand_like", "randn", "randn_like"})
+LOSSES_BESIDE_TARGETS = frozenset({"sub", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 
 
 def sampling(readings: Readings) -> Iterator[Finding]:
@@ -56,7 +57,7 @@ def _cut_after_the_draw(readings: Readings) -> Iterator[Finding]:
             continue
         users = set(readings.users(node))
         meets = any(readings.behind(use.edge[0]) in learning for user in users for use in readings.arguments[user])
-        meets |= any(readings.op(head) in ON_DATA for tail in learning for head in readings.ahead_of(tail))
+        meets |= any(_is_on_data(readings, head) for tail in learning for head in readings.ahead_of(tail))
         if meets or not any(readings.op(user) in ON_DATA and graph.cotangent(user) is not None for user in users):
             continue
         names = " and ".join(readings.name(tail) for tail in learning)
@@ -70,6 +71,16 @@ def _cut_after_the_draw(readings: Readings) -> Iterator[Finding]:
             edge=cut.edge,
             numbers={f"norm of the cotangent at {readings.name(tail)}": readings.arriving(tail) for tail in learning},
         )
+
+
+def _is_on_data(readings: Readings, head: int) -> bool:
+    """Whether a call brings what is learned together with data: a network does, and a loss beside targets."""
+    if readings.op(head) not in LOSSES_BESIDE_TARGETS:
+        return readings.op(head) in ON_DATA
+    value = next((readings.value_of(use) for use in readings.arguments[head] if use.partial is None), None)
+    if value is None or value.ndim < 2 or not value.is_floating_point() or not value.numel():
+        return False
+    return readings.has_elements(value) and float(value.min()) < float(value.max())
 
 
 def _mean_and_deviation(readings: Readings, cut: Use) -> list[int]:

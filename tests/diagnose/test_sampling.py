@@ -56,6 +56,21 @@ def policy_by_likelihood_ratios() -> Tensor:
     return ((mean - action).square().sum(1, keepdim=True) * advantage.detach()).mean() + (advantage - 1).square().mean()
 
 
-@pytest.mark.parametrize("loss", [critic_of_explored_actions, judge_of_codes, policy_by_likelihood_ratios])
+def denoiser_of_regressed_codes() -> Tensor:
+    code, noise = nn.Linear(6, 2)(X), torch.randn(16, 2)
+    noisy = (code + noise).detach()
+    return (code - X[:, :2]).square().mean() + (nn.Linear(2, 2)(noisy) - noise).square().mean()
+
+
+def probe_of_noisy_features() -> Tensor:
+    features = nn.Linear(6, 2)(X)
+    noisy = (features + 0.1 * torch.randn(16, 2)).detach()
+    return nn.functional.mse_loss(features, X[:, 2:4]) + nn.Linear(2, 3)(noisy).square().mean()
+
+
+DIRECT = [denoiser_of_regressed_codes, probe_of_noisy_features]
+
+
+@pytest.mark.parametrize("loss", [*DIRECT, critic_of_explored_actions, judge_of_codes, policy_by_likelihood_ratios])
 def test_a_draw_that_is_cut_off_on_purpose_is_not_told(loss: Callable[[], Tensor]) -> None:
     assert gradviz.trace(loss).diagnose() == []
