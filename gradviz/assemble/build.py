@@ -243,7 +243,7 @@ class _Writer:
             made.shape = tuple([self._metadata(key, node, place)[0] for place in everywhere])
         made.requires_grad = node.requires_grad
         made.outputs = used
-        made.differentiable = self._cotangents.places(key)
+        made.differentiable = self._cotangents.places(key) if key in self._draft.applied else node.differentiable
         module = None if node.call_index is None else self._recorder.calls[node.call_index].module
         if node.kind == "op":
             made.module = "" if module is None else self._modules.get(id(module), type(module).__name__)
@@ -349,11 +349,10 @@ class _Writer:
 
     def _first_output(self, key: Key) -> int:
         """The first of the autograd node's outputs that is used, in the node's own order."""
-        places = self._cotangents.places(key)
-        if len(places) == 1:
+        if len(self._draft.nodes[key].differentiable) == 1:
             return 0
         used = self._used.get(key, ())
-        return next((output for output, place in enumerate(places) if place in used), 0)
+        return next((output for output, place in enumerate(self._cotangents.places(key)) if place in used), 0)
 
 
 def _versions(graph: GradGraph) -> dict[int, int]:

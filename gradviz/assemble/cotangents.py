@@ -55,8 +55,7 @@ class Cotangents:
     def handed(self, key: Key) -> Sequence[Tensor | None]:
         """What the engine handed to a node; for an output that is marked as not differentiable, zeros of its shape."""
         handed = self._backward.cotangents.get(key, ()) if is_autograd_node(key) else ()
-        places = self.places(key)
-        if -1 not in places:
+        if key not in self._draft.applied or -1 not in (places := self.places(key)):
             return handed
         values = self._draft.nodes[key].values
         return tuple(

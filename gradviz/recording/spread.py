@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +40,7 @@ def refuse_distributed(leaves: Iterable[Tensor], custom: Iterable[Node]) -> None
     Raises:
         TraceError: it is one.
     """
-    if any(map(_is_distributed, set(map(type, leaves)))) or any(map(_distributes, custom)):
+    if any(_is_distributed(kind) for kind in set(map(type, leaves))) or any(map(_distributes, custom)):
         raise TraceError(
             "this was computed with a DTensor, which is spread over processes; trace what one of them computes of its part, "
             f"tensor.to_local().detach().requires_grad_(), or {_INSTEAD.format('distribute_tensor or parallelize_module')}"
@@ -66,7 +65,8 @@ def _is_sharded(kind: type) -> bool:
     return any(base.__name__ == "FSDPModule" for base in kind.__mro__)
 
 
-def _is_distributed(kind: type[Any]) -> bool:
+@cache
+def _is_distributed(kind: type) -> bool:
     return any(base.__name__ == "DTensor" for base in kind.__mro__)
 
 
