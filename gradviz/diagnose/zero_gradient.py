@@ -8,11 +8,11 @@ from torch import Tensor
 
 from gradviz.check.hooks import Hooks
 from gradviz.diagnose.batch_as_sequence import ATTENTIONS
-from gradviz.diagnose.dead_units import FLAT_BELOW
 from gradviz.diagnose.finding import Finding, found, listed
 from gradviz.diagnose.likelihood import NLL
 from gradviz.diagnose.modes import BATCH_NORMS
 from gradviz.diagnose.not_finite_causes import ignored_targets
+from gradviz.diagnose.nothing_learned import CHOICES, LIMITS, TOLD_ELSEWHERE, cancelled, flat_throughout, is_kept_margin
 from gradviz.diagnose.readings import STEPS, VIEWS, Readings
 from gradviz.diagnose.ways import is_zero, turned_zero
 from gradviz.errors import PartialError
@@ -20,16 +20,6 @@ from gradviz.graph import Use
 from gradviz.opcall import SHAPE_READING
 from gradviz.standin import is_kept
 
-LIMITS = frozenset({"clamp", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid"})
-TOLD_ELSEWHERE = frozenset({"relu", "threshold", *FLAT_BELOW, "sigmoid", "tanh", "_softmax"})
-"""`dead_units` and `saturation` look at these; a softmax over one element alone is told here."""
-CHOICES = frozenset(
-    {
-        *("where", "maximum", "minimum", "max", "min", "fmax", "fmin", "masked_fill", "masked_scatter", "index_fill"),
-        *("index_copy", "slice_scatter", "select_scatter", "index_put", "copy"),
-    }
-)
-"""What is not chosen gets no gradient, and that is meant, as is that of a margin loss when all samples keep the margin."""
 PIECEWISE_LINEAR = frozenset(
     {
         *("threshold_backward", "leaky_relu_backward", "hardtanh_backward", "_prelu_kernel_backward"),
@@ -76,9 +66,9 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
     if by_hooks:
         yield from by_hooks
     elif edges:
-        yield from _nothing_learned(readings, edges[0], list(zeros))
+        yield from flat_throughout(readings, edges[0], list(zeros))
     else:
-        yield from _cancelled(readings, heads, list(zeros))
+        yield from cancelled(readings, heads, list(zeros))
 
 
 def _hook_on(readings: Readings, use: Use, hooks: Hooks) -> str:
@@ -142,45 +132,6 @@ def _zeros_ahead(readings: Readings, leaf: int) -> set[int]:
     return seen
 
 
-def _nothing_learned(readings: Readings, use: Use, names: list[str]) -> Iterator[Finding]:
-    """What may be meant for one of several terms is not, where no leaf gets any gradient and yet the loss is not 0."""
-    tail, head, _ = use.edge
-    op, value, name = readings.op(head), readings.value_of(use), readings.graph.output_name(tail, use.output)
-    if op in TOLD_ELSEWHERE and value is not None and value.numel() > 1:
-        return
-    if not any(readings.norm(readings.graph.value(output)) for output in readings.graph.outputs):
-        return  # every sample keeps its margin
-    yield found(
-        readings.graph,
-        "zero-gradient",
-        "warning",
-        f"no leaf gets any gradient: ∂{readings.name(head)}/∂{name} ({op}) passes on nothing but zeros",
-        "look at the limits of this function, and at the scale of its input",
-        edge=use.edge,
-        numbers={"leaves with a zero gradient": len(names)},
-    )
-
-
-def _cancelled(readings: Readings, heads: list[int], names: list[str]) -> Iterator[Finding]:
-    """No edge makes zeros, yet all gradients are zero: at some value the contributions of its uses add up to zero."""
-    graph = readings.graph
-    for node in heads:
-        parts = [readings.norm(use.contribution) for use in graph.uses_of(node) if use.contribution is not None]
-        if sum(part > 0 for part in parts) > 1 and not any(map(readings.norm, readings.cotangents(node))):
-            yield found(
-                graph,
-                "zero-gradient",
-                "warning",
-                f"no leaf gets any gradient: the contributions of the {len(parts)} uses of {readings.name(node)} add up "
-                "to 0",
-                "look for a value that is compared with itself, or divided by itself: where one of the two is the old one, "
-                "detach it, or keep it from an earlier step",
-                node=node,
-                numbers={"largest contribution": max(parts), "leaves with a zero gradient": len(names)},
-            )
-            return
-
-
 def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
     graph = readings.graph
     tail, head, _ = use.edge
@@ -213,7 +164,7 @@ def _cause(readings: Readings, use: Use) -> tuple[str, str] | None:
         kind, hint = "step-function", f"{op} is flat: use a smooth stand-in, or a straight-through estimator"
     elif op in ("add", "sub") or _is_added(op, use):
         return None  # a sum of what is not zero came to nothing, as before a normalization, which takes any shift away
-    elif op in CHOICES or (op in LIMITS and readings.is_a_term_of_the_loss(head)):
+    elif op in CHOICES or (op in LIMITS and readings.is_a_term_of_the_loss(head)) or is_kept_margin(readings, use):
         return None
     elif op in LIMITS:
         kind, hint = "clamped", f"all of {name} lies outside of the limits, where {op} is flat: widen them, or scale {name}"

@@ -17,12 +17,6 @@ from gradviz import GradGraph
 LABELS = torch.tensor([0, 1])
 
 
-def kept_margin() -> GradGraph:
-    model = nn.Linear(4, 1)
-    nn.init.constant_(model.bias, 100.0)
-    return gradviz.trace(model, torch.randn(16, 4), loss=lambda out: F.relu(1 - out).mean() + (1 - out).clamp_min(0).mean())
-
-
 def layer_as_wide_as_the_batch() -> GradGraph:
     scale, head = nn.Parameter(torch.randn(16)), nn.Linear(16, 1)
     x = torch.randn(16, 1)
@@ -383,7 +377,7 @@ def exponentials_below_their_maximum() -> GradGraph:
 
 
 ODD: list[Callable[[], GradGraph]] = [
-    *(kept_margin, layer_as_wide_as_the_batch, normalised_weight, larger_of_two),
+    *(layer_as_wide_as_the_batch, normalised_weight, larger_of_two),
     *(sparse_matrix, complex_numbers, empty_and_scalar),
     *(gradient_penalty_alone, opacity_of_empty_space),
     points_that_are_a_view,
