@@ -42,6 +42,7 @@ class SketchChecked:
 class SketchCheckedNode:
     node: int
     verdict: str
+    finding: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,13 +32,20 @@ class CheckedEdge(Protocol):
 
 
 class CheckedNode(Protocol):
-    """What a view reads of the entry of a forward value, a whole gradient or a sum of contributions."""
+    """What a view reads of the entry of a whole gradient, a sum of contributions or, with more, a forward value."""
 
     @property
     def node(self) -> int: ...
 
     @property
     def verdict(self) -> Verdict: ...
+
+
+class CheckedValue(CheckedNode, Protocol):
+    """What a view reads of the entry of a forward value."""
+
+    @property
+    def finding(self) -> str: ...
 
 
 class Report(Protocol):
@@ -48,7 +55,7 @@ class Report(Protocol):
     def edges(self) -> Iterable[CheckedEdge]: ...
 
     @property
-    def nodes(self) -> Iterable[CheckedNode]: ...
+    def nodes(self) -> Iterable[CheckedValue]: ...
 
     @property
     def leaves(self) -> Iterable[CheckedNode]: ...
@@ -150,12 +157,20 @@ class Marks:
 
 
 def node_verdicts(report: Report) -> dict[int, Verdict]:
-    """Node -> verdict: of a leaf's whole gradient, and wherever a forward value or a sum differs, intended or not."""
+    """Node -> verdict: of a leaf's whole gradient, wherever a forward value or a sum differs, intended or not, and of NaN.
+
+    A value that is NaN verifies nothing. Other values that could not be verified have no mark, as those that match.
+    """
     verdicts = {entry.node: entry.verdict for entry in report.leaves}
+    verdicts |= {entry.node: entry.verdict for entry in report.nodes if _is_undefined(entry)}
     for entry in (*report.nodes, *report.sums):
         if entry.verdict == "mismatch" or (entry.verdict == "intended" and verdicts.get(entry.node) != "mismatch"):
             verdicts[entry.node] = entry.verdict
     return verdicts
+
+
+def _is_undefined(entry: CheckedValue) -> bool:
+    return entry.verdict == "unverified" and entry.finding == "undefined"
 
 
 def _by_node(findings: Iterable[Finding]) -> dict[int, list[Finding]]:

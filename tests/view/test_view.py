@@ -64,6 +64,19 @@ def test_a_mismatch_of_a_forward_value_marks_the_node() -> None:
     assert {node.name: node.verdict for node in view.nodes if node.verdict} == {"a": "mismatch", "x": "match"}
 
 
+def test_a_value_that_is_nan_is_marked_as_unverified() -> None:
+    graph = trace("log(x - 9)", x=2.0, device="cpu")
+    view = view_of(graph, report=graph.check())
+    assert {node.name: node.verdict for node in view.nodes if node.verdict} == {"b": "unverified", "x": "match"}
+
+
+def test_other_values_that_nothing_could_be_compared_with_have_no_mark() -> None:
+    graph = samples.product_plus_sine()
+    unknown = (samples.SketchCheckedNode(node=2, verdict="unverified"),)
+    view = view_of(graph, report=replace(samples.report_with(graph), nodes=unknown, leaves=()))
+    assert not any(node.verdict for node in view.nodes)
+
+
 class WrongCube(torch.autograd.Function):
     """x**3 whose derivative is 0.01 % too large."""
 
