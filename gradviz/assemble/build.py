@@ -139,7 +139,9 @@ class _Writer:
         self._used = _used_outputs(draft, roots)
         self._number = forward_order(draft, names.tensors())
         self._order = list(self._number)
-        self._names = NodeNames(draft, self._order, self._used, names, recorder)
+        self._scopes = node_scopes(draft, self._order, recorder.calls, self._modules)
+        calls = {name for scope in set(self._scopes.values()) for name in scope}
+        self._names = NodeNames(draft, self._order, self._used, names, recorder, calls)
 
     def written(
         self,
@@ -150,14 +152,13 @@ class _Writer:
     ) -> GradGraph:
         order, number, names = self._order, self._number, self._names.of_node
         settled = backward_order(self._backward.order, autograd)
-        scopes = node_scopes(self._draft, self._order, self._recorder.calls, self._modules)
         root_keys = {key for key, _ in self._root_outputs}
         nodes = []
         for key in order:
             attributes = self._attributes(key, self._draft.nodes[key])
             attributes.backward_order = settled.get(key)
             attributes.is_output = key in root_keys
-            attributes.scope = scopes[key]
+            attributes.scope = self._scopes[key]
             nodes.append(vars(attributes))
         graph = GradGraph.of(nodes, self._edges(owners))
         graph.graph["outputs"] = [number[key] for key, _ in self._root_outputs]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from gradviz.assemble.drafted import Draft, DraftNode, Key, is_autograd_node
 from gradviz.recording.names import names_around, result_names
-from gradviz.recording.naming import TensorNames, UniqueNames, assigned_in_code, calls_behind, hooked_inputs, memory_of
+from gradviz.recording.naming import (
+    TensorNames,
+    UniqueNames,
+    assigned_in_code,
+    calls_behind,
+    hooked_inputs,
+    last_parts,
+    memory_of,
+)
 from gradviz.recording.record import Recorder
 
 Used = Mapping[Key, tuple[int, ...]]
@@ -25,8 +33,17 @@ class NodeNames:
         several: the nodes of which several outputs are used, each with a name of its own.
     """
 
-    def __init__(self, draft: Draft, order: Sequence[Key], used: Used, names: TensorNames, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        order: Sequence[Key],
+        used: Used,
+        names: TensorNames,
+        recorder: Recorder,
+        calls: Collection[str],
+    ) -> None:
         self._draft = draft
+        self._calls = calls
         self._used = used
         self.several = {key for key, outputs in used.items() if len(outputs) > 1}
         self._names = names
@@ -55,7 +72,7 @@ class NodeNames:
         return tuple(f"{self.of_node[key]}[{place}]" for place in range(len(node.values)))
 
     def _all(self, order: Sequence[Key]) -> dict[Key, str]:
-        unique = UniqueNames()
+        unique = UniqueNames(last_parts(self._calls))
         found: dict[Key, str] = {}
         for key in order:
             name = self._own(key, self._draft.nodes[key])

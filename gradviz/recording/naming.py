@@ -146,6 +146,15 @@ def memory_of(tensor: Tensor) -> Any:
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
+def last_parts(calls: Iterable[str]) -> set[str]:
+    """What calls of modules and functions are called in short.
+
+    >>> sorted(last_parts(["block.q", "block.k", "split"]))
+    ['k', 'q', 'split']
+    """
+    return {name.rpartition(".")[2] for name in calls}
+
+
 def assigned_in_code(recorder: Recorder, handed_in: Collection[int]) -> dict[int, tuple[str, ...]]:
     """Call index -> the names that the user's code assigns its results to.
 
@@ -208,10 +217,15 @@ def _is_hooked(call: RecordedCall) -> bool:
 
 
 class UniqueNames:
-    """Hands out each name once: a second `h` becomes `h_2`; a value without a name gets the next free letter."""
+    """Hands out each name once: a second `h` becomes `h_2`; a value without a name gets the next free letter.
 
-    def __init__(self) -> None:
+    Args:
+        called: what else has a name in the picture, as modules do: no value gets it for its letter.
+    """
+
+    def __init__(self, called: Collection[str] = ()) -> None:
         self._taken: set[str] = set()
+        self._called = frozenset(called)
         self._letters = letters()
         self._counts: dict[str, int] = {}
 
@@ -225,6 +239,6 @@ class UniqueNames:
 
     def letter(self) -> str:
         for letter in self._letters:
-            if letter not in self._taken:
+            if letter not in self._taken and letter not in self._called:
                 break
         return self.named(letter)

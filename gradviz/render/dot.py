@@ -142,13 +142,13 @@ def _node_label(node: ViewNode, theme: Theme, heats: dict[str, str]) -> str:
 
 
 def _group_attributes(group: ViewGroup, theme: Theme) -> dict[str, str]:
-    paint = theme.group if group.differentiable else theme.paints["constant"]
+    paint = theme.paints["constant"] if not group.differentiable else theme.paints["op"] if group.bare else theme.group
     bad = group.trouble or group.verdict == "mismatch"
     classes = ["group", *([] if group.differentiable else ["no-gradient"]), *([group.verdict] if group.verdict else [])]
     return {
         "id": group.id,
         "class": " ".join(classes),
-        "shape": "box",
+        **(SHAPES["op"] if group.bare else {"shape": "box"}),
         "peripheries": "2" if group.count > 1 else "1",
         "fillcolor": paint.fill,
         "color": theme.verdicts["mismatch"] if bad else paint.border,

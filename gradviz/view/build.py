@@ -278,6 +278,7 @@ class _Builder:
             nodes=tuple(sorted(group.nodes)),
             opens=group.opens,
             differentiable=self._attributes(node)["requires_grad"],
+            bare=group.kind == "bookkeeping",
             lines=tuple(line for line in (shapes_line(wires, told), size_line(wires, told), self._shared(node)) if line),
             gradient=tuple(gradient_lines(wires, told)) if "cotangent" in self.show else (),
             verdict=worst(verdicts),

@@ -114,6 +114,7 @@ class ViewGroup:
         nodes: the nodes of the graph, in forward order.
         opens: the names by which `unfold` opens it, one for each call that it stands for.
         differentiable: False where no gradient flows through it.
+        bare: whether it is single calls in a row, of no module or function of their own: drawn like a value.
         lines: shapes that come in and go out, and how much is inside.
         gradient: norms of the gradient that comes in and goes out, and the gain between them.
         verdict: the worst inside.
@@ -126,6 +127,7 @@ class ViewGroup:
     count: int = 1
     opens: tuple[str, ...] = ()
     differentiable: bool = True
+    bare: bool = False
     lines: tuple[str, ...] = ()
     gradient: tuple[str, ...] = ()
     verdict: Verdict | None = None

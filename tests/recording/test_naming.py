@@ -322,3 +322,29 @@ def test_a_wrapper_that_tells_its_parameters_itself_is_their_root() -> None:
     graph = trace(Wrapper(inner), torch.randn(3, 2))
     assert {graph.nodes[node]["root"] for node in graph.leaves.values()} == {"Wrapper"}
     assert "unused-parameter" in [finding.kind for finding in graph.diagnose()]
+
+
+class Attention(nn.Module):
+    """Its modules have letters for names, as in many a lecture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.c, self.d = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.d((self.a(x) @ self.c(x).transpose(0, 1)).softmax(-1) @ x)
+
+
+def test_no_value_gets_the_name_of_a_module_for_its_letter() -> None:
+    alone = trace(Attention(), torch.randn(3, 3), loss=torch.sum)
+    assert op_names(alone) == list("befghijklmnopq"[: len(op_names(alone))])
+    within = trace(nn.Sequential(Attention()), torch.randn(3, 3), loss=torch.sum)
+    assert op_names(within) == op_names(alone)
+
+
+def test_letters_of_modules_that_were_not_called_are_free() -> None:
+    model = nn.Sequential()
+    model.add_module("b", nn.Linear(3, 3))
+    model.add_module("rest", nn.ModuleDict({"a": nn.Linear(3, 3)}))
+    names = op_names(trace(lambda x: model.b(x).tanh().sum(), torch.randn(2, 3)))
+    assert "a" in names and "b" not in names

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from gradviz.errors import RenderError
 from gradviz.render import dot_source, draw, theme_named
 from gradviz.render.dot import dot_with_images
-from gradviz.render.theme import MARKS, SHAPES, THEMES
-from gradviz.view import View, ViewEdge, ViewNode, view_of
+from gradviz.render.theme import LIGHT, MARKS, SHAPES, THEMES
+from gradviz.view import View, ViewEdge, ViewGroup, ViewNode, view_of
 
 HOSTILE = [
     r"\N",
@@ -142,3 +142,11 @@ def test_text_stands_out_from_what_is_behind_it(name: str) -> None:
 def test_an_unknown_theme_is_refused() -> None:
     with pytest.raises(RenderError, match="unknown theme 'neon'; accepted: light, dark, slides"):
         theme_named("neon")
+
+
+def test_calls_in_a_row_of_no_module_look_like_a_value() -> None:
+    module, bare = (ViewGroup(id=f"group_{place}", name="h", nodes=(place,), bare=place == 1) for place in range(2))
+    source = dot_source(View(title="", nodes=(), edges=(), groups=(module, bare)))
+    of_module, of_bare = (line for line in source.splitlines() if "id=group_" in line)
+    assert LIGHT.group.fill in of_module and "rounded" not in of_module
+    assert LIGHT.paints["op"].fill in of_bare and "rounded" in of_bare

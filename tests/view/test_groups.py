@@ -444,3 +444,25 @@ def test_the_first_of_modules_that_are_counted_is_with_the_others() -> None:
     x = torch.randn(4, 3)
     view = trace(lambda: torch.cat([torch.tanh(layer(x)) for layer in layers]).square().sum()).view()
     assert [(group.count, group.name) for group in view.groups if "layer" in group.name] == [(12, "layer … layer_12")]
+
+
+class Attention(nn.Module):
+    """Two heads, written out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(8, 8) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        def heads(h: Tensor) -> Tensor:
+            return h.view(2, 5, 2, 4).transpose(1, 2)
+
+        weights = (heads(self.q(x)) @ heads(self.k(x)).transpose(-1, -2) / 2).softmax(-1)
+        return self.o((weights @ heads(self.v(x))).transpose(1, 2).reshape(2, 5, 8))
+
+
+def test_calls_in_a_row_that_only_move_elements_are_told_from_modules() -> None:
+    view = view_of(trace(Attention(), torch.randn(2, 5, 8), loss=torch.sum), max_nodes=30)
+    assert sorted(group.name for group in view.groups if not group.bare) == ["k", "o", "q", "v"]
+    assert [group.lines[-1] for group in view.groups if group.bare] == ["expand, view"]
+    assert len(set(names(view)) - {"x"}) == len([name for name in names(view) if name != "x"])
