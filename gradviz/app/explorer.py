@@ -26,7 +26,7 @@ BESIDE: dict[str, str] = {"selected": "Selected", "modules": "Modules", "finding
 
 @st.fragment
 @written_link()
-def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -> None:
+def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool, narrow: bool) -> None:
     """Canvas and what is beside it; what is opened or closed on the canvas runs only this again.
 
     Args:
@@ -34,7 +34,10 @@ def explorer(shown: Shown, exploring: Exploring, *, page: str, of_model: bool) -
         exploring: what is selected and open; changes with what is clicked.
         page: its name, for the keys of widgets.
         of_model: whether there may be groups, and modules and findings to list.
+        narrow: whether the canvas was when the whole page was drawn.
     """
+    if exploring.narrow != narrow:  # what stands below is drawn for it too
+        st.rerun()
     left, right = st.columns([3, 1.25])
     with left:
         place = st.container()

@@ -8,18 +8,27 @@ from gradviz.app.explorer import explorer
 from gradviz.app.inputs import expression_inputs, load, load_first_example
 from gradviz.app.link import exploring_of_link, read_link, typed_state, write_link
 from gradviz.app.panels import EXPRESSION_PANELS, panels
+from gradviz.app.sentences import show_stale
 from gradviz.app.tracing import Traced, Values, traced
 from gradviz.target import names_function
+from gradviz.view.notation import shorten
+
+STALE_LENGTH = 80
+"""Of the expression that a graph is still of: one line."""
 
 
 def expression_page() -> None:
     """Reads the widgets, traces, checks, draws."""
     if "expression exploring" not in st.session_state:
         _start()
-    found = expression_inputs(_traced) or _last()
+    now = expression_inputs(_traced)
+    found = now or _last()
     if found is not None:
-        explorer(found, st.session_state["expression exploring"], page="expression", of_model=False)
-        panels(found, EXPRESSION_PANELS)
+        with st.container(key="gradviz-shown"):
+            show_stale("" if now else _still_of(*st.session_state["expression last"]))
+            exploring = st.session_state["expression exploring"]
+            explorer(found, exploring, page="expression", of_model=False, narrow=exploring.narrow)
+            panels(found, EXPRESSION_PANELS, narrow=exploring.narrow)
 
 
 def _traced(text: str, values: Values) -> Traced:
@@ -34,6 +43,11 @@ def _last() -> Traced | None:
     """The last graph, shown while what is typed cannot be read or traced, so that nothing jumps while typing."""
     last = st.session_state.get("expression last")
     return None if last is None else traced(*last)
+
+
+def _still_of(text: str, values: Values) -> str:
+    at = ", ".join(f"{name} = {typed}" for name, typed in values)
+    return shorten(f"Still of {text} at {at}" if at else f"Still of {text}", STALE_LENGTH)
 
 
 def _start() -> None:

@@ -88,8 +88,17 @@ def expression_inputs(made: Callable[[str, Values], T]) -> T | None:
         except gradviz.GradvizError as error:
             refusal = error
     with below:
-        show_below(refusal, HINT)
+        is_computed = values is not None and isinstance(refusal, gradviz.ExpressionError)
+        show_below(refusal, HINT, advice=_typed_as_lists(values or ()) if is_computed else "")
     return found
+
+
+def _typed_as_lists(values: Values) -> str:
+    """How a matrix is typed, for those who typed single numbers; "" where there is none."""
+    numbers = [name for name, typed in values if "[" not in typed]
+    capitals = [name for name in numbers if name[:1].isupper()]
+    field = next(iter([*capitals, *numbers]), "")
+    return f"Into “{field} =” a matrix is typed as nested lists, [[1, 2], [3, 4]], and a vector as [1, 2]." if field else ""
 
 
 def _values(variables: tuple[str, ...]) -> Values | None:

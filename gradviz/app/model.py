@@ -45,8 +45,9 @@ def model_page() -> None:
         show_error(job.refusal)
     if shown is not None:
         drawn = f"model {state['model choices']} {state['model chosen']}"  # each on a canvas of its own, as it is read best
-        explorer(shown, state["model exploring"], page=drawn, of_model=True)
-        panels(shown, MODEL_PANELS)
+        narrow = state["model exploring"].narrow
+        explorer(shown, state["model exploring"], page=drawn, of_model=True, narrow=narrow)
+        panels(shown, MODEL_PANELS, narrow=narrow)
 
 
 def target_of_command_line() -> str:

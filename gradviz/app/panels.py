@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import streamlit as st
 
@@ -14,11 +15,11 @@ from gradviz.app.link import choose, written_link
 from gradviz.app.numbers import svg_image
 from gradviz.app.plots import SIDE_PX, curve_chart, difference_table, surface_chart
 from gradviz.app.sentences import show_error
-from gradviz.app.shown import DRAW_LIMIT_S, Shown, theme_of_page
+from gradviz.app.shown import DRAW_LIMIT_S, Shown, is_long, theme_of_page
 from gradviz.app.stepper import stepper
 from gradviz.app.tables import check_tables
 from gradviz.app.tracing import Traced
-from gradviz.player import Player
+from gradviz.player import Player, player_of
 from gradviz.relief import relief_svg
 from gradviz.render import theme_named
 from gradviz.slices import Coordinate, coordinates, curve, differences, surface
@@ -41,16 +42,24 @@ BYTES_PER_LETTER = 8
 CORNER_LETTERS = 14
 """Of a name beside the surface, where there is no more room."""
 MOST_NODES = 200
+FONT_SIZE = 20.0
 GROUPED_ABOVE = 60
 """In a player of more shapes letters are too small to read; where calls can be groups, they are."""
 
 
 @st.fragment
 @written_link()
-def panels(found: Shown, accepted: Mapping[str, str]) -> None:
-    """The one of the accepted panels that is chosen; only it is computed."""
+def panels(found: Shown, accepted: Mapping[str, str], *, narrow: bool) -> None:
+    """The one of the accepted panels that is chosen; only it is computed.
+
+    Args:
+        found: the graph.
+        accepted: the panels, and what they are called.
+        narrow: whether the page is, as on a phone.
+    """
     chosen = choose("Below the graph", accepted, name="panel")
-    of_graphs: dict[str, Callable[[Shown], None]] = {"steps": _steps, "derivation": _derivation, "check": _check}
+    steps = partial(_steps, narrow=narrow)
+    of_graphs: dict[str, Callable[[Shown], None]] = {"steps": steps, "derivation": _derivation, "check": _check}
     of_text: dict[str, Callable[[Traced], None]] = {"differences": _differences, "curve": _curve, "contour": _contour}
     try:
         if chosen in of_graphs:
@@ -64,15 +73,24 @@ def panels(found: Shown, accepted: Mapping[str, str]) -> None:
 _players = Kept[Player](KEPT_BYTES, lambda player: BYTES_PER_LETTER * len(json.dumps(player.data)))
 
 
-def _steps(found: Shown) -> None:
+def _steps(found: Shown, *, narrow: bool) -> None:
     theme, folded = theme_of_page(), _is_shown_in_groups(found.graph)
     most, collapse = (GROUPED_ABOVE, "auto") if folded else (MOST_NODES, "none")
 
     def make() -> Player:
-        return found.graph.player(theme=theme, max_nodes=most, time_limit_s=DRAW_LIMIT_S, collapse=collapse)
+        frames = found.graph.frames(max_nodes=most, collapse=collapse)
+        lies = not (narrow or is_long(frames.views[0]))  # as on the canvas
+        return player_of(
+            frames,
+            theme=theme,
+            font_size=FONT_SIZE,
+            highlight=None,
+            time_limit_s=DRAW_LIMIT_S,
+            direction="LR" if lies else None,
+        )
 
     try:
-        player = _players.get((found.key, theme), make)
+        player = _players.get((found.key, theme, narrow), make)
     except gradviz.InputError:
         told = f"Steps are shown for up to {most} values; this graph has {len(found.graph):,}"
         st.caption(f"{told}, too many also in groups." if folded else f"{told}.")

@@ -16,7 +16,7 @@ from gradviz.frames import Frames
 from gradviz.player.data import player_data
 from gradviz.render import write_file
 from gradviz.stage import stage_of, stage_theme
-from gradviz.view import PartOptions, ViewOptions
+from gradviz.view import Direction, PartOptions, ViewOptions
 
 MOST_NODES = 200
 """On a page that is asked for as a picture is."""
@@ -84,6 +84,7 @@ def player_of(
     font_size: float,
     highlight: str | None,
     time_limit_s: float,
+    direction: Direction | None = None,
 ) -> Player:
     """A player of frames.
 
@@ -93,6 +94,7 @@ def player_of(
         font_size: as in `stage_of`.
         highlight: the colour of what is looked at, as `#rrggbb`; None for the theme's.
         time_limit_s: seconds until drawing is given up.
+        direction: of the ranks; None for the one in which the text is larger.
 
     Raises:
         InputError: an option is not accepted.
@@ -100,7 +102,7 @@ def player_of(
     """
     names = ("light", "dark") if theme is None else (theme,)
     themes = [(name, stage_theme(name, highlight=highlight)) for name in names]
-    stage = stage_of(frames, font_size=font_size, time_limit_s=time_limit_s)
+    stage = stage_of(frames, font_size=font_size, time_limit_s=time_limit_s, direction=direction)
     return Player(title=frames.title, data=player_data(stage, themes))
 
 

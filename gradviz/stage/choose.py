@@ -82,7 +82,13 @@ class Stage:
     caption_lines: int
 
 
-def stage_of(frames: Frames, *, font_size: float = FONT_SIZE, time_limit_s: float = TIME_LIMIT_S) -> Stage:
+def stage_of(
+    frames: Frames,
+    *,
+    font_size: float = FONT_SIZE,
+    time_limit_s: float = TIME_LIMIT_S,
+    direction: Direction | None = None,
+) -> Stage:
     """Lays out all frames at once.
 
     Args:
@@ -90,6 +96,7 @@ def stage_of(frames: Frames, *, font_size: float = FONT_SIZE, time_limit_s: floa
         font_size: how large the text of the nodes should be, in pixels of a page of 1920 x 1080. Labels are shortened
             and left out until there is room for it; where there is none even then, `MIN_TEXT_PX` must do.
         time_limit_s: seconds until drawing is given up.
+        direction: of the ranks; None for the one in which the text is larger.
 
     Raises:
         InputError: `font_size` is out of range.
@@ -104,12 +111,13 @@ def stage_of(frames: Frames, *, font_size: float = FONT_SIZE, time_limit_s: floa
     caption = Box(left=MARGIN, top=PAGE.bottom - MARGIN / 2 - height, width=width, height=height)
     top = title.bottom + MARGIN / 2
     room = Box(left=MARGIN, top=top, width=width, height=caption.top - MARGIN / 2 - top)
-    density, direction, layout = _largest(frames, room, font_size, time_limit_s)
+    directions = DIRECTIONS if direction is None else (direction,)
+    density, chosen, layout = _largest(frames, room, font_size, time_limit_s, directions)
     return Stage(
         frames=frames,
         layout=layout,
         density=density,
-        direction=direction,
+        direction=chosen,
         title=title,
         caption=caption,
         caption_size=size,
@@ -122,7 +130,9 @@ def smallest_text(density: Density, layout: Layout) -> float:
     return layout.scale * (NODE_SIZE if density.labels == "none" else EDGE_SIZE)
 
 
-def _largest(frames: Frames, room: Box, font_size: float, time_limit_s: float) -> _Choice:
+def _largest(
+    frames: Frames, room: Box, font_size: float, time_limit_s: float, directions: tuple[Direction, ...]
+) -> _Choice:
     """How everything is written: with labels if there is room for them, in the direction in which the text is larger.
 
     The fullest density whose text is comfortably large, else the one with the largest text if that is as large as asked
@@ -136,12 +146,12 @@ def _largest(frames: Frames, room: Box, font_size: float, time_limit_s: float) -
     deadline = time.monotonic() + time_limit_s
 
     def directed(density: Density) -> _Choice:
-        sketches = [sketch_of(frames, cotangents[density.longest], density, direction) for direction in DIRECTIONS]
+        sketches = [sketch_of(frames, cotangents[density.longest], density, direction) for direction in directions]
         layouts = [
             laid_out(sketch, room, largest=LARGEST * font_size, time_limit_s=max(deadline - time.monotonic(), SHORTEST_S))
             for sketch in sketches
         ]
-        return max(zip([density] * len(DIRECTIONS), DIRECTIONS, layouts, strict=True), key=_scale)
+        return max(zip([density] * len(directions), directions, layouts, strict=True), key=_scale)
 
     def choice(density: Density) -> _Choice:
         found = directed(density)

@@ -305,3 +305,15 @@ def test_no_page_evaluates_text() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert calls.isdisjoint({"eval", "exec", "sympify", "compile", "__import__"}), path.name
+
+
+def test_what_is_not_of_the_text_says_so_and_all_that_was_typed_stays() -> None:
+    app = page(panel="check")
+    assert "Still of" not in text_of(app)
+    app.text_input[0].set_value("A @ x").run()
+    assert "Still of x*y + sin(pi*x) at x = 2, y = 3" in text_of(app)
+    assert "Into “A =” a matrix is typed as nested lists, [[1, 2], [3, 4]]" in text_of(app)
+    app.text_input[0].set_value("x*y").run()
+    assert fields(app) == ["x*y", "2", "3"] and "Still of" not in text_of(app) and "nested lists" not in text_of(app)
+    app.text_input[1].set_value("two").run()
+    assert "Still of x*y at x = 2, y = 3" in text_of(app) and "nested lists" not in text_of(app)

@@ -240,6 +240,8 @@ def test_the_player_steps_in_the_page(explorer: Page) -> None:
     player.get_by_label("Next").click()
     player.press("End")
     expect(player.locator("output")).to_have_text("13 / 13")
+    shown = explorer.locator(".gradviz-player .stage").bounding_box()
+    assert shown is not None and shown["width"] > 2 * shown["height"]  # from left to right, as on the canvas
     expect(player).to_contain_text("∂d/∂x = 6.142")
     assert player.get_attribute("data-theme") == "light"
 
@@ -278,8 +280,13 @@ def test_the_picture_follows_every_key_and_a_caret_stands_under_what_is_wrong(op
     page.keyboard.type(" + ")
     expect(page.get_by_role("alert")).to_contain_text("at column 7")
     expect(item(page, "output a = u·v")).to_be_visible()
+    shown = page.locator(".st-key-gradviz-shown > :last-child")
+    expect(page.get_by_text("Still of u*v at u = 4, v = 3")).to_be_visible()
+    expect(shown).to_have_css("opacity", "0.4")
     page.keyboard.type("7")
     expect(item(page, "output b = a + 7")).to_be_visible()
+    expect(page.get_by_text("Still of")).to_have_count(0)
+    expect(shown).to_have_css("opacity", "1")
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page).to_have_url(re.compile(r"expression=u%2Av\+%2B\+7"))
     expect(page.get_by_role("textbox", name="Expression")).to_be_focused()
