@@ -20,6 +20,7 @@ How the parts go together:
     differences.py   central differences: beside samples, and where there is no symbolic rule
     replay.py        recorded calls run again in float64, with rounding bounded by trial
     noise.py, lengths.py   the random errors of such trials; how long the sums are that they are for
+    threads.py       small passes in one thread
     kinks.py, ties.py      one-sided derivatives, between which torch may choose, and a hand-written backward
     values.py, sums.py, leaves.py    forward values; contributions; whole gradients of small graphs
     not_finite.py    which gradients are NaN or infinite

@@ -17,6 +17,7 @@ from gradviz.check.custom_rows import compare_samples
 from gradviz.check.forwards import check_by_forward
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.local import Plan
+from gradviz.check.threads import fitting
 from gradviz.symbolic import NoRule
 
 _WRITES = (
@@ -34,7 +35,8 @@ def check_custom(head: HeadUnderCheck, plan: Plan) -> None:
     """
     reason, unclear = head.left_torch, head.edges
     if not reason:
-        unclear = check_composed(head, plan)
+        with fitting(head.inner_calls):
+            unclear = check_composed(head, plan)
         reason = "no recorded op of forward() leads from this argument to the result, yet backward() gives it a gradient"
     if unclear:
         check_by_forward(head, unclear, plan, reason)

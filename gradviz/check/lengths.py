@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gradviz.opcall import OpCall, is_inexact
+from gradviz.symbolic import method_of
 
 _PRODUCTS = frozenset(
     {
@@ -73,6 +74,11 @@ def backward_length(call: OpCall) -> float:
 def is_elementwise(call: OpCall) -> bool:
     """Whether arguments are broadcast to the shape of the result."""
     return torch.Tag.pointwise in call.overload.tags
+
+
+def is_one_pass(call: OpCall) -> bool:
+    """Whether its work is a pass or two over its tensors, as of elementwise calls, data movement and sums."""
+    return is_elementwise(call) or call.op in _JOINING or method_of(call.overload) == "movement"
 
 
 def dtype_of_sums(dtype: torch.dtype) -> torch.dtype:

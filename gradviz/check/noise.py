@@ -71,16 +71,21 @@ class Noise:
         """The tensor with random relative errors in its value and in the cotangent that comes back to it."""
         if not self._move or not is_inexact(tensor):
             return tensor
-        moved = tensor * (1 + forward * self._error(tensor)) if forward else tensor
+        moved = tensor * self._factor(tensor, forward) if forward else tensor
         if backward and moved.requires_grad:
             moved = moved.view_as(moved) if moved is tensor else moved
-            back = 1 + backward * self._error(tensor)
+            back = self._factor(tensor, backward)
             moved.register_hook(lambda cotangent: cotangent * back)
         return moved
 
-    def _error(self, tensor: Tensor) -> Tensor:
-        """A relative error; of a complex number one in any direction."""
-        return torch.complex(self._uniform(tensor), self._uniform(tensor)) if tensor.is_complex() else self._uniform(tensor)
+    def _factor(self, tensor: Tensor, size: float) -> Tensor:
+        """1 and a relative error up to this size for each element; of a complex number one in any direction.
 
-    def _uniform(self, tensor: Tensor) -> Tensor:
-        return torch.rand(tensor.shape, generator=self._random, dtype=torch.float64) * 2 - 1
+        Drawn in one pass: passes over large tensors are what a check of an elementwise function spends its time on.
+        """
+        if tensor.is_complex():
+            return torch.complex(self._uniform(tensor, 1 - size, 1 + size), self._uniform(tensor, -size, size))
+        return self._uniform(tensor, 1 - size, 1 + size)
+
+    def _uniform(self, tensor: Tensor, low: float, high: float) -> Tensor:
+        return torch.empty(tensor.shape, dtype=torch.float64).uniform_(low, high, generator=self._random)
