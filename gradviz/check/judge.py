@@ -221,6 +221,7 @@ class Comparison:
         error = abs(float(true - got))
         error_ulp = error / ulp(max(abs(value), abs(got), modulus), self.dtype) if error else 0.0
         if error <= bound:
+            self._ratios.see_one_good(value, bound)
             self._keep(index, got, value, error_ulp, of)
         elif not math.isfinite(bound):
             self.doubt(f"rounding in {dtype_name(self.dtype)} leaves nothing to compare at these inputs", "rounding")

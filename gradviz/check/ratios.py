@@ -27,6 +27,10 @@ class Ratios:
         if not self._varies:
             self._varies = bool((good & (np.abs(true) > TELLING * bound)).any())
 
+    def see_one_good(self, true: float, bound: float) -> None:
+        """As `see_good`, of one number."""
+        self._varies |= abs(true) > TELLING * bound
+
     def see(self, got: NDArray[np.float64], true: NDArray[np.float64], bound: NDArray[np.float64]) -> None:
         """Numbers of which some do not agree."""
         with np.errstate(all="ignore"):

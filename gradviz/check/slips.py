@@ -20,6 +20,10 @@ _ENOUGH = 3
 """From so many numbers on, a pattern among them is no accident."""
 _BY_SIGN = 8
 """That of so many numbers those of one sign are wrong is no accident."""
+_BEYOND = 4
+"""That so many wrong numbers, and as many right ones, lie on two sides of a value is no accident."""
+_ONE_SIDED = 16
+"""Of so many rounded numbers some are too large, and some too small."""
 _FACTORS = {2.0: "2", 3.0: "3", 4.0: "4", math.pi: "π", 2 * math.pi: "2π", math.sqrt(2): "√2", math.log(2): "log(2)"}
 _CLOSE_BY = 1e-3
 """A factor that is known less well than this is only called by a whole number: others lie too close together."""
@@ -133,6 +137,7 @@ def _explanations(evidence: Evidence, tail: str, values: Mapping[str, Array]) ->
     yield _clamped(evidence)
     yield _added(evidence)
     yield _lost_signs(evidence)
+    yield _multiple_in_part(evidence, tail, values)
     yield _rounded(evidence)
     yield _factor_of(evidence, values)
     yield _other_function(evidence, tail, values)
@@ -299,11 +304,27 @@ def _alike(evidence: Evidence, values: Mapping[str, Array]) -> Iterator[tuple[st
             yield name, value[evidence.telling]
 
 
+def _multiple_in_part(evidence: Evidence, tail: str, values: Mapping[str, Array]) -> str:
+    """Whether one branch is off by one and the same factor, and the others are right."""
+    wrong = evidence.wrong
+    telling = wrong & evidence.telling
+    if telling.sum() < _ENOUGH or (wrong & ~evidence.telling).any():
+        return ""
+    ratios, noise = evidence.got[telling] / evidence.true[telling], evidence.bound[telling] / np.abs(evidence.true[telling])
+    ratio = float(ratios[int(noise.argmin())])
+    within = np.minimum(4 * (noise + noise.min()) * max(1.0, abs(ratio)) + _NEAR, abs(ratio - 1) / 4)
+    part = _some_only(evidence, tail, values) if np.all(np.abs(ratios - ratio) <= within) else ""
+    return part and f"{part}; each of the {wrong.sum():,} of {wrong.size:,} is {ratio:.6g} times the true one"
+
+
 def _rounded(evidence: Evidence) -> str:
     """Right to a few digits everywhere: computed in a coarser dtype on the way."""
-    ratios = evidence.ratios
+    ratios, wrong = evidence.ratios, evidence.wrong
     error = np.abs(ratios - 1).max(initial=0.0)
-    if not 0 < error < _COARSE or evidence.wrong.sum() < _ENOUGH or not _varies(ratios):
+    if not 0 < error < _COARSE or wrong.sum() < _ENOUGH or not _varies(ratios):
+        return ""
+    larger = (np.abs(evidence.got) > np.abs(evidence.true))[wrong]
+    if wrong.sum() >= _ONE_SIDED and (larger.all() or not larger.any()):
         return ""
     return f"right to {-math.log10(error):.0f} digits: computed in a coarser dtype on the way"
 
@@ -323,12 +344,31 @@ def _some_only(evidence: Evidence, tail: str, values: Mapping[str, Array]) -> st
         for word, there in (("negative", value < 0), ("positive", value > 0)):
             if wrong.sum() + right.sum() >= _BY_SIGN and np.all(there[wrong]) and not np.any(there[right]):
                 return f"wrong where {name} is {word}, right elsewhere"
+    for name, value in same_shape:
+        for shown, numbers in ((f"|{name}|", np.abs(value)), (name, value)):
+            if side := _side(numbers[wrong], numbers[right]):
+                return f"wrong where {shown} {side}, right elsewhere"
     for dim in range(wrong.ndim):
         others = tuple(place for place in range(wrong.ndim) if place != dim)
         lines = np.flatnonzero(wrong.any(axis=others))
         if len(lines) == 1 and np.delete(right, lines, axis=dim).any():
             return f"wrong at index {int(lines[0])} of dimension {dim} only"
     return f"wrong at {int(wrong.sum())} of {wrong.size} elements only" if right.sum() >= _MANY * wrong.size else ""
+
+
+def _side(wrong: Array, right: Array) -> str:
+    """`> 1.2`, where all wrong numbers belong to values on that side and all right ones to values on the other."""
+    if min(wrong.size, right.size) < _BEYOND or not (np.isfinite(wrong).all() and np.isfinite(right).all()):
+        return ""
+    if wrong.min() > right.max():
+        return f"> {_roundest(float(right.max()), float(wrong.min())):.10g}"
+    return f"< {_roundest(float(wrong.max()), float(right.min())):.10g}" if wrong.max() < right.min() else ""
+
+
+def _roundest(low: float, high: float) -> float:
+    """The number of fewest digits between two."""
+    rounded = (float(f"{(low + high) / 2:.{digits}g}") for digits in range(1, 18))
+    return next((number for number in rounded if low <= number <= high), low)
 
 
 def _surely_right(evidence: Evidence) -> NDArray[np.bool_]:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
+from gradviz.check.judge import Comparison
 from gradviz.check.ratios import Ratios
 from gradviz.check.slips import Evidence, likely_slip
 
@@ -77,7 +79,8 @@ def test_what_is_zero_elsewhere_anyway_is_not_wrong_at_one_index_only() -> None:
     row = np.zeros((4, 4))
     row[2] = [1.0, -2.0, 0.5, 3.0]
     assert slip_of(row * [2.1, 1.3, 1, 0.4], row) == ""
-    assert slip_of(TRUE * np.array([[1], [1], [1], [2.3]]), TRUE) == "wrong at index 3 of dimension 0 only"
+    told = slip_of(TRUE * np.array([[1], [1], [1], [2.3]]), TRUE)
+    assert told == "wrong at index 3 of dimension 0 only; each of the 4 of 16 is 2.3 times the true one"
 
 
 def test_a_few_that_are_right_by_accident_make_no_pattern() -> None:
@@ -161,3 +164,34 @@ def test_a_ratio_in_half_precision_is_told_with_the_digits_that_it_has() -> None
     ratios, got = Ratios(), 0.7 * TRUE * RANDOM.uniform(0.995, 1.005, (4, 4))
     ratios.see(got, TRUE, 0.02 * np.abs(TRUE))
     assert ratios.told() == "autograd's is 0.7 times the true derivative everywhere"
+
+
+def of_huber(got: Callable[[Array], Array], delta: float = 1.2) -> str:
+    """What is told of numbers made of the derivative of a Huber loss in float32."""
+    x = np.random.default_rng(8).normal(size=(30, 40)).astype(np.float32).astype(np.float64)
+    true = x.clip(-delta, delta)
+    evidence = Evidence(got=got(x), true=true, bound=1e-6 * np.abs(true))
+    return likely_slip(evidence, "x", {"x": x})
+
+
+def test_a_branch_that_is_off_by_a_factor_is_told_with_what_its_elements_share() -> None:
+    told = of_huber(lambda x: np.where(np.abs(x) > 1.2, 1.2012 * np.sign(x), x))
+    assert told == "wrong where |x| > 1.2, right elsewhere; each of the 284 of 1,200 is 1.001 times the true one"
+
+
+def test_a_branch_on_one_side_is_told_by_its_side() -> None:
+    told = of_huber(lambda x: np.where(x < -1.2, -1.2012, x.clip(-1.2, 1.2)))
+    assert told.startswith("wrong where x < -1.2, right elsewhere; each of the ")
+
+
+def test_two_slips_of_a_tenth_of_a_percent_are_no_coarser_dtype() -> None:
+    told = of_huber(lambda x: x.clip(-1.2, 1.2) * np.where(x > 1.2, 1.002, np.where(np.abs(x) < 0.5, 1.001, 1)))
+    assert "coarser" not in told
+
+
+def test_one_right_number_shows_that_a_ratio_is_not_the_same_everywhere() -> None:
+    comparison = Comparison(torch.float64)
+    comparison.element((0,), 2.0, 2.0, 1e-15)
+    comparison.element((1,), 1.2012, 1.2, 1e-15)
+    assert comparison.is_wrong
+    assert "everywhere" not in comparison.reason
