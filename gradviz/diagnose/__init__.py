@@ -8,7 +8,7 @@ One analysis per file, each a function from `Readings` to findings, in the list 
     gradients     no_gradient, data_term, sampling, leaf_replaced, unseen_write, number_read, unregistered, zero_gradient
                   (nothing_learned: where no leaf gets any), not_finite_gradient, depth (recurrence: where one weight is used
                   again and again), underflow, sharing, earlier_gradient, optimizers (that hold not all, and their rates)
-    layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence
+    layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence, attention_dim
     the rest      wrong_backward, hooked_gradient, packed_values, determinism; not_checked tells what a loaded graph cannot
 
 The kinds, by severity:
@@ -19,7 +19,8 @@ The kinds, by severity:
     warning       detached, no-grad, unused-parameter, unregistered-parameter, zero-gradient, clamped, vanishing-gradient,
                   exploding-gradient, dead-relu, dead-units, symmetric-weights, saturated, underflow, cancellation,
                   squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient,
-                  unseen-write, not-in-optimizer, learning-rate, self-similarity, lossy-saved-tensors
+                  unseen-write, not-in-optimizer, learning-rate, self-similarity, lossy-saved-tensors,
+                  attention-dim
     hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, frozen-layer, number-read, few-rows,
                   batch-as-sequence, not-deterministic, hooked-gradient, not-checked
 

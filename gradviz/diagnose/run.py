@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from gradviz.check import CheckReport, check_edges
+from gradviz.diagnose.attention_dim import attention_dim
 from gradviz.diagnose.batch_as_sequence import batch_as_sequence
 from gradviz.diagnose.broadcasting import broadcasting
 from gradviz.diagnose.cancellation import cancellation
@@ -71,6 +72,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     log_of_softmax,
     depth,
     batch_as_sequence,
+    attention_dim,
     dead_units,
     symmetry,
     saturation,
