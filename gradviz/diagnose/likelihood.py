@@ -69,6 +69,8 @@ def _read_by(readings: Readings, node: int) -> Likelihood | None:
         is_pick = index is not None and index.ndim == before.ndim and index.shape[dim] == 1
         is_pick = is_pick and _is_log(readings, uses[0])
         return Likelihood(use=uses[0], dim=dim, is_log=False) if is_pick else None
+    if op == "index":
+        return _of_pick(readings, uses) if _is_log(readings, uses[0]) else None
     if op == "sub":
         return _of_divergence(readings, uses)
     if op in ELEMENTWISE:
@@ -92,6 +94,19 @@ def _frames(readings: Readings, node: int, logs: Tensor) -> Tensor | None:
 def _is_log(readings: Readings, use: Use) -> bool:
     """What is picked of, or weighted by, a distribution without a logarithm may be an attention or a routing."""
     return readings.op(readings.behind(use.edge[0], COPIES)) in ("log", "_log_softmax")
+
+
+def _of_pick(readings: Readings, uses: list[Use]) -> Likelihood | None:
+    """`logs[range(rows), labels]`: one number of each row."""
+    before, places = readings.value_of(uses[0]), [readings.value_of(use) for use in uses[1:]]
+    if before is None or before.ndim != 2 or len(places) != 2:
+        return None
+    is_each = [place is not None and _is_each(place, size) for place, size in zip(places, before.shape, strict=True)]
+    return Likelihood(use=uses[0], dim=is_each.index(False), is_log=False) if sum(is_each) == 1 else None
+
+
+def _is_each(places: Tensor, size: int) -> bool:
+    return is_kept(places) and places.shape == (size,) and bool((places.cpu() == torch.arange(size)).all())
 
 
 def _of_divergence(readings: Readings, uses: list[Use]) -> Likelihood | None:
