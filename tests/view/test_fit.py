@@ -20,7 +20,7 @@ from gradviz.view import DEFAULT_PARTS, MAX_NODES, PAGE_NODES, View, view_of
 from gradviz.view.columns import MOST_CARRIED, carried, divisions
 from gradviz.view.extent import Extent
 from gradviz.view.fit import LEGIBLE, SCREEN, SCREENS, TOLD_ONCE_NOTE, estimated, reading_scale
-from gradviz.view.page import paged
+from gradviz.view.page import COMFORTABLE, paged
 
 NEARLY = 0.85
 """What is drawn is that near to what was estimated."""
@@ -237,3 +237,12 @@ def test_what_cannot_be_grouped_is_drawn_once_only() -> None:
         return view_of(samples.layered(70), max_nodes=MAX_NODES)
 
     assert paged(draw, (), ()).gaps and sizes == [PAGE_NODES]
+
+
+def test_calls_of_one_net_are_groups_where_its_ops_one_by_one_can_just_be_read() -> None:
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    anchor, near, far = torch.randn(3, 5, 4)
+    graph = gradviz.trace(lambda: nn.functional.triplet_margin_loss(net(anchor), net(near), net(far)))
+    view = graph.view()
+    assert LEGIBLE <= reading_scale(graph.view(max_nodes=40)) < COMFORTABLE <= reading_scale(view)
+    assert len({group.lines for group in view.groups}) == 2 and len(view.groups) == 6  # two layers, three times
