@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
+from torch import Tensor
 from torch.autograd.graph import Node
 
 from gradviz.assemble.drafted import Draft, DraftNode
@@ -15,6 +16,8 @@ from gradviz.recording.nodes import forward_class, needed_arguments, saved_tenso
 from gradviz.recording.record import Recorder
 
 aten = torch.ops.aten
+_CONDITION = {aten.where.self: 0, aten.masked_fill.Scalar: 1, aten.masked_fill.Tensor: 1}
+"""Which argument is the condition."""
 
 
 def custom_functions(
@@ -32,8 +35,19 @@ def custom_functions(
             args=None if applied is None else recorder.versions.held(applied.args, first - 1),
             places=dict(zip(edges, needed_arguments(node), strict=False)),
             read=tuple(dict.fromkeys(source(index) for index in _reads(node, draft.nodes[node], recorder, calls, edges))),
+            conditions=tuple(_conditions(recorder, source, calls)),
         )
     return found
+
+
+def _conditions(
+    recorder: Recorder, source: Callable[[int], str], indices: tuple[int, ...]
+) -> Iterator[tuple[str, str, Tensor]]:
+    for index in indices:
+        place = _CONDITION.get(recorder.calls[index].overload)
+        if place is not None:
+            call = recorder.op_call(index)
+            yield call.op, source(index), call.args[place]
 
 
 def _reads(

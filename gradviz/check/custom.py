@@ -6,6 +6,8 @@ every element. The hand-written backward is judged against both, so that a slip 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +20,7 @@ from gradviz.check.forwards import check_by_forward
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.local import Plan
 from gradviz.check.threads import fitting
+from gradviz.standin import is_kept
 from gradviz.symbolic import NoRule
 
 _WRITES = (
@@ -43,6 +46,19 @@ def check_custom(head: HeadUnderCheck, plan: Plan) -> None:
     for edge in head.edges:
         if any(partial.writes_to_cotangent() for partial in edge.partials.values()):
             edge.comparison.wrong(_WRITES)
+        for branch in _branches_not_entered(head):
+            edge.comparison.note(branch)
+
+
+def _branches_not_entered(head: HeadUnderCheck) -> Iterator[str]:
+    """What is to be said of conditions in forward that are the same on all elements: a check holds at these values only."""
+    for op, line, condition in () if head.function is None else head.function.conditions:
+        if not is_kept(condition) or condition.is_meta or not condition.numel():
+            continue
+        if condition.all() or not condition.any():
+            at = f" at {line}" if line else ""
+            is_true = "true" if condition.all() else "false"
+            yield f"the condition of `{op}`{at} is {is_true} on all elements: the other branch was not checked"
 
 
 def check_composed(head: HeadUnderCheck, plan: Plan) -> list[EdgeUnderCheck]:

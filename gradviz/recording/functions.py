@@ -62,12 +62,14 @@ class CustomFunction:
         args: what its forward was called with, without `ctx`, tensors as they were then; None where that was not seen.
         places: argument position (the edge key) -> place in `args`.
         read: the lines on which forward made Python numbers of floating-point values.
+        conditions: those by which `where` and `masked_fill` in forward choose, each with the function and its line.
     """
 
     function: Any
     args: tuple[Any, ...] | None = None
     places: Mapping[int, int] = field(default_factory=dict)
     read: tuple[str, ...] = ()
+    conditions: tuple[tuple[str, str, Tensor], ...] = ()
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -305,3 +306,39 @@ def without_gradient(x: Tensor) -> Tensor:
 def test_results_are_compared_in_the_dtype_of_those_that_are_rounded(function: Callable[[Tensor], Tensor]) -> None:
     report = gradviz.trace(function, torch.tensor([0.5, -0.25, 1.0], requires_grad=True)).check()
     assert report.ok and all(entry.verdict == "match" for entry in (*report.edges, *report.nodes, *report.sums)), report
+
+
+class Branching(torch.autograd.Function):
+    """The branch beyond `delta` is wrong."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, delta: float, masked: bool) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.delta = delta
+        if masked:
+            return (x * x).masked_fill(x.abs() > delta, 0.0)
+        return torch.where(x.abs() <= delta, x * x, x)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        return cotangent * torch.where(x.abs() <= ctx.delta, 2 * x, 3), None, None
+
+
+@pytest.mark.parametrize(
+    ("masked", "told"),
+    [(False, r"`where` at test_custom.py:\d+ is true"), (True, r"`masked_fill` at test_custom.py:\d+ is false")],
+)
+def test_a_branch_that_no_element_enters_is_told(masked: bool, told: str) -> None:
+    x = torch.tensor([0.5, -1.5, 0.25], requires_grad=True)
+    report = gradviz.trace(lambda x: Branching.apply(x, 2.0, masked).sum(), x).check()
+    assert report.verified
+    edge = next(edge for edge in report.edges if edge.backward)
+    assert re.search(f"the condition of {told} on all elements: the other branch was not checked", edge.reason)
+
+
+def test_branches_that_are_entered_are_not_told() -> None:
+    x = torch.tensor([0.5, -1.5, 0.25], requires_grad=True)
+    report = gradviz.trace(lambda x: Branching.apply(x, 1.0, False).sum(), x).check()
+    assert not report.ok
+    assert "was not checked" not in str(report)
