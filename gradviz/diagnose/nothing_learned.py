@@ -93,7 +93,8 @@ def is_kept_margin(readings: Readings, use: Use) -> bool:
 
 
 def _is_told_elsewhere(readings: Readings) -> bool:
-    return any(next(finder(readings), None) is not None for finder in (dead_units, saturation, symmetry))
+    is_saturated = any(finding.severity == "warning" for finding in saturation(readings))
+    return is_saturated or any(next(finder(readings), None) is not None for finder in (dead_units, symmetry))
 
 
 def _is_times_zero(readings: Readings, head: int) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from gradviz.diagnose.finding import Finding, Numbers, found
-from gradviz.diagnose.readings import VIEWS, Readings
+from gradviz.diagnose.readings import MATRIX_PRODUCTS, VIEWS, Readings
 from gradviz.diagnose.units import flat_units, unit_dim
 
 FLAT = 1e-3
@@ -16,6 +16,11 @@ FLAT_SHARE = 0.9
 """A gate or a few heads may be shut in a healthy model, not nearly all elements of a layer."""
 MIN_ELEMENTS = 16
 """Fewer may be flat by chance."""
+NEARLY_FLAT = 0.02
+"""Of the steepest local partial: |x| > 2.6 for tanh, whose |output| is beyond 0.99 there, |x| > 5.3 for sigmoid."""
+NEARLY_FLAT_UNITS = 0.5
+"""So many units of a hidden layer are nearly flat for `FLAT_SHARE` of the samples in one that is told as a hint."""
+FEWEST_UNITS, FEWEST_SAMPLES = 16, 16
 ALLOWED = -1e4
 """Logits below this are masked out: they are not what saturates a softmax."""
 LOSSES = frozenset({"log", "binary_cross_entropy", "log1p", "rsub"})
@@ -23,7 +28,7 @@ LOSSES = frozenset({"log", "binary_cross_entropy", "log1p", "rsub"})
 
 
 def saturation(readings: Readings) -> Iterator[Finding]:
-    """Layers of which `FLAT_SHARE` of the elements, for softmax of the rows, are flat."""
+    """Layers of which `FLAT_SHARE` of the elements, for softmax of the rows, are flat; as a hint, some that nearly are."""
     graph = readings.graph
     for node in readings.ops:
         op, value = readings.op(node), graph.value(node)
@@ -34,6 +39,7 @@ def saturation(readings: Readings) -> Iterator[Finding]:
         use = readings.arguments[node][0]
         flat = _flat(readings, node, op, value)
         if flat is None or flat.numel() < MIN_ELEMENTS or float(flat.float().mean()) < FLAT_SHARE:
+            yield from _nearly_flat(readings, node, op, value)
             continue
         function = "softmax" if "softmax" in op else op
         numbers: Numbers = {"flat": int(flat.sum()), "of": flat.numel()}
@@ -54,6 +60,32 @@ def saturation(readings: Readings) -> Iterator[Finding]:
             edge=use.edge,
             numbers=numbers,
         )
+
+
+def _nearly_flat(readings: Readings, node: int, op: str, value: Tensor) -> Iterator[Finding]:
+    """A hidden layer, one that a matrix product reads: gates are meant to shut, and outputs to reach their limits."""
+    steepest = {"tanh": 1.0, "sigmoid": 0.25}.get(op)
+    users = list(readings.users(node))
+    if steepest is None or value.ndim < 2 or not users or any(readings.op(user) not in MATRIX_PRODUCTS for user in users):
+        return
+    wide = value.float()
+    slopes = 1 - wide * wide if op == "tanh" else wide * (1 - wide)
+    rows = slopes.movedim(unit_dim(readings, node), 0).flatten(1) < NEARLY_FLAT * steepest
+    units, samples = rows.shape
+    count = int((rows.float().mean(1) > FLAT_SHARE).sum())
+    if units < FEWEST_UNITS or samples < FEWEST_SAMPLES or count < NEARLY_FLAT_UNITS * units:
+        return
+    use = readings.arguments[node][0]
+    yield found(
+        readings.graph,
+        "saturated",
+        "hint",
+        f"{count} of {units} units of {readings.name(node)} = {op}({readings.name(use.edge[0])}) are nearly flat: for more "
+        f"than {FLAT_SHARE:.0%} of the samples their local partials are below {NEARLY_FLAT:.0%} of the steepest",
+        "scale weights or inputs down, or normalise, unless the units are meant to be switches",
+        edge=use.edge,
+        numbers={"units nearly flat": count, "units": units, "share of elements nearly flat": float(rows.float().mean())},
+    )
 
 
 def _flat(readings: Readings, node: int, op: str, value: Tensor) -> Tensor | None:
