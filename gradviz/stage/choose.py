@@ -49,6 +49,11 @@ UNLABELLED = (
     Density(labels="none", lines=1, name_length=20, longest=SHORT),
     Density(labels="none", lines=1, in_one_row=True, name_length=16, longest=SHORT),
 )
+IN_TWO_ROWS = (
+    Density(labels="number", lines=1, in_one_row=True, cotangent_below=True, name_length=16, longest=SHORT),
+    Density(labels="none", lines=1, in_one_row=True, cotangent_below=True, name_length=16, longest=SHORT),
+)
+"""For wide graphs, in which nothing above can be read."""
 LAST_RESORT = Density(labels="none", lines=0, in_one_row=True, name_length=16, longest=SHORT)
 """Without values: only where nothing else can be read."""
 DIRECTIONS: tuple[Direction, ...] = ("LR", "BT")
@@ -172,6 +177,9 @@ def _largest(
             return largest
         tried += found
     readable = next(filter(_is_readable, tried), None)
+    if readable is None:
+        in_two_rows = IN_TWO_ROWS if len(frames.views[0].edges) <= MAX_LABELS else IN_TWO_ROWS[1:]
+        readable = next(filter(_is_readable, map(choice, in_two_rows)), None)
     return readable or max([*tried, choice(LAST_RESORT)], key=_scale)
 
 

@@ -60,7 +60,8 @@ def sketch_of(frames: Frames, cotangents: Mapping[int, str], density: Density, d
     for place, node in enumerate(view.nodes):
         lines = room_for_lines(frames.views, place, density)
         if cotangents[node.node]:
-            row, gap = (0, GAP) if density.in_one_row else (lines[-1].row + 1, "")
+            beside = density.in_one_row and not density.cotangent_below
+            row, gap = (0, GAP) if beside else (lines[-1].row + 1, "")
             lines.append(Line(row=row, part="cotangent", text=gap + cotangents[node.node]))
         nodes[node.id] = lines
         graph.node(node.id, label=_node_label(lines), **_node_attributes(node))

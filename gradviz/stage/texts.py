@@ -26,6 +26,7 @@ class Density:
         labels: what stands at an arrow.
         lines: how many lines of a value are written.
         in_one_row: a node's texts stand beside each other, so that many nodes fit one above the other.
+        cotangent_below: of these, all but the cotangent, so that more nodes fit beside each other.
         name_length: longer names are shortened.
         longest: elements of a tensor that take more characters are not written out.
     """
@@ -33,6 +34,7 @@ class Density:
     labels: Literal["all", "number", "none"] = "all"
     lines: int = 4
     in_one_row: bool = False
+    cotangent_below: bool = False
     name_length: int = 28
     longest: int = WRITTEN_LENGTH
 

@@ -300,3 +300,17 @@ def test_texts_of_a_node_stand_beside_each_other_where_that_makes_the_letters_mu
     assert (stage.density.in_one_row, stage.density.labels, stage.direction) == (True, "all", "BT")
     assert NODE_SIZE * stage.layout.scale > 1.4 * 28
     assert not stage_of(short.frames()).density.in_one_row
+
+
+NETWORK = "h=σ(w*x1+v*x2+b); k=σ(p*x1+q*x2+c); z=r*h+s*k+d; y=σ(z); (y-t)^2"
+
+
+def test_a_wide_network_in_scalars_keeps_its_values_and_uses_the_height_of_the_page() -> None:
+    names = ("x1", "x2", "w", "v", "b", "p", "q", "c", "r", "s", "d", "t")
+    stage = stage_of(gradviz.trace(NETWORK, at=dict.fromkeys(names, 0.3), device="cpu").frames())
+    last = painted(stage, stage.frames[-1], LIGHT)
+    values = [text for text in last.texts if text.part == "value" and text.text]
+    assert len(values) == len(last.shapes)
+    assert min(text.size for text in values) >= MIN_TEXT_PX
+    top, bottom = (pick(getattr(shape.box, side) for shape in last.shapes) for pick, side in ((min, "top"), (max, "bottom")))
+    assert bottom - top > 0.6 * PAGE.height
