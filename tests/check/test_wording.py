@@ -56,7 +56,7 @@ def test_digits_lost_by_cancellation_are_counted() -> None:
     report = checked("tanh(x)", x=20.0)
     assert report.verified
     told = " ".join(str(report).split())
-    assert "cancellation in float64: 0 of 16 digits are left; torch gives 0, the true value is 1.699e-17" in told
+    assert "cancellation in float64: 0 of 16 digits are left; torch gives 0, the true value is 1.699e−17" in told
 
 
 def test_a_rounded_number_says_nothing_of_cancellation() -> None:
