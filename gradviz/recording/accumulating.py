@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 from torch.optim.optimizer import Optimizer
-from torch.utils.hooks import RemovableHandle
 
 from gradviz.recording.data_assignment import set_data
 from gradviz.recording.hooks import NodeHooks, count_own, described, hooks_of_node
@@ -68,9 +67,8 @@ def accumulated(variables: Mapping[Node, Tensor], run: Callable[[], Any]) -> lis
     Of a leaf whose hook takes `.grad` away, it is what arrived.
     """
     arrived: dict[Node, Tensor | None] = {}
-    first = RemovableHandle.next_id
     handles = [node.register_prehook(partial(_note, arrived, node)) for node in variables]
-    count_own(first)
+    count_own(len(handles))
     try:
         with _without_steps(variables.values()), _values_restored(variables.values()):
             run()

@@ -1,32 +1,29 @@
 """What is computed again when it is read, instead of being kept: its inputs are in memory anyway, and it costs one pass.
 
-Three kinds of large tensors would otherwise be there for the graph alone: what an activation hands on in the backward pass,
-what an in-place op overwrites, and the result of an elementwise op or a batch norm which autograd does not save. The same op
-on the same inputs gives them once more, bit for bit, as long as nothing is written to these: what variables hold as well is
-not relied on where there is a choice, and their versions are looked at before each reading.
+Large tensors that would otherwise be there for the graph alone: what an in-place op overwrites, and the result of an
+elementwise op or a batch norm which autograd does not save; handed_on.py adds those of the backward pass. The same op on the
+same inputs gives them once more, bit for bit, as long as nothing is written to these: what variables hold as well is not
+relied on where there is a choice, and their versions are looked at before each reading.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import Node
 from torch.utils._python_dispatch import _disable_current_modes
 
 from gradviz.opcall import WRITE_IN_TRAINING, OpCall, flat_outputs, once_per_overload, tensors_of, written_arguments
-from gradviz.recording.hooks import hooks_of_node, registered_by_others
+from gradviz.recording.keeping import Holders, Keeper
 from gradviz.recording.nodes import node_of
 from gradviz.recording.versions import Versions, memory_of, storage_bytes
 from gradviz.standin import StandIn, is_kept
 
 if TYPE_CHECKING:
-    from gradviz.recording.keeping import Keeper
     from gradviz.recording.record import RecordedCall
 
 AGAIN_BYTES = 256 * 2**10
@@ -39,113 +36,6 @@ WRITTEN_SINCE = "it was to be computed again when it is read, but what it is com
 """Why a tensor cannot be computed again any more."""
 MAX_CALLS_BACK = 16
 """How many calls before a write that which made what it overwrites is looked for: an addition comes after another branch."""
-aten = torch.ops.aten
-Tensors = tuple[Tensor | None, ...]
-Slot = tuple[Node | None, int]
-Slots = tuple[Slot, ...]
-
-
-class _Derivative(NamedTuple):
-    """What autograd's node of an activation computes: `op` of the cotangent, a saved tensor, and saved options."""
-
-    op: torch._ops.OpOverload
-    saved: str
-    options: Callable[[Any], dict[str, Any]] = lambda node: {}
-
-
-# As torch's derivatives.yaml says them.
-_DERIVATIVES = {
-    "ReluBackward0": _Derivative(aten.threshold_backward.default, "result", lambda node: {"threshold": 0}),
-    "HardtanhBackward0": _Derivative(
-        aten.hardtanh_backward.default,
-        "self",
-        lambda node: {"min_val": node._saved_min_val, "max_val": node._saved_max_val},
-    ),
-    "SiluBackward0": _Derivative(aten.silu_backward.default, "self"),
-    "GeluBackward0": _Derivative(
-        aten.gelu_backward.default, "self", lambda node: {"approximate": node._saved_approximate}
-    ),
-}
-_HANDING_ON = frozenset({"AddBackward0"})
-"""Nodes that hand on the very tensor that they are handed."""
-
-
-class HandedOnAgain:
-    """What the nodes of activations hand on: until it has arrived, a tensor; then what computes it again.
-
-    Args:
-        slots: of each node, who gets its contributions.
-        variables: the nodes that gather the gradients of leaves: what alone reaches one is its gradient, and there anyway.
-
-    Attributes:
-        concerned: the activations, and whom their contributions reach as they are.
-    """
-
-    def __init__(self, slots: Mapping[Node, Slots], variables: Collection[Node]) -> None:
-        self._slots = slots
-        active = [node for node in slots if type(node).__name__ in _DERIVATIVES]
-        self._uses = Counter(slot for into in slots.values() for slot in into) if active else Counter()
-        asks = registered_by_others()
-        hooked = {node for node in active if asks and hooks_of_node(node).after}
-        self._active = {node for node in active if slots[node][0][0] not in variables and node not in hooked}
-        self.concerned: set[Node | None] = set()
-        pending: list[Node | None] = [*self._active]
-        while pending:
-            node = pending.pop()
-            if node is not None and node not in self.concerned:
-                self.concerned.add(node)
-                if node in self._active or type(node).__name__ in _HANDING_ON:
-                    pending += [tail for tail, output in slots[node] if self._uses[tail, output] == 1]
-        self._under_way: dict[Slot, _UnderWay] = {}
-
-    def replaced(self, node: Node, contributions: Tensors, cotangents: Tensors) -> tuple[Tensors, Tensors]:
-        """What is kept of what a node hands on, and of what it was handed."""
-        arrived = [self._arrived((node, output), one) for output, one in enumerate(cotangents)]
-        known = {id(sent.tensor): sent.standin for sent in arrived if sent is not None}
-        handed = tuple([one if sent is None else sent.standin for one, sent in zip(cotangents, arrived, strict=True)])
-        if node in self._active and (standin := _handed_on(node, contributions[0], handed[0])) is not None:
-            known[id(contributions[0])] = standin
-        handed_on = list(contributions)
-        for place, (slot, made) in enumerate(zip(self._slots[node], contributions, strict=False)):
-            if made is not None and (standin := known.get(id(made))) is not None:
-                handed_on[place] = standin
-                if slot[0] in self.concerned and self._uses[slot] == 1:
-                    self._under_way[slot] = _UnderWay(made, made._version, standin)
-        return tuple(handed_on), handed
-
-    def _arrived(self, slot: Slot, cotangent: Tensor | None) -> _UnderWay | None:
-        sent = self._under_way.pop(slot, None)
-        return sent if sent is not None and sent.tensor is cotangent and sent.tensor._version == sent.version else None
-
-
-class _UnderWay(NamedTuple):
-    """A contribution that has not yet arrived, its version, and what stands for it."""
-
-    tensor: Tensor
-    version: int
-    standin: StandIn
-
-
-def _handed_on(node: Node, contribution: Tensor | None, cotangent: Tensor | None) -> StandIn | None:
-    """What stands for the contribution of an activation; None where it is small, or what the node saved may not last.
-
-    A hook may have packed that, or it is a view of a leaf, which an optimizer steps.
-
-    Args:
-        node: of the activation.
-        contribution: what it handed on.
-        cotangent: what it was handed, as it is kept.
-    """
-    derivative = _DERIVATIVES[type(node).__name__]
-    if type(contribution) is not Tensor or contribution.nbytes < AGAIN_BYTES or cotangent is None:
-        return None
-    if getattr(node, f"_raw_saved_{derivative.saved}").unpack_hook is not None:
-        return None
-    saved = getattr(node, f"_saved_{derivative.saved}")
-    args = (cotangent, saved.detach())
-    if not _is_result(saved) or (depth := _depth(args)) > MAX_DEPTH:
-        return None
-    return StandIn(contribution, again=_Repeated(args, derivative.options(node), derivative.op, 0, depth, _versions(args)))
 
 
 class Repeatable:
@@ -200,8 +90,9 @@ class Repeatable:
         standins, self._overwritten = self._overwritten, {}
         self._read.clear()
         large = list(self._large())
-        unheld, at_hand = (keeper.alone(), keeper.at_hand()) if large else (set(), set())
-        results = {result for result in large if id(self._made(result)) in unheld and not self._reads(result, at_hand)}
+        held = keeper.holders() if large else Holders(set(), set())
+        may_go = (result for result in large if id(self._made(result)) in held.alone)
+        results = {result for result in may_go if not self._reads(result, held.in_variables)}
         with _disable_current_modes() if standins or results else nullcontext():
             for result in sorted({*standins, *results}):
                 self._compute_again(result, standins.get(result))
@@ -212,14 +103,14 @@ class Repeatable:
         kwargs = dict(zip(call.kwargs, versions.held([*call.kwargs.values()], before), strict=True))
         read = OpCall(overload=call.overload, args=versions.of_arguments(call.overload, call.args, before), kwargs=kwargs)
         tensors = [one.tensor for one in read.tensor_arguments()]
-        depth = _depth(tensors)
+        depth = depth_of(tensors)
         if standin is None and depth <= MAX_DEPTH and all(map(is_kept, tensors)):
             standin = StandIn(self._made(result))
             versions.put(self._made(result), standin)
         if standin is not None:
             args, kwargs = read.arguments_with(_lasting)
-            versions_read = _versions([one for _, one in tensors_of(call.overload, args, kwargs)])
-            standin.again = _Repeated(args, kwargs, call.overload, result.place, depth, versions_read)
+            versions_read = versions_of([one for _, one in tensors_of(call.overload, args, kwargs)])
+            standin.again = Repeated(args, kwargs, call.overload, result.place, depth, versions_read)
 
     def _reads(self, result: _Result, memory: Collection[int]) -> bool:
         """Whether the call of a result reads large tensors in any of this memory, which may be written to later on."""
@@ -261,12 +152,12 @@ def _can_be_repeated(call: RecordedCall) -> bool:
     Leaves and buffers, and what looks at their memory, are changed by optimizers and by the next pass.
     """
     return _gives_the_same(call.overload) and all(
-        type(read) in (Tensor, torch.nn.Parameter) and (read.nbytes < AGAIN_BYTES or _is_result(read))
+        type(read) in (Tensor, torch.nn.Parameter) and (read.nbytes < AGAIN_BYTES or is_result(read))
         for read in _tensors_read(call)
     )
 
 
-def _is_result(tensor: Tensor) -> bool:
+def is_result(tensor: Tensor) -> bool:
     """Whether a recorded call made a tensor in memory of its own, and no view of a leaf or a constant."""
     return node_of(tensor) is not None and (tensor._base is None or node_of(tensor._base) is not None)
 
@@ -281,7 +172,7 @@ def _lasting(position: int, tensor: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Repeated:
+class Repeated:
     """One result of a call, by which it is made once more; the call leaves its arguments alone.
 
     `depth` says how many calls are made for it, one on the other's result; `versions`, what it reads and at which version.
@@ -312,11 +203,11 @@ class _Repeated:
         return made
 
 
-def _versions(read: Iterable[Any]) -> tuple[tuple[Tensor, int], ...]:
+def versions_of(read: Iterable[Any]) -> tuple[tuple[Tensor, int], ...]:
     return tuple([(one, one._version) for one in read if isinstance(one, Tensor) and not isinstance(one, StandIn)])
 
 
-def _depth(read: Iterable[Tensor]) -> int:
+def depth_of(read: Iterable[Tensor]) -> int:
     """How many calls are made, one on the other's result, for what is computed from these tensors."""
     above = (one.again for one in read if isinstance(one, StandIn))
-    return 1 + max((again.depth for again in above if isinstance(again, _Repeated)), default=0)
+    return 1 + max((again.depth for again in above if isinstance(again, Repeated)), default=0)

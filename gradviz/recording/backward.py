@@ -14,15 +14,13 @@ from functools import partial
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
-from torch.utils.hooks import RemovableHandle
 
 from gradviz.errors import TraceError
 from gradviz.recording.accumulating import accumulated, hooks_of_leaves
-from gradviz.recording.again import Slots, Tensors
 from gradviz.recording.backward_log import BudgetedLog, Log
 from gradviz.recording.hooks import NodeHooks, count_own, hooks_of_node, registered_by_others
 from gradviz.recording.keeping import Keeper
-from gradviz.recording.nodes import forward_class, is_custom
+from gradviz.recording.nodes import Slots, Tensors, forward_class, is_custom
 from gradviz.recording.spread import refuse_distributed
 
 _run_engine: Callable[..., tuple[Tensor | None, ...]] = torch.autograd.graph._engine_run_backward
@@ -129,36 +127,22 @@ def run_backward(
     refuse_distributed(graph.variables.values(), custom)
     asks = registered_by_others()
     of_leaves = hooks_of_leaves(graph.variables) if asks else {}
-    log = Log() if keeper.keeping.is_total else BudgetedLog(graph.slots, graph.variables, keeper)
-    leaves = tuple(graph.variables.values())
     hooks = {node: lying for node in nodes if any(lying := hooks_of_node(node))} if asks else {}
-    first = RemovableHandle.next_id
-    handles = [node.register_hook(log.listener(node)) for node in nodes]
-    count_own(first)
-    kept = [(tensor, tensor.grad) for tensor in retaining]
-    known = {id(leaf): leaf for leaf in (*leaves, *read())} if custom else {}
-    gathered = {id(leaf) for leaf in leaves} if of_leaves else set()
-    filled = known or ({id(leaf): leaf for leaf in leaves} if of_leaves else {})
-
-    def run(*, accumulate_grad: bool) -> Sequence[Tensor | None]:
-        return _run_engine(
-            tuple(outputs), tuple(grad_outputs), True, False, leaves, True, accumulate_grad=accumulate_grad
-        )
-
-    try:
-        with gradients_aside(list(filled.values())) as inner:
+    hooked = {node for node, lying in hooks.items() if lying.after}
+    log = Log() if keeper.keeping.is_total else BudgetedLog(graph.slots, graph.variables, keeper, hooked)
+    leaves = tuple(graph.variables.values())
+    filled = {id(leaf): leaf for leaf in (*leaves, *(read() if custom else ()))} if custom or of_leaves else {}
+    engine = partial(_run_engine, tuple(outputs), tuple(grad_outputs), True, False, leaves, True)
+    with _heard(nodes, log), _gradients_of(retaining), gradients_aside([*filled.values()]) as inner:
+        try:
             if of_leaves:
-                found: Sequence[Tensor | None] = accumulated(graph.variables, partial(run, accumulate_grad=True))
+                found: Sequence[Tensor | None] = accumulated(graph.variables, partial(engine, accumulate_grad=True))
             else:
-                found = run(accumulate_grad=False)
-    except RuntimeError as error:
-        raise TraceError(_backward_failure(error)) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-        for tensor, gradient in kept:
-            tensor.grad = gradient
+                found = engine(accumulate_grad=False)
+        except RuntimeError as error:
+            raise TraceError(_backward_failure(error)) from error
     log.finish()
+    gathered = {id(leaf) for leaf in leaves} if of_leaves else set()
     return Backward(
         order=tuple(node for node, _, _ in log.entries),
         cotangents={node: cotangents for node, _, cotangents in log.entries},
@@ -167,6 +151,29 @@ def run_backward(
         inner=[(leaf, gradient) for leaf, gradient in inner if id(leaf) not in gathered],
         hooks=hooks | of_leaves,
     )
+
+
+@contextmanager
+def _heard(nodes: Sequence[Node], log: Log) -> Iterator[None]:
+    """The log hears what each node is handed and hands on."""
+    handles = [node.register_hook(log.listener(node)) for node in nodes]
+    count_own(len(handles))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _gradients_of(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """`.grad` of tensors as it was, whatever is added to it within."""
+    held = [(tensor, tensor.grad) for tensor in tensors]
+    try:
+        yield
+    finally:
+        for tensor, gradient in held:
+            tensor.grad = gradient
 
 
 @contextmanager

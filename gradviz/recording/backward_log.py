@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.recording.again import HandedOnAgain, Slots, Tensors
+from gradviz.recording.handed_on import HandedOnAgain
 from gradviz.recording.keeping import Elements, Keeper, elements_of, is_elsewhere, is_plain, is_small, moved, stand_ins
-from gradviz.recording.nodes import output_metadata
+from gradviz.recording.nodes import Slots, Tensors, output_metadata
 from gradviz.standin import StandIn, is_kept
 
 
@@ -62,9 +62,12 @@ class BudgetedLog(Log):
         slots: of each node, who gets its contributions.
         variables: the leaves of the nodes that gather gradients.
         keeper: has kept the forward values, and says how much room is left.
+        hooked: the nodes whose contributions the user's hooks may change.
     """
 
-    def __init__(self, slots: Mapping[Node, Slots], variables: Mapping[Node, Tensor], keeper: Keeper) -> None:
+    def __init__(
+        self, slots: Mapping[Node, Slots], variables: Mapping[Node, Tensor], keeper: Keeper, hooked: Collection[Node]
+    ) -> None:
         super().__init__()
         self._slots = slots
         self._variables = variables
@@ -77,7 +80,7 @@ class BudgetedLog(Log):
         self._moved_bytes = 0
         self._kept_storages: set[int] = set()
         self._waiting: dict[tuple[Node, int], _Waiting] = {}
-        self._computed_again = HandedOnAgain(slots if keeper.may_compute_again else {}, variables)
+        self._computed_again = HandedOnAgain(slots if keeper.may_compute_again else {}, variables, hooked)
 
     def listener(self, node: Node) -> Callable[[Tensors, Tensors], None]:
         def listen(contributions: Tensors, cotangents: Tensors) -> None:

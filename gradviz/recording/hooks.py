@@ -34,10 +34,10 @@ def registered_by_others() -> bool:
     return RemovableHandle.next_id > _own
 
 
-def count_own(first: int) -> None:
-    """Says that the handles with numbers from `first` on are gradviz's."""
+def count_own(handles: int) -> None:
+    """Says that gradviz has asked for so many handles. Other threads may have asked for theirs meanwhile."""
     global _own
-    _own += RemovableHandle.next_id - first
+    _own += handles
 
 
 def hooks_of_tensor(tensor: Tensor) -> tuple[str, ...]:
@@ -59,9 +59,8 @@ def hooks_of_node(node: Node) -> NodeHooks:
 
 
 def _beside(register: Callable[..., Any]) -> list[Any]:
-    first = RemovableHandle.next_id
     handle = register(_nothing)
-    count_own(first)
+    count_own(1)
     try:
         hooks = handle.hooks_dict_ref() or {}
         return [one for hook in hooks.values() if hook is not _nothing for one in _of_the_user(hook)]

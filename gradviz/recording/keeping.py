@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -114,6 +114,18 @@ def size_of(text: str) -> int | None:
     return int(float(found[1]) * _READ[found[2]]) if found is not None and found[2] in _READ else None
 
 
+class Holders(NamedTuple):
+    """Who holds what was recorded.
+
+    Attributes:
+        alone: the ids of the tensors whose memory nobody but the recording holds, and no other tensor of it.
+        in_variables: the memory (`memory_of`) of what variables hold: parameters, buffers, and what code keeps.
+    """
+
+    alone: set[int]
+    in_variables: set[int]
+
+
 class Keeper:
     """Keeps to the budget while forward values are recorded.
 
@@ -158,15 +170,20 @@ class Keeper:
             self.made_bytes += size_bytes
         return True
 
-    def alone(self) -> set[int]:
-        """The ids of the tensors whose memory nobody but the recording holds, and no other tensor of it."""
-        groups = _exclusive_groups(self._references(), self._versions) if self.may_compute_again else []
-        return {id(group[0]) for group in groups if len(group) == 1}
+    def holders(self) -> Holders:
+        """Who else than the recording holds what was recorded."""
+        entries = self._counted()
+        # Before the groups, which refer to their tensors once more.
+        in_variables = {memory_of(entry[0]) for entry in entries if _is_in_variable(entry)}
+        groups = _exclusive_groups(entries, self._versions) if self.may_compute_again else []
+        return Holders(alone={id(group[0]) for group in groups if len(group) == 1}, in_variables=in_variables)
 
-    def at_hand(self) -> set[int]:
-        """The memory (`memory_of`) of recorded tensors that variables hold: parameters, buffers, and what code keeps."""
-        entries = _counted(chain(self._references(), self._versions.references()))
-        return {memory_of(entry[0]) for entry in entries if _is_in_variable(entry)}
+    def _counted(self) -> list[list[Any]]:
+        """Each recorded tensor with the number of references that the recording has to it."""
+        held: dict[int, list[Any]] = {}
+        for tensor in chain(self._references(), self._versions.references()):
+            held.setdefault(id(tensor), [tensor, 0])[1] += 1
+        return list(held.values())
 
     def settle(self) -> None:
         """To be called when all is made."""
@@ -177,7 +194,7 @@ class Keeper:
         """Sets aside what is over the budget, and says how many bytes of it are left."""
         budget = self.keeping.budget_bytes
         kept = self._elsewhere_bytes
-        for group in _exclusive_groups(self._references(), self._versions):
+        for group in _exclusive_groups(self._counted(), self._versions):
             size = group[0].untyped_storage().nbytes()
             fits = kept + size <= budget
             self.is_over |= not fits
@@ -255,21 +272,13 @@ def _looking_at(storage: torch.UntypedStorage, tensor: Tensor) -> Tensor:
     return empty.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())
 
 
-def _exclusive_groups(references: Iterable[Tensor], versions: Versions) -> list[list[Tensor]]:
+def _exclusive_groups(entries: Iterable[list[Any]], versions: Versions) -> list[list[Tensor]]:
     """The tensors of each storage of some size that only the recording holds, in the order in which it was first seen."""
     groups: dict[int, list[list[Any]]] = {}
-    for entry in _counted(chain(references, versions.references())):
+    for entry in entries:
         if is_plain(entry[0]) and not is_small(entry[0]):
             groups.setdefault(entry[0].untyped_storage()._cdata, []).append(entry)
     return [[entry[0] for entry in group] for group in groups.values() if _is_exclusive(group, versions)]
-
-
-def _counted(references: Iterable[Tensor]) -> list[list[Any]]:
-    """Each tensor with the number of references to it."""
-    held: dict[int, list[Any]] = {}
-    for tensor in references:
-        held.setdefault(id(tensor), [tensor, 0])[1] += 1
-    return list(held.values())
 
 
 def _is_exclusive(group: list[list[Any]], versions: Versions) -> bool:

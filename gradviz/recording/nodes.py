@@ -14,6 +14,10 @@ from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node
 
+Tensors = tuple[Tensor | None, ...]
+Slot = tuple[Node | None, int]
+Slots = tuple[Slot, ...]
+"""A node's `next_functions`: for each differentiable input, the node that made it and which of its outputs."""
 _TORCH = str(Path(torch.__file__).parent)
 
 

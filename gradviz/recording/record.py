@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.hooks import RemovableHandle
 
 from gradviz.opcall import Effects, OpCall, effects_of, flat_outputs, op_call, tensors_of, written_tensors
 from gradviz.recording.again import Repeatable
@@ -123,12 +122,11 @@ class Recorder(UncompiledMode):
         self._forward: FrameType | None = None  # the one that is running, once it is noted
 
     def __enter__(self) -> Recorder:
-        first = RemovableHandle.next_id
         self._handles = [
             register_module_forward_pre_hook(self._enter_module),
             register_module_forward_hook(self._leave_module, always_call=True),
         ]
-        count_own(first)
+        count_own(len(self._handles))
         listen(self._data_assigned)
         super().__enter__()  # type: ignore[no-untyped-call]
         self._last_sequence = _sequence_number()
