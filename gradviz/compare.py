@@ -91,8 +91,8 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
         raise InputError(f"compare takes another graph, not a {type(second).__name__}; a file is read by gradviz.load(path)")
     for graph in (first, second):
         graph.require_numbers("a comparison")
-    if rtol is not None and not rtol >= 0:
-        raise InputError(f"rtol is {rtol}; accepted: 0 or more")
+    if rtol is not None and (not isinstance(rtol, (int, float)) or not rtol >= 0):
+        raise InputError(f"rtol is {rtol!r}; accepted: 0 or more")
     tolerance = _tolerance(first, second) if rtol is None else rtol
     pairs = _pairs(first, second)
     structure = _first_structural(first, second, pairs)

@@ -106,7 +106,7 @@ class GradGraph(AttributedGraph):
         self.require_numbers("an explanation")
         return explain(self, name, level=level, index=index, top=top)
 
-    def step(self, lr: float, *, only: Collection[str] | None = None) -> GradientStep:
+    def step(self, lr: float, *, only: str | Collection[str] | None = None) -> GradientStep:
         """One step of gradient descent: parameters and loss before and after, beside the first-order prediction.
 
         The loss after the step is real: the recorded calls are run again with the moved leaves. What Python decided (an
@@ -114,7 +114,7 @@ class GradGraph(AttributedGraph):
 
         Args:
             lr: the learning rate, a finite number above 0.
-            only: the names of the leaves that move; None for all that a gradient reaches.
+            only: the names of the leaves that move, or the one; None for all that a gradient reaches.
 
         Returns:
             `str()` of it is plain text; `.markdown`, `.latex` and `.html` as of an explanation; `.before`, `.after`,
@@ -268,8 +268,8 @@ class GradGraph(AttributedGraph):
         self,
         *,
         report: Report | None = None,
-        findings: Iterable[Finding] = (),
-        show: Collection[Part] | None = None,
+        findings: Iterable[Finding] | None = None,
+        show: Part | Collection[Part] | None = None,
         collapse: int | str | Sequence[str] = "auto",
         unfold: str | Collection[str] = (),
         fold: str | Collection[str] = (),
@@ -286,7 +286,7 @@ class GradGraph(AttributedGraph):
 
         Args:
             report: what `check()` found; puts a verdict on each edge and leaf, and on each node with a mismatch.
-            findings: what `diagnose()` found; each is written on its node, or on the group that holds it.
+            findings: what `diagnose()` found, or some of it; each is written on its node, or on the group that holds it.
             show: what is written on nodes and edges: any of "call", "value", "cotangent", "heat", "formula", "number",
                 "gain", "contribution", "verdict"; None for all but the contribution.
             collapse: which calls of modules and functions are drawn as one shape. "auto": none in a graph of up to 40

@@ -98,8 +98,8 @@ def paths_from(graph: GradGraph, name: str, *, top: int = 5) -> Paths:
     >>> [round(path.size, 3) for path in found.top], float(found.total)
     ([3.142, 3.0], 6.141592653589793)
     """
-    if top < 0:
-        raise InputError(f"top is {top}; accepted: 0 or more")
+    if not isinstance(top, int) or top < 0:
+        raise InputError(f"top is {top!r}; accepted: 0 or more")
     with torch.no_grad():
         return _Sweep(graph, graph.node(name), top).paths(name)
 

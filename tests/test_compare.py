@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -110,9 +111,10 @@ def test_a_saved_trace_is_compared_with_a_live_one(tmp_path: Path) -> None:
     assert traced(model()).compare(gradviz.load(tmp_path / "run.gradviz")).differences == ()
 
 
-def test_a_negative_tolerance_is_refused() -> None:
-    with pytest.raises(gradviz.InputError, match="rtol is -1"):
-        traced(model()).compare(traced(model()), rtol=-1)
+@pytest.mark.parametrize("rtol", [-1, "0.1", float("nan")])
+def test_a_tolerance_that_is_none_is_refused(rtol: Any) -> None:
+    with pytest.raises(gradviz.InputError, match=f"rtol is {rtol!r}; accepted: 0 or more"):
+        traced(model()).compare(traced(model()), rtol=rtol)
 
 
 def test_leaves_are_compared_by_name() -> None:

@@ -91,7 +91,11 @@ def test_the_signatures_agree_with_those_of_view_and_renderers() -> None:
         ({"show": ["values"]}, "unknown part 'values' in show; accepted: call"),
         ({"max_nodes": 0}, "max_nodes is 0"),
         ({"format": "bmp"}, "unknown picture format 'bmp'"),
+        ({"format": 3}, "unknown picture format 3; accepted: svg"),
         ({"format": "png", "dpi": 5000}, "dpi is 5000; accepted: 10 to 1200"),
+        ({"format": "png", "dpi": "100"}, "dpi is '100'; accepted: 10 to 1200"),
+        ({"time_limit_s": -1}, "time_limit_s is -1; accepted: more than 0"),
+        ({"time_limit_s": "1"}, "time_limit_s is '1'; accepted: more than 0"),
     ],
 )
 def test_a_choice_that_is_not_accepted_is_refused_by_name(choices: dict[str, object], message: str) -> None:

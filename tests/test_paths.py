@@ -134,7 +134,12 @@ def test_a_value_without_gradient_has_no_path() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"name": "q"}, "no node called 'q'"), ({"name": "x", "top": -1}, "top is -1")]
+    ("options", "message"),
+    [
+        ({"name": "q"}, "no node called 'q'"),
+        ({"name": "x", "top": -1}, "top is -1"),
+        ({"name": "x", "top": "5"}, "top is '5'; accepted: 0 or more"),
+    ],
 )
 def test_what_is_not_accepted_is_said(options: dict[str, object], message: str) -> None:
     graph = gradviz.trace("2x", x=1.0, device="cpu")

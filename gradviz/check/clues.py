@@ -46,7 +46,9 @@ def _changed_by(graph: GradGraph, edge: EdgeUnderCheck) -> str:
     uses = graph.arguments_of(edge.edge[0]) if function is not None else []
     if function is not None and any(use.partial is not None and use.partial.writes_to_cotangent() for use in uses):
         return f"{function.name}.backward() at {function.backward_source} writes to the cotangent that it is handed"
-    return "a hook changed it on its way that has been removed since, or is none of Python's"
+    if (asked := graph.custom_function(edge.edge[1])) is not None:
+        return f"{asked.name}.backward() gives other numbers where it runs again, as one that counts its calls does"
+    return "a hook changed it that was there only while the backward pass ran, or that is none of Python's"
 
 
 def _values_around(graph: GradGraph, head: HeadUnderCheck) -> dict[str, NDArray[np.float64]]:

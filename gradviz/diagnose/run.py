@@ -47,7 +47,7 @@ from gradviz.diagnose.unregistered import unregistered
 from gradviz.diagnose.unseen_write import unseen_write
 from gradviz.diagnose.wrong_backward import is_for_its_backward, wrong_backward
 from gradviz.diagnose.zero_gradient import zero_gradient
-from gradviz.errors import NotKeptError
+from gradviz.errors import InputError, NotKeptError
 from gradviz.graph import Edge, GradGraph
 
 FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
@@ -103,6 +103,8 @@ _UNCHECKED = (
 
 def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosis:
     """What is wrong with a traced step, or worth a look; see `GradGraph.diagnose`."""
+    if not (report is None or isinstance(report, CheckReport)):
+        raise InputError(f"report is a {type(report).__name__}; accepted: what check() returns")
     with torch.no_grad():
         readings = Readings(graph, _custom_edges_checked(graph) if report is None else report)
         found: list[Finding] = []

@@ -69,13 +69,14 @@ class GradientStep(Explanation):
         return self.after - self.before
 
 
-def gradient_step(graph: GradGraph, lr: float, only: Collection[str] | None) -> GradientStep:
+def gradient_step(graph: GradGraph, lr: float, only: str | Collection[str] | None) -> GradientStep:
     """One step of gradient descent; see `GradGraph.step`."""
     if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not math.isfinite(lr) or lr <= 0:
         raise InputError(f"lr is {lr!r}; accepted: a finite number above 0")
-    unknown = sorted(set(only or ()) - set(graph.leaves))
+    only = [only] if isinstance(only, str) else only
+    unknown = [name for name in dict.fromkeys(only or ()) if name not in graph.leaves]
     if unknown:
-        raise InputError(f"no leaf is called {', '.join(unknown)}; the leaves are {', '.join(graph.leaves)}")
+        raise InputError(f"no leaf is called {', '.join(map(str, unknown))}; the leaves are {', '.join(graph.leaves)}")
     node, place = _loss(graph)
     before = graph.value(node, place)
     if before is None:

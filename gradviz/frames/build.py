@@ -70,6 +70,8 @@ def frames_of(
     """
     if not graphs:
         raise InputError("there is no graph to make frames of; accepted: one, or one for each training step")
+    if not isinstance(max_nodes, int) or max_nodes < 1:
+        raise InputError(f"max_nodes is {max_nodes!r}; accepted: 1 or more")
     for name, value, accepted in (
         ("detail", detail or "values", get_args(Detail)),
         ("language", language, get_args(Language)),

@@ -15,7 +15,7 @@ Everything here reads a `View` and never a graph.
 """
 
 from gradviz.render.dot import dot_source
-from gradviz.render.layout import DPI, TIME_LIMIT_S, OutOfTimeError, draw, start, stop
+from gradviz.render.layout import DPI, TIME_LIMIT_S, OutOfTimeError, check_drawing, draw, start, stop
 from gradviz.render.picture import FORMATS, format_name, mimebundle, render, svg_and_view, svg_text, write_file
 from gradviz.render.theme import THEMES, Theme, theme_named
 
@@ -26,6 +26,7 @@ __all__ = [
     "TIME_LIMIT_S",
     "OutOfTimeError",
     "Theme",
+    "check_drawing",
     "dot_source",
     "draw",
     "format_name",

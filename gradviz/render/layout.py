@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 from gradviz.errors import RenderError
 from gradviz.render import worker
@@ -175,11 +175,20 @@ def draw(
     """
     if picture_format not in get_args(DrawnFormat):
         raise RenderError(f"unknown format {picture_format!r}; accepted: {', '.join(get_args(DrawnFormat))}")
-    if not DPI_RANGE[0] <= dpi <= DPI_RANGE[1]:
-        raise RenderError(f"dpi is {dpi:g}; accepted: {DPI_RANGE[0]} to {DPI_RANGE[1]}")
-    if not 0 < time_limit_s <= threading.TIMEOUT_MAX:
-        raise RenderError(f"time_limit_s is {time_limit_s:g}; accepted: more than 0")
+    check_drawing(time_limit_s, dpi=dpi)
     return _desk.draw(dot_text, picture_format, dpi, time_limit_s, images or {})
+
+
+def check_drawing(time_limit_s: Any, *, dpi: Any = DPI) -> None:
+    """Refuses what is out of range, or no number.
+
+    Raises:
+        RenderError: says what is accepted.
+    """
+    if not isinstance(dpi, (int, float)) or not DPI_RANGE[0] <= dpi <= DPI_RANGE[1]:
+        raise RenderError(f"dpi is {dpi!r}; accepted: {DPI_RANGE[0]} to {DPI_RANGE[1]}")
+    if not isinstance(time_limit_s, (int, float)) or not 0 < time_limit_s <= threading.TIMEOUT_MAX:
+        raise RenderError(f"time_limit_s is {time_limit_s!r}; accepted: more than 0")
 
 
 def start() -> None:

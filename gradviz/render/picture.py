@@ -12,7 +12,7 @@ from typing import Final
 
 from gradviz.errors import RenderError
 from gradviz.render.dot import dot_source, dot_with_images
-from gradviz.render.layout import DPI, TIME_LIMIT_S, DrawnFormat, OutOfTimeError, draw
+from gradviz.render.layout import DPI, TIME_LIMIT_S, DrawnFormat, OutOfTimeError, check_drawing, draw
 from gradviz.render.png import with_dpi
 from gradviz.render.svg import clean_svg
 from gradviz.view import View
@@ -111,7 +111,7 @@ def format_name(path: str | os.PathLike[str] | None, picture_format: str | None,
     if picture_format is None and path is None:
         raise RenderError(f"neither a path nor a format is given; accepted formats: {accepted}")
     name = picture_format if picture_format is not None else Path(path or "").suffix
-    found = name.lower().removeprefix(".")
+    found = str(name).lower().removeprefix(".")
     if found not in formats:
         where = "" if path is None else f" of {os.fspath(path)!r}"
         raise RenderError(f"unknown picture format {name!r}{where}; accepted: {accepted}")
@@ -122,6 +122,7 @@ def _draw_in_time(
     view: View, picture_format: DrawnFormat, dpi: float, time_limit_s: float, smaller: Callable[[], View] | None = None
 ) -> tuple[bytes, View]:
     """The picture, and what it shows; each attempt gets most of the time that is left, the last one all of it."""
+    check_drawing(time_limit_s, dpi=dpi)
     ends = time.monotonic() + time_limit_s
     rest_s = time_limit_s
     attempts: list[Callable[[], View]] = [lambda: view]

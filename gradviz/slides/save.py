@@ -86,8 +86,8 @@ def save_slides(
         timed = "seconds_per_frame, " if name in ("gif", "webp") else ""
         accepted = f"{timed}theme, font_size, highlight and time_limit_s"
         raise InputError(f"one_slide is for .pptx files, not for {name}; accepted: {accepted}")
-    if not 0 < seconds_per_frame <= SLOWEST_S:
-        raise InputError(f"seconds_per_frame is {seconds_per_frame:g}; accepted: above 0, up to {SLOWEST_S:g}")
+    if not isinstance(seconds_per_frame, (int, float)) or not 0 < seconds_per_frame <= SLOWEST_S:
+        raise InputError(f"seconds_per_frame is {seconds_per_frame!r}; accepted: above 0, up to {SLOWEST_S:g}")
     colours = stage_theme(theme, highlight=highlight)
     if name == "html":
         page = player_of(frames, theme=theme, font_size=font_size, highlight=highlight, time_limit_s=time_limit_s)

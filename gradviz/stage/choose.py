@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from gradviz.errors import InputError
 from gradviz.frames import Frames
-from gradviz.render import TIME_LIMIT_S
+from gradviz.render import TIME_LIMIT_S, check_drawing
 from gradviz.render.escape import one_line
 from gradviz.stage.font import text_width, wrapped
 from gradviz.stage.layout import Box, Layout, laid_out
@@ -105,10 +105,11 @@ def stage_of(
 
     Raises:
         InputError: `font_size` is out of range.
-        RenderError: the time is over.
+        RenderError: the time is over, or `time_limit_s` is no time.
     """
-    if not FONT_SIZES[0] <= font_size <= FONT_SIZES[1]:
-        raise InputError(f"font_size is {font_size:g}; accepted: {FONT_SIZES[0]:g} to {FONT_SIZES[1]:g}")
+    check_drawing(time_limit_s)
+    if not isinstance(font_size, (int, float)) or not FONT_SIZES[0] <= font_size <= FONT_SIZES[1]:
+        raise InputError(f"font_size is {font_size!r}; accepted: {FONT_SIZES[0]:g} to {FONT_SIZES[1]:g}")
     width = PAGE.width - 2 * MARGIN
     size, count = _caption_fit(frames, width)
     title = Box(left=MARGIN, top=MARGIN / 2, width=width, height=TITLE_SIZE * LINE_HEIGHT)

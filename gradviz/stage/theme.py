@@ -93,6 +93,6 @@ def stage_theme(name: str, *, highlight: str | None = None) -> StageTheme:
         raise InputError(f"unknown theme {name!r}; accepted: {', '.join(THEMES)}")
     if highlight is None:
         return THEMES[name]
-    if not _COLOUR.fullmatch(highlight):
+    if not isinstance(highlight, str) or not _COLOUR.fullmatch(highlight):
         raise InputError(f"highlight is {highlight!r}; accepted: a colour of the form #rrggbb")
     return replace(THEMES[name], highlight=highlight)

@@ -31,7 +31,7 @@ from gradviz.view.labels import (
 )
 from gradviz.view.model import Direction, Gap, Role, ThemeName, View, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import NAME_LENGTH, listed, shorten
-from gradviz.view.options import DEFAULT_PARTS, Collapse, Part, check_choices
+from gradviz.view.options import Collapse, Part, check_choices, check_report, findings_of, names_of, parts_of
 from gradviz.view.page import paged
 from gradviz.view.summary import HEAT_NOTE, HeatMap, head_line, heat_map, written_out
 from gradviz.view.told import told_elsewhere
@@ -54,8 +54,8 @@ def view_of(
     graph: nx.MultiDiGraph,
     *,
     report: Report | None = None,
-    findings: Iterable[Finding] = (),
-    show: Collection[Part] | None = None,
+    findings: Iterable[Finding] | None = None,
+    show: Part | Collection[Part] | None = None,
     collapse: Collapse = "auto",
     unfold: str | Collection[str] = (),
     fold: str | Collection[str] = (),
@@ -69,24 +69,23 @@ def view_of(
     theme: ThemeName = "light",
 ) -> View:
     """Decides what is on the picture of a `GradGraph`; `GradGraph.view` tells the options."""
-    may_leave_out = show is None
-    show = DEFAULT_PARTS if show is None else show
-    check_choices(show, max_nodes, max_edge_labels, direction, theme)
-    opened, closed = ([names] if isinstance(names, str) else names for names in (unfold, fold))
-    findings = list(findings)
-    findings += [finding for finding in findings_in(focus) if finding not in findings]
-    marks = Marks(report, findings, with_verdicts="verdict" in show)
+    check_choices(collapse, max_nodes, max_edge_labels, direction, theme)
+    parts, opened, closed = parts_of(show), names_of("unfold", unfold), names_of("fold", fold)
+    check_report(report)
+    found = findings_of(findings)
+    found += [finding for finding in findings_in(focus) if finding not in found]
+    marks = Marks(report, found, with_verdicts="verdict" in parts)
     part = part_of(graph, focus, radius, side, between)
     most = MAX_NODES if max_nodes is None else max_nodes
 
     def draw(page: int, unfold: Collection[str], fold: Collection[str]) -> View:
         with collector_paused():
             kept = marks.places_to_keep()
-            drawn = drawn_of(graph, part, collapse, unfold, fold, page, keep=kept, with_calls="call" in show)
-        builder = _Builder(drawn, marks, frozenset(show), most, max_edge_labels)
+            drawn = drawn_of(graph, part, collapse, unfold, fold, page, keep=kept, with_calls="call" in parts)
+        builder = _Builder(drawn, marks, parts, most, max_edge_labels)
         is_deep = builder.gaps or depth(builder.graph, builder.shown) >= (DEEP_IN_GROUPS if builder.groups else DEEP)
         view = builder.view(direction or ("BT" if is_deep else "LR"), theme)
-        return view if direction else fitted(view, may_leave_out=may_leave_out)
+        return view if direction else fitted(view, may_leave_out=show is None)
 
     if direction or collapse != "auto" or max_nodes is not None:
         return draw(PAGE_NODES if max_nodes is None else max_nodes, opened, closed)

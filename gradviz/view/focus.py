@@ -55,8 +55,8 @@ def around(graph: nx.MultiDiGraph, target: Target | Sequence[Target], *, radius:
     """
     if side not in get_args(Side):
         raise InputError(f"unknown side {side!r}; accepted: {', '.join(get_args(Side))}")
-    if radius is not None and radius < 0:
-        raise InputError(f"radius is {radius}; accepted: 0 or more")
+    if radius is not None and (not isinstance(radius, int) or radius < 0):
+        raise InputError(f"radius is {radius!r}; accepted: 0 or more")
     targets = target if isinstance(target, (list, tuple)) else [target]
     starts = {node for one in targets for node in _nodes_of(graph, one)}
     if radius is None:
@@ -80,7 +80,7 @@ def between(graph: nx.MultiDiGraph, ends: Sequence[int | str]) -> Focus:
     Raises:
         InputError: there is no such node, or no path.
     """
-    if isinstance(ends, str) or len(ends) != 2:
+    if not isinstance(ends, (list, tuple)) or len(ends) != 2:
         raise InputError(f"between is {ends!r}; accepted: the names or numbers of two nodes")
     first, last = (_node(graph, end) for end in ends)
     nodes = _within([first], graph.successors, None) & _within([last], graph.predecessors, None)

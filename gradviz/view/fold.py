@@ -1,9 +1,9 @@
-"""What only makes a constant -> one constant: no `detach` of what a factory made, no memory before it is written.
+"""What only makes a constant -> one constant: no memory before it is written, no `detach` of what was made just before.
 
-Inside a traced function `torch.randn(3)` runs as a factory and a `detach`, and dropout as `empty_like`, `bernoulli_` and
-`div_`: three shapes for one mask. The graph keeps every call; on a picture the last one stands for all of them and says
-what they did, `mask = bernoulli(0.5) / 0.5`. Only calls without gradient fold, on one line of the user's code, each read by
-the next and by nothing else, so no value and no path is lost.
+Dropout runs as `empty_like`, `bernoulli_` and `div_`: three shapes for one mask. The graph keeps every call; on a picture
+the last one stands for all of them and says what they did, `mask = bernoulli(0.5) / 0.5`. `torch.arange(3).detach()` is one
+shape too. Only calls without gradient fold, on one line of the user's code, each read by the next and by nothing else, so no
+value and no path is lost.
 """
 
 from __future__ import annotations

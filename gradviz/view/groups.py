@@ -127,10 +127,8 @@ def _choice(folder: _Folder, collapse: int | str | Sequence[str], budget: Budget
     if collapse == "auto":
         return folder.within(budget)
     if isinstance(collapse, int):
-        if collapse < 1:
-            raise InputError(f"collapse is {collapse}; accepted: 1 or more levels, a name, a pattern, 'auto' or 'none'")
         return at_depth(collapse), 0
-    patterns = [collapse] if isinstance(collapse, str) else list(collapse)
+    patterns = [collapse] if isinstance(collapse, str) else collapse
     folder.check_names(patterns, "collapse")
     scopes = {attributes["scope"] for attributes in folder.whole.attributes.values()}
     return outside_of(at_names(patterns), folder.within(budget)[0], scopes), 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gradviz.view.model import Verdict
 
@@ -48,6 +48,7 @@ class CheckedValue(CheckedNode, Protocol):
     def finding(self) -> str: ...
 
 
+@runtime_checkable
 class Report(Protocol):
     """What a view reads of a `CheckReport`."""
 
@@ -64,6 +65,7 @@ class Report(Protocol):
     def sums(self) -> Iterable[CheckedNode]: ...
 
 
+@runtime_checkable
 class Finding(Protocol):
     """What a view reads of a `Finding`."""
 

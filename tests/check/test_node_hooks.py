@@ -203,3 +203,21 @@ def test_a_hook_may_name_a_self_that_was_never_assigned() -> None:
 
     report = gradviz.trace(loss, leaf()).check()
     assert any("the hook halving at test_node_hooks.py:" in entry.reason for entry in (*report.edges, *report.sums)), report
+
+
+def test_a_backward_that_gives_other_numbers_each_time_is_told_as_that() -> None:
+    class Counting(torch.autograd.Function):
+        calls = 0
+
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return x.sin()
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+            Counting.calls += 1
+            return cotangent * ctx.saved_tensors[0].cos() * (3 if Counting.calls == 1 else 1)
+
+    (wrong,) = changed(gradviz.trace(lambda x: Counting.apply(x).sum(), leaf()).check(), "mismatch")
+    assert "likely slip: Counting.backward() gives other numbers where it runs again" in wrong.reason

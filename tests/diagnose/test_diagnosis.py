@@ -31,6 +31,12 @@ def a_finding(**fields: object) -> Finding:
     return Finding(**({"kind": "kind", "severity": "hint", "message": "what", "hint": "how"} | fields))  # type: ignore[arg-type]
 
 
+def test_what_is_no_report_of_a_check_is_refused() -> None:
+    graph = gradviz.trace("x*y", x=1.0, y=2.0, device="cpu")
+    with pytest.raises(gradviz.InputError, match=r"report is a GradGraph; accepted: what check\(\) returns"):
+        graph.diagnose(report=graph)  # type: ignore[arg-type]
+
+
 def test_loaded_graph_says_that_nobody_asked_its_custom_functions(tmp_path: Path) -> None:
     class Square(torch.autograd.Function):
         @staticmethod

@@ -233,6 +233,8 @@ def test_unknown_leaves_and_loaded_graphs_are_refused(tmp_path: Path) -> None:
     graph = gradviz.trace("x*y", x=1.0, y=2.0, device="cpu")
     with pytest.raises(gradviz.InputError, match="no leaf is called z; the leaves are x, y"):
         graph.step(0.1, only=["z"])
+    with pytest.raises(gradviz.InputError, match="no leaf is called 3; the leaves are x, y"):
+        graph.step(0.1, only=[3])  # type: ignore[list-item]
     graph.save(tmp_path / "run.gradviz")
     with pytest.raises(gradviz.InputError, match="take the step where it is traced"):
         gradviz.load(tmp_path / "run.gradviz").step(0.1)

@@ -122,8 +122,13 @@ def test_html_slides_are_the_page_of_the_player_with_the_same_options(tmp_path: 
         ("a.gif", {"one_slide": True}, "not for gif; accepted: seconds_per_frame, theme, font_size, highlight"),
         ("a.gif", {"seconds_per_frame": 0}, "seconds_per_frame is 0; accepted: above 0, up to 600"),
         ("a.pdf", {"theme": "sepia"}, "unknown theme 'sepia'"),
+        ("a.gif", {"seconds_per_frame": "1"}, "seconds_per_frame is '1'; accepted: above 0, up to 600"),
         ("a.pdf", {"font_size": 3}, "font_size is 3; accepted: 18 to 60"),
+        ("a.pdf", {"font_size": "30"}, "font_size is '30'; accepted: 18 to 60"),
         ("a.pdf", {"highlight": "red"}, "highlight is 'red'"),
+        ("a.pdf", {"highlight": 3}, "highlight is 3; accepted: a colour of the form #rrggbb"),
+        ("a.pdf", {"time_limit_s": -1}, "time_limit_s is -1; accepted: more than 0"),
+        ("a.pdf", {"max_nodes": "60"}, "max_nodes is '60'; accepted: 1 or more"),
         ("a.pdf", {"language": "tlh"}, "unknown language 'tlh'; accepted: en"),
     ],
 )

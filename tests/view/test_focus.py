@@ -173,6 +173,8 @@ def test_a_large_part_is_drawn_in_groups() -> None:
         ({"focus": "nobody"}, "no node called 'nobody'; its nodes are called x, y, a"),
         ({"focus": "b", "side": "left"}, "unknown side 'left'; accepted: before, after, both"),
         ({"focus": "b", "radius": -1}, "radius is -1; accepted: 0 or more"),
+        ({"focus": "b", "radius": 1.5}, "radius is 1.5; accepted: 0 or more"),
+        ({"between": 3}, "between is 3; accepted: the names or numbers of two nodes"),
         ({"focus": "b", "between": ("x", "d")}, "both focus and between are given"),
         ({"radius": 2}, "radius and side are about a focus, and none is given"),
         ({"between": "xd"}, "between is 'xd'; accepted: the names or numbers of two nodes"),

@@ -257,13 +257,29 @@ def test_a_long_chain_needs_no_recursion() -> None:
         ({"direction": "TB"}, "unknown direction 'TB'; accepted: LR, BT"),
         ({"theme": "neon"}, "unknown theme 'neon'; accepted: light, dark, slides"),
         ({"show": ["values"]}, "unknown part 'values' in show; accepted: call, contribution, cotangent"),
+        ({"show": 5}, "show is 5; accepted: call, contribution, cotangent"),
         ({"max_nodes": 0}, "max_nodes is 0"),
+        ({"max_nodes": "40"}, "max_nodes is '40'; accepted: 1 or more"),
         ({"max_edge_labels": -1}, "max_edge_labels is -1"),
+        ({"max_edge_labels": None}, "max_edge_labels is None; accepted: 0 or more"),
+        ({"collapse": 0}, "collapse is 0; accepted: 1 or more levels, a name"),
+        ({"collapse": None}, "collapse is None; accepted: 1 or more levels, a name"),
+        ({"unfold": 3}, "unfold is 3; accepted: a name or a pattern, or several"),
+        ({"fold": [3]}, r"fold is \[3\]; accepted: a name or a pattern, or several"),
+        ({"report": nx.MultiDiGraph()}, r"report is a MultiDiGraph; accepted: what check\(\) returns"),
+        ({"findings": 3}, r"findings is a int; accepted: what diagnose\(\) returns, or several of its findings"),
+        ({"findings": ["detached"]}, "findings holds a str; accepted: what diagnose"),
     ],
 )
 def test_an_option_that_is_not_accepted_is_named(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         view_of(nx.MultiDiGraph(), **options)  # type: ignore[arg-type]
+
+
+def test_no_findings_may_be_none_and_a_part_may_be_given_alone() -> None:
+    graph = trace("log(x*y)", x=2.0, y=3.0, device="cpu")
+    assert graph.view(findings=None) == graph.view()
+    assert graph.view(show="value") == graph.view(show=["value"])
 
 
 def test_a_traced_expression_shows_numbers_that_multiply_to_its_gradient() -> None:
