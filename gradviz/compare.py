@@ -6,9 +6,10 @@ structure differs, the comparison ends at the first node that does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,11 +17,12 @@ from torch import Tensor
 from gradviz.attributes import unfilled
 from gradviz.errors import InputError
 from gradviz.graph import GradGraph
+from gradviz.saved.write import LOADED
 from gradviz.standin import is_kept, statistics_kept
 
 What = Literal["value", "cotangent", "structure"]
-Compared = tuple[What, int, str, Tensor | None, Tensor | None]
-"""What of which node of the first graph, by what name, here and in the second."""
+Compared = tuple[What, int, int, str, Tensor | None, Tensor | None]
+"""What of which nodes of the first and the second graph, by what name, here and there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,11 @@ class Difference:
     relative: float
     message: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes as `gradviz.schema` describes them."""
+        relative = self.relative if math.isfinite(self.relative) else "inf"
+        return {name: getattr(self, name) for name in self.__slots__} | {"relative": relative}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
@@ -64,6 +71,11 @@ class Comparison:
     summed: int = 0
 
     @property
+    def same(self) -> bool:
+        """Whether nothing differs of what both sides hold."""
+        return not self.differences
+
+    @property
     def first_value(self) -> Difference | None:
         """The first value, in forward order, that differs."""
         return next((found for found in self.differences if found.what == "value"), None)
@@ -73,14 +85,29 @@ class Comparison:
         """The first cotangent, in the backward pass's order, that differs."""
         return next((found for found in self.differences if found.what == "cotangent"), None)
 
+    @property
+    def structure(self) -> Difference | None:
+        """Where the graphs are no longer of the same calls; None where they have the same structure."""
+        return next((found for found in self.differences if found.what == "structure"), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as `gradviz.schema` describes it; for JSON."""
+        firsts = {name: getattr(self, name) for name in ("first_value", "first_cotangent", "structure")}
+        return {
+            "same": self.same,
+            **{name: None if found is None else found.to_dict() for name, found in firsts.items()},
+            "differences": [found.to_dict() for found in self.differences],
+            **{name: getattr(self, name) for name in ("compared", "skipped", "summed", "rtol")},
+        }
+
     def __str__(self) -> str:
         skipped = f", {self.skipped} not compared: one side does not hold them" if self.skipped else ""
         summed = f", {self.summed} of them by their statistics only" if self.summed else ""
         head = f"{self.compared} tensors compared to a relative {self.rtol:.3g}{summed}{skipped}"
         if not self.differences:
             return f"{head}: no difference"
-        shown = [found.message for found in (self.first_value, self.first_cotangent) if found is not None]
-        shown += [found.message for found in self.differences if found.what == "structure"]
+        firsts = (self.first_value, self.first_cotangent, self.structure)
+        shown = [found.message for found in firsts if found is not None]
         count = sum(found.what != "structure" for found in self.differences)
         return "\n".join([f"{head}: {count or 'none'} differ" if count != 1 else f"{head}: 1 differs", *shown])
 
@@ -98,9 +125,11 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
     structure = _first_structural(first, second, pairs)
     found: list[Difference] = []
     compared = skipped = summed = 0
-    for what, node, name, one, other in _tensors_before(structure, first, second, pairs):
+    for what, node, partner, name, one, other in _tensors_before(structure, first, second, pairs):
         if one is None or other is None:
-            skipped += (one is None) != (other is None)
+            lost = _lost(first, second, what, node, partner, name, one, other)
+            found += lost
+            skipped += not lost and (one is None) != (other is None)
             continue
         by_elements = is_kept(one) and is_kept(other)
         relative = _relative(one, other) if by_elements else _relative_of_statistics(one, other)
@@ -159,27 +188,44 @@ def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int
     if alone:
         message = f"the graphs have different leaves: only one of them has {', '.join(alone[:5])}; nothing else is compared"
         return Difference(what="structure", node=None, name="", source="", relative=float("inf"), message=message)
-    for one, other in pairs:
+    for place, (one, other) in enumerate(pairs):
         left, right = first.nodes[one], second.nodes[other]
         for attribute in ("kind", "op", "shape"):
             if left[attribute] != right[attribute]:
-                message = (
-                    f"the graphs part at {left['name']} ({left['source'] or 'no source line'}): its {attribute} is "
-                    f"{left[attribute] or 'none'} here and {right[attribute] or 'none'} in the other; "
-                    "what follows is not compared"
-                )
-                return Difference(
-                    what="structure",
-                    node=one,
-                    name=left["name"],
-                    source=left["source"],
-                    relative=float("inf"),
-                    message=message,
-                )
+                told = f"its {attribute} is {left[attribute] or 'none'} here and {right[attribute] or 'none'} in the other"
+                return _first_rewired(first, second, pairs[:place]) or _parting(first, one, told)
+    if len(first) != len(second) and (rewired := _first_rewired(first, second, pairs)):
+        return rewired
     if len(first) != len(second):
         message = f"one graph has {len(first)} nodes, the other {len(second)}"
         return Difference(what="structure", node=None, name="", source="", relative=float("inf"), message=message)
     return None
+
+
+def _first_rewired(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]) -> Difference | None:
+    """The first of calls that look alike which reads other values, where the graphs are known to part later on."""
+    partner = dict(pairs)
+    for one, other in pairs:
+        if [(partner.get(tail), *use) for tail, *use in _arguments(first, one)] != _arguments(second, other):
+            told = f"it reads {_read(first, one)} here, and its counterpart {_read(second, other)} in the other"
+            return _parting(first, one, told)
+    return None
+
+
+def _arguments(graph: GradGraph, node: int) -> list[tuple[int, int, int]]:
+    """Tail, argument position and which of the tail's outputs, of all that a call reads."""
+    return [(use.edge[0], use.edge[2], use.output) for use in graph.arguments_of(node)]
+
+
+def _read(graph: GradGraph, node: int) -> str:
+    return ", ".join(graph.output_name(use.edge[0], use.output) for use in graph.arguments_of(node)) or "nothing"
+
+
+def _parting(graph: GradGraph, node: int, told: str) -> Difference:
+    """Where the structure of two graphs differs first."""
+    name, source = str(graph.nodes[node]["name"]), str(graph.nodes[node]["source"])
+    message = f"the graphs part at {name} ({source or 'no source line'}): {told}; what follows is not compared"
+    return Difference(what="structure", node=node, name=name, source=source, relative=float("inf"), message=message)
 
 
 def _tensors(
@@ -193,9 +239,9 @@ def _tensors(
             if place in second.nodes[other]["outputs"]:
                 name = first.output_name(one, place)
                 if what == "value":
-                    yield what, one, name, first.value(one, place), second.value(other, place)
+                    yield what, one, other, name, first.value(one, place), second.value(other, place)
                 else:
-                    yield what, one, name, first.cotangent(one, place), second.cotangent(other, place)
+                    yield what, one, other, name, first.cotangent(one, place), second.cotangent(other, place)
 
 
 def _relative(one: Tensor, other: Tensor) -> float:
@@ -224,6 +270,39 @@ def _relative_of_statistics(one: Tensor, other: Tensor) -> float | None:
     pairs = ((left.low, right.low), (left.high, right.high), (left.mean, right.mean), (left.std, right.std))
     scale = max((abs(end) for ends in pairs[:2] for end in ends), default=0.0) if left.finite else 0.0
     return max(abs(here - there) for here, there in pairs) / scale if scale else 0.0
+
+
+def _lost(
+    first: GradGraph,
+    second: GradGraph,
+    what: What,
+    node: int,
+    partner: int,
+    name: str,
+    one: Tensor | None,
+    other: Tensor | None,
+) -> list[Difference]:
+    """A cotangent that only one graph has, since the backward pass of the other did not come there; else nothing.
+
+    One that is zero everywhere says the same as none.
+    """
+    came = one if other is None else other
+    graph, place, where = (first, node, "here") if one is None else (second, partner, "in the other")
+    if what == "value" or came is None or _is_zero(came):
+        return []
+    if LOADED in graph.graph and graph.nodes[place]["backward_order"] is not None:  # left out of a file for its size
+        return []
+    source = str(first.nodes[node]["source"])
+    line = f" ({source})" if source else ""
+    message = f"no gradient comes back to {name}{line} {where}: the backward pass ends before it"
+    return [Difference(what=what, node=node, name=name, source=source, relative=float("inf"), message=message)]
+
+
+def _is_zero(tensor: Tensor) -> bool:
+    if not is_kept(tensor):
+        known = statistics_kept(tensor)
+        return known is not None and known.finite > 0 and known.low == known.high == 0
+    return not bool(_wide(tensor).any())
 
 
 def _wide(tensor: Tensor) -> Tensor:

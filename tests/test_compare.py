@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,61 @@ def test_nan_equals_nan_and_differs_from_a_number() -> None:
 def test_a_saved_trace_is_compared_with_a_live_one(tmp_path: Path) -> None:
     traced(model()).save(tmp_path / "run.gradviz")
     assert traced(model()).compare(gradviz.load(tmp_path / "run.gradviz")).differences == ()
+
+
+def test_a_gradient_that_only_one_side_has_is_a_difference(tmp_path: Path) -> None:
+    def whole(w: Tensor, x: Tensor) -> Tensor:
+        return (torch.tanh(w * x) * w).sum()
+
+    def cut(w: Tensor, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            h = torch.tanh(w * x)
+        return (h * w).sum()
+
+    w, x = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([0.3, 0.4])
+    one, other = gradviz.trace(whole, w, x), gradviz.trace(cut, w, x)
+    other.save(tmp_path / "cut.gradviz")
+    for first, second, where in ((one, other, "in the other"), (other, one, "here")):
+        found = first.compare(second).first_cotangent
+        assert found is not None
+        assert found.message.startswith("no gradient comes back to ") and f" {where}: " in found.message
+    assert one.compare(gradviz.load(tmp_path / "cut.gradviz")).first_cotangent is not None
+
+
+def test_a_gradient_of_zeros_is_no_other_than_none() -> None:
+    class Silent(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, cotangent: Tensor) -> Tensor | None:  # type: ignore[no-untyped-def]
+            return zeros(cotangent)
+
+    def loss(w: Tensor) -> Tensor:
+        return (Silent.apply(w) + w).sum()
+
+    w = torch.ones(2, requires_grad=True)
+    zeros: Callable[[Tensor], Tensor | None] = torch.zeros_like
+    with_zeros = gradviz.trace(loss, w)
+    zeros = lambda _: None  # noqa: E731
+    assert with_zeros.compare(gradviz.trace(loss, w)).same
+
+
+def test_calls_that_look_alike_and_read_other_values_are_not_compared() -> None:
+    def both(w: Tensor, b: Tensor) -> Tensor:
+        return (w * 2).sum() + (b * 3).sum()
+
+    def constant(w: Tensor, b: Tensor) -> Tensor:
+        with torch.no_grad():
+            c = b * 3
+        return (w * 2).sum() + c.sum()
+
+    w, b = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    found = gradviz.trace(both, w, b).compare(gradviz.trace(constant, w, b))
+    assert found.first_value is None  # w * 2 is not b * 3
+    assert found.structure is not None
+    assert "it reads w here, and its counterpart b in the other" in found.structure.message
 
 
 @pytest.mark.parametrize("rtol", [-1, "0.1", float("nan")])

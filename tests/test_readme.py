@@ -16,6 +16,7 @@ import gradviz
 from gradviz.check.composed import MAX_LEAF_ELEMENTS
 from gradviz.cli.command import main
 from gradviz.expression.functions import FUNCTIONS
+from gradviz.target import graph_of_target
 from gradviz.view import Direction, Part, ThemeName
 
 ROOT = Path(__file__).parent.parent
@@ -85,6 +86,7 @@ def test_command_runs(command: list[str], tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     Path("train.py").write_text("import torch\n\ndef step():\n    return torch.ones(2, requires_grad=True).exp().sum()\n")
     write_run(Path("gradviz-run"))
+    graph_of_target("train.py:step").save("before.gradviz")
     done = CliRunner().invoke(main, command[1:])
     assert done.exit_code == 0, done.output
 

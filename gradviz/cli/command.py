@@ -1,9 +1,10 @@
 """The command `gradviz` with all its subcommands.
 
-Exit codes: 0 fine, 1 a mismatch or an error found, 2 bad input. What is asked for goes to standard output,
+Exit codes: 0 fine, 1 a mismatch, error or difference found, 2 bad input. What is asked for goes to standard output,
 all else to standard error. `--json` prints one object: of `trace` as `gradviz.schema` describes it; of `check` the keys
 `schema`, `gradviz` and `target` of that schema and `check`, which is `CheckReport.to_dict()`. `trace --check --json` has
-the keys of both, and `trace --diagnose --json` a key `diagnosis`, which is `Diagnosis.to_dict()`.
+the keys of both, and `trace --diagnose --json` a key `diagnosis`, which is `Diagnosis.to_dict()`; that of `compare` is
+`comparison`.
 
 What a command needs is imported when it runs, so that `--help` does not wait for sympy and Graphviz.
 """
@@ -18,6 +19,7 @@ import click
 
 from gradviz.cli.app import app_command
 from gradviz.cli.check import check_command
+from gradviz.cli.compare import compare_command
 from gradviz.cli.diagnose import diagnose_command
 from gradviz.cli.explain import explain_command
 from gradviz.cli.ops import ops_command
@@ -76,13 +78,14 @@ def main() -> None:
     TARGET is math text such as "x*y + sin(pi*x)", with a value for each variable given by --at, or file.py:name, a function
     without arguments that returns a scalar loss tensor or a triple (model, inputs, loss). "gradviz trace --help" tells more.
 
-    Exit codes: 0 fine, 1 a mismatch or an error found, 2 bad input.
+    Exit codes: 0 fine, 1 a mismatch, error or difference found, 2 bad input.
     """
 
 
 for command in (
     app_command,
     check_command,
+    compare_command,
     diagnose_command,
     explain_command,
     merge_command,

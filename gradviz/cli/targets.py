@@ -12,6 +12,9 @@ import click
 if TYPE_CHECKING:
     from gradviz.graph import GradGraph
 
+SAVED = ".gradviz"
+"""The ending of a file that holds a trace."""
+
 
 class TargetCommand(click.Command):
     """A command with a target: its help ends with what that may be."""
@@ -31,7 +34,7 @@ class TargetCommand(click.Command):
                 "Operators + - * / ^ @ (a matrix product), |x|, ||x||, A.T; 2x and wx are products; constants pi and e.",
                 f"Functions: {functions_text()}.",
             ),
-            "Exit codes": ("0 fine, 1 a mismatch or an error found, 2 bad input.",),
+            "Exit codes": ("0 fine, 1 a mismatch, error or difference found, 2 bad input.",),
         }
         for title, paragraphs in sections.items():
             with formatter.section(title):

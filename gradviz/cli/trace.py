@@ -9,7 +9,7 @@ import click
 
 from gradviz.cli.picture_options import picture_options
 from gradviz.cli.reports import columns, exit_with, report_of
-from gradviz.cli.targets import TargetCommand, as_json, graph_of, print_json, target_options
+from gradviz.cli.targets import SAVED, TargetCommand, as_json, graph_of, print_json, target_options
 
 if TYPE_CHECKING:
     from gradviz.check import CheckReport
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @as_json
 @click.option(
     "-o", "--output", multiple=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-    help="Write a picture, in the format of the ending: .svg, .png, .pdf, .dot or .gv; may be repeated.",
+    help="Write a picture, in the format of the ending: .svg, .png, .pdf, .dot or .gv; or the trace itself, for gradviz "
+    "compare and the explorer: .gradviz; may be repeated.",
 )  # fmt: skip
 @picture_options
 @click.option("--dpi", type=click.FloatRange(min=10, max=1200), help="Pixels per inch of a PNG.")
@@ -68,8 +69,11 @@ def trace_command(
 
 
 def draw(graph: GradGraph, report: CheckReport | None, path: Path, dpi: float | None, choices: dict[str, Any]) -> None:
-    """Writes one picture and says so."""
+    """Writes one picture, or the trace, and says so."""
     from gradviz.render import DPI
 
-    graph.render(path, dpi=dpi or DPI, **choices | ({} if report is None else {"report": report}))
+    if path.suffix == SAVED:
+        graph.save(path)
+    else:
+        graph.render(path, dpi=dpi or DPI, **choices | ({} if report is None else {"report": report}))
     click.echo(f"wrote {path}", err=True)

@@ -282,7 +282,7 @@ def test_help_is_printed(arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.exit_code == 0
     assert "TARGET" in result.stdout
-    assert "Exit codes: 0 fine, 1 a mismatch or an error found, 2 bad input." in result.stdout.replace(":\n ", ":")
+    assert "Exit codes: 0 fine, 1 a mismatch, error or difference found, 2 bad input." in result.stdout.replace(":\n ", ":")
 
 
 @pytest.mark.parametrize("command", ["trace", "check"])
