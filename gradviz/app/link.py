@@ -24,9 +24,11 @@ from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
 from gradviz.app.exploring import Exploring
 from gradviz.app.tracing import MAX_TYPED
 from gradviz.view import Folding
+from gradviz.view.notation import shorten
 
 MAX_VARIABLES = 50
 MAX_FOLDED = 200
+MAX_SHOWN = 60
 ON_ALL_PAGES = ("direction",)
 
 Said = dict[str, list[str]]
@@ -128,6 +130,11 @@ def exploring_of_link() -> Exploring:
     """What the address says is selected, opened and closed."""
     unfold, fold = (tuple(_link().wanted.get(name, [])[:MAX_FOLDED]) for name in ("unfold", "fold"))
     return Exploring(selected=_one("selected"), folding=Folding(unfold=unfold, fold=fold), around=_one("around"))
+
+
+def said_in_link(name: str) -> str:
+    """What the address says by a name, whether it is accepted or not, as far as it can be shown; "" where nothing."""
+    return shorten(_one(name), MAX_SHOWN)
 
 
 def choice_of_link(name: str, accepted: Mapping[str, str]) -> str | None:

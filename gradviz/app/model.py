@@ -16,9 +16,9 @@ import torch
 import gradviz
 from gradviz.app.explorer import explorer
 from gradviz.app.exploring import Exploring
-from gradviz.app.link import choice_of_link, choose, exploring_of_link, write_link
+from gradviz.app.link import choice_of_link, choose, exploring_of_link, said_in_link, write_link
 from gradviz.app.panels import MODEL_PANELS, panels
-from gradviz.app.sentences import show_error
+from gradviz.app.sentences import show_error, show_unknown
 from gradviz.app.shown import Shown
 from gradviz.app.work import Job, begun, forget, job_for
 from gradviz.diagnose import Diagnosis, Finding
@@ -41,6 +41,9 @@ def model_page() -> None:
     if "model exploring" not in state:
         state["model exploring"] = exploring_of_link()
     job, shown = _chosen_job()
+    if unknown := state.get("model unknown"):
+        instead = _known()[state["model chosen"]]
+        show_unknown(f"There is no model “{unknown}”, which the address asks for; this is “{instead}” instead.")
     if job.refusal is not None:
         show_error(job.refusal)
     if shown is not None:
@@ -89,7 +92,9 @@ def _choice(known: dict[str, str]) -> str:
     state = st.session_state
     if state.get("model chosen") not in known:
         unnamed = SAVED if SAVED in known else next(iter(known))  # an address never names a file
-        _choose(choice_of_link("model", known) or unnamed)
+        asked = choice_of_link("model", known)
+        state["model unknown"] = "" if asked else said_in_link("model")
+        _choose(asked or unnamed)
     key = f"model {state['model choices']}"
     if key not in state:
         state["model first"] = list(known).index(state["model chosen"])
@@ -130,7 +135,7 @@ def _left(choices: int) -> None:
 
 def _leave() -> None:
     """Another model: nothing of it is selected or opened yet."""
-    st.session_state["model exploring"] = Exploring()
+    st.session_state["model exploring"], st.session_state["model unknown"] = Exploring(), ""
 
 
 def _from_gallery(title: str, device: str) -> gradviz.GradGraph:

@@ -17,6 +17,11 @@ def show_error(error: gradviz.GradvizError) -> None:
         st.code(caret, language=None)
 
 
+def show_unknown(sentence: str) -> None:
+    """What was asked for and is not there, where something else is shown in its place."""
+    st.warning(_plain(sentence))
+
+
 def show_below(error: gradviz.GradvizError | None, hint: str = "", *, advice: str = "") -> None:
     """The same in small letters below a field in which someone is typing; where there is no error, a hint, as high.
 

@@ -41,6 +41,18 @@ def test_a_link_brings_model_groups_and_selection() -> None:
     assert "8 calls that are alike" in text_of(app)
 
 
+def test_a_link_to_a_model_that_is_not_there_is_said_until_another_one_is_chosen() -> None:
+    app = page(model="ResNet <b>")
+    assert [warning.value for warning in app.warning] == [
+        "There is no model “ResNet \\<b\\>”, which the address asks for; this is “perceptron” instead."
+    ]
+    app = app.run()
+    assert app.warning and app.selectbox[0].value == "perceptron"
+    app.selectbox[0].select("LSTM").run()
+    assert not app.warning
+    assert not page(model="LSTM").warning and not page().warning
+
+
 def test_another_model_starts_with_nothing_selected_or_opened() -> None:
     app = page(model="LSTM", unfold="cell@2")
     app.selectbox[0].select("perceptron").run()
