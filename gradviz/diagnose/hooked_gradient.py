@@ -30,36 +30,34 @@ def hooked_gradient(readings: Readings) -> Iterator[Finding]:
     What is meant is not told: what `intended=` names, a hook that clips elements, or holds some at zero, and one on a fixed
     point, whose gradient by the implicit function theorem is another than that of the last step.
     """
-    told: set[str] = set()
-    for hook, node, edge, source in chain(_by_the_check(readings), _on_cotangents(readings), _on_contributions(readings)):
-        if hook in told:
+    told: set[tuple[str, ...]] = set()
+    for hooks, node, edge, source in chain(_by_the_check(readings), _on_cotangents(readings), _on_contributions(readings)):
+        if hooks in told:
             continue
-        told.add(hook)
+        told.add(hooks)
         name = readings.name(node)
-        what = "arrives at" if edge is None else "passes on"
+        which = f"arrives at {name}" if edge is None else f"{name} passes on"
         yield found(
             readings.graph,
             "hooked-gradient",
             "hint",
-            f"the hook {hook} changes the gradient that "
-            + (f"{name} {what}" if edge is not None else f"{what} {name}")
-            + "; no derivative is wrong",
+            f"the hook {' or '.join(hooks)} changes the gradient that {which}; no derivative is wrong",
             "where it is meant, as a clipping is, say so: "
-            f"graph.diagnose(report=graph.check(intended=[{hook.partition(' at ')[0]!r}]))",
+            f"graph.diagnose(report=graph.check(intended={[hook.partition(' at ')[0] for hook in hooks]}))",
             node=None if edge is not None else node,
             edge=edge,
             source=source,
         )
 
 
-_Place = tuple[str, int, Edge | None, str]
+_Place = tuple[tuple[str, ...], int, Edge | None, str]
 """(hooks, node, edge, source line)"""
 
 
 def _by_the_check(readings: Readings) -> Iterator[_Place]:
     for entry in readings.report.edges:
         if entry.hook:
-            yield entry.hook, entry.edge[1], entry.edge, entry.source
+            yield tuple(entry.hook.split(" or ")), entry.edge[1], entry.edge, entry.source
 
 
 def _on_cotangents(readings: Readings) -> Iterator[_Place]:
@@ -77,7 +75,7 @@ def _on_cotangents(readings: Readings) -> Iterator[_Place]:
         if not names or not came or cotangent is None or is_zero(cotangent):
             continue
         if _differ(came, cotangent) and not _is_fixed_point(readings, node, output):
-            yield " or ".join(names), node, None, graph.nodes[node]["source"]
+            yield names, node, None, graph.nodes[node]["source"]
 
 
 def _is_fixed_point(readings: Readings, node: int, output: int) -> bool:
@@ -103,12 +101,12 @@ def _kind(tensor: Tensor) -> tuple[object, ...]:
 def _on_contributions(readings: Readings) -> Iterator[_Place]:
     """Contributions that are not what the node answers, of nodes with hooks that the check did not look at."""
     graph = readings.graph
-    judged = {entry.edge for entry in readings.report.edges}
+    judged = {entry.edge for entry in readings.report.edges} if readings.is_of_hooks else set()
     hooked = {node: hooks.after for node, hooks in graph.node_hooks().items() if hooks.after}
     for node, names in hooked.items():
         for use in graph.arguments_of(node):
             if use.edge not in judged and _is_changed(readings, use):
-                yield " or ".join(names), node, use.edge, graph.nodes[node]["source"]
+                yield names, node, use.edge, graph.nodes[node]["source"]
                 break
 
 
@@ -136,8 +134,14 @@ def _differ(terms: list[Tensor], total: Tensor) -> bool:
 
 
 def _is_clipped(before: Tensor, after: Tensor) -> bool:
-    """Whether each element is as it was, zero, or at a limit that it was beyond. Of elements of one size nobody can tell."""
+    """Whether each element is as it was, zero, or at a limit that it was beyond. Of elements of one size nobody can tell.
+
+    Nor where all that there is, one above 0 and one below, became smaller by a factor, or at two limits.
+    """
     if after.is_complex() or bool((before.abs() == before.abs().max()).all()):
         return False
+    kept = torch.isclose(after, before, rtol=_WITHIN) | (after == 0)
     limits = (after.abs() <= before.abs()) & torch.where(before > 0, after == after.max(), after == after.min())
-    return bool((torch.isclose(after, before, rtol=_WITHIN) | (after == 0) | limits).all())
+    sizes = after[after != 0].abs()
+    is_factor = sizes.numel() == sizes.unique().numel() == 2 and not bool(kept[after != 0].any())
+    return bool((kept | limits).all()) and not is_factor

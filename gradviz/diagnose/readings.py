@@ -38,12 +38,14 @@ class Readings:
     Attributes:
         graph: the traced graph.
         report: a check of some or all of its edges.
+        is_of_hooks: whether the report tells which hooks change gradients, and which are meant to.
         is_coarse: whether something was told from statistics that the elements would tell more of.
     """
 
-    def __init__(self, graph: GradGraph, report: CheckReport) -> None:
+    def __init__(self, graph: GradGraph, report: CheckReport, *, is_of_hooks: bool) -> None:
         self.graph = graph
         self.report = report
+        self.is_of_hooks = is_of_hooks
         self.is_coarse = False
         self._norms: dict[int, float] = {}
         self._finite: dict[int, bool] = {}

@@ -106,7 +106,8 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
     if not (report is None or isinstance(report, CheckReport)):
         raise InputError(f"report is a {type(report).__name__}; accepted: what check() returns")
     with torch.no_grad():
-        readings = Readings(graph, _custom_edges_checked(graph) if report is None else report)
+        checked = _custom_edges_checked(graph) if report is None else report
+        readings = Readings(graph, checked, is_of_hooks=report is not None)
         found: list[Finding] = []
         unread: list[str] = []
         coarse: list[str] = []
@@ -129,7 +130,10 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
 
 
 def _custom_edges_checked(graph: GradGraph) -> CheckReport:
-    """The check of the edges into custom autograd.Functions: torch's own derivatives are right, others may not be."""
+    """The check of the edges into custom autograd.Functions: torch's own derivatives are right, others may not be.
+
+    It lets hooks change what they like.
+    """
     edges = [] if graph.is_loaded else _edges_to_check(graph)
     return check_edges(graph, edges) if edges else CheckReport(edges=())
 

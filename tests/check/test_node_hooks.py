@@ -145,7 +145,8 @@ def test_a_wrong_backward_under_a_hook_that_is_meant_stays_wrong() -> None:
     graph = gradviz.trace(loss, leaf())
     report = graph.check(intended=["after_node"])
     assert [one.name for one in changed(report, "mismatch")] == ["∂y/∂a"] and "true value" in report.mismatches[0].reason
-    assert [one.kind for one in graph.diagnose()] == ["wrong-backward"]
+    assert [one.kind for one in graph.diagnose(report=report)] == ["wrong-backward"]
+    assert [one.kind for one in graph.diagnose()] == ["wrong-backward", "hooked-gradient"]
 
 
 def test_a_hook_is_no_wrong_backward_of_the_function_that_it_lies_on() -> None:
@@ -164,7 +165,10 @@ def test_a_hook_is_no_wrong_backward_of_the_function_that_it_lies_on() -> None:
         return y.sum()  # type: ignore[no-any-return]
 
     graph = gradviz.trace(loss, leaf())
-    assert not graph.check().ok and graph.diagnose() == []
+    for report in (None, graph.check()):
+        (finding,) = graph.diagnose(report=report)
+        assert finding.kind == "hooked-gradient" and "the hook after_node at test_node_hooks.py:" in finding.message
+    assert graph.diagnose(report=graph.check(intended=["after_node"])) == []
 
 
 def test_assert_gradients_takes_hooks_of_modules() -> None:

@@ -66,6 +66,20 @@ def test_a_hook_of_an_autograd_node_is_a_hint_of_its_own_unless_it_is_meant() ->
     assert graph.diagnose(report=graph.check(intended=["halved"])) == []
 
 
+@pytest.mark.parametrize("checked", [False, True])
+def test_of_several_hooks_in_one_place_all_are_to_be_named(checked: bool) -> None:
+    def loss(x: Tensor) -> Tensor:
+        y = x.sin()
+        y.grad_fn.register_hook(halved)  # type: ignore[union-attr, arg-type]
+        y.grad_fn.register_hook(lambda made, handed: (made[0] * 0.9,))  # type: ignore[union-attr]
+        return (y * y).sum()
+
+    graph = gradviz.trace(loss, torch.tensor([0.3, 1.7], requires_grad=True))
+    (finding,) = graph.diagnose(report=graph.check() if checked else None)
+    assert "intended=['halved', '<lambda>']" in finding.hint
+    assert graph.diagnose(report=graph.check(intended=["halved", "<lambda>"])) == []
+
+
 def on_parameters(model: nn.Sequential) -> GradGraph:
     for parameter in model.parameters():
         parameter.register_hook(zeroed)
@@ -93,6 +107,18 @@ def test_hooks_that_hold_some_leaves_or_only_clip_are_meant() -> None:
     model[0].weight.register_hook(zeroed)  # type: ignore[union-attr, operator]
     model[2].weight.register_hook(lambda gradient: gradient.clamp(-0.01, 0.01))  # type: ignore[union-attr, operator]
     assert traced(model).diagnose() == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_clip"), [((-0.1, 0.1), True), ((-0.1, 1.0), True), ((-0.001, 0.02), False)]
+)
+def test_of_two_numbers_that_became_smaller_nobody_can_tell_a_clip(limits: tuple[float, float], is_clip: bool) -> None:
+    def loss(x: Tensor) -> Tensor:
+        y = x.sin()
+        y.register_hook(lambda gradient: gradient.clamp(*limits))
+        return (y * y).sum()  # its gradient at y is 0.59 and −1.49
+
+    assert (gradviz.trace(loss, torch.tensor([0.3, -0.84], requires_grad=True)).diagnose() == []) == is_clip
 
 
 def equilibrium(change: Callable[[Tensor], Tensor] | None = None, *, steps: int = 40, of_a_leaf: bool = False) -> GradGraph:
