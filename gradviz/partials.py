@@ -32,6 +32,8 @@ MAX_JACOBIAN_ELEMENTS = 2**27
 """Above this many elements a dense local Jacobian is refused: 1 GiB in float64."""
 _BATCHED_WITHIN = 0.02  # of the largest element: slips are larger, roundings in 16 bits smaller
 ROWS_AT_ONCE = 4096
+_JOINT = frozenset({"NativeGroupNormBackward0"})
+"""torch's own nodes that pass over the cotangent of one output where they get none of another: those of its statistics."""
 
 
 class Head(NamedTuple):
@@ -301,13 +303,14 @@ class LocalPartial(EdgePartial):
     def _asked_with(self, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         """The node's answer to a cotangent of this output.
 
-        For the other outputs the engine fills in zeros, or, where the forward called `set_materialize_grads(False)`, None.
+        For the other outputs of a custom Function the engine fills in zeros, or, where its forward called
+        `set_materialize_grads(False)`, None.
         Which of the two a backward knows nobody can read off its node: one that refuses zeros is asked with None.
         """
         count = len(output_metadata(self._node))
         alone: list[Tensor | None] = [cotangent if output == self._output else None for output in range(count)]
         with gradients_aside(self._head.inner):
-            if not is_custom(self._node):
+            if not is_custom(self._node) and self._node.name() not in _JOINT:
                 return contributions(self._node, alone)
             filled = [self._zeros(output) if one is None else one for output, one in enumerate(alone)]
             try:

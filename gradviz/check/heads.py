@@ -72,6 +72,7 @@ class HeadUnderCheck:
         edges: in order of their keys.
         function: the custom Function that the node is one of, if any.
         runs_backward: whether its backward() gives leaves their gradient by a backward pass of its own.
+        constants: the places of outputs that are read without a gradient only, as the mean that a normalization saves.
     """
 
     node: int
@@ -79,6 +80,7 @@ class HeadUnderCheck:
     outputs: dict[int, Tensor | None]
     function: CustomFunction | None = None
     runs_backward: bool = False
+    constants: frozenset[int] = frozenset()
     edges: list[EdgeUnderCheck] = field(default_factory=list)
     _truth: Reference | None = None
     _left_torch: str | None = None
@@ -209,7 +211,8 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
     used = [place for place in attributes["outputs"] if _is_floating(attributes, place)]
     outputs = {place: values[place] if several else values for place in used}
     function = graph.custom_function(node)
-    head = HeadUnderCheck(node=node, attributes=attributes, outputs=outputs, function=function)
+    constants = frozenset(used) - _carrying_gradient(graph, node)
+    head = HeadUnderCheck(node=node, attributes=attributes, outputs=outputs, function=function, constants=constants)
     head.runs_backward = any(use.cut == INNER_BACKWARD for use in graph.arguments_of(node))
     read, made = values_read(graph, node), None if several else values
     for use in graph.arguments_of(node):
@@ -223,6 +226,12 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
         known = {place for edge in head.edges for place in edge.partials}
         head.outputs = {place: value for place, value in outputs.items() if place in known}
     return head
+
+
+def _carrying_gradient(graph: GradGraph, node: int) -> set[int]:
+    """The places of outputs to which a gradient comes back, or where the backward pass starts."""
+    starting = {place for started, place in graph.starting_cotangents() if started == node}
+    return starting | {use.output for use in graph.uses_of(node) if use.partial is not None}
 
 
 def rounded_dtype(attributes: dict[str, Any]) -> torch.dtype:

@@ -58,6 +58,45 @@ def test_a_penalty_on_a_gradient_is_verified(name: str) -> None:
     torch.testing.assert_close(traced, torch.autograd.grad(penalty(x), x)[0])
 
 
+LABELS = torch.tensor([0.0, 1.0, 0.0, 0.25])
+NORMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "layer_norm": lambda x: nn.functional.layer_norm(x, (3,)),
+    "batch_norm": lambda x: nn.functional.batch_norm(x, None, None, training=True),
+    "batch_norm in eval": lambda x: nn.functional.batch_norm(x, torch.zeros(2).to(x), torch.ones(2).to(x)),
+    "group_norm": lambda x: nn.functional.group_norm(x, 1),
+    "instance_norm": nn.functional.instance_norm,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("is_read_again", [True, False])
+def test_a_penalty_on_the_gradient_of_a_norm_is_verified(name: str, dtype: torch.dtype, is_read_again: bool) -> None:
+    torch.manual_seed(0)
+    x, weights = torch.randn(2, 2, 3, dtype=dtype, requires_grad=True), torch.randn(2, 2, 3, dtype=dtype)
+
+    def penalty(x: Tensor) -> Tensor:
+        y = NORMS[name](x) * weights
+        return gradient((y.tanh() if is_read_again else y).sum(), x).pow(2).sum()
+
+    report = gradviz.trace(penalty, x).check()
+    assert report.verified and len(report.leaves) == 1, report
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("reduction", ["log_sigmoid", "none", "mean"])
+def test_edges_into_the_backward_of_a_loss_match(reduction: str, dtype: torch.dtype) -> None:
+    x = torch.tensor([0.5, -1.0, 4.0, -6.0], dtype=dtype, requires_grad=True)
+
+    def loss(x: Tensor) -> Tensor:
+        if reduction == "log_sigmoid":
+            return nn.functional.logsigmoid(x)
+        return nn.functional.binary_cross_entropy(x.sigmoid(), LABELS.to(x), reduction=reduction)
+
+    report = gradviz.trace(lambda x: gradient(loss(x).sum(), x).pow(2).sum(), x).check()
+    assert {edge.verdict for edge in report.edges} == {"match"} and not report.mismatches, report
+
+
 def test_the_penalty_of_a_critic_is_verified() -> None:
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Linear(3, 8), nn.Softplus(), nn.Linear(8, 1)).double()

@@ -118,6 +118,8 @@ for _name in ["relu6", "hardswish", "hardsigmoid", "silu", "mish", "erf", "erfc"
     add(getattr(aten, _name).default, torch.tensor([-8.0, -4.0, -2.5, 2.5, 4.0, 7.0], dtype=torch.float64))
 add_unary(aten.acosh.default, 1.1, 3.0)
 add_unary(aten.log_sigmoid_forward.default, -3.0, 3.0)
+_x = tensor(5, low=-3.0, high=3.0)
+add(aten.log_sigmoid_backward.default, tensor(5, seed=1), _x, torch.exp(-_x.abs()))
 add_unary(aten.hardtanh.default, -2.0, 2.0)
 add_unary(aten.hardtanh.default, -2.0, 2.0, -0.75, 0.25)
 add_unary(aten.leaky_relu.default, -2.0, 2.0)
@@ -298,6 +300,10 @@ for _reduction in (0, 1, 2):
         tensor(3, low=0.5, seed=3),
         _reduction,
     )
+    for _weight in (None, tensor(3, low=0.5, seed=3)):
+        _cotangent = tensor(seed=2) if _reduction else tensor(2, 3, seed=2)
+        _likelihood = tensor(2, 3, low=0.1, high=0.9)
+        add(aten.binary_cross_entropy_backward.default, _cotangent, _likelihood, _target, _weight, _reduction)
 add(aten.smooth_l1_loss.default, tensor(3), tensor(3, seed=1), 1, 0.0)
 
 add(aten.native_layer_norm.default, tensor(2, 3), [3], tensor(3), tensor(3, seed=1), 1e-5)
@@ -311,6 +317,17 @@ for _training in (True, False):
     add(aten.native_batch_norm.default, *_arguments)
     add(aten._native_batch_norm_legit.default, *_arguments)
 add(aten.native_batch_norm.default, tensor(2, 2, 2), None, None, None, None, True, 0.1, 1e-5)
+for _weight, _shape, _mask in ((tensor(3), [3], [True] * 3), (None, [2, 3], [True, False, False])):
+    _layer = aten.native_layer_norm(tensor(2, 3), _shape, _weight, _weight, 1e-5)
+    _arguments = [tensor(2, 3, seed=2), tensor(2, 3), _shape, *_layer[1:], _weight, _weight, _mask]
+    add(aten.native_layer_norm_backward.default, *_arguments)
+for _weight, _training in ((tensor(2), True), (None, True), (tensor(2), False)):
+    _saved = aten.native_batch_norm(tensor(3, 2, 2), None, None, *_statistics, True, 0.1, 1e-5)[1:]
+    _arguments = [tensor(3, 2, 2, seed=2), tensor(3, 2, 2), _weight, *_statistics, *_saved, _training, 1e-5]
+    _mask = [True, _weight is not None, _weight is not None]
+    add(aten.native_batch_norm_backward.default, *_arguments, _mask)
+    if _weight is not None:
+        add(aten.batch_norm_backward.default, *_arguments, _mask, torch.empty(0, dtype=torch.uint8))
 add(aten._native_batch_norm_legit.no_stats, tensor(3, 2), tensor(2), tensor(2, seed=1), True, 0.1, 1e-5)
 
 for _accumulate in (True, False):

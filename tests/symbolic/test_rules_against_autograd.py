@@ -47,6 +47,12 @@ CONSTANT = {
     ("fractional_max_pool2d", "random_samples"),
     ("rrelu_with_noise", "noise"),
     ("fractional_max_pool3d", "random_samples"),
+    ("native_layer_norm_backward", "mean"),
+    ("native_layer_norm_backward", "rstd"),
+    *(("native_batch_norm_backward", name) for name in ("running_mean", "running_var", "save_mean", "save_invstd")),
+    *(("batch_norm_backward", name) for name in ("running_mean", "running_var", "save_mean", "save_var")),
+    ("binary_cross_entropy_backward", "weight"),
+    ("log_sigmoid_backward", "buffer"),
 }
 # Outputs that torch's backward passes over where nothing but they is used.
 WITHOUT_GRADIENT = {(1, "native_group_norm"), (2, "native_group_norm")}

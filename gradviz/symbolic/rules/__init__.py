@@ -1,7 +1,7 @@
 """The rules, one file a family, in symbolic tensors or sympy symbols, as `gradviz.symbolic.registry` takes them.
 
     elementwise   pointwise, activation, special, binary, complex_rules (what is stated in real and imaginary parts)
-    reductions    reduction, softmax, loss, normalization
+    reductions    reduction, softmax, loss, normalization and normalization_backward
     windows       convolution, pooling, resampling
     matrices      linear, solving, factors, matrix_functions, sparse
     elements      movement (moved only, or without gradient), selection (picked by value), scatter (joined at places)

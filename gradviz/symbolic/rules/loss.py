@@ -8,13 +8,18 @@ import sympy as sp
 import torch
 from sympy.codegen.cfunctions import log1p
 
+from gradviz.symbolic.arithmetic import EXACT
 from gradviz.symbolic.evaluate import exact_number
 from gradviz.symbolic.function import ScalarFunction
 from gradviz.symbolic.registry import symbolic_rule
+from gradviz.symbolic.rounding import unit_in_use
+from gradviz.symbolic.scalar import Scalar
 from gradviz.symbolic.tensor import SymbolicTensor
 
 aten = torch.ops.aten
 _x, _t = sp.symbols("x t", real=True)
+_KEPT_FROM_0 = 1e-12
+"""What the derivative of the backward pass of `binary_cross_entropy` adds to probabilities before it divides by them."""
 
 
 def reduced(losses: SymbolicTensor, reduction: int) -> SymbolicTensor:
@@ -54,13 +59,21 @@ def huber_loss(self: SymbolicTensor, target: SymbolicTensor, reduction: int = 1,
     return reduced((self - target).map(_huber(delta)), reduction)
 
 
+_CLAMPED = {"binary cross entropy at 0 or 1, where torch clamps": _x * (1 - _x)}
 _CROSS_ENTROPY = ScalarFunction(
     "binary_cross_entropy",
     (_x, _t),
     -_t * sp.Piecewise((sp.log(_x), sp.log(_x) > -100), (-100, True))
     - (1 - _t) * sp.Piecewise((log1p(-_x), log1p(-_x) > -100), (-100, True)),
     written={0: (_x - _t) / ((1 - _x) * _x)},
-    kinks={"binary cross entropy at 0 or 1, where torch clamps": _x * (1 - _x)},
+    kinks=_CLAMPED,
+)
+_CROSS_ENTROPY_BACKWARD = ScalarFunction(
+    "binary_cross_entropy_backward",
+    (_x, _t),
+    (_x - _t) / ((1 - _x) * _x),
+    written={0: (_x**2 - 2 * _x * _t + _t) / (_x**2 * (1 - _x) ** 2)},
+    kinks=_CLAMPED,
 )
 _LOGISTIC = ScalarFunction(  # log(1 + exp(-x))
     "softplus(-x)", (_x,), sp.Piecewise((log1p(sp.exp(-_x)), _x > 0), (log1p(sp.exp(_x)) - _x, True))
@@ -74,6 +87,21 @@ def binary_cross_entropy(
     """-(t log x + (1 - t) log(1 - x)), logarithms clamped at -100 as in torch."""
     losses = self.map(_CROSS_ENTROPY, target)
     return reduced(losses if weight is None else losses * weight, reduction)
+
+
+@symbolic_rule(aten.binary_cross_entropy_backward.default)
+def binary_cross_entropy_backward(
+    grad_output: SymbolicTensor,
+    self: SymbolicTensor,
+    target: SymbolicTensor,
+    weight: SymbolicTensor | None = None,
+    reduction: int = 1,
+) -> SymbolicTensor:
+    """(x - t) / (x (1 - x)), at probabilities that count as known to `_KEPT_FROM_0`."""
+    kept_from_0 = SymbolicTensor((), lambda index: Scalar(EXACT.number(0), _KEPT_FROM_0 / unit_in_use()))
+    slopes = (self + kept_from_0).map(_CROSS_ENTROPY_BACKWARD, target)
+    cotangent = grad_output * (1 / self.numel) if reduction == 1 else grad_output
+    return slopes * cotangent if weight is None else slopes * cotangent * weight
 
 
 @symbolic_rule(aten.binary_cross_entropy_with_logits.default)

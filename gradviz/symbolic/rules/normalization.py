@@ -11,7 +11,7 @@ from gradviz.symbolic.rules.reduction import variance
 from gradviz.symbolic.tensor import SymbolicTensor
 
 aten = torch.ops.aten
-Normalized = tuple[SymbolicTensor, None, None]
+Normalized = tuple[SymbolicTensor, SymbolicTensor | None, SymbolicTensor | None]
 WithStatistics = tuple[SymbolicTensor, SymbolicTensor, SymbolicTensor]
 
 
@@ -34,7 +34,8 @@ def _scaled(x: SymbolicTensor, weight: SymbolicTensor | None, bias: SymbolicTens
     return scaled if bias is None else scaled + bias
 
 
-def _per_channel(parameter: SymbolicTensor | None, ndim: int) -> SymbolicTensor | None:
+def per_channel(parameter: SymbolicTensor | None, ndim: int) -> SymbolicTensor | None:
+    """A vector of one number for each channel, dim 1 of `ndim`, in the shape in which it is broadcast."""
     if parameter is None:
         return None
     return parameter.reshape((1, *parameter.shape, *[1] * (ndim - 2)))
@@ -76,7 +77,7 @@ def native_group_norm(
 ) -> WithStatistics:
     groups = input.reshape((N, group, C // group * HxW))
     result = normalized(groups, (2,), eps).reshape(input.shape)
-    scaled = _scaled(result, _per_channel(weight, input.ndim), _per_channel(bias, input.ndim))
+    scaled = _scaled(result, per_channel(weight, input.ndim), per_channel(bias, input.ndim))
     return scaled, *statistics(groups, (2,), eps)
 
 
@@ -88,16 +89,18 @@ def batch_norm(
     var: SymbolicTensor | None,
     training: bool,
     eps: float,
-) -> SymbolicTensor:
-    """Over all dims but the channels; by the running statistics, taken as given, outside of training."""
+) -> Normalized:
+    """Over all dims but the channels, and its statistics; by the running ones, taken as given, outside of training."""
+    measured: tuple[SymbolicTensor | None, SymbolicTensor | None] = (None, None)
     if training or mean is None or var is None:
-        result = normalized(x, [dim for dim in range(x.ndim) if dim != 1], eps)
+        dims = [dim for dim in range(x.ndim) if dim != 1]
+        result, measured = normalized(x, dims, eps), statistics(x, dims, eps)
     else:
-        spread = _per_channel(var + eps, x.ndim)
-        centre = _per_channel(mean, x.ndim)
+        spread = per_channel(var + eps, x.ndim)
+        centre = per_channel(mean, x.ndim)
         assert spread is not None and centre is not None
         result = (x - centre) / spread.sqrt()
-    return _scaled(result, _per_channel(weight, x.ndim), _per_channel(bias, x.ndim))
+    return _scaled(result, per_channel(weight, x.ndim), per_channel(bias, x.ndim)), *measured
 
 
 @symbolic_rule(aten.native_batch_norm.default, aten._native_batch_norm_legit.default)
@@ -112,7 +115,7 @@ def native_batch_norm(
     eps: float,
 ) -> Normalized:
     """In training the running statistics are only updated; as snapshots from before they do not enter the output."""
-    return batch_norm(input, weight, bias, running_mean, running_var, training, eps), None, None
+    return batch_norm(input, weight, bias, running_mean, running_var, training, eps)
 
 
 @symbolic_rule(aten._batch_norm_with_update.default)
@@ -124,8 +127,9 @@ def batch_norm_with_update(
     running_var: SymbolicTensor,
     momentum: float,
     eps: float,
-) -> tuple[SymbolicTensor, None, None, None]:
-    return batch_norm(input, weight, bias, None, None, True, eps), None, None, None
+) -> tuple[SymbolicTensor | None, ...]:
+    """The last output is what a kernel reserves for its backward pass."""
+    return *batch_norm(input, weight, bias, None, None, True, eps), None
 
 
 @symbolic_rule(aten._native_batch_norm_legit.no_stats)
@@ -137,4 +141,4 @@ def native_batch_norm_no_stats(
     momentum: float,
     eps: float,
 ) -> Normalized:
-    return batch_norm(input, weight, bias, None, None, True, eps), None, None
+    return batch_norm(input, weight, bias, None, None, True, eps)

@@ -187,6 +187,17 @@ def log_sigmoid_forward(self: Expr) -> Expr:
     return sp.Piecewise((self - sp_log1p(sp.exp(self)), self < 0), (-sp_log1p(sp.exp(-self)), True))
 
 
+def _log_sigmoid_twice(grad_output: Expr, self: Expr, buffer: Expr, result: Expr) -> Expr:
+    sigmoid = 1 / (1 + sp.exp(-self))
+    return grad_output * (sigmoid - 1) * sigmoid
+
+
+@pointwise_rule(aten.log_sigmoid_backward.default, written={"self": _log_sigmoid_twice})
+def log_sigmoid_backward(grad_output: Expr, self: Expr, buffer: Expr) -> Expr:
+    """`buffer` is what the forward pass made of `self`, so that its slope is in that of `self`."""
+    return grad_output / (1 + sp.exp(self))
+
+
 @pointwise_rule(aten.erf.default)
 def erf(self: Expr) -> Expr:
     return sp.erf(self)
