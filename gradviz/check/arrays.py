@@ -48,6 +48,16 @@ def as_array(tensor: Tensor) -> NDArray[np.float64]:
     return array
 
 
+def length_of(numbers: NDArray[np.float64]) -> float:
+    """The length of numbers as one vector, also where their squares would overflow.
+
+    >>> length_of(np.array([3e200, -4e200])) == 5e200
+    True
+    """
+    largest = float(np.abs(numbers).max(initial=0.0))
+    return largest * float(np.linalg.norm(numbers / largest)) if 0 < largest < math.inf else largest
+
+
 def moduli(numbers: NDArray[np.float64], dtype: torch.dtype) -> NDArray[np.float64] | None:
     """For each part of complex numbers the modulus of its number; None for numbers of a real dtype."""
     if not dtype.is_complex:

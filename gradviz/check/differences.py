@@ -44,8 +44,11 @@ DIRECTIONS = 4
 _ROUNDINGS = 1024  # units of u, of the largest element: what an op without a rule costs is not known
 _ROUNDINGS_AT_MOST = 0.01
 _FAR_BELOW = 2.0**-20
+_TINY = 2.0**-20
 _USUAL_SHARE = 2.0**-4
 _FINE = 2.0**-12
+_GROWN = 64.0
+"""Quotients that grow so far as steps shrink 4096 times are those of a step function: to what, none of them tells."""
 _ROUGH = 1e-3
 _ROUNDING = 2.0**-50
 _STRAIGHT = 2.0**-44
@@ -211,8 +214,8 @@ def slopes(
         if call.overload in _PRODUCTS:
             slope, error = (as_array(tensor) for tensor in _of_product(at, scale))
             return slope, error
-        shares = [_share_of_usual(start) for start, _ in starts.values()]
-        for step in (*(step * min(shares) for step in STEPS if min(shares) < 1), *STEPS):
+        share = min(_share_of_usual(start) * _share_of_tiny(start) for start, _ in starts.values())
+        for step in (*(step * share for step in STEPS if share < 1), *STEPS):
             slope, error = (as_array(tensor) for tensor in _extrapolated(at, step * scale, enough))
             worst = float(error.max(initial=0.0))
             found.append((worst if math.isfinite(worst) else math.inf, slope, error))
@@ -248,14 +251,15 @@ def _extrapolated(at: Callable[[float], Tensor], step: float, enough: float) -> 
     if _largest(bend) <= straight and _FINE * _largest(apart) <= straight:
         return first, apart.add_(bend).add_(rounding, alpha=8 / step)  # linear, as most calls of a model are
     kink = fine_bend.sub_(bend, alpha=2 * _FINE).sub_(rounding, alpha=1 / (step * _FINE)).clamp_(min=0)
-    if _largest(apart.add_(kink)) <= enough * _largest(first):
+    grown = fine.abs() > first.abs().mul_(_GROWN).add_(rounding, alpha=8 / (step * _FINE))
+    if not grown.any() and _largest(apart.add_(kink)) <= enough * _largest(first):
         return first, apart.add_(rounding, alpha=8 / step)
     quotients = [first, *(differences(step / 2**halving)[0] for halving in (1, 2, 3))]
     twice = [(4 * narrow - wide) / 3 for wide, narrow in pairwise(quotients)]
     third = [(16 * narrow - wide) / 15 for wide, narrow in pairwise(twice)]
     rough = (third[1] - fine).abs() - rounding / (step * _FINE) - _ROUGH * fine.abs()
     error = (third[1] - third[0]).abs() + 8 * rounding / step + rough.clamp(min=0) + kink
-    return third[1], error
+    return third[1], error.masked_fill_(grown, math.inf)
 
 
 def _inner(one: Tensor, other: Tensor) -> tuple[float, float]:
@@ -272,7 +276,13 @@ def size_of_usual(tensor: Tensor) -> float:
 def scale_of(tensor: Tensor) -> float:
     """The size of the largest element, which differences are taken in units of; 1 for nothing but zeros, as of a bias."""
     size = _largest_finite(tensor)
-    return max(size, 2.0**-20) if size and math.isfinite(size) else 1.0
+    return max(size, _TINY) if size and math.isfinite(size) else 1.0
+
+
+def _share_of_tiny(tensor: Tensor) -> float:
+    """The size of the largest element beside what differences of it are taken in units of; mostly 1."""
+    size = _largest_finite(tensor)
+    return size / _TINY if 0 < size < _TINY else 1.0
 
 
 def _share_of_usual(tensor: Tensor) -> float:

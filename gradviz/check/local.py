@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradviz.check.arrays import Index, as_array, is_good
+from gradviz.check.arrays import Index, as_array, is_good, length_of
 from gradviz.check.draws import drawn_cotangent
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, rows_into, vjps_into
 from gradviz.check.judge import Comparison
@@ -304,7 +304,7 @@ def _check_rows_at_once(
         edge.comparison.method = "symbolic"
         edge.comparison.checked += len(flats) * edge.in_numel
         edge.comparison.step(f"{len(flats)} rows as one random sum")
-        size, bound = float(np.linalg.norm(true.value.astype(np.float64))), float(np.linalg.norm(true.bound))
+        size, bound = length_of(true.value.astype(np.float64)), length_of(true.bound)
         sampled[edge.position] = Sampled(rows=len(flats), reached=len(true.flats), size=size, bound=bound)
     return sampled
 

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradviz.check.arrays import as_array
+from gradviz.check.arrays import as_array, length_of
 from gradviz.check.differences import (
     TIGHT,
     but_for,
@@ -176,16 +176,16 @@ def _probe(
     relative = max(one for one, _ in bounds)
     try:
         tangents = {position: answers[position].tangent for position in lengths}
-        slope, error = slopes(call, tangents, place, lengths=lengths, enough=_ENOUGH * relative)
+        slope, error = slopes(call, tangents, place, lengths=lengths, enough=_ENOUGH * min(relative, 1.0))
     except NoRule as missing:
         if not joint:
             edges[0].comparison.step(f"the whole map was not probed: {missing.reason}")
         return False
     parts = weights * slope
-    doubt = float(np.linalg.norm(weights * error))
+    doubt = length_of(weights * error)
     got = sum(answers[position].product * length for position, length in lengths.items())
     of_answers = math.hypot(*(answers[position].spread * length for position, length in lengths.items()))
-    spread_out = max(of_answers, float(np.linalg.norm(parts)))
+    spread_out = max(of_answers, length_of(parts))
     most = float(np.abs(parts).sum()) + sum(answers[position].most * length for position, length in lengths.items())
     absolute = math.hypot(*(more * length for (_, more), length in zip(bounds, lengths.values(), strict=True)))
     allowed = _DEVIATIONS * doubt + min(_DEVIATIONS * (relative * spread_out + absolute), _AT_MOST * most + absolute)
@@ -210,10 +210,12 @@ def _probe(
 def _rounding(edge: EdgeUnderCheck, seen: Sampled | None, answer: _Answer, rows: int) -> tuple[float, float]:
     """How far autograd's product of answer and tangent may be off, relative to its spread, and beside that."""
     dtype = edge.comparison.dtype
-    if seen is None or not seen.size:  # rows of zeros alone say nothing of the others
+    if seen is None:
         return max(_LEAST, rounding_of(dtype)), 0.0
     terms = min(rows, math.ceil(rows * seen.reached / edge.in_numel))
-    added = SAFETY * unit_roundoff(dtype) * spread(terms)
     underflow = SAFETY * smallest(dtype) * terms * answer.length
     unseen = math.sqrt(rows / seen.rows) * seen.bound * answer.length / math.sqrt(edge.in_numel)
+    if not seen.size:  # rows of zeros alone say how far rounding moves what is 0, and nothing of the others
+        return max(_LEAST, rounding_of(dtype)), underflow + unseen
+    added = SAFETY * unit_roundoff(dtype) * spread(terms)
     return max(_LEAST, added + seen.bound / seen.size), underflow + unseen

@@ -12,8 +12,9 @@ from torch import Tensor
 
 import gradviz
 from gradviz.check import heads, local
-from gradviz.check.differences import why_no_differences
+from gradviz.check.differences import slopes, why_no_differences
 from gradviz.check.heads import EdgeUnderCheck, vjps_into
+from gradviz.opcall import OpCall
 from gradviz.symbolic import RULES, lowering
 
 aten = torch.ops.aten
@@ -153,3 +154,22 @@ def test_what_no_step_moves_is_not_told_to_be_probed(has_rule: bool, monkeypatch
     softmax = report.edges[0]
     assert softmax.verdict == "match" and ", but for 108 elements too large to be moved" in softmax.how
     assert softmax.noticed == math.inf and "1 without a probe of all the others" in str(report)
+
+
+def test_a_function_of_tiny_numbers_is_differentiated_at_their_size() -> None:
+    """All that steps of a millionth do to numbers of 1e-18 is to take their place."""
+    x, tangent = (torch.randn(3, 8, generator=torch.Generator().manual_seed(at), dtype=torch.float64) for at in (0, 1))
+    x = 1e-18 * x
+    call = OpCall(overload=aten.native_layer_norm.default, args=(x, [8], None, None, 0.0), outputs=(x, None, None))
+    slope, error = slopes(call, {0: tangent}, 0)
+    _, true = torch.autograd.functional.jvp(lambda x: torch.nn.functional.layer_norm(x, (8,), eps=0.0), x, tangent)
+    apart = (torch.from_numpy(slope) - true).abs().max()
+    assert apart <= error.max() <= 1e-6 * true.abs().max()
+
+
+def test_quotients_that_grow_as_steps_shrink_say_nothing_of_the_slope() -> None:
+    """Where two scores of 1e18 tie the softmax slopes by 1/4, and no step that moves them in float64 is below 100."""
+    x, tangent = (torch.tensor(numbers, dtype=torch.float64) for numbers in ([1e18, 1e18, -1e18], [1.0, -0.5, 0.7]))
+    call = OpCall(overload=aten._softmax.default, args=(x, 0, False), outputs=(x.softmax(0),))
+    slope, error = slopes(call, {0: tangent}, 0)
+    assert abs(slope[0] - 0.375) > 0.1 and math.isinf(error[0])
