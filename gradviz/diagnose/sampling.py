@@ -24,53 +24,54 @@ def _drawn_without_gradient(readings: Readings) -> Iterator[Finding]:
 
     A policy samples so too: there the draw meets its mean again, in the log-probability.
     """
-    graph = readings.graph
     for node in readings.ops:
         if readings.op(node) != "normal":
             continue
         behind = {readings.behind(use.edge[0]): use for use in readings.arguments[node]}
-        learning = [tail for tail in behind if graph.cotangent(tail) is not None]
+        learning = [tail for tail in behind if readings.graph.cotangent(tail) is not None]
         users = set(readings.users(node))
-        meets = any(readings.behind(use.edge[0]) in learning for user in users for use in readings.arguments[user])
-        if not learning or meets or not any(readings.op(user) in ON_DATA for user in users):
-            continue
-        names = " and ".join(readings.name(tail) for tail in learning)
-        yield found(
-            graph,
-            "no-grad",
-            "warning",
-            f"{readings.name(node)} is drawn from {names} under no_grad: what is computed from it sends no gradient to "
-            f"{names}; the one that is there comes from other terms",
-            "draw with .rsample(), or write mean + std * torch.randn_like(std)",
-            edge=behind[learning[0]].edge,
-            numbers={f"norm of the cotangent at {readings.name(tail)}": readings.arriving(tail) for tail in learning},
-        )
+        if learning and not _meets(readings, users, learning) and any(readings.op(user) in ON_DATA for user in users):
+            drawn = f"{readings.name(node)} is drawn from {_names(readings, learning)} under no_grad"
+            hint = "draw with .rsample(), or write mean + std * torch.randn_like(std)"
+            yield _finding(readings, "no-grad", drawn, hint, behind[learning[0]], learning)
 
 
 def _cut_after_the_draw(readings: Readings) -> Iterator[Finding]:
     """`(mean + std * noise).detach()` that a network reads, where nothing but a regulariser reads mean and deviation."""
-    graph = readings.graph
     for node in readings.ops:
         cut = next((use for use in readings.arguments[node] if use.cut == "detach"), None)
         learning = [] if cut is None else _mean_and_deviation(readings, cut)
         if cut is None or not learning:
             continue
         users = set(readings.users(node))
-        meets = any(readings.behind(use.edge[0]) in learning for user in users for use in readings.arguments[user])
-        meets |= any(_is_on_data(readings, head) for tail in learning for head in readings.ahead_of(tail))
-        if meets or not any(readings.op(user) in ON_DATA and graph.cotangent(user) is not None for user in users):
-            continue
-        names = " and ".join(readings.name(tail) for tail in learning)
-        yield found(
-            graph,
-            "detached",
-            "warning",
-            f"{readings.name(cut.edge[0])} is drawn from {names} and then cut off: what is computed from it sends no "
-            f"gradient to {names}; the one that is there comes from other terms",
-            "take out .detach() or .data, so that the gradient goes back through the draw",
-            edge=cut.edge,
-            numbers={f"norm of the cotangent at {readings.name(tail)}": readings.arriving(tail) for tail in learning},
-        )
+        is_read = any(readings.op(user) in ON_DATA and readings.graph.cotangent(user) is not None for user in users)
+        on_data = any(_is_on_data(readings, head) for tail in learning for head in readings.ahead_of(tail))
+        if is_read and not on_data and not _meets(readings, users, learning):
+            drawn = f"{readings.name(cut.edge[0])} is drawn from {_names(readings, learning)} and then cut off"
+            hint = "take out .detach() or .data, so that the gradient goes back through the draw"
+            yield _finding(readings, "detached", drawn, hint, cut, learning)
+
+
+def _meets(readings: Readings, users: set[int], learning: list[int]) -> bool:
+    """Whether what reads a draw reads what it was drawn from, too."""
+    return any(readings.behind(use.edge[0]) in learning for user in users for use in readings.arguments[user])
+
+
+def _names(readings: Readings, learning: list[int]) -> str:
+    return " and ".join(readings.name(tail) for tail in learning)
+
+
+def _finding(readings: Readings, kind: str, drawn: str, hint: str, use: Use, learning: list[int]) -> Finding:
+    return found(
+        readings.graph,
+        kind,
+        "warning",
+        f"{drawn}: what is computed from it sends no gradient to {_names(readings, learning)}; the one that is there comes "
+        "from other terms",
+        hint,
+        edge=use.edge,
+        numbers={f"norm of the cotangent at {readings.name(tail)}": readings.arriving(tail) for tail in learning},
+    )
 
 
 def _is_on_data(readings: Readings, head: int) -> bool:

@@ -11,6 +11,7 @@ from gradviz.diagnose.finding import Numbers, listed
 from gradviz.runs.notes import LossNote, Origin, ParameterNote, Step
 from gradviz.runs.run import Run
 from gradviz.runs.series import by_step
+from gradviz.runs.weights import is_spoilt
 from gradviz.view.notation import number_text
 
 SAME = 1e-5
@@ -49,7 +50,9 @@ def _after_the_last(run: Run) -> Iterator[Finding]:
 def _told(run: Run, steps: list[Step], origins: dict[int, Origin], what: str, spoilt: list[Step]) -> Iterator[Finding]:
     number, others = steps[0].step, len(steps) - len(origins)
     names = [note.name for note in (spoilt[0].parameters if spoilt else ()) if _is_spoilt(note)]
-    broken = list(dict.fromkeys(note.name for step in steps for note in step.parameters if _is_broken(note.weight)))
+    first = next(iter(by_step(run).values()))
+    is_first = steps[0].step == first[0].step
+    broken = _nan_weights(steps) if is_first else _broken_since(first, steps)
     numbers: Numbers = {"ranks with it": len(origins) or len(spoilt), "ranks": len(steps)} if len(run.headers) > 1 else {}
     if spoilt:
         numbers["parameters whose gradient is not finite"] = len(names)
@@ -81,8 +84,8 @@ def _told(run: Run, steps: list[Step], origins: dict[int, Origin], what: str, sp
         yield Finding(
             kind=f"not-finite-{what}",
             severity="error",
-            message=f"{only}{_origin_text(origin, broken)}{spread}{_loss_text(origin, steps, rank)}",
-            hint=_hint(origin, broken),
+            message=f"{only}{_origin_text(origin, broken, is_first)}{spread}{_loss_text(origin, steps, rank)}",
+            hint=_hint(origin, broken, is_first),
             source=origin.source,
             module=origin.module,
             numbers=numbers,
@@ -91,11 +94,30 @@ def _told(run: Run, steps: list[Step], origins: dict[int, Origin], what: str, sp
         )
 
 
-def _origin_text(origin: Origin, broken: list[str]) -> str:
-    """What happened. `broken`: the parameters that hold NaN or infinity already."""
+def _nan_weights(steps: list[Step]) -> list[str]:
+    return list(dict.fromkeys(note.name for step in steps for note in step.parameters if math.isnan(note.weight or 0.0)))
+
+
+def _broken_since(first: list[Step], steps: list[Step]) -> list[str]:
+    """The parameters that hold NaN, or infinity where the first recorded step had none: a mask may be made of −∞."""
+    known = {(step.rank, note.name): note.weight or 0.0 for step in first for note in step.parameters}
+    notes = [(note, known.get((step.rank, note.name), 0.0)) for step in steps for note in step.parameters]
+    return list(dict.fromkeys(note.name for note, before in notes if is_spoilt(before, note.weight or 0.0)))
+
+
+def _origin_text(origin: Origin, broken: list[str], is_first: bool) -> str:
+    """What happened.
+
+    Args:
+        origin: where numbers that are not finite came from.
+        broken: the parameters that hold NaN or infinity already.
+        is_first: whether no step was recorded before.
+    """
     match origin.what, origin.made:
         case "value", True:
             return f"{origin.op} made {origin.number} of finite numbers"
+        case "value", _ if broken and is_first:
+            return f"{listed(broken)} held NaN when recording began"
         case "value", _ if broken:
             return f"an update since the last recorded step left NaN in {listed(broken)}"
         case "value", _:
@@ -118,9 +140,11 @@ def _of_loss(note: LossNote) -> str:
     return f"the loss at {note.source} is {number_text(note.value or 0.0)}{by}"
 
 
-def _hint(origin: Origin, broken: list[str]) -> str:
+def _hint(origin: Origin, broken: list[str], is_first: bool) -> str:
     if origin.made:
         return "trace a step with these inputs: gradviz.trace(...).diagnose() names the numbers that made it"
+    if broken and is_first:
+        return "look at where its weights come from: a checkpoint, an initialisation"
     if broken:
         return "lower the learning rate, or clip the gradient norm; a smaller every= tells the step at which it began"
     if origin.what == "value":

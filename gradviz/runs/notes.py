@@ -47,7 +47,7 @@ class End:
         opened: how many steps were looked at; those without a gradient are not written down.
         moved: the outermost parts of the model whose parameters have changed or hold a gradient, by their paths; where there
             were forward passes it is empty.
-        broken: the parameters that hold NaN or infinity at the end, by their names.
+        broken: the parameters that hold NaN or infinity at the end, and did not in the beginning, by their names.
     """
 
     rank: int

@@ -28,7 +28,7 @@ from gradviz.runs.notes import Step
 from gradviz.runs.step import OpenStep, as_written
 from gradviz.runs.tally import Tally
 from gradviz.runs.units import DeadUnits
-from gradviz.runs.weights import Changes, Unmoved, digest, holds_not_finite, parameters_of
+from gradviz.runs.weights import Changes, Spoilt, Unmoved, digest, parameters_of
 
 ATTEMPTS = 4
 """How often a step that is not followed by an update, as one that a gradient scaler skips, is recorded anew."""
@@ -76,7 +76,7 @@ class Stepping:
         self._names = {id(parameter): as_written(name) for name, parameter in model.named_parameters()}
         self._held = {id(parameter) for optimizer in optimizers for parameter in parameters_of(optimizer)}
         self._last_update: dict[int, int] = {}
-        self._units, self._unmoved = DeadUnits(), Unmoved(self._parameters)
+        self._units, self._unmoved, self._spoilt = DeadUnits(), Unmoved(self._parameters), Spoilt(self._parameters)
         self._gradients = {id(one): _gradient_digest(one) for one in self._parameters}
         self._thread = threading.get_ident()
         self._open: OpenStep | None = None
@@ -115,8 +115,8 @@ class Stepping:
         }
 
     def broken(self) -> list[str]:
-        """The names of the parameters that hold NaN or infinity now."""
-        return [self._names[id(one)] for one in self._parameters if holds_not_finite(one)]
+        """The names of the parameters that hold NaN or infinity now, and did not in the beginning."""
+        return [self._names[id(one)] for one in self._spoilt.look()]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Stepping:
         """A copy of the model, as of its moving average, takes the hook along, which then lets other models pass."""

@@ -95,11 +95,30 @@ def sample(tensor: Tensor, most: int = SAMPLE) -> Tensor | None:
         return flat[:: -(-flat.numel() // most)].clone()
 
 
-def holds_not_finite(tensor: Tensor) -> bool:
-    """Whether a tensor that can be read holds NaN or infinity; neither gets lost in a sum."""
+class Spoilt:
+    """The parameters that hold NaN, or infinity, where they held none in the beginning: a mask may be made of −∞."""
+
+    def __init__(self, parameters: Iterable[Tensor]) -> None:
+        self._norms = [(one, _norm(one)) for one in parameters]
+
+    def look(self) -> list[Tensor]:
+        """Those that do now, as far as they can be read."""
+        return [one for one, before in self._norms if is_spoilt(before, _norm(one))]
+
+
+def is_spoilt(before: float, after: float) -> bool:
+    """Whether the norms of a tensor tell of NaN, or of infinity, that was not in it before; neither gets lost in a sum.
+
+    >>> is_spoilt(1.0, math.inf), is_spoilt(math.inf, math.inf), is_spoilt(math.inf, math.nan)
+    (True, False, True)
+    """
+    return (math.isnan(after) and not math.isnan(before)) or (math.isinf(after) and math.isfinite(before))
+
+
+def _norm(tensor: Tensor) -> float:
     with reading():
         numbers = plain(tensor)
-        return numbers is not None and not math.isfinite(norm_of(numbers))
+        return 0.0 if numbers is None else norm_of(numbers)
 
 
 def moved_by(before: Tensor, after: Tensor) -> float | None:

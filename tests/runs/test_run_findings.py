@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from runs.loops import batch, loss_of, one_step, small_model, watched
+from runs.loops import Loop, batch, loss_of, one_step, small_model, watched
 from torch import Tensor, nn
 
 import gradviz
@@ -44,6 +44,56 @@ def test_healthy_transformer_with_a_mask_of_infinities_gives_none(tmp_path: Path
             optimizer.step()
 
     assert watched(loop, tmp_path, model=model).diagnose() == []
+
+
+class Masked(nn.Module):
+    """Attention with its mask of −∞ among the parameters."""
+
+    def __init__(self, *, trained: bool) -> None:
+        super().__init__()
+        self.inner, self.last = nn.Linear(4, 4), nn.Linear(4, 1)
+        self.mask = nn.Parameter(torch.full((5, 5), -math.inf).triu(1), requires_grad=trained)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last((self.inner(x) @ x.mT + self.mask).softmax(-1) @ x)
+
+
+def rows_with_nan_at(*places: int) -> Loop:
+    def loop(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        for number in range(6):
+            x = torch.randn(3, 5, 4)
+            x[0, 0, 0] = math.nan if number in places else 0.0
+            optimizer.zero_grad()
+            loss_of(model(x)).backward()
+            optimizer.step()
+
+    return loop
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_parameter_that_held_infinities_in_the_beginning_is_not_what_broke(trained: bool, tmp_path: Path) -> None:
+    run = watched(rows_with_nan_at(), tmp_path / "a", model=Masked(trained=trained), every=2)
+    assert not [finding for finding in run.diagnose() if finding.severity != "hint"]
+    run = watched(rows_with_nan_at(4), tmp_path / "b", model=Masked(trained=trained), every=2)
+    (finding,) = (finding for finding in run.diagnose() if finding.severity != "hint")
+    assert (finding.step, finding.message.partition(";")[0]) == (4, "NaN came in with the inputs")
+
+
+def test_parameters_that_broke_after_the_last_recorded_step_are_told_beside_a_mask_of_infinities(tmp_path: Path) -> None:
+    run = watched(rows_with_nan_at(5), tmp_path, model=Masked(trained=True), every=2)
+    finding = only(run)
+    assert finding.message.startswith("at the end mask, inner.weight")
+    assert finding.message.endswith("it came after step 4, the last that was recorded")
+
+
+def test_weights_that_held_nan_in_the_beginning_are_no_update_s(tmp_path: Path) -> None:
+    model = Masked(trained=False)
+    with torch.no_grad():
+        model.last.weight[0, 0] = math.nan
+    run = watched(rows_with_nan_at(), tmp_path, model=model, every=2)
+    (finding,) = (finding for finding in run.diagnose() if finding.severity != "hint")
+    assert finding.message == "last.weight held NaN when recording began"
+    assert finding.hint == "look at where its weights come from: a checkpoint, an initialisation"
 
 
 class Entropy(nn.Module):
