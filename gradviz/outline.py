@@ -9,6 +9,7 @@ from gradviz.graph import GradGraph
 from gradviz.recording.scopes import ScopePath
 from gradviz.view.closing import exact
 from gradviz.view.model import Verdict
+from gradviz.view.titles import class_of, classes_in, titled
 from gradviz.view.verdicts import Finding, Marks, Report, worst
 
 
@@ -18,7 +19,7 @@ class Call:
 
     Attributes:
         name: by which `unfold` and `fold` of a view mean it, `blocks.3.mlp`.
-        label: what tells it from the others within the same call, `mlp`.
+        label: what tells it from the others within the same call, `mlp`; a number with the class, `0 · Linear`.
         depth: how many calls it lies in.
         nodes: what it computed, with all calls inside, in forward order.
         parameters: how many elements the leaves have that it reads.
@@ -47,7 +48,7 @@ def outline(graph: GradGraph, *, report: Report | None = None, findings: Iterabl
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
     >>> graph = gradviz.trace(model, torch.ones(5, 2), loss=torch.sum, device="cpu")
     >>> [(call.label, call.depth, len(call.nodes), call.parameters) for call in outline(graph)]
-    [('0', 0, 2, 9), ('1', 0, 1, 0), ('2', 0, 2, 4)]
+    [('0 · Linear', 0, 2, 9), ('1 · ReLU', 0, 1, 0), ('2 · Linear', 0, 2, 4)]
     """
     inside: dict[ScopePath, list[int]] = {}
     for node, attributes in graph.nodes(data=True):
@@ -58,7 +59,7 @@ def outline(graph: GradGraph, *, report: Report | None = None, findings: Iterabl
     return tuple(
         Call(
             name=exact(call[-1], names),
-            label=_label(call),
+            label=titled(_label(call), class_of(call[-1:], classes_in(graph))),
             depth=len(call) - 1,
             nodes=tuple(nodes),
             parameters=_parameters(graph, nodes),

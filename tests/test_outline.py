@@ -14,7 +14,8 @@ def test_calls_stand_before_those_within_them_in_forward_order() -> None:
     model, inputs, loss = MODELS["transformer block"]()
     graph = gradviz.trace(model, *inputs, loss=loss, device="cpu")
     assert [(call.label, call.depth) for call in outline(graph)] == [
-        ("norm_1", 0), ("attention", 0), ("qkv", 1), ("out", 1), ("norm_2", 0), ("mlp", 0), ("0", 1), ("1", 1), ("2", 1),
+        ("norm_1", 0), ("attention", 0), ("qkv", 1), ("out", 1), ("norm_2", 0),
+        ("mlp", 0), ("0 · Linear", 1), ("1 · GELU", 1), ("2 · Linear", 1),
     ]  # fmt: skip
     sizes = {call.name: call.parameters for call in outline(graph)}
     assert (sizes["norm_1"], sizes["attention"], sizes["mlp"]) == (16, 8 * 24 + 24 + 72, 8 * 32 + 32 + 32 * 8 + 8)

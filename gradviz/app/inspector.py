@@ -36,7 +36,7 @@ def inspector(shown: Shown, view: View, exploring: Exploring) -> None:
     elif group := next((one for one in view.groups if one.id == selected), None):
         _group(group, exploring)
     elif box := next((one for one in view.boxes if one.id == selected), None):
-        _heading(box.name, "opened call")
+        _heading(box.title, "opened call")
         st.button("Fold it", icon=":material/unfold_less:", on_click=exploring.close, args=(box.name, graph))
     elif (hidden := _node_of(selected, graph)) is not None:
         st.caption(NOT_DRAWN)
@@ -58,7 +58,7 @@ def _node_of(view_id: str, graph: gradviz.GradGraph) -> int | None:
 
 def _group(group: ViewGroup, exploring: Exploring) -> None:
     """What a group says on the picture, and what opens it."""
-    _heading(group.name, count_text(group.count))
+    _heading(group.title, count_text(group.count))
     for line in (*group.lines, *group.gradient):
         st.html(f'<div style="overflow-wrap: anywhere">{html.escape(line)}</div>')
     if group.verdict:

@@ -39,7 +39,7 @@ from gradviz.recording.backward import AutogradGraph, Backward, autograd_graph, 
 from gradviz.recording.backward_log import as_added
 from gradviz.recording.hooks import registered_by_others
 from gradviz.recording.names import named_tensors
-from gradviz.recording.naming import Naming, TensorNames, module_paths
+from gradviz.recording.naming import Naming, TensorNames, module_classes, module_paths
 from gradviz.recording.nodes import is_leaf, output_metadata
 from gradviz.recording.optimizers import Held, held_by
 from gradviz.recording.outputs import differentiable_outputs, starting_cotangents
@@ -136,6 +136,7 @@ class _Writer:
         self._tensor_names = names
         roots_by_name = naming.root_modules()
         self._modules, self._roots = module_paths(roots_by_name)
+        self._classes = module_classes(roots_by_name, self._modules)
         self._used = _used_outputs(draft, roots)
         self._number = forward_order(draft, names.tensors())
         self._order = list(self._number)
@@ -167,6 +168,7 @@ class _Writer:
         )
         graph.graph["leaves"] = {names[key]: number[key] for key in order if self._draft.nodes[key].kind == "leaf"}
         graph.graph["names"] = {name: number[key] for key, name in names.items()}
+        graph.graph["classes"] = self._classes
         graph.graph["lost_leaves"] = self._lost_leaves()
         graph.graph["optimized"] = self._optimized([*graph.leaves, *graph.graph["lost_leaves"]])
         graph.graph["unseen_writes"] = self._unseen_writes()

@@ -66,7 +66,7 @@ def _node(place: int, group: ViewGroup) -> ViewNode:
         node=place,
         role="op",
         differentiable=group.differentiable,
-        name=f"{count}{group.name}",
+        name=f"{count}{group.title}",
         value=(inside, *(f"from {line.replace(' → ', ' to ')}" if " → " in line else line for line in shapes)),
     )
 

@@ -140,6 +140,12 @@ def module_paths(roots: Mapping[str, torch.nn.Module]) -> tuple[dict[int, str], 
     return paths, outermost
 
 
+def module_classes(roots: Mapping[str, torch.nn.Module], paths: Mapping[int, str]) -> dict[str, str]:
+    """Dotted path of each module within `roots`, as `module_paths` tells it -> the name of its class."""
+    modules = (module for root in roots.values() for _, module in modules_within(root))
+    return {path: type(module).__name__ for module in modules if (path := paths[id(module)])}
+
+
 def memory_of(tensor: Tensor) -> Any:
     if tensor.layout is not torch.strided or tensor.numel() == 0 or tensor.device.type == "meta":
         return id(tensor)

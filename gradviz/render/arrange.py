@@ -46,7 +46,7 @@ def add_shapes(graph: graphviz.Digraph, view: View, shapes: Mapping[str, dict[st
         _add_part(graph, view, shapes, set(shapes), theme)
         return
     values = carried(view.columns, view.arrows)
-    names = {node.id: node.name for node in view.nodes} | {group.id: group.name for group in view.groups}
+    names = {node.id: node.name for node in view.nodes} | {group.id: group.title for group in view.groups}
     for place, members in enumerate(view.columns):
         with graph.subgraph(name=f"cluster_column_{place}") as column:
             column.attr(label=f"column {place + 1}", sortv=f"{place}", **_column_attributes(theme))
@@ -110,7 +110,7 @@ def _add_boxes(
     for box in view.boxes:
         if box.parent == parent and box.id in wanted:
             with graph.subgraph(name=f"cluster_{box.id}") as inside:
-                inside.attr(label=f"<<B>{escaped(box.name)}</B>>", id=box.id, **_box_attributes(theme))
+                inside.attr(label=f"<<B>{escaped(box.title)}</B>>", id=box.id, **_box_attributes(theme))
                 if view.columns:
                     inside.attr(labelloc="b")  # not where the heading of the column is
                 for name in box.members:

@@ -160,7 +160,7 @@ def _group_label(group: ViewGroup, theme: Theme) -> str:
     """The name with its count, what is inside, the gradient, and what is wrong, one below the other."""
     count = f"{group.count:,} × " if group.count > 1 else ""
     mark = f" {_mark(group.verdict, theme)}" if group.verdict else ""
-    rows = [f"{count}<B>{escaped(group.name)}</B>{mark}"]
+    rows = [f"{count}<B>{escaped(group.title)}</B>{mark}"]
     rows += [_text(line, theme, small=True) for line in group.lines]
     rows += [f'<FONT COLOR="{theme.backward}">{escaped(line)}</FONT>' for line in group.gradient]
     rows += _trouble(group.trouble, theme)

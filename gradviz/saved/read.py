@@ -70,6 +70,7 @@ _GRAPH: dict[str, tuple[type, ...]] = {
     "starting_cotangents": (dict,),
     "leaves": (dict,),
     "names": (dict,),
+    "classes": (dict,),
     "lost_leaves": (dict,),
     "optimized": (dict,),
     "unseen_writes": (dict,),

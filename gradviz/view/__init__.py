@@ -6,6 +6,7 @@
     histogram  how the elements of a tensor are spread
     fold       calls that only make a constant as that constant
     focus      the part of a graph around a node or a finding, or between two nodes
+    titles     names of calls that are only numbers, with the class of the module
     wires      a graph as plain dictionaries
     drawn      the smaller graph that is drawn
     groups     which nodes are drawn as one: calls of modules and functions, down to a level

@@ -8,6 +8,7 @@ from gradviz.recording.scopes import ScopePath, common
 from gradviz.view.closing import exact
 from gradviz.view.drawn import Drawn
 from gradviz.view.model import ViewBox
+from gradviz.view.titles import class_of, classes_in
 
 
 def boxes_of(drawn: Drawn, shapes: Iterable[tuple[str, int, int | None]]) -> tuple[ViewBox, ...]:
@@ -38,7 +39,7 @@ def boxes_of(drawn: Drawn, shapes: Iterable[tuple[str, int, int | None]]) -> tup
         if call:
             inside[call].append(name)
     names = {name for _, scope in drawn.whole.nodes(data="scope") for name in scope}
-    return tuple(_boxes(drawn.opened, inside, names))
+    return tuple(_boxes(drawn.opened, inside, names, classes_in(drawn.whole)))
 
 
 def contents(boxes: Sequence[ViewBox]) -> dict[str, set[str]]:
@@ -56,7 +57,10 @@ def _innermost(opened: set[ScopePath], scope: ScopePath) -> ScopePath:
 
 
 def _boxes(
-    opened: Sequence[ScopePath], inside: Mapping[ScopePath, Sequence[str]], names: Collection[str]
+    opened: Sequence[ScopePath],
+    inside: Mapping[ScopePath, Sequence[str]],
+    names: Collection[str],
+    classes: Mapping[str, str],
 ) -> Iterable[ViewBox]:
     """A box for each call in which, or in a call inside which, something is drawn."""
     used = {call[:length] for call, names in inside.items() if names for length in range(1, len(call) + 1)}
@@ -64,4 +68,10 @@ def _boxes(
     for call in (call for call in opened if call in used):
         ids[call] = f"box_{len(ids)}"
         parent = _innermost(set(ids), call[:-1])
-        yield ViewBox(id=ids[call], name=exact(call[-1], names), members=tuple(inside[call]), parent=ids.get(parent, ""))
+        yield ViewBox(
+            id=ids[call],
+            name=exact(call[-1], names),
+            members=tuple(inside[call]),
+            parent=ids.get(parent, ""),
+            called=class_of(call[-1:], classes),
+        )

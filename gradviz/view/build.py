@@ -34,6 +34,7 @@ from gradviz.view.notation import NAME_LENGTH, listed, shorten
 from gradviz.view.options import Collapse, Part, check_choices, check_report, findings_of, names_of, parts_of
 from gradviz.view.page import paged
 from gradviz.view.summary import HEAT_NOTE, HeatMap, head_line, heat_map, written_out
+from gradviz.view.titles import class_of, classes_in
 from gradviz.view.told import told_elsewhere
 from gradviz.view.verdicts import Finding, Marks, Report, lines_with_sources, worst
 
@@ -273,6 +274,7 @@ class _Builder:
         return ViewGroup(
             id=self._id(node),
             name=drawn_name(group),
+            called=class_of(group.opens, classes_in(self.whole)) if group.kind in ("call", "alike") else "",
             count=len(group.blocks),
             nodes=tuple(sorted(group.nodes)),
             opens=group.opens,

@@ -41,7 +41,7 @@ def extent_of(shape: ViewNode | ViewGroup | Gap) -> Extent:
     if isinstance(shape, Gap):
         return _of_lines([(shape.text, NAME)])
     if isinstance(shape, ViewGroup):
-        title = f"{shape.count} × {shape.name}" if shape.count > 1 else shape.name
+        title = f"{shape.count} × {shape.title}" if shape.count > 1 else shape.title
         lines = [(line, NAME) for line in (title, *shape.gradient, *shape.trouble)]
         return _framed(_of_lines([*lines, *((line, SMALL) for line in shape.lines)]))
     label = _of_lines(list(_node_lines(shape)))

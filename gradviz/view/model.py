@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Literal
 
 from gradviz.view.summary import HeatMap
+from gradviz.view.titles import titled
 
 Role = Literal["leaf", "op", "constant", "output"]
 Verdict = Literal["match", "mismatch", "unverified", "intended"]
@@ -110,6 +111,7 @@ class ViewGroup:
     Attributes:
         id: unique on the picture, safe in SVG and CSS.
         name: the path of a module or the name of a function, shortened; of a constant, its name.
+        called: the class of the modules, where their own names are only numbers; else "".
         count: how many calls that are alike it stands for.
         nodes: the nodes of the graph, in forward order.
         opens: the names by which `unfold` opens it, one for each call that it stands for.
@@ -124,6 +126,7 @@ class ViewGroup:
     id: str
     name: str
     nodes: tuple[int, ...]
+    called: str = ""
     count: int = 1
     opens: tuple[str, ...] = ()
     differentiable: bool = True
@@ -133,6 +136,11 @@ class ViewGroup:
     verdict: Verdict | None = None
     trouble: tuple[str, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """The name as it is written."""
+        return titled(self.name, self.called)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewBox:
@@ -141,6 +149,7 @@ class ViewBox:
     Attributes:
         id: unique on the picture, safe in SVG and CSS.
         name: the path of the module or the name of the function, by which `fold` closes it.
+        called: the class of the module, where its own name is only a number; else "".
         members: ids of the nodes and groups in it that are in no box within it.
         parent: id of the box around it, or "".
     """
@@ -149,6 +158,12 @@ class ViewBox:
     name: str
     members: tuple[str, ...]
     parent: str = ""
+    called: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name as it is written."""
+        return titled(self.name, self.called)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,9 +29,9 @@ def items_of(view: View, graph: GradGraph, report: CheckReport | None) -> list[d
     checked = {entry.edge: entry for entry in report.edges} if report else {}
     found = _found(report) if report else {}
     names = {node.id: str(graph.nodes[node.node]["name"]) for node in view.nodes}
-    names |= {group.id: group.name for group in view.groups}
+    names |= {group.id: group.title for group in view.groups}
     return [
-        *({"id": box.id, "kind": "box", "fold": box.name, **_told(box.name, "opened call", [FOLD])} for box in view.boxes),
+        *({"id": box.id, "kind": "box", "fold": box.name, **_told(box.title, "opened call", [FOLD])} for box in view.boxes),
         *(_node(node, graph, found.get(node.node, {})) for node in view.nodes),
         *(_group(group) for group in view.groups),
         *(_edge(edge, graph, names, checked.get(edge.edge)) for edge in view.edges),
@@ -99,10 +99,10 @@ def _node(node: ViewNode, graph: GradGraph, found: Mapping[str, list[str]]) -> d
 
 
 def _group(group: ViewGroup) -> dict[str, Any]:
-    heading = f"{group.count:,} × {group.name}" if group.count > 1 else group.name
+    heading = f"{group.count:,} × {group.title}" if group.count > 1 else group.title
     verdict = f"{MARKS[group.verdict]} {group.verdict}" if group.verdict else ""
     lines = [*group.lines, *group.gradient, verdict, *group.trouble, UNFOLD if group.opens else ""]
-    told = _told(group.name, "group", lines, heading) | {"remark": count_text(group.count)}
+    told = _told(group.title, "group", lines, heading) | {"remark": count_text(group.count)}
     return {"id": group.id, "kind": "group", **told, "unfold": group.opens[0] if group.opens else ""}
 
 
