@@ -33,7 +33,10 @@ MAX_JACOBIAN_ELEMENTS = 2**27
 _BATCHED_WITHIN = 0.02  # of the largest element: slips are larger, roundings in 16 bits smaller
 ROWS_AT_ONCE = 4096
 _JOINT = frozenset({"NativeGroupNormBackward0"})
-"""torch's own nodes that pass over the cotangent of one output where they get none of another: those of its statistics."""
+"""torch's own nodes that pass over the cotangents of statistics where they get none of their first output, the result.
+
+Zeros beside that of the result, which the engine does not hand in, make NaN of it in float16: the statistics overflow.
+"""
 
 
 class Head(NamedTuple):
@@ -310,7 +313,7 @@ class LocalPartial(EdgePartial):
         count = len(output_metadata(self._node))
         alone: list[Tensor | None] = [cotangent if output == self._output else None for output in range(count)]
         with gradients_aside(self._head.inner):
-            if not is_custom(self._node) and self._node.name() not in _JOINT:
+            if not is_custom(self._node) and (self._output == 0 or self._node.name() not in _JOINT):
                 return contributions(self._node, alone)
             filled = [self._zeros(output) if one is None else one for output, one in enumerate(alone)]
             try:

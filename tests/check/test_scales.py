@@ -87,6 +87,12 @@ def test_a_slip_of_a_thousandth_is_found_at_everyday_sizes(name: str, monkeypatc
         assert report.mismatches, f"numbers of size 10^{exponent}"
 
 
+@pytest.mark.parametrize("exponent", [-3.0, -2.0, 0.0, 2.0])
+def test_group_norm_in_half_precision_is_asked_as_the_engine_asks(exponent: float) -> None:
+    """Zeros as cotangents of its mean and deviation make NaN of its answer: the third power of 1/deviation overflows."""
+    assert _false_alarms("group_norm", "float16", (exponent, 0.0), (3, 8), 15310) == []
+
+
 def test_gelu_matches_over_its_whole_range() -> None:
     """The kernels of torch take 1 + erf there to a few units of 1, which is much where little is left of it."""
     x = torch.linspace(-6, 6, 20_000, requires_grad=True)
