@@ -41,7 +41,10 @@ def attention_dim(readings: Readings) -> Iterator[Finding]:
 
 
 def _is_of_queries(readings: Readings, softmax: int) -> bool:
-    """Whether its argument is a product of two computed matrices, scaled and masked."""
+    """Whether its argument is a product of two matrices that were computed of what learns, scaled and masked.
+
+    A graph's adjacency, however it was normalised, learns nothing: with it nodes are assigned to clusters.
+    """
     seen, pending = {softmax}, [use for use in readings.arguments[softmax] if use.partial is not None]
     while pending:
         node = pending.pop().edge[0]
@@ -49,7 +52,8 @@ def _is_of_queries(readings: Readings, softmax: int) -> bool:
             continue
         seen.add(node)
         if readings.op(node) in PRODUCTS:
-            factors = [use for use in readings.arguments[node] if use.argument in PRODUCTS[readings.op(node)]]
+            named = (use for use in readings.arguments[node] if use.argument in PRODUCTS[readings.op(node)])
+            factors = [use for use in named if use.partial is not None]
             value = readings.graph.value(node)
             kinds = [readings.graph.nodes[readings.behind(use.edge[0], COPIES)]["kind"] for use in factors]
             if kinds == ["op", "op"] and value is not None and min(value.shape[-2:]) > 1:

@@ -12,6 +12,7 @@ from gradviz.diagnose.finding import Finding, found, listed
 from gradviz.diagnose.readings import Readings
 from gradviz.errors import PartialError
 from gradviz.graph import GradGraph
+from gradviz.opcall import is_inexact
 from gradviz.partials import LocalPartial
 from gradviz.recording.packed import Packed
 from gradviz.standin import is_kept
@@ -81,14 +82,22 @@ def _error(graph: GradGraph, node: int, packed: Packed) -> float:
         values += [("", inner) for inner in (*graph.nodes[node]["inner_inputs"], *made)]
     known = [value for name, value in values if packed.saved in ("", name) and value is not None and is_kept(value)]
     given_back = packed.given_back
-    alike = [value for value in known if (value.shape, value.device) == (given_back.shape, given_back.device)]
+    alike = [value for value in known if _kind(value) == _kind(given_back)]
     error = min((_distance(value, given_back) for value in alike), default=0.0)
     return error if packed.saved or error < ANOTHER else 0.0
 
 
+def _kind(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.shape, tensor.device, is_inexact(tensor)
+
+
 def _distance(value: Tensor, other: Tensor) -> float:
     """The largest difference beside the largest element; infinite where only one of two is a finite number."""
-    size = float(value.abs().max()) if value.numel() else 0.0
+    if not value.numel():
+        return 0.0
+    if not is_inexact(value):  # masks cannot be subtracted, and bytes below 0 are large
+        value, other = value.cpu().double(), other.cpu().double()
+    size = float(value.abs().max())
     is_same = (value == other) | (value.isnan() & other.isnan())
     apart = (value - other).abs().where(~is_same, 0.0).nan_to_num(nan=math.inf)
-    return float(apart.max()) / (size or 1.0) if value.numel() else 0.0
+    return float(apart.max()) / (size or 1.0)

@@ -97,6 +97,12 @@ def clusters(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return q[..., :5].softmax(2).transpose(1, 2) @ v
 
 
+def pooled_graph(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    adjacency = torch.rand(9, 9).round()
+    mixing = adjacency / adjacency.sum(1, keepdim=True).clamp(min=1)
+    return (mixing @ q[..., :5]).softmax(2).transpose(1, 2) @ (mixing @ v)
+
+
 def routed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     votes = torch.stack([q, k, v], 2)  # of 9 capsules for 3
     agreement = torch.einsum("bijd,bjd->bij", votes, votes.mean(1))
@@ -111,7 +117,7 @@ def linear(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return q.softmax(2) @ (k.softmax(1).transpose(1, 2) @ v)
 
 
-MEANT = [slots, doubly_stochastic, both_ways, walk, pooled, gated, clusters, routed, over_places, linear]
+MEANT = [slots, doubly_stochastic, both_ways, walk, pooled, gated, clusters, pooled_graph, routed, over_places, linear]
 
 
 @pytest.mark.parametrize("attention", MEANT)

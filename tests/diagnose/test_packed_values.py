@@ -7,33 +7,40 @@ from typing import Any
 
 import pytest
 import torch
+from swish import Swish
 from torch import Tensor
 from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 import gradviz
 from gradviz import GradGraph
 
 
-class Swish(torch.autograd.Function):
+class Positive(torch.autograd.Function):
+    """ReLU as people write it: a mask is saved, with which nothing can be subtracted."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        s = torch.sigmoid(x)
-        ctx.save_for_backward(x, s)
-        return x * s
+        mask = x > 0
+        ctx.save_for_backward(mask)
+        return x * mask
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
-        x, s = ctx.saved_tensors
-        return cotangent * (s + x * s * (1 - s))
+        return cotangent * ctx.saved_tensors[0]
+
+
+def dropped(h: Tensor) -> Tensor:
+    return functional.max_pool1d(functional.dropout(h, 0.3), 2).masked_fill(h[:, ::2] > 1, 0.0)
 
 
 def halved(tensor: Tensor) -> Tensor:
-    return tensor.half()
+    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 def widened(tensor: Tensor) -> Tensor:
-    return tensor.float()
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def copied(tensor: Tensor) -> Tensor:
@@ -66,7 +73,10 @@ def test_values_that_lost_digits_are_told_by_their_hook(
 
 
 @pytest.mark.parametrize("context", [lambda: saved_tensors_hooks(copied, copied), save_on_cpu])
-@pytest.mark.parametrize("function", [torch.tanh, Swish.apply, lambda h: checkpoint(torch.tanh, h, use_reentrant=False)])
+@pytest.mark.parametrize(
+    "function",
+    [torch.tanh, Swish.apply, Positive.apply, dropped, lambda h: checkpoint(torch.tanh, h, use_reentrant=False)],
+)
 def test_hooks_that_lose_nothing_are_not_told(context: Callable[[], Any], function: Callable[[Tensor], Tensor]) -> None:
     graph = traced(context, function)
     assert graph.diagnose(report=graph.check()) == []
