@@ -68,6 +68,13 @@ _CONVENTIONS = {
     "special_bessel_y0": _EIGHT_DIGITS,
     "special_bessel_y1": _EIGHT_DIGITS,
 }
+_MOVING_ALONG = "torch takes mean and spread for functions of the input, and in differences they would not move along"
+_NORMS_BACKWARD = {
+    "native_layer_norm_backward",
+    "native_batch_norm_backward",
+    "batch_norm_backward",
+    "cudnn_batch_norm_backward",
+}
 _SPARSE = "differences of sparse and nested tensors are not taken"
 _ALWAYS_SPARSE = re.compile("sparse|nested|^values|^to_mkldnn")
 _PRODUCTS = {
@@ -124,6 +131,8 @@ def why_no_differences(overload: OpOverload) -> str:
     op = op_name(overload)
     if op in _CONVENTIONS:
         return _CONVENTIONS[op]
+    if op in _NORMS_BACKWARD:
+        return _MOVING_ALONG
     return _SPARSE if _ALWAYS_SPARSE.search(op) else why_not_again(overload)
 
 
@@ -194,7 +203,12 @@ def slopes(
         place: of the output.
         lengths: position -> what its tangent is multiplied by; None for 1.
         enough: an error that, relative to the largest derivative, need not be made smaller.
+
+    Raises:
+        NoRule: differences of the call are not its derivative, or it cannot be run again.
     """
+    if call.op in _NORMS_BACKWARD:
+        raise NoRule(_MOVING_ALONG)
     tensors = [widened(argument.tensor).cpu() for argument in call.tensor_arguments()]
     starts = {position: (parts_of(tensors[position]), tensors[position].dtype) for position in tangents}
     times = dict.fromkeys(tangents, 1.0) if lengths is None else lengths

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from gradviz.opcall import WRITE_IN_TRAINING, OpCall, flat_outputs, once_per_overload, tensors_of, written_arguments
 from gradviz.recording.keeping import Holders, Keeper
 from gradviz.recording.nodes import node_of
-from gradviz.recording.versions import Versions, memory_of, storage_bytes
+from gradviz.recording.versions import Versions, element_bytes, memory_of, storage_bytes
 from gradviz.standin import StandIn, is_kept
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Repeatable:
 
     def _reads(self, result: _Result, memory: Collection[int]) -> bool:
         """Whether the call of a result reads large tensors in any of this memory, which may be written to later on."""
-        large = (read for read in _tensors_read(self._calls[result.call]) if read.nbytes >= AGAIN_BYTES)
+        large = (read for read in _tensors_read(self._calls[result.call]) if element_bytes(read) >= AGAIN_BYTES)
         return any(memory_of(read) in memory for read in large)
 
     def _made(self, result: _Result) -> Tensor:
@@ -126,7 +126,7 @@ class Repeatable:
         """The results that are large, that calls can make once more, and that nothing was written to since."""
         for index, call in enumerate(self._calls):
             made = call.outputs[0] if call.outputs else None
-            if type(made) is not Tensor or made.nbytes < LARGE_BYTES or not _gives_the_same(call.overload):
+            if type(made) is not Tensor or element_bytes(made) < LARGE_BYTES or not _gives_the_same(call.overload):
                 continue
             if storage_bytes(made) >= LARGE_BYTES and self._holds_it_since(index, made) and _can_be_repeated(call):
                 yield _Result(index, 0)
@@ -152,7 +152,9 @@ def _can_be_repeated(call: RecordedCall) -> bool:
     Leaves and buffers, and what looks at their memory, are changed by optimizers and by the next pass.
     """
     return _gives_the_same(call.overload) and all(
-        type(read) in (Tensor, torch.nn.Parameter) and (read.nbytes < AGAIN_BYTES or is_result(read))
+        type(read) in (Tensor, torch.nn.Parameter)
+        and read.layout is torch.strided
+        and (element_bytes(read) < AGAIN_BYTES or is_result(read))
         for read in _tensors_read(call)
     )
 
@@ -168,7 +170,7 @@ def _tensors_read(call: RecordedCall) -> list[Tensor]:
 
 def _lasting(position: int, tensor: Tensor) -> Tensor:
     """A parameter or a buffer may be stepped before it is read again."""
-    return tensor.clone() if type(tensor) is Tensor and tensor.nbytes < AGAIN_BYTES else tensor
+    return tensor.clone() if type(tensor) is Tensor and element_bytes(tensor) < AGAIN_BYTES else tensor
 
 
 @dataclass(frozen=True, slots=True)

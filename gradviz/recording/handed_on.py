@@ -12,6 +12,7 @@ from torch.autograd.graph import Node
 
 from gradviz.recording.again import AGAIN_BYTES, MAX_DEPTH, Repeated, depth_of, is_result, versions_of
 from gradviz.recording.nodes import Slot, Slots, Tensors
+from gradviz.recording.versions import element_bytes
 from gradviz.standin import StandIn
 
 aten = torch.ops.aten
@@ -108,7 +109,7 @@ def _handed_on(node: Node, contribution: Tensor | None, cotangent: Tensor | None
         cotangent: what it was handed, as it is kept.
     """
     derivative = _DERIVATIVES[type(node).__name__]
-    if type(contribution) is not Tensor or contribution.nbytes < AGAIN_BYTES or cotangent is None:
+    if type(contribution) is not Tensor or element_bytes(contribution) < AGAIN_BYTES or cotangent is None:
         return None
     if getattr(node, f"_raw_saved_{derivative.saved}").unpack_hook is not None:
         return None

@@ -23,8 +23,8 @@ Frames = tuple[tuple[CodeType, int], ...]
 
 
 Result = TypeVar("Result")
-_CONTAINERS = (tuple, list, Mapping)
-_HOLDERS = (Tensor, torch.nn.Module, *_CONTAINERS)
+CONTAINERS = (tuple, list, Mapping)
+_HOLDERS = (Tensor, torch.nn.Module, *CONTAINERS)
 _TELLING = ("named_modules", "named_parameters", "parameters")
 """What a class of modules overrides to tell its parameters in its own way, as wrappers do."""
 _GIVING = ("LOAD_CONST", "LOAD_SMALL_INT", "KW_NAMES", "PRECALL")
@@ -156,7 +156,7 @@ def named_tensors(named: Mapping[str, Any], *, most: int | None = None) -> Itera
             prefix = f"{name}." if len(_modules(named)) > 1 and len(root_modules(named)) > 1 else ""
             yield from ((prefix + path, tensor) for path, tensor in parameters_within(value))
             yield from ((prefix + path, tensor) for path, tensor in value.named_buffers())
-        elif isinstance(value, _CONTAINERS) and id(value) not in seen and (most is None or len(value) <= most):
+        elif isinstance(value, CONTAINERS) and id(value) not in seen and (most is None or len(value) <= most):
             seen.add(id(value))
             pending.extend(reversed(_named_items(name, value)))
 

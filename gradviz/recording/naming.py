@@ -18,6 +18,7 @@ from torch.autograd.graph import Node
 from torch.nn.modules._functions import BackwardHookFunction
 
 from gradviz.recording.names import (
+    CONTAINERS,
     MAX_ITEMS,
     Frames,
     letters,
@@ -83,7 +84,8 @@ class TensorNames:
             self.expressions.setdefault(id(note.tensor), note.text)
             if note.name:
                 self._learn([(note.name, note.tensor)])
-        self._learn(named_tensors(naming.surroundings, most=MAX_ITEMS))
+        by_containers = sorted(naming.surroundings.items(), key=lambda item: isinstance(item[1], CONTAINERS))
+        self._learn(named_tensors(dict(by_containers), most=MAX_ITEMS))  # last: `params = [*model.parameters()]` names none
 
     def of_tensor(self, tensor: Tensor) -> str:
         """The name of this tensor object; "" where it has none."""

@@ -306,6 +306,11 @@ def _is_copied(leaf: Tensor) -> bool:
     )
 
 
+def element_bytes(tensor: Tensor) -> int:
+    """The size of a tensor's elements; 0 where it has no storage of its own: torch has no `nbytes` of sparse ones."""
+    return tensor.nbytes if _has_storage(tensor) else 0
+
+
 def storage_bytes(tensor: Tensor) -> int:
     """The size of all that shares memory with a tensor."""
     return tensor.untyped_storage().nbytes() if _has_storage(tensor) else 0

@@ -58,6 +58,16 @@ def test_a_penalty_on_a_gradient_is_verified(name: str) -> None:
     torch.testing.assert_close(traced, torch.autograd.grad(penalty(x), x)[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", ["layer_norm", "batch_norm"])
+def test_a_penalty_beyond_what_is_looked_at_element_by_element_is_verified(name: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(40, 30, 3, dtype=dtype, requires_grad=True)
+    report = gradviz.trace(lambda x: gradient(NORMS[name](x).tanh().sum(), x).pow(2).sum(), x).check()
+    assert report.verified and {edge.verdict for edge in report.edges} == {"match"}, report
+    assert any("they would not move along" in edge.how for edge in report.edges)
+
+
 LABELS = torch.tensor([0.0, 1.0, 0.0, 0.25])
 NORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "layer_norm": lambda x: nn.functional.layer_norm(x, (3,)),

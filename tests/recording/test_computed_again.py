@@ -339,3 +339,15 @@ def test_a_budget_that_is_spent_computes_nothing_again() -> None:
 
 def test_the_samples_are_large_enough() -> None:
     assert AGAIN_BYTES <= LARGE_BYTES <= min(_square().nbytes, _image().nbytes)
+
+
+def test_sparse_tensors_are_traced() -> None:
+    x = torch.tensor([[0.5, 0.0], [0.0, -2.0]], requires_grad=True)
+    graph = gradviz.trace(lambda x: torch.relu(torch.sparse.mm(x.to_sparse(), torch.ones(2, 3)) * 2).sum(), x, device="cpu")
+    torch.testing.assert_close(graph.gradients()["x"], torch.tensor([[6.0, 0.0], [0.0, 0.0]]))
+
+
+def test_an_activation_of_a_sparse_tensor_is_traced() -> None:
+    x = torch.tensor([[0.5, 0.0], [0.0, -2.0]], requires_grad=True)
+    graph = gradviz.trace(lambda x: torch.relu(x.to_sparse()).to_dense().sum(), x, device="cpu")
+    assert graph.gradients()["x"] is not None

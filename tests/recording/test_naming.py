@@ -156,6 +156,21 @@ def test_module_that_only_the_traced_function_holds_names_its_parameters() -> No
     assert set(graph.leaves) == {"0.weight", "0.bias"}
 
 
+def test_a_list_of_a_models_parameters_names_none_of_them() -> None:
+    def of_step(params: list[nn.Parameter], model: nn.Module) -> list[str]:
+        optimizer = torch.optim.SGD(params, lr=0.1)
+        optimizer.zero_grad()
+        with record() as tape:
+            loss = model(torch.ones(2)).sum()
+        return list(tape.trace(loss).leaves)
+
+    layer = nn.Linear(2, 3)
+    assert of_step([*layer.parameters()], layer) == ["weight", "bias"]
+    alone = [torch.ones(2, requires_grad=True)]
+    graph = trace((alone[0] * 2).sum())
+    assert list(graph.leaves) == ["alone[0]"]
+
+
 def test_part_of_a_module_that_is_called_alone_keeps_the_modules_paths() -> None:
     model, inputs = nn.Sequential(nn.Linear(2, 3), nn.Tanh()), torch.ones(1, 2)
     graph = trace(lambda: model[0](inputs).sum())
