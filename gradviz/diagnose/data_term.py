@@ -13,7 +13,7 @@ from gradviz.diagnose.readings import COPIES, MATRIX_PRODUCTS, Readings
 from gradviz.diagnose.ways import cuts_behind
 from gradviz.graph import Use
 
-ON_DATA = MATRIX_PRODUCTS | {"embedding"}
+ON_DATA = MATRIX_PRODUCTS | {"embedding", "gather", "index", "index_select"}
 """Calls that bring parameters and data together; a penalty on a parameter's size has none."""
 DIGITS = 3
 """A number of so few decimal places may have been written by hand."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from gradviz.diagnose.codes import behind, lookups, without_a_way
 from gradviz.diagnose.finding import LISTED, Finding, Severity, found, listed
 from gradviz.diagnose.readings import Readings
-from gradviz.diagnose.ways import cuts_behind
+from gradviz.diagnose.ways import cuts_behind, withheld_behind
+from gradviz.diagnose.wrong_backward import wrong_edges
 from gradviz.graph import GradGraph, Use
 from gradviz.opcall import SHAPE_READING
 
-MEANT = frozenset({"detach", "no_grad", "item", "dropped"})
+WITHHELD = "withheld"
+"""The cut of an edge for which the backward of a custom Function gives None."""
+MEANT = frozenset({"detach", "no_grad", "item", "dropped", WITHHELD})
 """How code keeps a gradient from a whole model on purpose: a generator in the discriminator's step, a target network."""
 FILLING = frozenset(
     {
@@ -19,6 +23,10 @@ FILLING = frozenset(
     }
 )
 """Functions with a twin in place that one calls to change a tensor."""
+MOVES_CODES = (
+    "add the loss that moves the codes, mse(codes, z.detach()), where z is what was encoded; where a moving average does "
+    "that, make them a buffer, or call requires_grad_(False) on them"
+)
 _CUTS: dict[str, tuple[str, Severity, str]] = {
     "detach": (
         "detached",
@@ -52,6 +60,11 @@ _CUTS: dict[str, tuple[str, Severity, str]] = {
         "where the backward knows its derivative, take mark_non_differentiable out of the forward",
     ),
     "not differentiable": ("step-function", "error", "use an op that torch differentiates"),
+    WITHHELD: (
+        "detached",
+        "warning",
+        "return its gradient from backward, or call requires_grad_(False) on what shall not learn",
+    ),
     "item": ("left-torch", "error", "compute on with the tensor itself, not with a Python number or an array made from it"),
 }
 
@@ -63,6 +76,7 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
     """
     graph = readings.graph
     optimized, at_work = _optimizers(graph)
+    tables = {lookup.table for lookup in lookups(readings)}
     cuts = _cuts_by_line(readings, optimized, at_work)
     owners = {name: (graph.nodes[leaf]["root"], optimized.get(name, "")) for name, leaf in graph.leaves.items()}
     behind, lines = _joined({where: list(uses) for where, uses in cuts.items()}, owners)
@@ -70,6 +84,8 @@ def no_gradient(readings: Readings) -> Iterator[Finding]:
         uses = list(cuts[where].values())
         kind, severity, hint, said = _told(readings, uses, lines.get(where, ""))
         optimizer = optimized.get(names[0])
+        if {graph.leaves[name] for name in names} <= tables:
+            hint = MOVES_CODES
         yield found(
             graph,
             kind,
@@ -108,13 +124,14 @@ def _cuts_by_line(
     """
     graph = readings.graph
     learning = _learning(graph)
+    told = {name for lookup in without_a_way(readings) for name in behind(readings, lookup)}
     reached = {graph.nodes[node]["root"] for node in learning.values()}
     cuts: dict[tuple[str, str], dict[str, Use]] = {}
     for name, leaf in graph.leaves.items():
-        if name in learning:
+        if name in learning or name in told:
             continue
         cutting = (use for use in cuts_behind(graph, leaf) if readings.op(use.edge[1]) not in SHAPE_READING)
-        found_cuts = sorted(cutting, key=lambda use: use.edge[1])
+        found_cuts = sorted([*cutting, *_withheld(readings, leaf)], key=lambda use: use.edge[1])
         root = graph.nodes[leaf]["root"]
         if not root and not graph.nodes[leaf]["is_named"] and any(reached):
             continue  # a point that the step made, as an attack or a sampler does, while it trains a module
@@ -125,6 +142,13 @@ def _cuts_by_line(
     return cuts
 
 
+def _withheld(readings: Readings, leaf: int) -> list[Use]:
+    """The edges behind a leaf for which a backward gives None, as cuts; but for those that are told as a wrong backward."""
+    held = list(withheld_behind(readings.graph, leaf))
+    told = {entry.edge for entry in wrong_edges(readings)} if held else set()
+    return [use._replace(cut=WITHHELD) for use in held if use.edge not in told]
+
+
 def _told(readings: Readings, uses: Sequence[Use], lines: str) -> tuple[str, Severity, str, str]:
     """(kind, severity, hint, what is said) of edges of one line that cut for the same reason; `lines`: what of others."""
     tail, head, _ = uses[-1].edge
@@ -132,7 +156,9 @@ def _told(readings: Readings, uses: Sequence[Use], lines: str) -> tuple[str, Sev
     reason = _reason_in_function(readings.graph, uses[-1]) if why == "not differentiable" else ""
     kind, severity, hint = _CUTS[reason or _reason(op, why)]
     said = f"{op} cuts the way from {readings.name(tail)} to {readings.name(head)} ({why}{lines})"
-    if reason == "unseen":
+    if why == WITHHELD:
+        said = f"the backward of {op} gives None for {readings.name(tail)}"
+    elif reason == "unseen":
         read = list(dict.fromkeys(readings.name(use.edge[0]) for use in uses if use.edge[1] == head))
         what = "them as arguments" if len(read) > 1 else f"{read[0]} as an argument"
         said = f"the forward of {op} reads {listed(read)}, and is not given {what}: its backward cannot know"

@@ -11,6 +11,7 @@ from gradviz.diagnose.attention_dim import attention_dim
 from gradviz.diagnose.batch_as_sequence import batch_as_sequence
 from gradviz.diagnose.broadcasting import broadcasting
 from gradviz.diagnose.cancellation import cancellation
+from gradviz.diagnose.codes import codes, turned_around
 from gradviz.diagnose.data_term import data_term
 from gradviz.diagnose.dead_units import dead_units
 from gradviz.diagnose.depth import depth
@@ -54,6 +55,8 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     not_finite,
     not_finite_gradient,
     wrong_backward,
+    codes,
+    turned_around,
     no_gradient,
     lost_leaves,
     data_term,

@@ -47,13 +47,19 @@ def is_straight_through(graph: GradGraph, edge: Edge) -> bool:
     """Whether a forward rounds or ranks its argument, and its backward takes no notice, or it is the scale of a rounding.
 
     The step size of a learned quantizer is rounded with what it divides, and multiplied in again behind the rounding: its
-    gradient follows from what is passed straight through, and is no derivative of the forward either.
+    gradient follows from what is passed straight through, and is no derivative of the forward either. What is only compared
+    on the way, as the codes that the nearest one is looked up among, has a derivative, which the backward may keep back: a
+    loss of their own moves these.
     """
-    if graph.is_loaded:
+    if graph.is_loaded or graph.edges[edge]["partial"] is None:
         return False
-    is_scale = _is_stepped(graph, edge, STEPPING)
-    stepped = [use.edge for use in graph.arguments_of(edge[1]) if is_scale and _is_stepped(graph, use.edge, STEPPING)]
-    return any(_passes_through(graph, one) for one in stepped) or _is_pruned(graph, edge)
+    if not _is_stepped(graph, edge, STEPPING):
+        return _is_pruned(graph, edge)
+    if _passes_through(graph, edge) or _is_pruned(graph, edge):
+        return True
+    is_free = _is_stepped(graph, edge, ROUNDING) or _keeps_back(graph, edge)
+    others = [use.edge for use in graph.arguments_of(edge[1]) if is_free and use.edge != edge]
+    return any(_is_stepped(graph, other, STEPPING) and _passes_through(graph, other) for other in others)
 
 
 def is_flat(graph: GradGraph, node: int, flat: frozenset[str], inputs: Iterable[Tensor | None]) -> bool:
@@ -95,6 +101,12 @@ def _passes_through(graph: GradGraph, edge: Edge) -> bool:
     is_rounded = _is_stepped(graph, edge, ROUNDING)
     straight = [_vjp_of(calls, graph, edge, cotangent) for cotangent in drawn] if is_rounded else [None]
     return _keeps_signs(passed, straight, IN_PRODUCTS)
+
+
+def _keeps_back(graph: GradGraph, edge: Edge) -> bool:
+    """Whether nothing comes back along an edge, whatever the cotangent is."""
+    (partial,) = list(graph.partials_of(edge).values())[:1]
+    return not any(bool(partial.vjp(cotangent).any()) for cotangent in _drawn(partial, 1))
 
 
 def _drawn(partial: LocalPartial, count: int) -> list[Tensor]:

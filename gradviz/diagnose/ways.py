@@ -24,6 +24,21 @@ def cuts_behind(graph: GradGraph, node: int) -> Iterator[Use]:
                 pending.append(use.edge[1])
 
 
+def withheld_behind(graph: GradGraph, node: int) -> Iterator[Use]:
+    """The edges behind a value into custom Functions that get a cotangent, and whose backward gives None for the edge."""
+    seen, pending = {node}, [node]
+    while pending:
+        for use in graph.uses_of(pending.pop()):
+            head = use.edge[1]
+            if use.partial is None or head in seen:
+                continue
+            if use.contribution is None and graph.cotangent(head) is not None and graph.custom_function(head) is not None:
+                yield use
+            else:
+                seen.add(head)
+                pending.append(head)
+
+
 def turned_not_finite(graph: GradGraph, heads: Iterable[int], tails: Collection[int]) -> Iterator[Use]:
     """The edges that turn a finite cotangent into NaN or infinity, in the order of `heads`."""
     for use, cotangent in _passing(graph, heads, tails):

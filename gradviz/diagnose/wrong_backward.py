@@ -25,19 +25,12 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
     """
     graph = readings.graph
     applied: dict[tuple[str, str], set[int]] = {}
-    wrong: dict[tuple[str, str], list[EdgeCheck]] = {}
-    is_amiss = any(entry.verdict == "mismatch" for entry in readings.report.edges)
-    of_hooks = changed_by_hooks(graph) if is_amiss else {}  # of these `packed_values` tells
     for entry in readings.report.edges:
-        function = (readings.op(entry.edge[1]), entry.backward)
-        applied.setdefault(function, set()).add(entry.edge[1])
-        is_told = bool(entry.hook) or entry.edge[1] in of_hooks
-        is_wrong = entry.verdict == "mismatch" and not is_told and not is_for_its_backward(graph, entry.edge[1])
-        if is_wrong and not is_straight_through(graph, entry.edge) and not _is_flat_unseen(graph, entry.edge[1]):
-            wrong.setdefault(function, []).append(entry)
+        applied.setdefault((readings.op(entry.edge[1]), entry.backward), set()).add(entry.edge[1])
+    wrong: dict[tuple[str, str], list[EdgeCheck]] = {}
+    for entry in wrong_edges(readings):
+        wrong.setdefault((readings.op(entry.edge[1]), entry.backward), []).append(entry)
     for (op, backward), entries in wrong.items():
-        if any(_redirects(readings, node) for node in applied[op, backward]):
-            continue
         worst = max(entries, key=_error)
         line = backward.rpartition(" at ")[2]
         numbers: Numbers = {}
@@ -59,6 +52,26 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
             source=line or worst.source,
             numbers=numbers,
         )
+
+
+def wrong_edges(readings: Readings) -> Iterator[EdgeCheck]:
+    """The edges that are a mismatch which nobody means, and nothing else tells."""
+    graph = readings.graph
+    amiss = [entry for entry in readings.report.edges if entry.verdict == "mismatch" and not entry.hook]
+    of_hooks = changed_by_hooks(graph) if amiss else {}  # of these `packed_values` tells
+    redirecting: dict[tuple[str, str], bool] = {}
+    for entry in amiss:
+        node = entry.edge[1]
+        if node in of_hooks or is_for_its_backward(graph, node):
+            continue
+        if is_straight_through(graph, entry.edge) or _is_flat_unseen(graph, node):
+            continue
+        function = (readings.op(node), entry.backward)
+        if function not in redirecting:
+            applied = {one.edge[1] for one in readings.report.edges if (readings.op(one.edge[1]), one.backward) == function}
+            redirecting[function] = any(_redirects(readings, one) for one in applied)
+        if not redirecting[function]:
+            yield entry
 
 
 def _error(entry: EdgeCheck) -> float:
