@@ -6,9 +6,11 @@ it left torch (`.item()`, `.tolist()`, NumPy), was wrapped as a new leaf, or was
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from gradviz.assemble.cuts import cut_at
@@ -18,6 +20,9 @@ from gradviz.recording.names import source_line
 from gradviz.recording.record import RecordedCall, Recorder
 
 COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
+ITEM = "item"
+NAMED = 3
+"""How many cuts a refusal names."""
 WRAPPED, UNUSED, DROPPED = "wrapped as a new leaf", "unused", "dropped"
 
 
@@ -70,25 +75,66 @@ def lost_leaves(
 def last_cut(recorder: Recorder, outputs: Iterable[Tensor]) -> str:
     """The call that cut the way to outputs without gradient, "detach at train.py:12"; "" where the code cut none.
 
-    Where no recorded call leads to them from a value with a gradient, as after `.item()` or NumPy, it is the last cut.
+    Of several on the way it is the one by which most numbers went on: a statistic is one number, and of as many numbers a
+    comparison is named last, as it makes masks. Where no recorded call leads to the outputs from a value with a gradient, as
+    after `.item()` or NumPy, nobody knows which it was: all that may be it are named, those first that made Python numbers.
     """
-    wanted, elsewhere = {id(output) for output in outputs}, ""
-    for call in reversed(recorder.calls):
-        made = [output for output in call.outputs if output is not None]
-        read = [tensor for _, tensor in tensors_of(call.overload, call.args, call.kwargs)]
-        is_on_way = any(id(output) in wanted for output in made)
-        if any(tensor.requires_grad for tensor in read) and not any(output.requires_grad for output in made):
-            reason, where = _reason(call, made), f" at {source_line(*call.frames[0])}" if call.frames else ""
-            op = "item" if reason == "item" else _said_of(op_name(call.overload), made)
-            op += " under no_grad" if reason == "no_grad" else ""
-            if op_name(call.overload) in SHAPE_READING:
-                continue
-            if is_on_way:
-                return op + where
-            elsewhere = elsewhere or op + where
-        elif is_on_way:
-            wanted |= set(map(id, read))
-    return elsewhere
+    cuts = {index: said for index, call in enumerate(recorder.calls) if (said := _said_of_cut(call))}
+    widths = _widths(recorder.calls, cuts, outputs)
+    if widths:
+        return cuts[max(widths, key=lambda index: (widths[index], not _makes_mask(recorder.calls[index]), index))]
+    every = dict.fromkeys([*reversed(cuts.values()), *_read_by_nobody(recorder.calls)])
+    names = sorted(every, key=lambda one: not one.startswith(ITEM))
+    more = len(names) - NAMED
+    return ", or by ".join(names[:NAMED]) + (f", or by {more} more" if more > 0 else "")
+
+
+def _read_by_nobody(calls: Sequence[RecordedCall]) -> Iterator[str]:
+    """What may have left torch by `.tolist()`, which is no call: results with a gradient that no call reads."""
+    read = {id(tensor) for call in calls for _, tensor in tensors_of(call.overload, call.args, call.kwargs)}
+    for call in reversed(calls):
+        made = [output for output in call.outputs if output is not None and output.requires_grad]
+        if made and call.frames and not any(id(output) in read for output in made):
+            yield f".tolist() of what {op_name(call.overload)} makes at {source_line(*call.frames[0])}"
+
+
+def _said_of_cut(call: RecordedCall) -> str:
+    """A call that cuts, and its line; "" of one that does not."""
+    made = [output for output in call.outputs if output is not None]
+    read = (tensor for _, tensor in tensors_of(call.overload, call.args, call.kwargs))
+    is_cut = any(tensor.requires_grad for tensor in read) and not any(output.requires_grad for output in made)
+    if not is_cut or op_name(call.overload) in SHAPE_READING:
+        return ""
+    reason, where = _reason(call, made), f" at {source_line(*call.frames[0])}" if call.frames else ""
+    said = ITEM if reason == "item" else _said_of(op_name(call.overload), made)
+    return said + (" under no_grad" if reason == "no_grad" else "") + where
+
+
+def _makes_mask(call: RecordedCall) -> bool:
+    return all(output is None or output.dtype == torch.bool for output in call.outputs)
+
+
+def _widths(calls: Sequence[RecordedCall], cuts: Container[int], outputs: Iterable[Tensor]) -> dict[int, float]:
+    """Each cut that leads to the outputs -> how many numbers of it went on, at the narrowest place before others join."""
+    behind_cuts: set[int] = set()
+    for index, call in enumerate(calls):
+        read = {id(tensor) for _, tensor in tensors_of(call.overload, call.args, call.kwargs)}
+        if index in cuts or read & behind_cuts:
+            behind_cuts |= {id(output) for output in call.outputs if output is not None}
+    waiting = {id(output): math.inf for output in outputs if id(output) in behind_cuts}
+    found: dict[int, float] = {}
+    for index in range(len(calls) - 1, -1, -1):
+        made = [output for output in calls[index].outputs if output is not None and id(output) in waiting]
+        if not made:
+            continue
+        width = max(min(waiting.pop(id(output)), output.numel()) for output in made)
+        if index in cuts:
+            found[index] = width
+            continue
+        read = {id(tensor) for _, tensor in tensors_of(calls[index].overload, calls[index].args, calls[index].kwargs)}
+        from_here = width if waiting else math.inf  # where nothing else is waited for, every way leads through this call
+        waiting |= {tensor: max(waiting.get(tensor, 0), from_here) for tensor in read & behind_cuts}
+    return found
 
 
 def _said_of(op: str, made: list[Tensor]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gradviz.diagnose.finding import Finding, Numbers, found, listed
 from gradviz.diagnose.readings import COPIES, MATRIX_PRODUCTS, Readings
-from gradviz.diagnose.ways import cuts_behind
+from gradviz.diagnose.ways import cuts_behind, main_cut
 from gradviz.graph import Use
 
 ON_DATA = MATRIX_PRODUCTS | {"embedding", "gather", "index", "index_select"}
@@ -96,8 +96,8 @@ def _cut_terms(readings: Readings) -> Iterator[Finding]:
     for name, leaf in graph.leaves.items():
         if graph.cotangent(leaf) is None or not _only_regularised(readings, leaf):
             continue
-        use = max(cuts_behind(graph, leaf), key=lambda cut: cut.edge[1], default=None)
-        if use is not None:
+        if behind_leaf := list(cuts_behind(graph, leaf)):
+            use = main_cut(graph, behind_leaf)
             where = (graph.nodes[use.edge[1]]["source"], use.cut)
             behind.setdefault(where, []).append(name)
             cuts[where] = use

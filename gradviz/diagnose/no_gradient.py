@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from gradviz.diagnose.codes import behind, lookups, without_a_way
 from gradviz.diagnose.finding import LISTED, Finding, Severity, found, listed
 from gradviz.diagnose.readings import Readings
-from gradviz.diagnose.ways import cuts_behind, withheld_behind
+from gradviz.diagnose.ways import cuts_behind, main_cut, withheld_behind
 from gradviz.diagnose.wrong_backward import wrong_edges
 from gradviz.graph import GradGraph, Use
 from gradviz.opcall import SHAPE_READING
@@ -116,7 +116,7 @@ def _learning(graph: GradGraph) -> dict[str, int]:
 def _cuts_by_line(
     readings: Readings, optimized: Mapping[str, str], at_work: Collection[str]
 ) -> dict[tuple[str, str], dict[str, Use]]:
-    """(line, cut) -> the leaves that get no gradient for it, each with the last edge that cuts its way.
+    """(line, cut) -> the leaves that get no gradient for it, each with the edge that cuts its main way.
 
     Args:
         optimized: leaf -> the optimizer that holds it.
@@ -131,14 +131,14 @@ def _cuts_by_line(
         if name in learning or name in told:
             continue
         cutting = (use for use in cuts_behind(graph, leaf) if readings.op(use.edge[1]) not in SHAPE_READING)
-        found_cuts = sorted([*cutting, *_withheld(readings, leaf)], key=lambda use: use.edge[1])
+        found_cuts = [*cutting, *_withheld(readings, leaf)]
         root = graph.nodes[leaf]["root"]
         if not root and not graph.nodes[leaf]["is_named"] and any(reached):
             continue  # a point that the step made, as an attack or a sampler does, while it trains a module
         is_apart = bool(root) and root not in reached and optimized.get(name) not in at_work
         if found_cuts and not (is_apart and all(use.cut in MEANT for use in found_cuts)):
-            last = found_cuts[-1]
-            cuts.setdefault((graph.nodes[last.edge[1]]["source"], last.cut), {})[name] = last
+            cut = main_cut(graph, found_cuts)
+            cuts.setdefault((graph.nodes[cut.edge[1]]["source"], cut.cut), {})[name] = cut
     return cuts
 
 

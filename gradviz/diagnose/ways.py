@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
+import networkx as nx
 import torch
 from torch import Tensor
 
@@ -22,6 +24,34 @@ def cuts_behind(graph: GradGraph, node: int) -> Iterator[Use]:
             elif use.edge[1] not in seen:
                 seen.add(use.edge[1])
                 pending.append(use.edge[1])
+
+
+def main_cut(graph: GradGraph, cuts: Sequence[Use]) -> Use:
+    """Of several cuts that one by which most numbers go on to the output, at the narrowest place before others join.
+
+    A statistic that was detached is one number. Of as many numbers a comparison comes last, as it makes masks; else the
+    later call counts.
+    """
+    heads = {use.edge[1] for use in cuts}
+    if len(heads) < 2:
+        return max(cuts, key=lambda use: use.edge[1])
+    after = heads.union(*(nx.descendants(graph, head) for head in heads))
+    waiting = {node: math.inf for node in graph.outputs if node in after}
+    widths: dict[int, float] = {}
+    for node in sorted(after, reverse=True):
+        if node not in waiting:
+            continue
+        width = widths[node] = min(waiting.pop(node), _elements(graph, node))
+        from_here = width if waiting else math.inf  # where nothing else is waited for, every way leads through this node
+        tails = {use.edge[0] for use in graph.arguments_of(node)} & after
+        waiting |= {tail: max(waiting.get(tail, 0), from_here) for tail in tails}
+    return max(cuts, key=lambda use: (widths.get(use.edge[1], 0), use.cut != "boolean", use.edge[1]))
+
+
+def _elements(graph: GradGraph, node: int) -> int:
+    shape = graph.nodes[node]["shape"]
+    shapes = [one for one in shape if one is not None] if isinstance(graph.nodes[node]["value"], tuple) else [shape]
+    return max(map(math.prod, shapes), default=1)
 
 
 def withheld_behind(graph: GradGraph, node: int) -> Iterator[Use]:

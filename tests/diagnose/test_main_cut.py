@@ -1,0 +1,69 @@
+"""Which of several cuts a finding names: that by which most numbers go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import gradviz
+
+
+class Model(nn.Module):
+    """An encoder, a head, and what lies between them."""
+
+    def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.encoder, self.head, self.between = nn.Linear(4, 4), nn.Linear(4, 1), between
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.between(self.encoder(x)))  # type: ignore[no-any-return]
+
+
+def mask_after(h: Tensor) -> Tensor:
+    kept = h.detach()
+    return kept * (h > 0)
+
+
+def mask_before(h: Tensor) -> Tensor:
+    mask = h > 0
+    return h.detach() * mask
+
+
+def count_after(h: Tensor) -> Tensor:
+    kept = h.detach()
+    return kept / (h.abs().sum(1) > 0).sum()
+
+
+def statistic_after_a_cast(h: Tensor) -> Tensor:
+    whole = (10 * h).long().float()
+    return whole / h.detach().std()
+
+
+def statistic_after_a_choice(h: Tensor) -> Tensor:
+    chosen = F.one_hot(h.argmax(1), 4).float()
+    return chosen * h.detach().std()
+
+
+def statistic_after_a_comparison(h: Tensor) -> Tensor:
+    gate = (h > 0).float()
+    return gate / h.detach().std()
+
+
+@pytest.mark.parametrize(
+    ("between", "kind", "cut"),
+    [
+        *((mask_after, "detached", "detach"), (mask_before, "detached", "detach"), (count_after, "detached", "detach")),
+        *((statistic_after_a_cast, "integer-cast", "_to_copy"), (statistic_after_a_choice, "step-function", "argmax")),
+        (statistic_after_a_comparison, "step-function", "gt"),
+    ],
+)
+def test_the_cut_by_which_most_numbers_go_on_is_named(between: Callable[[Tensor], Tensor], kind: str, cut: str) -> None:
+    torch.manual_seed(0)
+    x, target = torch.randn(8, 4), torch.randn(8, 1)
+    (finding,) = gradviz.trace(Model(between), x, loss=lambda out: F.mse_loss(out, target)).diagnose()
+    assert finding.kind == kind
+    assert f"no gradient reaches encoder.weight, encoder.bias: {cut} cuts the way" in finding.message
