@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from gradviz.symbolic.formula import shown_number
 from gradviz.symbolic.shifts import unshifted
 
 _OPERATIONS = 60
+_FAR_TOO_MANY = 10 * _OPERATIONS
 _LENGTH = 400
 _LARGEST_DENOMINATOR = 1000
 
@@ -104,7 +106,7 @@ def _single_output(composed: Composed) -> sp.Expr | None:
 
 @lru_cache(maxsize=512)
 def _derivative(expression: sp.Expr, symbol: str) -> sp.Expr | None:
-    if sp.count_ops(expression) > _OPERATIONS:
+    if _is_large(expression) or sp.count_ops(expression) > _OPERATIONS:
         return None
     plain = expression.replace(_is_joined, _joined).replace(_is_extreme, _extreme)
     derivative = sp.diff(plain, sp.Symbol(symbol, real=True)).replace(sp.Heaviside, _bracket)
@@ -113,6 +115,15 @@ def _derivative(expression: sp.Expr, symbol: str) -> sp.Expr | None:
     return unshifted(derivative).replace(
         lambda node: node.is_Rational and node.q > _LARGEST_DENOMINATOR, lambda number: shown_number(float(number))
     )
+
+
+def _is_large(expression: sp.Expr) -> bool:
+    """Whether there is no need to count the operations, which are at least the parts that are no symbol or number.
+
+    What a loop has made of its own results has few parts, but each in many places: counting to the end may take hours.
+    """
+    parts = (part for part in sp.preorder_traversal(expression) if part.args)
+    return next(itertools.islice(parts, _FAR_TOO_MANY, None), None) is not None
 
 
 def _is_joined(node: Any) -> bool:

@@ -1,0 +1,26 @@
+"""The whole gradient as one formula, where a loop makes of few calls what nobody could write out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+import gradviz
+
+
+def swung(x: Tensor) -> Tensor:
+    """Each round uses the last one's result twice: after 28 rounds a formula names x some 268 million times."""
+    for _ in range(28):
+        x = x + torch.sin(x)
+    return x
+
+
+def test_a_formula_that_a_loop_makes_endless_is_left_out_and_the_gradient_is_checked_all_the_same() -> None:
+    graph = gradviz.trace(swung, torch.tensor(0.1, dtype=torch.float64, requires_grad=True))
+    (leaf,) = graph.check().leaves
+    assert (leaf.verdict, leaf.method, leaf.formula) == ("match", "symbolic", "")
+
+
+def test_an_explanation_says_that_an_endless_formula_is_too_long() -> None:
+    graph = gradviz.trace(swung, torch.tensor(0.1, dtype=torch.float64, requires_grad=True))
+    assert "the formula would be too long to read" in str(graph.explain("x"))
