@@ -50,6 +50,7 @@ from gradviz.diagnose.wrong_backward import is_for_its_backward, wrong_backward
 from gradviz.diagnose.zero_gradient import zero_gradient
 from gradviz.errors import InputError, NotKeptError
 from gradviz.graph import Edge, GradGraph
+from gradviz.opcall import OpCall
 
 FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     not_finite,
@@ -96,8 +97,8 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     determinism,
 )
 """In the order in which findings of the same severity are told: what explains the others comes first."""
-
-
+_LIBRARIES = frozenset({"aten", "prims", "c10d", "symm_mem", "torchvision"})
+"""The namespaces of ops with tests of their own; of collectives, which must not run again on one rank alone, too."""
 _UNCHECKED = (
     "Backward functions that are not torch's own were not checked: a loaded graph has no autograd nodes to ask; diagnose "
     "it where it is traced."
@@ -142,12 +143,19 @@ def _custom_edges_checked(graph: GradGraph) -> CheckReport:
 
 
 def _edges_to_check(graph: GradGraph) -> list[Edge]:
-    """Those into hand-written Functions that are not there for their backward alone.
+    """Those into hand-written Functions that are not there for their backward alone, and into ops of the user's own.
 
     A write to a view, which is made of several calls too, is torch's own.
     """
     nodes = graph.nodes(data=True)
     calls = {node for node, data in nodes if data["inner_calls"] and data["op"] != "copy_slices"}
+    calls |= {node for node, data in nodes if data["call"] is not None and _is_custom(data["call"])}
     by_hand = {node for node, _ in nodes if node in calls or graph.custom_function(node) is not None}
     edges = [edge for edge in graph.differentiable_edges() if edge[1] in by_hand]
     return [edge for edge in edges if not is_for_its_backward(graph, edge[1])]
+
+
+def _is_custom(call: OpCall) -> bool:
+    """Whether an op was made by `torch.library`, of which the backward may be wrong as that of a custom Function."""
+    namespace = call.overload.namespace
+    return namespace not in _LIBRARIES and not namespace.startswith("_")

@@ -51,7 +51,8 @@ def is_straight_through(graph: GradGraph, edge: Edge) -> bool:
     on the way, as the codes that the nearest one is looked up among, has a derivative, which the backward may keep back: a
     loss of their own moves these.
     """
-    if graph.is_loaded or graph.edges[edge]["partial"] is None:
+    is_seen = bool(graph.nodes[edge[1]]["inner_calls"])  # what a forward computes; that of one op, or of a kernel, is not
+    if graph.is_loaded or not is_seen or graph.edges[edge]["partial"] is None:
         return False
     if not _is_stepped(graph, edge, STEPPING):
         return _is_pruned(graph, edge)

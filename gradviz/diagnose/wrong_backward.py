@@ -46,12 +46,20 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
             "error",
             f"the backward of {op} is wrong{_where(graph, entries, uses, told_apart=bool(line))}: "
             f"{worst.name}: {worst.reason}",
-            f"correct {op}.backward; gradviz.testing.assert_gradients keeps it right; where it is meant to differ, as an "
-            f"approximation is, say so: graph.diagnose(report=graph.check(intended=[{op!r}]))",
+            _hint(op, is_function=bool(backward)),
             edge=worst.edge,
             source=line or worst.source,
             numbers=numbers,
         )
+
+
+def _hint(op: str, *, is_function: bool) -> str:
+    """What to do about a custom Function, or about an op, whose backward has no name and cannot be named as meant."""
+    kept = "gradviz.testing.assert_gradients keeps it right"
+    if not is_function:
+        return f"correct the backward of {op}; {kept}"
+    meant = f"graph.diagnose(report=graph.check(intended=[{op!r}]))"
+    return f"correct {op}.backward; {kept}; where it is meant to differ, as an approximation is, say so: {meant}"
 
 
 def wrong_edges(readings: Readings) -> Iterator[EdgeCheck]:

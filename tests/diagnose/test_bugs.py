@@ -51,6 +51,6 @@ def test_gallery_has_at_least_25_bugs_and_all_kinds_but_five() -> None:
     kinds = {word.strip(",") for word in told.split()} - {"error", "warning", "hint"}
     assert len(SCRIPTS) >= 25
     # test_findings.py has these: one needs CUDA, one is told of code that is not broken, one of a loaded graph; and
-    # test_hooks_told.py one that takes a full check, test_packed_values.py one of hooks on what is saved.
+    # test_hooks_told.py one of hooks that may be meant, test_packed_values.py one of hooks on what is saved.
     elsewhere = {"not-deterministic", "masked-nan", "not-checked", "hooked-gradient", "lossy-saved-tensors"}
     assert kinds - {kind_of(script) for script in SCRIPTS} == elsewhere

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,18 +40,41 @@ def test_wrong_edge_of_a_report_is_told_for_any_op() -> None:
     graph = gradviz.trace("sin(x)", x=0.5, device="cpu")
     report = graph.check()
     assert graph.diagnose(report=report) == []
+    wrong = replace(report, edges=tuple(replace(entry, verdict="mismatch") for entry in report.edges))
+    (finding,) = graph.diagnose(report=wrong)
+    assert (finding.kind, finding.edge) == ("wrong-backward", report.edges[0].edge)
 
 
-class Gated(torch.autograd.Function):
+def test_wrong_backward_of_a_custom_op_is_told() -> None:
+    @torch.library.custom_op("gradviz_told::cube", mutates_args=())
+    def cube(x: Tensor) -> Tensor:
+        return x**3
+
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        return cotangent * ctx.saved_tensors[0] ** 2 * 2.5  # type: ignore[no-any-return]
+
+    cube.register_autograd(backward, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs))
+    graph = gradviz.trace(lambda x: cube(x).sum(), torch.tensor([0.3, 0.7], requires_grad=True))
+    for report in (None, graph.check()):
+        (finding,) = graph.diagnose(report=report)
+        assert finding.kind == "wrong-backward" and "backward gives" in finding.numbers_text
+        assert finding.hint == "correct the backward of cube; gradviz.testing.assert_gradients keeps it right"
+
+
+class StraightThrough(torch.autograd.Function):
+    """Hands on the cotangent of its first result, whatever its forward is."""
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor, *others: Tensor) -> Tensor:
+        return cotangent
+
+
+class Gated(StraightThrough):
     """x × (x > 0), whose backward forgets the mask."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return x * (x > 0)
-
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-        return cotangent
 
 
 def test_wrong_backward_of_a_function_that_multiplies_by_a_step_is_told() -> None:
@@ -60,7 +84,7 @@ def test_wrong_backward_of_a_function_that_multiplies_by_a_step_is_told() -> Non
     assert "graph.diagnose(report=graph.check(intended=['Gated']))" in finding.hint
 
 
-class Quantized(torch.autograd.Function):
+class Quantized(StraightThrough):
     """Rounds to steps that it measures off its argument; straight through going back."""
 
     @staticmethod
@@ -68,45 +92,29 @@ class Quantized(torch.autograd.Function):
         scale = x.abs().max() / 7
         return torch.round(x / scale) * scale
 
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-        return cotangent
 
-
-class Largest(torch.autograd.Function):
+class Largest(StraightThrough):
     """1 at the largest elements, which it finds by their places."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return torch.zeros_like(x).scatter_(0, x.topk(2).indices, 1.0)
 
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-        return cotangent
 
-
-class Coin(torch.autograd.Function):
+class Coin(StraightThrough):
     """A random bit, straight through."""
 
     @staticmethod
     def forward(ctx: Any, p: Tensor) -> Tensor:
         return torch.bernoulli(p)
 
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-        return cotangent
 
-
-class TimesRounded(torch.autograd.Function):
+class TimesRounded(StraightThrough):
     """x × round(2x), whose backward forgets the factor."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return x * torch.round(2 * x)
-
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-        return cotangent
 
 
 @pytest.mark.parametrize(
@@ -146,19 +154,15 @@ class Leaky(torch.autograd.Function):
         return torch.where(ctx.saved_tensors[0], cotangent, 0.2 * cotangent)
 
 
-class WithRounded(torch.autograd.Function):
+class WithRounded(StraightThrough):
     """x² and round(x); the backward forgets the factor of the first."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         return x * x, torch.round(x)
 
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor, of_rounded: Tensor) -> Tensor:
-        return cotangent
 
-
-class WithPlace(torch.autograd.Function):
+class WithPlace(StraightThrough):
     """x² and the place of the largest; the backward forgets the factor."""
 
     @staticmethod
@@ -168,12 +172,8 @@ class WithPlace(torch.autograd.Function):
         ctx.mark_non_differentiable(place)
         return squares, place
 
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor, of_place: Tensor) -> Tensor:
-        return cotangent
 
-
-class RoundedWithPlace(torch.autograd.Function):
+class RoundedWithPlace(StraightThrough):
     """round(x), straight through, and the place of the largest."""
 
     @staticmethod
@@ -181,10 +181,6 @@ class RoundedWithPlace(torch.autograd.Function):
         place = x.argmax()
         ctx.mark_non_differentiable(place)
         return torch.round(5 * x), place
-
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor, of_place: Tensor) -> Tensor:
-        return cotangent
 
 
 @pytest.mark.parametrize(
@@ -213,17 +209,13 @@ class Signs(torch.autograd.Function):
         return cotangent * (ctx.saved_tensors[0].abs() < 0.9)
 
 
-class CutOff(torch.autograd.Function):
+class CutOff(StraightThrough):
     """A quantizer that rounds by a cast, straight through."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         scale = x.abs().max() / 7
         return (x / scale).to(torch.int8).to(x.dtype) * scale
-
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-        return cotangent
 
 
 class Stopped(Signs):
@@ -234,29 +226,21 @@ class Stopped(Signs):
         return cotangent * 0
 
 
-class MeanTimes(torch.autograd.Function):
+class MeanTimes(StraightThrough):
     """The mean at every place, times rounded constants that the backward forgets."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return x.mean(0, keepdim=True).expand_as(x) * torch.round(torch.tensor([1.2, 2.7, 0.6]))
 
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-        return cotangent
 
-
-class RoundedAside(torch.autograd.Function):
+class RoundedAside(StraightThrough):
     """The mean at every place; what it rounds is not on the way to that."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(torch.round(x))
         return x.mean(0, keepdim=True).expand_as(x).mul(2)
-
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
-        return cotangent
 
 
 @pytest.mark.parametrize(
