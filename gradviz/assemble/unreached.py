@@ -132,7 +132,7 @@ def _widths(calls: Sequence[RecordedCall], cuts: Container[int], outputs: Iterab
             found[index] = width
             continue
         read = {id(tensor) for _, tensor in tensors_of(calls[index].overload, calls[index].args, calls[index].kwargs)}
-        from_here = width if waiting else math.inf  # where nothing else is waited for, every way leads through this call
+        from_here = width if waiting or found else math.inf  # where nothing else is waited for, all ways lead through here
         waiting |= {tensor: max(waiting.get(tensor, 0), from_here) for tensor in read & behind_cuts}
     return found
 

@@ -42,7 +42,8 @@ def main_cut(graph: GradGraph, cuts: Sequence[Use]) -> Use:
         if node not in waiting:
             continue
         width = widths[node] = min(waiting.pop(node), _elements(graph, node))
-        from_here = width if waiting else math.inf  # where nothing else is waited for, every way leads through this node
+        is_shared = not waiting and heads.isdisjoint(widths)  # the way of every cut leads through this node
+        from_here = math.inf if is_shared else width
         tails = {use.edge[0] for use in graph.arguments_of(node)} & after
         waiting |= {tail: max(waiting.get(tail, 0), from_here) for tail in tails}
     return max(cuts, key=lambda use: (widths.get(use.edge[1], 0), use.cut != "boolean", use.edge[1]))
