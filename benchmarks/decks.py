@@ -20,7 +20,7 @@ from gradviz.slides.beamer import beamer
 from gradviz.slides.deck import deck
 from gradviz.slides.document import pdf
 from gradviz.slides.pixels import moving_picture, png_pages
-from gradviz.stage import Painting, Stage, painted, painting_svg, stage_of, stage_theme
+from gradviz.stage import Pages, Painting, pages_of, painted, painting_svg, stage_theme
 
 TEXT, AT = "tanh(ln(1 + z*2x/sin y)) + sin(x*y)*z", {"x": 1.0, "y": 2.0, "z": 3.0}
 FRAMES = 30
@@ -33,16 +33,16 @@ def traced() -> gradviz.GradGraph:
     return gradviz.trace(TEXT, at=AT, device="cpu")
 
 
-def writers(stage: Stage, paintings: list[Painting]) -> dict[str, Callable[[], object]]:
+def writers(pages: Pages, paintings: list[Painting]) -> dict[str, Callable[[], object]]:
     """Format -> what writes it, once everything is painted."""
-    sentences = [frame.text for frame in stage.frames]
+    sentences = [frame.text for _, frame in pages]
     return {
-        "pptx": lambda: deck(paintings, title=TEXT, sentences=sentences, animated=False),
+        "pptx": lambda: deck(paintings, [paintings[-1]] * len(paintings), title=TEXT, sentences=sentences, animated=False),
         "pdf": lambda: pdf(paintings, title=TEXT),
         "gif": lambda: moving_picture(paintings, "gif", seconds_per_frame=1),
         "webp": lambda: moving_picture(paintings, "webp", seconds_per_frame=1),
         "tex": lambda: beamer(paintings),
-        "html": lambda: Player(title=TEXT, data=player_data(stage, [("slides", stage_theme("slides"))])).html,
+        "html": lambda: Player(title=TEXT, data=player_data(pages, TEXT, [("slides", stage_theme("slides"))])).html,
         "png": lambda: list(png_pages(paintings)),
         "svg": lambda: [painting_svg(painting, title=TEXT) for painting in paintings],
     }
@@ -53,14 +53,14 @@ def main() -> int:
     graph = traced()
     frames = graph.frames()
     assert len(frames) == FRAMES
-    stage, theme = stage_of(frames), stage_theme("slides")
-    paintings = [painted(stage, frame, theme) for frame in frames]
+    pages, theme = pages_of(frames), stage_theme("slides")
+    paintings = [painted(stage, frame, theme) for stage, frame in pages]
     parts: dict[str, Callable[[], object]] = {
         "one picture of the graph": lambda: graph.render(format="svg"),
         "text -> graph": traced,
         "graph -> frames": graph.frames,
-        "frames -> stage (the layout)": lambda: stage_of(frames),
-        "stage -> paintings": lambda: [painted(stage, frame, theme) for frame in frames],
+        "frames -> stage (the layout)": lambda: pages_of(frames),
+        "stage -> paintings": lambda: [painted(stage, frame, theme) for stage, frame in pages],
     }
     times_ms = {name: median_ms(run, ROUNDS) for name, run in parts.items()}
     picture_ms, layout_ms = times_ms["one picture of the graph"], times_ms["frames -> stage (the layout)"]
@@ -76,7 +76,7 @@ def main() -> int:
     print(f"  text -> file (limit {LIMIT_S:g} s)")
     good = True
     with tempfile.TemporaryDirectory() as folder:
-        for name, write in writers(stage, paintings).items():
+        for name, write in writers(pages, paintings).items():
             path = Path(folder, "pictures" if name in FOLDERS else f"deck.{name}")
             total_ms = median_ms(lambda path=path, name=name: save_slides(traced().frames(), path, format=name), ROUNDS)
             late = total_ms > 1000 * LIMIT_S

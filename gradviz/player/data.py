@@ -6,10 +6,11 @@
      "marks": [{"kind": "arrow", "ways": [[curve, tip], [curve, tip]], "dashed"},    forward and backward
                {"kind": "shape", "paths": [outline, ...]},
                {"kind": "text", "y", "size", "bold", "centred", "ground": box behind it or null}, ...],
-     "frames": [{"sentence", "phase", "changes": [[mark, ...state], ...]}, ...]}
+     "frames": [{"title", "sentence", "phase", "changes": [[mark, ...state], ...]}, ...]}
 
 A state is [way, colour, width] of an arrow, [fill, line, width, dashed] of a shape, [text, colour, x] of a text; a colour is
-a place in each theme's `colours`. A mark that is not among a frame's changes is as it was one frame before.
+a place in each theme's `colours`. A mark that is not among a frame's changes is as it was one frame before; the
+state of one that is on the picture of another part of the graph is empty.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gradviz.player.words import WORDS
 from gradviz.render.escape import one_line
 from gradviz.stage import (
     Arrow,
+    Pages,
     Painting,
     Shape,
     Stage,
@@ -39,22 +41,26 @@ MARGIN = 16.0
 Mark = Arrow | Shape | Text
 
 
-def player_data(stage: Stage, themes: Sequence[tuple[str, StageTheme]]) -> dict[str, Any]:
+def player_data(pages: Pages, title: str, themes: Sequence[tuple[str, StageTheme]]) -> dict[str, Any]:
     """What `mount(root, data)` takes.
 
     Args:
-        stage: with its frames.
+        pages: every frame, and the stages that show them.
+        title: of the page.
         themes: names and colours; the reader may switch between them, and starts with the one of the system or the first.
     """
-    pages = [[painted(stage, frame, theme) for _, theme in themes] for frame in stage.frames]
+    paintings = [[painted(stage, frame, theme) for _, theme in themes] for stage, frame in pages]
     colours = _Colours()
-    states = [[_state(versions, colours) for versions in zip(*map(_marks, page), strict=True)] for page in pages]
-    marks = [_mark(versions) for versions in zip(*(_marks(page[0]) for page in pages), strict=True)]
+    known = [{versions[0].id: versions for versions in zip(*map(_marks, one), strict=True)} for one in paintings]
+    names = list({name: None for frame in known for name in frame})
+    states = [[_state(frame[name], colours) if name in frame else [] for name in names] for frame in known]
+    marks = [_mark([frame[name][0] for frame in known if name in frame]) for name in names]
+    language = pages.stages[0].frames.language
     return {
-        "title": one_line(stage.frames.title),
-        "language": stage.frames.language,
-        "words": WORDS[stage.frames.language],
-        "view": _view(pages[0][0]),
+        "title": one_line(title),
+        "language": language,
+        "words": WORDS[language],
+        "view": _view([one[0] for one in paintings]),
         "themes": [
             {
                 "name": name,
@@ -67,7 +73,10 @@ def player_data(stage: Stage, themes: Sequence[tuple[str, StageTheme]]) -> dict[
             for place, (name, theme) in enumerate(themes)
         ],
         "marks": marks,
-        "frames": [_frame(*step) for step in zip(stage.frames, states, [None, *states], strict=False)],
+        "frames": [
+            _frame(stage, frame, states[number], states[number - 1] if number else None)
+            for number, (stage, frame) in enumerate(pages)
+        ],
     }
 
 
@@ -105,7 +114,7 @@ def _each(versions: tuple[Mark, ...], name: str) -> tuple[str, ...]:
     return tuple(getattr(mark, name) for mark in versions)
 
 
-def _mark(versions: tuple[Mark, ...]) -> dict[str, Any]:
+def _mark(versions: Sequence[Mark]) -> dict[str, Any]:
     """What stays, from the versions of a mark in each frame."""
     mark = versions[0]
     if isinstance(mark, Arrow):
@@ -126,17 +135,19 @@ def _mark(versions: tuple[Mark, ...]) -> dict[str, Any]:
     }
 
 
-def _frame(frame: Frame, states: list[list[Any]], before: list[list[Any]] | None) -> dict[str, Any]:
+def _frame(stage: Stage, frame: Frame, states: list[list[Any]], before: list[list[Any]] | None) -> dict[str, Any]:
     """One frame, with the marks that are not as they were before."""
     changed = [mark for mark, state in enumerate(states) if before is None or before[mark] != state]
     changes = [[mark, *states[mark]] for mark in changed]
-    return {"sentence": one_line(frame.text), "phase": frame.phase, "changes": changes}
+    told = {"title": one_line(stage.frames.title), "sentence": one_line(frame.text)}
+    return {**told, "phase": frame.phase, "changes": changes}
 
 
-def _view(painting: Painting) -> list[float]:
-    """The part of the page that holds shapes, arrows and texts."""
-    boxes = [mark.box for mark in _marks(painting) if not isinstance(mark, Arrow)]
-    points = [point for arrow in painting.arrows for point in (*arrow.curve, *arrow.tip)]
+def _view(paintings: Sequence[Painting]) -> list[float]:
+    """The part of the page that holds shapes, arrows and texts of all pictures."""
+    marks = [mark for painting in paintings for mark in _marks(painting)]
+    boxes = [mark.box for mark in marks if not isinstance(mark, Arrow)]
+    points = [point for mark in marks if isinstance(mark, Arrow) for point in (*mark.curve, *mark.tip)]
     left = min([*(box.left for box in boxes), *(x for x, _ in points)]) - MARGIN
     top = min([*(box.top for box in boxes), *(y for _, y in points)]) - MARGIN
     right = max([*(box.right for box in boxes), *(x for x, _ in points)]) + MARGIN

@@ -15,7 +15,7 @@ from gradviz.errors import InputError
 from gradviz.frames import Frames
 from gradviz.player.data import player_data
 from gradviz.render import write_file
-from gradviz.stage import stage_of, stage_theme
+from gradviz.stage import pages_of, stage_theme
 from gradviz.view import Direction, PartOptions, ViewOptions
 
 MOST_NODES = 200
@@ -102,8 +102,8 @@ def player_of(
     """
     names = ("light", "dark") if theme is None else (theme,)
     themes = [(name, stage_theme(name, highlight=highlight)) for name in names]
-    stage = stage_of(frames, font_size=font_size, time_limit_s=time_limit_s, direction=direction)
-    return Player(title=frames.title, data=player_data(stage, themes))
+    pages = pages_of(frames, font_size=font_size, time_limit_s=time_limit_s, direction=direction)
+    return Player(title=frames.title, data=player_data(pages, frames.title, themes))
 
 
 def page_options(options: ViewOptions) -> dict[str, Any]:

@@ -136,12 +136,17 @@ function mount(root, data) {
 
   function show(place) {
     const wanted = Math.max(0, Math.min(data.frames.length - 1, place));
-    states[wanted].forEach((state, mark) => { if (state !== shown[mark]) marks[mark].set(state); });
+    states[wanted].forEach((state, mark) => {
+      if (state === shown[mark]) return;
+      marks[mark].group.style.display = state.length ? "" : "none";  // it may be on the picture of another part
+      if (state.length) marks[mark].set(state);
+    });
     if (narrow.matches && shown.length) follow(shown, states[wanted]);
     shown = states[wanted];
     current = wanted;
     const frame = data.frames[wanted];
     sentence.textContent = frame.sentence;
+    title.textContent = frame.title;
     slider.value = wanted;
     slider.setAttribute("aria-valuetext", `${wanted + 1}: ${frame.sentence}`);
     count.textContent = `${wanted + 1} / ${data.frames.length}`;

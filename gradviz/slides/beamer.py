@@ -9,10 +9,13 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import TypeVar
 
 from gradviz.explain.latex import MATH_SIGNS
 from gradviz.stage import Arrow, Box, Painting, Point, Shape, Text
 from gradviz.view.notation import SUPERSCRIPT
+
+_Mark = TypeVar("_Mark", Arrow, Shape, Text)
 
 PAGE_WIDTH_CM = 16.0
 """Of Beamer's pages in the format 16:9."""
@@ -102,12 +105,19 @@ def _colours(paintings: Sequence[Painting]) -> dict[str, str]:
 
 def _drawn(paintings: Sequence[Painting], colours: dict[str, str], points: float) -> Iterator[str]:
     """A line for each look of each mark; what comes first lies below. `points` is TeX's points per pixel."""
-    for arrows in zip(*(painting.arrows for painting in paintings), strict=True):
-        yield from _overlays([_arrow(arrow, colours, points) for arrow in arrows])
-    for shapes in zip(*(painting.shapes for painting in paintings), strict=True):
-        yield from _overlays([_shape(shape, colours, points) for shape in shapes])
-    for texts in zip(*(painting.texts for painting in paintings), strict=True):
-        yield from _overlays([_text(text, colours, points) for text in texts])
+    for arrows in _each([painting.arrows for painting in paintings]):
+        yield from _overlays([_arrow(arrow, colours, points) if arrow else "" for arrow in arrows])
+    for shapes in _each([painting.shapes for painting in paintings]):
+        yield from _overlays([_shape(shape, colours, points) if shape else "" for shape in shapes])
+    for texts in _each([painting.texts for painting in paintings]):
+        yield from _overlays([_text(text, colours, points) if text else "" for text in texts])
+
+
+def _each(frames: Sequence[Sequence[_Mark]]) -> Iterator[list[_Mark | None]]:
+    """Each mark as it is in every frame; None where it is on the picture of another part of the graph."""
+    found = [{mark.id: mark for mark in marks} for marks in frames]
+    for name in {mark.id: None for marks in frames for mark in marks}:
+        yield [marks.get(name) for marks in found]
 
 
 def _overlays(looks: Sequence[str]) -> Iterator[str]:

@@ -16,11 +16,14 @@ TITLE_ONLY = 5
 """The layout of python-pptx's own template that has a title and nothing else."""
 
 
-def deck(paintings: Sequence[Painting], *, title: str, sentences: Sequence[str], animated: bool) -> bytes:
+def deck(
+    paintings: Sequence[Painting], last: Sequence[Painting], *, title: str, sentences: Sequence[str], animated: bool
+) -> bytes:
     """The bytes of a .pptx file.
 
     Args:
-        paintings: one for each frame, of one stage.
+        paintings: one for each frame.
+        last: for each of them the last frame on the same stage, which has all labels; one object for each stage.
         title: of the presentation.
         sentences: one for each frame; they become the notes of the speaker.
         animated: one slide on which each click shows the next frame, else a slide for each.
@@ -29,8 +32,8 @@ def deck(paintings: Sequence[Painting], *, title: str, sentences: Sequence[str],
     presentation = pptx.Presentation()
     presentation.slide_width, presentation.slide_height = emu(PAGE.width), emu(PAGE.height)
     presentation.core_properties.title = title
-    lines = straight_lines(paintings[-1])
-    frames = [marks_of(painting, lines) for painting in paintings]
+    lines = {id(one): straight_lines(one) for one in last}
+    frames = [marks_of(painting, lines[id(one)]) for painting, one in zip(paintings, last, strict=True)]
     if animated:
         _animated_slide(presentation, paintings[0], frames, sentences)
     else:

@@ -19,7 +19,7 @@ from gradviz.slides.beamer import beamer
 from gradviz.slides.deck import deck
 from gradviz.slides.document import pdf
 from gradviz.slides.pixels import moving_picture, png_pages
-from gradviz.stage import FONT_SIZE, painted, painting_svg, stage_of, stage_theme
+from gradviz.stage import FONT_SIZE, pages_of, painted, painting_svg, stage_theme
 
 FILES: Final = ("pptx", "pdf", "gif", "webp", "tex", "html")
 FOLDERS: Final = ("png", "svg")
@@ -93,12 +93,16 @@ def save_slides(
         page = player_of(frames, theme=theme, font_size=font_size, highlight=highlight, time_limit_s=time_limit_s)
         page.save(path)
         return
-    stage = stage_of(frames, font_size=font_size, time_limit_s=time_limit_s)
-    paintings = [painted(stage, frame, colours) for frame in frames]
+    pages = pages_of(frames, font_size=font_size, time_limit_s=time_limit_s)
+    if one_slide:
+        pages = pages.titled(frames.title)
+    paintings = [painted(stage, frame, colours) for stage, frame in pages]
     sentences = [frame.text for frame in frames]
     match name:
         case "pptx":
-            write_file(Path(path), deck(paintings, title=frames.title, sentences=sentences, animated=one_slide))
+            finished = [painted(stage, stage.frames[-1], colours) for stage in pages.stages]
+            last = [finished[place] for place in pages.places]
+            write_file(Path(path), deck(paintings, last, title=frames.title, sentences=sentences, animated=one_slide))
         case "pdf":
             write_file(Path(path), pdf(paintings, title=frames.title))
         case "tex":
@@ -108,8 +112,8 @@ def save_slides(
         case "png":
             _write_folder(Path(path), name, png_pages(paintings))
         case _:
-            pages = (painting_svg(one, title=text).encode() for one, text in zip(paintings, sentences, strict=True))
-            _write_folder(Path(path), name, pages)
+            pictures = (painting_svg(one, title=text).encode() for one, text in zip(paintings, sentences, strict=True))
+            _write_folder(Path(path), name, pictures)
 
 
 def _format(path: str | os.PathLike[str], asked: str | None) -> str:

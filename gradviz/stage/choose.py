@@ -7,7 +7,9 @@ way to how large it is: from everything in full, over labels without their signs
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 from gradviz.errors import InputError
 from gradviz.frames import Frames
@@ -110,25 +112,27 @@ def stage_of(
     check_drawing(time_limit_s)
     if not isinstance(font_size, (int, float)) or not FONT_SIZES[0] <= font_size <= FONT_SIZES[1]:
         raise InputError(f"font_size is {font_size!r}; accepted: {FONT_SIZES[0]:g} to {FONT_SIZES[1]:g}")
-    width = PAGE.width - 2 * MARGIN
-    size, count = _caption_fit(frames, width)
-    title = Box(left=MARGIN, top=MARGIN / 2, width=width, height=TITLE_SIZE * LINE_HEIGHT)
-    height = size * LINE_HEIGHT * count
-    caption = Box(left=MARGIN, top=PAGE.bottom - MARGIN / 2 - height, width=width, height=height)
-    top = title.bottom + MARGIN / 2
-    room = Box(left=MARGIN, top=top, width=width, height=caption.top - MARGIN / 2 - top)
-    directions = DIRECTIONS if direction is None else (direction,)
-    density, chosen, layout = _largest(frames, room, font_size, time_limit_s, directions)
-    return Stage(
-        frames=frames,
-        layout=layout,
-        density=density,
-        direction=chosen,
-        title=title,
-        caption=caption,
-        caption_size=size,
-        caption_lines=count,
-    )
+    sheet = sheet_of(frames)
+    choices = _Choices(frames, sheet, font_size, time_limit_s, direction)
+    return sheet.stage(frames, _largest(choices))
+
+
+def labelled_stage_of(
+    frames: Frames, sheet: Sheet, *, font_size: float, time_limit_s: float, direction: Direction | None = None
+) -> Stage | None:
+    """The same with labels on the arrows, the fullest that can be read; None where none can.
+
+    Args:
+        frames: of a part of a graph.
+        sheet: of all of it, so that nothing but the picture is another one on the next part.
+        font_size, time_limit_s, direction: as of `stage_of`.
+    """
+    choices = _Choices(frames, sheet, font_size, time_limit_s, direction)
+    if not _is_readable(choices.laid_out(LABELLED[-1])):
+        return None
+    found = _first_comfortable(choices, LABELLED)
+    best = found[-1] if _is_comfortable(found[-1], font_size) else next(filter(_is_readable, found), None)
+    return None if best is None else sheet.stage(frames, best)
 
 
 def smallest_text(density: Density, layout: Layout) -> float:
@@ -136,52 +140,133 @@ def smallest_text(density: Density, layout: Layout) -> float:
     return layout.scale * (NODE_SIZE if density.labels == "none" else EDGE_SIZE)
 
 
-def _largest(
-    frames: Frames, room: Box, font_size: float, time_limit_s: float, directions: tuple[Direction, ...]
-) -> _Choice:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """Where on the page the title, the picture and the sentence stand, and what room frames need.
+
+    Attributes:
+        title, room, caption: the boxes of the three.
+        caption_size, caption_lines: as of a `Stage`.
+        cotangents: elements of a tensor that take more characters are not written out -> node -> its longest cotangent.
+    """
+
+    title: Box
+    room: Box
+    caption: Box
+    caption_size: float
+    caption_lines: int
+    cotangents: Callable[[int], Mapping[int, str]]
+
+    def stage(self, frames: Frames, choice: _Choice) -> Stage:
+        density, direction, layout = choice
+        return Stage(
+            frames=frames,
+            layout=layout,
+            density=density,
+            direction=direction,
+            title=self.title,
+            caption=self.caption,
+            caption_size=self.caption_size,
+            caption_lines=self.caption_lines,
+        )
+
+
+def sheet_of(frames: Frames) -> Sheet:
+    """With room for every sentence and every cotangent."""
+    width = PAGE.width - 2 * MARGIN
+    size, count = _caption_fit(frames, width)
+    title = Box(left=MARGIN, top=MARGIN / 2, width=width, height=TITLE_SIZE * LINE_HEIGHT)
+    height = size * LINE_HEIGHT * count
+    caption = Box(left=MARGIN, top=PAGE.bottom - MARGIN / 2 - height, width=width, height=height)
+    top = title.bottom + MARGIN / 2
+    room = Box(left=MARGIN, top=top, width=width, height=caption.top - MARGIN / 2 - top)
+    return Sheet(
+        title=title,
+        room=room,
+        caption=caption,
+        caption_size=size,
+        caption_lines=count,
+        cotangents=cache(partial(room_for_cotangents, frames)),
+    )
+
+
+class _Choices:
+    """The ways to lay frames out; each is laid out when it is asked for, and all within one time limit."""
+
+    def __init__(
+        self, frames: Frames, sheet: Sheet, font_size: float, time_limit_s: float, direction: Direction | None
+    ) -> None:
+        self.frames = frames
+        self.sheet = sheet
+        self.font_size = font_size
+        self.directions = DIRECTIONS if direction is None else (direction,)
+        self.deadline = time.monotonic() + time_limit_s
+        self.are_numbers = all(len(node.value) < 2 for view in frames.views for node in view.nodes)
+
+    @property
+    def may_be_labelled(self) -> bool:
+        return len(self.frames.views[0].edges) <= MAX_LABELS
+
+    def laid_out(self, density: Density) -> _Choice:
+        """In the direction in which the text is larger.
+
+        Single numbers say as much beside their names as below them, so both are tried.
+        """
+        found = self._directed(density)
+        is_large = WORTH * _scale(found) * NODE_SIZE > LARGEST * self.font_size
+        if not self.are_numbers or density.in_one_row or is_large:
+            return found
+        beside = self._directed(replace(density, in_one_row=True))
+        return beside if _scale(beside) > WORTH * _scale(found) else found
+
+    def _directed(self, density: Density) -> _Choice:
+        cotangents = self.sheet.cotangents(density.longest)
+        layouts = [
+            laid_out(
+                sketch_of(self.frames, cotangents, density, direction),
+                self.sheet.room,
+                largest=LARGEST * self.font_size,
+                time_limit_s=max(self.deadline - time.monotonic(), SHORTEST_S),
+            )
+            for direction in self.directions
+        ]
+        return max(zip([density] * len(layouts), self.directions, layouts, strict=True), key=_scale)
+
+
+def _largest(choices: _Choices) -> _Choice:
     """How everything is written: with labels if there is room for them, in the direction in which the text is larger.
 
     The fullest density whose text is comfortably large, else the one with the largest text if that is as large as asked
     for. Where no density is, the fullest that can be read at all, else the one with the largest text.
-
-    Single numbers say as much beside their names as below them, so both are tried.
     """
-    are_numbers = all(len(node.value) < 2 for view in frames.views for node in view.nodes)
-    lengths = {density.longest for density in (*LABELLED, *UNLABELLED)}
-    cotangents = {longest: room_for_cotangents(frames, longest) for longest in lengths}
-    deadline = time.monotonic() + time_limit_s
-
-    def directed(density: Density) -> _Choice:
-        sketches = [sketch_of(frames, cotangents[density.longest], density, direction) for direction in directions]
-        layouts = [
-            laid_out(sketch, room, largest=LARGEST * font_size, time_limit_s=max(deadline - time.monotonic(), SHORTEST_S))
-            for sketch in sketches
-        ]
-        return max(zip([density] * len(directions), directions, layouts, strict=True), key=_scale)
-
-    def choice(density: Density) -> _Choice:
-        found = directed(density)
-        if not are_numbers or density.in_one_row or WORTH * _scale(found) * NODE_SIZE > LARGEST * font_size:
-            return found
-        beside = directed(replace(density, in_one_row=True))
-        return beside if _scale(beside) > WORTH * _scale(found) else found
-
     tried: list[_Choice] = []
-    for densities in (LABELLED if len(frames.views[0].edges) <= MAX_LABELS else (), UNLABELLED):
-        found = []
-        for density in densities:
-            found.append(choice(density))
-            if _scale(found[-1]) * NODE_SIZE >= COMFORT * font_size and _is_readable(found[-1]):
-                return found[-1]
+    for densities in (LABELLED if choices.may_be_labelled else (), UNLABELLED):
+        found = _first_comfortable(choices, densities)
+        if found and _is_comfortable(found[-1], choices.font_size):
+            return found[-1]
         largest = max(found, key=_scale, default=None)
-        if largest and _scale(largest) * NODE_SIZE >= font_size and _is_readable(largest):
+        if largest and _scale(largest) * NODE_SIZE >= choices.font_size and _is_readable(largest):
             return largest
         tried += found
     readable = next(filter(_is_readable, tried), None)
     if readable is None:
-        in_two_rows = IN_TWO_ROWS if len(frames.views[0].edges) <= MAX_LABELS else IN_TWO_ROWS[1:]
-        readable = next(filter(_is_readable, map(choice, in_two_rows)), None)
-    return readable or max([*tried, choice(LAST_RESORT)], key=_scale)
+        in_two_rows = IN_TWO_ROWS if choices.may_be_labelled else IN_TWO_ROWS[1:]
+        readable = next(filter(_is_readable, map(choices.laid_out, in_two_rows)), None)
+    return readable or max([*tried, choices.laid_out(LAST_RESORT)], key=_scale)
+
+
+def _first_comfortable(choices: _Choices, densities: Sequence[Density]) -> list[_Choice]:
+    """Each of the densities laid out, up to the first whose text is comfortably large."""
+    found: list[_Choice] = []
+    for density in densities:
+        found.append(choices.laid_out(density))
+        if _is_comfortable(found[-1], choices.font_size):
+            break
+    return found
+
+
+def _is_comfortable(choice: _Choice, font_size: float) -> bool:
+    return _scale(choice) * NODE_SIZE >= COMFORT * font_size and _is_readable(choice)
 
 
 def _is_readable(choice: _Choice) -> bool:

@@ -100,11 +100,12 @@ def test_slides_are_offered_of_what_is_on_the_canvas_and_fits(layers: Shown, loo
 
 @pytest.mark.parametrize("look", [Look(), Look(folding=Folding(unfold=("head",))), Look(around="f1")])
 def test_slides_have_the_shapes_of_the_canvas(layers: Shown, look: Look) -> None:
-    """Each shape on the canvas is one on every slide, with the same name; groups too."""
+    """Each shape on the canvas is one on every slide, or on those of its part, with the same name; groups too."""
     drawn = picture(layers, look).view
     names = [one.name for one in (*drawn.nodes, *drawn.groups)]
-    last = list(Presentation(io.BytesIO(slides(layers.graph, "pptx", look))).slides)[-1]
-    words = " ".join(shape.text_frame.text for shape in last.shapes if shape.has_text_frame)
+    made = list(Presentation(io.BytesIO(slides(layers.graph, "pptx", look))).slides)
+    parts = {slide.shapes.title.text: slide for slide in made}  # the last slide of each
+    words = " ".join(shape.text_frame.text for slide in parts.values() for shape in slide.shapes if shape.has_text_frame)
     assert len(names) < 60 and [name for name in names if name.split("…")[0] not in words] == []
 
 

@@ -62,5 +62,5 @@ def test_calls_are_drawn_as_one_where_that_is_asked_for(tmp_path: Path) -> None:
         found[" ".join(option)] = [slide.notes_slide.notes_text_frame.text for slide in slides]
     whole, folded, all_closed = found.values()
     assert len(whole) > len(folded) > len(all_closed)
-    assert any(text.startswith("0 passes on what arrived") for text in folded)
+    assert any(text.startswith("0 · Linear passes on what arrived") for text in folded)
     assert not any("passes on what arrived" in text for text in whole)

@@ -16,7 +16,7 @@ import torch
 import gradviz
 from gradviz import GradGraph, InputError, RenderError
 from gradviz.player import player_data, script
-from gradviz.stage import THEMES, painted, stage_of
+from gradviz.stage import THEMES, pages_of, painted
 
 NASTY = "</script><img src=x onerror=alert(1)>&amp;\"'<!--"
 
@@ -53,8 +53,9 @@ def nasty() -> GradGraph:
 
 @pytest.mark.parametrize("name", ["lecture", "relu_net", "cut"])
 def test_playing_the_changes_gives_what_was_painted(name: str) -> None:
-    stage = stage_of(framed_graphs.ALL[name]().frames())
-    data = player_data(stage, [("light", THEMES["light"]), ("dark", THEMES["dark"])])
+    pages = pages_of(framed_graphs.ALL[name]().frames())
+    (stage,) = pages.stages
+    data = player_data(pages, stage.frames.title, [("light", THEMES["light"]), ("dark", THEMES["dark"])])
     states: list[Any] = [None] * len(data["marks"])
     for place, frame in enumerate(data["frames"]):
         for mark, *state in frame["changes"]:

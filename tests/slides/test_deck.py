@@ -30,7 +30,9 @@ from gradviz.stage.font import text_width
 @cache
 def deck_named(name: str, animated: bool = False) -> bytes:
     frames = frames_named(name)
-    return deck(paintings(name), title=frames.title, sentences=[frame.text for frame in frames], animated=animated)
+    last = [paintings(name)[-1]] * len(frames)
+    sentences = [frame.text for frame in frames]
+    return deck(paintings(name), last, title=frames.title, sentences=sentences, animated=animated)
 
 
 def slides(name: str, *, animated: bool = False) -> list[Any]:
