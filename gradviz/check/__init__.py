@@ -30,6 +30,7 @@ How the parts go together:
     second.py        what a second derivative loses, where backward() reads a value that forward() made
     composed.py, closed_formula.py   a small graph as one function; its derivatives as formulas
     judge.py, wording.py   a number of torch's beside the true one: ULP, bound, verdict; what is said of it
+    range_ends.py    what kernels do with numbers at the ends of a dtype's range
     arrays.py        tensors as arrays, units in the last place
     ratios.py        whether wrong numbers are one and the same multiple of the true ones
     clues.py         what is told beside a verdict, from slips.py (which slip makes such numbers) and cancellation.py

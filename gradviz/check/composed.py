@@ -78,6 +78,7 @@ class Composed:
         coarse: relative error of torch's derivatives, for kernels that hold a constant in float32.
         is_undefined: whether NaN comes in and makes NaN of an output, which then has no derivative, whatever a comparison
             inside, as of a maximum, makes of NaN in the expression.
+        has_no_value: whether an output that a cotangent starts from has no true value, as 0/0 has none.
     """
 
     truth: Reference
@@ -85,6 +86,7 @@ class Composed:
     calls: int
     coarse: float
     is_undefined: bool
+    has_no_value: bool
 
 
 def composed_graph(graph: GradGraph, names: list[str], moved: dict[int, Tensor]) -> Composed:
@@ -112,8 +114,10 @@ def composed_graph(graph: GradGraph, names: list[str], moved: dict[int, Tensor])
     for slot, output in enumerate(truth.outputs):
         if output is None:
             raise NoRule(f"output {slot} of the graph is not differentiable")
+    has_no_value = False
     for slot, index in () if moved else weights:
         recorded, exact = float(parts_of(outputs[slot])[index]), truth.value(index, output=slot)
+        has_no_value |= math.isnan(recorded) and math.isnan(float(exact.value))
         if not abs(recorded - float(exact.value)) <= exact.bound and math.isfinite(recorded):
             raise NoRule(f"the composed expression does not give the output's value: {_step_that_differs(graph)}")
     return Composed(
@@ -122,6 +126,7 @@ def composed_graph(graph: GradGraph, names: list[str], moved: dict[int, Tensor])
         calls=len(flow.calls),
         coarse=sum(map(_coarse, flow.calls)),
         is_undefined=any(bool(output.isnan().any()) for output in outputs) and nan_place(_entered(flow.calls)) is not None,
+        has_no_value=has_no_value,
     )
 
 

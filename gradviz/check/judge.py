@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from gradviz.check.arrays import Index, apart, is_nan_at, largest_error, not_finite_place, ulp, worst_first
+from gradviz.check.range_ends import is_flushed, is_near_largest, negative_zero_in
 from gradviz.check.ratios import Ratios
 from gradviz.check.report import Finding, Method, Quantity, Verdict
 from gradviz.check.slips import Evidence
@@ -333,7 +334,12 @@ class Comparison:
             self.doubt(f"undefined in {dtype}: torch gives {got:g}, the true value is {true:.4g}; {why}", "undefined")
         elif math.isnan(got) and math.isinf(true):
             self.doubt(f"undefined: torch gives nan where the true value is {true:g}", "undefined")
-        elif math.isfinite(true) and not bound < max(abs(true), torch.finfo(self.dtype).tiny):
+        elif math.isinf(true) and negative_zero_in(self.read):
+            why = "an argument holds −0, which decides on which side of a pole it lies"
+            self.doubt(f"undefined: torch gives {got:g}, the true value is {true:g}: {why}", "undefined")
+        elif math.isfinite(true) and (
+            not bound < max(abs(true), torch.finfo(self.dtype).tiny) or is_near_largest(true, self.dtype)
+        ):
             why = f"overflow or cancellation in {dtype} on the way"
             self.doubt(f"undefined in {dtype}: torch gives {got:g}, the true value is {true:.4g}; {why}", "undefined")
         else:
@@ -351,9 +357,15 @@ class Comparison:
     def _fail(
         self, index: Index | None, got: float, true: float, error_ulp: float, excess: float, what: str, of: Quantity
     ) -> None:
+        told = f"torch gives {got:.4g}, the true value is {true:.4g}"
         if self.overflowed:
-            told = f"torch gives {got:.4g}, the true value is {true:.4g}; a number on the way is beyond its range"
-            self.doubt(f"undefined in {dtype_name(self.dtype)}: {told}", "undefined")
+            self.doubt(
+                f"undefined in {dtype_name(self.dtype)}: {told}; a number on the way is beyond its range", "undefined"
+            )
+            return
+        if is_flushed(abs(got - true), self.read, self.dtype):
+            least = f"{torch.finfo(self.dtype).tiny:.2g}"
+            self.doubt(f"{told}: kernels may take {dtype_name(self.dtype)} numbers below {least} for 0", "rounding")
             return
         if is_nan_at(self.made, index):
             self.show(index, got, math.nan, of)

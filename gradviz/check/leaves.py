@@ -56,8 +56,9 @@ def check_leaves(graph: GradGraph) -> list[LeafOutcome]:
 
 
 def _comparison(graph: GradGraph, name: str) -> Comparison:
-    leaf = graph.nodes[graph.leaves[name]]
-    return Comparison(leaf["dtype"], read=[] if leaf["value"] is None else [leaf["value"]])
+    """Its own value is read first, then those of the others: the expression is one of all leaves."""
+    leaves = [graph.nodes[graph.leaves[one]] for one in (name, *(other for other in graph.leaves if other != name))]
+    return Comparison(leaves[0]["dtype"], read=[leaf["value"] for leaf in leaves if leaf["value"] is not None])
 
 
 def _compare_leaf(
@@ -82,6 +83,9 @@ def _compare_leaf(
             continue
         error = number - float(exact.value)
         same = number == float(exact.value) or abs(error) <= exact.bound
+        if composed.has_no_value and math.isnan(number):
+            comparison.element(index or None, number, math.nan, 0.0)
+            continue
         if row.kinks and not same and not beside.decides((slot, index), error):
             _judge_on_kink(graph, names, slot, index, number, row.kinks, comparison)
             continue

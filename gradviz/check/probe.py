@@ -182,6 +182,8 @@ def _probe(
             edges[0].comparison.step(f"the whole map was not probed: {missing.reason}")
         return False
     parts = weights * slope
+    with np.errstate(invalid="ignore"):  # infinities of both signs, which an argument holds
+        true = float(parts.sum())
     doubt = length_of(weights * error)
     got = sum(answers[position].product * length for position, length in lengths.items())
     of_answers = math.hypot(*(answers[position].spread * length for position, length in lengths.items()))
@@ -189,7 +191,6 @@ def _probe(
     most = float(np.abs(parts).sum()) + sum(answers[position].most * length for position, length in lengths.items())
     absolute = math.hypot(*(more * length for (_, more), length in zip(bounds, lengths.values(), strict=True)))
     allowed = _DEVIATIONS * doubt + min(_DEVIATIONS * (relative * spread_out + absolute), _AT_MOST * most + absolute)
-    true = float(parts.sum())
     is_tight = math.isfinite(true) and math.isfinite(allowed) and doubt <= TIGHT * most
     is_right = is_tight and abs(got - true) <= allowed
     for edge in edges if is_right or not joint else ():

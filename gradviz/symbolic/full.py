@@ -98,6 +98,8 @@ def pointwise_vjp(pointwise: Pointwise, position: int, cotangent: Tensor | None,
         unit = unit_roundoff(dtype) + WIDE_UNIT
         moved = np.broadcast_to(partial.bound * np.abs(weight).astype(np.float64), terms.shape)
         added = max(terms.size // max(operand.numel(), 1), 1)
+        if added > 1:
+            all_rounded(_sum_to(np.abs(terms), shape))  # in some order the sum may overflow, though all of it does not
         bound = _sum_to(moved + SAFETY * unit * (1 + spread(added)) * size, shape)
         kinks = {name: _sum_to(mask.astype(np.float64), shape) > 0 for name, mask in partial.kinks.items()}
         return WideValues(value=_sum_to(terms, shape), bound=bound, kinks=kinks)

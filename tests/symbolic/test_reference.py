@@ -202,3 +202,12 @@ def test_a_composition_names_the_call_without_rule_and_refuses_changed_views() -
     other = call_of(aten.exp.default, x.view(2))
     with pytest.raises(NoRule, match="shares memory"):
         compose([call_of(aten.sin.default, x), other], [x], [other.outputs[0]])
+
+
+@pytest.mark.parametrize(("size", "overflows"), [(3e38, True), (3e37, False)])
+def test_a_sum_may_overflow_on_the_way_though_all_of_it_does_not(size: float, overflows: bool) -> None:
+    """That of the cotangents of a factor that is broadcast: in which order they are added is not known."""
+    large = torch.tensor([size, size, -size, -size])
+    truth = reference(call_of(aten.mul.Tensor, large, torch.tensor(1e-30)))
+    assert float(truth.full_vjp(1, [torch.ones(4)]).value) == 0.0
+    assert truth.overflowed == overflows
