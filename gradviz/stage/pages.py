@@ -19,9 +19,11 @@ from gradviz.view import Direction, View
 LENGTHS = (20, 14, 10, 8, 6, 5, 4, 3, 2)
 """How many calls a part has at most; the first with which everything can be read is taken."""
 MOST_PARTS = 3
-"""So many parts at most a graph in numbers has that can be read as a whole, though without labels."""
+"""So many parts at most a graph has that can be read as a whole, though without labels."""
 PER_PART = 3
 """A part more is worth it where so many values fewer go on from one to another."""
+BALANCE = 4
+"""What a part of full length costs, in such values; a shorter one costs less than its share, so parts get about as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +85,7 @@ def _said_to_lack(whole: Stage) -> Stage:
 def _may_be_divided(whole: Stage) -> bool:
     """Whether each step looks at one value or arrow, and something is lost that parts of the graph may have room for."""
     looks_at_one = all(frame.node is not None or frame.edge is not None for frame in whole.frames.frames[1:-1])
-    are_numbers = all(len(node.value) < 2 for node in whole.frames.views[0].nodes)
-    return looks_at_one and (not _is_readable(whole) or (are_numbers and _lacks_labels(whole)))
+    return looks_at_one and (not _is_readable(whole) or _lacks_labels(whole))
 
 
 def _is_readable(stage: Stage) -> bool:
@@ -102,7 +103,7 @@ def _calls(view: View) -> list[str]:
 
 
 def _parts(view: View, calls: Sequence[str], most: int) -> list[list[str]]:
-    """Calls in a row, at most so many in each part, so divided that few values go on and the parts are few."""
+    """Calls in a row, at most so many in each part, so divided that few values go on, and into few parts of like length."""
     place = {call: number for number, call in enumerate(calls)}
     last = dict.fromkeys(calls, -1)
     for edge in view.edges:
@@ -112,7 +113,8 @@ def _parts(view: View, calls: Sequence[str], most: int) -> list[list[str]]:
     best: list[tuple[float, int]] = [(0, 0)]  # of so many calls: what dividing them costs, and where the last part begins
     for end in range(1, len(calls) + 1):
         begins = range(max(0, end - most), end)
-        best.append(min((best[begin][0] + PER_PART + going_on[begin], begin) for begin in begins))
+        ways = ((BALANCE * ((end - begin) / most) ** 2 + going_on[begin], begin) for begin in begins)
+        best.append(min((best[begin][0] + PER_PART + cost, begin) for cost, begin in ways))
     parts, end = [], len(calls)
     while end:
         begin = best[end][1]

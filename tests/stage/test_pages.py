@@ -15,6 +15,7 @@ from torch import Tensor
 
 import gradviz
 from gradviz.frames import Frames
+from gradviz.models import MODELS
 from gradviz.player import player_data
 from gradviz.slides.beamer import beamer
 from gradviz.stage import MIN_TEXT_PX, THEMES, Pages, pages_of, painted, smallest_text
@@ -87,11 +88,19 @@ def test_what_can_be_read_on_one_page_stays_there() -> None:
     assert len(found.stages) == 1 and found.stages[0].frames.title == frames.title
 
 
-def test_a_graph_in_numbers_that_has_room_for_all_but_its_labels_is_shown_in_few_parts() -> None:
+def test_a_graph_that_has_room_for_all_but_its_labels_is_shown_in_few_parts() -> None:
     text = "h=σ(w*x1+v*x2+b); k=σ(p*x1+q*x2+c); z=r*h+s*k+d; y=σ(z); (y-t)^2"
     names = ("x1", "x2", "w", "v", "b", "p", "q", "c", "r", "s", "d", "t")
     found = pages_of(gradviz.trace(text, at=dict.fromkeys(names, 0.3), device="cpu").frames())
     assert [stage.density.labels for stage in found.stages] == ["all", "all"]
+
+
+def test_a_network_of_tensors_has_its_partials_on_parts_of_like_length() -> None:
+    model, inputs, loss = MODELS["two-layer ReLU net"]()
+    found = pages_of(gradviz.trace(model, *inputs, loss=loss, device="cpu").frames())
+    counts = [len({edge.head for edge in stage.frames.views[0].edges}) for stage in found.stages]
+    assert len(counts) == 2 and max(counts) < 2 * min(counts)
+    assert all(stage.density.labels != "none" for stage in found.stages)
 
 
 def test_a_part_ends_where_few_values_go_on() -> None:
