@@ -19,6 +19,9 @@ from gradviz.view.summary import HEAT_NOTE, NO_HEAT_NOTE
 
 SCREEN = Extent(width=1500, height=1100)
 """What a picture is read on, in points at full size."""
+SLIDE = Extent(width=1600, height=900)
+TURNED = 1.2
+"""How much larger the letters of a picture become on a slide where it is worth to turn it upright."""
 LEGIBLE = 0.64
 """Letters of a smaller share of their size are hard to read: names of 8 pixels, what is on arrows of 7."""
 SCREENS = 2
@@ -61,7 +64,8 @@ def fitted(view: View, *, may_leave_out: bool) -> View:
         may_leave_out: whether heat maps may be left out, and what is said twice.
     """
     room = _Room(view)
-    now = _Way(direction=view.direction)
+    now = _Way(direction=_of_slide(room) if view.theme == "slides" else view.direction)
+    view = replace(view, direction=now.direction)
     is_strip = bool(view.groups) and room.length(now) > LONGEST
     if room.scale(now) >= LEGIBLE and not is_strip:
         return view
@@ -73,6 +77,13 @@ def fitted(view: View, *, may_leave_out: bool) -> View:
     best = max(ways, key=room.worth)
     changed = replace(view, direction=best.direction, columns=best.columns)
     return changed if best.with_heat else _without_heat(changed)
+
+
+def _of_slide(room: _Room) -> Direction:
+    """The direction of a picture that is to fill a slide: upright where that makes the letters much larger."""
+    sizes = {direction: room.size(_Way(direction=direction)) for direction in ("LR", "BT")}
+    scale = {direction: min(SLIDE.width / size.width, SLIDE.height / size.height) for direction, size in sizes.items()}
+    return "BT" if scale["BT"] >= TURNED * scale["LR"] else room.view.direction
 
 
 def estimated(view: View) -> Extent:

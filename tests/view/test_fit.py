@@ -246,3 +246,10 @@ def test_calls_of_one_net_are_groups_where_its_ops_one_by_one_can_just_be_read()
     view = graph.view()
     assert LEGIBLE <= reading_scale(graph.view(max_nodes=40)) < COMFORTABLE <= reading_scale(view)
     assert len({group.lines for group in view.groups}) == 2 and len(view.groups) == 6  # two layers, three times
+
+
+@pytest.mark.parametrize(("text", "direction"), [("tanh(ln(1 + z*2x/sin y))", "BT"), ("x*y + z", "LR")])
+def test_a_picture_for_slides_stands_as_it_fills_a_slide_best(text: str, direction: str) -> None:
+    graph = gradviz.trace(text, x=1.0, y=2.0, z=3.0, device="cpu")
+    assert graph.view(theme="slides").direction == direction
+    assert graph.view().direction == graph.view(theme="slides", direction="LR").direction == "LR"
