@@ -174,7 +174,7 @@ def _table(what: str, formula: str, entries: Sequence[Checked], columns: float, 
 
 def _layout(titles: tuple[str, str], shown: Sequence[Checked], columns: float) -> tuple[list[tuple[str, ...]], list[int]]:
     """Header and rows that tell as much as fits, and the places of the columns for which there is room."""
-    for places, all_digits in ((True, True), (False, True), (False, False)):
+    for places, all_digits in ((True, True), (True, False), (False, True), (False, False)):
         header = (*titles, "autograd", "sympy", "error in ULP" if all_digits else "ULP", "checked", "verdict")
         rows = [header, *(_row(entry, places=places, all_digits=all_digits) for entry in shown)]
         widths = _widths(rows)

@@ -188,17 +188,19 @@ def test_a_kink_has_no_true_value_and_no_derivative_at_nan(kink: Callable[[Tenso
     assert "torch gives 1 where there is no true value" in str(report)
 
 
-def test_beside_nan_in_the_input_a_wrong_backward_is_still_one() -> None:
-    class Doubled(torch.autograd.Function):
-        @staticmethod
-        def forward(context: object, x: Tensor) -> Tensor:
-            return x * 2
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(context: object, x: Tensor) -> Tensor:
+        return x * 2
 
+
+def test_beside_nan_in_the_input_a_wrong_backward_is_still_one() -> None:
+    class Trebles(Doubled):
         @staticmethod
         def backward(context: object, cotangent: Tensor) -> Tensor:  # type: ignore[override]
             return cotangent * 3
 
-    (edge, _) = checked(lambda x: Doubled.apply(x).sum(), 1.0, math.nan, 2.0).edges
+    (edge, _) = checked(lambda x: Trebles.apply(x).sum(), 1.0, math.nan, 2.0).edges
     assert edge.verdict == "mismatch", edge
 
 
@@ -219,11 +221,7 @@ def test_a_true_value_beyond_the_range_of_float32_is_told_in_few_digits() -> Non
 
 
 def test_a_backward_that_divides_by_0_has_no_ratio() -> None:
-    class Divides(torch.autograd.Function):
-        @staticmethod
-        def forward(context: object, x: Tensor) -> Tensor:
-            return x * 2
-
+    class Divides(Doubled):
         @staticmethod
         def backward(context: object, cotangent: Tensor) -> Tensor:  # type: ignore[override]
             return cotangent / (cotangent - cotangent)

@@ -45,6 +45,13 @@ def test_where_places_do_not_fit_they_are_left_out() -> None:
     assert "of a VJP" in shown and "5 of 500" in shown and "1 %" in str(CheckReport(edges=(far,)))
 
 
+def test_places_are_told_before_the_last_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    slope = replace(entry(1, name="∂c/∂x"), formula="diag(c) - c·cᵀ", autograd=-1 / 3, reference=-1 / 3, index=(1, 2))
+    assert "−0.33333 at [1, 2]" in str(CheckReport(edges=(slope,)))
+    assert "−0.3333333333333333 at [1, 2]" in report_text(CheckReport(edges=(slope,)), 140)
+
+
 def test_columns_of_the_environment_say_how_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     report = CheckReport(edges=tuple(entry(place, "unverified", LONG) for place in range(3)))
     widths = []

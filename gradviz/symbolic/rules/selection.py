@@ -104,18 +104,13 @@ def pooled(x: SymbolicTensor, places: Tensor, spatial: int) -> SymbolicTensor:
     return x.reindexed(tuple(places.shape), source)
 
 
-@symbolic_rule(aten.adaptive_max_pool2d.default, needs_outputs=True)
-def adaptive_max_pool2d(self: SymbolicTensor, output_size: Sequence[int], *, outputs: Outputs) -> Picked:
-    return pooled(self, outputs[1], 2), None
+@symbolic_rule(aten.adaptive_max_pool2d.default, aten.adaptive_max_pool3d.default, needs_outputs=True)
+def adaptive_max_pool(self: SymbolicTensor, output_size: Sequence[int], *, outputs: Outputs) -> Picked:
+    return pooled(self, outputs[1], len(output_size)), None
 
 
-@symbolic_rule(aten.adaptive_max_pool3d.default, needs_outputs=True)
-def adaptive_max_pool3d(self: SymbolicTensor, output_size: Sequence[int], *, outputs: Outputs) -> Picked:
-    return pooled(self, outputs[1], 3), None
-
-
-@symbolic_rule(aten.fractional_max_pool2d.default, needs_outputs=True)
-def fractional_max_pool2d(
+@symbolic_rule(aten.fractional_max_pool2d.default, aten.fractional_max_pool3d.default, needs_outputs=True)
+def fractional_max_pool(
     self: SymbolicTensor,
     kernel_size: Sequence[int],
     output_size: Sequence[int],
@@ -123,16 +118,4 @@ def fractional_max_pool2d(
     *,
     outputs: Outputs,
 ) -> Picked:
-    return pooled(self, outputs[1], 2), None
-
-
-@symbolic_rule(aten.fractional_max_pool3d.default, needs_outputs=True)
-def fractional_max_pool3d(
-    self: SymbolicTensor,
-    kernel_size: Sequence[int],
-    output_size: Sequence[int],
-    random_samples: SymbolicTensor,
-    *,
-    outputs: Outputs,
-) -> Picked:
-    return pooled(self, outputs[1], 3), None
+    return pooled(self, outputs[1], len(output_size)), None
