@@ -27,7 +27,7 @@ from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.opcall import OpCall, op_name
 from gradviz.rerun import run_call, why_not_again
-from gradviz.symbolic import NoRule, unit_roundoff
+from gradviz.symbolic import NoRule, require_time, unit_roundoff
 from gradviz.symbolic.lowering import run_own_statement
 from gradviz.symbolic.rounding import smallest
 
@@ -215,6 +215,7 @@ def slopes(
     scale = min(scale_of(start) / (_largest(tangents[at]) * times[at] or 1.0) for at, (start, _) in starts.items())
 
     def at(distance: float) -> Tensor:
+        require_time()
         for position, (start, dtype) in starts.items():
             moved = torch.add(start, tangents[position], alpha=distance * times[position])
             tensors[position] = joined(moved, dtype)

@@ -25,7 +25,7 @@ from gradviz.check.local import Plan
 from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.standin import StandIn, is_kept
-from gradviz.symbolic import NoRule, unit_roundoff
+from gradviz.symbolic import NoRule, require_time, unit_roundoff
 
 COLUMNS_UP_TO = 64
 """Of arguments of more elements no single column of the Jacobian is looked at, but random directions."""
@@ -89,6 +89,7 @@ class ForwardAgain:
 
     def outputs(self, moved: dict[int, Tensor] | None = None) -> dict[int, Tensor]:
         """Place -> what forward makes, of its arguments or of others by position."""
+        require_time()
         args = [self._entered(value) for value in self._args]
         for position, tensor in (moved or {}).items():
             place = self._function.places[position]

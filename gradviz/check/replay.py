@@ -18,7 +18,7 @@ from gradviz.check.parts import joined, parts_of
 from gradviz.opcall import SHAPE_READING, OpCall
 from gradviz.rerun import run_call
 from gradviz.standin import StandIn
-from gradviz.symbolic import NoRule, unit_roundoff
+from gradviz.symbolic import NoRule, require_time, unit_roundoff
 
 _SMALLEST_MOVE = 2.0**-40
 _BESIDE = 2.0**-36
@@ -108,6 +108,7 @@ class Replay:
         self, cotangents: Mapping[int, Tensor], *, move: float = 0.0, shift: Mapping[int, Tensor] | None = None
     ) -> dict[int, Tensor]:
         """The VJP with respect to each input, for cotangents by place of output; of complex ones the parts, to parts."""
+        require_time()
         leaves, outputs = self.run(move=move, shift=shift)
         pairs = [(outputs[place], cotangent) for place, cotangent in cotangents.items() if outputs[place].requires_grad]
         if not pairs:

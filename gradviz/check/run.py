@@ -39,10 +39,10 @@ from gradviz.check.sums import check_contributions, check_sum
 from gradviz.check.values import check_value
 from gradviz.errors import PartialError
 from gradviz.graph import Edge, GradGraph
-from gradviz.symbolic import NoRule
+from gradviz.symbolic import NoRule, OutOfTime, until
 
 SAMPLES = 8
-OUT_OF_TIME = "out of time"
+OUT_OF_TIME = str(OutOfTime())
 _AS_INTENDED: dict[str, Any] = {"verdict": "intended", "finding": ""}
 
 
@@ -81,7 +81,7 @@ def check(
     hooks = Hooks(graph)
     meant = where_meant(graph, intended, hooks)
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
-    with _generators_aside(graph), Progress(graph.number_of_nodes(), shown=progress) as shown:
+    with _generators_aside(graph), Progress(graph.number_of_nodes(), shown=progress) as shown, until(deadline):
         changed = Changed(graph)
         not_whole = why_not_whole(graph, meant, hooks, changed)
         return _Run(graph, wanted, meant, hooks, samples, seed, deadline, shown, changed, not_whole).report()

@@ -54,6 +54,7 @@ How the parts go together:
     bulk.py, many.py, chain.py      long sums, many elements, and those of a recurrence, as arrays
     full.py          all elements of a pointwise call or a data movement
     function.py      functions of scalars, derived by sympy; tape.py their steps; analytic.py at complex elements
+    deadline.py      until when elements may be computed
     implicit.py      what is defined by equations, as an inverse; matrix.py, products.py matrices and their derivatives
     arithmetic.py    the kinds of numbers: 50 digits, and wide floats (wide.py); why they may be trusted: rounding.py,
                      tracked.py, complex_arithmetic.py
@@ -65,6 +66,7 @@ from __future__ import annotations
 import gradviz.symbolic.rules  # noqa: F401 for the rules that it registers
 from gradviz.symbolic.arrays import exact_array
 from gradviz.symbolic.compose import compose
+from gradviz.symbolic.deadline import OutOfTime, require_time, until
 from gradviz.symbolic.formula import local_formula
 from gradviz.symbolic.full import WideValues
 from gradviz.symbolic.method import method_of
@@ -89,6 +91,7 @@ __all__ = [
     "Exact",
     "NoGradient",
     "NoRule",
+    "OutOfTime",
     "Reference",
     "Row",
     "SymbolicTensor",
@@ -105,6 +108,8 @@ __all__ = [
     "no_gradient",
     "pointwise_rule",
     "reference",
+    "require_time",
     "symbolic_rule",
     "unit_roundoff",
+    "until",
 ]

@@ -21,6 +21,7 @@ from gradviz.symbolic import bulk, sweep
 from gradviz.symbolic import many as at_once
 from gradviz.symbolic import scalar as sc
 from gradviz.symbolic.bulk import LONG
+from gradviz.symbolic.deadline import require_time
 from gradviz.symbolic.function import RESULT, ScalarFunction, function_of_one
 from gradviz.symbolic.indexing import Lines, broadcaster, line, normalized_dims, places_of, strides_of
 from gradviz.symbolic.many import Many, Places, Read
@@ -62,9 +63,14 @@ class SymbolicTensor:
         self._memo: dict[Index, Scalar] = {}
 
     def __getitem__(self, index: Index) -> Scalar:
-        """The element at a full index of non-negative ints, made on first use."""
+        """The element at a full index of non-negative ints, made on first use.
+
+        Raises:
+            OutOfTime: a deadline has passed.
+        """
         known = self._memo.get(index)
         if known is None:
+            require_time()
             known = self._memo[index] = self._pull(index)
         return known
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -88,6 +92,40 @@ def test_when_time_is_up_the_rest_is_unverified() -> None:
     assert {entry.reason for entry in report.edges} == {"out of time"}
     assert report.ok and not report.verified
     assert "6 unverified" in report.summary
+
+
+class Squared(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        return cotangent * 2 * ctx.saved_tensors[0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.softmax(x, 0),
+        lambda x: Squared.apply(x).cumsum(0),
+        lambda x: torch.linalg.vander(x[:6]) @ torch.ones(6),
+        lambda x: torch.linalg.inv(torch.diag(x)),
+    ],
+    ids=["rows", "custom", "product", "numeric"],
+)
+def test_time_may_be_up_in_the_middle_of_one_part(
+    function: Callable[[Tensor], Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = gradviz.trace(lambda x: function(x).sum(), torch.linspace(0.5, 1.5, 60).requires_grad_())
+    clock = itertools.count(time.monotonic())
+    monkeypatch.setattr("gradviz.symbolic.deadline.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    report = graph.check(time_limit_s=30.0)  # as counted by what asks for the time
+    late = [entry for entry in report.edges if entry.verdict == "unverified"]
+    assert late and {entry.reason for entry in late} == {"out of time"} and report.ok
+    monkeypatch.undo()
+    assert not [entry for entry in graph.check(time_limit_s=1e6).edges if entry.verdict == "unverified"]
 
 
 def test_a_freed_graph_is_unverified() -> None:
