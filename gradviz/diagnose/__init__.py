@@ -30,6 +30,7 @@ The other files:
     finding.py    what is handed back, and how it reads
     readings.py   sizes of tensors, each measured once; what stands behind views
     units.py      the units of a layer
+    log_constants.py  the constant in a logarithm, by which hand-written densities are known
     straight_through.py  backwards that are meant to be no derivative: of quantizers and prunings
     ways.py       edges at which a gradient stops, turns zero or stops being finite (`explain` reads it too)
 

@@ -1,6 +1,7 @@
 """A mean of log-probabilities as the loss, its minus forgotten: it falls without bound as what is observed gets unlikely.
 
-Log-probabilities are those of chosen classes, and Gaussian log-densities, known by their constant, a multiple of log(2π)/2.
+Log-probabilities are those of chosen classes, and Gaussian log-densities, known by their constant, a multiple of log(2π)/2,
+which is added, or stands in a logarithm: log(2π σ²).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import partial
 
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.likelihood import normalised_over
+from gradviz.diagnose.log_constants import factors_of_log
 from gradviz.diagnose.readings import COPIES, Readings
 from gradviz.graph import Use
 from gradviz.statistics import is_readable
@@ -39,7 +41,7 @@ def missing_minus(readings: Readings) -> Iterator[Finding]:
     loss = graph.value(*graph.loss)
     if values < 2 or loss is None:
         return
-    is_density = readings.op(node) in SUMS
+    is_density = readings.op(node) in SUMS | {"log"}
     of_what = "Gaussian log-densities" if is_density else "log-probabilities of the chosen classes"
     yield found(
         graph,
@@ -56,10 +58,11 @@ def missing_minus(readings: Readings) -> Iterator[Finding]:
 
 def _picks(readings: Readings, loss: int) -> Iterator[tuple[int, float, int]]:
     """(call, factor before it, how many) for the terms of a loss that pick from log-probabilities."""
-    pending = [(loss, 1.0, loss)]
+    pending = [(loss, 1.0, loss, loss)]
     seen: set[tuple[int, bool]] = set()
     while pending:
-        node, factor, whole = pending.pop()  # `whole`: the sum that a node is a term of, or itself
+        # `whole`: the sum that a node is a term of, or itself; `scaled`: the same, where the term may be multiplied
+        node, factor, whole, scaled = pending.pop()
         if (node, factor < 0) in seen:
             continue
         seen.add((node, factor < 0))
@@ -69,11 +72,16 @@ def _picks(readings: Readings, loss: int) -> Iterator[tuple[int, float, int]]:
         elif sign := _density(readings, node, whole):
             value = readings.graph.value(whole)
             yield node, factor * sign, 0 if value is None else value.numel()
+        elif op == "log" and (sign := _written_out(readings, node, scaled)):
+            value = readings.graph.value(node)
+            yield node, factor * sign, 0 if value is None else value.numel()
         elif op in SUMS:
-            signs = (-1 if op == "rsub" or (op == "sub" and place) else 1 for place in range(len(tails)))
-            pending += [(tail, factor * sign, whole) for tail, sign in zip(tails, signs, strict=True)]
+            signs = [-1 if op == "rsub" or (op == "sub" and place) else 1 for place in range(len(tails))]
+            sums = scaled if readings.op(scaled) in SUMS else node
+            pending += [(tail, factor * sign, whole, sums) for tail, sign in zip(tails, signs, strict=True)]
         elif tails and (op in MEANS or op == "neg" or (op in ("mul", "div") and len(tails) == 1)):
-            pending.append((tails[0], factor * _factor(readings, node), tails[0]))
+            further = tails[0] if op in MEANS else scaled
+            pending.append((tails[0], factor * _factor(readings, node), tails[0], further))
 
 
 def _density(readings: Readings, node: int, whole: int) -> int:
@@ -89,15 +97,48 @@ def _density(readings: Readings, node: int, whole: int) -> int:
     number = _constant(readings, node)
     if not number or readings.graph.cotangent(node) is None:
         return 0
-    dimensions = number / HALF_LOG_TAU if math.isfinite(number) else 0.0
-    is_known = 1 <= abs(round(dimensions)) <= MOST_DIMENSIONS and math.isclose(dimensions, round(dimensions), abs_tol=1e-6)
-    if not is_known or not (squares := list(_squares(readings, node)) or list(_squares(readings, whole))):
+    if not _is_of_densities(number) or not (squares := list(_squares(readings, node)) or list(_squares(readings, whole))):
         return 0
     if any(map(partial(_is_drawn, readings), squares)):
         return 0
     if set(readings.graph.leaves.values()) <= _asked_at(readings, squares):
         return 0
     return -1 if number > 0 else 1
+
+
+def _written_out(readings: Readings, log: int, scaled: int) -> int:
+    """As `_density`, of a logarithm that has the constant within it: log(2π σ²), or log(exp(−½ z²) / √(2π σ²)).
+
+    Args:
+        log: the logarithm.
+        scaled: the sum that it is a term of, whose other terms may hold the squares.
+    """
+    factors = factors_of_log(readings, log)
+    if readings.graph.cotangent(log) is None or not _is_of_densities(factors.log_constant):
+        return 0
+    is_found = False
+    near = factors.exponentials or ([scaled] if readings.op(scaled) in SUMS else [])
+    for node in near:
+        terms = _terms(readings, node)
+        of_log = (
+            terms.get(log, -1.0) * factors.log_constant if node == scaled else -1.0
+        )  # below 0 where densities are summed
+        for square in filter(partial(_squares_its_argument, readings), terms):
+            pair = _difference(readings, square)
+            if pair is None:
+                continue  # the square of a deviation
+            if all(readings.graph.cotangent(one) is not None for one in pair) or terms[square] * of_log < 0:
+                return 0  # of two numbers that learn none was observed; and a density has both of one sign
+            is_found = True
+    if not is_found:
+        return 0
+    return -1 if factors.log_constant > 0 else 1
+
+
+def _is_of_densities(number: float) -> bool:
+    """Whether a number is a multiple of log(2π)/2, as densities of some dimensions have it."""
+    dimensions = number / HALF_LOG_TAU if math.isfinite(number) else 0.0
+    return 1 <= abs(round(dimensions)) <= MOST_DIMENSIONS and math.isclose(dimensions, round(dimensions), abs_tol=1e-6)
 
 
 def _constant(readings: Readings, node: int) -> float:
@@ -117,18 +158,32 @@ def _constant(readings: Readings, node: int) -> float:
 
 def _squares(readings: Readings, node: int) -> Iterator[int]:
     """The calls that square their argument among the terms of a sum, whatever these are multiplied by."""
-    pending, seen = [node], {node}
+    yield from (term for term in _terms(readings, node) if _squares_its_argument(readings, term))
+
+
+def _squares_its_argument(readings: Readings, node: int) -> bool:
+    call = readings.graph.nodes[node]["call"]
+    return readings.op(node) in ("pow", "square") and call is not None and call.args[1:2] in ((2,), ())
+
+
+def _terms(readings: Readings, node: int) -> dict[int, float]:
+    """The terms of a sum that are none of a further one, with the numbers that they are multiplied by."""
+    pending, found = [(node, 1.0)], dict[int, float]()
+    seen = {node}
     while pending:
-        for use in readings.arguments[pending.pop()]:
-            tail = use.edge[0]
-            call, op = readings.graph.nodes[tail]["call"], readings.op(tail)
+        node, factor = pending.pop()
+        for place, use in enumerate(readings.arguments[node]):
+            tail, op = use.edge[0], readings.op(node)
             if use.partial is None or tail in seen:
                 continue
             seen.add(tail)
-            if op in ("pow", "square") and call is not None and call.args[1:2] in ((2,), ()):
-                yield tail
-            elif op in TERMS:
-                pending.append(tail)
+            is_less = op == "rsub" or (op == "sub" and place > 0)
+            scaled = factor * (-1 if is_less else _factor(readings, node) if len(readings.arguments[node]) == 1 else 1)
+            if readings.op(tail) in TERMS:
+                pending.append((tail, scaled))
+            else:
+                found[tail] = scaled
+    return found
 
 
 def _is_drawn(readings: Readings, square: int) -> bool:

@@ -77,10 +77,65 @@ def one_step_after_another(sign: float) -> Tensor:
     return sign * total
 
 
+def mean_and_deviation() -> tuple[Tensor, Tensor]:
+    mean, raw = nn.Linear(4, 4)(STATES).chunk(2, dim=1)
+    return mean, raw.tanh() + 1.5
+
+
+def constant_in_the_logarithm(sign: float) -> Tensor:
+    mean, std = mean_and_deviation()
+    return sign * (-0.5 * torch.log(2 * torch.pi * std**2) - (ACTIONS - mean) ** 2 / (2 * std**2)).mean()
+
+
+def root_in_the_logarithm(sign: float) -> Tensor:
+    mean, std = mean_and_deviation()
+    return sign * (-torch.log(std * math.sqrt(2 * math.pi)) - 0.5 * ((ACTIONS - mean) / std) ** 2).sum(1).mean()
+
+
+def fraction_in_the_logarithm(sign: float) -> Tensor:
+    mean, std = mean_and_deviation()
+    return sign * (torch.log(1 / (std * math.sqrt(2 * math.pi))) - 0.5 * ((ACTIONS - mean) / std) ** 2).mean()
+
+
+def half_of_a_sum(sign: float) -> Tensor:
+    mean, std = mean_and_deviation()
+    variance = std**2 + 1e-6
+    return -sign * 0.5 * (torch.log(2 * math.pi * variance) + (ACTIONS - mean).pow(2) / variance).sum() / 32
+
+
+def tensor_in_the_logarithm(sign: float) -> Tensor:
+    mean, std = nn.Linear(4, 2)(STATES), nn.Parameter(torch.ones(2))
+    return sign * (-0.5 * torch.log(torch.tensor(2 * torch.pi) * std**2) - (ACTIONS - mean) ** 2 / (2 * std**2)).mean()
+
+
+def logarithm_of_a_density(sign: float) -> Tensor:
+    mean, std = mean_and_deviation()
+    density = 1 / torch.sqrt(2 * math.pi * std.pow(2)) * torch.exp(-((ACTIONS - mean).pow(2)) / (2 * std.pow(2)))
+    return sign * torch.log(density + 1e-9).mean()
+
+
+def logarithm_of_a_mixture(sign: float) -> Tensor:
+    mean, std = mean_and_deviation()
+    weights = nn.Linear(4, 2)(STATES).softmax(1)
+    densities = torch.exp(-0.5 * ((ACTIONS[:, :1] - mean) / std) ** 2) / (std * math.sqrt(2 * math.pi))
+    return sign * torch.log((weights * densities).sum(1) + 1e-8).mean()
+
+
+def mixture_in_logarithms(sign: float) -> Tensor:
+    mean, std = mean_and_deviation()
+    weights = nn.Linear(4, 2)(STATES).log_softmax(1)
+    densities = -0.5 * torch.log(2 * math.pi * std**2) - (ACTIONS[:, :1] - mean) ** 2 / (2 * std**2)
+    return sign * torch.logsumexp(weights + densities, 1).mean()
+
+
+WITHIN = [
+    *(constant_in_the_logarithm, root_in_the_logarithm, fraction_in_the_logarithm, half_of_a_sum, tensor_in_the_logarithm),
+    *(logarithm_of_a_density, logarithm_of_a_mixture, mixture_in_logarithms),
+]
 FORMS = [constant_first, constant_tensor, covariance_of_low_rank, one_step_after_another]
 
 
-@pytest.mark.parametrize("likelihood", [regression, mixture, flow, written_out, reconstruction, *FORMS])
+@pytest.mark.parametrize("likelihood", [regression, mixture, flow, written_out, reconstruction, *FORMS, *WITHIN])
 def test_a_log_density_without_its_minus_is_told(likelihood: Callable[[float], Tensor]) -> None:
     assert gradviz.trace(lambda: likelihood(-1.0)).diagnose() == []
     (finding,) = gradviz.trace(lambda: likelihood(1.0)).diagnose()
@@ -140,9 +195,60 @@ def clipped_policy() -> Tensor:
     return -torch.min(ratio, ratio.clamp(0.8, 1.2)).mean()
 
 
+def entropy_of_a_draw_within() -> Tensor:
+    mean, std = mean_and_deviation()
+    action = mean + std * torch.randn(32, 2)
+    log_density = (-0.5 * torch.log(2 * math.pi * std**2) - (action - mean) ** 2 / (2 * std**2)).sum(1)
+    return (0.2 * log_density - nn.Linear(2, 1)(action).squeeze(1)).mean()
+
+
+def entropy_beside_squares() -> Tensor:
+    mean, std = mean_and_deviation()
+    return ((ACTIONS - mean) ** 2 + 0.01 * torch.log(2 * math.pi * math.e * std**2)).mean()
+
+
+def wide_noise_beside_squares() -> Tensor:
+    mean, std = mean_and_deviation()
+    return ((ACTIONS - mean) ** 2 - 0.01 * torch.log(2 * math.pi * std**2)).mean()
+
+
+def evidence_bound_within() -> Tensor:
+    mean, std = mean_and_deviation()
+    z = mean + std * torch.randn(32, 2)
+    of_code = -0.5 * torch.log(2 * math.pi * std**2) - (z - mean) ** 2 / (2 * std**2)
+    decoded, noise = nn.Linear(2, 4)(z), nn.Parameter(torch.ones(4))
+    of_states = -0.5 * torch.log(2 * math.pi * noise**2) - (STATES - decoded) ** 2 / (2 * noise**2)
+    return (of_code.sum(1) + 0.5 * (z**2).sum(1) - of_states.sum(1)).mean()
+
+
+def samples_kept_apart() -> Tensor:
+    z = nn.Linear(4, 2)(STATES)
+    densities = torch.exp(-0.5 * (z[:, None] - z[None]).square().sum(2)) / (2 * math.pi)
+    return torch.log(densities.mean(1)).mean()
+
+
+def basis_functions() -> Tensor:
+    mean, std = mean_and_deviation()
+    values = torch.exp(-0.5 * ((ACTIONS - mean) / std) ** 2) / (std * math.sqrt(2 * math.pi))
+    return (values.sum(1) - 1).square().mean()
+
+
+def costs_within() -> Tensor:
+    mean, std = mean_and_deviation()
+    log_density = -0.5 * torch.log(2 * math.pi * std**2) - (ACTIONS - mean) ** 2 / (2 * std**2)
+    return (log_density.sum(1) * torch.rand(32)).mean()
+
+
+APART = [
+    *(entropy_of_a_draw_within, entropy_beside_squares, evidence_bound_within, samples_kept_apart, basis_functions),
+    *(wide_noise_beside_squares, costs_within),
+]
+
+
 @pytest.mark.parametrize(
     "loss",
     [
+        *APART,
         *(entropy_of_a_policy, entropy_of_correlated_numbers, entropy_written_out, entropy_of_a_squashed_draw),
         *(divergence_by_samples, clipped_policy, score_of_a_density, episode_of_costs),
     ],
