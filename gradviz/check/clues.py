@@ -1,7 +1,8 @@
-"""What is told beside a verdict: which slip makes such numbers, and where their digits were lost."""
+"""What is told beside a verdict: which slip makes such numbers, where their digits were lost, or where NaN began."""
 
 from __future__ import annotations
 
+import math
 from typing import TypeGuard
 
 import numpy as np
@@ -12,6 +13,7 @@ from gradviz.check.arrays import as_array
 from gradviz.check.cancellation import lost_in_formula, lost_in_graph
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import Comparison
+from gradviz.check.not_finite import nan_begins
 from gradviz.check.slips import likely_slip
 from gradviz.graph import GradGraph
 from gradviz.standin import is_kept
@@ -32,10 +34,12 @@ def add_clues(graph: GradGraph, head: HeadUnderCheck, edge: EdgeUnderCheck) -> N
         comparison.lost = "backward()" if head.call is None else _lost_in_partial(graph, head, edge)
 
 
-def add_lost(graph: GradGraph, comparison: Comparison) -> None:
-    """To a whole gradient that has lost digits."""
+def add_clues_to_leaf(graph: GradGraph, leaf: int, comparison: Comparison) -> None:
+    """To a whole gradient that has lost digits, or is wrongly NaN."""
     if comparison.finding == "cancellation":
         comparison.lost = lost_in_graph(graph)
+    elif comparison.is_wrong and comparison.autograd is not None and math.isnan(comparison.autograd):
+        comparison.begins = nan_begins(graph, leaf)
 
 
 def _changed_by(graph: GradGraph, edge: EdgeUnderCheck) -> str:

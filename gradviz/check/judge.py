@@ -43,6 +43,7 @@ class Comparison:
         evidence: the wrong numbers beside the true ones, of the most telling step that found any.
         slip: what was probably done wrong.
         lost: where digits were lost by cancellation.
+        begins: where the NaN began that a wrong number is.
         noticed: how small a slip in one element the probes of whole maps would have shown; None where there was none.
         overflowed: whether a number on the way lies beyond the range of the dtype: what differs then proves nothing.
         read: the arguments of the call: where one holds NaN, 0 × NaN makes NaN of other elements of torch's row.
@@ -60,6 +61,7 @@ class Comparison:
         self.evidence: Evidence | None = None
         self.slip = ""
         self.lost = ""
+        self.begins = ""
         self.overflowed = False
         self.noticed: float | None = None
         self.error_ulp = 0.0
@@ -103,7 +105,7 @@ class Comparison:
         """What is wrong, else why unverified, else what to know about a match."""
         if self._wrong_text:
             slip = f"likely slip: {self.slip}" if self.slip else ""
-            return "; ".join(part for part in (self._wrong_text, self._ratios.told(), slip) if part)
+            return "; ".join(part for part in (self._wrong_text, self._ratios.told(), self.begins, slip) if part)
         lost = f"; lost in {self.lost}" if self.lost else ""
         if self._doubt:
             return self._doubt + (lost if self._doubt_finding == "cancellation" else "")

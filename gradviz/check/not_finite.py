@@ -1,4 +1,4 @@
-"""Gradients that are no numbers: which leaves get NaN or infinity, in how many elements, and how that is told.
+"""Gradients that are no numbers: which leaves get NaN or infinity, in how many elements, where that begins, how it is told.
 
 Where a gradient is NaN there is nothing to verify, and yet something is wrong: whoever updates a weight with it loses it.
 """
@@ -10,7 +10,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gradviz.graph import GradGraph
+from gradviz.check.formulas import edge_name
+from gradviz.graph import GradGraph, Use
+from gradviz.standin import is_kept
 
 _NAMED = 3
 Counts = Mapping[str, tuple[int, int]]
@@ -31,6 +33,44 @@ def not_finite_gradients(graph: GradGraph) -> tuple[Counts, Counts]:
         nan |= {name: (found[0], gradient.numel())} if found[0] else {}
         infinite |= {name: (found[1], gradient.numel())} if found[1] else {}
     return nan, infinite
+
+
+def nan_begins(graph: GradGraph, leaf: int) -> str:
+    """The edge that makes, going back, the NaN which reaches a leaf, of a cotangent without; "" where there is none."""
+    waiting, seen, found = [leaf], {leaf}, list[Use]()
+    while waiting:
+        for use in graph.uses_of(waiting.pop()):
+            head = use.edge[1]
+            if not _has_nan(use.contribution) or head in seen:
+                continue
+            if any(map(_has_nan, _cotangents(graph, head))):
+                waiting.append(head)
+                seen.add(head)
+            else:
+                found.append(use)
+    if not found:
+        return ""
+    use = min(found, key=lambda use: graph.nodes[use.edge[1]]["backward_order"])
+    source = graph.nodes[use.edge[1]]["source"]
+    of_zero = ", of a cotangent of 0: 0 × ∞ is NaN, and so is 0 × NaN" if _is_of_zero(graph, use) else ""
+    return f"NaN begins, going back, in {edge_name(graph, use.edge)}{f' ({source})' if source else ''}{of_zero}"
+
+
+def _is_of_zero(graph: GradGraph, use: Use) -> bool:
+    """Whether each NaN of a contribution stands where the only cotangent of the head is 0."""
+    cotangents, contribution = _cotangents(graph, use.edge[1]), use.contribution
+    if len(cotangents) != 1 or contribution is None or cotangents[0].shape != contribution.shape:
+        return False
+    return is_kept(cotangents[0]) and bool((cotangents[0][contribution.isnan()] == 0).all())
+
+
+def _cotangents(graph: GradGraph, node: int) -> list[Tensor]:
+    found = (graph.cotangent(node, place) for place in graph.nodes[node]["outputs"] or ())
+    return [one for one in found if one is not None]
+
+
+def _has_nan(tensor: Tensor | None) -> bool:
+    return tensor is not None and is_kept(tensor) and bool(_numbers(tensor).isnan().any())
 
 
 def not_finite_text(nan: Counts, infinite: Counts) -> str:

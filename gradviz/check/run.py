@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from gradviz.check.changed import Changed
-from gradviz.check.clues import add_clues, add_lost
+from gradviz.check.clues import add_clues, add_clues_to_leaf
 from gradviz.check.composed import why_not_whole
 from gradviz.check.custom import check_custom
 from gradviz.check.differences import check_by_differences
@@ -247,7 +247,7 @@ class _Run:
         for found in check_leaves(self.graph):
             if found.node in lost:
                 found.comparison.doubt(lost[found.node])
-            add_lost(self.graph, found.comparison)
+            add_clues_to_leaf(self.graph, found.node, found.comparison)
             name = self.graph.nodes[found.node]["name"]
             yield LeafCheck(node=found.node, name=name, formula=found.formula, **_fields(found.comparison))
 

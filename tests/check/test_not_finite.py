@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +90,9 @@ def test_nan_is_never_a_match(function: Callable[[Tensor], Tensor], at: tuple[fl
 def test_nan_between_finite_one_sided_derivatives_is_a_mismatch() -> None:
     (leaf,) = checked(lambda x: (x * x).sum().sqrt(), 0.0, 0.0).leaves
     assert leaf.verdict == "mismatch"
-    assert leaf.reason == "torch gives nan on a kink (square root at 0), where the one-sided derivatives are -1 and 1"
+    told, _, begins = leaf.reason.partition("; ")
+    assert told == "torch gives nan on a kink (square root at 0), where the one-sided derivatives are -1 and 1"
+    assert re.fullmatch(r"NaN begins, going back, in ∂a/∂x \(self\) \(test_not_finite.py:\d+\)", begins)
 
 
 @pytest.mark.parametrize("norm", [torch.norm, torch.linalg.norm, torch.std, lambda x: torch.linalg.vector_norm(x, 3)])
@@ -228,3 +232,41 @@ def test_a_backward_that_divides_by_0_has_no_ratio() -> None:
 
     report = checked(lambda x: Divides.apply(x).sum(), 1.0, 2.0, 3.0)
     assert report.edges[0].reason == "torch gives inf at [0, 0], the true value is 2"
+
+
+@pytest.mark.parametrize("numbers", [[0.0], [1.0, 0.0, -2.0]])
+def test_a_whole_gradient_that_is_nan_behind_a_mask_names_the_edge_that_makes_it(numbers: list[float]) -> None:
+    x = torch.tensor(numbers, requires_grad=True)
+    (leaf,) = gradviz.trace(lambda x: 3 * torch.where(x > 0, x.sqrt() * 2, x).exp().sum(), x).check().leaves
+    assert leaf.verdict == "mismatch"
+    begins = r"NaN begins, going back, in ∂b/∂x \(test_not_finite.py:\d+\), of a cotangent of 0: 0 × ∞ is NaN"
+    assert re.search(begins, leaf.reason), leaf.reason
+
+
+def test_nan_that_a_backward_makes_of_other_cotangents_is_not_put_down_to_zeros() -> None:
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+            return cotangent * math.nan
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    (leaf,) = gradviz.trace(lambda x: Broken.apply(x.sin()).square().sum(), x).check().leaves
+    assert "NaN begins, going back, in ∂b/∂a (test_not_finite.py:" in leaf.reason and "cotangent of 0" not in leaf.reason
+
+
+def test_a_gradient_that_is_wrong_but_finite_names_no_nan() -> None:
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+            return cotangent * 4
+
+    (leaf,) = gradviz.trace(lambda x: Doubled.apply(x).sum(), torch.ones(2, requires_grad=True)).check().leaves
+    assert leaf.verdict == "mismatch" and "NaN" not in leaf.reason
