@@ -18,6 +18,8 @@
     choose     which nodes stay when a graph is too large for one picture
     told       what is not drawn, since its users say its name
     gaps       what does not stay, as places that say so
+    shown      which shapes there are, before anything is written on them
+    notes      what is said below a picture
     boxes      calls that were opened, around what was in them
     group_labels  what is written on a group
     jacobian   what matters of a Jacobian between tensors
@@ -36,12 +38,13 @@
 Renderers read a `View` and never the graph.
 """
 
-from gradviz.view.build import HOW_TO_OPEN, MAX_EDGE_LABELS, MAX_NODES, NOT_ON_PICTURE, OPEN_ALREADY, view_of
+from gradviz.view.build import MAX_EDGE_LABELS, MAX_NODES, view_of
 from gradviz.view.drawn import PAGE_NODES
 from gradviz.view.folding import Folding
 from gradviz.view.labels import node_call
 from gradviz.view.model import Direction, Gap, Role, ThemeName, Verdict, View, ViewBox, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.notation import number_text
+from gradviz.view.notes import HOW_TO_OPEN, NOT_ON_PICTURE, OPEN_ALREADY
 from gradviz.view.options import DEFAULT_PARTS, PARTS, Part, PartOptions, ViewOptions
 from gradviz.view.summary import HeatMap, value_lines
 

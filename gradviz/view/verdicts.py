@@ -147,6 +147,10 @@ class Marks:
         self.edge_troubles = edge_troubles(findings)
         self._with_verdicts = with_verdicts
 
+    def is_marked(self, node: int) -> bool:
+        """Whether something is to be told of a node itself."""
+        return bool(self.troubles.get(node)) or self.nodes.get(node) not in (None, "match")
+
     def of_edge(self, edge: tuple[int, int, int]) -> Verdict | None:
         """What the check found; None where it did not look, or where no verdicts are to be shown."""
         checked = self.edges.get(edge)
