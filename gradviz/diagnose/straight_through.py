@@ -35,6 +35,9 @@ MEASURING = frozenset(
     }
 )
 """Functions that a quantizer measures its scale with."""
+WITH_POLES = frozenset({"acos", "acosh", "asin", "atanh"})
+"""Functions of a bounded domain on whose edge the derivative has no bound."""
+A_MULTIPLE = 1e-2
 RANKING = frozenset({"sort", "topk", "kthvalue", "median", "nanmedian"})
 DRAWS = 4
 IN_ELEMENTS = 3.0
@@ -61,6 +64,24 @@ def is_straight_through(graph: GradGraph, edge: Edge) -> bool:
     is_free = _is_stepped(graph, edge, ROUNDING) or _keeps_back(graph, edge)
     others = [use.edge for use in graph.arguments_of(edge[1]) if is_free and use.edge != edge]
     return any(_is_stepped(graph, other, STEPPING) and _passes_through(graph, other) for other in others)
+
+
+def goes_round_a_pole(graph: GradGraph, edge: Edge) -> bool:
+    """Whether a forward has an angle, and its backward points along the derivative without being a multiple of it.
+
+    The derivative of acos has no bound where two vectors are parallel. A backward that replaces it by something that has
+    one, as YOSO's does for the chance that two vectors share a hash, may be an approximation on purpose.
+    """
+    calls = graph.nodes[edge[1]]["inner_calls"]
+    if graph.is_loaded or not any(call.op in WITH_POLES for call in calls):
+        return False
+    (partial,) = list(graph.partials_of(edge).values())[:1]
+    (cotangent,) = _drawn(partial, 1)
+    passed, true = partial.vjp(cotangent).detach().cpu().double(), _vjp_of(calls, graph, edge, cotangent)
+    if true is None or not _keeps_signs([passed], [true], IN_PRODUCTS):
+        return False
+    multiple = true * ((passed * true).sum() / true.square().sum())
+    return bool((passed - multiple).norm() > A_MULTIPLE * passed.norm())
 
 
 def is_flat(graph: GradGraph, node: int, flat: frozenset[str], inputs: Iterable[Tensor | None]) -> bool:

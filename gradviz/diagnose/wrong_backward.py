@@ -11,7 +11,7 @@ from gradviz.check import EdgeCheck, is_flat_when_run
 from gradviz.diagnose.finding import Finding, Numbers, found, listed
 from gradviz.diagnose.packed_values import changed_by_hooks
 from gradviz.diagnose.readings import COPIES, Readings
-from gradviz.diagnose.straight_through import FLAT, is_flat, is_straight_through, results
+from gradviz.diagnose.straight_through import FLAT, goes_round_a_pole, is_flat, is_straight_through, results
 from gradviz.graph import GradGraph
 from gradviz.opcall import SHAPE_READING
 from gradviz.standin import is_kept
@@ -40,11 +40,13 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
         uses = len(applied[op, backward])
         if uses > 1:
             numbers |= {"wrong uses": len({entry.edge[1] for entry in entries}), "uses": uses}
+        is_meant = all(goes_round_a_pole(graph, entry.edge) for entry in entries)
+        what = "at best an approximation" if is_meant else "wrong"
         yield found(
             graph,
             "wrong-backward",
-            "error",
-            f"the backward of {op} is wrong{_where(graph, entries, uses, told_apart=bool(line))}: "
+            "hint" if is_meant else "error",
+            f"the backward of {op} is {what}{_where(graph, entries, uses, told_apart=bool(line))}: "
             f"{worst.name}: {worst.reason}",
             _hint(op, is_function=bool(backward)),
             edge=worst.edge,

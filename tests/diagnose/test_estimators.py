@@ -18,7 +18,7 @@ PER_FILTER = [1, 2, 3]
 
 
 def kinds(forward: Forward, backward: Backward, *shapes: tuple[int, ...], values: tuple[float, ...] = ()) -> list[str]:
-    """What is told of a Function of drawn tensors and given numbers, whose backward gets the cotangent and its arguments."""
+    """Severities and kinds of what is told of a Function of drawn tensors and numbers; `backward` gets its arguments too."""
 
     class Custom(torch.autograd.Function):
         @staticmethod
@@ -38,7 +38,7 @@ def kinds(forward: Forward, backward: Backward, *shapes: tuple[int, ...], values
         out = Custom.apply(*leaves)
         return (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum() + out.square().mean()
 
-    return [finding.kind for finding in gradviz.trace(loss).diagnose()]
+    return [f"{finding.severity} {finding.kind}" for finding in gradviz.trace(loss).diagnose()]
 
 
 def of_tensor(w: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ WRONG: list[Backward] = [
 @pytest.mark.parametrize("backward", WRONG, ids=["turned", "turned and clipped", "stopped", "times w", "moved"])
 @pytest.mark.parametrize("forward", BINARIZED)
 def test_what_turns_stops_or_moves_a_gradient_is_no_estimator(forward: Forward, backward: Backward) -> None:
-    assert "wrong-backward" in kinds(forward, backward, (4, 3, 3, 3))
+    assert "error wrong-backward" in kinds(forward, backward, (4, 3, 3, 3))
 
 
 def clipped_learned(x: Tensor, limit: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ def test_learned_limits_steps_shifts_and_scales_are_meant(
 
 
 def test_a_learned_scale_behind_the_rounding_is_judged_in_full() -> None:
-    assert kinds(two_scales, lambda *given: ttq(*given, sign=1), (8, 5), values=(0.9, 0.7)) == ["wrong-backward"]
+    assert kinds(two_scales, lambda *given: ttq(*given, sign=1), (8, 5), values=(0.9, 0.7)) == ["error wrong-backward"]
 
 
 def eight_bits(x: Tensor) -> Tensor:
@@ -241,7 +241,7 @@ def test_a_layer_that_quantizes_its_weights_is_meant(
     ids=["turned", "mixed up", "of x"],
 )
 def test_a_wrong_backward_of_such_a_layer_is_told(backward: Backward) -> None:
-    assert kinds(binarized_layer, backward, (8, 5), (6, 5)) == ["wrong-backward"]
+    assert kinds(binarized_layer, backward, (8, 5), (6, 5)) == ["error wrong-backward"]
 
 
 def half_pruned(w: Tensor) -> Tensor:
@@ -263,13 +263,43 @@ def with_decay(cotangent: Tensor, w: Tensor) -> Tensor:
     ("forward", "backward", "told"),
     [
         *((half_pruned, as_it_is, []), (two_of_four, as_it_is, []), (two_of_four, with_decay, [])),
-        (two_of_four, lambda cotangent, w: 2 * cotangent * (two_of_four(w) != 0), ["wrong-backward"]),
+        (two_of_four, lambda cotangent, w: 2 * cotangent * (two_of_four(w) != 0), ["error wrong-backward"]),
     ],
 )
 def test_weights_that_are_pruned_by_rank_may_get_a_gradient_all_the_same(
     forward: Forward, backward: Backward, told: list[str]
 ) -> None:
     assert kinds(forward, backward, (4, 8)) == told
+
+
+def hashed(x: Tensor, w: Tensor) -> Tensor:
+    return (1 - torch.acos(F.normalize(x) @ F.normalize(w).T) / torch.pi) ** 8
+
+
+def by_bound(cotangent: Tensor, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        x, w = x.detach().requires_grad_(), w.detach().requires_grad_()
+        cosines = F.normalize(x) @ F.normalize(w).T
+        return torch.autograd.grad(cosines, [x, w], cotangent * 4 * hashed(x, w).detach())  # type: ignore[return-value]
+
+
+def by_derivative(cotangent: Tensor, x: Tensor, w: Tensor, factor: float = 1) -> tuple[Tensor, ...]:
+    with torch.enable_grad():
+        x, w = x.detach().requires_grad_(), w.detach().requires_grad_()
+        return torch.autograd.grad(hashed(x, w), [x, w], factor * cotangent)
+
+
+@pytest.mark.parametrize(
+    ("backward", "told"),
+    [
+        *((by_derivative, []), (by_bound, ["hint wrong-backward"])),
+        (lambda *given: by_derivative(*given, factor=2), ["error wrong-backward"]),
+        (lambda *given: [-one for one in by_bound(*given)], ["error wrong-backward"]),
+    ],
+    ids=["derivative", "bound", "twice", "turned"],
+)
+def test_a_bound_in_place_of_the_derivative_of_an_angle_is_a_hint(backward: Backward, told: list[str]) -> None:
+    assert kinds(hashed, lambda *given: tuple(backward(*given)), (8, 5), (6, 5)) == told
 
 
 SMOOTH: list[tuple[Forward, Backward]] = [
@@ -287,4 +317,4 @@ SMOOTH: list[tuple[Forward, Backward]] = [
 
 @pytest.mark.parametrize(("forward", "backward"), SMOOTH)
 def test_a_wrong_backward_of_what_rounds_nothing_is_told(forward: Forward, backward: Backward) -> None:
-    assert kinds(forward, backward, (4, 6)) == ["wrong-backward"]
+    assert kinds(forward, backward, (4, 6)) == ["error wrong-backward"]
