@@ -39,7 +39,7 @@ from gradviz.check.sums import check_contributions, check_sum
 from gradviz.check.values import check_value
 from gradviz.errors import PartialError
 from gradviz.graph import Edge, GradGraph
-from gradviz.symbolic import NoRule, OutOfTime, until
+from gradviz.symbolic import NoRule, OutOfTime, Undetermined, until
 
 SAMPLES = 8
 OUT_OF_TIME = str(OutOfTime())
@@ -285,6 +285,9 @@ def _check_recorded_call(head: HeadUnderCheck, plan: Plan) -> None:
     assert call is not None
     try:
         check_call(head, call, plan)
+        return
+    except Undetermined as unclear:
+        _doubt(head.edges, unclear.reason)
         return
     except NoRule as missing:
         reason = missing.reason

@@ -22,7 +22,7 @@ from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.element import Local, Operation, Pair, Scalar, Symbol
 from gradviz.symbolic.matrix import batched, elements, part, split
 from gradviz.symbolic.products import Numbers
-from gradviz.symbolic.registry import NoRule
+from gradviz.symbolic.registry import NoRule, Undetermined
 from gradviz.symbolic.scalar import imaginary_part, real_part
 from gradviz.symbolic.sweep import partials_of
 from gradviz.symbolic.tensor import Index, SymbolicTensor
@@ -198,7 +198,7 @@ def _solved(equations: Equations, inputs: Sequence[Scalar], start: Sequence[floa
                 break
             return values
         residuals = equations([Scalar(value, 0.0) for value in values], inputs)
-    raise NoRule("the equations that define it do not determine it at these inputs")
+    raise Undetermined("the equations that define it do not determine it at these inputs")
 
 
 def _symbols(values: Sequence[Any], error: float) -> list[Scalar]:
@@ -261,7 +261,7 @@ def _inverse(matrix: NDArray[Any]) -> NDArray[Any]:
     for column in range(size):
         pivot = max(range(column, size), key=lambda row: abs(work[row, column]))
         if not abs(work[pivot, column]) > largest * MP.mpf(10) ** -30:
-            raise NoRule("the equations that define it do not determine it at these inputs")
+            raise Undetermined("the equations that define it do not determine it at these inputs")
         work[[column, pivot]] = work[[pivot, column]]
         work[column, column:] = work[column, column:] / work[column, column]
         for row in range(size):

@@ -33,6 +33,10 @@ class NoRule(CheckError):
         super().__init__(reason)
 
 
+class Undetermined(NoRule):
+    """At these inputs there is no derivative that rounding would not decide; differences would find one all the same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointwiseRule:
     """A function of scalars, applied to all elements: the first output of the call, the only one that is differentiable.

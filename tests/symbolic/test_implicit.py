@@ -37,6 +37,13 @@ def test_equal_singular_values_are_left_open() -> None:
         reference(call).row((0,), output=1)
 
 
+def test_of_what_rounding_decides_no_differences_are_taken() -> None:
+    turned = torch.tensor([[0.6, 0.8], [0.8, -0.6]], dtype=torch.float64, requires_grad=True)
+    edge, *_ = gradviz.trace(lambda a: torch.linalg.svd(a)[0][0, 0], turned).check().edges
+    assert edge.verdict == "unverified"
+    assert edge.reason == "the equations that define it do not determine it at these inputs"
+
+
 def test_a_function_of_symmetric_matrices_refuses_others() -> None:
     a = torch.tensor([[2.0, 1.0], [0.5, 3.0]], dtype=torch.float64)
     call = OpCall(overload=aten.linalg_cholesky_ex.default, args=(a,), outputs=tuple(torch.linalg.cholesky_ex(a)))
