@@ -85,6 +85,7 @@ def _look(exploring: Exploring, of_model: bool) -> Look:
         theme=theme_of_page(),
         direction=chosen,
         narrow=exploring.narrow,
+        in_columns=of_model and not exploring.narrow,
         folding=exploring.folding,
         every_op=every_op,
         around=exploring.around,

@@ -25,6 +25,8 @@ from gradviz.view import (
     View,
     ViewOptions,
 )
+from gradviz.view.extent import Extent
+from gradviz.view.fit import in_columns
 from gradviz.view.ranks import rows
 
 TIME_LIMIT_S = 5.0
@@ -38,6 +40,8 @@ LONG = 4
 """Arrows in a row, from which on a picture stands upright: a screen of 1,280 pixels shows three beside each other."""
 LONG_IF_NARROW = 2
 """The same on a phone, which shows one."""
+CANVAS = Extent(width=1200, height=780)
+"""Points of a picture that the canvas of a screen of 1,280 x 800 pixels shows where it is made as small as can be read."""
 RADIUS = 6
 """Edges around a node, where only its surroundings are drawn."""
 HOW_TO_OPEN_HERE = "a double click or + opens one, “every op” all"
@@ -62,11 +66,12 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What was chosen about a picture, and whether the canvas is narrow."""
+    """What was chosen about a picture; of the canvas, whether it is narrow, and may show what is long in columns."""
 
     theme: ThemeName = "light"
     direction: Direction | None = None
     narrow: bool = False
+    in_columns: bool = False
     folding: Folding = field(default_factory=Folding)
     every_op: bool = False
     around: str = ""
@@ -123,6 +128,8 @@ def _drawn(shown: Shown, look: Look) -> Picture:
     notes = tuple(note.replace(HOW_TO_OPEN, HOW_TO_OPEN_HERE) for note in told)
     is_upright = look.direction is None and is_long(view, narrow=look.narrow)
     view = replace(view, notes=notes, direction="BT" if is_upright else view.direction)
+    if is_upright and look.in_columns:
+        view = in_columns(view, CANVAS)
     svg, view = svg_and_view(view, time_limit_s=DRAW_LIMIT_S)
     return Picture(view=view, svg=svg, data=canvas_data(view, svg, shown.graph, shown.report))
 

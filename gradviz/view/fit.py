@@ -79,6 +79,23 @@ def fitted(view: View, *, may_leave_out: bool) -> View:
     return changed if best.with_heat else _without_heat(changed)
 
 
+def in_columns(view: View, screen: Extent) -> View:
+    """The view from the bottom up, in the columns that leave least to scroll.
+
+    Args:
+        view: as it is drawn in one column; one that fits on the screen stays so.
+        screen: as many points as can be read on it beside each other and below each other.
+    """
+    room = _Room(view)
+    ways = {way: room.size(way) for way in room.upright(with_heat=True)}
+    one = next(iter(ways))
+    if ways[one].height <= screen.height:
+        return view
+    beside = [way for way, size in ways.items() if way is one or size.width <= screen.width]
+    best = min(beside, key=lambda way: max(ways[way].height, screen.height) / PER_COLUMN ** len(way.columns))
+    return replace(view, direction=best.direction, columns=best.columns)
+
+
 def _of_slide(room: _Room) -> Direction:
     """The direction of a picture that is to fill a slide: upright where that makes the letters much larger."""
     sizes = {direction: room.size(_Way(direction=direction)) for direction in ("LR", "BT")}

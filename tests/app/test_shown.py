@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 import gradviz
 from gradviz.app.examples import EXAMPLES
-from gradviz.app.shown import Look, Shown, is_long, picture
+from gradviz.app.shown import CANVAS, Look, Shown, is_long, picture
 from gradviz.expression import typed_value
+from gradviz.models import MODELS
 from gradviz.view import Gap
+from gradviz.view.fit import estimated
 
 LONG = ["tanh(ln(1 + z·2x / sin y))", "(y − tanh(wx + b))²", "‖σ(Ax + b)‖", "two-layer ReLU net"]
 
@@ -58,3 +61,21 @@ def test_what_is_left_out_between_counts_as_long() -> None:
     assert shapes >= {end.id for end in ends}
     few = replace(view, nodes=tuple(node for node in view.nodes if node.id in shapes), edges=arrows, gaps=(gap,))
     assert is_long(few) and not is_long(replace(few, gaps=()))
+
+
+def test_a_long_model_stands_in_columns_that_fit_beside_each_other_on_a_wide_canvas() -> None:
+    layers = [layer for _ in range(8) for layer in (nn.Linear(16, 16), nn.ReLU())]
+    graph = gradviz.trace(nn.Sequential(*layers, nn.Linear(16, 1)), torch.ones(4, 16), loss=torch.sum, device="cpu")
+    shown = Shown(key="eight layers", graph=graph)
+    view = picture(shown, Look(in_columns=True)).view
+    assert (len(view.columns), view.direction) == (2, "BT")
+    assert estimated(view).width <= CANVAS.width
+    assert not picture(shown, Look()).view.columns
+    assert not picture(shown, Look(in_columns=True, direction="BT")).view.columns
+
+
+def test_what_fits_on_the_canvas_or_would_be_too_wide_in_columns_stays_in_one() -> None:
+    for title in ("perceptron", "two-layer ReLU net"):
+        model, inputs, loss = MODELS[title]()
+        shown = Shown(key=f"one column: {title}", graph=gradviz.trace(model, *inputs, loss=loss, device="cpu"))
+        assert not picture(shown, Look(in_columns=True)).view.columns

@@ -5,7 +5,7 @@
    through, which comes before this in one script, as ways.js does. Nothing is loaded. */
 
 const CLICK_PX = 4, LARGEST = 8, FITTED_AT_MOST = 1.5, STEP = 1.25, TWICE_MS = 400;
-const READABLE = 0.85, NEARLY = 0.85;  // of the size that letters were drawn with
+const READABLE = 0.85, NEARLY = 0.85, ACROSS = 0.7;  // of the size that letters were drawn with
 const BAR_PX = 48;  // what lies below search and buttons is free at first
 const NARROW_PX = 560;  // has room for two shapes beside each other and what is on the arrow between them
 
@@ -94,7 +94,8 @@ function canvasIn(root) {
     scale = Math.min(width / size[0], height / size[1], FITTED_AT_MOST);
     untouched = true;
     const isPart = scale < NEARLY * READABLE && !whole;  // rather a part that can be read
-    if (isPart) scale = READABLE;
+    const across = width / size[0];  // all columns, if they can be read
+    if (isPart) scale = across < ACROSS ? READABLE : Math.min(READABLE, across);
     left = isPart ? Math.min((width - size[0] * scale) / 2, width - size[0] * scale) : (width - size[0] * scale) / 2;
     top = BAR_PX + (isPart && size[1] * scale > height ? 0 : (height - size[1] * scale) / 2);
     place();
