@@ -107,3 +107,12 @@ def caret_line(text: str, column: int) -> str:
     start = max(0, column - 41)
     shown = text[start : start + 80].replace("\n", " ").replace("\t", " ")
     return f"  {shown}\n  {' ' * (column - 1 - start)}^"
+
+
+def given(option: object) -> str:
+    """What was given for an option that takes a number: numbers as people write them, all else as Python does.
+
+    >>> given(-1.0), given("40"), given(None)
+    ('-1', "'40'", 'None')
+    """
+    return f"{option:g}" if isinstance(option, (int, float)) else repr(option)

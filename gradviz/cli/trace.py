@@ -12,8 +12,10 @@ from gradviz.cli.reports import columns, exit_with, report_of
 from gradviz.cli.targets import SAVED, TargetCommand, as_json, graph_of, print_json, target_options
 
 if TYPE_CHECKING:
-    from gradviz.check import CheckReport
     from gradviz.graph import GradGraph
+
+
+PAGE = ".html"
 
 
 @click.command("trace", cls=TargetCommand)
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 @as_json
 @click.option(
     "-o", "--output", multiple=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-    help="Write a picture, in the format of the ending: .svg, .png, .pdf, .dot or .gv; or the trace itself, for gradviz "
-    "compare and the explorer: .gradviz; may be repeated.",
+    help="Write a picture, in the format of the ending: .svg, .png, .pdf, .dot or .gv; a page that plays the steps: .html; "
+    "or the trace itself, for gradviz compare and the explorer: .gradviz; may be repeated.",
 )  # fmt: skip
 @picture_options
 @click.option("--dpi", type=click.FloatRange(min=10, max=1200), help="Pixels per inch of a PNG.")
@@ -47,15 +49,13 @@ def trace_command(
     graph = graph_of(target, at=at, device=device, values=values)
     report = graph.check() if checked else None
     diagnosis = graph.diagnose(report=report) if diagnosed else None
-    if diagnosis is not None:
-        choices["findings"] = diagnosis
+    found = {name: one for name, one in (("report", report), ("findings", diagnosis)) if one is not None}
     for path in output:
-        draw(graph, report, path, dpi, choices)
+        draw(graph, found, path, dpi, choices)
     if as_json:
         from gradviz.schema import graph_document
 
-        found = {"check": report, "diagnosis": diagnosis}
-        told = {name: one.to_dict() for name, one in found.items() if one is not None}
+        told = {name: one.to_dict() for name, one in (("check", report), ("diagnosis", diagnosis)) if one is not None}
         print_json(graph_document(graph, target) | told)
     else:
         from gradviz.cli.listing import listing
@@ -68,12 +68,12 @@ def trace_command(
     exit_with(report, diagnosis)
 
 
-def draw(graph: GradGraph, report: CheckReport | None, path: Path, dpi: float | None, choices: dict[str, Any]) -> None:
-    """Writes one picture, or the trace, and says so."""
+def draw(graph: GradGraph, found: dict[str, Any], path: Path, dpi: float | None, choices: dict[str, Any]) -> None:
+    """Writes a picture, page or trace, and says so; what was found goes onto pictures, not onto a page that plays steps."""
     from gradviz.render import DPI
 
     if path.suffix == SAVED:
         graph.save(path)
     else:
-        graph.render(path, dpi=dpi or DPI, **choices | ({} if report is None else {"report": report}))
+        graph.render(path, dpi=dpi or DPI, **choices | ({} if path.suffix.lower() == PAGE else found))
     click.echo(f"wrote {path}", err=True)

@@ -19,7 +19,7 @@ import threading
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
-from gradviz.errors import RenderError
+from gradviz.errors import RenderError, given
 from gradviz.render import worker
 
 DrawnFormat = Literal["svg", "png", "pdf", "json"]
@@ -186,9 +186,9 @@ def check_drawing(time_limit_s: Any, *, dpi: Any = DPI) -> None:
         RenderError: says what is accepted.
     """
     if not isinstance(dpi, (int, float)) or not DPI_RANGE[0] <= dpi <= DPI_RANGE[1]:
-        raise RenderError(f"dpi is {dpi!r}; accepted: {DPI_RANGE[0]} to {DPI_RANGE[1]}")
+        raise RenderError(f"dpi is {given(dpi)}; accepted: {DPI_RANGE[0]} to {DPI_RANGE[1]}")
     if not isinstance(time_limit_s, (int, float)) or not 0 < time_limit_s <= threading.TIMEOUT_MAX:
-        raise RenderError(f"time_limit_s is {time_limit_s!r}; accepted: more than 0")
+        raise RenderError(f"time_limit_s is {given(time_limit_s)}; accepted: more than 0")
 
 
 def start() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict, Unpack
 
-from gradviz.errors import InputError, RenderError
+from gradviz.errors import InputError, RenderError, given
 from gradviz.frames import FrameOptions, Frames
 from gradviz.graph import GradGraph
 from gradviz.player import player_of
@@ -87,7 +87,7 @@ def save_slides(
         accepted = f"{timed}theme, font_size, highlight and time_limit_s"
         raise InputError(f"one_slide is for .pptx files, not for {name}; accepted: {accepted}")
     if not isinstance(seconds_per_frame, (int, float)) or not 0 < seconds_per_frame <= SLOWEST_S:
-        raise InputError(f"seconds_per_frame is {seconds_per_frame!r}; accepted: above 0, up to {SLOWEST_S:g}")
+        raise InputError(f"seconds_per_frame is {given(seconds_per_frame)}; accepted: above 0, up to {SLOWEST_S:g}")
     colours = stage_theme(theme, highlight=highlight)
     if name == "html":
         page = player_of(frames, theme=theme, font_size=font_size, highlight=highlight, time_limit_s=time_limit_s)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
-from gradviz.errors import InputError
+from gradviz.errors import InputError, given
 from gradviz.frames import Frames
 from gradviz.render import TIME_LIMIT_S, check_drawing
 from gradviz.render.escape import one_line
@@ -111,7 +111,7 @@ def stage_of(
     """
     check_drawing(time_limit_s)
     if not isinstance(font_size, (int, float)) or not FONT_SIZES[0] <= font_size <= FONT_SIZES[1]:
-        raise InputError(f"font_size is {font_size!r}; accepted: {FONT_SIZES[0]:g} to {FONT_SIZES[1]:g}")
+        raise InputError(f"font_size is {given(font_size)}; accepted: {FONT_SIZES[0]:g} to {FONT_SIZES[1]:g}")
     sheet = sheet_of(frames)
     choices = _Choices(frames, sheet, font_size, time_limit_s, direction)
     return sheet.stage(frames, _largest(choices))

@@ -59,6 +59,13 @@ def test_trace_writes_every_picture_that_is_asked_for(tmp_path: Path) -> None:
     assert result.stderr == f"wrote {svg}\nwrote {dot}\n"
 
 
+def test_what_a_check_and_a_diagnosis_find_goes_onto_pictures_beside_a_page(tmp_path: Path) -> None:
+    page, dot = tmp_path / "steps.html", tmp_path / "graph.dot"
+    result = run("trace", *TEXT, "-o", str(page), "-o", str(dot), "--check", "--diagnose")
+    assert result.exit_code == 0, result.output
+    assert "✓" in dot.read_text(encoding="utf-8") and page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
 def test_json_of_trace_is_one_object_of_schema_1() -> None:
     document = json.loads(run("trace", *TEXT, "--json").stdout)
     assert document["schema"] == 1
@@ -142,14 +149,14 @@ def loss(out):
 @pytest.mark.parametrize(
     ("options", "shown", "hidden"),
     [
-        ((), "20 × <B>0 … 19</B>", "0.0.weight"),
-        (("--unfold", "3"), "16 × <B>4 … 19</B>", "20 ×"),
-        (("--collapse", "1", "--max-nodes", "30"), "<B>7</B>", "20 ×"),
+        ((), "20 × <B>0 … 19 · Sequential</B>", "0.0.weight"),
+        (("--unfold", "3"), "16 × <B>4 … 19 · Sequential</B>", "20 ×"),
+        (("--collapse", "1", "--max-nodes", "30"), "<B>7 · Sequential</B>", "20 ×"),
         (("--collapse", "none", "--max-nodes", "300"), "<B>7.0.weight</B>", "20 ×"),
         (("--collapse", "1?", "--collapse", "2", "--focus", "5.0.weight"), "<B>5.0.weight</B>", "4.0.weight"),
         (("--between", "5.0.weight", "error", "--collapse", "2"), "<B>5.0.weight</B>", "4.0.weight"),
         (("--focus", "0.0.weight", "--side", "before"), "1 of ", "0.0.bias"),
-        (("--diagnose",), "20 × <B>0 … 19</B>", ">error: "),
+        (("--diagnose",), "20 × <B>0 … 19 · Sequential</B>", ">error: "),
     ],
 )
 def test_trace_draws_groups_and_parts_as_it_is_told(
