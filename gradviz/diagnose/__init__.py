@@ -9,7 +9,7 @@ One analysis per file, each a function from `Readings` to findings, in the list 
                   zero_gradient (nothing_learned: where no leaf gets any), not_finite_gradient, depth (recurrence: where one
                   weight is used again and again), underflow, sharing, earlier_gradient, optimizers (that hold not all, and
                   their rates)
-    layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence, attention_dim
+    layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence, attention_dim, pooling_dim
     the rest      wrong_backward, hooked_gradient, packed_values, determinism; not_checked tells what a loaded graph cannot
 
 The kinds, by severity:

@@ -33,14 +33,14 @@ def attention_dim(readings: Readings) -> Iterator[Finding]:
     """One for each softmax whose weights do not sum to 1 over what they weight."""
     for node in readings.ops:
         value = readings.graph.value(node) if readings.op(node) in SOFTMAX else None
-        if value is None or value.ndim < 2 or readings.graph.cotangent(node) is None or not _is_of_queries(readings, node):
+        if value is None or value.ndim < 2 or readings.graph.cotangent(node) is None or not is_of_queries(readings, node):
             continue
         ways = list(_ways(readings, node))
         if len(ways) == 1 and ways[0] and _is_of_values(readings, ways[0][-1]) and not _is_walk(readings, ways[0][-1]):
             yield from _finding(readings, node, value, ways[0])
 
 
-def _is_of_queries(readings: Readings, softmax: int) -> bool:
+def is_of_queries(readings: Readings, softmax: int) -> bool:
     """Whether its argument is a product of two matrices that were computed of what learns, scaled and masked.
 
     A graph's adjacency, however it was normalised, learns nothing: with it nodes are assigned to clusters.
@@ -141,11 +141,11 @@ def _finding(readings: Readings, softmax: int, value: Tensor, way: list[Use]) ->
 def _varies(readings: Readings, value: Tensor, way: list[Use], dim: int, axis: int) -> bool | None:
     """Whether one dimension of a softmax lies, where a product reads its weights, along an axis; None where unknown."""
     shape = [size if place == dim else 1 for place, size in enumerate(value.shape)]
-    moved = _moved(readings, torch.arange(value.shape[dim]).view(shape).expand(value.shape), way)
-    return None if moved is None else bool((moved.select(axis, 0) != moved.select(axis, 1)).any())
+    lies = moved(readings, torch.arange(value.shape[dim]).view(shape).expand(value.shape), way)
+    return None if lies is None else bool((lies.select(axis, 0) != lies.select(axis, 1)).any())
 
 
-def _moved(readings: Readings, places: Tensor, way: list[Use]) -> Tensor | None:
+def moved(readings: Readings, places: Tensor, way: list[Use]) -> Tensor | None:
     """What stands where a product reads the weights, if these are replaced by other numbers; None where that is unknown."""
     for use in way[:-1]:
         head = use.edge[1]

@@ -33,6 +33,7 @@ from gradviz.diagnose.not_finite_gradient import not_finite_gradient
 from gradviz.diagnose.number_read import number_read
 from gradviz.diagnose.optimizers import rates, unheld
 from gradviz.diagnose.packed_values import packed_values
+from gradviz.diagnose.pooling_dim import pooling_dim
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.reduction import reduction
 from gradviz.diagnose.reshaped_classes import reshaped_classes
@@ -77,6 +78,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     depth,
     batch_as_sequence,
     attention_dim,
+    pooling_dim,
     dead_units,
     symmetry,
     saturation,
