@@ -8,7 +8,7 @@ written, and what it gives without rounding can be said.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -38,14 +38,38 @@ class BackwardCalls:
         cotangent: its snapshot.
         answers: what was answered along each edge: snapshots that are among the calls' results, or were there before.
         others: floating tensors that are no values of forward's.
-        is_exact: whether all numbers in it are meant to be exact: no 0.3989 for 1/√(2π).
+        rounded: the numbers in it that need not be meant exactly, as 0.3989 for 1/√(2π); None where tensors may hold some.
     """
 
     calls: tuple[OpCall, ...]
     cotangent: Tensor
     answers: tuple[Tensor, ...]
     others: tuple[Tensor, ...]
-    is_exact: bool
+    rounded: tuple[float, ...] | None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all numbers in it are meant to be exact."""
+        return self.rounded == ()
+
+    def with_larger(self, number: float, share: float) -> BackwardCalls:
+        """The same calls with one of `rounded` larger by this share of it, wherever it stands among their arguments."""
+
+        def enlarged(value: Any) -> Any:
+            if isinstance(value, (list, tuple)):
+                return [enlarged(item) for item in value]
+            is_it = isinstance(value, float) and abs(value) == number
+            return value * (1 + share) if is_it else value
+
+        calls = [
+            replace(
+                call, args=tuple(map(enlarged, call.args)), kwargs={key: enlarged(call.kwargs[key]) for key in call.kwargs}
+            )
+            if number in _numbers(call)
+            else call
+            for call in self.calls
+        ]
+        return replace(self, calls=tuple(calls))
 
 
 class ForwardValues:
@@ -116,12 +140,13 @@ def asked(partials: Sequence[Partial], cotangent: Tensor, forward: ForwardValues
     calls = [call for call in calls if id(call.outputs[0]) not in again]
     same |= again
     literals = {number for call in calls for number in _numbers(call)} - forward.literals
+    rounded = tuple(sorted(number for number in literals if not _is_meant_exactly(number)))
     return answers, BackwardCalls(
         calls=tuple(_with(call, same) for call in calls),
         cotangent=given,
         answers=tuple(same.get(id(result), result) for result in results),
         others=others,
-        is_exact=all(map(_is_meant_exactly, literals)) and all(map(_holds_short_numbers, others)),
+        rounded=rounded if all(map(_holds_short_numbers, others)) else None,
     )
 
 

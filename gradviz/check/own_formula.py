@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ _TELLING = 2.0**-20
 _HIDES = 2.0**-11
 """Relative to the true number: rounding that may hide a slip of a tenth of a percent."""
 _LARGEST = 4
+_NUMBERS = 8
+"""Of formulas with more numbers of few digits it is not computed what comes of these."""
 _HIDDEN = 3
 _ONE_BY_ONE = 64
 _AT_FIRST = 8
@@ -174,33 +177,59 @@ class ExactFormula:
     """
 
     def __init__(self, forward: ForwardValues, backward: BackwardCalls, unit: float) -> None:
-        calls = (*forward.calls, *backward.calls)
-        given = [*forward.given, backward.cotangent, *backward.others]
-        self._truth: Reference = compose(calls, given, backward.answers, chosen={})
-        self._is_exact = backward.is_exact
+        self._forward, self._backward = forward, backward
+        self._truth = self._composed(backward)
         self.smallest = smallest(self._truth.dtype)
-        is_long = any(forward_length(call) > LONG for call in calls)
+        is_long = any(forward_length(call) > LONG for call in (*forward.calls, *backward.calls))
         self._scale = (_WIDE if is_long else _EXACT) / unit
         self._granted = min(1.0, unit / unit_roundoff(self._truth.dtype))
 
     def at(self, slots: Sequence[int], columns: Sequence[Index], true_bound: Array) -> Formula:
         """The formula at some elements, summed over the edges in these slots."""
-        value, bound = np.zeros(len(columns), dtype=np.longdouble), np.zeros(len(columns))
-        for slot in slots:
-            more, rounding = self._elements(slot, columns)
-            value, bound = value + more, bound + rounding
-        return _formula(value, self._granted * bound, true_bound, self._scale, self._is_exact)
+        value, bound = _summed(self._truth, slots, columns)
+        formula = _formula(value, self._granted * bound, true_bound, self._scale, self._backward.is_exact)
+        if self._backward.is_exact or not (formula.wrong > _HIDES * np.abs(value)).any():
+            return formula
+        moved = np.maximum(formula.same, self._moved(slots, columns, value))
+        return replace(formula, wrong=np.minimum(formula.wrong, moved))
 
-    def _elements(self, slot: int, columns: Sequence[Index]) -> tuple[Wide, Array]:
-        made = self._truth.outputs[slot]
-        if len(columns) > _ONE_BY_ONE and made is not None and columns[0]:
-            flats = np.ravel_multi_index(tuple(np.array(columns).T), made.shape)
-            found = self._truth.values_at_once(flats.tolist(), output=slot)
-            if found is not None:
-                return found.value, found.bound
-        exact = [self._truth.value(column, output=slot) for column in columns]
-        values = np.array([to_wide(one.value) for one in exact], dtype=np.longdouble)
-        return values, np.array([one.bound for one in exact])
+    def _moved(self, slots: Sequence[int], columns: Sequence[Index], value: Wide) -> Array:
+        """How far the numbers in it that may have few digits can take it: that far it may be off, and yet be right."""
+        rounded = self._backward.rounded
+        if rounded is None or len(rounded) > _NUMBERS:
+            return np.full(len(columns), np.inf)
+        apart = [np.abs(_summed(beside, slots, columns)[0] - value) for beside in self._beside]
+        return np.asarray(2 * np.sum(apart, axis=0), dtype=np.float64)
+
+    @cached_property
+    def _beside(self) -> list[Reference]:
+        """The formula with each of these numbers a little larger in turn."""
+        return [self._composed(self._backward.with_larger(one, _SAME_LITERAL)) for one in self._backward.rounded or ()]
+
+    def _composed(self, backward: BackwardCalls) -> Reference:
+        calls, given = (*self._forward.calls, *backward.calls), [*self._forward.given, backward.cotangent, *backward.others]
+        return compose(calls, given, backward.answers, chosen={})
+
+
+def _summed(truth: Reference, slots: Sequence[int], columns: Sequence[Index]) -> tuple[Wide, Array]:
+    """Elements of a formula and their rounding, summed over the edges in these slots."""
+    value, bound = np.zeros(len(columns), dtype=np.longdouble), np.zeros(len(columns))
+    for slot in slots:
+        more, rounding = _elements(truth, slot, columns)
+        value, bound = value + more, bound + rounding
+    return value, bound
+
+
+def _elements(truth: Reference, slot: int, columns: Sequence[Index]) -> tuple[Wide, Array]:
+    made = truth.outputs[slot]
+    if len(columns) > _ONE_BY_ONE and made is not None and columns[0]:
+        flats = np.ravel_multi_index(tuple(np.array(columns).T), made.shape)
+        found = truth.values_at_once(flats.tolist(), output=slot)
+        if found is not None:
+            return found.value, found.bound
+    exact = [truth.value(column, output=slot) for column in columns]
+    values = np.array([to_wide(one.value) for one in exact], dtype=np.longdouble)
+    return values, np.array([one.bound for one in exact])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -53,3 +55,54 @@ def test_a_variance_wrong_by_a_thousandth_is_still_seen() -> None:
     x = torch.tensor([1.0, 1.5, 0.5, 2.0, 3.0], requires_grad=True)
     report = gradviz.trace(SlightlyWrongVariance.apply, x, device="cpu").check()
     assert [edge.verdict for edge in report.edges] == ["mismatch"]
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1e-4])
+def test_a_variance_of_nearly_equal_numbers_that_is_wrong_by_a_thousandth_is_seen(spread: float) -> None:
+    """Rounding hides it in float32: the formula without it is off by no more than 1.001 written with four digits allows."""
+    for seed in range(3):
+        x = (1 + spread * torch.randn(7, generator=torch.Generator().manual_seed(seed))).requires_grad_()
+        report = gradviz.trace(SlightlyWrongVariance.apply, x, device="cpu").check()
+        assert [edge.verdict for edge in report.edges] == ["mismatch"]
+
+
+class VarianceOfFour(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, third: float) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x)
+        ctx.third = third
+        return x.var()
+
+    @staticmethod
+    def backward(ctx, cotangent: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+        (x,) = ctx.saved_tensors
+        return cotangent * 2 * ctx.third * (x - x.mean()), None
+
+
+@pytest.mark.parametrize(("third", "verdict"), [(0.33333, "match"), (0.333, "mismatch")])
+@pytest.mark.parametrize("spread", [1.0, 1e-3, 1e-4])
+def test_a_third_may_be_written_with_five_digits(third: float, verdict: str, spread: float) -> None:
+    x = (1 + spread * torch.randn(4, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    report = gradviz.trace(lambda x: VarianceOfFour.apply(x, third), x, device="cpu").check()
+    assert [edge.verdict for edge in report.edges] == [verdict], report
+
+
+class Bent(torch.autograd.Function):
+    """exp(x) - e x, whose backward cancels e, written with six digits, where x is nearly 1."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x)
+        return x.exp() - math.e * x
+
+    @staticmethod
+    def backward(ctx, cotangent: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        (x,) = ctx.saved_tensors
+        return cotangent * (x.exp() - 2.71828)
+
+
+def test_what_few_digits_lose_by_cancellation_is_no_slip() -> None:
+    """It is up to 2 % here, more than rounding makes of it once the formula is known without."""
+    x = torch.tensor([1.0 + 1e-4, 1.0 - 3e-5, 1.0 + 2e-5], requires_grad=True)
+    report = gradviz.trace(lambda x: Bent.apply(x).sum(), x, device="cpu").check()
+    assert not report.mismatches, report
