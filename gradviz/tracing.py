@@ -13,7 +13,8 @@ from torch import Tensor
 from gradviz.collector import collector_paused
 from gradviz.errors import InputError, NotScalarError, TraceError
 from gradviz.recording.keeping import BUDGET_BYTES, Values, keeping_of
-from gradviz.recording.names import frame_names, with_root_modules
+from gradviz.recording.module_names import with_root_modules
+from gradviz.recording.names import frame_names
 from gradviz.recording.naming import Naming
 from gradviz.recording.optimizers import optimizers_in
 from gradviz.recording.program import Program, program_of

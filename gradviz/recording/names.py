@@ -11,7 +11,7 @@ import dis
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
-from itertools import chain, count, islice
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ Frames = tuple[tuple[CodeType, int], ...]
 
 Result = TypeVar("Result")
 CONTAINERS = (tuple, list, Mapping)
-_HOLDERS = (Tensor, torch.nn.Module, *CONTAINERS)
+HOLDERS = (Tensor, torch.nn.Module, *CONTAINERS)
 _TELLING = ("named_modules", "named_parameters", "parameters")
 """What a class of modules overrides to tell its parameters in its own way, as wrappers do."""
 _GIVING = ("LOAD_CONST", "LOAD_SMALL_INT", "KW_NAMES", "PRECALL")
@@ -94,6 +94,15 @@ def is_in_loop(code: CodeType, offset: int) -> bool:
 
 
 @once_per_place
+def bound_in_loops(code: CodeType, _: int) -> frozenset[str]:
+    """The variables that are bound again each time that a loop goes round."""
+    loops = _loops(code, 0)
+    inside = (step for step in _instructions(code, 0)[0] if any(start <= step.offset <= end for start, end in loops))
+    bound = (step.argval for step in inside if step.opname.startswith("STORE_") and step.opname != "STORE_ATTR")
+    return frozenset(name for names in bound for name in (names if isinstance(names, tuple) else (names,)))
+
+
+@once_per_place
 def source_line(code: CodeType, offset: int) -> str:
     """`file.py:12` for the instruction at `offset`; a notebook cell gives its own file name."""
     line = next(islice(code.co_positions(), offset // 2, None), (None,))[0] or code.co_firstlineno
@@ -153,12 +162,12 @@ def named_tensors(named: Mapping[str, Any], *, most: int | None = None) -> Itera
         if isinstance(value, Tensor):
             yield name, value
         elif isinstance(value, torch.nn.Module):
-            prefix = f"{name}." if len(_modules(named)) > 1 and len(root_modules(named)) > 1 else ""
+            prefix = f"{name}." if len(modules_among(named)) > 1 and len(root_modules(named)) > 1 else ""
             yield from ((prefix + path, tensor) for path, tensor in parameters_within(value))
             yield from ((prefix + path, tensor) for path, tensor in value.named_buffers())
         elif isinstance(value, CONTAINERS) and id(value) not in seen and (most is None or len(value) <= most):
             seen.add(id(value))
-            pending.extend(reversed(_named_items(name, value)))
+            pending.extend(reversed(named_items(name, value)))
 
 
 def parameters_within(root: torch.nn.Module) -> Iterable[tuple[str, Tensor]]:
@@ -173,71 +182,30 @@ def parameters_within(root: torch.nn.Module) -> Iterable[tuple[str, Tensor]]:
     ]
 
 
-def _named_items(name: str, container: Any) -> list[tuple[str, Any]]:
+def named_items(name: str, container: Any) -> list[tuple[str, Any]]:
     """What in a container may be or hold a tensor: a list of a million numbers is passed over quickly."""
     if isinstance(container, Mapping):
-        return [(f"{name}.{key}", item) for key, item in list(container.items()) if isinstance(item, _HOLDERS)]
+        return [(f"{name}.{key}", item) for key, item in list(container.items()) if isinstance(item, HOLDERS)]
     fields = getattr(container, "_fields", None)
     return [
         (f"{name}.{fields[place]}" if fields else f"{name}[{place}]", item)
         for place, item in enumerate(container)
-        if isinstance(item, _HOLDERS)
+        if isinstance(item, HOLDERS)
     ]
 
 
 def root_modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
     """The modules with parameters among named values, each once, under its first name."""
     roots: dict[str, torch.nn.Module] = {}
-    for name, module in _modules(named).items():
+    for name, module in modules_among(named).items():
         if all(module is not root for root in roots.values()) and next(module.parameters(), None) is not None:
             roots[name] = module
     return roots
 
 
-def _modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
+def modules_among(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
+    """Those of the values that are modules."""
     return {name: value for name, value in named.items() if isinstance(value, torch.nn.Module)}
-
-
-def with_root_modules(
-    named: Mapping[str, Any], called: Iterable[torch.nn.Module], known_as: Mapping[int, str]
-) -> dict[str, Any]:
-    """`named`, and those of the `called` modules that no named module holds.
-
-    Args:
-        named: name -> any value.
-        called: the modules that the code called.
-        known_as: id of a module -> what the code that called it calls it; others go by their class: `linear`, `linear_2`.
-    """
-    roots = _modules(named).values()
-    called = [module for module in called if all(module is not root for root in roots)]
-    known = {id(module) for root in roots for _, module in modules_within(root)} if called else set()
-    found = dict(named)
-    for module in called:
-        if id(module) not in known:
-            name = known_as.get(id(module)) or type(module).__name__.lower()
-            names = chain([name], (f"{name}_{number}" for number in count(2)))
-            found[next(free for free in names if free not in found)] = module
-    return found
-
-
-def called_as(module: torch.nn.Module, frame: FrameType) -> str:
-    """What the code of a frame calls a module: a variable, or an attribute or item of one; "" where it has no name there."""
-    variables = local_values(frame)
-    if frame.f_locals is frame.f_globals:
-        variables = {name: value for name, value in variables.items() if name in frame.f_code.co_names}
-    for name, value in variables.items():
-        if value is module:
-            return name
-    for name, value in variables.items():
-        if isinstance(value, (list, tuple)) and len(value) <= MAX_ITEMS:
-            place = next((place for place, item in enumerate(value) if item is module), None)
-            if place is not None:
-                return f"{name}[{place}]"
-        elif not isinstance(value, _HOLDERS) and isinstance(held := getattr(value, "__dict__", None), dict):
-            attribute = next((attribute for attribute, item in list(held.items()) if item is module), "")
-            if attribute:
-                return str(attribute)
-    return ""
 
 
 def modules_within(root: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:

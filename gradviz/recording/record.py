@@ -26,7 +26,8 @@ from gradviz.recording.data_assignment import listen, stop_listening
 from gradviz.recording.functions import Applied
 from gradviz.recording.hooks import count_own
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
-from gradviz.recording.names import Frames, assigned_names, called_as, is_in_loop, local_value
+from gradviz.recording.module_names import called_as
+from gradviz.recording.names import Frames, assigned_names, is_in_loop, local_value
 from gradviz.recording.nodes import is_leaf
 from gradviz.recording.scopes import Scope, ScopeStack
 from gradviz.recording.spread import refuse_sharded_module

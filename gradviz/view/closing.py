@@ -59,11 +59,11 @@ def outside_of(named: Closing, rest: Closing, scopes: Collection[ScopePath]) -> 
 def matches(name: str, pattern: str) -> bool:
     """Whether a pattern means this call: `cell` means every call of it, `cell@1` the first one.
 
-    >>> matches("cell", "cell@1"), matches("cell@2", "cell"), matches("cell@2", "cell@1")
-    (True, True, False)
+    >>> matches("cell", "cell@1"), matches("cell@2", "cell"), matches("cell@2", "cell@1"), matches("cells[1]", "cells[1]")
+    (True, True, False, True)
     """
     numbered = name if "@" in name else f"{name}@1"
-    return any(fnmatchcase(part, pattern) for part in (name, numbered, name.partition("@")[0]))
+    return any(part == pattern or fnmatchcase(part, pattern) for part in (name, numbered, name.partition("@")[0]))
 
 
 def exact(name: str, names: Collection[str]) -> str:
