@@ -13,6 +13,7 @@
     by_name    names as they are drawn, as names that open a group
     alike      calls of the same structure
     closing    which calls are closed
+    no_calls   why a graph has none
     folding    what a reader opened and closed: the options of the next picture
     quotient   a graph with each group as one node
     choose     which nodes stay when a graph is too large for one picture

@@ -29,6 +29,7 @@ from gradviz.view.labels import (
     value_text,
 )
 from gradviz.view.model import Direction, Gap, Role, ThemeName, View, ViewEdge, ViewGroup, ViewNode
+from gradviz.view.no_calls import why_no_calls
 from gradviz.view.notation import NAME_LENGTH, listed, shorten
 from gradviz.view.notes import notes_of
 from gradviz.view.options import Collapse, Part, check_choices, check_report, findings_of, names_of, parts_of
@@ -81,6 +82,9 @@ def view_of(
         shown = shown_of(drawn, marks, most, with_calls="call" in parts)
         is_deep = shown.gaps or depth(shown.graph, set(shown.nodes)) >= (DEEP_IN_GROUPS if shown.groups else DEEP)
         view = _Builder(shown, marks, parts, max_edge_labels).view(direction or ("BT" if is_deep else "LR"), theme)
+        if not view.groups and (collapse not in ("auto", "none") or (collapse == "auto" and len(view.nodes) > PAGE_NODES)):
+            why = why_no_calls(data for _, data in graph.nodes(data=True))
+            view = replace(view, notes=(*view.notes, *(f"nothing is drawn as one: {first}" for first in why[:1]), *why[1:]))
         return view if direction else fitted(view, may_leave_out=show is None)
 
     if direction or collapse != "auto" or max_nodes is not None:

@@ -22,6 +22,7 @@ from gradviz.view.alike import alike, rolled, stretch
 from gradviz.view.calls import op_word
 from gradviz.view.choose import most_users
 from gradviz.view.closing import Closing, at_depth, at_names, exact, first_of, matches, outside_of
+from gradviz.view.no_calls import why_no_calls
 from gradviz.view.told import is_read_in_parts
 from gradviz.view.wires import Wires
 
@@ -185,10 +186,10 @@ class _Folder:
         for pattern in patterns:
             if not any(matches(name, pattern) for name in names):
                 known = ", ".join(list(names)[:12]) + (", …" if len(names) > 12 else "")
-                raise InputError(
-                    f"{option} names {pattern!r}, which matches no call in the graph; "
-                    + (f"its calls are {known}" if names else "the graph has no calls of modules or functions inside it")
-                )
+                why = "; ".join(why_no_calls(self.whole.attributes.values()))
+                none = why or "the graph has no calls of modules or functions inside it"
+                told = f"its calls are {known}" if names else none
+                raise InputError(f"{option} names {pattern!r}, which matches no call in the graph; {told}")
 
     def within(self, budget: Budget) -> tuple[Closing, int]:
         """The finest level that fits, with as little effort as it takes."""
