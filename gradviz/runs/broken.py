@@ -23,7 +23,7 @@ def not_finite(run: Run) -> Iterator[Finding]:
     for steps in by_step(run).values():
         values = {step.rank: origin for step in steps for origin in step.origins if origin.what == "value"}
         spoilt = [step for step in steps if any(map(_is_spoilt, step.parameters))]
-        lost = [step for step in steps if any(note.value is not None and math.isnan(note.value) for note in step.losses)]
+        lost = [step for step in steps if any(map(_is_nan, step.losses))]
         gradients = {one.rank: origin for one in (*spoilt, *lost) for origin in one.origins if origin.what == "gradient"}
         if values or spoilt or lost:
             yield from _told(run, steps, values or gradients, "value" if values else "gradient", spoilt)
@@ -48,7 +48,7 @@ def _after_the_last(run: Run) -> Iterator[Finding]:
 
 
 def _told(run: Run, steps: list[Step], origins: dict[int, Origin], what: str, spoilt: list[Step]) -> Iterator[Finding]:
-    number, others = steps[0].step, len(steps) - len(origins)
+    others = len(steps) - len(origins)
     names = [note.name for note in (spoilt[0].parameters if spoilt else ()) if _is_spoilt(note)]
     first = next(iter(by_step(run).values()))
     is_first = steps[0].step == first[0].step
@@ -56,27 +56,8 @@ def _told(run: Run, steps: list[Step], origins: dict[int, Origin], what: str, sp
     numbers: Numbers = {"ranks with it": len(origins) or len(spoilt), "ranks": len(steps)} if len(run.headers) > 1 else {}
     if spoilt:
         numbers["parameters whose gradient is not finite"] = len(names)
-    if not origins and not spoilt:
-        of_loss = next(note for step in steps for note in step.losses if _is_broken(note.value))
-        yield Finding(
-            kind="not-finite-value",
-            severity="error",
-            message=f"{_of_loss(of_loss)}, although all that the model returned is finite, and so are the gradients",
-            hint="look at the loss: log of 0, a division by 0, an overflow",
-            numbers=numbers,
-            source=of_loss.source,
-            step=number,
-        )
-    elif not origins:
-        message = f"the gradient that the optimizer got is not finite at {listed(names)}, although all in the model was"
-        yield Finding(
-            kind="not-finite-gradient",
-            severity="error",
-            message=message,
-            hint="look at what happens to gradients after the backward pass: clipping, unscaling, communication",
-            numbers=numbers,
-            step=number,
-        )
+    if not origins:
+        yield _of_gradients(names, numbers, steps[0].step) if spoilt else _of_loss_alone(steps, numbers)
     for rank, origin in origins.items():
         only = f"only here, of {len(steps)} ranks: " if others else ""
         ranks = "every rank" if len(spoilt) == len(steps) else f"{len(spoilt)} of {len(steps)} ranks"
@@ -89,9 +70,35 @@ def _told(run: Run, steps: list[Step], origins: dict[int, Origin], what: str, sp
             source=origin.source,
             module=origin.module,
             numbers=numbers,
-            step=number,
+            step=steps[0].step,
             rank=run.told(rank),
         )
+
+
+def _of_gradients(names: list[str], numbers: Numbers, step: int) -> Finding:
+    """Gradients that were spoilt after the backward pass."""
+    return Finding(
+        kind="not-finite-gradient",
+        severity="error",
+        message=f"the gradient that the optimizer got is not finite at {listed(names)}, although all in the model was",
+        hint="look at what happens to gradients after the backward pass: clipping, unscaling, communication",
+        numbers=numbers,
+        step=step,
+    )
+
+
+def _of_loss_alone(steps: list[Step], numbers: Numbers) -> Finding:
+    """A loss that is NaN, beside infinite ones, which may be meant."""
+    loss = next(note for step in steps for note in step.losses if _is_nan(note))
+    return Finding(
+        kind="not-finite-value",
+        severity="error",
+        message=f"{_of_loss(loss)}, although all that the model returned is finite, and so are the gradients",
+        hint="look at the loss: log of 0, a division by 0, an overflow",
+        numbers=numbers,
+        source=loss.source,
+        step=steps[0].step,
+    )
 
 
 def _nan_weights(steps: list[Step]) -> list[str]:
@@ -188,6 +195,10 @@ _DIFFER = {
 
 def _is_spoilt(note: ParameterNote) -> bool:
     return _is_broken(note.gradient)
+
+
+def _is_nan(loss: LossNote) -> bool:
+    return loss.value is not None and math.isnan(loss.value)
 
 
 def _is_broken(norm: float | None) -> bool:

@@ -94,3 +94,16 @@ def test_loss_that_is_nan_with_finite_gradients_is_told(tmp_path: Path) -> None:
     loop = by_hand(by_data, loss=lambda found: found + math.nan)
     (finding,) = watched(loop, tmp_path, model=classifier()).diagnose()
     assert (finding.kind, finding.step) == ("not-finite-value", 0) and "so are the gradients" in finding.message
+
+
+def test_of_several_losses_the_one_that_is_nan_is_told(tmp_path: Path) -> None:
+    def loop(model: nn.Module, optimizer: Optimizer) -> None:
+        for _ in range(3):
+            found = loss_of_samples(model)
+            (found + math.inf).backward(retain_graph=True)
+            (found + math.nan).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    (finding,) = watched(loop, tmp_path, model=classifier()).diagnose()
+    assert " is NaN, by " in finding.message and "∞" not in finding.message
