@@ -205,6 +205,43 @@ def test_autocast_shows_its_casts() -> None:
     assert [attributes["op"] for _, attributes in graph.nodes(data=True)].count("_to_copy") == 3
 
 
+class Cast(torch.autograd.Function):
+    """A Function that asks for autocast in its backward as it was in its forward."""
+
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu")
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x @ x.mT
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        return (cotangent + cotangent.mT) @ x
+
+
+@pytest.mark.parametrize("function", [lambda x: x @ x.mT, Cast.apply], ids=["plain", "custom"])
+def test_around_a_trace_and_its_check_autocast_changes_no_derivative(function: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, requires_grad=True)
+
+    def loss(x: Tensor) -> Tensor:
+        return (torch.tanh(function(x)) @ torch.ones(3, 2)).float().square().sum()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = loss(x)
+        graph = trace(loss, x)
+        inside = graph.check()
+        step = graph.gradients()["x"]
+    (expected,) = torch.autograd.grad(out, x)
+    assert step is not None and torch.equal(step, expected)
+    assert inside.ok and graph.check().ok and not [edge for edge in inside.edges if edge.verdict == "unverified"], inside
+    plain = trace(lambda x: torch.tanh(x @ x.mT).sum(), x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert plain.check().verified
+
+
 def test_hook_on_a_tensor_is_seen_in_the_cotangent() -> None:
     def hooked(x: Tensor) -> Tensor:
         h = x * 3

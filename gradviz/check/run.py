@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def check(
     hooks = Hooks(graph)
     meant = where_meant(graph, intended, hooks)
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
-    with _generators_aside(graph), Progress(graph.number_of_nodes(), shown=progress) as shown, until(deadline):
+    with _undisturbed(graph), Progress(graph.number_of_nodes(), shown=progress) as shown, until(deadline):
         changed = Changed(graph)
         not_whole = why_not_whole(graph, meant, hooks, changed)
         return _Run(graph, wanted, meant, hooks, samples, seed, deadline, shown, changed, not_whole).report()
@@ -89,7 +89,7 @@ def check(
 
 def check_edges(graph: GradGraph, edges: Iterable[Edge]) -> CheckReport:
     """What `check` finds of the partials of these edges, whatever hooks do, without the forward values of their heads."""
-    with _generators_aside(graph), Progress(0, shown=False) as shown:
+    with _undisturbed(graph), Progress(0, shown=False) as shown:
         meant = Meant(changed=frozenset(graph))
         run = _Run(graph, wanted_edges(graph, edges), meant, Hooks(graph), SAMPLES, 0, None, shown, Changed(graph), "")
         return CheckReport(edges=tuple(found for head, plan in run.heads() for found in run.edges_into(head, plan)))
@@ -100,17 +100,22 @@ def is_flat_when_run(graph: GradGraph, node: int) -> bool:
 
     True too where it cannot be run again: then nobody knows.
     """
-    with _generators_aside(graph):
+    with _undisturbed(graph):
         try:
             return ForwardAgain(head_under_check(graph, node, None)).is_flat()
         except NoRule:
             return True
 
 
-def _generators_aside(graph: GradGraph) -> AbstractContextManager[None]:
-    """A forward that left torch runs again, and may draw random numbers: the user's generators stay where they are."""
+@contextmanager
+def _undisturbed(graph: GradGraph) -> Iterator[None]:
+    """Outside of autocast, in which true numbers would be computed in 16 bits; the user's generators stay where they are.
+
+    A forward that left torch runs again, and may draw random numbers.
+    """
     devices = {attributes["device"] for _, attributes in graph.nodes(data=True) if attributes["device"].type == "cuda"}
-    return torch.random.fork_rng(devices=devices)
+    with torch._C._DisableAutocast(), torch.random.fork_rng(devices=devices):
+        yield
 
 
 @dataclass(slots=True)

@@ -17,5 +17,5 @@
     spread.py       refuses what is spread over processes
     nodes.py        what is read of an autograd node
     naming.py       what the user's code calls each value; module_names.py: the modules that only it knows
-optimizers.py   which parameter each optimizer in sight holds
+    optimizers.py   which parameter each optimizer in sight holds
 """

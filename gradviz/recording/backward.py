@@ -111,6 +111,8 @@ def run_backward(
 ) -> Backward:
     """One backward pass from `outputs`, whose cotangents are `grad_outputs`. The hooks of tensors are called as in any.
 
+    It runs outside of autocast, as torch wants backward passes to, also where the code around is inside.
+
     Args:
         graph: all that `outputs` reach.
         outputs, grad_outputs: one cotangent per output.
@@ -133,7 +135,12 @@ def run_backward(
     leaves = tuple(graph.variables.values())
     filled = {id(leaf): leaf for leaf in (*leaves, *(read() if custom else ()))} if custom or of_leaves else {}
     engine = partial(_run_engine, tuple(outputs), tuple(grad_outputs), True, False, leaves, True)
-    with _heard(nodes, log), _gradients_of(retaining), gradients_aside([*filled.values()]) as inner:
+    with (
+        torch._C._DisableAutocast(),
+        _heard(nodes, log),
+        _gradients_of(retaining),
+        gradients_aside([*filled.values()]) as inner,
+    ):
         try:
             if of_leaves:
                 found: Sequence[Tensor | None] = accumulated(graph.variables, partial(engine, accumulate_grad=True))

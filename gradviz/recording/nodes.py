@@ -128,8 +128,12 @@ def is_torchs_code(code: CodeType) -> bool:
 
 
 def contributions(node: Node, cotangents: list[Any]) -> tuple[Any, ...]:
-    """What the node adds to the cotangents of its inputs; one entry per slot, or per argument of a custom forward."""
-    answer = node.apply(*cotangents) if is_custom(node) else node(*cotangents)  # type: ignore[attr-defined, operator]
+    """What the node adds to the cotangents of its inputs; one entry per slot, or per argument of a custom forward.
+
+    As outside of autocast, which would have the formulas themselves run in 16 bits.
+    """
+    with torch._C._DisableAutocast():
+        answer = node.apply(*cotangents) if is_custom(node) else node(*cotangents)  # type: ignore[attr-defined, operator]
     return answer if isinstance(answer, tuple) else (answer,)
 
 

@@ -129,6 +129,8 @@ class Recorder(UncompiledMode):
         ]
         count_own(len(self._handles))
         listen(self._data_assigned)
+        if torch._C._is_any_autocast_enabled():
+            torch.clear_autocast_cache()  # else what the code cast before, in the same block, would not be cast in sight
         super().__enter__()  # type: ignore[no-untyped-call]
         self._last_sequence = _sequence_number()
         return self

@@ -19,7 +19,6 @@ from gradviz.symbolic.registry import NoRule
 from gradviz.symbolic.rounding import SAFETY, all_rounded, exactly_held, smallest, spread, unit_roundoff
 
 EXACT_UP_TO = 64
-_NO_KINKS: Mapping[str, NDArray[np.bool_]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
