@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from torch import Tensor
 
@@ -15,31 +16,27 @@ from gradviz.explain.wanted import Wanted, limited
 
 def backward_section(wanted: Wanted) -> Section:
     """The cotangents on the way, the output's first, each as the sum of what its users add."""
-    lines: list[Line] = []
-    for node in reversed(wanted.between):
-        lines += _step(wanted, node)
+    nodes = wanted.graph.nodes
+    places = [(node, place) for node in reversed(wanted.between) for place in nodes[node]["outputs"]]
+    reached = [place for place in places if wanted.graph.cotangent(*place) is not None]
+    lines = limited(reached, "step", partial(_step, wanted))
     how_complex: list[Line] = [say.complex_as_pairs(wanted.sign)] if wanted.is_complex else []
-    return Section(heading=say.BACKWARD, lines=(*limited(lines, "step"), *how_complex))
+    return Section(heading=say.BACKWARD, lines=(*lines, *how_complex))
 
 
-def _step(wanted: Wanted, node: int) -> list[Line]:
-    """The equations of the cotangents of a node: one for each output that is used on the way."""
-    found: list[Line] = []
-    for place in wanted.graph.nodes[node]["outputs"]:
-        written = [*_started(wanted, node, place), *_received(wanted, node, place)]
-        cotangent = wanted.graph.cotangent(node, place)
-        if not written or cotangent is None:
-            continue
-        sign = Derivative(Name(wanted.loss), Name(wanted.graph.output_name(node, place)))
-        sides: list[Term] = [sign, total([one.term for one in written])]
-        shapes = [one.shapes for one in written]
-        is_short = shown_of(sign, cotangent)[0] == sign
-        if is_short:
-            sides.append(shown(cotangent))
-        kept = without_repeats(sides)
-        if len(kept) > 1:
-            found.append(Equation(kept, shapes=_shapes(tuple(cotangent.shape), shapes)))
-    return found
+def _step(wanted: Wanted, at: tuple[int, int]) -> Line | None:
+    """The equation of the cotangent of one output of a node; None where it says nothing."""
+    written = [*_started(wanted, *at), *_received(wanted, *at)]
+    cotangent = wanted.graph.cotangent(*at)
+    if not written or cotangent is None:
+        return None
+    sign = Derivative(Name(wanted.loss), Name(wanted.graph.output_name(*at)))
+    sides: list[Term] = [sign, total([one.term for one in written])]
+    if shown_of(sign, cotangent)[0] == sign:
+        sides.append(shown(cotangent))
+    kept = without_repeats(sides)
+    shapes = [one.shapes for one in written]
+    return Equation(kept, shapes=_shapes(tuple(cotangent.shape), shapes)) if len(kept) > 1 else None
 
 
 def _started(wanted: Wanted, node: int, place: int) -> list[Written]:

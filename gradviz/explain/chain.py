@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from gradviz.explain import sentences as say
 from gradviz.explain.amounts import factor_of, shown, shown_of, without_repeats
@@ -19,10 +20,8 @@ CANCELLING = 100
 
 def local_partials_section(wanted: Wanted) -> Section:
     """∂head/∂tail of every edge on a path, as formula and number."""
-    lines: list[Line] = []
-    for head in wanted.between:
-        lines += [_partial_line(wanted, use) for use in wanted.uses_into(head)]
-    return Section(heading=say.LOCAL, lines=limited(lines, "local partial"))
+    uses = [use for head in wanted.between for use in wanted.uses_into(head)]
+    return Section(heading=say.LOCAL, lines=limited(uses, "local partial", partial(_partial_line, wanted)))
 
 
 def product_paths_section(wanted: Wanted) -> Section:

@@ -27,7 +27,7 @@ def forward_section(wanted: Wanted) -> Section:
     named = behind if len(behind) <= MAX_LINES else {*wanted.between, *read}
     known = set() if named == behind else named.difference(wanted.between)
     places = [(node, place) for node in sorted(named) for place in graph.nodes[node]["outputs"] or (0,)]
-    lines = limited([_value_line(wanted, *place, is_known=place[0] in known) for place in places], "value")
+    lines = limited(places, "value", lambda place: _value_line(wanted, *place, is_known=place[0] in known))
     return Section(heading=say.FORWARD, lines=(*lines, *_start(wanted)))
 
 

@@ -97,7 +97,7 @@ def gradient_step(graph: GradGraph, lr: float, only: str | Collection[str] | Non
             say.loss_before(loss, Number(numbers["before"])),
             say.loss_after(loss, Number(numbers["after"]), drawn=again.drawn),
             say.compared_change(loss, numbers["after"] - numbers["before"], numbers["predicted"], shorter),
-            *limited([say.cut_from_slope(loss, *cut) for cut in again.cuts(node)], "cut"),
+            *limited([*again.cuts(node)], "cut", lambda cut: say.cut_from_slope(loss, *cut)),
         ]
         derivation = _derivation(numbers, loss, parameters, compared)
     return GradientStep(derivation=derivation, parameters=parameters, **numbers)
@@ -230,11 +230,11 @@ def _derivation(step: Mapping[str, float], loss: str, parameters: Sequence[Moved
     """The step in words; `step` holds lr, before, after and predicted."""
     lr, predicted = step["lr"], step["predicted"]
     squares = Number(-predicted / lr)
-    moved: list[Line] = [_moved_line(parameter, loss, lr) for parameter in parameters]
+    moved = limited(parameters, "parameter", lambda parameter: _moved_line(parameter, loss, lr))
     return Derivation(
         title=say.step_title(loss, Number(lr)),
         sections=(
-            Section(heading=say.PARAMETERS, lines=limited(moved, "parameter")),
+            Section(heading=say.PARAMETERS, lines=moved),
             Section(heading=say.PREDICTION, lines=(say.first_order(loss, Number(lr), squares, Number(predicted)),)),
             Section(heading=say.LOSS, lines=tuple(compared)),
         ),

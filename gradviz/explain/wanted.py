@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from gradviz.graph import Edge, GradGraph, Use
 from gradviz.paths import Paths, paths_from
 from gradviz.view.summary import is_opaque
 
+Item = TypeVar("Item")
 MAX_LINES = 40
 """How many values, partials or steps one section lists; the others are counted."""
 
@@ -121,8 +124,18 @@ def is_equal(tensor: Tensor, other: Tensor) -> bool:
     return not is_opaque(tensor) and not is_opaque(other) and torch.equal(tensor, other)
 
 
-def limited(lines: list[Line], what: str) -> tuple[Line, ...]:
-    """The first lines, and how many are left out."""
-    if len(lines) <= MAX_LINES:
-        return tuple(lines)
-    return (*lines[:MAX_LINES], say.left_out(len(lines) - MAX_LINES, what))
+def limited(items: Sequence[Item], what: str, write: Callable[[Item], Line | None]) -> tuple[Line, ...]:
+    """The first lines, and how many items are left out, which are not written either: there may be 100,000.
+
+    Args:
+        items: what lines are written of.
+        what: one of them, in a word.
+        write: the line of one; None where there is nothing to write.
+    """
+    lines: list[Line] = []
+    for place, item in enumerate(items):
+        if len(lines) == MAX_LINES:
+            return (*lines, say.left_out(len(items) - place, what))
+        if (line := write(item)) is not None:
+            lines.append(line)
+    return tuple(lines)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradviz.collector import collector_paused
 from gradviz.errors import InputError, OtherVersionError
 from gradviz.graph import Edge, GradGraph
 from gradviz.opcall import OpCall
@@ -95,7 +96,8 @@ def load(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> GradGra
     file = Path(path)
     content, tensors = _opened(file, max_bytes)
     try:
-        graph = _graph(content, Decoder(tensors))
+        with collector_paused():
+            graph = _graph(content, Decoder(tensors))
     except InputError as error:
         raise InputError(f"{str(file)!r} is damaged or was not made by gradviz: {error}; {REMEDY}") from error
     graph.graph[LOADED] = str(file)
