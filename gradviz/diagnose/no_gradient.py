@@ -10,7 +10,7 @@ from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.ways import cuts_behind, main_cut, withheld_behind
 from gradviz.diagnose.wrong_backward import wrong_edges
 from gradviz.graph import GradGraph, Use
-from gradviz.opcall import SHAPE_READING
+from gradviz.opcall import SHAPE_READING, is_inexact
 
 WITHHELD = "withheld"
 """The cut of an edge for which the backward of a custom Function gives None."""
@@ -156,7 +156,12 @@ def _told(readings: Readings, uses: Sequence[Use], lines: str) -> tuple[str, Sev
     reason = _reason_in_function(readings.graph, uses[-1]) if why == "not differentiable" else ""
     kind, severity, hint = _CUTS[reason or _reason(op, why)]
     said = f"{op} cuts the way from {readings.name(tail)} to {readings.name(head)} ({why}{lines})"
-    if why == WITHHELD:
+    carried = readings.value_of(uses[-1])
+    if readings.op(tail) and carried is not None and not is_inexact(carried) and reason == "":
+        kind, severity, hint = _CUTS["step"]
+        found_there = readings.graph.output_name(tail, uses[-1].output)
+        said = f"{readings.op(tail)} finds {found_there}, which are whole numbers and have no derivative"
+    elif why == WITHHELD:
         said = f"the backward of {op} gives None for {readings.name(tail)}"
     elif reason == "unseen":
         read = list(dict.fromkeys(readings.name(use.edge[0]) for use in uses if use.edge[1] == head))

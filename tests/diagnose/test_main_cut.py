@@ -67,3 +67,23 @@ def test_the_cut_by_which_most_numbers_go_on_is_named(between: Callable[[Tensor]
     (finding,) = gradviz.trace(Model(between), x, loss=lambda out: F.mse_loss(out, target)).diagnose()
     assert finding.kind == kind
     assert f"no gradient reaches encoder.weight, encoder.bias: {cut} cuts the way" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("places", "op"),
+    [
+        (lambda h: h.max(1).indices, "max"),
+        (lambda h: h.max(1).indices.view(-1, 1)[:, 0], "max"),
+        (lambda h: h.topk(1).indices[:, 0], "topk"),
+        (lambda h: h.sort(1).indices[:, 0], "sort"),
+    ],
+)
+def test_of_places_the_call_that_finds_them_is_named_and_not_what_reads_them(
+    places: Callable[[Tensor], Tensor], op: str
+) -> None:
+    torch.manual_seed(0)
+    rows, x, target = torch.randn(4, 4), torch.randn(8, 4), torch.randn(8, 1)
+    model = Model(lambda h: rows[places(h)])
+    (finding,) = gradviz.trace(model, x, loss=lambda out: F.mse_loss(out, target)).diagnose()
+    assert finding.kind == "step-function" and "argmax" in finding.hint
+    assert f"no gradient reaches encoder.weight, encoder.bias: {op} finds" in finding.message
