@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,12 +109,19 @@ def is_flat_when_run(graph: GradGraph, node: int) -> bool:
 
 @contextmanager
 def _undisturbed(graph: GradGraph) -> Iterator[None]:
-    """Outside of autocast, in which true numbers would be computed in 16 bits; the user's generators stay where they are.
+    """As if nothing stood around: no autocast, in which true numbers would be computed in 16 bits, and no inference mode.
 
-    A forward that left torch runs again, and may draw random numbers.
+    What the check makes lies in main memory, whatever the default device. A forward that left torch runs again, and may
+    draw random numbers: the user's generators stay where they are.
     """
     devices = {attributes["device"] for _, attributes in graph.nodes(data=True) if attributes["device"].type == "cuda"}
-    with torch._C._DisableAutocast(), torch.random.fork_rng(devices=devices):
+    elsewhere = torch.get_default_device().type != "cpu"
+    with (
+        torch._C._DisableAutocast(),
+        torch.inference_mode(False),
+        torch.device("cpu") if elsewhere else nullcontext(),
+        torch.random.fork_rng(devices=devices),
+    ):
         yield
 
 

@@ -342,3 +342,21 @@ def test_branches_that_are_entered_are_not_told() -> None:
     report = gradviz.trace(lambda x: Branching.apply(x, 1.0, False).sum(), x).check()
     assert not report.ok
     assert "was not checked" not in str(report)
+
+
+class Whole(Product):
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:  # type: ignore[override]
+        x, w = ctx.saved_tensors
+        return cotangent * w, cotangent * x
+
+
+@pytest.mark.parametrize(
+    "around", [torch.no_grad, torch.inference_mode, lambda: torch.device("meta")], ids=["no_grad", "inference", "device"]
+)
+def test_what_stands_around_a_check_changes_nothing(around: Callable[[], Any]) -> None:
+    x, w = (torch.linspace(0.3, 0.9, 12).reshape(3, 4).requires_grad_() for _ in range(2))
+    graph = gradviz.trace(lambda x, w: (Whole.apply(x, w) @ torch.ones(4, 2)).softmax(-1).log().sum(), x, w, device="cpu")
+    with around():
+        report = graph.check()
+    assert report.verified, report
