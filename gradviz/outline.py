@@ -48,7 +48,7 @@ def outline(graph: GradGraph, *, report: Report | None = None, findings: Iterabl
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
     >>> graph = gradviz.trace(model, torch.ones(5, 2), loss=torch.sum, device="cpu")
     >>> [(call.label, call.depth, len(call.nodes), call.parameters) for call in outline(graph)]
-    [('0 · Linear', 0, 2, 9), ('1 · ReLU', 0, 1, 0), ('2 · Linear', 0, 2, 4)]
+    [('0 · Linear', 0, 2, 9), ('1 · Tanh', 0, 1, 0), ('2 · Linear', 0, 2, 4)]
     """
     inside: dict[ScopePath, list[int]] = {}
     for node, attributes in graph.nodes(data=True):
