@@ -87,6 +87,8 @@ class Repeatable:
 
     def settle(self, keeper: Keeper) -> None:
         """To be called when all is recorded: what a call read is known only now, as it may be overwritten after it."""
+        if keeper.made_bytes < LARGE_BYTES and not self._overwritten:
+            return
         standins, self._overwritten = self._overwritten, {}
         self._read.clear()
         large = list(self._large())
