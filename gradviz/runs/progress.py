@@ -19,6 +19,9 @@ ENOUGH = 5
 RISEN, CLIMBED = 100.0, 3.0
 """The loss of a player in a game may become ten times as large as another learns; with `maximize=True` that is no chance."""
 FALLEN = 10.0
+HELD = -5.0
+"""A loss that begins next to zero, as a difference of two scores does, is soon many times as low as it was high. Means of
+probabilities and cosines, and their differences, stay above this."""
 TINY = 1e-6
 """A healthy update is 1e-4 to 1e-2 of the weights; a careful one, that adapts a trained model, 1e-5."""
 CLIPPED = 1e-3
@@ -59,7 +62,7 @@ def _risen(run: Run, series: Series, values: list[float]) -> Iterator[Finding]:
 
 def _fallen(run: Run, series: Series, values: list[float]) -> Iterator[Finding]:
     first, half, last = values[0], values[len(values) // 2], values[-1]
-    if last <= -FALLEN * first and half - last > first - half:
+    if last <= min(-FALLEN * first, HELD) and half - last > first - half:
         yield Finding(
             kind="loss-without-bound",
             severity="warning",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import gradviz
 from gradviz.diagnose import Finding
 from gradviz.runs import Run
+from gradviz.runs.series import loss_values
 
 Optimizer = torch.optim.Optimizer
 Loop = Callable[[nn.Module, Optimizer], object]
@@ -121,6 +122,20 @@ def test_optimizer_that_climbs_is_named(tmp_path: Path) -> None:
 def test_loss_that_falls_without_bound_is_told(tmp_path: Path) -> None:
     run = run_of(tmp_path, loss_of=lambda output, _: 1 - (output - 1).square().mean() / 2)
     assert found(run)["loss-without-bound"].message.endswith("faster and faster: nothing holds it")
+
+
+def test_difference_of_scores_that_begins_next_to_zero_is_not_without_bound(tmp_path: Path) -> None:
+    scores: list[float] = []
+
+    def loss_of(output: Tensor, _: Tensor) -> Tensor:
+        score = (4 * output + 3).sigmoid().mean()
+        scores.append(score.item())
+        return score - scores[0] + 0.002
+
+    run = run_of(tmp_path, loss_of=loss_of)
+    ((first, *_, half, _, _, last),) = (series.values for series in loss_values(run))
+    assert first and half and last and last < -10 * first < 0 and half - last > first - half
+    assert not run.diagnose()
 
 
 def test_healthy_loss_is_not_told(tmp_path: Path) -> None:
