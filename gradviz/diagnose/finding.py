@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -77,14 +78,19 @@ class Finding:
         return ", ".join(f"{name} {_text(number)}" for name, number in self.numbers.items())
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, also: Sequence[Finding] = ()) -> str:
+        """The finding in some lines, with where else the same was found (`also`)."""
         lines = [f"{self.severity} {self.kind}{self.where}: {self.message}"]
         lines += [f"numbers: {self.numbers_text}"] if self.numbers else []
+        lines += [f"also: {_places(also)}"] if also else []
         lines += [f"do: {self.hint}"]
         return "\n  ".join("\n    ".join(textwrap.wrap(line, WIDTH, break_long_words=False)) for line in lines)
 
 
 class Diagnosis(list[Finding]):
-    """The findings of one graph, worst first; `str()` of it is the report.
+    """The findings of one graph, worst first; `str()` of it is the report, which tells once what many calls of a line show.
 
     Attributes:
         unread: what was looked for in vain, as it takes elements of which the graph kept only statistics.
@@ -144,7 +150,15 @@ class Diagnosis(list[Finding]):
 
     def __str__(self) -> str:
         summary = "\n".join(textwrap.wrap(self.summary, WIDTH, break_long_words=False, break_on_hyphens=False))
-        return "\n\n".join([*map(str, self), summary])
+        return "\n\n".join([*(first.text(others) for first, *others in self._by_line()), summary])
+
+    def _by_line(self) -> list[list[Finding]]:
+        """The findings, those together that are of one line and one remedy, in modules that differ by numbers only."""
+        alike: dict[object, list[Finding]] = {}
+        for place, one in enumerate(self):
+            what = (one.severity, one.kind, one.source, one.hint, re.sub(r"\d+", "0", one.module), one.step, one.rank)
+            alike.setdefault(what if one.source else place, []).append(one)
+        return list(alike.values())
 
 
 def found(
@@ -175,6 +189,13 @@ def found(
         module="" if place is None else graph.nodes[place]["module"],
         numbers=numbers or {},
     )
+
+
+def _places(findings: Sequence[Finding]) -> str:
+    """The modules of findings of one line; how many calls they are where no module tells them apart."""
+    modules = list(dict.fromkeys(finding.module for finding in findings if finding.module))
+    calls = f"in {len(findings)} other call{'' if len(findings) == 1 else 's'} of this line"
+    return f"in {listed(modules)}" if len(modules) == len(findings) else calls
 
 
 def _text(number: float | int | str) -> str:

@@ -28,7 +28,8 @@ def not_finite(readings: Readings) -> Iterator[Finding]:
     emptied = sorted(node for node in bad if emptied_rows(readings, node))
     infinite = {node for node in bad if not _has_nan(readings, node)}
     masked = _behind(emptied, infinite, readings) - set(emptied)  # the minus infinities of a mask are meant
-    origins = [node for node in sorted(bad - masked) if node in emptied or _is_origin(readings, node, bad)]
+    first = {node for node in emptied if not _reads_nan(readings, node)}  # later layers empty the same rows of what is NaN
+    origins = [node for node in sorted(bad - masked) if node in first or _is_origin(readings, node, bad)]
     for node in [node for node in origins if node in reaching][:SHOWN]:
         yield _finding(readings, node)
     if not reaching:
@@ -39,6 +40,10 @@ def not_finite(readings: Readings) -> Iterator[Finding]:
 
 def _is_origin(readings: Readings, node: int, bad: set[int]) -> bool:
     return not any(use.edge[0] in bad for use in readings.arguments[node])
+
+
+def _reads_nan(readings: Readings, node: int) -> bool:
+    return any(_has_nan(readings, use.edge[0]) for use in readings.arguments[node])
 
 
 def _is_memory(readings: Readings, node: int) -> bool:

@@ -40,7 +40,8 @@ def cause(readings: Readings, node: int, *, is_nan: bool) -> Cause:
     if rows := emptied_rows(readings, node):
         return (
             f"row {rows[0]} of its argument is −∞ everywhere, so softmax has nothing to choose from there",
-            "leave each row at least one place (a padded query may look at itself), or set such rows of the result to 0",
+            _mask_hint(readings, node, rows[0])
+            or "leave each row at least one place (a padded query may look at itself), or set such rows of the result to 0",
             {"rows that are −∞ everywhere": len(rows)},
         )
     if op in NLL and (targets := ignored_targets(readings, node)):
@@ -74,6 +75,22 @@ def emptied_rows(readings: Readings, node: int) -> list[tuple[int, ...]]:
         return []
     emptied = (before == -torch.inf).all(call.args[1])
     return [tuple(place) for place in emptied.nonzero().tolist()]
+
+
+def _mask_hint(readings: Readings, node: int, row: tuple[int, ...]) -> str:
+    """What to do about a causal mask that is the wrong way round, or one place too wide; "" where it is neither."""
+    before = readings.value_of(readings.arguments[node][0])
+    call = readings.graph.nodes[node]["call"]
+    if before is None or before.ndim < 2 or call.args[1] % before.ndim != before.ndim - 1:
+        return ""
+    masked = before[row[:-1]] == -torch.inf
+    if masked.shape[0] != masked.shape[1] or len(masked) == 1:
+        return ""
+    if masked.equal(masked.new_ones(masked.shape).tril()):
+        return "the mask is the wrong way round: each row keeps what follows its place, the last row nothing; mask the rest"
+    if masked.equal(masked.new_ones(masked.shape).triu()):
+        return "the mask takes each row its own place too, and the first all: begin above the diagonal, triu(diagonal=1)"
+    return ""
 
 
 def ignored_targets(readings: Readings, node: int) -> int:

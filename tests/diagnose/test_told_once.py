@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import gradviz
+from gradviz.diagnose import Diagnosis, Finding
 
 
 class Frozen(nn.Module):
@@ -156,3 +157,53 @@ def test_two_functions_of_one_name_are_told_apart() -> None:
     assert [one.kind for one in findings] == ["wrong-backward"] * 2
     assert len({one.source for one in findings}) == 2
     assert all("(applied at test_told_once.py:" in one.message for one in findings)
+
+
+class Attending(nn.Module):
+    def __init__(self, mask: Tensor | None = None, dim: int = -1) -> None:
+        super().__init__()
+        self.projections, self.mask, self.dim = nn.Linear(8, 24), mask, dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        queries, keys, values = self.projections(x).chunk(3, -1)
+        scores = queries @ keys.mT
+        scores = scores if self.mask is None else scores.masked_fill(self.mask, -torch.inf)
+        return x + scores.softmax(self.dim) @ values  # type: ignore[no-any-return]
+
+
+def attending(**options: Any) -> gradviz.GradGraph:
+    torch.manual_seed(0)
+    model = nn.Sequential(*(Attending(**options) for _ in range(6)), nn.Linear(8, 1))
+    return gradviz.trace(model, torch.randn(2, 5, 8), loss=lambda out: out.square().mean())
+
+
+def test_the_report_tells_once_what_each_layer_shows_and_names_the_layers() -> None:
+    diagnosis = attending(dim=-2).diagnose()
+    assert [finding.kind for finding in diagnosis] == ["attention-dim"] * 6
+    report = str(diagnosis)
+    assert report.count("attention-dim") == 1 and report.endswith("6 warnings.")
+    assert "in 0: " in report and "also: in 1, 2, 3, 4 and 1 more\n  do: pass dim=2" in report
+
+
+def test_different_layers_of_a_line_are_told_one_by_one() -> None:
+    def one(module: str, source: str = "train.py:3") -> Finding:
+        told = f"{module} is dead"
+        return Finding(kind="dead-relu", severity="warning", message=told, hint="how", source=source, module=module)
+
+    report = str(Diagnosis([one("encoder.0"), one("decoder"), one("encoder.1"), one("", ""), one("", "")]))
+    assert report.count("dead-relu") == 4 and report.count("also: in encoder.1") == 1
+    assert "also: in 2 other calls of this line" in str(Diagnosis([one(""), one(""), one("")]))
+
+
+@pytest.mark.parametrize(
+    ("mask", "row", "hint"),
+    [
+        (torch.ones(5, 5, dtype=torch.bool).tril(), "(0, 4)", "the mask is the wrong way round"),
+        (torch.ones(5, 5, dtype=torch.bool).triu(), "(0, 0)", "its own place too"),
+        (torch.arange(5)[:, None].expand(5, 5) == 2, "(0, 2)", "leave each row at least one place"),
+    ],
+)
+def test_rows_that_a_mask_empties_in_each_layer_are_told_where_the_first_nan_is(mask: Tensor, row: str, hint: str) -> None:
+    (finding,) = (finding for finding in attending(mask=mask).diagnose() if finding.kind == "not-finite-value")
+    assert finding.module == "0" and f"row {row} of its argument is −∞ everywhere" in finding.message
+    assert hint in finding.hint
