@@ -5,7 +5,7 @@ One analysis per file, each a function from `Readings` to findings, in the list 
     values        not_finite (not_finite_causes: why), cancellation, broadcasting
     losses        logits, likelihood, reshaped_classes, missing_minus, self_similarity, sure_and_wrong, log_of_softmax,
                   reduction
-    gradients     codes, no_gradient, data_term, sampling, leaf_replaced, unseen_write, number_read, unregistered,
+    gradients     codes, no_gradient, new_leaf, data_term, sampling, leaf_replaced, unseen_write, number_read, unregistered,
                   zero_gradient (nothing_learned: where no leaf gets any), not_finite_gradient, depth (recurrence: where one
                   weight is used again and again), underflow, sharing, earlier_gradient, optimizers (that hold not all, and
                   their rates)

@@ -26,6 +26,7 @@ from gradviz.diagnose.log_of_softmax import log_of_softmax
 from gradviz.diagnose.logits import logits
 from gradviz.diagnose.missing_minus import missing_minus
 from gradviz.diagnose.modes import modes
+from gradviz.diagnose.new_leaf import new_leaf
 from gradviz.diagnose.no_gradient import lost_leaves, no_gradient
 from gradviz.diagnose.not_checked import not_checked
 from gradviz.diagnose.not_finite import not_finite
@@ -61,6 +62,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     turned_around,
     no_gradient,
     lost_leaves,
+    new_leaf,
     data_term,
     sampling,
     leaf_replaced,
