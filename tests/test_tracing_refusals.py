@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,10 @@ def test_freed_graph_says_what_to_do() -> None:
         (3, {}, InputError, "cannot trace a int; trace takes a tensor already computed, math text"),
         (torch.ones(2), {}, TraceError, "it has no grad_fn"),
         (torch.tensor([1]), {}, TraceError, "no gradient"),
-        (lambda: None, {}, TraceError, "returned None, not a tensor"),
+        (lambda: None, {}, TraceError, "returned None, not a tensor; return the tensor to differentiate"),
+        (lambda: torch.ones(2).mean().item(), {}, TraceError, r"a float, not a tensor; .* number of: \.item\(\), float"),
+        (lambda: np.ones(2).sum(), {}, TraceError, "a float64, not a tensor; numpy keeps no gradient"),
+        (lambda: {"accuracy": 1.0}, {}, TraceError, "a dict without tensors, not a tensor; return the tensor"),
         ("x*y", {"x": 1.0, "z": 2.0}, InputError, "no value for y; the expression has no variable z"),
         ("x", {"x": 1.0, "device": "tpu9"}, InputError, "device 'tpu9' cannot be used here"),
         ("x", {"x": 1.0, "loss": abs}, InputError, "loss= goes with a model or a function"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,10 +27,7 @@ def differentiable_outputs(result: Any, cut_of: Callable[[list[Tensor]], str] = 
     loss = None if isinstance(result, Tensor) else _entries(result).get("loss")
     tensors = list(_tensors(loss if isinstance(loss, Tensor) else result))
     if not tensors:
-        raise TraceError(
-            f"the traced code returned {_described(result)}, not a tensor; return the tensor to differentiate, or pass "
-            "loss=lambda out: ..."
-        )
+        raise TraceError(f"the traced code returned {_described(result)}, not a tensor; {_way_back(result)}")
     found = [tensor for tensor in tensors if tensor.requires_grad]
     for tensor in tensors:
         _refuse_untraceable(tensor)
@@ -125,5 +124,16 @@ def _no_gradient(tensor: Tensor, cut: str) -> str:
     )
 
 
+def _way_back(result: Any) -> str:
+    """What to do about a result that holds no tensor."""
+    if isinstance(result, (np.ndarray, np.generic)):
+        return "numpy keeps no gradient: hand in torch tensors, and compute with torch"
+    if isinstance(result, numbers.Number):
+        return "return the tensor that it is a number of: .item(), float() and int() leave autograd"
+    return "return the tensor to differentiate, or pass loss=lambda out: ..."
+
+
 def _described(result: Any) -> str:
-    return "None" if result is None else f"a {type(result).__name__} without tensors"
+    if result is None:
+        return "None"
+    return f"a {type(result).__name__}{'' if isinstance(result, numbers.Number) else ' without tensors'}"
