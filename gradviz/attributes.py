@@ -131,6 +131,11 @@ class AttributedGraph(nx.MultiDiGraph):
         held: dict[str, tuple[Any, ...]] = self.graph.get("optimized", {})
         return {name: Held(*entry) for name, entry in held.items()}
 
+    def moved_leaves(self) -> dict[str, str]:
+        """Name of each leaf without a gradient that the traced code itself moves, as a moving average does -> the line."""
+        moved: dict[str, str] = self.graph.get("moved_leaves", {})
+        return moved
+
     def unseen_writes(self) -> dict[int, tuple[tuple[str, str], ...]]:
         """Node -> the writes to its value that autograd does not see, under `no_grad` or through `.data`: (op, source line).
 

@@ -26,6 +26,7 @@ from gradviz.assemble.unseen import (
     hooks_known,
     hooks_on,
     leaves_of_products_behind,
+    moved_by_hand,
     numbers_read,
     unseen_writes,
     written_by,
@@ -163,13 +164,12 @@ class _Writer:
             nodes.append(vars(attributes))
         graph = GradGraph.of(nodes, self._edges(owners))
         graph.graph["outputs"] = [number[key] for key, _ in self._root_outputs]
-        graph.graph["starting_cotangents"] = _starting(
-            [(number[key], output) for key, output in self._root_outputs], cotangents
-        )
+        graph.graph["starting_cotangents"] = _starting([(number[key], at) for key, at in self._root_outputs], cotangents)
         graph.graph["leaves"] = {names[key]: number[key] for key in order if self._draft.nodes[key].kind == "leaf"}
         graph.graph["names"] = {name: number[key] for key, name in names.items()}
         graph.graph["classes"] = self._classes
         graph.graph["lost_leaves"] = self._lost_leaves()
+        graph.graph["moved_leaves"] = self._moved_leaves(graph)
         graph.graph["optimized"] = self._optimized([*graph.leaves, *graph.graph["lost_leaves"]])
         graph.graph["unseen_writes"] = self._unseen_writes()
         graph.graph["versions"] = _versions(graph)
@@ -289,11 +289,17 @@ class _Writer:
         candidates = {
             self._tensor_names.of_tensor(tensor): tensor
             for tensor in self._tensor_names.tensors()
-            if is_leaf(tensor) and id(tensor) not in held
+            if is_leaf(tensor) and id(tensor) not in held and moved_by_hand(tensor, self._recorder) is None
         }
         known, forwards = [leaf for leaf in leaves if leaf is not None], self._draft.in_forwards
         lost = lost_leaves(self._recorder, candidates, self._roots, known, forwards)
         return {name: (one.root, one.reason, one.op, self._source_outside(one.call)) for name, one in lost.items()}
+
+    def _moved_leaves(self, graph: GradGraph) -> dict[str, str]:
+        """Name of each leaf without a gradient that the code itself moves -> the line."""
+        still = {name: self._order[leaf] for name, leaf in graph.leaves.items() if graph.cotangent(leaf) is None}
+        moved = {name: moved_by_hand(self._draft.nodes[key].tensors[0], self._recorder) for name, key in still.items()}
+        return {name: self._call_source(index) for name, index in moved.items() if index is not None}
 
     def _unseen_writes(self) -> dict[int, tuple[tuple[str, str], ...]]:
         """Node -> the writes to its value that autograd does not see: op and source line."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -68,6 +69,32 @@ def _felt(
         is_told = kind == "leaf" or (is_saved and time in recorder.replacements)
         if is_told and min(calls, default=time) < time < last and _changes(tensor, time, recorder):
             yield time
+
+
+def moved_by_hand(leaf: Tensor | None, recorder: Recorder) -> int | None:
+    """A call by which the code itself gives a leaf other numbers, as a moving average does; None where none does.
+
+    It writes to it in place, or makes numbers of what has a gradient that a new leaf is wrapped around, by `nn.Parameter`. A
+    clamp, a decay or a new draw brings in no other tensor. One that has a `.grad` an optimizer may have moved.
+    """
+    if leaf is None or leaf.grad is not None:
+        return None
+    calls = recorder.calls
+    writes = (time for time in recorder.versions.changes(leaf) if time in recorder.replacements or _brings_in(calls[time]))
+    return next(chain(writes, (index for index, call in enumerate(calls) if _is_wrapped(call, leaf))), None)
+
+
+def _is_wrapped(call: RecordedCall, leaf: Tensor) -> bool:
+    """Whether a new leaf was wrapped around the result of a call that has a gradient."""
+    if not any(output is not None and output.requires_grad and share_memory(output, leaf) for output in call.outputs):
+        return False
+    return not any(share_memory(tensor, leaf) for _, tensor in tensors_of(call.overload, call.args, call.kwargs))
+
+
+def _brings_in(call: RecordedCall) -> bool:
+    """Whether a call that writes in place reads another tensor than the one that it writes to."""
+    read = [tensor for _, tensor in tensors_of(call.overload, call.args, call.kwargs)]
+    return any(not share_memory(tensor, output) for tensor in read for output in call.outputs if output is not None)
 
 
 class _Uses:

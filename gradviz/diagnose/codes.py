@@ -19,8 +19,11 @@ from gradviz.graph import Use
 LOOKUPS = frozenset({"embedding", "index", "index_select", "gather", "mm"})
 """Calls that read codes by their places, or by one-hot rows."""
 PICKING = FLAT_FUNCTIONS | {"max", "min", "sort", "topk"}
-PLACES = COPIES | {"scatter", "eq"}
+MOVING = COPIES - {"index", "cat", "stack"}
+PLACES = MOVING | {"scatter", "eq"}
 """What may lie between the places of the nearest codes and the lookup."""
+FINDING = frozenset({"argmin", "argmax", "min"})
+"""Calls that find the nearest codes; what `max` finds is mostly read for its values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +33,7 @@ class Lookup:
     Attributes:
         nearest: the edge into the call that finds their places.
         codes: the call that reads them.
-        table: the leaf that holds them.
+        table: the leaf or, as a moving average has it, the constant that holds them.
         encoded: what they are compared with: all values behind the distances that the table has no part in.
     """
 
@@ -45,7 +48,7 @@ def codes(readings: Readings) -> Iterator[Finding]:
     graph = readings.graph
     turned = {learning for _, _, learning, _ in _turned(readings)}
     for lookup in without_a_way(readings):
-        if lookup.codes in {readings.behind(one, COPIES) for one in turned}:
+        if lookup.codes in {readings.behind(one, MOVING) for one in turned}:
             continue
         names = behind(readings, lookup)
         reached = [name for name in names if graph.cotangent(graph.leaves[name]) is not None]
@@ -121,11 +124,13 @@ def behind(readings: Readings, lookup: Lookup) -> list[str]:
 
 
 def lookups(readings: Readings) -> Iterator[Lookup]:
-    """Every lookup of the nearest codes among parameters, of something that could learn."""
+    """Every lookup of the nearest codes in a table, of something that could learn."""
     graph = readings.graph
     for node in readings.ops:
-        if readings.op(node) not in ("argmin", "min") or not readings.arguments[node]:
+        if readings.op(node) not in FINDING or not readings.arguments[node]:
             continue
+        if readings.op(node) == "argmax" and graph.cotangent(readings.arguments[node][0].edge[0]) is not None:
+            continue  # a guess, by scores that have a loss of their own
         compared = readings.made_of(node)
         for call, table in _read_at(readings, node, compared):
             apart = compared - nx.descendants(graph, table) - {table}
@@ -136,24 +141,30 @@ def lookups(readings: Readings) -> Iterator[Lookup]:
 
 
 def _read_at(readings: Readings, nearest: int, compared: set[int]) -> Iterator[tuple[int, int]]:
-    """(call, table) for each call that reads, at the places found, a parameter that took part in the distances."""
+    """(call, table) for each call that reads, at the places found, a table that took part in the distances."""
     graph = readings.graph
-    for call in readings.users(nearest, PLACES - {"index", "cat", "stack"}):
+    for call in readings.users(nearest, PLACES):
         for use in readings.arguments[call] if readings.op(call) in LOOKUPS else ():
             table = readings.behind(use.edge[0], COPIES)
-            if graph.nodes[table]["kind"] == "leaf" and table in compared:
+            if graph.nodes[table]["kind"] in ("leaf", "constant") and table in compared:
                 yield call, table
 
 
 def _is_read_by_a_layer(readings: Readings, nodes: set[int] | frozenset[int]) -> bool:
-    """Whether a gradient comes to one of these values through a layer, that is not behind one of them itself."""
+    """Whether a layer that learns reads one of these values, and is not behind one of them itself.
+
+    Of values that could learn one that hands on a gradient to them; constants have none to get.
+    """
+    graph = readings.graph
+    learning = any(graph.nodes[node]["requires_grad"] for node in nodes)
     ahead, pending = set(nodes), list(nodes)
     while pending:
-        heads = {use.edge[1] for use in readings.graph.uses_of(pending.pop()) if use.partial is not None} - ahead
+        uses = graph.uses_of(pending.pop())
+        heads = {use.edge[1] for use in uses if use.partial is not None or not learning} - ahead
         ahead |= heads
         pending += heads
-    ahead -= nodes
-    return any(readings.op(node) in MATRIX_PRODUCTS and _has_parameters(readings, node) for node in ahead)
+    layers = (node for node in ahead - nodes if readings.op(node) in MATRIX_PRODUCTS and _has_parameters(readings, node))
+    return any(graph.cotangent(node) is not None for node in layers)
 
 
 def _has_parameters(readings: Readings, node: int) -> bool:

@@ -117,12 +117,10 @@ def _written_out(readings: Readings, log: int, scaled: int) -> int:
     if readings.graph.cotangent(log) is None or not _is_of_densities(factors.log_constant):
         return 0
     is_found = False
-    near = factors.exponentials or ([scaled] if readings.op(scaled) in SUMS else [])
-    for node in near:
+    near = [node for node in factors.exponentials if any(_squares(readings, node))]  # exp(s) of a logarithm s has none
+    for node in near or ([scaled] if readings.op(scaled) in SUMS else []):
         terms = _terms(readings, node)
-        of_log = (
-            terms.get(log, -1.0) * factors.log_constant if node == scaled else -1.0
-        )  # below 0 where densities are summed
+        of_log = -1.0 if near else terms.get(log, -1.0) * factors.log_constant  # below 0 where densities are summed
         for square in filter(partial(_squares_its_argument, readings), terms):
             pair = _difference(readings, square)
             if pair is None:

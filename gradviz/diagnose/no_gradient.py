@@ -125,10 +125,11 @@ def _cuts_by_line(
     graph = readings.graph
     learning = _learning(graph)
     told = {name for lookup in without_a_way(readings) for name in behind(readings, lookup)}
+    moved = graph.moved_leaves()  # as a moving average moves codes: no gradient shall
     reached = {graph.nodes[node]["root"] for node in learning.values()}
     cuts: dict[tuple[str, str], dict[str, Use]] = {}
     for name, leaf in graph.leaves.items():
-        if name in learning or name in told:
+        if name in learning or name in told or name in moved:
             continue
         cutting = (use for use in cuts_behind(graph, leaf) if readings.op(use.edge[1]) not in SHAPE_READING)
         found_cuts = [*cutting, *_withheld(readings, leaf)]

@@ -26,6 +26,7 @@ LOSSES = frozenset(
         "binary_cross_entropy_with_logits",
     }
 )
+SIZES = frozenset({"abs", "pow", "square"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +141,16 @@ def _has_rows(readings: Readings, node: int, rows: int) -> bool:
         value = next(readings.values(after), None)
         if value is None:
             return False
-        if readings.op(after) in LOSSES:
+        if readings.op(after) in LOSSES or _is_error(readings, after):
             targets = [readings.value_of(use) for use in readings.arguments[after] if use.partial is None]
             ends |= any(one is not None and one.ndim > 0 and one.shape[0] == rows for one in targets)
         elif math.prod(value.shape) > 1 and (not value.ndim or value.shape[0] != rows):
             return False
     return ends
+
+
+def _is_error(readings: Readings, node: int) -> bool:
+    """Whether it is a difference that goes into a square or a magnitude and nowhere else: a loss that is written by hand."""
+    heads = {use.edge[1] for use in readings.graph.uses_of(node) if use.partial is not None}
+    squared = (readings.op(head) in SIZES or all(use.edge[0] == node for use in readings.arguments[head]) for head in heads)
+    return readings.op(node) in ("sub", "rsub") and bool(heads) and all(squared)

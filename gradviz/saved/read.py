@@ -74,6 +74,7 @@ _GRAPH: dict[str, tuple[type, ...]] = {
     "classes": (dict,),
     "lost_leaves": (dict,),
     "optimized": (dict,),
+    "moved_leaves": (dict,),
     "unseen_writes": (dict,),
     "numbers_read": (dict,),
     "numbers_of": (dict,),

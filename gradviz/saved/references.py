@@ -23,6 +23,8 @@ def check_references(graph: GradGraph) -> None:
         _require(isinstance(name, str) and _is_row(lost, str, str, str, str), "a lost leaf is not told by texts")
     for named in told["classes"].items():
         _require(_is_row(named, str, str), "the class of a module is not told by its path and its name")
+    for moved in told["moved_leaves"].items():
+        _require(_is_row(moved, str, str), "a leaf that the code moves is not told by its name and a line")
     for leaf, held in told["optimized"].items():
         fits = isinstance(leaf, str) and _is_row(held, str, str, float | None, bool)
         _require(fits, "an optimizer is not told by its name, its rule and its rate")

@@ -18,10 +18,11 @@ Read = Callable[[Tensor, Tensor], Tensor]
 Use = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | float]]
 
 
-def diagnosed(places: Places, read: Read, use: Use) -> Diagnosis:
+def diagnosed(places: Places, read: Read, use: Use, *, book_learns: bool = True) -> Diagnosis:
     """Of an autoencoder of pictures; `use` makes what is decoded, and the other losses, of z and its codes."""
     torch.manual_seed(0)
-    encoder, decoder, book = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1), nn.Parameter(torch.randn(16, 4))
+    encoder, decoder, book = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1), torch.randn(16, 4)
+    book.requires_grad_(book_learns)
     pictures = torch.rand(2, 3, 4, 4)
 
     def loss() -> Tensor:
@@ -48,6 +49,7 @@ PLACES: list[Places] = [
     lambda z, book: distances(z, book).min(1).indices,
     lambda z, book: ((z[:, None] - book[None]) ** 2).sum(-1).detach().argmin(-1),
     lambda z, book: (-F.normalize(z) @ F.normalize(book).t()).argmin(1),
+    lambda z, book: (F.normalize(z) @ F.normalize(book).t()).argmax(1),
     unseen,
 ]
 READ: list[Read] = [
@@ -82,6 +84,39 @@ def test_an_encoder_that_gets_the_gradient_of_what_is_decoded_is_fine(places: Pl
     assert diagnosed(places, read, use) == []
 
 
+MOVED_BY_AVERAGES: list[Use] = [
+    lambda z, codes: (straight(z, codes), 0.25 * F.mse_loss(z, codes)),
+    lambda z, codes: (codes + z, 0.25 * F.mse_loss(z, codes)),
+]
+
+
+@pytest.mark.parametrize("use", MOVED_BY_AVERAGES)
+@pytest.mark.parametrize(("places", "read"), WRITTEN)
+def test_codes_that_are_no_parameters_are_fine_with_the_trick(places: Places, read: Read, use: Use) -> None:
+    assert diagnosed(places, read, use, book_learns=False) == []
+
+
+@pytest.mark.parametrize("others", [lambda z, codes: 0.25 * F.mse_loss(z, codes), lambda z, codes: 0.0])
+@pytest.mark.parametrize(("places", "read"), WRITTEN)
+def test_an_encoder_is_told_without_the_trick_also_where_codes_are_no_parameters(
+    places: Places, read: Read, others: Callable[[Tensor, Tensor], Tensor | float]
+) -> None:
+    (finding,) = diagnosed(places, read, lambda z, codes: (codes, others(z, codes)), book_learns=False)
+    assert finding.kind == "step-function" and "encoded by encoder.weight, encoder.bias" in finding.message
+
+
+def test_a_guess_among_constants_whose_scores_are_taught_is_fine() -> None:
+    torch.manual_seed(0)
+    encoder, decoder, words = nn.Linear(6, 4), nn.Linear(4, 6), torch.randn(8, 4)
+    x, labels = torch.randn(16, 6), torch.randint(0, 8, (16,))
+
+    def loss() -> Tensor:
+        scores = encoder(x) @ words.t()
+        return F.cross_entropy(scores, labels) + F.mse_loss(decoder(words[scores.argmax(1)]), x)
+
+    assert gradviz.trace(loss).diagnose() == []
+
+
 WITHOUT: list[Use] = [
     lambda z, codes: (codes, both_losses(z, codes)),
     lambda z, codes: (codes, (codes - z).square().mean()),
@@ -105,8 +140,9 @@ TURNED: list[Use] = [
 
 
 @pytest.mark.parametrize("use", TURNED)
-def test_a_trick_that_is_turned_around_is_told_once(use: Use) -> None:
-    (finding,) = diagnosed(PLACES[0], READ[0], use)
+@pytest.mark.parametrize(("places", "read"), WRITTEN)
+def test_a_trick_that_is_turned_around_is_told_once(places: Places, read: Read, use: Use) -> None:
+    (finding,) = diagnosed(places, read, use)
     assert finding.kind == "step-function" and "turned around" in finding.message
     assert finding.hint == "write encoded + (codes - encoded).detach()"
 

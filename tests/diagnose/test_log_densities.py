@@ -87,6 +87,12 @@ def constant_in_the_logarithm(sign: float) -> Tensor:
     return sign * (-0.5 * torch.log(2 * torch.pi * std**2) - (ACTIONS - mean) ** 2 / (2 * std**2)).mean()
 
 
+def exponential_in_the_logarithm(sign: float) -> Tensor:
+    mean, log_std = nn.Linear(4, 4)(STATES).chunk(2, dim=1)
+    variance = (2 * log_std).exp()
+    return sign * (-0.5 * torch.log(2 * math.pi * variance) - 0.5 * (ACTIONS - mean) ** 2 / variance).mean()
+
+
 def root_in_the_logarithm(sign: float) -> Tensor:
     mean, std = mean_and_deviation()
     return sign * (-torch.log(std * math.sqrt(2 * math.pi)) - 0.5 * ((ACTIONS - mean) / std) ** 2).sum(1).mean()
@@ -130,7 +136,7 @@ def mixture_in_logarithms(sign: float) -> Tensor:
 
 WITHIN = [
     *(constant_in_the_logarithm, root_in_the_logarithm, fraction_in_the_logarithm, half_of_a_sum, tensor_in_the_logarithm),
-    *(logarithm_of_a_density, logarithm_of_a_mixture, mixture_in_logarithms),
+    *(logarithm_of_a_density, logarithm_of_a_mixture, mixture_in_logarithms, exponential_in_the_logarithm),
 ]
 FORMS = [constant_first, constant_tensor, covariance_of_low_rank, one_step_after_another]
 

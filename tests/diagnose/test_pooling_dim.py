@@ -83,12 +83,25 @@ def by_number(pooled: Tensor) -> Tensor:
     return F.mse_loss(nn.Linear(pooled.shape[-1], 1)(pooled).squeeze(-1), LABELS.float())
 
 
+def by_square(pooled: Tensor) -> Tensor:
+    return (nn.Linear(pooled.shape[-1], 1)(pooled).squeeze(-1) - LABELS.float()).pow(2).mean()
+
+
+def by_magnitude(pooled: Tensor) -> Tensor:
+    return torch.abs(LABELS.float().unsqueeze(1) - nn.Linear(pooled.shape[-1], 1)(pooled)).mean()
+
+
+def by_product(pooled: Tensor) -> Tensor:
+    error = nn.Linear(pooled.shape[-1], 1)(pooled)[:, 0] - LABELS
+    return (error * error).mean()
+
+
 def told(loss: Callable[[], Tensor]) -> list[Finding]:
     torch.manual_seed(0)
     return gradviz.trace(loss).diagnose()
 
 
-@pytest.mark.parametrize("loss", [by_class, by_number])
+@pytest.mark.parametrize("loss", [by_class, by_number, by_square, by_magnitude, by_product])
 @pytest.mark.parametrize("pool", POOLS)
 def test_weights_over_the_samples_are_told_and_weights_over_the_parts_are_fine(
     pool: Pool, loss: Callable[[Tensor], Tensor]
@@ -173,7 +186,20 @@ def detection() -> Tensor:
     return F.binary_cross_entropy(scores.sum(0), torch.tensor([1.0, 0.0, 0.0]))
 
 
+def parts_less_their_centre() -> Tensor:
+    """A difference from constants with a row each that is no loss: what follows has one row."""
+    centre = (F.softmax(linear()(ROWS), 0) * linear(FEATURES)(ROWS)).sum(0, keepdim=True)
+    return (ROWS - centre).pow(2).mean()
+
+
+def clusters_of_rows() -> Tensor:
+    scores = linear(3)(ROWS)
+    centres = scores.softmax(0).T @ ROWS
+    return (scores.softmax(1) @ centres - ROWS).abs().mean()
+
+
 MEANT = [
+    *(parts_less_their_centre, clusters_of_rows),
     *(contrast, weighted_samples, soft_experts, clusters_of_parts, sequence_first, edge_by_edge, one_graph),
     *(maps_over_places, channels, samples_that_look_at_each_other, detection),
 ]

@@ -15,6 +15,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("leaves", {"x": NO_NODE}, "a name does not stand for a node"),
     ("names", {5: 0}, "a name does not stand for a node"),
     ("lost_leaves", {"w": ("", "unused", "")}, "a lost leaf is not told by texts"),
+    ("moved_leaves", {"x": 3}, "a leaf that the code moves is not told by its name and a line"),
     ("optimized", {"x": ("optimizer", "SGD", "0.1", False)}, "an optimizer is not told by its name, its rule and its rate"),
     ("numbers_read", {1: "train.py:3"}, "a number that was read is not told by number and line"),
     ("numbers_of", {0.5: ("nobody",)}, "a number that was read is not told by leaves"),
@@ -40,6 +41,7 @@ def test_what_a_trace_says_of_itself_fits() -> None:
     graph.graph["optimized"] = {"x": ("optimizer", "SGD", 0.1, False), "y": ("optimizer", "SGD", None, True)}
     graph.graph |= {"numbers_read": {0.5: "train.py:3"}, "numbers_of": {0.5: ("x", "y")}}
     graph.graph["lost_leaves"] = {"w": ("", "unused", "", "")}
+    graph.graph["moved_leaves"] = {"x": "train.py:3"}
     graph.graph["unseen_writes"] = {0: (("mul", "train.py:3"), ("add", "train.py:4"))}
     check_references(graph)
 
