@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import Optimizer
 
 Frames = tuple[tuple[CodeType, int], ...]
 
@@ -256,12 +257,17 @@ def _named_in(code: CodeType, _: int) -> tuple[str, ...]:
 
 
 def frame_names(frame: FrameType | None) -> dict[str, Any]:
-    """Local variables of a frame and the globals that its code names."""
+    """Local variables of a frame, the globals that its code names, and the optimizers among the others.
+
+    An optimizer is told by the parameters that it holds, whether or not the code that asks for a trace names it.
+    """
     if frame is None:
         return {}
     if not frame.f_code.co_flags & inspect.CO_OPTIMIZED and frame.f_locals is frame.f_globals:
         return {name: value for name, value in frame.f_globals.items() if not name.startswith("__")}
-    return local_values(frame) | {name: frame.f_globals[name] for name in frame.f_code.co_names if name in frame.f_globals}
+    known = frame.f_globals
+    optimizers = {name: value for name, value in list(known.items()) if isinstance(value, Optimizer)}
+    return optimizers | local_values(frame) | {name: known[name] for name in frame.f_code.co_names if name in known}
 
 
 def local_value(frame: FrameType, name: str) -> Any:

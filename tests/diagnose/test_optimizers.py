@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -51,6 +52,16 @@ def test_optimizers_among_the_global_variables_of_a_target_are_seen(name: str, t
     assert finding.message.startswith("2.weight, 2.bias get a gradient, but by_layer[0]")
     graph.save(tmp_path / "step.gradviz")
     assert gradviz.load(tmp_path / "step.gradviz").diagnose() == [finding]
+
+
+def test_a_function_that_asks_for_a_trace_sees_the_optimizers_of_its_file() -> None:
+    code = FILE + "\nimport gradviz\n\ndef debugged():\n    return gradviz.trace(loss)\n"
+    code += "\ndef shadowed():\n    optimizer = None\n    return gradviz.trace(loss), optimizer\n"
+    file: dict[str, Any] = {}
+    exec(code.replace("by_layer = [", "optimizer = ").replace("lr=0.1)]", "lr=0.1)"), file)
+    held = file["debugged"]().optimized()
+    assert {key: entry.optimizer for key, entry in held.items()} == {"0.weight": "optimizer", "0.bias": "optimizer"}
+    assert not file["shadowed"]()[0].optimized()
 
 
 def test_a_model_through_which_another_is_trained_need_not_be_held() -> None:
