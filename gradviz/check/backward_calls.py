@@ -58,6 +58,8 @@ class BackwardCalls:
         def enlarged(value: Any) -> Any:
             if isinstance(value, (list, tuple)):
                 return [enlarged(item) for item in value]
+            if isinstance(value, complex):
+                return complex(enlarged(value.real), enlarged(value.imag))
             is_it = isinstance(value, float) and abs(value) == number
             return value * (1 + share) if is_it else value
 

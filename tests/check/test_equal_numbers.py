@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 
 import pytest
@@ -105,4 +106,24 @@ def test_what_few_digits_lose_by_cancellation_is_no_slip() -> None:
     """It is up to 2 % here, more than rounding makes of it once the formula is known without."""
     x = torch.tensor([1.0 + 1e-4, 1.0 - 3e-5, 1.0 + 2e-5], requires_grad=True)
     report = gradviz.trace(lambda x: Bent.apply(x).sum(), x, device="cpu").check()
+    assert not report.mismatches, report
+
+
+class BentInThePlane(torch.autograd.Function):
+    """exp(z) - w z with w = exp(i), which the backward writes with six digits in each part."""
+
+    @staticmethod
+    def forward(ctx, z: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(z)
+        return z.exp() - cmath.exp(1j) * z
+
+    @staticmethod
+    def backward(ctx, cotangent: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        (z,) = ctx.saved_tensors
+        return cotangent * (z.exp() - complex(0.540302, 0.841471)).conj()
+
+
+def test_what_few_digits_of_a_complex_number_lose_by_cancellation_is_no_slip() -> None:
+    z = (torch.tensor([1e-4 + 3e-5j, -3e-5 + 1e-5j, 2e-5 - 5e-5j]) + 1j).requires_grad_()
+    report = gradviz.trace(lambda z: (BentInThePlane.apply(z) * WEIGHTS[:3].float()).sum().abs(), z, device="cpu").check()
     assert not report.mismatches, report
