@@ -33,9 +33,10 @@ MAX_JACOBIAN_ELEMENTS = 2**27
 _BATCHED_WITHIN = 0.02  # of the largest element: slips are larger, roundings in 16 bits smaller
 ROWS_AT_ONCE = 4096
 _JOINT = frozenset({"NativeGroupNormBackward0"})
-"""torch's own nodes that pass over the cotangents of statistics where they get none of their first output, the result.
+"""torch's own nodes that pass over the cotangent of one statistic where they get none of the other (seen on 2.13).
 
-Zeros beside that of the result, which the engine does not hand in, make NaN of it in float16: the statistics overflow.
+In a backward pass without that its gradient is lost, and is to be found missing here too. Of their first output, the
+result, they are asked alone: zeros beside it, which the engine does not hand in, make NaN in float16: statistics overflow.
 """
 
 
@@ -307,14 +308,14 @@ class LocalPartial(EdgePartial):
         """The node's answer to a cotangent of this output.
 
         For the other outputs of a custom Function the engine fills in zeros, or, where its forward called
-        `set_materialize_grads(False)`, None.
-        Which of the two a backward knows nobody can read off its node: one that refuses zeros is asked with None.
+        `set_materialize_grads(False)`, None. Which of the two a backward knows nobody can read off its node: one that
+        refuses zeros is asked with None.
         """
         count = len(output_metadata(self._node))
         alone: list[Tensor | None] = [cotangent if output == self._output else None for output in range(count)]
         with gradients_aside(self._head.inner):
-            if not is_custom(self._node) and (self._output == 0 or self._node.name() not in _JOINT):
-                return contributions(self._node, alone)
+            if not is_custom(self._node):
+                return contributions(self._node, self._beside_handed(alone) if self._is_joint() else alone)
             filled = [self._zeros(output) if one is None else one for output, one in enumerate(alone)]
             try:
                 return contributions(self._node, filled)
@@ -323,6 +324,14 @@ class LocalPartial(EdgePartial):
                     with suppress(Exception):  # what it said of zeros is told
                         return contributions(self._node, alone)
                 raise
+
+    def _is_joint(self) -> bool:
+        return self._output > 0 and self._node.name() in _JOINT
+
+    def _beside_handed(self, cotangents: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """With zeros for the others that the node was handed a cotangent of in the backward pass."""
+        handed = {output for output, one in enumerate(self._head.handed) if one is not None}
+        return [self._zeros(output) if one is None and output in handed else one for output, one in enumerate(cotangents)]
 
     def _zeros(self, output: int) -> Tensor:
         """No cotangent of another output. Of one that is marked as not differentiable autograd does not tell the shape."""

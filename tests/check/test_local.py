@@ -123,3 +123,24 @@ def test_rows_of_zeros_say_nothing_of_the_rounding_of_others(padding: int) -> No
     grid = (4 * torch.randn(2, 12, 11, 10, 3, generator=random)).requires_grad_()
     report = gradviz.trace(lambda: torch.ops.aten.grid_sampler_3d(volume, grid, 0, padding, False).square().sum()).check()
     assert not report.mismatches and report.verified
+
+
+@pytest.mark.parametrize("read", [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]])
+def test_group_norm_is_wrong_where_torch_loses_the_gradient_of_one_statistic(read: list[int]) -> None:
+    """As it does unless something comes back to both of them (seen on 2.13)."""
+    x = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+
+    def loss(outputs: Sequence[Tensor]) -> Tensor:
+        return torch.stack([(outputs[place] ** 3).sum() for place in read]).sum()
+
+    def normed(x: Tensor) -> tuple[Tensor, ...]:
+        groups = x.reshape(2, 2, 12)
+        rstd = 1 / (groups.var(-1, correction=0) + 1e-5).sqrt()
+        return ((groups - groups.mean(-1, keepdim=True)) * rstd[..., None]).reshape(x.shape), groups.mean(-1), rstd
+
+    (true,) = torch.autograd.grad(loss(normed(x)), x)
+    graph = gradviz.trace(lambda x: loss(torch.native_group_norm(x, None, None, 2, 6, 4, 2, 1e-5)), x)
+    gradient = graph.gradients()["x"]
+    is_lost = gradient is None or not torch.allclose(gradient, true)
+    (edge,) = (edge for edge in graph.check().edges if edge.edge[0] == 0)
+    assert edge.verdict == ("mismatch" if is_lost else "match"), edge.reason
