@@ -13,6 +13,8 @@ from gradviz.opcall import OpCall, written_arguments
 from gradviz.symbolic import NoRule
 
 aten = torch.ops.aten
+_REFUSALS = (RuntimeError, TypeError, ValueError, AssertionError, AttributeError, LookupError, ArithmeticError)
+"""What kernels raise at tensors that they are not written for, those of the user's own ops among them."""
 _THROUGH = {aten.detach.default, aten.lift_fresh.default, aten.detach_.default}
 
 
@@ -39,12 +41,17 @@ def run_call(call: OpCall, tensors: Sequence[Tensor], *, widen: bool) -> tuple[T
     args, kwargs = call.arguments_with(lambda position, _: items[position], _widened if widen else lambda value: value)
     try:
         result = overload(*args, **kwargs)
-    except (RuntimeError, TypeError, NotImplementedError) as error:
+    except _REFUSALS as error:
         again = "in float64" if widen else "again"
-        raise NoRule(f"{overload} cannot be run {again}: {str(error).splitlines()[0]}") from error
+        raise NoRule(f"{overload} cannot be run {again}: {_told(error)}") from error
     if result is None and written_arguments(overload):
         raise NoRule(f"{overload} writes to tensors of a list, each result of which has an autograd node of its own")
     return tuple(result) if isinstance(result, (list, tuple)) else (result,)
+
+
+def _told(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else f"{type(error).__name__} without a message"
 
 
 def with_tensors(call: OpCall, replaced: dict[int, Tensor]) -> OpCall:

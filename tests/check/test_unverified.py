@@ -86,6 +86,27 @@ def test_a_function_traced_after_it_ran_is_unverified() -> None:
     assert "not recorded" in entry.reason
 
 
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [(AssertionError(), "AssertionError without a message"), (ValueError("float32?"), "float32?"), (KeyError(8), "8")],
+)
+def test_an_op_of_the_user_s_own_that_refuses_float64_is_unverified_in_words(refusal: Exception, told: str) -> None:
+    @torch.library.custom_op("gradviz_refusing::squared", mutates_args=())
+    def squared(x: Tensor) -> Tensor:
+        if x.dtype is not torch.float32:
+            raise refusal
+        return x * x
+
+    squared.register_autograd(
+        lambda ctx, cotangent: 2 * ctx.saved_tensors[0] * cotangent,
+        setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
+    )
+    x = torch.tensor([0.5, 2.0], requires_grad=True)
+    edge, *_ = gradviz.trace(lambda x: squared(x).sum(), x, device="cpu").check().edges
+    assert edge.verdict == "unverified"
+    assert edge.reason.endswith(f"; gradviz_refusing.squared.default cannot be run in float64: {told}")
+
+
 def test_when_time_is_up_the_rest_is_unverified() -> None:
     report = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu").check(time_limit_s=0.0)
     assert {entry.verdict for entry in (*report.edges, *report.nodes, *report.leaves)} == {"unverified"}
