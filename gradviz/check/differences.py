@@ -27,6 +27,7 @@ from gradviz.check.parts import joined, parts_of
 from gradviz.check.replay import widened
 from gradviz.opcall import OpCall, op_name
 from gradviz.rerun import run_call, why_not_again
+from gradviz.standin import is_kept
 from gradviz.symbolic import NoRule, require_time, unit_roundoff
 from gradviz.symbolic.lowering import run_own_statement
 from gradviz.symbolic.rounding import smallest
@@ -75,6 +76,10 @@ _NORMS_BACKWARD = {
     "batch_norm_backward",
     "cudnn_batch_norm_backward",
 }
+_OF_EITHER_SIGN = {"_linalg_svd", "_linalg_eigh"}
+_OTHER_SIGNS = "in float64, where differences are taken, other signs of the same vectors come out"
+_OTHER = 0.1
+"""Of the largest element: so far apart are vectors of either sign, at least, in one place."""
 _SPARSE = "differences of sparse and nested tensors are not taken"
 _ALWAYS_SPARSE = re.compile("sparse|nested|^values|^to_mkldnn")
 _PRODUCTS = {
@@ -120,7 +125,7 @@ def check_by_differences(edge: EdgeUnderCheck, call: OpCall, place: int, plan: P
         got = jacobian[(..., *column)]
         bound = 4 * error + (rounding_of(comparison.dtype) + 1e-9) * size + _ROUNDINGS * smallest(comparison.dtype)
         comparison.method = "numeric"
-        comparison.elements(got, slope.astype(np.longdouble), bound, loose=_loose(call, place), place=appended(column))
+        comparison.elements(got, slope.astype(np.longdouble), bound, loose=loose_of(call, place), place=appended(column))
         comparison.checked += count
     comparison.method = "numeric"
     comparison.step("by central differences in float64")
@@ -159,7 +164,7 @@ def _check_directions(edge: EdgeUnderCheck, call: OpCall, place: int, plan: Plan
         bound = float(error.sum()) * 4 + size * max(1e-8, rounding_of(comparison.dtype))
         bound += _ROUNDINGS * smallest(comparison.dtype) * math.sqrt(edge.in_numel)
         comparison.method = "numeric"
-        loose = _loose(call, place) * math.sqrt(slope.size)
+        loose = loose_of(call, place) * math.sqrt(slope.size)
         comparison.element(None, got, true, bound, loose=loose, of="slope")
         usual = size_of_usual(answer) / 2
         comparison.notice((bound + abs(got - true)) / usual if usual and still is None else math.inf)
@@ -171,10 +176,10 @@ def rounding_of(dtype: torch.dtype) -> float:
     return min(_ROUNDINGS * unit_roundoff(dtype), _ROUNDINGS_AT_MOST)
 
 
-def _loose(call: OpCall, place: int) -> float:
+def loose_of(call: OpCall, place: int) -> float:
     """How far a right formula may be off where it cancels: roundings of numbers of the size of the output."""
     value = call.outputs[place]
-    if value is None or not value.numel():
+    if value is None or not is_kept(value) or not value.numel():
         return 0.0
     numbers = np.abs(as_array(value))
     return CANCELLED * unit_roundoff(value.dtype) * float(numbers.max(initial=0.0, where=np.isfinite(numbers)))
@@ -226,6 +231,8 @@ def slopes(
 
     found = []
     with torch.no_grad():
+        if call.op in _OF_EITHER_SIGN and _is_other(call.outputs[place], at(0.0)):
+            raise NoRule(_OTHER_SIGNS)
         if call.overload in _PRODUCTS:
             slope, error = (as_array(tensor) for tensor in _of_product(at, scale))
             return slope, error
@@ -238,6 +245,14 @@ def slopes(
                 break
     _, slope, error = min(found, key=lambda one: one[0])
     return slope, error
+
+
+def _is_other(recorded: Tensor | None, again: Tensor) -> bool:
+    """Whether a result that was computed again, as parts, is not the recorded one but for rounding."""
+    if recorded is None or not is_kept(recorded):
+        return False
+    numbers = parts_of(recorded.detach().cpu()).to(again.dtype)
+    return _largest(again - numbers) > _OTHER * _largest(numbers)
 
 
 def _of_product(at: Callable[[float], Tensor], step: float) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,7 @@ from gradviz.check.differences import (
     but_for,
     immovable,
     is_of_symmetric,
+    loose_of,
     rounding_of,
     scale_of,
     size_of_usual,
@@ -204,8 +205,15 @@ def _probe(
             tells = usual and not answers[edge.position].but_for
             edge.comparison.notice((allowed + abs(got - true)) / usual if tells else math.inf)
         else:
-            edge.comparison.element(None, got, true, allowed, of="slope")
+            loose = _cancelled(edge, call, place, weights, answers[edge.position])
+            edge.comparison.element(None, got, true, allowed, loose=loose if most <= loose else 0.0, of="slope")
     return is_right
+
+
+def _cancelled(edge: EdgeUnderCheck, call: OpCall, place: int, weights: NDArray[np.float64], answer: _Answer) -> float:
+    """How large a number roundings of the output's size can make, if all else in it cancels, as behind one-hot weights."""
+    start = parts_of(list(call.tensor_arguments())[edge.position].tensor.detach())
+    return loose_of(call, place) * length_of(weights) / math.sqrt(weights.size) * answer.length / scale_of(start)
 
 
 def _rounding(edge: EdgeUnderCheck, seen: Sampled | None, answer: _Answer, rows: int) -> tuple[float, float]:
