@@ -22,6 +22,9 @@ FALLEN = 10.0
 HELD = -5.0
 """A loss that begins next to zero, as a difference of two scores does, is soon many times as low as it was high. Means of
 probabilities and cosines, and their differences, stay above this."""
+NEVER_NEGATIVE = frozenset({"nll_loss", "nll_loss2d", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
+"""The binary cross entropy is none of these: minus one is the loss of a generator in the game as it was first told."""
+SCALINGS = frozenset({"mul", "div"})
 TINY = 1e-6
 """A healthy update is 1e-4 to 1e-2 of the weights; a careful one, that adapts a trained model, 1e-5."""
 CLIPPED = 1e-3
@@ -33,12 +36,15 @@ def loss_course(run: Run) -> Iterator[Finding]:
     """A loss that rose, or fell below zero, ever on and by far."""
     for series in loss_values(run):
         values = [value for value in series.values if value is not None]
-        if len(values) < ENOUGH or not values[0] > 0 or any(map(math.isnan, values)):
+        if len(values) < ENOUGH or any(map(math.isnan, values)):
             continue
-        if all(later > earlier for earlier, later in pairwise(values)):
-            yield from _risen(run, series, values)
-        elif all(later < earlier for earlier, later in pairwise(values)):
+        falls = all(later < earlier for earlier, later in pairwise(values))
+        if values[0] < 0 and falls:
+            yield from _negated(run, series, values)
+        elif values[0] > 0 and falls:
             yield from _fallen(run, series, values)
+        elif values[0] > 0 and all(later > earlier for earlier, later in pairwise(values)):
+            yield from _risen(run, series, values)
 
 
 def _risen(run: Run, series: Series, values: list[float]) -> Iterator[Finding]:
@@ -69,6 +75,27 @@ def _fallen(run: Run, series: Series, values: list[float]) -> Iterator[Finding]:
             message=f"the loss fell {_course(values)}, faster and faster: nothing holds it",
             hint="look for a term of the loss with the wrong sign, as a divergence that is subtracted",
             numbers={"first": first, "last": last},
+            source=series.name,
+            step=series.steps[-1],
+            rank=run.told(series.rank),
+        )
+
+
+def _negated(run: Run, series: Series, values: list[float]) -> Iterator[Finding]:
+    """Of what begins below zero, as a score does that is to be large, only the minus of a loss is known to have no bound."""
+    made_of = {note.ops for step in run.steps for note in step.losses if note.source == series.name}
+    ends = {tuple(op for op in ops if op not in SCALINGS)[-2:] for ops in made_of}
+    if len(ends) != 1 or values[-1] > min(FALLEN * values[0], HELD):
+        return
+    ((*before, last),) = ends
+    if last == "neg" and before and before[0] in NEVER_NEGATIVE:
+        yield Finding(
+            kind="loss-without-bound",
+            severity="warning",
+            message=f"the loss is minus the {before[0]}, and fell {_course(values)}: nothing holds it, and the worse the "
+            "answers are, the smaller it is",
+            hint="remove the minus, unless the model is to unlearn: what torch calls a loss is to be small",
+            numbers={"first": values[0], "last": values[-1]},
             source=series.name,
             step=series.steps[-1],
             rank=run.told(series.rank),

@@ -124,6 +124,25 @@ def test_loss_that_falls_without_bound_is_told(tmp_path: Path) -> None:
     assert found(run)["loss-without-bound"].message.endswith("faster and faster: nothing holds it")
 
 
+@pytest.mark.parametrize("scale", [1, 3])
+def test_minus_a_loss_that_falls_on_and_on_is_told(tmp_path: Path, scale: int) -> None:
+    run = run_of(
+        tmp_path,
+        lambda parameters: torch.optim.SGD(parameters, lr=1e-2 * scale),
+        loss_of=lambda output, y: -nn.functional.mse_loss(output, y) / scale,
+    )
+    finding = found(run)["loss-without-bound"]
+    assert finding.severity == "warning" and finding.message.startswith("the loss is minus the mse_loss, and fell from −")
+    assert "remove the minus" in finding.hint
+
+
+def test_a_score_below_zero_that_is_to_be_large_is_not_told(tmp_path: Path) -> None:
+    run = run_of(tmp_path, loss_of=lambda output, _: -(output - 1).square().mean())
+    ((first, *_, last),) = (series.known for series in loss_values(run))
+    assert last < 10 * first < 0 and last < -5
+    assert "loss-without-bound" not in found(run)
+
+
 def test_difference_of_scores_that_begins_next_to_zero_is_not_without_bound(tmp_path: Path) -> None:
     scores: list[float] = []
 
