@@ -166,10 +166,10 @@ class GradGraph(AttributedGraph):
         >>> print(gradviz.trace("x*y", x=2.0, y=3.0, device="cpu").frames()[-2].text)
         ∂a/∂a = 1 flows on to y: times ∂a/∂y = x = 2 gives 2; that is all of ∂a/∂y
         """
-        from gradviz.frames import frames_of
+        from gradviz.frames import frames_of, steps_of
 
         self.require_numbers("a frame")
-        graphs = [self, *following]
+        graphs = steps_of(self, following)
         return frames_of(graphs, detail=detail, max_nodes=max_nodes, title=title, language=language, **part)
 
     def player(

@@ -10,6 +10,7 @@ import click
 from gradviz.cli.picture_options import picture_options
 from gradviz.cli.reports import columns, exit_with, report_of
 from gradviz.cli.targets import SAVED, TargetCommand, as_json, graph_of, print_json, target_options
+from gradviz.errors import InputError
 
 if TYPE_CHECKING:
     from gradviz.graph import GradGraph
@@ -46,6 +47,9 @@ def trace_command(
 
     The exit code is 1 where --check finds a mismatch or a gradient that is NaN, and where --diagnose finds an error.
     """
+    asked = [name for name in choices if name != "theme"] + (["dpi"] if dpi else [])
+    if asked and all(path.suffix == SAVED for path in output):
+        raise InputError(f"{asked[0]}= is about a picture, and none is asked for; add -o and a file, as -o graph.svg")
     graph = graph_of(target, at=at, device=device, values=values)
     report = graph.check() if checked else None
     diagnosis = graph.diagnose(report=report) if diagnosed else None

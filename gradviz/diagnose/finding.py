@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from gradviz.graph import Edge, GradGraph
 from gradviz.view.notation import number_text
+from gradviz.view.verdicts import SEVERITIES
 
 Severity = Literal["error", "warning", "hint"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "hint")
 Numbers = dict[str, float | int | str]
 WIDTH = 110
 LISTED = 4

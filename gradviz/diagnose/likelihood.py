@@ -106,7 +106,8 @@ def _of_pick(readings: Readings, uses: list[Use]) -> Likelihood | None:
 
 
 def _is_each(places: Tensor, size: int) -> bool:
-    return is_kept(places) and places.shape == (size,) and bool((places.cpu() == torch.arange(size)).all())
+    is_index = is_kept(places) and places.dtype != torch.bool and places.shape == (size,)  # a mask picks other numbers
+    return is_index and bool((places.cpu() == torch.arange(size)).all())
 
 
 def _of_divergence(readings: Readings, uses: list[Use]) -> Likelihood | None:

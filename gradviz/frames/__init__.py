@@ -9,12 +9,12 @@ once, for all frames together, and each frame only shows, hides and recolours pa
     model      Frame, Frames: the result
     sentences  every sentence
     backward   one backward pass, contribution by contribution
-    build      frames_of: graphs -> frames
+    build      frames_of: graphs -> frames; steps_of: a graph and those of later steps
 """
 
-from gradviz.frames.build import Detail, FrameOptions, frames_of
+from gradviz.frames.build import Detail, FrameOptions, frames_of, steps_of
 from gradviz.frames.model import Frame, Frames, Phase, Place
 from gradviz.frames.scene import Scene
 from gradviz.frames.sentences import Language
 
-__all__ = ["Detail", "Frame", "FrameOptions", "Frames", "Language", "Phase", "Place", "Scene", "frames_of"]
+__all__ = ["Detail", "Frame", "FrameOptions", "Frames", "Language", "Phase", "Place", "Scene", "frames_of", "steps_of"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, Unpack, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import torch
 from torch import Tensor
@@ -92,6 +92,22 @@ def frames_of(
     return Frames(
         title=title or _title(graphs[0]), language=language, graphs=tuple(graphs), scenes=scenes, frames=tuple(found)
     )
+
+
+def steps_of(first: GradGraph, following: Any) -> list[GradGraph]:
+    """The graphs of all steps.
+
+    Raises:
+        InputError: `following` are no graphs.
+    """
+    accepted = "following takes the graphs of later steps, in a list"
+    if isinstance(following, GradGraph) or not isinstance(following, Iterable):
+        raise InputError(f"{accepted}, not {type(following).__name__}")
+    steps = [first, *following]
+    for graph in steps:
+        if not isinstance(graph, GradGraph):
+            raise InputError(f"{accepted}; one of these is a {type(graph).__name__}")
+    return steps
 
 
 def _scene(graph: GradGraph, max_nodes: int, part: PartOptions) -> Scene:

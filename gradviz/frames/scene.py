@@ -9,6 +9,7 @@ import networkx as nx
 
 from gradviz.graph import Edge, GradGraph
 from gradviz.view import View, ViewGroup, ViewNode
+from gradviz.view.group_labels import NO_SHAPES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +68,19 @@ def _node(place: int, group: ViewGroup) -> ViewNode:
         role="op",
         differentiable=group.differentiable,
         name=f"{count}{group.title}",
-        value=(inside, *(f"from {line.replace(' → ', ' to ')}" if " → " in line else line for line in shapes)),
+        value=(inside, *map(_shapes_told, shapes)),
     )
+
+
+def _shapes_told(line: str) -> str:
+    """
+    >>> _shapes_told("[2, 3] → [2]"), _shapes_told("∅ → [5, 5]"), _shapes_told("with w")
+    ('from [2, 3] to [2]', 'makes [5, 5]', 'with w')
+    """
+    come, arrow, go = line.partition(" → ")
+    if not arrow:
+        return line
+    return f"makes {go}" if come == NO_SHAPES else f"from {come} to {go}"
 
 
 def _in_order(nodes: list[ViewNode], view: View) -> list[ViewNode]:

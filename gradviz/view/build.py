@@ -36,7 +36,7 @@ from gradviz.view.options import Collapse, Part, check_choices, check_report, fi
 from gradviz.view.page import paged
 from gradviz.view.shown import Shown, shown_of
 from gradviz.view.summary import HeatMap, head_line, heat_map, written_out
-from gradviz.view.titles import class_of, classes_in
+from gradviz.view.titles import class_of, classes_in, untitled
 from gradviz.view.verdicts import Finding, Marks, Report, lines_with_sources, worst
 
 MAX_NODES = 200
@@ -67,7 +67,8 @@ def view_of(
 ) -> View:
     """Decides what is on the picture of a `GradGraph`; `GradGraph.view` tells the options."""
     check_choices(collapse, max_nodes, max_edge_labels, direction, theme)
-    parts, opened, closed = parts_of(show), names_of("unfold", unfold), names_of("fold", fold)
+    parts, classes = parts_of(show), classes_in(graph)
+    opened, closed = ([untitled(one, classes) for one in names_of(*given)] for given in (("unfold", unfold), ("fold", fold)))
     check_report(report)
     found = findings_of(findings)
     found += [finding for finding in findings_in(focus) if finding not in found]

@@ -17,6 +17,8 @@ from gradviz.view.verdicts import SEVERITIES
 from gradviz.view.wires import Place, Wires
 
 SHOWN_SHAPES = 3
+NO_SHAPES = "∅"
+"""What stands for the shapes that come in where none does."""
 SHOWN_TROUBLES = 3
 LISTED_OPS = 3
 
@@ -134,4 +136,4 @@ def _listed(shapes: list[tuple[int, ...]]) -> str:
     """
     counts = {shape: shapes.count(shape) for shape in dict.fromkeys(shapes)}
     words = [f"{count} × {shape_text(shape)}" if count > 1 else shape_text(shape) for shape, count in counts.items()]
-    return ", ".join(words[:SHOWN_SHAPES]) + (", …" if len(words) > SHOWN_SHAPES else "") if words else "∅"
+    return ", ".join(words[:SHOWN_SHAPES]) + (", …" if len(words) > SHOWN_SHAPES else "") if words else NO_SHAPES

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 
 import networkx as nx
 
+SEPARATOR = " · "
+
 
 def classes_in(graph: nx.MultiDiGraph) -> dict[str, str]:
     """Dotted path of each module, as the scopes of a traced graph have it -> the name of its class."""
@@ -30,9 +32,19 @@ def class_of(calls: Collection[str], classes: Mapping[str, str]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
+def untitled(heading: str, classes: Mapping[str, str]) -> str:
+    """The name of a call or a group that is headed so.
+
+    >>> untitled("2 · Linear", {"2": "Linear"}), untitled("a · b", {"2": "Linear"}), untitled("fc", {})
+    ('2', 'a · b', 'fc')
+    """
+    name, mark, called = heading.rpartition(SEPARATOR)
+    return name if mark and called in classes.values() else heading
+
+
 def titled(name: str, called: str) -> str:
     """
     >>> titled("0", "Linear"), titled("fc", "")
     ('0 · Linear', 'fc')
     """
-    return f"{name} · {called}" if called else name
+    return f"{name}{SEPARATOR}{called}" if called else name

@@ -303,3 +303,11 @@ def test_help_of_trace_names_formats_and_themes() -> None:
     told = run("trace", "--help").stdout
     assert all(f".{ending}" in told for ending in FORMATS)
     assert all(name in told for name in THEMES)
+
+
+@pytest.mark.parametrize("option", ["--collapse=1", "--focus=x", "--max-nodes=5", "--dpi=100", "--direction=BT"])
+def test_options_of_pictures_are_refused_where_none_is_written(tmp_path: Path, option: str) -> None:
+    for output in ([], ["-o", str(tmp_path / "run.gradviz")]):
+        result = run("trace", "sin(x)", "--at", "x=1", option, *output)
+        assert result.exit_code == 2 and f"{option.partition('=')[0]} is about a picture" in result.stderr
+    assert run("trace", "sin(x)", "--at", "x=1", "--dpi=100", "-o", str(tmp_path / "sine.png")).exit_code == 0

@@ -37,3 +37,9 @@ def test_it_is_told_of_a_logarithm_of_a_softmax_too() -> None:
 )
 def test_other_picks_are_silent(dim: int, rows: Tensor, columns: Tensor) -> None:
     assert kinds_of(dim, rows, columns) == []
+
+
+def test_a_mask_of_two_rows_is_no_row_of_each() -> None:
+    layer, x, mask = nn.Linear(3, 5), torch.randn(2, 3), torch.tensor([False, True])  # as numbers 0 and 1
+    graph = gradviz.trace(lambda: -layer(x).log_softmax(0)[mask, torch.tensor([3])].mean())
+    assert graph.diagnose() == []

@@ -120,3 +120,13 @@ def test_a_group_waits_then_is_pending_and_is_settled_when_all_inside_is() -> No
     last = painted(stage, frames[-1], colours)
     cuts = {edge.id for edge in frames.views[0].edges if edge.cut}
     assert {arrow.id for arrow in last.arrows if not arrow.backward} == cuts
+
+
+def test_a_group_without_inputs_says_what_it_makes() -> None:
+    def mask() -> torch.Tensor:
+        return torch.ones(5, 5).tril().mul(2)
+
+    x = torch.randn(5, 5, requires_grad=True)
+    frames = gradviz.trace(lambda: (x * mask()).sum(), device="cpu").frames(fold="mask")
+    (lines,) = [node.value for node in frames.views[0].nodes if node.name == "mask"]
+    assert "makes [5, 5]" in lines and not any("∅" in line for line in lines)

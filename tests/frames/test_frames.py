@@ -268,6 +268,12 @@ def test_what_cannot_be_shown_is_refused_with_its_reason() -> None:
         graph.frames(following=[framed_graphs.chain()])
     with pytest.raises(InputError, match="graph 2 has another structure than the first: 'c' and 'c'"):
         graph.frames(following=[gradviz.trace("x*y + cos(pi*x)", x=2.0, y=3.0, device="cpu")])
+    with pytest.raises(InputError, match="following takes the graphs of later steps, in a list, not int"):
+        graph.player(following=3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="in a list, not GradGraph"):
+        graph.frames(following=graph)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="in a list; one of these is a str"):
+        graph.frames(following=["x"])  # type: ignore[list-item]
     with pytest.raises(InputError, match="unknown detail 'all'; accepted: values, passes"):
         graph.frames(detail="all")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="unknown language 'tlh'; accepted: en"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -62,3 +63,13 @@ def test_a_saved_trace_knows_the_classes(tmp_path: Path) -> None:
     traced(layers(2)).save(tmp_path / "run.gradviz")
     titles = [group.title for group in gradviz.load(tmp_path / "run.gradviz").view(collapse=1).groups]
     assert titles == ["0 · Sequential", "1 · Sequential", "2 · Linear"]
+
+
+def test_a_call_is_opened_and_closed_by_what_it_is_headed_with() -> None:
+    graph = traced(layers(3))
+    assert graph.to_dot(collapse=1, unfold="1 · Sequential") == graph.to_dot(collapse=1, unfold="1")
+    assert graph.to_dot(collapse="none", fold=["1.0 · Linear"]) == graph.to_dot(collapse="none", fold=["1.0"])
+    many = traced(layers(12))
+    assert many.to_dot(unfold="0 … 11 · Sequential") == many.to_dot(unfold="0 … 11")
+    with pytest.raises(gradviz.InputError, match="1 · Nothing"):
+        graph.view(collapse=1, unfold="1 · Nothing")
