@@ -21,6 +21,18 @@ def test_freed_graph_says_what_to_do() -> None:
         trace(y)
 
 
+def test_step_that_runs_its_own_backward_is_told_to_return_the_loss_without() -> None:
+    x = torch.tensor(2.0, requires_grad=True)
+
+    def step() -> Tensor:
+        loss = x**3
+        loss.backward()
+        return loss
+
+    with pytest.raises(TraceError, match=r"have a traced step return its loss without calling that, or"):
+        trace(step)
+
+
 @pytest.mark.parametrize(
     "target, options, error, message",
     [

@@ -217,8 +217,8 @@ def _backward_failure(error: RuntimeError) -> str:
     text = str(error)
     if "backward through the graph a second time" in text or "have already been freed" in text:
         return (
-            "the graph of this tensor was freed by an earlier backward pass; trace it before calling .backward(), "
-            "or call .backward(retain_graph=True)"
+            "the graph of this tensor was freed by an earlier backward pass; trace it before calling .backward(), have a "
+            "traced step return its loss without calling that, or call .backward(retain_graph=True)"
         )
     if "modified by an inplace operation" in text:
         return f"the backward pass failed: a tensor that it needs was changed in place after the forward pass: {text}"
