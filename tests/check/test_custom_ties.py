@@ -95,6 +95,25 @@ def test_ties_of_many_rows_are_judged_in_each_row_that_is_looked_at(function: An
     assert verdict == "mismatch" or "tie in amax" in edge.reason
 
 
+def test_a_slip_in_a_smooth_function_of_many_elements_is_not_put_down_to_a_kink() -> None:
+    """Some of these slopes are all but 0, and change much where all elements move by as much as all of them together."""
+
+    class Mean(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return x.sin().mean()
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+            (x,) = ctx.saved_tensors
+            return cotangent * 1.001 * x.cos() / x.numel()
+
+    x = torch.randn(20_000, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    (edge,) = gradviz.trace(Mean.apply, x, device="cpu").check().edges
+    assert edge.verdict == "mismatch" and "kink" not in edge.how
+
+
 def test_a_mismatch_names_the_class_and_the_line_of_its_backward() -> None:
     line = Doubled.backward.__code__.co_firstlineno + 1  # below @staticmethod
     x = torch.tensor(TIED, requires_grad=True)
