@@ -21,6 +21,8 @@ from gradviz.saved.write import LOADED
 from gradviz.standin import is_kept, statistics_kept
 
 What = Literal["value", "cotangent", "structure"]
+NAMED = 5
+"""How many leaves a sentence names."""
 Compared = tuple[What, int, int, str, Tensor | None, Tensor | None]
 """What of which nodes of the first and the second graph, by what name, here and there."""
 
@@ -184,9 +186,9 @@ def _tolerance(first: GradGraph, second: GradGraph) -> float:
 
 
 def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]) -> Difference | None:
-    alone = [f"{name!r}" for name in (*first.leaves, *second.leaves) if (name in first.leaves) != (name in second.leaves)]
+    alone = [*_only("first", first, second), *_only("second", second, first)]
     if alone:
-        message = f"the graphs have different leaves: only one of them has {', '.join(alone[:5])}; nothing else is compared"
+        message = f"the graphs have different leaves: {', and '.join(alone)}; nothing else is compared"
         return Difference(what="structure", node=None, name="", source="", relative=float("inf"), message=message)
     for place, (one, other) in enumerate(pairs):
         left, right = first.nodes[one], second.nodes[other]
@@ -200,6 +202,14 @@ def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int
         message = f"one graph has {len(first)} nodes, the other {len(second)}"
         return Difference(what="structure", node=None, name="", source="", relative=float("inf"), message=message)
     return None
+
+
+def _only(which: str, graph: GradGraph, other: GradGraph) -> Iterator[str]:
+    """The leaves that one graph has and the other has not, in words."""
+    names = [repr(name) for name in graph.leaves if name not in other.leaves]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    if names:
+        yield f"only the {which} has {', '.join(names[:NAMED])}{more}"
 
 
 def _first_rewired(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]) -> Difference | None:

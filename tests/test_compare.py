@@ -184,7 +184,10 @@ def test_leaves_are_compared_by_name() -> None:
 def test_graphs_with_other_leaves_are_not_compared() -> None:
     found = gradviz.trace("x*y", x=2.0, y=3.0, device="cpu").compare(gradviz.trace("x*z", x=2.0, z=3.0, device="cpu"))
     assert found.compared == 0
-    assert "only one of them has 'y', 'z'" in str(found)
+    assert "different leaves: only the first has 'y', and only the second has 'z'; nothing else" in str(found)
+    smaller = gradviz.trace("x", x=2.0, device="cpu")
+    larger = gradviz.trace("a + b + c + f + h + w + x", **dict.fromkeys("abcfhwx", 1.0), device="cpu")
+    assert "leaves: only the second has 'a', 'b', 'c', 'f', 'h' and 1 more; nothing" in str(smaller.compare(larger))
 
 
 def test_a_path_is_refused_with_the_way_to_read_it() -> None:
