@@ -286,11 +286,10 @@ class _Writer:
         """Leaves that the code knows and the graph does not hold: name -> (root, reason, op, source line)."""
         leaves = [node.tensors[0] for node in self._draft.nodes.values() if node.kind == "leaf"]
         held = {id(leaf) for leaf in leaves}
-        candidates = {
-            self._tensor_names.of_tensor(tensor): tensor
-            for tensor in self._tensor_names.tensors()
-            if is_leaf(tensor) and id(tensor) not in held and moved_by_hand(tensor, self._recorder) is None
-        }
+        others = [tensor for tensor in self._tensor_names.tensors() if is_leaf(tensor) and id(tensor) not in held]
+        candidates = {self._tensor_names.of_tensor(tensor): tensor for tensor in others}
+        moved = moved_by_hand(candidates, self._recorder)
+        candidates = {name: leaf for name, leaf in candidates.items() if name not in moved}
         known, forwards = [leaf for leaf in leaves if leaf is not None], self._draft.in_forwards
         lost = lost_leaves(self._recorder, candidates, self._roots, known, forwards)
         return {name: (one.root, one.reason, one.op, self._source_outside(one.call)) for name, one in lost.items()}
@@ -298,8 +297,8 @@ class _Writer:
     def _moved_leaves(self, graph: GradGraph) -> dict[str, str]:
         """Name of each leaf without a gradient that the code itself moves -> the line."""
         still = {name: self._order[leaf] for name, leaf in graph.leaves.items() if graph.cotangent(leaf) is None}
-        moved = {name: moved_by_hand(self._draft.nodes[key].tensors[0], self._recorder) for name, key in still.items()}
-        return {name: self._call_source(index) for name, index in moved.items() if index is not None}
+        leaves = {name: self._draft.nodes[key].tensors[0] for name, key in still.items()}
+        return {name: self._call_source(index) for name, index in moved_by_hand(leaves, self._recorder).items()}
 
     def _unseen_writes(self) -> dict[int, tuple[tuple[str, str], ...]]:
         """Node -> the writes to its value that autograd does not see: op and source line."""

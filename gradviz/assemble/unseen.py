@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from gradviz.opcall import op_name, tensors_of
 from gradviz.recording.hooks import hooks_of_tensor
 from gradviz.recording.nodes import node_of, tensors_saved_by
 from gradviz.recording.record import RecordedCall, Recorder
-from gradviz.recording.versions import Carried, share_memory
+from gradviz.recording.versions import Carried, memory_of, share_memory
 from gradviz.standin import is_kept
 
 _RENORM = torch.ops.aten.embedding_renorm_.default
@@ -71,24 +70,32 @@ def _felt(
             yield time
 
 
-def moved_by_hand(leaf: Tensor | None, recorder: Recorder) -> int | None:
-    """A call by which the code itself gives a leaf other numbers, as a moving average does; None where none does.
+def moved_by_hand(leaves: Mapping[str, Tensor | None], recorder: Recorder) -> dict[str, int]:
+    """Each leaf to which the code itself gives other numbers, as a moving average does -> a call that does.
 
     It writes to it in place, or makes numbers of what has a gradient that a new leaf is wrapped around, by `nn.Parameter`. A
     clamp, a decay or a new draw brings in no other tensor. One that has a `.grad` an optimizer may have moved.
     """
-    if leaf is None or leaf.grad is not None:
-        return None
-    calls = recorder.calls
-    writes = (time for time in recorder.versions.changes(leaf) if time in recorder.replacements or _brings_in(calls[time]))
-    return next(chain(writes, (index for index, call in enumerate(calls) if _is_wrapped(call, leaf))), None)
+    still = {name: leaf for name, leaf in leaves.items() if leaf is not None and leaf.grad is None}
+    made = _made_with_gradient(recorder) if still else {}
+    found: dict[str, int] = {}
+    for name, leaf in still.items():
+        times = recorder.versions.changes(leaf)
+        writes = (time for time in times if time in recorder.replacements or _brings_in(recorder.calls[time]))
+        call = next(writes, made.get(memory_of(leaf)))
+        found |= {} if call is None else {name: call}
+    return found
 
 
-def _is_wrapped(call: RecordedCall, leaf: Tensor) -> bool:
-    """Whether a new leaf was wrapped around the result of a call that has a gradient."""
-    if not any(output is not None and output.requires_grad and share_memory(output, leaf) for output in call.outputs):
-        return False
-    return not any(share_memory(tensor, leaf) for _, tensor in tensors_of(call.overload, call.args, call.kwargs))
+def _made_with_gradient(recorder: Recorder) -> dict[int, int]:
+    """Memory that a call with a gradient filled and did not read -> that call: a new leaf may be wrapped around it."""
+    made: dict[int, int] = {}
+    for index, call in enumerate(recorder.calls):
+        outputs = {memory_of(output) for output in call.outputs if output is not None and output.requires_grad}
+        if outputs:
+            read = {memory_of(tensor) for _, tensor in tensors_of(call.overload, call.args, call.kwargs)}
+            made |= dict.fromkeys(outputs - read, index)
+    return made
 
 
 def _brings_in(call: RecordedCall) -> bool:
