@@ -140,6 +140,11 @@ def smallest_text(density: Density, layout: Layout) -> float:
     return layout.scale * (NODE_SIZE if density.labels == "none" else EDGE_SIZE)
 
 
+def is_readable(density: Density, layout: Layout) -> bool:
+    """Whether all text on a layout is large enough."""
+    return smallest_text(density, layout) >= MIN_TEXT_PX
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """Where on the page the title, the picture and the sentence stand, and what room frames need.
@@ -270,7 +275,7 @@ def _is_comfortable(choice: _Choice, font_size: float) -> bool:
 
 
 def _is_readable(choice: _Choice) -> bool:
-    return smallest_text(choice[0], choice[2]) >= MIN_TEXT_PX
+    return is_readable(choice[0], choice[2])
 
 
 def _scale(choice: _Choice) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from gradviz.frames import Frame, Frames
 from gradviz.render import TIME_LIMIT_S
-from gradviz.stage.choose import FONT_SIZE, MIN_TEXT_PX, Sheet, Stage, labelled_stage_of, sheet_of, smallest_text, stage_of
+from gradviz.stage.choose import FONT_SIZE, Sheet, Stage, is_readable, labelled_stage_of, sheet_of, stage_of
 from gradviz.stage.texts import Density, edge_text
 from gradviz.view import Direction, View
 
@@ -68,7 +68,7 @@ def pages_of(
     calls, sheet = _calls(frames.views[0]), sheet_of(frames)
     for most in (length for length in LENGTHS if length < len(calls) and _may_be_divided(whole)):
         parts = _parts(frames.views[0], calls, most)
-        if len(parts) > MOST_PARTS and _is_readable(whole):
+        if len(parts) > MOST_PARTS and is_readable(whole.density, whole.layout):
             break
         if stages := _stages(frames, parts, sheet, font_size, deadline, direction):
             return Pages(stages=tuple(stages), places=tuple(_places(frames, stages)))
@@ -85,11 +85,7 @@ def _said_to_lack(whole: Stage) -> Stage:
 def _may_be_divided(whole: Stage) -> bool:
     """Whether each step looks at one value or arrow, and something is lost that parts of the graph may have room for."""
     looks_at_one = all(frame.node is not None or frame.edge is not None for frame in whole.frames.frames[1:-1])
-    return looks_at_one and (not _is_readable(whole) or _lacks_labels(whole))
-
-
-def _is_readable(stage: Stage) -> bool:
-    return smallest_text(stage.density, stage.layout) >= MIN_TEXT_PX
+    return looks_at_one and (not is_readable(whole.density, whole.layout) or _lacks_labels(whole))
 
 
 def _lacks_labels(stage: Stage) -> bool:
