@@ -46,9 +46,9 @@ class Lookup:
 def codes(readings: Readings) -> Iterator[Finding]:
     """Told once per lookup whose codes, and not what was encoded, get the gradient of what reads them."""
     graph = readings.graph
-    turned = {learning for _, _, learning, _ in _turned(readings)}
+    turned = {readings.behind(learning, MOVING) for _, _, learning, _ in _turned(readings)}
     for lookup in without_a_way(readings):
-        if lookup.codes in {readings.behind(one, MOVING) for one in turned}:
+        if lookup.codes in turned:
             continue
         names = behind(readings, lookup)
         reached = [name for name in names if graph.cotangent(graph.leaves[name]) is not None]
