@@ -9,19 +9,11 @@ How the parts go together:
     heads.py         one node, its used outputs, and autograd's side of each edge into it
     local.py         edges into one recorded call: elementwise, data movement, rows of a Jacobian
     rows.py          one row of a Jacobian beside the true one
-    custom.py        edges into a custom autograd.Function: forward's own calls, composed; custom_rows.py by rows against
-                     sympy, custom_elements.py all elements against torch in float64
-    forwards.py      a custom forward that left torch, run again at moved inputs
-    asking.py        a custom node as it can be asked
-    backward_calls.py    what a hand-written backward() ran, in terms of the values of its forward
-    own_formula.py   its formula without rounding: right or wrong, and what rounding then may do
+    custom/          edges into a custom autograd.Function: its forward's own calls, composed, and what its backward ran
     draws.py         random cotangents and tangents
     probe.py         a whole large Jacobian in one number, beside its sampled rows
     differences.py   central differences: beside samples, and where there is no symbolic rule
-    replay.py        recorded calls run again in float64, with rounding bounded by trial
-    noise.py, lengths.py   the random errors of such trials; how long the sums are that they are for
-    threads.py       small passes in one thread
-    kinks.py, ties.py      one-sided derivatives, between which torch may choose, and a hand-written backward
+    kinks.py         one-sided derivatives, between which torch may choose
     values.py, sums.py, leaves.py    forward values; contributions; whole gradients of small graphs
     not_finite.py    which gradients are NaN or infinite
     nested.py        which nodes have to do with nested tensors, or tensors that hold others, which are left unverified

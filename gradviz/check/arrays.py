@@ -48,6 +48,14 @@ def as_array(tensor: Tensor) -> NDArray[np.float64]:
     return array
 
 
+def widened(tensor: Tensor) -> Tensor:
+    """The tensor in float64 or complex128; integers and masks as they are."""
+    tensor = tensor.detach()
+    if tensor.dtype.is_complex:
+        return tensor.to(torch.complex128)
+    return tensor.to(torch.float64) if tensor.dtype.is_floating_point else tensor
+
+
 def length_of(numbers: NDArray[np.float64]) -> float:
     """The length of numbers as one vector, also where their squares would overflow.
 

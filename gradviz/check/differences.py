@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch._ops import OpOverload
 
-from gradviz.check.arrays import appended, as_array
+from gradviz.check.arrays import appended, as_array, widened
 from gradviz.check.heads import EdgeUnderCheck
 from gradviz.check.judge import CANCELLED
 from gradviz.check.parts import joined, parts_of
-from gradviz.check.replay import widened
 from gradviz.opcall import OpCall, op_name
 from gradviz.rerun import run_call, why_not_again
 from gradviz.standin import is_kept

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gradviz.check.arrays import Index, as_array
+from gradviz.check.arrays import Index, as_array, widened
 from gradviz.check.judge import Comparison
 from gradviz.check.parts import joined, parts_of
-from gradviz.check.replay import widened
 from gradviz.opcall import OpCall
 from gradviz.rerun import with_tensors
 from gradviz.symbolic import NoRule, Reference, WideValues, reference, unit_roundoff

@@ -10,14 +10,13 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from gradviz.check.arrays import Index, as_array, moduli
+from gradviz.check.arrays import Index, as_array, moduli, widened
 from gradviz.check.closed_formula import closed_form_text
 from gradviz.check.composed import Composed, composed_graph
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.judge import Comparison
 from gradviz.check.kinks import INFINITE, NO_SIDES, STEP, is_between, steps_beside
 from gradviz.check.parts import joined, parts_of
-from gradviz.check.replay import widened
 from gradviz.graph import GradGraph
 from gradviz.symbolic import Row, unit_roundoff
 

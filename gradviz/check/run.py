@@ -18,11 +18,10 @@ import torch
 from gradviz.check.changed import Changed
 from gradviz.check.clues import add_clues, add_clues_to_leaf
 from gradviz.check.composed import why_not_whole
-from gradviz.check.custom import check_custom
+from gradviz.check.custom import ForwardAgain, check_custom
 from gradviz.check.differences import check_by_differences
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.check.formulas import edge_formula, edge_name
-from gradviz.check.forwards import ForwardAgain
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check, rounded_dtype, values_read
 from gradviz.check.hooks import Hooks
 from gradviz.check.judge import Comparison

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.arrays import as_array, is_good, moduli
-from gradviz.check.forwards import check_value_by_forward
+from gradviz.check.custom import check_value_by_forward
 from gradviz.check.heads import HeadUnderCheck
 from gradviz.check.judge import Comparison
 from gradviz.check.kinks import jumped_values

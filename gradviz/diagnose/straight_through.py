@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from gradviz.check.replay import Replay
+from gradviz.check.custom import Replay
 from gradviz.diagnose.readings import FLAT_FUNCTIONS, STEPS
 from gradviz.graph import Edge, GradGraph
 from gradviz.opcall import SHAPE_READING, OpCall, is_inexact

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import gradviz
 from gradviz.check import CheckReport, EdgeCheck
-from gradviz.check.asking import Group
+from gradviz.check.custom.asking import Group
 
 
 def traced(planted: Planted, dtype: torch.dtype) -> gradviz.GradGraph:

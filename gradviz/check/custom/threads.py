@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from gradviz.check.lengths import is_one_pass
+from gradviz.check.custom.lengths import is_one_pass
 from gradviz.opcall import OpCall
 
 _SMALL = 2**22

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.arrays import as_array
-from gradviz.check.asking import Group
-from gradviz.check.replay import Replay
+from gradviz.check.custom.asking import Group
+from gradviz.check.custom.replay import Replay
 from gradviz.symbolic import unit_roundoff
 
 _SLACK = 2.0**-20

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from gradviz.check.arrays import Index, as_array
-from gradviz.check.asking import Asker, Group
-from gradviz.check.custom_elements import compare_all
-from gradviz.check.custom_rows import compare_samples
-from gradviz.check.forwards import check_by_forward
+from gradviz.check.custom.asking import Asker, Group
+from gradviz.check.custom.elements import compare_all
+from gradviz.check.custom.forwards import check_by_forward
+from gradviz.check.custom.samples import compare_samples
+from gradviz.check.custom.threads import fitting
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.local import Plan
-from gradviz.check.threads import fitting
 from gradviz.standin import is_kept
 from gradviz.symbolic import NoRule
 

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from gradviz.check.arrays import appended, as_array
+from gradviz.check.arrays import appended, as_array, widened
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import Comparison
 from gradviz.check.local import Plan
 from gradviz.check.parts import joined, parts_of
-from gradviz.check.replay import widened
 from gradviz.standin import StandIn, is_kept
 from gradviz.symbolic import NoRule, require_time, unit_roundoff
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gradviz.check.backward_calls import BackwardCalls
-from gradviz.check.noise import Noise
+from gradviz.check.arrays import widened
+from gradviz.check.custom.backward_calls import BackwardCalls
+from gradviz.check.custom.noise import Noise
 from gradviz.check.parts import joined, parts_of
 from gradviz.opcall import SHAPE_READING, OpCall
 from gradviz.rerun import run_call
@@ -28,14 +29,6 @@ _TRIALS = 4
 _SIDES = (1, -1)
 _FEW = 64
 """Of more elements a step as long as all of theirs together tells no jump from a slope."""
-
-
-def widened(tensor: Tensor) -> Tensor:
-    """The tensor in float64 or complex128; integers and masks as they are."""
-    tensor = tensor.detach()
-    if tensor.dtype.is_complex:
-        return tensor.to(torch.complex128)
-    return tensor.to(torch.float64) if tensor.dtype.is_floating_point else tensor
 
 
 class Replay:

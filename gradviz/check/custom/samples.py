@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from gradviz.check.arrays import Index
-from gradviz.check.asking import Answers, Asker, Group
-from gradviz.check.custom_elements import loose_bound
+from gradviz.check.custom.asking import Answers, Asker, Group
+from gradviz.check.custom.elements import loose_bound
+from gradviz.check.custom.own_formula import ExactFormula, SettledRow, settled_row
 from gradviz.check.heads import HeadUnderCheck
 from gradviz.check.local import COLUMNS, LONG_ROW, Plan
-from gradviz.check.own_formula import ExactFormula, SettledRow, settled_row
 from gradviz.check.parts import parts_shape
 from gradviz.check.rows import columns_to_look_at, compare_row
 from gradviz.symbolic import NoRule, Reference, Row, compose

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.arrays import as_array
-from gradviz.check.backward_calls import BackwardCalls, ForwardValues, asked
+from gradviz.check.custom.backward_calls import BackwardCalls, ForwardValues, asked
+from gradviz.check.custom.own_formula import ExactFormula
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import Comparison
-from gradviz.check.own_formula import ExactFormula
 from gradviz.symbolic import unit_roundoff
 
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradviz.check.arrays import Index, as_array, moduli
-from gradviz.check.asking import Answers, Asker, Group
+from gradviz.check.custom.asking import Answers, Asker, Group
+from gradviz.check.custom.own_formula import Formula, in_float64, may_hide, settled
+from gradviz.check.custom.replay import Replay
+from gradviz.check.custom.ties import allowed_beside, wrong_together
 from gradviz.check.heads import HeadUnderCheck
 from gradviz.check.judge import CANCELLED
 from gradviz.check.local import DENSE_UP_TO, Plan
-from gradviz.check.own_formula import Formula, in_float64, may_hide, settled
 from gradviz.check.parts import parts_of, parts_shape
-from gradviz.check.replay import Replay
-from gradviz.check.ties import allowed_beside, wrong_together
 from gradviz.symbolic import NoRule, unit_roundoff
 
 _RANDOM_COTANGENTS = 2

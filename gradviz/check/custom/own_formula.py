@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from gradviz.check.arrays import Index, as_array
-from gradviz.check.backward_calls import BackwardCalls, ForwardValues
-from gradviz.check.lengths import forward_length
+from gradviz.check.custom.backward_calls import BackwardCalls, ForwardValues
+from gradviz.check.custom.lengths import forward_length
 from gradviz.symbolic import Exact, Reference, Row, compose, unit_roundoff
 from gradviz.symbolic.arithmetic import EXACT, to_wide
 from gradviz.symbolic.bulk import LONG

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import gradviz
-from gradviz.check.replay import Replay
+from gradviz.check.custom.replay import Replay
 from gradviz.symbolic import NoRule
 
 aten = torch.ops.aten

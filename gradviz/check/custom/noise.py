@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gradviz.check.lengths import backward_length, dtype_of_sums, forward_length, is_elementwise
+from gradviz.check.custom.lengths import backward_length, dtype_of_sums, forward_length, is_elementwise
 from gradviz.opcall import OpCall, is_inexact
 from gradviz.symbolic import unit_roundoff
 from gradviz.symbolic.rounding import spread
