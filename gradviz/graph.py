@@ -51,8 +51,9 @@ class GradGraph(AttributedGraph):
             samples: how many rows of a large Jacobian, and elements of a large value, are looked at one by one.
             seed: random rows and cotangents are drawn from it; the same seed gives the same report.
             time_limit_s: after this many seconds the rest is unverified, "out of time".
-            intended: names or classes of custom Functions whose backward is meant to differ from their forward's derivative,
-                and names of hooks (on tensors, autograd nodes, modules) that are meant to change what flows back.
+            intended: custom Functions (classes or names) and custom ops (as objects or "mylib::round") whose backward is
+                meant to differ from their forward's derivative, and names of hooks (on tensors, autograd nodes, modules)
+                that are meant to change what flows back.
             progress: whether to show on stderr what is being checked; None: on a terminal, once that takes long; or a
                 function that is told how many nodes are done, how many there are, and what is next.
 

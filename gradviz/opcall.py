@@ -20,6 +20,7 @@ Result = TypeVar("Result")
 
 _NO_TENSORS = re.compile(r"(?:(?:List|Optional)\[)*(?:int|bool|float|complex|str|Device|Generator)\]*")
 """Types of arguments, as schemas write them, that neither are nor hold tensors. A number may be one of a single element."""
+_OF_TORCH = frozenset({"aten", "prims"})
 WITH_CHANNELS = frozenset({"convolution", "native_batch_norm", "cudnn_batch_norm", "native_group_norm"})
 """Functions of whose results dimension 1 counts the units."""
 KEEPING_CHANNELS = frozenset({"add", "mul", "div", "sub", "max_pool2d_with_indices", "avg_pool2d"})
@@ -130,6 +131,13 @@ def op_name(overload: torch._ops.OpOverload) -> str:
     """`aten.add_.Tensor` -> `add`; `aten._softmax.default` -> `_softmax`."""
     name: str = overload._schema.name.split("::")[-1]
     return name[:-1] if name.endswith("_") and not name.endswith("__") else name
+
+
+@once_per_overload
+def custom_name(overload: torch._ops.OpOverload) -> str:
+    """The name of an op that `torch.library` made, "mylib::round"; "" of torch's own."""
+    name: str = overload._schema.name
+    return "" if overload.namespace in _OF_TORCH else name
 
 
 @once_per_overload

@@ -60,9 +60,10 @@ def assert_gradients(
         seed: rows, probes and cotangents are drawn from it; the same seed gives the same verdicts.
         time_limit_s: after this many seconds the rest is unverified.
         allow_unverified: whether what could not be verified passes.
-        intended: names or classes of custom Functions whose backward is meant to differ from the derivative of their
-            forward, such as straight-through estimators: edges into them are not judged, all else is; and names of hooks
-            (on tensors, autograd nodes, modules) that are meant to change what flows back, such as clipping.
+        intended: custom Functions (classes or names) and custom ops (as objects or "mylib::round") whose backward is meant
+            to differ from the derivative of their forward, such as straight-through estimators: edges into them are not
+            judged, all else is; and names of hooks (on tensors, autograd nodes, modules) that are meant to change what
+            flows back, such as clipping.
         **variables: keyword inputs of `fn`.
 
     Returns:

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch._library.custom_ops import CustomOpDef
+from torch._ops import OpOverload, OpOverloadPacket
 
 from gradviz.check.hooks import Hooks, Place
 from gradviz.errors import CheckError
 from gradviz.graph import Edge, GradGraph
+from gradviz.opcall import custom_name, op_name
 
-Intended = Collection[str | type[torch.autograd.Function]]
-"""Custom Functions, by class or name, whose backward is meant to differ from the derivative of their forward, and names of
-hooks (on tensors, autograd nodes or modules) that are meant to change what flows back: "clip", or as the report tells it,
-"clip at train.py:12"."""
+Intended = Collection[str | type[torch.autograd.Function] | OpOverload | OpOverloadPacket[Any, Any] | CustomOpDef]
+"""Custom Functions, by class or name, and custom ops of `torch.library`, as objects or by name ("mylib::round"), whose
+backward is meant to differ from the derivative of their forward; and names of hooks (on tensors, autograd nodes or modules)
+that are meant to change what flows back: "clip", or as the report tells it, "clip at train.py:12"."""
 _SEEDS_BELOW = 2**40
 _ACCEPTED = "accepted: (tail, head, argument position), three numbers, as `use.edge` of graph.arguments_of(node)"
 
@@ -95,33 +98,64 @@ class Meant:
 
 
 def where_meant(graph: GradGraph, intended: Intended, hooks: Hooks) -> Meant:
-    """The nodes of the Functions and hooks that are named.
+    """The nodes of the Functions, ops and hooks that are named.
 
     Raises:
-        CheckError: one is neither a name nor a class, or the graph has no such Function and no such hook.
+        CheckError: one is neither a name nor a class nor an op, or the graph has no such Function, no such op and no such
+            hook.
     """
     if isinstance(intended, (str, type)) or not isinstance(intended, Collection):
-        raise CheckError(f"intended={intended!r}: accepted: a list of custom Functions (names, classes) and names of hooks")
+        accepted = "a list of custom Functions (names, classes), custom ops (names, ops) and names of hooks"
+        raise CheckError(f"intended={intended!r}: accepted: {accepted}")
     functions = {node: (found.function, found.name) for node in graph if (found := graph.custom_function(node))}
+    calls = {node: call.overload for node, call in graph.nodes(data="call") if call is not None}
+    ops = {node: _names_of_op(overload) for node, overload in calls.items() if custom_name(overload)}
     if not intended:
         return Meant()
     places = {place: [_names_of(hook) for hook in told] for place, told in hooks.places()}
     nodes = {node: [_names_of(hook) for hook in told] for node, told in hooks.nodes()}
     all_hooks = [names for several in (*places.values(), *nodes.values()) for names in several]
+    wanted: list[Any] = []
     for one in intended:
-        if not any(one in names for names in (*functions.values(), *all_hooks)):
+        aliases = _meant_by(one)
+        if not any(name in names for names in (*functions.values(), *ops.values(), *all_hooks) for name in aliases):
             known = f"its custom Functions: {_listed(name for _, name in functions.values())}; "
+            known += f"its custom ops: {_listed(custom_name(op) for op, *_ in ops.values())}; "
             known += f"its hooks: {_listed(told for told, _ in all_hooks)}"
-            raise CheckError(f"intended: the graph has neither a custom Function nor a hook {_named(one)}; {known}")
+            raise CheckError(
+                f"intended: the graph has neither a custom Function nor a custom op nor a hook {_named(one)}; {known}"
+            )
+        wanted += aliases
 
     def is_named(names: Iterable[Any]) -> bool:
-        return any(name in intended for name in names)
+        return any(name in wanted for name in names)
 
     return Meant(
-        functions=frozenset(node for node, names in functions.items() if is_named(names)),
+        functions=frozenset(node for node, names in (*functions.items(), *ops.items()) if is_named(names)),
         hooks=frozenset(place for place, several in places.items() if all(map(is_named, several))),
         changed=frozenset(node for node, several in nodes.items() if all(map(is_named, several))),
     )
+
+
+def _meant_by(one: Any) -> list[Any]:
+    """What is named; of a custom op also the Function that torch makes for it, which a graph shows that saw no calls."""
+    op = one._opoverload if isinstance(one, CustomOpDef) else one
+    namespace, separator, rest = (op if isinstance(op, str) else _qualified(op)).partition("::")
+    function, _, overload = rest.partition(".")
+    return [op, f"GeneratedBackwardFor_{namespace}_{function}_{overload or 'default'}"] if separator else [op]
+
+
+def _names_of_op(overload: OpOverload) -> tuple[Any, ...]:
+    """How a custom op may be named: itself, with or without its overload, and in text."""
+    packet = overload.overloadpacket
+    return overload, packet, _qualified(overload), _qualified(packet), op_name(overload)
+
+
+def _qualified(op: Any) -> str:
+    """An op as "mylib::round", or as "mylib::round.out" if it is not the default overload; "" of anything else."""
+    if isinstance(op, OpOverloadPacket):
+        return str(op._qualified_op_name)
+    return op.name() if isinstance(op, OpOverload) else ""
 
 
 def _names_of(hook: str) -> tuple[str, str]:
@@ -134,7 +168,9 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _named(one: Any) -> str:
-    return one.__name__ if isinstance(one, type) else repr(one)
+    if isinstance(one, CustomOpDef):
+        one = one._opoverload
+    return one.__name__ if isinstance(one, type) else _qualified(one) or repr(one)
 
 
 def _is_whole(value: Any) -> bool:

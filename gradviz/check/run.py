@@ -63,16 +63,16 @@ def check(
         samples: how many rows of a large Jacobian, and elements of a large value, are looked at one by one.
         seed: random rows and cotangents are drawn from it; the same seed gives the same report.
         time_limit_s: after this many seconds the rest is unverified, "out of time".
-        intended: names or classes of custom Functions whose backward is meant to differ from the derivative of their
-            forward, so that edges into them are "intended", neither right nor wrong; and names of hooks, on tensors, on
-            autograd nodes or of modules, that are meant to change what flows back, so that the sums and contributions
-            that they change are.
+        intended: names or classes of custom Functions, and names or objects of custom ops, whose backward is meant to
+            differ from the derivative of their forward, so that edges into them are "intended", neither right nor wrong;
+            and names of hooks, on tensors, on autograd nodes or of modules, that are meant to change what flows back, so
+            that the sums and contributions that they change are.
         progress: whether to show on stderr what is being checked; None: on a terminal, once the check takes long; or a
             function that is told how many nodes are done, how many there are, and what is next.
 
     Raises:
         CheckError: `edges` names an edge that the graph does not have or along which no gradient flows, or none at all,
-            `intended` a Function or a hook that it does not have, or an option is not accepted.
+            `intended` a Function, an op or a hook that it does not have, or an option is not accepted.
     """
     require_options(samples, seed, time_limit_s, progress)
     require_wide_numbers(graph)

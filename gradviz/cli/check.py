@@ -17,7 +17,7 @@ from gradviz.cli.targets import TargetCommand, as_json, graph_of, print_json, ta
     "--time-limit", "time_limit_s", type=float, metavar="SECONDS", help="What is not checked by then is unverified."
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 unless everything is verified.")
-@click.option("--intended", multiple=True, metavar="NAME", help="A custom Function or hook that is meant to differ.")
+@click.option("--intended", multiple=True, metavar="NAME", help="A custom Function, op or hook that is meant to differ.")
 def check_command(
     target: str,
     at: tuple[str, ...],

@@ -13,7 +13,7 @@ from gradviz.diagnose.packed_values import changed_by_hooks
 from gradviz.diagnose.readings import COPIES, Readings
 from gradviz.diagnose.straight_through import FLAT, goes_round_a_pole, is_flat, is_straight_through, results
 from gradviz.graph import GradGraph
-from gradviz.opcall import SHAPE_READING
+from gradviz.opcall import SHAPE_READING, custom_name
 from gradviz.standin import is_kept
 
 
@@ -48,20 +48,27 @@ def wrong_backward(readings: Readings) -> Iterator[Finding]:
             "hint" if is_meant else "error",
             f"the backward of {op} is {what}{_where(graph, entries, uses, told_apart=bool(line))}: "
             f"{worst.name}: {worst.reason}",
-            _hint(op, is_function=bool(backward)),
+            _hint(op, _meant_as(graph, worst.edge[1], op, is_function=bool(backward))),
             edge=worst.edge,
             source=line or worst.source,
             numbers=numbers,
         )
 
 
-def _hint(op: str, *, is_function: bool) -> str:
-    """What to do about a custom Function, or about an op, whose backward has no name and cannot be named as meant."""
+def _meant_as(graph: GradGraph, node: int, op: str, *, is_function: bool) -> str:
+    """How a custom Function or op is named as meant to differ; "" of torch's own, which cannot be meant."""
+    call = graph.nodes[node]["call"]
+    return op if is_function else "" if call is None else custom_name(call.overload)
+
+
+def _hint(op: str, meant_as: str) -> str:
+    """What to do about a custom Function, or about an op, whose backward has no name of its own."""
     kept = "gradviz.testing.assert_gradients keeps it right"
-    if not is_function:
+    if not meant_as:
         return f"correct the backward of {op}; {kept}"
-    meant = f"graph.diagnose(report=graph.check(intended=[{op!r}]))"
-    return f"correct {op}.backward; {kept}; where it is meant to differ, as an approximation is, say so: {meant}"
+    backward = f"the backward of {op}" if "::" in meant_as else f"{op}.backward"
+    meant = f"graph.diagnose(report=graph.check(intended=[{meant_as!r}]))"
+    return f"correct {backward}; {kept}; where it is meant to differ, as an approximation is, say so: {meant}"
 
 
 def wrong_edges(readings: Readings) -> Iterator[EdgeCheck]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._library.custom_ops import CustomOpDef
 
 import gradviz
 from gradviz.check import CheckReport, SumCheck
@@ -51,9 +53,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"edges": [("x", "a")]}, "is no edge; accepted: "),
     ({"edges": [(7, 8, 0)]}, "the graph has no edge"),
     ({"intended": "RoundSTE"}, "intended='RoundSTE'"),
-    ({"intended": ["Round"]}, "nor a hook 'Round'; its custom Functions: RoundSTE; its hooks: none"),
+    ({"intended": ["Round"]}, "nor a hook 'Round'; its custom Functions: RoundSTE; its custom ops: none; its hooks: none"),
     ({"intended": [Off]}, "nor a hook Off; its custom Functions: RoundSTE"),
-    ({"intended": [[3]]}, "neither a custom Function nor a hook [3]"),
+    ({"intended": [[3]]}, "neither a custom Function nor a custom op nor a hook [3]"),
 ]
 
 
@@ -78,6 +80,54 @@ def test_an_edge_that_is_meant_to_differ_is_neither_right_nor_wrong(named: Any) 
     assert "≠ intended" in str(report)
     assert "≠" in dot_source(graph.view(report=report))
     assert not [finding for finding in graph.diagnose(report=report) if finding.kind == "wrong-backward"]
+
+
+@pytest.fixture
+def rounding() -> CustomOpDef:
+    """A straight-through estimator, written as a custom op."""
+
+    @torch.library.custom_op("gradviz_meant::rounding", mutates_args=())
+    def rounding(x: Tensor) -> Tensor:
+        return torch.round(x)
+
+    rounding.register_autograd(lambda ctx, cotangent: cotangent)
+    return rounding
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+@pytest.mark.parametrize(
+    "named",
+    [
+        lambda op: op,
+        lambda op: torch.ops.gradviz_meant.rounding,
+        lambda op: torch.ops.gradviz_meant.rounding.default,
+        lambda op: "gradviz_meant::rounding",
+    ],
+    ids=["definition", "packet", "overload", "name"],
+)
+def test_edges_into_a_custom_op_that_is_meant_to_differ_are_not_judged(
+    rounding: CustomOpDef, named: Callable[[CustomOpDef], Any], is_recorded: bool
+) -> None:
+    def loss(x: Tensor) -> Tensor:
+        return rounding(x).square().sum()
+
+    x = torch.tensor([0.3, 1.7], requires_grad=True)
+    graph = gradviz.trace(loss, x) if is_recorded else gradviz.trace(loss(x))
+    assert [edge.verdict for edge in graph.check().edges][1:] == ["match", "match"]
+    report = graph.check(intended=[named(rounding)])
+    assert [edge.verdict for edge in report.edges] == ["intended", "match", "match"] and report.ok
+    assert "is meant to differ" in report.summary
+
+
+def test_beside_a_custom_op_that_is_meant_all_else_is_judged(rounding: CustomOpDef) -> None:
+    x = torch.tensor([0.3, 1.7], requires_grad=True)
+    assert assert_gradients(lambda x: rounding(x).square(), x, intended=["rounding"]).ok
+    with pytest.raises(AssertionError, match="is wrong on 1 of 3 edges"):
+        assert_gradients(lambda x: Off.apply(rounding(x)).square(), x, intended=[rounding])
+    graph = gradviz.trace(lambda x: rounding(x).sum(), x)
+    for other in ("gradviz_meant::rounded", torch.ops.aten.sum, torch.ops.aten.sum.default):
+        with pytest.raises(CheckError, match="its custom ops: gradviz_meant::rounding; its hooks: none"):
+            graph.check(intended=[other])
 
 
 class Stop(torch.autograd.Function):
