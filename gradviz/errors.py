@@ -26,10 +26,12 @@ class ExpressionError(GradvizError):
         text: the text as given.
         column: 1-based column of the first offending character.
         brief: the sentence without its caret, and without long lists, for where there is little room.
+        single: the variables that were given one number each where a vector or matrix is needed.
     """
 
-    def __init__(self, message: str, text: str, column: int, *, brief: str = "") -> None:
+    def __init__(self, message: str, text: str, column: int, *, brief: str = "", single: tuple[str, ...] = ()) -> None:
         self.text = text
+        self.single = single
         self.column = column
         self.brief = brief or message
         super().__init__(f"{message}\n{caret_line(text, column)}")

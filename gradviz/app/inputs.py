@@ -63,6 +63,7 @@ def expression_inputs(made: Callable[[str, Values], T]) -> T | None:
         placeholder="your own",
         on_change=unless_left(_chosen),
         index=None,
+        filter_mode=None,  # the few examples are chosen, and nothing is typed here
         persist_state="session",
     )
     with right:
@@ -88,16 +89,16 @@ def expression_inputs(made: Callable[[str, Values], T]) -> T | None:
         except gradviz.GradvizError as error:
             refusal = error
     with below:
-        is_computed = values is not None and isinstance(refusal, gradviz.ExpressionError)
-        show_below(refusal, HINT, advice=_typed_as_lists(values or ()) if is_computed else "")
+        show_below(refusal, HINT, advice=_typed_as_lists(refusal, values or ()))
     return found
 
 
-def _typed_as_lists(values: Values) -> str:
-    """How a matrix is typed, for those who typed single numbers; "" where there is none."""
-    numbers = [name for name, typed in values if "[" not in typed]
-    capitals = [name for name in numbers if name[:1].isupper()]
-    field = next(iter([*capitals, *numbers]), "")
+def _typed_as_lists(refusal: gradviz.GradvizError | None, values: Values) -> str:
+    """How a matrix is typed, where a field holds a single number and the text needs a vector or matrix there; else ""."""
+    single = refusal.single if isinstance(refusal, gradviz.ExpressionError) else ()
+    fields = [name for name, _ in values if name in single]
+    capitals = [name for name in fields if name[:1].isupper()]
+    field = next(iter([*capitals, *fields]), "")
     return f"Into “{field} =” a matrix is typed as nested lists, [[1, 2], [3, 4]], and a vector as [1, 2]." if field else ""
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gradviz.errors import ExpressionError
 from gradviz.expression.folding import COMPARE, Folded, all_known, check_exponent, fold
-from gradviz.expression.functions import FUNCTIONS
+from gradviz.expression.functions import FUNCTIONS, NeedsArrays
 from gradviz.expression.nodes import BinaryOp, Call, Comparison, Expression, Node, UnaryOp, Variable, postorder
 from gradviz.expression.printing import Piece, pretty_piece
 
@@ -154,7 +154,7 @@ def _matrix_product(left: _Value, right: _Value) -> Tensor:
     if isinstance(left, _Row):
         left = left.vector
     if not isinstance(left, Tensor) or not isinstance(right, Tensor) or left.ndim == 0 or right.ndim == 0:
-        raise ValueError("@ needs vectors or matrices on both sides; write * for a product with a number")
+        raise NeedsArrays("@ needs vectors or matrices on both sides; write * for a product with a number")
     return torch.matmul(left, right)
 
 
@@ -199,7 +199,16 @@ def _refused(node: Node, parts: Sequence[_Value], text: str, problem: Exception)
         f"cannot compute {shown} at column {node.column} from {' and '.join(shapes)}{reason}",
         text,
         node.column,
+        single=_single_numbers(node, parts) if isinstance(problem, NeedsArrays) else (),
     )
+
+
+def _single_numbers(node: Node, parts: Sequence[_Value]) -> tuple[str, ...]:
+    """The variables of the operands that are single numbers."""
+    operands = zip(node.children, parts, strict=True)
+    single = [child for child, part in operands if isinstance(part, Tensor) and part.ndim == 0]
+    names = (inner.name for child in single for inner in postorder(child) if isinstance(inner, Variable))
+    return tuple(dict.fromkeys(names))
 
 
 def _accepted(node: Node, problem: Exception) -> str:

@@ -21,6 +21,10 @@ Scalar: TypeAlias = int | float
 Value: TypeAlias = Tensor | int | float
 
 
+class NeedsArrays(ValueError):
+    """Single numbers where a function is one of vectors or matrices; the text says what it needs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
     """One function of math text.
@@ -172,14 +176,14 @@ def _log_softmax(x: Value, dim: Value = -1) -> Tensor:
 def _dot(left: Value, right: Value) -> Tensor:
     left, right = _main(left, "the first argument"), _main(right, "the second argument")
     if left.ndim != 1 or right.ndim != 1:
-        raise ValueError("dot needs two vectors; write @ for the product of matrices")
+        raise NeedsArrays("dot needs two vectors; write @ for the product of matrices")
     return torch.dot(left, right)
 
 
 def _transpose(x: Value) -> Tensor:
     x = _main(x, "the argument")
     if x.ndim < 2:
-        raise ValueError("a transpose needs a matrix or a vector, not a single number")
+        raise NeedsArrays("a transpose needs a matrix or a vector, not a single number")
     return x.mT
 
 

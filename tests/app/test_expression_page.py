@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+from streamlit.proto.SelectWidgetFilterMode_pb2 import SelectWidgetFilterMode
 from streamlit.testing.v1 import AppTest
 
 import gradviz
@@ -295,6 +296,23 @@ def test_what_is_wrong_with_a_value_is_told_below_its_field(typed: str, sentence
     said = text_of(app)
     assert not app.exception and refusals(app)[0].startswith(sentence) and len(refusals(app)) == 1
     assert said.index("names an intermediate") < said.index(sentence.split(";")[0])  # below the text the hint still stands
+
+
+@pytest.mark.parametrize("text", ["x*y*", "sinn(x)", "x > y", "leaky_relu(x, y)", "A @ x + 10^400", "A + A @ v"])
+def test_only_a_number_where_a_matrix_is_needed_is_told_how_a_matrix_is_typed(text: str) -> None:
+    app = page(expression="A @ v", at=["A=[[1, 2]]", "v=[1, 2]", "x=1", "y=1"])
+    app.text_input[0].set_value(text).run()
+    assert not app.exception and refusals(app) and "nested lists" not in text_of(app)
+
+
+def test_how_a_vector_is_typed_names_the_field_that_needs_one() -> None:
+    app = page(expression="c*(u @ v)", at=["c=2", "u=3", "v=[1, 2]"])
+    assert "Into “u =” a matrix is typed as nested lists" in text_of(app)
+
+
+def test_an_example_is_chosen_and_not_typed() -> None:
+    (example,) = page().selectbox
+    assert example.proto.filter_mode == SelectWidgetFilterMode.FILTER_MODE_NONE
 
 
 def test_no_page_evaluates_text() -> None:
