@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -20,9 +20,8 @@ from gradviz.signs import with_minus_signs
 from gradviz.symbolic import formula_text
 from gradviz.view.calls import call_text
 from gradviz.view.notation import number_text, shape_text, shorten
-from gradviz.view.summary import brief_line, norm_line, value_lines
+from gradviz.view.summary import brief_line, has_norm, norm, norm_line, value_lines
 
-ROWS = 60
 VALUES = ("value", "call", "forward", "cotangent", "line")
 PARTIALS = ("partial", "formula", "number", "contribution")
 GRADIENTS = ("gradient", "")
@@ -38,6 +37,8 @@ SHORTENED = (
     "Shortened to {columns} columns{without}: of large values shape and range are told, of cotangents and contributions the "
     "norm, and … stands for what is left out. Into a file or a pipe go all rows, as wide as they are."
 )
+ELSEWHERE = "--all prints them"
+"""Where what a long table leaves out is."""
 Rows = Sequence[tuple[str, ...]]
 
 
@@ -47,20 +48,26 @@ class Table:
 
     Attributes:
         header: one title per column.
-        rows: in a terminal of a long table the two ends.
-        total: how many rows there are in all.
+        rows: in a terminal some of a long table.
+        left_out: what is said of those that are not among them, or "".
+        place: before which row that is said.
     """
 
     header: tuple[str, ...]
     rows: Rows
-    total: int
+    left_out: str = ""
+    place: int = 0
 
 
-def listing(graph: GradGraph, columns: float = math.inf) -> str:
+def listing(graph: GradGraph, columns: float = math.inf, rows: float = math.inf) -> str:
     """What was traced, as text.
 
-    Where `columns` is finite, the values and partials of long graphs are cut in the middle, which is counted, and a table
-    that would get wider says less of large tensors and cuts long cells, which is told.
+    Args:
+        graph: a graph.
+        columns: how wide it may become: a table that would get wider says less of large tensors and cuts long cells, which
+            is told.
+        rows: how many rows a table may have: of more values and partials stand the first and last ones, of more gradients
+            the largest, and how many are left out is told.
 
     >>> import torch
     >>> from gradviz.tracing import trace
@@ -83,19 +90,22 @@ def listing(graph: GradGraph, columns: float = math.inf) -> str:
     ∂a/∂y     2
     """
     tables, left_out, is_short = [], list[str](), False
-    most = math.inf if columns == math.inf else ROWS
     for titles, make in ((VALUES, _values), (PARTIALS, _partials), (GRADIENTS, _gradients)):
-        shown = make(graph, most=most, brief=False)
+        shown = make(graph, most=rows, brief=False)
         if _is_wider(shown, columns):
             is_short = True
-            shown = _fitting(make(graph, most=most, brief=True), int(columns))
+            shown = _fitting(make(graph, most=rows, brief=True), int(columns))
             left_out += [title for title in titles if title not in shown.header]
-        tables.append(table(shown.header, shown.rows, shown.total))
+        tables.append(table(shown.header, shown.rows, left_out=_filled(shown.left_out, columns), place=shown.place))
     told = [_told(int(columns), left_out)] if is_short else []
     if graph.not_kept:
         kept = f"Kept as statistics: {graph.not_kept}"
-        tables.append(kept if columns == math.inf else textwrap.fill(kept, int(columns)))
+        tables.append(_filled(kept, columns))
     return "\n\n".join([*tables, *told])
+
+
+def _filled(sentence: str, columns: float) -> str:
+    return sentence if columns == math.inf else textwrap.fill(sentence, int(columns))
 
 
 def _told(columns: int, left_out: Sequence[str]) -> str:
@@ -106,23 +116,53 @@ def _told(columns: int, left_out: Sequence[str]) -> str:
 def _values(graph: GradGraph, *, most: float, brief: bool) -> Table:
     """At most so many values; brief ones say less of large tensors."""
     nodes = list(graph)
-    return Table(header=VALUES, rows=[_value_row(graph, node, brief) for node in _ends(nodes, most)], total=len(nodes))
+    rows = [_value_row(graph, node, brief) for node in _ends(nodes, most)]
+    return _middle_left_out(VALUES, rows, len(nodes))
 
 
 def _partials(graph: GradGraph, *, most: float, brief: bool) -> Table:
     """At most so many uses of a value with their local partials, or why there is none."""
     uses = [use for node in graph for use in graph.arguments_of(node) if use.partial is not None or use.cut]
-    return Table(header=PARTIALS, rows=[_edge_row(graph, use, brief) for use in _ends(uses, most)], total=len(uses))
+    rows = [_edge_row(graph, use, brief) for use in _ends(uses, most)]
+    return _middle_left_out(PARTIALS, rows, len(uses))
 
 
 def _gradients(graph: GradGraph, *, most: float, brief: bool) -> Table:
-    """The gradients, which are never left out, however many."""
+    """At most so many gradients, those of the largest norms, and what is not finite before all."""
     output = graph.nodes[graph.output]["name"]
+    gradients = graph.gradients()
+    sizes = {name: _size(gradient) for name, gradient in gradients.items()} if len(gradients) > most else {}
+    largest = set(sorted(sizes, key=sizes.__getitem__, reverse=True)[: int(min(most, len(sizes)))]) or set(gradients)
     rows = [
         (f"∂{output}/∂{name}", "none reached it" if gradient is None else _gradient_text(gradient, brief))
-        for name, gradient in graph.gradients().items()
+        for name, gradient in gradients.items()
+        if name in largest
     ]
-    return Table(header=GRADIENTS, rows=rows, total=len(rows))
+    smaller = {name: size for name, size in sizes.items() if name not in largest}
+    return Table(header=GRADIENTS, rows=rows, left_out=_smaller(smaller), place=len(rows))
+
+
+def _size(gradient: Tensor | None) -> float:
+    """Its norm: infinite where it is not finite, 0 where it has no numbers, −1 where there is none."""
+    if gradient is None:
+        return -1.0
+    size = norm(gradient.detach()) if has_norm(gradient) and gradient.numel() else 0.0
+    return size if math.isfinite(size) else math.inf
+
+
+def _smaller(sizes: Mapping[str, float]) -> str:
+    """What is said of gradients that are left out for being smaller."""
+    if not sizes:
+        return ""
+    largest, missing = max(sizes.values()), sum(size < 0 for size in sizes.values())
+    told = [f"the largest of norm {number_text(largest)}"] if 0 < largest < math.inf else []
+    told += [f"{missing} that none reached"] if missing else []
+    return f"... {len(sizes)} more{', '.join(['', *told])}; {ELSEWHERE}"
+
+
+def _middle_left_out(header: tuple[str, ...], rows: Rows, total: int) -> Table:
+    left_out = f"... {total - len(rows)} more; {ELSEWHERE}" if total > len(rows) else ""
+    return Table(header=header, rows=rows, left_out=left_out, place=len(rows) // 2)
 
 
 def _is_wider(shown: Table, columns: float) -> bool:
@@ -139,22 +179,22 @@ def _width(widths: Sequence[int]) -> int:
     return sum(widths) + 2 * (sum(map(bool, widths)) - 1)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], total: int | None = None) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left_out: str = "", place: int = 0) -> str:
     """Columns under a header; a column without anything in it is left out.
 
     Args:
         header: one title per column.
-        rows: all rows, or the two ends of a longer list.
-        total: how many rows there are in all, where `rows` holds only the ends.
+        rows: all rows, or some of them.
+        left_out: a line about the others.
+        place: before which row it stands.
     """
     kept = [place for place in range(len(header)) if place == 0 or any(row[place] for row in rows)]
     lines = [[row[place] for place in kept] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["─" * width for width in widths])
-    missing = 0 if total is None else total - len(rows)
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    if missing:
-        texts.insert(2 + len(rows) // 2, f"... {missing} more; --json has all")
+    if left_out:
+        texts.insert(2 + place, left_out)
     return "\n".join(texts)
 
 
@@ -204,7 +244,7 @@ def _fitting(shown: Table, columns: int) -> Table:
         (name, *(_cut(title, cell, width) for title, cell, width in zip(titles[1:], row[1:], widths[1:], strict=True)))
         for name, row in zip(names, shown.rows, strict=True)
     ]
-    return Table(header=titles, rows=rows, total=shown.total)
+    return replace(shown, header=titles, rows=rows)
 
 
 def _without_columns(shown: Table, columns: int) -> Table:
@@ -214,7 +254,7 @@ def _without_columns(shown: Table, columns: int) -> Table:
         if title in shown.header and _width(list(map(min, _widths(shown), least))) > columns:
             place = shown.header.index(title)
             header, *rows = ((*row[:place], *row[place + 1 :]) for row in (shown.header, *shown.rows))
-            shown = Table(header=header, rows=rows, total=shown.total)
+            shown = replace(shown, header=header, rows=rows)
     return shown
 
 

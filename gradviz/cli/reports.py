@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gradviz.diagnose import Diagnosis
 
 WRONG = 1
+LEAST_ROWS = 20
 
 
 def report_of(report: CheckReport) -> str:
@@ -26,6 +27,11 @@ def report_of(report: CheckReport) -> str:
 def columns() -> float:
     """How wide a table may become: as the terminal; what goes into a file or a pipe is never cut, in rows neither."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+
+
+def rows() -> float:
+    """How many rows a table may have: about half a terminal's; what goes into a file or a pipe has all."""
+    return max(LEAST_ROWS, shutil.get_terminal_size().lines // 2) if sys.stdout.isatty() else math.inf
 
 
 def exit_with(report: CheckReport | None, diagnosis: Diagnosis | None = None, *, strict: bool = False) -> None:

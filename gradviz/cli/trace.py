@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gradviz.cli.picture_options import picture_options
-from gradviz.cli.reports import columns, exit_with, report_of
+from gradviz.cli.reports import columns, exit_with, report_of, rows
 from gradviz.cli.targets import SAVED, TargetCommand, as_json, graph_of, print_json, target_options
 from gradviz.errors import InputError
 
@@ -27,6 +28,7 @@ PAGE = ".html"
     help="Write a picture, in the format of the ending: .svg, .png, .pdf, .dot or .gv; a page that plays the steps: .html; "
     "or the trace itself, for gradviz compare and the explorer: .gradviz; may be repeated.",
 )  # fmt: skip
+@click.option("--all", "whole", is_flag=True, help="Print all rows of long tables, also in a terminal.")
 @picture_options
 @click.option("--dpi", type=click.FloatRange(min=10, max=1200), help="Pixels per inch of a PNG.")
 @click.option("--check", "checked", is_flag=True, help="Check against sympy; verdicts go onto the picture.")
@@ -39,6 +41,7 @@ def trace_command(
     as_json: bool,
     output: tuple[Path, ...],
     dpi: float | None,
+    whole: bool,
     checked: bool,
     diagnosed: bool,
     choices: dict[str, Any],
@@ -64,7 +67,7 @@ def trace_command(
     else:
         from gradviz.cli.listing import listing
 
-        click.echo(listing(graph, columns()))
+        click.echo(listing(graph, columns(), math.inf if whole else rows()))
         if report is not None:
             click.echo(f"\n{report_of(report)}")
         if diagnosis is not None:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gradviz.cli.command import main
-from gradviz.cli.reports import columns
+from gradviz.cli.reports import columns, rows
 from gradviz.expression.functions import SPELLINGS
 from gradviz.render import FORMATS, THEMES, OutOfTimeError
 
@@ -272,10 +272,22 @@ def test_into_a_pipe_go_all_rows_and_in_a_terminal_json_is_named(monkeypatch: py
     assert "more that match; --json has all" in run("check", *many, "--device", "cpu").stdout
 
 
+def test_in_a_terminal_tables_fit_on_a_screen_and_all_prints_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = ["+".join(f"sin({name})" for name in "abcdfghjkmnpqrstuvwxy")]
+    many += [word for name in "abcdfghjkmnpqrstuvwxy" for word in ("--at", f"{name}=0.5")]
+    monkeypatch.setattr("gradviz.cli.trace.rows", lambda: 20)
+    short = run("trace", *many, "--device", "cpu").stdout
+    assert short.count("more; --all prints them") == 2 and "... 1 more, the largest of norm 0.8776; --all" in short
+    assert "more" not in run("trace", *many, "--device", "cpu", "--all").stdout
+
+
 def test_a_terminal_has_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "91")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert columns() == 91
+    monkeypatch.setenv("LINES", "60")
+    assert columns() == 91 and rows() == 30
+    monkeypatch.setenv("LINES", "10")
+    assert rows() == 20
 
 
 def test_python_runs_the_package_as_the_command() -> None:

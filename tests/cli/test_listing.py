@@ -10,7 +10,7 @@ import torch
 
 import gradviz
 from gradviz.check.table import report_text
-from gradviz.cli.listing import ROWS, listing, table
+from gradviz.cli.listing import listing, table
 from gradviz.signs import with_minus_signs
 from gradviz.view.notation import number_text
 
@@ -21,19 +21,34 @@ def test_a_long_graph_is_cut_in_the_middle_and_counted() -> None:
         for _ in range(100):
             y = torch.sin(y)
     graph = tape.trace(y)
-    text = listing(graph, 100)
-    assert f"... {101 - ROWS} more; --json has all" in text
-    assert f"... {100 - ROWS} more; --json has all" in text
-    assert len(text.splitlines()) < 2 * ROWS + 20
+    text = listing(graph, 100, rows=20)
+    assert "... 81 more; --all prints them" in text and "... 80 more; --all prints them" in text
+    assert len(text.splitlines()) < 2 * 20 + 20
     whole = listing(graph)
     assert "more;" not in whole and sum(line.startswith("∂") for line in whole.splitlines()) == 100 + 1
 
 
-def test_no_gradient_is_left_out_however_many_there_are() -> None:
-    leaves = [torch.tensor(float(place), requires_grad=True) for place in range(ROWS + 20)]
-    graph = gradviz.trace(torch.stack(leaves).sum())
-    gradients = listing(graph, 100).partition("gradient")[2].splitlines()
-    assert sum(line.startswith("∂") for line in gradients) == ROWS + 20
+def gradients_of(text: str) -> list[str]:
+    return [line.split()[1] for line in text.partition("gradient\n")[2].splitlines() if line.startswith("∂")]
+
+
+def test_of_many_gradients_the_largest_stand_in_their_order_and_the_others_are_counted() -> None:
+    factors = [(7 * place) % 30 + 1.0 for place in range(30)]
+    factors[3], factors[20] = math.inf, -50.0
+    leaves = [torch.tensor(1.0, requires_grad=True) for _ in factors]
+    graph = gradviz.trace(torch.stack([leaf * factor for leaf, factor in zip(leaves, factors, strict=True)]).sum())
+    largest = sorted(factors, key=abs, reverse=True)
+    told = listing(graph, 100, rows=5)
+    assert gradients_of(told) == [number_text(factor) for factor in factors if factor in largest[:5]]
+    assert f"... 25 more, the largest of norm {largest[5]:g}; --all prints them" in told.splitlines()
+    assert gradients_of(listing(graph, 100)) == [number_text(factor) for factor in factors]
+    assert max(map(len, listing(graph, 40, rows=5).splitlines())) <= 40
+
+
+def test_gradients_that_none_reached_are_counted_among_those_left_out() -> None:
+    x, y = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    told = listing(gradviz.trace(KeepFirst.apply(x, y)), 100, rows=1)
+    assert gradients_of(told) == ["3"] and told.endswith("... 1 more, 1 that none reached; --all prints them")
 
 
 class KeepFirst(torch.autograd.Function):
@@ -135,8 +150,8 @@ def test_columns_for_which_there_is_no_room_are_named() -> None:
 
 def test_what_is_shortened_is_told_and_nothing_is_without_need() -> None:
     graph = encoder()
-    narrow, whole = " ".join(listing(graph, 80).split()), listing(graph)
-    assert "Shortened to 80 columns" in narrow and "--json has all" in narrow and " norm " in narrow
+    narrow, whole = " ".join(listing(graph, 80, rows=60).split()), listing(graph)
+    assert "Shortened to 80 columns" in narrow and "--all prints them" in narrow and " norm " in narrow
     assert "Shortened" not in whole and " norm " not in whole
     assert all(f"/∂{name}  " in listing(graph, 80) for name in graph.leaves)
 
