@@ -9,14 +9,16 @@ One analysis per file, each a function from `Readings` to findings, in the list 
                   zero_gradient (nothing_learned: where no leaf gets any), not_finite_gradient, depth (recurrence: where one
                   weight is used again and again), underflow, sharing, earlier_gradient, optimizers (that hold not all, and
                   their rates)
-    layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence, attention_dim, pooling_dim
+    layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence, attention_dim, pooling_dim,
+                  reshaped_heads
     the rest      wrong_backward, hooked_gradient, packed_values, determinism; not_checked tells what a loaded graph cannot
 
 The kinds, by severity:
 
     error         wrong-backward, not-finite-value, not-finite-gradient, overflow, integer-cast, step-function, left-torch,
                   leaf-replaced, not-an-argument, cut-from-loss, broadcast-pairs, double-softmax, sigmoid-before-logits,
-                  not-log-probabilities, softmax-over-batch, reshaped-classes
+                  not-log-probabilities, softmax-over-batch, reshaped-classes,
+                  reshaped-heads
     warning       detached, no-grad, unused-parameter, unregistered-parameter, zero-gradient, clamped, vanishing-gradient,
                   exploding-gradient, dead-relu, dead-units, symmetric-weights, saturated, underflow, cancellation,
                   squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient,
@@ -29,6 +31,7 @@ The other files:
 
     finding.py    what is handed back, and how it reads
     readings.py   sizes of tensors, each measured once; what stands behind views
+    attentions.py  the attentions of a graph; what was moved, and from where
     units.py      the units of a layer
     log_constants.py  the constant in a logarithm, by which hand-written densities are known
     straight_through.py  backwards that are meant to be no derivative: of quantizers and prunings

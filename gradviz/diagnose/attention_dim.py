@@ -35,7 +35,7 @@ def attention_dim(readings: Readings) -> Iterator[Finding]:
         value = readings.graph.value(node) if readings.op(node) in SOFTMAX else None
         if value is None or value.ndim < 2 or readings.graph.cotangent(node) is None or not is_of_queries(readings, node):
             continue
-        ways = list(_ways(readings, node))
+        ways = list(ways_of_weights(readings, node))
         if len(ways) == 1 and ways[0] and _is_of_values(readings, ways[0][-1]) and not _is_walk(readings, ways[0][-1]):
             yield from _finding(readings, node, value, ways[0])
 
@@ -63,7 +63,7 @@ def is_of_queries(readings: Readings, softmax: int) -> bool:
     return False
 
 
-def _ways(readings: Readings, softmax: int) -> Iterator[list[Use]]:
+def ways_of_weights(readings: Readings, softmax: int) -> Iterator[list[Use]]:
     """The edges from a softmax to each call that reads its weights, the last one into it; empty where that is no product."""
     pending: list[list[Use]] = [[use] for use in readings.graph.uses_of(softmax)]
     while pending:

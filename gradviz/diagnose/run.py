@@ -38,6 +38,7 @@ from gradviz.diagnose.pooling_dim import pooling_dim
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.reduction import reduction
 from gradviz.diagnose.reshaped_classes import reshaped_classes
+from gradviz.diagnose.reshaped_heads import reshaped_heads
 from gradviz.diagnose.rows import rows
 from gradviz.diagnose.sampling import sampling
 from gradviz.diagnose.saturation import saturation
@@ -74,6 +75,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     logits,
     likelihood,
     reshaped_classes,
+    reshaped_heads,
     missing_minus,
     self_similarity,
     log_of_softmax,
