@@ -20,6 +20,7 @@ from gradviz.diagnose.earlier_gradient import earlier_gradient
 from gradviz.diagnose.finding import Diagnosis, Finding
 from gradviz.diagnose.frozen import frozen
 from gradviz.diagnose.hooked_gradient import hooked_gradient
+from gradviz.diagnose.inverted_mask import inverted_mask
 from gradviz.diagnose.leaf_replaced import leaf_replaced
 from gradviz.diagnose.likelihood import likelihood
 from gradviz.diagnose.log_of_softmax import log_of_softmax
@@ -76,6 +77,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     likelihood,
     reshaped_classes,
     reshaped_heads,
+    inverted_mask,
     missing_minus,
     self_similarity,
     log_of_softmax,
