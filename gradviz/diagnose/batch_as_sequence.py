@@ -127,7 +127,7 @@ def _mixed(readings: Readings, attention: int, output: int) -> Numbers | None:
         return None
     start = torch.zeros(value.shape, dtype=value.dtype, device=value.device)
     start[-1, 0] = torch.linspace(1, 2, shape[2], dtype=value.dtype)  # a sum of equal parts is none behind a layer norm
-    arrived = _followed_back(readings, output, start, max(before))
+    arrived = followed_back(readings, output, start, max(before))
     if arrived is None:
         return None
     is_read = (arrived != 0).flatten(2).any(-1)
@@ -137,7 +137,7 @@ def _mixed(readings: Readings, attention: int, output: int) -> Numbers | None:
     return {"rows that the last row reads": others + int(is_read[-1, 0]), "columns that it reads": 1}
 
 
-def _followed_back(readings: Readings, output: int, start: Tensor, end: int) -> Tensor | None:
+def followed_back(readings: Readings, output: int, start: Tensor, end: int) -> Tensor | None:
     """What arrives at the value of `end` of a cotangent at `output`."""
     graph = readings.graph
     between = readings.ahead_of(end) | {end}

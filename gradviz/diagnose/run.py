@@ -50,6 +50,7 @@ from gradviz.diagnose.symmetry import symmetry
 from gradviz.diagnose.underflow import underflow
 from gradviz.diagnose.unregistered import unregistered
 from gradviz.diagnose.unseen_write import unseen_write
+from gradviz.diagnose.unshifted_labels import unshifted_labels
 from gradviz.diagnose.wrong_backward import is_for_its_backward, wrong_backward
 from gradviz.diagnose.zero_gradient import zero_gradient
 from gradviz.errors import InputError, NotKeptError
@@ -78,6 +79,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     reshaped_classes,
     reshaped_heads,
     inverted_mask,
+    unshifted_labels,
     missing_minus,
     self_similarity,
     log_of_softmax,

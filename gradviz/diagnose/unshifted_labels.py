@@ -1,0 +1,129 @@
+"""Labels of a causal language model that were not shifted: at each position it learns the token that it reads there.
+
+Two things tell. The targets of a cross-entropy are the very indices that an embedding read, place by place; and what flows
+back from the scores of one place comes to that place and to earlier ones, but to none behind it. So masks, recurrences and
+causal convolutions count alike. Models that shift inside stay out, and so do masked language models and autoencoders, whose
+scores depend on tokens behind too, or on none of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from gradviz.diagnose.batch_as_sequence import followed_back
+from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.likelihood import NLL, NLL_IGNORE_INDEX
+from gradviz.diagnose.readings import Readings
+from gradviz.graph import Use
+
+FEWEST_POSITIONS = 4
+
+
+def unshifted_labels(readings: Readings) -> Iterator[Finding]:
+    """One for each cross-entropy whose targets are what the model reads at the same places."""
+    if readings.graph.is_loaded:
+        return
+    embeddings = [node for node in readings.ops if readings.op(node) == "embedding" and _indices(readings, node) is not None]
+    for node in readings.ops:
+        if readings.op(node) not in NLL or readings.graph.cotangent(node) is None or not embeddings:
+            continue
+        for embedding in embeddings:
+            tokens = _indices(readings, embedding)
+            if tokens is not None and embedding in readings.behind_of(node):
+                finding = _of_pair(readings, node, embedding, tokens)
+                if finding is not None:
+                    yield finding
+                    break
+
+
+def _indices(readings: Readings, embedding: int) -> Tensor | None:
+    """(T,) or (B, T), or time first, as the call read them; None of any other shape."""
+    call = readings.graph.nodes[embedding]["call"]
+    tokens = None if call is None else call.args[1]
+    return tokens if tokens is not None and tokens.ndim in (1, 2) and readings.has_elements(tokens) else None
+
+
+def _of_pair(readings: Readings, loss: int, embedding: int, tokens: Tensor) -> Finding | None:
+    call, use = readings.graph.nodes[loss]["call"], readings.arguments[loss][0]
+    targets, scores = call.args[1], readings.value_of(use)
+    if scores is None or scores.ndim < 2 or not readings.has_elements(targets):
+        return None
+    counted = (targets != call.args[NLL_IGNORE_INDEX]).flatten()
+    for axis, places in _slices(tokens):
+        if places.numel() != targets.numel() or tokens.shape[axis] < FEWEST_POSITIONS:
+            continue
+        read = tokens.flatten()[places]
+        if not bool((read == targets.flatten())[counted].all()) or not _tells_a_shift(tokens, axis, places[counted]):
+            continue
+        own, earlier = _is_causal(readings, use, embedding, tokens, axis, places, counted)
+        if own and earlier:
+            return _finding(readings, loss, use, embedding, int(counted.sum()))
+    return None
+
+
+def _slices(tokens: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """The axes that may count positions, and what targets may be of: all places of `tokens` laid flat, or all but an end."""
+    places = torch.arange(tokens.numel()).view(tokens.shape)
+    for axis in reversed(range(tokens.ndim)):
+        length = tokens.shape[axis]
+        for start, stop in ((0, length), (0, length - 1), (1, length)):
+            yield axis, places.narrow(axis, start, stop - start).flatten()
+
+
+def _tells_a_shift(tokens: Tensor, axis: int, places: Tensor) -> bool:
+    """Whether targets that are one place ahead would be others for half of the places at least."""
+    ahead = tokens.roll(-1, axis)
+    return bool((ahead != tokens).flatten()[places].float().mean() >= 0.5) if places.numel() else False
+
+
+def _is_causal(
+    readings: Readings, use: Use, embedding: int, tokens: Tensor, axis: int, places: Tensor, counted: Tensor
+) -> tuple[bool, bool]:
+    """Whether the scores of a place in the middle depend on its own token, and, of the others, on earlier ones alone."""
+    scores = readings.value_of(use)
+    positions = _along(tokens, axis).flatten()
+    middle = tokens.shape[axis] // 2
+    rows = [row for row in counted.nonzero().flatten().tolist() if positions[places[row]] == middle]
+    if not rows or scores is None:
+        return False, False
+    row = rows[0]
+    start = torch.zeros_like(scores)
+    by_row = start.movedim(1, -1)
+    place = torch.zeros(by_row.shape[:-1], dtype=torch.bool).flatten()
+    place[row] = True
+    noise = torch.rand(by_row.shape[-1], generator=torch.Generator().manual_seed(0)).to(start)
+    by_row[place.view(by_row.shape[:-1]).to(start.device)] = noise
+    arrived = followed_back(readings, use.edge[0], start, embedding)
+    if arrived is None:
+        return False, False
+    felt = (arrived != 0).any(-1).flatten().cpu()
+    same = torch.ones(tokens.shape, dtype=torch.bool)
+    if tokens.ndim == 2:
+        same = _along(tokens, 1 - axis) == int(_along(tokens, 1 - axis).flatten()[places[row]])
+    elsewhere = felt & ~(same.flatten() & (positions <= middle))
+    if bool(elsewhere.any()):
+        return False, False
+    return bool(felt[places[row]]), bool((felt & (positions < middle)).any())
+
+
+def _along(tokens: Tensor, axis: int) -> Tensor:
+    """The place along one axis, of each token."""
+    shape = [size if dim == axis else 1 for dim, size in enumerate(tokens.shape)]
+    return torch.arange(tokens.shape[axis]).view(shape).expand(tokens.shape)
+
+
+def _finding(readings: Readings, loss: int, use: Use, embedding: int, targets: int) -> Finding:
+    return found(
+        readings.graph,
+        "unshifted-labels",
+        "warning",
+        f"the targets of {readings.function(loss)} {readings.name(loss)} are the tokens that {readings.name(embedding)} "
+        "reads at the same places, and the scores of a place depend on it and on earlier ones alone: the model learns to "
+        "repeat what it reads, not to tell what comes next",
+        "shift the labels by one: scores[:, :-1] against tokens[:, 1:]",
+        edge=use.edge,
+        numbers={"targets": targets, "that are the token read": targets},
+    )
