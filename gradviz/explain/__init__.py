@@ -8,6 +8,7 @@ ways         the paths, each by the names that tell it from the others
 wanted       the value that is explained, with its paths
 forward, chain, backward, elements, result, missing
              one section each: GradGraph -> lines
+softmaxes    what is written of softmax and cross entropy in particular
 vjp          one edge's vector-Jacobian product, written with names or with shapes
 quiz         numbers -> blanks and their key
 explanation  explain: puts the sections together

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gradviz.explain import sentences as say
 from gradviz.explain.amounts import shape_word, shown, shown_of, without_repeats
+from gradviz.explain.softmaxes import cross_entropy, general_rules
 from gradviz.explain.terms import Applied, Derivative, Equation, Line, Name, Section, Term, total
 from gradviz.explain.vjp import Written, contribution
 from gradviz.explain.wanted import Wanted, limited
@@ -21,7 +22,7 @@ def backward_section(wanted: Wanted) -> Section:
     reached = [place for place in places if wanted.graph.cotangent(*place) is not None]
     lines = limited(reached, "step", partial(_step, wanted))
     how_complex: list[Line] = [say.complex_as_pairs(wanted.sign)] if wanted.is_complex else []
-    return Section(heading=say.BACKWARD, lines=(*lines, *how_complex))
+    return Section(heading=say.BACKWARD, lines=(*lines, *general_rules(wanted.graph, wanted.between), *how_complex))
 
 
 def _step(wanted: Wanted, at: tuple[int, int]) -> Line | None:
@@ -31,7 +32,7 @@ def _step(wanted: Wanted, at: tuple[int, int]) -> Line | None:
     if not written or cotangent is None:
         return None
     sign = Derivative(Name(wanted.loss), Name(wanted.graph.output_name(*at)))
-    sides: list[Term] = [sign, total([one.term for one in written])]
+    sides: list[Term] = [sign, total([one.term for one in written]), *_in_one_piece(wanted, *at)]
     if shown_of(sign, cotangent)[0] == sign:
         sides.append(shown(cotangent))
     kept = without_repeats(sides)
@@ -61,6 +62,15 @@ def _received(wanted: Wanted, node: int, place: int) -> list[Written]:
                 head = Derivative(Name(wanted.loss), Name(graph.output_name(use.edge[1], output)))
                 found.append(contribution(graph, use, output, head))
     return found
+
+
+def _in_one_piece(wanted: Wanted, node: int, place: int) -> list[Term]:
+    """What a lecturer writes for several steps at once: of a cross entropy, where its logits are read by nothing else."""
+    uses = [use for use in wanted.graph.uses_of(node) if use.output == place and use.partial is not None]
+    if len(uses) != 1 or (node, place) in wanted.graph.starting_cotangents():
+        return []
+    joined = cross_entropy(wanted.graph, uses[0], wanted.loss)
+    return [] if joined is None else [joined]
 
 
 def _shapes(shape: tuple[int, ...], terms: list[Term]) -> tuple[Term, ...]:

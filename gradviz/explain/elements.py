@@ -19,6 +19,7 @@ from gradviz.check import FAILURES
 from gradviz.errors import InputError
 from gradviz.explain import sentences as say
 from gradviz.explain.amounts import without_repeats
+from gradviz.explain.softmaxes import element_partial
 from gradviz.explain.terms import (
     Derivative,
     Equation,
@@ -176,7 +177,8 @@ def _formula(wanted: Wanted, element: Element, term: _Term) -> Term:
     call: OpCall | None = wanted.graph.nodes[term.head[0]]["call"]
     if call is None:
         return number
-    if (formula := _same_formula(wanted, element, term)) is not None:
+    written_in_results = element_partial(wanted.graph, term.head[0], term.head[2], element[2])
+    if (formula := written_in_results or _same_formula(wanted, element, term)) is not None:
         return number if formula.is_number else Formula(formula)
     inputs = {one.position: one.tensor for one in call.tensor_arguments() if one.tensor.is_floating_point()}
     output = call.outputs[term.head[1]]

@@ -13,6 +13,7 @@ from gradviz.check import closed_form
 from gradviz.errors import GradvizError
 from gradviz.explain import sentences as say
 from gradviz.explain.amounts import is_same, shown_of, without_repeats
+from gradviz.explain.softmaxes import in_results
 from gradviz.explain.terms import Derivative, Equation, Formula, Line, Name, Number, Section, Term, total
 from gradviz.explain.wanted import Wanted
 from gradviz.graph import GradGraph
@@ -87,7 +88,8 @@ def _closed_form(wanted: Wanted, wished: tuple[int, ...] | None) -> Iterator[Lin
         return
     sign = Derivative(wanted.sign.head, Name(wanted.name, index))
     number = float(gradient[index])
-    formula = found.formula.xreplace(_elements_in(found.formula, wanted.graph))
+    formula = in_results(found.formula, wanted.graph)
+    formula = formula.xreplace(_elements_in(formula, wanted.graph))
     if found.kinks:
         yield say.on_kink(sign, Formula(formula), found.kinks)
         return

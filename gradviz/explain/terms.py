@@ -17,10 +17,10 @@ Multiplied = Literal["times", "elementwise", "matrix"]
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A value by its name, or one of its elements."""
+    """A value by its name, or one of its elements, at places or at letters that stand for any."""
 
     text: str
-    index: tuple[int, ...] = ()
+    index: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

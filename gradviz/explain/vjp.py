@@ -257,7 +257,7 @@ def _log_softmax(parts: Parts) -> Term:
 
 
 def _axis(parts: Parts) -> str:
-    return f"axis {parts.option(1, 'dim', -1)}"
+    return f"axis {parts.option(1, 'dim', -1) % max(len(parts.in_shape), 1)}"
 
 
 def _mean(parts: Parts) -> Term:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from gradviz.opcall import OpCall, is_inexact
+from gradviz.standin import is_kept
 from gradviz.symbolic.binding import bind, functional_form
 from gradviz.symbolic.evaluate import is_complex, specialize
 from gradviz.symbolic.function import RESULT
@@ -148,6 +149,7 @@ class Written:
         self.wanted = ""
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.options: dict[str, Any] = {}
+        self._tensors: dict[str, Tensor] = {}
         self._names: dict[str, str] = {}
         for argument in bind(call):
             if len(argument.positions) == 1 and isinstance(argument.value, Tensor):
@@ -155,6 +157,7 @@ class Written:
                 assert place is not None
                 self._names[argument.name] = names[place]
                 self.shapes[argument.name] = tuple(argument.value.shape)
+                self._tensors[argument.name] = argument.value
                 self.wanted = argument.name if place == position else self.wanted
             else:
                 self.options[argument.name] = argument.value
@@ -168,6 +171,11 @@ class Written:
         shape = self.shapes[argument]
         rows, columns = shape[-2:] if len(shape) > 1 else (*shape, 1) if shape else (1, 1)
         return sp.MatrixSymbol(self._names[argument], rows, columns)
+
+    def targets(self, ignored: int) -> int | None:
+        """How many targets of a loss count; None where their numbers cannot be read."""
+        classes = self._tensors["target"]
+        return int((classes != ignored).sum()) if is_kept(classes) and classes.device.type != "meta" else None
 
     def count(self, dim: str = "dim") -> int:
         """How many elements the reduction joins."""
@@ -320,5 +328,6 @@ def _cross_entropy_of_logits(w: Written) -> Expr | None:
 def _nll(w: Written) -> Expr | None:
     if "weight" in w.shapes:
         return None
-    count = math.prod(w.shapes["target"]) if w.options["reduction"] == 1 else 1
-    return -sp.Piecewise((1, sp.Eq(sp.Symbol("class"), w.symbol("target"))), (0, True)) / count
+    is_class = sp.Eq(sp.Symbol("class"), w.symbol("target"))
+    divisor = w.targets(w.options["ignore_index"]) if w.options["reduction"] == 1 else 1
+    return None if divisor is None else -sp.Piecewise((1, is_class), (0, True)) / max(divisor, 1)

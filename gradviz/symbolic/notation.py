@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 import sympy as sp
 from sympy.core.relational import Relational
-from sympy.printing.latex import LatexPrinter
+from sympy.printing.latex import LatexPrinter, translate
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SIGMOID = sp.Function("σ")
 _PLAIN_NAME = re.compile(r"[A-Za-z](_?\d+)?")
+_GREEK = re.compile(r"GREEK (SMALL|CAPITAL) LETTER (\w+)")
+_CLASS = sp.Symbol("class")
 _RELATIONS = {">": ">", "<": "<", ">=": "≥", "<=": "≤", "==": "=", "!=": "≠"}
 
 
@@ -24,7 +28,7 @@ def formula_text(formula: sp.Expr) -> str:
     >>> print(formula_text(sp.pi * sp.cos(b)), formula_text(1 - c**2), formula_text(1 / (2 * c)), sep="   ")
     π·cos(b)   1 - c²   1/(2·c)
     >>> print(formula_text(sp.Piecewise((1, x > 0), (0, True))), formula_text(1 / (1 + sp.exp(-x)) - c), sep="   ")
-    [x > 0]   -c + σ(x)
+    [x > 0]   σ(x) - c
     """
     return str(_TextPrinter().doprint(formula))
 
@@ -33,8 +37,8 @@ def formula_latex(formula: sp.Expr) -> str:
     r"""The formula in LaTeX's math mode.
 
     >>> b, c = sp.symbols("b c")
-    >>> print(formula_latex(sp.pi * sp.cos(b)), formula_latex(1 - c**2), sep="   ")
-    \pi \cos{\left(b \right)}   1 - c^{2}
+    >>> print(formula_latex(sp.pi * sp.cos(b)), formula_latex(sp.Symbol("δ") - c**2), sep="   ")
+    \pi \cos{\left(b \right)}   \delta - c^{2}
     """
     return str(_LatexPrinter({"fold_short_frac": False}).doprint(_with_sigmoid(formula)))
 
@@ -86,6 +90,24 @@ def _between(condition: sp.And) -> tuple[Any, str, Any, str, Any] | None:
     if above.lhs != below.lhs or above.rel_op[0] != ">" or below.rel_op[0] != "<":
         return None
     return above.rhs, above.rel_op.replace(">", "<"), above.lhs, below.rel_op, below.rhs
+
+
+def _sides(relation: Any) -> tuple[sp.Expr, sp.Expr]:
+    """`class = t`, where sympy, which sorts by name, has `a = class`; any other as it is."""
+    left, right = relation.args
+    return (right, left) if isinstance(relation, sp.Eq) and right == _CLASS else (left, right)
+
+
+def _positive_first(terms: Sequence[Any]) -> list[Any]:
+    """A sum as people write it: `a - b` and not `-b + a`; the others keep their order.
+
+    >>> x, y = sp.symbols("x y")
+    >>> _positive_first([-x, y, sp.Integer(1)]), _positive_first([-x, -y])
+    ([y, -x, 1], [-x, -y])
+    """
+    positive = (place for place, term in enumerate(terms) if not term.as_coeff_Mul()[0].could_extract_minus_sign())
+    first = next(positive, 0)
+    return [terms[first], *terms[:first], *terms[first + 1 :]]
 
 
 class _TextPrinter(StrPrinter):  # type: ignore[misc]
@@ -160,7 +182,8 @@ class _TextPrinter(StrPrinter):  # type: ignore[misc]
         return f"{float(expr):.4g}" if is_long else str(expr.p)
 
     def _print_Relational(self, expr: Any) -> str:
-        return f"{self._print(expr.lhs)} {_RELATIONS[expr.rel_op]} {self._print(expr.rhs)}"
+        left, right = _sides(expr)
+        return f"{self._print(left)} {_RELATIONS[expr.rel_op]} {self._print(right)}"
 
     def _print_And(self, expr: sp.And) -> str:
         found = _between(expr)
@@ -199,7 +222,7 @@ class _TextPrinter(StrPrinter):  # type: ignore[misc]
     def _as_ordered_terms(self, expr: Any, order: Any = None) -> list[Any]:
         if isinstance(expr, sp.MatAdd):
             return sorted(expr.args, key=lambda term: str(self._print(term)).startswith("-"))
-        return list(super()._as_ordered_terms(expr, order=order))
+        return _positive_first(super()._as_ordered_terms(expr, order=order))
 
     def _print_DiagMatrix(self, expr: Any) -> str:
         return f"diag({self._print(expr.args[0])})"
@@ -218,6 +241,9 @@ class _TextPrinter(StrPrinter):  # type: ignore[misc]
 
 
 class _LatexPrinter(LatexPrinter):  # type: ignore[misc]
+    def _as_ordered_terms(self, expr: Any, order: Any = None) -> list[Any]:
+        return _positive_first(super()._as_ordered_terms(expr, order=order))
+
     def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
         return _latex_name(expr.name) or str(super()._print_Symbol(expr, style=style))
 
@@ -229,6 +255,9 @@ class _LatexPrinter(LatexPrinter):  # type: ignore[misc]
         if condition is None:
             return str(super()._print_Piecewise(expr))
         return rf"\left[{self._print(condition)}\right]"
+
+    def _print_Relational(self, expr: Any) -> str:
+        return str(super()._print_Relational(expr.func(*_sides(expr), evaluate=False)))
 
     def _print_And(self, e: sp.And) -> str:
         found = _between(e)
@@ -251,6 +280,8 @@ class _LatexPrinter(LatexPrinter):  # type: ignore[misc]
 
 def _latex_name(name: str) -> str:
     """LaTeX for names that are not mathematical letters: `fc.weight`, `layer_out`; "" for those that sympy prints well."""
+    if len(name) == 1 and (letter := _GREEK.fullmatch(unicodedata.name(name, ""))):
+        return str(translate(letter[2].capitalize() if letter[1] == "CAPITAL" else letter[2].lower()))
     letters = {"alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "sigma", "tau", "phi", "omega"}
     if _PLAIN_NAME.fullmatch(name) or name in letters or (len(name) == 1 and name.isalpha()):
         return ""

@@ -85,10 +85,56 @@ def test_an_element_of_complex_numbers_is_refused() -> None:
 def test_cross_entropy_has_the_closed_form_of_the_textbooks() -> None:
     x = torch.tensor([[1.541, -0.2934, -2.179], [0.5684, -1.085, -1.399]], dtype=torch.float64, requires_grad=True)
     graph = gradviz.trace(lambda x: torch.nn.functional.cross_entropy(x, torch.tensor([1, 0])), x)
-    powers = "(exp(x[0, 0]) + exp(x[0, 1]) + exp(x[0, 2]))"
     right = (torch.softmax(x, 1) - torch.tensor([[0, 1, 0], [1, 0, 0]])) / 2
     for index in ((0, 1), (0, -2)):
         closed = str(graph.explain("x", index=index)).splitlines()[-1]
-        assert closed == f"  ∂c/∂x[0, 1] = −1/2 + exp(x[0, 1])/(2·{powers}) = −{-right[0, 1].item():.4g}"
-    assert f"  ∂c/∂x[0, 0] = exp(x[0, 0])/(2·{powers}) = {right[0, 0].item():.4g}" in str(graph.explain("x"))
-    assert f"∂c/∂b[0, 1] · (1 − exp(x[0, 1])/{powers})" in str(graph.explain("x", index=(0, 1)))
+        assert closed == f"  ∂c/∂x[0, 1] = (exp(b[0, 1]) − 1)/2 = −{-right[0, 1].item():.4g}"
+    assert f"  ∂c/∂x[0, 0] = exp(b[0, 0])/2 = {right[0, 0].item():.4g}" in str(graph.explain("x"))
+    assert "∂c/∂b[0, 1] · (1 − exp(b[0, 1])) + ∂c/∂b[0, 2] · (−exp(b[0, 1]))" in str(graph.explain("x", index=(0, 1)))
+    assert " = (exp(b) − [class = a])/2 = [[" in str(graph.explain("x"))
+
+
+def test_classes_that_a_loss_leaves_out_do_not_count_in_its_mean() -> None:
+    scores = torch.tensor([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    graph = gradviz.trace(lambda scores: torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1, -100])), scores)
+    told = str(graph.explain("scores", index=(0, 0)))
+    assert "∂c/∂b = ∂c/∂c · (−[class = a]/2) = [[−0.5, 0], [0, −0.5], [0, 0]]" in told
+    assert "exp(b) − [class" not in told  # of the row that is left out there is no p either
+
+
+def test_the_partials_of_softmax_are_written_in_its_results() -> None:
+    graph = gradviz.trace("dot(c, softmax(x))", x=[1.0, 2.0, 0.5], c=[1.0, 0.0, 2.0])
+    told = str(graph.explain("x", index=0))
+    assert "∂b/∂a[0] · a[0]·(1 − a[0]) + ∂b/∂a[1] · (−a[0]·a[1]) + ∂b/∂a[2] · (−a[0]·a[2]) = 1 · 0.1778 + 0 · " in told
+    assert "  ∂a[i]/∂x[j] = a[i] · (δ[i, j] − a[j])\n" in told
+    assert "  ∂b/∂x[0] = a[0]·(c[0] − c[0]·a[0] − c[1]·a[1] − c[2]·a[2]) = 0.1129" in told
+    latex = graph.explain("x").latex
+    assert r"&= {a}_{i} \cdot \left({\delta}_{i, j} - {a}_{j}\right)" in latex and latex.isascii()
+
+
+@pytest.mark.parametrize(("axis", "told"), [(0, "∂a[i, n]/∂x[j, n]"), (1, "∂a[n, i]/∂x[n, j]")])
+def test_the_general_partial_of_softmax_runs_along_its_axis(axis: int, told: str) -> None:
+    x = torch.tensor([[1.541, -0.2934, -2.179], [0.5684, -1.085, -1.399]], dtype=torch.float64, requires_grad=True)
+    text = str(gradviz.trace(lambda x: torch.log_softmax(x, axis).square().sum(), x).explain("x", index=(0, 1)))
+    assert f"  {told} = δ[i, j] − exp(" in text
+    value = torch.func.grad(lambda x: torch.log_softmax(x, axis).square().sum())(x.detach())[0, 1]
+    (written,) = [line for line in text.splitlines() if line.startswith("  ∂c/∂x[0, 1] = ∂c/∂a[")]
+    assert written.endswith(f" = {value:.4g}".replace("-", "−"))
+
+
+def test_a_weighted_loss_of_soft_classes_is_p_minus_y() -> None:
+    graph = gradviz.trace("-dot(y, log_softmax(x))", x=[1.0, 2.0, 0.5], y=[1.0, 0.0, 0.0])
+    assert "  ∂c/∂x[1] = (y[0] + y[1] + y[2])·exp(a[1]) − y[1] = 0.6285" in str(graph.explain("x", index=1))
+
+
+def test_a_cross_entropy_that_is_scaled_is_still_one_piece_and_one_that_is_read_twice_is_none() -> None:
+    x = torch.tensor([[1.0, 2.0], [0.5, -1.0]], dtype=torch.float64, requires_grad=True)
+    classes = torch.tensor([0, 1])
+    scaled = gradviz.trace(lambda x: 3 * torch.nn.functional.cross_entropy(x, classes, reduction="sum"), x)
+    assert " = ∂c/∂b · (exp(a) − [class = classes]) = [[" in str(scaled.explain("x"))
+
+    def twice(x):
+        logarithm = torch.log_softmax(x, 1)
+        return torch.nn.functional.nll_loss(logarithm, classes) + logarithm.sum()
+
+    assert "exp(logarithm) − [class" not in str(gradviz.trace(twice, x).explain("x"))

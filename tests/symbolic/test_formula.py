@@ -65,7 +65,7 @@ def text(overload: OpOverload, *args: Any, position: int = 0, names: str = "x y 
         (aten.addmm.default, (X[:2], A, A.T), 2, "y"),
         (aten.linear.default, (A, A), 0, "y"),
         (aten.mse_loss.default, (X, X), 0, "2·(x - y)/3"),
-        (aten.binary_cross_entropy_with_logits.default, (X, X), 0, "(-y + σ(x))/3"),
+        (aten.binary_cross_entropy_with_logits.default, (X, X), 0, "(σ(x) - y)/3"),
         (aten.t.default, (A,), 0, "1"),
     ],
 )
