@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -86,14 +86,14 @@ def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
     cotangents = starting_cotangents(outputs, grad_output)
     recorder.settle()
     roots = [get_gradient_edge(output) for output in outputs]
-    autograd = autograd_graph([root.node for root in roots])
+    autograd = autograd_graph([(root.node, root.output_nr) for root in roots])
     if any(map(_is_nested, autograd.variables.values())):
         raise TraceError(_NESTED)
     names = TensorNames(naming)
     alive = [*outputs, *names.tensors()]
-    retaining = [tensor for tensor in _in_sight(recorder, alive) if tensor.retains_grad]
-    hooks = hooks_known([*autograd.variables.values(), *_in_sight(recorder, alive)] if registered_by_others() else ())
-    backward = run_backward(autograd, outputs, cotangents, retaining, recorder.keeper, recorder.leaves)
+    in_sight = partial(_in_sight, recorder, alive)
+    hooks = hooks_known([*autograd.variables.values(), *in_sight()] if registered_by_others() else ())
+    backward = run_backward(autograd, outputs, cotangents, in_sight, recorder.keeper, recorder.leaves)
     if not recorder.calls:
         refuse_freed(autograd.variables.values())
     with torch.no_grad():

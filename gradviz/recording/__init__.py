@@ -8,6 +8,7 @@
     versions.py     what each tensor held when, while in-place ops change it
     data_assignment.py  hears of `h.data = other`, which no dispatch mode is told of
     keeping.py      which of it is kept in full; again.py, handed_on.py: which is computed again when it is read
+    derivatives.py  which nodes of autograd compute what they hand on in one cheap pass, and how
     functions.py    the custom autograd.Functions that the code applies
     outputs.py      the tensors to differentiate, in what the code returned
     backward.py     runs the backward pass -> cotangents and contributions; backward_log.py is what its hooks hear

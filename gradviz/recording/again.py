@@ -9,7 +9,7 @@ relied on where there is a choice, and their versions are looked at before each 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -191,20 +191,51 @@ class Repeated:
 
     @property
     def why_lost(self) -> str:
-        if any(tensor._version != version for tensor, version in self.versions):
-            return WRITTEN_SINCE
-        above = [one for _, one in tensors_of(self.overload, self.args, self.kwargs) if isinstance(one, StandIn)]
-        return next((one.reason for one in above if one.reason), "")
+        return _why_lost(self.versions, (one for _, one in tensors_of(self.overload, self.args, self.kwargs)))
 
     def __call__(self) -> Tensor:
         names = written_arguments(self.overload)
         written = {id(one) for name, one in tensors_of(self.overload, self.args, self.kwargs) if name in names}
         fresh = tuple(one.clone() if id(one) in written else one for one in self.args)
-        # Autocast around a reader on a GPU would compute powers and exponentials of 16 bits in float32.
-        with torch.no_grad(), torch._C._DisableAutocast(), _disable_current_modes():
+        with _as_in_the_pass():
             made = flat_outputs(self.overload(*fresh, **self.kwargs))[self.place]
         assert made is not None, "the call gave a tensor when it was recorded"
         return made
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """The sum of several contributions, added as the engine does it: in the order in which they arrived."""
+
+    parts: tuple[Tensor, ...]
+    depth: int
+    versions: tuple[tuple[Tensor, int], ...]
+
+    @property
+    def why_lost(self) -> str:
+        return _why_lost(self.versions, self.parts)
+
+    def __call__(self) -> Tensor:
+        first, *others = self.parts
+        with _as_in_the_pass():
+            total = first + others[0]
+            for part in others[1:]:
+                total += part
+        return total
+
+
+@contextmanager
+def _as_in_the_pass() -> Iterator[None]:
+    """No gradient, no modes, no autocast: around a reader it would compute powers of 16 bits in float32 on a GPU."""
+    with torch.no_grad(), torch._C._DisableAutocast(), _disable_current_modes():
+        yield
+
+
+def _why_lost(versions: Iterable[tuple[Tensor, int]], read: Iterable[Tensor]) -> str:
+    """Why what is computed from these tensors is lost; "" where it is not."""
+    if any(tensor._version != version for tensor, version in versions):
+        return WRITTEN_SINCE
+    return next((one.reason for one in read if isinstance(one, StandIn) and one.reason), "")
 
 
 def versions_of(read: Iterable[Any]) -> tuple[tuple[Tensor, int], ...]:
@@ -214,4 +245,4 @@ def versions_of(read: Iterable[Any]) -> tuple[tuple[Tensor, int], ...]:
 def depth_of(read: Iterable[Tensor]) -> int:
     """How many calls are made, one on the other's result, for what is computed from these tensors."""
     above = (one.again for one in read if isinstance(one, StandIn))
-    return 1 + max((again.depth for again in above if isinstance(again, Repeated)), default=0)
+    return 1 + max((again.depth for again in above if isinstance(again, Repeated | Summed)), default=0)

@@ -17,10 +17,12 @@ from torch.autograd.graph import Node
 
 from gradviz.errors import TraceError
 from gradviz.recording.accumulating import accumulated, hooks_of_leaves
+from gradviz.recording.again import AGAIN_BYTES
 from gradviz.recording.backward_log import BudgetedLog, Log
+from gradviz.recording.handed_on import HandedOnAgain
 from gradviz.recording.hooks import NodeHooks, count_own, hooks_of_node, registered_by_others
 from gradviz.recording.keeping import Keeper
-from gradviz.recording.nodes import Slots, Tensors, forward_class, is_custom
+from gradviz.recording.nodes import Slot, Slots, Tensors, forward_class, is_custom, node_of
 from gradviz.recording.spread import refuse_distributed
 
 _run_engine: Callable[..., tuple[Tensor | None, ...]] = torch.autograd.graph._engine_run_backward
@@ -36,10 +38,12 @@ class AutogradGraph:
     Attributes:
         slots: node -> its `next_functions`: for each differentiable input, the node that made it and which of its outputs.
         variables: AccumulateGrad node -> its leaf tensor.
+        roots: the outputs themselves, each as a node and which of its outputs.
     """
 
     slots: dict[Node, Slots]
     variables: dict[Node, Tensor]
+    roots: Sequence[Slot]
 
     def forward_order(self) -> list[Node]:
         """The nodes so that each comes after those that feed it."""
@@ -83,11 +87,11 @@ class Backward:
     hooks: dict[Node, NodeHooks] = field(default_factory=dict)
 
 
-def autograd_graph(roots: Sequence[Node]) -> AutogradGraph:
+def autograd_graph(roots: Sequence[Slot]) -> AutogradGraph:
     """Every node that `roots` reach. Iterative: a chain of 100,000 nodes is a legal graph."""
     slots: dict[Node, Slots] = {}
     variables: dict[Node, Tensor] = {}
-    pending = list(roots)
+    pending = [node for node, _ in roots if node is not None]
     while pending:
         node = pending.pop()
         if node in slots:
@@ -98,14 +102,14 @@ def autograd_graph(roots: Sequence[Node]) -> AutogradGraph:
         for tail, _ in following:
             if tail is not None and tail not in slots:
                 pending.append(tail)
-    return AutogradGraph(slots=slots, variables=variables)
+    return AutogradGraph(slots=slots, variables=variables, roots=roots)
 
 
 def run_backward(
     graph: AutogradGraph,
     outputs: Sequence[Tensor],
     grad_outputs: Sequence[Tensor],
-    retaining: Sequence[Tensor],
+    in_sight: Callable[[], Iterator[Tensor]],
     keeper: Keeper,
     read: Callable[[], Sequence[Tensor]],
 ) -> Backward:
@@ -116,7 +120,8 @@ def run_backward(
     Args:
         graph: all that `outputs` reach.
         outputs, grad_outputs: one cotangent per output.
-        retaining: tensors whose `.grad` torch would add to, although they are no leaves; theirs is put back.
+        in_sight: tells the tensors that are known, some of which may have hooks, or keep `.grad` although they are no
+            leaves; a list of them would look as if somebody held them.
         keeper: has kept the forward values, and says how much room is left.
         read: tells the leaves that the code read, for where a custom Function runs a backward pass of its own.
 
@@ -130,15 +135,14 @@ def run_backward(
     asks = registered_by_others()
     of_leaves = hooks_of_leaves(graph.variables) if asks else {}
     hooks = {node: lying for node in nodes if any(lying := hooks_of_node(node))} if asks else {}
-    hooked = {node for node, lying in hooks.items() if lying.after}
-    log = Log() if keeper.keeping.is_total else BudgetedLog(graph.slots, graph.variables, keeper, hooked)
+    log = Log() if keeper.keeping.is_total else _budgeted_log(graph, keeper, hooks, in_sight if asks else None)
     leaves = tuple(graph.variables.values())
     filled = {id(leaf): leaf for leaf in (*leaves, *(read() if custom else ()))} if custom or of_leaves else {}
     engine = partial(_run_engine, tuple(outputs), tuple(grad_outputs), True, False, leaves, True)
     with (
         torch._C._DisableAutocast(),
         _heard(nodes, log),
-        _gradients_of(retaining),
+        _gradients_of([tensor for tensor in in_sight() if tensor.retains_grad]),
         gradients_aside([*filled.values()]) as inner,
     ):
         try:
@@ -158,6 +162,28 @@ def run_backward(
         inner=[(leaf, gradient) for leaf, gradient in inner if id(leaf) not in gathered],
         hooks=hooks | of_leaves,
     )
+
+
+def _budgeted_log(
+    graph: AutogradGraph,
+    keeper: Keeper,
+    hooks: dict[Node, NodeHooks],
+    in_sight: Callable[[], Iterator[Tensor]] | None,
+) -> BudgetedLog:
+    """The log that keeps to the budget.
+
+    A cotangent is the sum of contributions unless the pass starts there or a hook on the tensor changes it. No node tells of
+    such hooks: the tensor has to be in sight, where there may be hooks (`in_sight` is not None).
+    """
+    again = None
+    if keeper.may_compute_again and keeper.made_bytes >= AGAIN_BYTES:  # else no tensor need be asked for its size
+        unhooked = in_sight and {(node_of(one), one.output_nr) for one in in_sight() if not one._backward_hooks}
+
+        def is_sum(slot: Slot) -> bool:
+            return slot not in graph.roots and (unhooked is None or slot in unhooked)
+
+        again = HandedOnAgain(graph.slots, graph.variables, hooks, is_sum)
+    return BudgetedLog(graph.slots, graph.variables, keeper, again)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
+from gradviz.recording.again import AGAIN_BYTES
 from gradviz.recording.handed_on import HandedOnAgain
 from gradviz.recording.keeping import Elements, Keeper, elements_of, is_elsewhere, is_plain, is_small, moved, stand_ins
 from gradviz.recording.nodes import Slots, Tensors, output_metadata
@@ -62,11 +63,15 @@ class BudgetedLog(Log):
         slots: of each node, who gets its contributions.
         variables: the leaves of the nodes that gather gradients.
         keeper: has kept the forward values, and says how much room is left.
-        hooked: the nodes whose contributions the user's hooks may change.
+        computed_again: finds what need not be kept as it can be computed again; None where all is small.
     """
 
     def __init__(
-        self, slots: Mapping[Node, Slots], variables: Mapping[Node, Tensor], keeper: Keeper, hooked: Collection[Node]
+        self,
+        slots: Mapping[Node, Slots],
+        variables: Mapping[Node, Tensor],
+        keeper: Keeper,
+        computed_again: HandedOnAgain | None,
     ) -> None:
         super().__init__()
         self._slots = slots
@@ -80,13 +85,17 @@ class BudgetedLog(Log):
         self._moved_bytes = 0
         self._kept_storages: set[int] = set()
         self._waiting: dict[tuple[Node, int], _Waiting] = {}
-        self._computed_again = HandedOnAgain(slots if keeper.may_compute_again else {}, variables, hooked)
+        self._computed_again = computed_again
 
     def listener(self, node: Node) -> Callable[[Tensors, Tensors], None]:
+        computed_again = self._computed_again
+
         def listen(contributions: Tensors, cotangents: Tensors) -> None:
             if self._is_over:
                 self._append_aside(node, contributions, cotangents)
                 return
+            if computed_again is not None and any(map(_is_large, (*contributions, *cotangents))):
+                contributions, cotangents = computed_again.replaced(node, contributions, cotangents)
             self.entries.append((node, contributions, cotangents))
             for tensor in contributions:
                 if tensor is not None:
@@ -94,15 +103,7 @@ class BudgetedLog(Log):
             if self._seen_bytes > self._look_at_bytes:
                 self._look()
 
-        if node not in self._computed_again.concerned:
-            return listen
-
-        def listen_for_activation(contributions: Tensors, cotangents: Tensors) -> None:
-            if not self._is_over:
-                contributions, cotangents = self._computed_again.replaced(node, contributions, cotangents)
-            listen(contributions, cotangents)
-
-        return listen_for_activation
+        return listen
 
     def _look(self) -> None:
         """Counts exactly: each storage once, and no gradients."""
@@ -223,3 +224,8 @@ class BudgetedLog(Log):
     def _uses(self) -> Counter[tuple[Node | None, int]]:
         """(node, which of its outputs) -> how many nodes use it."""
         return Counter((tail, output) for slots in self._slots.values() for tail, output in slots)
+
+
+def _is_large(tensor: Tensor | None) -> bool:
+    """Whether a tensor may be worth computing again."""
+    return tensor is not None and tensor.numel() * tensor.itemsize >= AGAIN_BYTES

@@ -1,93 +1,95 @@
-"""What activations hand on in the backward pass: computed again when it is read, from what they were handed and saved."""
+"""What cheap nodes hand on in the backward pass: computed again when it is read, from what they were handed and saved.
+
+Likewise the sum of what several nodes hand on to one: its cotangent.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from gradviz.recording.again import AGAIN_BYTES, MAX_DEPTH, Repeated, depth_of, is_result, versions_of
+from gradviz.recording.again import AGAIN_BYTES, MAX_DEPTH, Repeated, Summed, depth_of, versions_of
+from gradviz.recording.derivatives import DERIVATIVES
+from gradviz.recording.hooks import NodeHooks
 from gradviz.recording.nodes import Slot, Slots, Tensors
 from gradviz.recording.versions import element_bytes
 from gradviz.standin import StandIn
 
-aten = torch.ops.aten
-
-
-class _Derivative(NamedTuple):
-    """What autograd's node of an activation computes: `op` of the cotangent, a saved tensor, and saved options."""
-
-    op: torch._ops.OpOverload
-    saved: str
-    options: Callable[[Any], dict[str, Any]] = lambda node: {}
-
-
-# As torch's derivatives.yaml says them.
-_DERIVATIVES = {
-    "ReluBackward0": _Derivative(aten.threshold_backward.default, "result", lambda node: {"threshold": 0}),
-    "HardtanhBackward0": _Derivative(
-        aten.hardtanh_backward.default,
-        "self",
-        lambda node: {"min_val": node._saved_min_val, "max_val": node._saved_max_val},
-    ),
-    "SiluBackward0": _Derivative(aten.silu_backward.default, "self"),
-    "GeluBackward0": _Derivative(
-        aten.gelu_backward.default, "self", lambda node: {"approximate": node._saved_approximate}
-    ),
-}
-_HANDING_ON = frozenset({"AddBackward0"})
-"""Nodes that hand on the very tensor that they are handed."""
-
 
 class HandedOnAgain:
-    """What the nodes of activations hand on: until it has arrived, a tensor; then what computes it again.
+    """Puts what computes it again in the place of what cheap nodes hand on, and of sums.
 
     Args:
         slots: of each node, who gets its contributions.
         variables: the nodes that gather the gradients of leaves: what alone reaches one is its gradient, and there anyway.
-        hooked: the nodes whose contributions the user's hooks may change.
-
-    Attributes:
-        concerned: the activations, and whom their contributions reach as they are.
+        hooks: the hooks of the user's on nodes, which may change contributions.
+        is_sum: whether the cotangent of an output is the sum of the contributions to it and nothing else.
     """
 
-    def __init__(self, slots: Mapping[Node, Slots], variables: Collection[Node], hooked: Collection[Node]) -> None:
+    def __init__(
+        self,
+        slots: Mapping[Node, Slots],
+        variables: Collection[Node],
+        hooks: Mapping[Node, NodeHooks],
+        is_sum: Callable[[Slot], bool],
+    ) -> None:
         self._slots = slots
-        active = [node for node in slots if type(node).__name__ in _DERIVATIVES]
-        self._uses = Counter(slot for into in slots.values() for slot in into) if active else Counter()
-        self._active = {node for node in active if slots[node][0][0] not in variables and node not in hooked}
-        self.concerned: set[Node | None] = set()
-        pending: list[Node | None] = [*self._active]
-        while pending:
-            node = pending.pop()
-            if node is not None and node not in self.concerned:
-                self.concerned.add(node)
-                if node in self._active or type(node).__name__ in _HANDING_ON:
-                    pending += [tail for tail, output in slots[node] if self._uses[tail, output] == 1]
+        self._variables = variables
+        self._hooks = hooks
+        self._is_sum = is_sum
+        self._uses = Counter(slot for into in slots.values() for slot in into)
         self._under_way: dict[Slot, _UnderWay] = {}
+        self._parts: dict[Slot, list[Tensor]] = {}
 
     def replaced(self, node: Node, contributions: Tensors, cotangents: Tensors) -> tuple[Tensors, Tensors]:
-        """What is kept of what a node hands on, and of what it was handed."""
-        arrived = [self._arrived((node, output), one) for output, one in enumerate(cotangents)]
-        known = {id(sent.tensor): sent.standin for sent in arrived if sent is not None}
-        handed = tuple([one if sent is None else sent.standin for one, sent in zip(cotangents, arrived, strict=True)])
-        if node in self._active and (standin := _handed_on(node, contributions[0], handed[0])) is not None:
-            known[id(contributions[0])] = standin
+        """What is kept of what a node hands on, and of what it was handed; to be called for each in the engine's order."""
+        handed = tuple([self._handed((node, output), one) for output, one in enumerate(cotangents)])
+        known = {id(one): kept for one, kept in zip(cotangents, handed, strict=True) if isinstance(kept, StandIn)}
         handed_on = list(contributions)
         for place, (slot, made) in enumerate(zip(self._slots[node], contributions, strict=False)):
-            if made is not None and (standin := known.get(id(made))) is not None:
+            if made is None or slot[0] in self._variables:
+                continue
+            standin = known.get(id(made))
+            if standin is None:
+                standin = self._computed(node, place, made, handed[0])
+            if standin is not None:
                 handed_on[place] = standin
-                if slot[0] in self.concerned and self._uses[slot] == 1:
-                    self._under_way[slot] = _UnderWay(made, made._version, standin)
+            if self._uses[slot] > 1:
+                if self._is_sum(slot):
+                    self._parts.setdefault(slot, []).append(made if standin is None else standin)
+            elif standin is not None:
+                self._under_way[slot] = _UnderWay(made, made._version, standin)
         return tuple(handed_on), handed
 
-    def _arrived(self, slot: Slot, cotangent: Tensor | None) -> _UnderWay | None:
-        sent = self._under_way.pop(slot, None)
-        return sent if sent is not None and sent.tensor is cotangent and sent.tensor._version == sent.version else None
+    def _handed(self, slot: Slot, cotangent: Tensor | None) -> Tensor | None:
+        """What is kept of a cotangent."""
+        if cotangent is None:
+            return None
+        if (sent := self._under_way.pop(slot, None)) is not None:
+            return sent.standin if sent.tensor is cotangent and sent.tensor._version == sent.version else cotangent
+        parts = self._parts.pop(slot, [])
+        standin = _sum_of(parts, cotangent) if len(parts) > 1 else None
+        return cotangent if standin is None else standin
+
+    def _computed(self, node: Node, place: int, contribution: Tensor, cotangent: Tensor | None) -> StandIn | None:
+        """What stands for a contribution; None where it is kept: it is small, a gradient, or costs more than one pass."""
+        derivative = DERIVATIVES.get(type(node).__name__, {}).get(place)
+        if derivative is None or cotangent is None or self._hooks.get(node, NodeHooks()).after:
+            return None
+        if not _is_large(contribution, derivative.least_bytes) or contribution.dtype != cotangent.dtype:
+            return None
+        if contribution.shape != cotangent.shape and derivative.is_pointwise:  # what was broadcast is summed away
+            return None
+        if (saved := derivative.read(node)) is None or (args := derivative.arguments(node, cotangent, *saved)) is None:
+            return None
+        if (depth := depth_of([cotangent])) > MAX_DEPTH:
+            return None
+        versions = versions_of([cotangent, *saved])
+        return StandIn(contribution, again=Repeated(args, derivative.kwargs(node), derivative.op, 0, depth, versions))
 
 
 class _UnderWay(NamedTuple):
@@ -98,23 +100,20 @@ class _UnderWay(NamedTuple):
     standin: StandIn
 
 
-def _handed_on(node: Node, contribution: Tensor | None, cotangent: Tensor | None) -> StandIn | None:
-    """What stands for the contribution of an activation; None where it is small, or what the node saved may not last.
+def _sum_of(parts: list[Tensor], cotangent: Tensor) -> StandIn | None:
+    """What stands for a cotangent that is the sum of contributions; None where it is kept."""
+    if not _is_large(cotangent, AGAIN_BYTES) or not all(_is_alike(part, cotangent) for part in parts):
+        return None
+    depth = depth_of(parts)
+    return StandIn(cotangent, again=Summed(tuple(parts), depth, versions_of(parts))) if depth <= MAX_DEPTH else None
 
-    A hook may have packed that, or it is a view of a leaf, which an optimizer steps.
 
-    Args:
-        node: of the activation.
-        contribution: what it handed on.
-        cotangent: what it was handed, as it is kept.
-    """
-    derivative = _DERIVATIVES[type(node).__name__]
-    if type(contribution) is not Tensor or element_bytes(contribution) < AGAIN_BYTES or cotangent is None:
-        return None
-    if getattr(node, f"_raw_saved_{derivative.saved}").unpack_hook is not None:
-        return None
-    saved = getattr(node, f"_saved_{derivative.saved}")
-    args = (cotangent, saved.detach())
-    if not is_result(saved) or (depth := depth_of(args)) > MAX_DEPTH:
-        return None
-    return StandIn(contribution, again=Repeated(args, derivative.options(node), derivative.op, 0, depth, versions_of(args)))
+def _is_large(tensor: Tensor, least_bytes: int) -> bool:
+    return type(tensor) is Tensor and element_bytes(tensor) >= least_bytes
+
+
+def _is_alike(part: Tensor, total: Tensor) -> bool:
+    """Whether the engine adds a contribution as it is: else a node answered before broadcasting, or in another dtype."""
+    if type(part) not in (Tensor, StandIn) or part.layout != total.layout:
+        return False
+    return part.shape == total.shape and part.dtype == total.dtype
