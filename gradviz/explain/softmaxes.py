@@ -75,11 +75,11 @@ def cross_entropy(graph: GradGraph, use: Use, loss: str) -> Term | None:
         loss: the name of what is differentiated; the cotangent of another loss is a factor.
     """
     _, head, _ = use.edge
-    readers = [one for one in graph.uses_of(head) if one.partial is not None]
+    readers = [(one, one.partial) for one in graph.uses_of(head) if one.partial is not None]
     if graph.nodes[head]["op"] != LOG_SOFTMAX or len(readers) != 1:
         return None
-    (reader,) = readers
-    one_hot, back = reader.partial.formula, graph.cotangent(head)
+    ((reader, partial),) = readers
+    one_hot, back = partial.formula, graph.cotangent(head)
     if graph.nodes[reader.edge[1]]["op"] != "nll_loss_forward" or not isinstance(one_hot, sp.Expr) or back is None:
         return None
     scale, bracket = one_hot.as_coeff_Mul()
