@@ -1,7 +1,8 @@
 """Two graphs of the same code -> where their numbers part: the first value, and going back the first cotangent.
 
-The same model traced at two steps, in two dtypes, or on CPU and CUDA has the same nodes in the same order. Where the
-structure differs, the comparison ends at the first node that does.
+The same model traced at two steps, in two dtypes, or on CPU and CUDA has the same nodes in the same order. Where one has
+calls more, as a dropout, a cast or a copy, these are told, and the others are compared (`alignment`). Where the structure
+differs otherwise, the comparison ends at the first node that does.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from gradviz.alignment import Alignment, alignment, before
 from gradviz.attributes import unfilled
 from gradviz.errors import InputError
 from gradviz.graph import GradGraph
@@ -22,7 +24,7 @@ from gradviz.standin import is_kept, statistics_kept
 
 What = Literal["value", "cotangent", "structure"]
 NAMED = 5
-"""How many leaves a sentence names."""
+"""How many leaves or calls a sentence names, and how many places with other calls are told."""
 Compared = tuple[What, int, int, str, Tensor | None, Tensor | None]
 """What of which nodes of the first and the second graph, by what name, here and there."""
 
@@ -89,7 +91,7 @@ class Comparison:
 
     @property
     def structure(self) -> Difference | None:
-        """Where the graphs are no longer of the same calls; None where they have the same structure."""
+        """Where the graphs are first not of the same calls; None where they have the same structure."""
         return next((found for found in self.differences if found.what == "structure"), None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,8 +110,10 @@ class Comparison:
         head = f"{self.compared} tensors compared to a relative {self.rtol:.3g}{summed}{skipped}"
         if not self.differences:
             return f"{head}: no difference"
-        firsts = (self.first_value, self.first_cotangent, self.structure)
-        shown = [found.message for found in firsts if found is not None]
+        structural = [found.message for found in self.differences if found.what == "structure"]
+        shown = [found.message for found in (self.first_value, self.first_cotangent) if found is not None]
+        shown += structural[:NAMED]
+        shown += [f"and {len(structural) - NAMED} more such places"] if len(structural) > NAMED else []
         count = sum(found.what != "structure" for found in self.differences)
         return "\n".join([f"{head}: {count or 'none'} differ" if count != 1 else f"{head}: 1 differs", *shown])
 
@@ -122,9 +126,12 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
         graph.require_numbers("a comparison")
     if rtol is not None and (not isinstance(rtol, (int, float)) or not rtol >= 0):
         raise InputError(f"rtol is {rtol!r}; accepted: 0 or more")
-    tolerance = _tolerance(first, second) if rtol is None else rtol
     pairs = _pairs(first, second)
     structure = _first_structural(first, second, pairs)
+    aligned = None if structure is None else alignment(first, second)
+    if aligned is not None:
+        structure, pairs = _parting_of(first, second, aligned), list(aligned.pairs)
+    tolerance = _tolerance(first, second, None if aligned is None else pairs) if rtol is None else rtol
     found: list[Difference] = []
     compared = skipped = summed = 0
     for what, node, partner, name, one, other in _tensors_before(structure, first, second, pairs):
@@ -142,8 +149,8 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
         summed += not by_elements
         if not relative <= tolerance:
             found.append(_difference(first, what, node, name, relative))
-    if structure is not None:
-        found.append(structure)
+    found += _in_between(first, second, aligned)
+    found += [] if structure is None else [structure]
     return Comparison(differences=tuple(found), compared=compared, skipped=skipped, rtol=tolerance, summed=summed)
 
 
@@ -156,7 +163,7 @@ def _tensors_before(
         yield from _tensors("value", first, second, pairs)
         yield from _tensors("cotangent", first, second, backward)
     elif structure.node is not None:  # what comes back to the common part has gone other ways
-        yield from _tensors("value", first, second, pairs[: [one for one, _ in pairs].index(structure.node)])
+        yield from _tensors("value", first, second, [pair for pair in pairs if pair[0] < structure.node])
     elif set(first.leaves) == set(second.leaves):
         yield from _tensors("value", first, second, pairs)
 
@@ -178,9 +185,15 @@ def _not_leaves(graph: GradGraph) -> list[int]:
     return [node for node in graph if node not in leaves]
 
 
-def _tolerance(first: GradGraph, second: GradGraph) -> float:
-    """A thousand roundings of the coarser dtype: what two orders of summation may differ by in a deep network."""
-    dtypes = {data["dtype"] for graph in (first, second) for _, data in graph.nodes(data=True) if data["requires_grad"]}
+def _tolerance(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]] | None) -> float:
+    """A thousand roundings of the coarser dtype: what two orders of summation may differ by in a deep network.
+
+    A cast that one graph alone has is not among `pairs`: what it rounds is a difference.
+    """
+    nodes = [*first.nodes.values(), *second.nodes.values()]
+    if pairs is not None:
+        nodes = [graph.nodes[node] for pair in pairs for graph, node in zip((first, second), pair, strict=True)]
+    dtypes = {data["dtype"] for data in nodes if data["requires_grad"]}
     rounded = (dtype for dtype in dtypes if dtype.is_floating_point or dtype.is_complex)  # the positions of maxima are not
     return 1000 * max((torch.finfo(dtype).eps for dtype in rounded), default=0.0)
 
@@ -192,16 +205,55 @@ def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int
         return Difference(what="structure", node=None, name="", source="", relative=float("inf"), message=message)
     for place, (one, other) in enumerate(pairs):
         left, right = first.nodes[one], second.nodes[other]
-        for attribute in ("kind", "op", "shape"):
-            if left[attribute] != right[attribute]:
-                told = f"its {attribute} is {left[attribute] or 'none'} here and {right[attribute] or 'none'} in the other"
-                return _first_rewired(first, second, pairs[:place]) or _parting(first, one, told)
+        if told := _unlike(left, right):
+            return _first_rewired(first, second, pairs[:place]) or _parting(first, one, told)
     if len(first) != len(second) and (rewired := _first_rewired(first, second, pairs)):
         return rewired
     if len(first) != len(second):
         message = f"one graph has {len(first)} nodes, the other {len(second)}"
         return Difference(what="structure", node=None, name="", source="", relative=float("inf"), message=message)
     return None
+
+
+def _unlike(left: dict[str, Any], right: dict[str, Any]) -> str:
+    """What tells two nodes apart that stand in the same place; "" where nothing does."""
+    for attribute in ("kind", "op", "shape"):
+        if left[attribute] != right[attribute]:
+            return f"its {attribute} is {left[attribute] or 'none'} here and {right[attribute] or 'none'} in the other"
+    return ""
+
+
+def _parting_of(first: GradGraph, second: GradGraph, aligned: Alignment) -> Difference | None:
+    """Where two graphs that were lined up part for good."""
+    if aligned.parting is None:
+        return None
+    one, other = aligned.parting
+    told = _unlike(first.nodes[one], second.nodes[other]) or "it is of another module in the other"
+    return _parting(first, one, told)
+
+
+def _in_between(first: GradGraph, second: GradGraph, aligned: Alignment | None) -> Iterator[Difference]:
+    """One for each run of calls that one graph alone has."""
+    if aligned is None:
+        return
+    here, there = dict(aligned.pairs), {other: one for one, other in aligned.pairs}
+    for which, graph, runs, common in (
+        ("first", first, aligned.only_first, here),
+        ("second", second, aligned.only_second, there),
+    ):
+        for run in runs:
+            calls = [f"{graph.nodes[node]['name']} = {graph.nodes[node]['op'] or graph.nodes[node]['kind']}" for node in run]
+            more = f" and {len(calls) - NAMED} more" if len(calls) > NAMED else ""
+            tail, source = before(graph, run[-1], common), str(graph.nodes[run[-1]]["source"])
+            behind = "" if tail is None else f" behind {graph.nodes[tail]['name']}"
+            yield Difference(
+                what="structure",
+                node=run[0] if which == "first" else None,
+                name=str(graph.nodes[run[0]]["name"]),
+                source=source,
+                relative=float("inf"),
+                message=f"only the {which} has {', '.join(calls[:NAMED])}{more}{behind} ({source or 'no source line'})",
+            )
 
 
 def _only(which: str, graph: GradGraph, other: GradGraph) -> Iterator[str]:

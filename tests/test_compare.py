@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import gradviz
+from gradviz.compare import Comparison
 
 
 def model() -> nn.Sequential:
@@ -93,6 +94,87 @@ def test_graphs_of_other_code_part_where_the_op_differs() -> None:
     found = gradviz.trace(lambda x: x.sin().exp(), x).compare(gradviz.trace(lambda x: x.cos().exp(), x))
     assert [one.what for one in found.differences] == ["structure"]
     assert "its op is sin here and cos in the other" in str(found)
+
+
+class Halved(nn.Module):
+    """A network into which a dropout, a copy, a cast and another activation can be put."""
+
+    def __init__(self, *put: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
+        self.dropout, self.put = nn.Dropout(0.5), put
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.layers[0](x).tanh()
+        h = self.dropout(h) if "dropout" in self.put else h
+        h = self.layers[1](h)
+        h = h.sin() if "sine" in self.put else h.tanh()
+        h = h.half().float() if "cast" in self.put else h
+        h = h.T.contiguous().T if "copy" in self.put else h
+        return self.layers[2](h).square().mean()  # type: ignore[no-any-return]
+
+    def trace(self) -> gradviz.GradGraph:
+        return gradviz.trace(self, torch.linspace(-1, 1, 24).reshape(4, 6), device="cpu")
+
+
+def structural(found: Comparison) -> list[str]:
+    return [one.message.partition(" (")[0] for one in found.differences if one.what == "structure"]
+
+
+def test_a_copy_put_in_between_changes_nothing_else() -> None:
+    plain, copied = Halved().trace(), Halved("copy").trace()
+    found = plain.compare(copied)
+    assert structural(found) == ["only the second has d = permute, e = clone, f = permute behind h_3"]
+    assert found.structure is not None and found.structure.node is None and not found.same
+    assert [one.what for one in found.differences] == ["structure"]
+    assert found.compared == plain.compare(plain).compared
+    back = copied.compare(plain)
+    assert structural(back) == ["only the first has d = permute, e = clone, f = permute behind h_3"]
+    assert back.structure is not None and copied.nodes[back.structure.node]["op"] == "permute"
+
+
+def test_numbers_that_part_behind_what_was_put_in_between_are_told() -> None:
+    found = Halved().trace().compare(Halved("dropout").trace())
+    assert found.first_value is not None and found.first_value.relative > 0.1
+    assert Halved().trace().nodes[found.first_value.node]["op"] == "addmm"
+    assert found.first_cotangent is not None
+    (told,) = structural(found)
+    assert told.startswith("only the second has ") and told.endswith(" behind h")
+
+
+def test_what_a_cast_rounds_is_a_difference() -> None:
+    found = Halved().trace().compare(Halved("cast").trace())
+    assert found.first_value is not None and 1e-4 < found.first_value.relative < 1e-2
+    assert found.rtol < 1e-3
+    assert len(structural(found)) == 1
+
+
+def test_several_calls_put_in_between_are_told_each() -> None:
+    found = Halved("cast").trace().compare(Halved("dropout").trace())
+    assert [told.split(" has ")[0] for told in structural(found)] == ["only the first", "only the second"]
+    assert all(told in str(found) for told in structural(found))
+
+
+def test_behind_what_was_put_in_between_graphs_may_still_part() -> None:
+    found = Halved().trace().compare(Halved("dropout", "sine").trace())
+    assert [told.split(" at ")[0].split(" has ")[0] for told in structural(found)] == ["only the second", "the graphs part"]
+    assert "its op is tanh here and sin in the other" in str(found)
+    assert found.first_value is not None and found.first_cotangent is None
+
+
+def test_a_call_that_runs_earlier_is_no_call_more() -> None:
+    def late(x: Tensor) -> Tensor:
+        y = x.sin().exp()
+        return (y * x.detach().cos()).sum()
+
+    def early(x: Tensor) -> Tensor:
+        z = x.detach().cos()
+        return (x.sin().exp() * z).sum()
+
+    x = torch.linspace(0, 1, 3).requires_grad_()
+    (told,) = structural(gradviz.trace(late, x).compare(gradviz.trace(early, x)))
+    assert told.startswith("the graphs part at ")
 
 
 def test_nan_equals_nan_and_differs_from_a_number() -> None:
