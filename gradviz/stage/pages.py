@@ -1,20 +1,21 @@
 """Frames of a graph that cannot be read on one page, or not with labels -> parts of it, a stage each, with labels.
 
 A part is calls that follow each other, with what they read; a step of the forward pass is shown on the part in which the
-value is made, a contribution on that of the call which passes it on. A part ends where few values go on to later ones.
+value is made, a contribution on that of the call which passes it on. A part ends where few values go on to later ones, and
+there it is told on which part they were made.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gradviz.frames import Frame, Frames
 from gradviz.render import TIME_LIMIT_S
 from gradviz.stage.choose import FONT_SIZE, Sheet, Stage, is_readable, labelled_stage_of, sheet_of, stage_of
 from gradviz.stage.texts import Density, edge_text
-from gradviz.view import Direction, View
+from gradviz.view import Direction, View, ViewNode
 
 LENGTHS = (20, 14, 10, 8, 6, 5, 4, 3, 2)
 """How many calls a part has at most; the first with which everything can be read is taken."""
@@ -129,10 +130,11 @@ def _stages(
 ) -> list[Stage]:
     """A stage for each part; none at all where one of them cannot be read, or the time is over."""
     found: list[Stage] = []
-    for number, part in enumerate(parts, 1):
+    made_on = {call: number for number, part in enumerate(parts, 1) for call in part}
+    for number in range(1, len(parts) + 1):
         if (rest_s := deadline - time.monotonic()) <= 0:
             return []
-        shown = _shown(frames, part, number, len(parts))
+        shown = _shown(frames, made_on, number, len(parts))
         stage = labelled_stage_of(shown, sheet, font_size=font_size, time_limit_s=rest_s, direction=direction)
         if stage is None:
             return []
@@ -140,16 +142,24 @@ def _stages(
     return found
 
 
-def _shown(frames: Frames, part: Sequence[str], number: int, count: int) -> Frames:
-    """The same frames, with the calls of a part and what they read on the picture; ids are unique among all parts."""
-    calls = set(part)
+def _shown(frames: Frames, made_on: Mapping[str, int], number: int, count: int) -> Frames:
+    """The same frames, with the calls of a part and what they read on the picture; ids are unique among all parts.
+
+    Of what is made on another part, that is told in the place of its call.
+    """
+    calls = {call for call, part in made_on.items() if part == number}
     shown = calls | {edge.tail for edge in frames.views[0].edges if edge.head in calls}
 
     def own(name: str) -> str:
         return f"part_{number}_{name}"
 
+    def kept(node: ViewNode) -> ViewNode:
+        part = made_on.get(node.id, number)
+        told = node if part == number else replace(node, call="", origin=f"from part {part}")
+        return replace(told, id=own(node.id))
+
     def cut(view: View) -> View:
-        nodes = tuple(replace(node, id=own(node.id)) for node in view.nodes if node.id in shown)
+        nodes = tuple(kept(node) for node in view.nodes if node.id in shown)
         edges = (edge for edge in view.edges if edge.head in calls)
         renamed = (replace(edge, id=own(edge.id), tail=own(edge.tail), head=own(edge.head)) for edge in edges)
         return replace(view, nodes=nodes, edges=tuple(renamed))

@@ -55,6 +55,8 @@ def node_lines(node: ViewNode, density: Density) -> list[Line]:
     lines = [_line(0, "name", shorten(node.name, density.name_length))]
     if node.call:
         lines.append(_line(0, "call", f" = {node.call}"))
+    if node.origin:
+        lines.append(_line(0, "call", f" ({node.origin})"))
     if scalar and (density.in_one_row or not node.call):
         return [*lines, _line(0, "value", f" = {values[0]}")]
     if density.in_one_row:

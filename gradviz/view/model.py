@@ -26,6 +26,7 @@ class ViewNode:
         differentiable: False where no gradient can flow (constants, ops under `no_grad`).
         name: the node's name, shortened.
         call: what its function does, for instance `x × y`; "" for leaves and constants.
+        origin: on which other part of the picture it is made, for instance `from part 1`; "" where it is made on this one.
         value: the lines that describe the value.
         cotangent: one line, for instance `∂d/∂c = 1`; "" where it is not shown.
         heat: the values of a small tensor, or None.
@@ -40,6 +41,7 @@ class ViewNode:
     name: str
     differentiable: bool = True
     call: str = ""
+    origin: str = ""
     value: tuple[str, ...] = ()
     cotangent: str = ""
     heat: HeatMap | None = None

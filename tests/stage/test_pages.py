@@ -82,6 +82,22 @@ def test_the_title_counts_the_parts_and_the_pass_goes_through_them_there_and_bac
     assert (there, back) == (sorted(there), sorted(back, reverse=True))
 
 
+@pytest.mark.parametrize("name", ["chain", "network"])
+def test_what_was_made_on_an_earlier_part_says_on_which(name: str) -> None:
+    stages = pages(name).stages
+    made_on: dict[int, int] = {}
+    for number, stage in enumerate(stages, 1):
+        view = stage.frames.views[0]
+        painting = painted(stage, stage.frames[-1], THEMES["light"])
+        heads = {edge.head for edge in view.edges}
+        for node in view.nodes:
+            told = "".join(text.text for text in painting.texts if text.owner == node.id)
+            assert (f"(from part {made_on.get(node.node)})" in told) == (node.node in made_on), told
+            assert ("from part" in told) == (node.id not in heads and node.role != "leaf"), told
+        made_on |= {node.node: number for node in view.nodes if node.id in heads}
+    assert len(made_on) > 8
+
+
 def test_what_can_be_read_on_one_page_stays_there() -> None:
     frames = gradviz.trace("tanh(ln(1 + z*2x/sin y))", x=1.0, y=2.0, z=3.0, device="cpu").frames()
     found = pages_of(frames)
