@@ -155,7 +155,8 @@ class GradGraph(AttributedGraph):
             title: a line for all frames; None to make one from the output.
             language: of the sentences.
             part: `collapse`, `unfold`, `fold`, `focus`, `radius`, `side` and `between`, as for `view`, but without the first
-                three there are no groups; a group is one step forwards, and one whenever the engine goes back through it.
+                three there are groups only in a graph of more than `max_nodes` nodes; a group is one step forwards, and one
+                whenever the engine goes back through it.
 
         Returns:
             a sequence of frames, each with its sentence; `str()` of it is one line for each.

@@ -63,7 +63,8 @@ def frames_of(
         max_nodes: the most nodes and groups that are accepted.
         title: one line for all frames; None to take it from the output.
         language: of the sentences.
-        part: as for `view`, but there are no groups without `collapse`, `unfold` and `fold`; a group is one step.
+        part: as for `view`, but without `collapse`, `unfold` and `fold` there are groups only in a graph of more nodes than
+            are accepted; a group is one step.
 
     Raises:
         InputError: there is no graph, one is too large, or they do not have the same structure.
@@ -112,17 +113,25 @@ def steps_of(first: GradGraph, following: Any) -> list[GradGraph]:
 
 def _scene(graph: GradGraph, max_nodes: int, part: PartOptions) -> Scene:
     whole: PartOptions = {"collapse": "auto" if part.get("unfold") or part.get("fold") else "none"}
-    options: PartOptions = {**whole, **part}
-    all_of_it = max(len(graph), 1) if options["collapse"] == "none" else None
-    view = view_of(graph, show=PARTS, max_nodes=all_of_it, max_edge_labels=graph.number_of_edges(), **options)
-    count = len(view.nodes) + len(view.groups)
-    if count > max_nodes or view.gaps:
+    view = _view(graph, {**whole, **part})
+    if _is_too_large(view, max_nodes) and part.get("collapse") is None:
+        view = _view(graph, {**part, "collapse": "auto"})
+    if _is_too_large(view, max_nodes):
         groups = f" and {len(view.groups):,} groups" if view.groups else ""
         raise InputError(
             f"the picture has {len(view.nodes):,} nodes{groups}, frames are made of at most {max_nodes:,}; draw calls as "
             "one (collapse=), draw or trace a smaller part (focus=), or raise max_nodes"
         )
     return scene_of(graph, view)
+
+
+def _view(graph: GradGraph, options: PartOptions) -> View:
+    all_of_it = max(len(graph), 1) if options["collapse"] == "none" else None
+    return view_of(graph, show=PARTS, max_nodes=all_of_it, max_edge_labels=graph.number_of_edges(), **options)
+
+
+def _is_too_large(view: View, max_nodes: int) -> bool:
+    return len(view.nodes) + len(view.groups) > max_nodes or bool(view.gaps)
 
 
 def _difference(first: GradGraph, first_view: View, other: GradGraph, view: View) -> str:

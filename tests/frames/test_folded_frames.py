@@ -100,9 +100,16 @@ def test_without_groups_nothing_is_folded_and_the_frames_are_as_they_were() -> N
     assert str(graph.frames()) == str(graph.frames(collapse="none")) and "passes on" not in str(graph.frames())
 
 
+def test_a_graph_that_is_too_large_is_shown_in_groups_and_says_so() -> None:
+    graph = lstm()
+    assert str(graph.frames()) == str(graph.frames(collapse="auto"))
+    assert " of 136 nodes are inside groups, and each group is one step" in graph.frames()[0].text
+    assert "inside groups" not in str(graph.frames(max_nodes=200))
+
+
 def test_a_picture_that_is_too_large_is_refused_with_what_can_be_done() -> None:
     with pytest.raises(InputError, match=r"136 nodes, frames are made of at most 60; draw calls as one \(collapse=\)"):
-        lstm().frames()
+        lstm().frames(collapse="none")
     with pytest.raises(InputError, match="unknown"):
         lstm().frames(side="left", focus="f1")  # type: ignore[arg-type]
 
