@@ -32,6 +32,7 @@ The other files:
     finding.py    what is handed back, and how it reads
     readings.py   sizes of tensors, each measured once; what stands behind views
     attentions.py  the attentions of a graph; what was moved, and from where
+    attention_scale.py  scores that nothing divides by √d
     units.py      the units of a layer
     log_constants.py  the constant in a logarithm, by which hand-written densities are known
     straight_through.py  backwards that are meant to be no derivative: of quantizers and prunings

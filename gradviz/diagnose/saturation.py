@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from gradviz.diagnose.attention_scale import without_scale
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.readings import MATRIX_PRODUCTS, VIEWS, Readings
 from gradviz.diagnose.units import flat_units, unit_dim
@@ -14,6 +15,8 @@ FLAT = 1e-3
 """A local partial below this is flat: |x| > 6.9 for sigmoid, whose steepest is 1/4, |x| > 4.1 for tanh."""
 FLAT_SHARE = 0.9
 """A gate or a few heads may be shut in a healthy model, not nearly all elements of a layer."""
+UNSCALED_SHARE = 0.5
+"""So many rows of an attention are flat before a missing 1/√d is told, as a hint, below `FLAT_SHARE`."""
 MIN_ELEMENTS = 16
 """Fewer may be flat by chance."""
 NEARLY_FLAT = 0.02
@@ -28,7 +31,10 @@ LOSSES = frozenset({"log", "binary_cross_entropy", "log1p", "rsub"})
 
 
 def saturation(readings: Readings) -> Iterator[Finding]:
-    """Layers of which `FLAT_SHARE` of the elements, for softmax of the rows, are flat; as a hint, some that nearly are."""
+    """Layers of which `FLAT_SHARE` of the elements, for softmax of the rows, are flat; as a hint, some that nearly are.
+
+    Of an attention without 1/√d half of the rows are enough for a hint.
+    """
     graph = readings.graph
     for node in readings.ops:
         op, value = readings.op(node), graph.value(node)
@@ -38,11 +44,14 @@ def saturation(readings: Readings) -> Iterator[Finding]:
             continue
         use = readings.arguments[node][0]
         flat = _flat(readings, node, op, value)
-        if flat is None or flat.numel() < MIN_ELEMENTS or float(flat.float().mean()) < FLAT_SHARE:
+        share = 0.0 if flat is None or flat.numel() < MIN_ELEMENTS else float(flat.float().mean())
+        is_asked = "softmax" in op and share >= UNSCALED_SHARE
+        scale = without_scale(readings, node, masked=ALLOWED, flat=FLAT) if is_asked else None
+        if flat is None or share < (FLAT_SHARE if scale is None else UNSCALED_SHARE):
             yield from _nearly_flat(readings, node, op, value)
             continue
         function = "softmax" if "softmax" in op else op
-        numbers: Numbers = {"flat": int(flat.sum()), "of": flat.numel()}
+        numbers: Numbers = {"flat": int(flat.sum()), "of": flat.numel()} | (scale or {})
         if function != "softmax":
             flat_count, count = flat_units(flat, unit_dim(readings, node))
             numbers |= {"units flat for every sample": flat_count, "units": count}
@@ -53,13 +62,21 @@ def saturation(readings: Readings) -> Iterator[Finding]:
         yield found(
             graph,
             "saturated",
-            "warning",
+            "warning" if share >= FLAT_SHARE else "hint",
             f"{readings.name(node)} = {function}({readings.name(use.edge[0])}) is saturated: "
-            f"{float(flat.float().mean()):.0%} of its {what} have local partials below {FLAT:g}",
-            "divide the logits by √d or a temperature" if what == "rows" else "scale weights or inputs down, or normalise",
+            f"{share:.0%} of its {what} have local partials below {FLAT:g}"
+            + ("; nothing divides the products of queries and keys by √d" if scale else ""),
+            _remedy(what == "rows", is_hint=share < FLAT_SHARE),
             edge=use.edge,
             numbers=numbers,
         )
+
+
+def _remedy(is_softmax: bool, *, is_hint: bool) -> str:
+    if not is_softmax:
+        return "scale weights or inputs down, or normalise"
+    meant = ", unless the weights are made for scores without it, as those of T5 are" if is_hint else ""
+    return f"divide the logits by √d or a temperature{meant}"
 
 
 def _nearly_flat(readings: Readings, node: int, op: str, value: Tensor) -> Iterator[Finding]:

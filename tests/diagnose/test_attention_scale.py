@@ -1,0 +1,94 @@
+"""Attention without 1/√d is told where it does harm, with the numbers; scaled, learned and harmless ones are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import gradviz
+from gradviz.diagnose import Finding
+
+FUTURE = torch.ones(12, 12).triu(1).bool()
+Scores = Callable[[Tensor, Tensor], Tensor]
+"""Queries and keys [4, 12, 128] -> scores [4, 12, 12]."""
+
+
+def told(scores: Scores, *, size: float, normalise: bool = False) -> list[Finding]:
+    """Of queries and keys as large as this."""
+    torch.manual_seed(0)
+    query, key = nn.Linear(128, 128), nn.Linear(128, 128)
+    x, target = size * torch.randn(4, 12, 128), torch.randn(4, 12, 128)
+
+    def loss() -> Tensor:
+        q, k = query(x), key(x)
+        if normalise:
+            q, k = (part / part.norm(dim=-1, keepdim=True) for part in (q, k))
+        return F.mse_loss(scores(q, k).softmax(-1) @ x, target)
+
+    return [one for one in gradviz.trace(loss).diagnose() if one.kind == "saturated"]
+
+
+def plain(q: Tensor, k: Tensor) -> Tensor:
+    return q @ k.transpose(1, 2)
+
+
+def masked(q: Tensor, k: Tensor) -> Tensor:
+    return plain(q, k).masked_fill(FUTURE, -torch.inf)
+
+
+def with_an_added_mask(q: Tensor, k: Tensor) -> Tensor:
+    return plain(q, k) + torch.zeros(12, 12).masked_fill(FUTURE, -1e9)
+
+
+def in_einsum(q: Tensor, k: Tensor) -> Tensor:
+    return torch.einsum("btd,bsd->bts", q, k)
+
+
+@pytest.mark.parametrize("scores", [plain, masked, with_an_added_mask, in_einsum])
+def test_half_of_the_rows_saturated_without_a_scale_are_a_hint(scores: Scores) -> None:
+    (finding,) = told(scores, size=3.2)
+    assert finding.severity == "hint" and "nothing divides the products of queries and keys by √d" in finding.message
+    assert finding.numbers["√d"] == pytest.approx(128**0.5)
+    assert float(finding.numbers["std of the scores"]) > 20
+    flat, of, left = (int(finding.numbers[name]) for name in ("flat", "of", "flat if divided by √d"))
+    assert 0.5 * of <= flat < 0.9 * of and left <= 0.05 * of
+
+
+def test_nearly_all_rows_are_a_warning_with_the_same_numbers() -> None:
+    (finding,) = told(plain, size=5.6)
+    flat, of, left = (int(finding.numbers[name]) for name in ("flat", "of", "flat if divided by √d"))
+    assert finding.severity == "warning" and flat >= 0.9 * of and left <= 0.5 * flat
+
+
+def test_what_does_no_harm_is_not_told() -> None:
+    assert told(plain, size=1.0) == []
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        lambda q, k: plain(q, k) / 128**0.5 * 11,
+        lambda q, k: plain(q * 1.0, k),
+        lambda q, k: torch.baddbmm(torch.zeros(4, 12, 12), q, k.transpose(1, 2), alpha=1.0),
+    ],
+)
+def test_scores_that_are_scaled_otherwise_are_meant(scores: Scores) -> None:
+    assert told(scores, size=3.2) == []
+
+
+def test_queries_and_keys_of_length_1_have_no_large_scores() -> None:
+    assert told(plain, size=3.2, normalise=True) == []
+
+
+def test_a_learned_bias_on_the_scores_is_that_of_weights_made_for_it() -> None:
+    bias = torch.zeros(12, 12, requires_grad=True)
+    assert told(lambda q, k: plain(q, k) + bias, size=3.2) == []
+
+
+def test_scores_that_are_large_beyond_the_scale_are_no_matter_of_it() -> None:
+    (finding,) = told(plain, size=40.0)
+    assert finding.severity == "warning" and "√d" not in finding.message
