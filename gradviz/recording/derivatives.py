@@ -87,6 +87,13 @@ def _of_nll_loss(node: Any, cotangent: Tensor, *saved: Tensor | None) -> tuple[A
     return (cotangent, *read, node._saved_reduction, _signed(node._saved_ignore_index), total_weight)
 
 
+def _of_embedding(node: Any, cotangent: Tensor, indices: Tensor) -> tuple[Any, ...] | None:
+    if node._saved_sparse or cotangent.device.type != "cpu":  # elsewhere rows may be added in another order next time
+        return None
+    rows, padding_idx = node._saved_weight_sym_argsize_0, _signed(node._saved_padding_idx)
+    return (cotangent, indices, rows, padding_idx, node._saved_scale_grad_by_freq)
+
+
 def _signed(number: int) -> int:
     """Torch tells the negative options that a node saved as unsigned numbers of 64 bits."""
     return number - 2**64 if number >= 2**63 else number
@@ -115,6 +122,9 @@ _OF_NODES: dict[str, tuple[Derivative, ...]] = {
     "LogSoftmaxBackward0": (Derivative(aten._log_softmax_backward_data.default, ("result",), _of_softmax),),
     "NllLossBackward0": (Derivative(aten.nll_loss_backward.default, _SCORES, _of_nll_loss, is_pointwise=False),),
     "NllLoss2DBackward0": (Derivative(aten.nll_loss2d_backward.default, _SCORES, _of_nll_loss, is_pointwise=False),),
+    "EmbeddingBackward0": (
+        Derivative(aten.embedding_dense_backward.default, ("indices",), _of_embedding, is_pointwise=False),
+    ),
     "NativeBatchNormBackward0": (
         Derivative(
             aten.native_batch_norm_backward.default,

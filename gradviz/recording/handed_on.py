@@ -25,7 +25,7 @@ class HandedOnAgain:
 
     Args:
         slots: of each node, who gets its contributions.
-        variables: the nodes that gather the gradients of leaves: what alone reaches one is its gradient, and there anyway.
+        variables: the nodes that gather the gradients of leaves: these are there anyway.
         hooks: the hooks of the user's on nodes, which may change contributions.
         is_sum: whether the cotangent of an output is the sum of the contributions to it and nothing else.
     """
@@ -51,7 +51,8 @@ class HandedOnAgain:
         known = {id(one): kept for one, kept in zip(cotangents, handed, strict=True) if isinstance(kept, StandIn)}
         handed_on = list(contributions)
         for place, (slot, made) in enumerate(zip(self._slots[node], contributions, strict=False)):
-            if made is None or slot[0] in self._variables:
+            is_of_leaf = slot[0] in self._variables
+            if made is None or (is_of_leaf and self._uses[slot] == 1):
                 continue
             standin = known.get(id(made))
             if standin is None:
@@ -59,7 +60,7 @@ class HandedOnAgain:
             if standin is not None:
                 handed_on[place] = standin
             if self._uses[slot] > 1:
-                if self._is_sum(slot):
+                if not is_of_leaf and self._is_sum(slot):
                     self._parts.setdefault(slot, []).append(made if standin is None else standin)
             elif standin is not None:
                 self._under_way[slot] = _UnderWay(made, made._version, standin)

@@ -164,6 +164,8 @@ CHEAP: dict[str, Callable[[Tensor], Tensor]] = {
     "NllLossBackward0": _cross_entropy,
     "NllLossBackward0 weighted": lambda x: _cross_entropy(x, weight=torch.arange(600.0), label_smoothing=0.1),
     "NllLoss2DBackward0": _nll2d,
+    "EmbeddingBackward0": lambda x: F.embedding(torch.arange(900) % 450, x, padding_idx=7),
+    "EmbeddingBackward0 by frequency": lambda x: F.embedding(torch.arange(900) % 450, x, scale_grad_by_freq=True),
     "NativeBatchNormBackward0": lambda x: nn.BatchNorm2d(10)(_image_like_square(x)),
     "NativeBatchNormBackward0 last": lambda x: nn.BatchNorm2d(10)(
         _image_like_square(x).to(memory_format=torch.channels_last)
@@ -198,6 +200,29 @@ def test_what_a_norm_first_makes_contiguous_is_kept() -> None:
 def test_every_node_that_is_computed_again_is_tried() -> None:
     tried = {name.split()[0] for name in CHEAP}
     assert tried >= set(DERIVATIVES)
+
+
+class Tied(nn.Module):
+    """A language model whose head is its embedding, as most have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(1000, 100)
+        self.head = nn.Linear(100, 1000, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        scores = self.head(self.embedding(tokens).tanh())
+        return F.cross_entropy(scores[:-1], tokens[1:])
+
+
+def test_the_rows_of_a_tied_embedding_are_computed_again_and_its_gradient_is_held() -> None:
+    torch.manual_seed(0)
+    net, tokens = Tied(), torch.arange(600) * 7 % 1000
+    graph, whole = gradviz.trace(net, tokens, device="cpu"), gradviz.trace(net, tokens, device="cpu", values="full")
+    _assert_same(graph, whole)
+    assert ("contribution", "embedding") in _of_ops(graph, _again(graph))
+    assert type(graph.gradients()["embedding.weight"]) is Tensor
 
 
 SUMS: dict[str, Callable[[Tensor], Tensor]] = {
