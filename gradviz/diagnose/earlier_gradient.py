@@ -29,7 +29,7 @@ def earlier_gradient(readings: Readings) -> Iterator[Finding]:
             f"{listed(list(before))} had a gradient before this step; backward() adds to it"
             + (f"; no optimizer holds {listed(passed_by)}, so its zero_grad() passes by" if passed_by else ""),
             f"call {' and '.join(clears) or 'optimizer.zero_grad()'} before backward(); if you accumulate gradients over "
-            "steps on purpose, all is well",
+            "steps on purpose, or keep a momentum in them by p.grad *= 0.9, all is well",
             node=graph.leaves[largest],
             numbers={
                 "leaves with a gradient": len(before),

@@ -8,6 +8,7 @@
       listening.py, loss.py  what `backward()` is called on -> the functions between it and the model
       tally.py    backward passes whose gradients were cleared again
       weights.py, units.py   what updates do to parameters; units that are dead for several steps
+      decay.py    gradients that are scaled down in place of being cleared
       plain.py    which tensors may be read
     notes.py      what is written down
     file.py       notes <-> lines of JSON in a file: the format

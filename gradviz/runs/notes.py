@@ -127,7 +127,7 @@ class ParameterNote:
         lr: the learning rate of its group; None where that has none, and without an optimizer.
         unchanged: of its elements that had a gradient, the share that the update left as they were, measured on some; None
             where that is not known.
-        carried: whether the gradient still held what its optimizer had used for the update before.
+        carried: whether the gradient still held what its optimizer had used for the update before, not scaled down since.
     """
 
     name: str

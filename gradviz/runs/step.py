@@ -75,17 +75,21 @@ class OpenStep:
     def had_backward(self) -> bool:
         return any(one.backwards for one in self._passes)
 
-    def begin_backward(self, roots: Sequence[Root], parameters: Iterable[Tensor], frame: FrameType) -> None:
+    def begin_backward(
+        self, roots: Sequence[Root], parameters: Iterable[Tensor], frame: FrameType, *, decayed: Collection[int] = ()
+    ) -> None:
         """Reads what `backward()` is called on, and what the gradients hold before it adds to them.
 
         Args:
             roots: what it is called on.
             parameters: the model's.
             frame: the one that calls it.
+            decayed: ids of the parameters whose gradients were scaled down on purpose since the update before.
         """
         graph = LossGraph(roots, self._passes)
         if not graph.reaches_model:
             return
+        self._cleared.update(decayed)
         self._cleared |= {id(one) for one in parameters if id(one) not in self._cleared and not _norm_of_gradient(one)}
         source = source_at(frame)
         self._tally.begin((source, graph.ops), parameters)

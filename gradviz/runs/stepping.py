@@ -23,6 +23,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from gradviz.runs.decay import Decay
 from gradviz.runs.listening import Root, listen, stop_listening
 from gradviz.runs.notes import Step
 from gradviz.runs.step import OpenStep, as_written
@@ -82,7 +83,7 @@ class Stepping:
         self._open: OpenStep | None = None
         self._attempts = 0
         self._first: int | None = None
-        self._tally = Tally()
+        self._tally, self._decay = Tally(), Decay()
         self._saw_optimizer = self._is_updating = False
         self._changes = Changes(self._parameters)
         self._last_by_hand: int | None = None
@@ -149,9 +150,11 @@ class Stepping:
 
     def _before_backward(self, roots: tuple[Root, ...], frame: FrameType) -> None:
         if self._open is not None and threading.get_ident() == self._thread:
-            self._open.begin_backward(roots, self._parameters, frame)
+            self._open.begin_backward(roots, self._parameters, frame, decayed=self._decay.scaled(self._parameters))
 
     def _after_backward(self) -> None:
+        if not self._saw_optimizer and self._is_due_next and threading.get_ident() == self._thread:
+            self._decay.take(self._parameters)  # what is an update shows only when the next step begins
         if self._open is not None and not self._is_updating and threading.get_ident() == self._thread:
             self._open.end_backward(self._parameters)
             if not self._saw_optimizer:
@@ -160,6 +163,11 @@ class Stepping:
     @property
     def _is_due(self) -> bool:
         return self.step % self._every == 0 or (self._first is not None and self.step == self._first + 1)
+
+    @property
+    def _is_due_next(self) -> bool:
+        """Whether the step after this one may be recorded; the first one is known only when it is over."""
+        return (self.step + 1) % self._every == 0 or self._first is None or self.step == self._first
 
     @property
     def _most_attempts(self) -> int:
@@ -180,6 +188,8 @@ class Stepping:
             self._held.update(map(id, parameters_of(optimizer)))
             self._open.end_update(optimizer, self._parameters)
         self._last_update[id(optimizer)] = self.step
+        if self._is_due_next:
+            self._decay.take(one for one in parameters_of(optimizer) if id(one) in self._names)
         self.updates += 1
         self.updated, self._is_updating = True, False
 

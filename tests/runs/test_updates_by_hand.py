@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -66,6 +67,53 @@ def test_gradients_that_pile_up_between_updates_by_hand_are_told(
 ) -> None:
     finding = watched(by_hand(move, clears=False), tmp_path, model=classifier()).diagnose()[0]
     assert (finding.kind, finding.step) == ("gradients-not-cleared", 1) and "p.grad = None" in finding.hint
+
+
+def times(parameter: nn.Parameter, factor: float) -> None:
+    assert parameter.grad is not None
+    parameter.grad *= factor
+
+
+def anew(parameter: nn.Parameter, factor: float) -> None:
+    assert parameter.grad is not None
+    parameter.grad = parameter.grad * factor
+
+
+def in_data(parameter: nn.Parameter, factor: float) -> None:
+    assert parameter.grad is not None
+    parameter.grad.data.mul_(factor)
+
+
+def with_momentum(scale: Callable[[nn.Parameter, float], None], factor: float, *, by_hand: bool) -> Any:
+    """Nine steps after each of which the gradients are scaled in place of being cleared."""
+
+    def loop(model: nn.Module, optimizer: Optimizer) -> None:
+        for _ in range(9):
+            loss_of_samples(model).backward()
+            if not by_hand:
+                nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+                optimizer.step()
+            for parameter in model.parameters():
+                if by_hand:
+                    by_subtraction(parameter, 0.01 * parameter.grad)  # type: ignore[operator]
+                scale(parameter, factor)
+
+    return loop
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("scale", [times, anew, in_data])
+def test_a_momentum_that_is_kept_in_the_gradients_is_no_forgotten_zero_grad(
+    tmp_path: Path, scale: Callable[[nn.Parameter, float], None], every: int, by_hand: bool
+) -> None:
+    def told(factor: float) -> list[str]:
+        loop = with_momentum(scale, factor, by_hand=by_hand)
+        return kinds(watched(loop, tmp_path / str(factor), model=classifier(), every=every))
+
+    assert told(0.9) == told(0.95) == []
+    for factor in (1.0, 0.25, 0.87654):  # nothing, a mean over passes, a clip
+        assert told(factor) == ["gradients-not-cleared"]
 
 
 @BY_HAND
