@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from gradviz.diagnose import Finding
@@ -25,6 +25,9 @@ probabilities and cosines, and their differences, stay above this."""
 NEVER_NEGATIVE = frozenset({"nll_loss", "nll_loss2d", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 """The binary cross entropy is none of these: minus one is the loss of a generator in the game as it was first told."""
 SCALINGS = frozenset({"mul", "div"})
+REDUCING = frozenset({"mean", "sum"})
+LOG_PROBABILITIES = frozenset({"log_softmax", "log_sigmoid"})
+REMOVE = "remove the minus, unless the model is to unlearn: what torch calls a loss is to be small"
 TINY = 1e-6
 """A healthy update is 1e-4 to 1e-2 of the weights; a careful one, that adapts a trained model, 1e-5."""
 CLIPPED = 1e-3
@@ -84,22 +87,42 @@ def _fallen(run: Run, series: Series, values: list[float]) -> Iterator[Finding]:
 def _negated(run: Run, series: Series, values: list[float]) -> Iterator[Finding]:
     """Of what begins below zero, as a score does that is to be large, only the minus of a loss is known to have no bound."""
     made_of = {note.ops for step in run.steps for note in step.losses if note.source == series.name}
-    ends = {tuple(op for op in ops if op not in SCALINGS)[-2:] for ops in made_of}
-    if len(ends) != 1 or values[-1] > min(FALLEN * values[0], HELD):
+    if len(made_of) != 1 or values[-1] > min(FALLEN * values[0], HELD):
         return
-    ((*before, last),) = ends
-    if last == "neg" and before and before[0] in NEVER_NEGATIVE:
+    (ops,) = made_of
+    if (told := _minus_of(ops)) is not None:
+        what, hint = told
         yield Finding(
             kind="loss-without-bound",
             severity="warning",
-            message=f"the loss is minus the {before[0]}, and fell {_course(values)}: nothing holds it, and the worse the "
-            "answers are, the smaller it is",
-            hint="remove the minus, unless the model is to unlearn: what torch calls a loss is to be small",
+            message=f"the loss is {what}, and fell {_course(values)}: nothing holds it, and the worse the answers are, the "
+            "smaller it is",
+            hint=hint,
             numbers={"first": values[0], "last": values[-1]},
             source=series.name,
             step=series.steps[-1],
             rank=run.told(series.rank),
         )
+
+
+def _minus_of(ops: Sequence[str]) -> tuple[str, str] | None:
+    """What a loss below zero is, and what to do, where its functions say that it is small where answers are bad; else None.
+
+    Functions come in their order, each once. A log-probability times something may be that of a policy, with weights of
+    either sign. Minus a squared difference that is written by hand may be a player's score, as that of a least squares game.
+
+    >>> _minus_of(("mse_loss", "neg"))[0], _minus_of(("log_softmax", "gather", "mean"))[0]
+    ('minus the mse_loss', 'the log-probability of log_softmax')
+    >>> _minus_of(("mean", "neg")), _minus_of(("log_softmax", "mul", "mean")), _minus_of(("sub", "pow", "mean", "neg"))
+    (None, None, None)
+    """
+    *before, last = [op for op in ops if op not in SCALINGS] or [""]
+    if last == "neg" and before and before[-1] in NEVER_NEGATIVE:
+        return f"minus the {before[-1]}", REMOVE
+    if set(ops) & LOG_PROBABILITIES and set(ops) <= LOG_PROBABILITIES | REDUCING | {"gather"}:
+        (name, *_) = [op for op in ops if op in LOG_PROBABILITIES]
+        return f"the log-probability of {name}", "put a minus before it, unless the model is to unlearn"
+    return None
 
 
 def _course(values: list[float]) -> str:

@@ -136,6 +136,33 @@ def test_minus_a_loss_that_falls_on_and_on_is_told(tmp_path: Path, scale: int) -
     assert "remove the minus" in finding.hint
 
 
+LOG_PROBABILITIES = {
+    "gather": lambda output, y: output.log_softmax(1).gather(1, y).mean(),
+    "index": lambda output, y: output.log_softmax(1)[torch.arange(len(y)), y[:, 0]].sum(),
+    "sigmoid": lambda output, _: nn.functional.logsigmoid(output).mean(),
+}
+
+
+@pytest.mark.parametrize("kind", LOG_PROBABILITIES)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_log_probability_without_its_minus_is_told_and_with_it_not(tmp_path: Path, kind: str, sign: int) -> None:
+    torch.manual_seed(0)
+    model, x, classes = nn.Linear(4, 3), torch.randn(32, 4), torch.randint(0, 3, (32, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    with gradviz.watch(model, tmp_path, every=5) as watcher:
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss = LOG_PROBABILITIES[kind](model(x), classes)
+            (loss if sign > 0 else -loss).backward()
+            optimizer.step()
+    finding = found(watcher.run).get("loss-without-bound")
+    assert (finding is None) == (sign < 0)
+    if finding is not None:
+        name = "log_sigmoid" if kind == "sigmoid" else "log_softmax"
+        assert finding.message.startswith(f"the loss is the log-probability of {name}, and fell from −")
+        assert finding.severity == "warning" and "put a minus before it" in finding.hint
+
+
 def test_a_score_below_zero_that_is_to_be_large_is_not_told(tmp_path: Path) -> None:
     run = run_of(tmp_path, loss_of=lambda output, _: -(output - 1).square().mean())
     ((first, *_, last),) = (series.known for series in loss_values(run))
