@@ -54,7 +54,7 @@ How the parts go together:
     bulk.py, many.py, chain.py      long sums, many elements, and those of a recurrence, as arrays
     full.py          all elements of a pointwise call or a data movement
     function.py      functions of scalars, derived by sympy; tape.py their steps; analytic.py at complex elements
-    deadline.py      until when elements may be computed
+    deadline.py      until when elements may be computed, and how many
     implicit.py      what is defined by equations, as an inverse; matrix.py, products.py matrices and their derivatives
     arithmetic.py    the kinds of numbers: 50 digits, and wide floats (wide.py); why they may be trusted: rounding.py,
                      tracked.py, complex_arithmetic.py
@@ -66,12 +66,12 @@ from __future__ import annotations
 import gradviz.symbolic.rules  # noqa: F401 for the rules that it registers
 from gradviz.symbolic.arrays import exact_array
 from gradviz.symbolic.compose import compose
-from gradviz.symbolic.deadline import OutOfTime, require_time, until
+from gradviz.symbolic.deadline import Allowance, OutOfTime, TooMuchWork, require_time, until
 from gradviz.symbolic.formula import local_formula
 from gradviz.symbolic.full import WideValues
 from gradviz.symbolic.method import method_of
 from gradviz.symbolic.notation import formula_latex, formula_text
-from gradviz.symbolic.reference import Exact, Reference, Row, reference
+from gradviz.symbolic.reference import Elements, Exact, Reference, Row, reference
 from gradviz.symbolic.registry import (
     RULES,
     NoGradient,
@@ -89,6 +89,8 @@ from gradviz.symbolic.tensor import SymbolicTensor
 
 __all__ = [
     "RULES",
+    "Allowance",
+    "Elements",
     "Exact",
     "NoGradient",
     "NoRule",
@@ -96,6 +98,7 @@ __all__ = [
     "Reference",
     "Row",
     "SymbolicTensor",
+    "TooMuchWork",
     "Undetermined",
     "WideValues",
     "compose",

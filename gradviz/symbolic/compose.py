@@ -31,6 +31,7 @@ def compose(
     names: Sequence[str] | None = None,
     constants: Sequence[Tensor] = (),
     chosen: Mapping[int, Collection[Index]] | None = None,
+    at_once: bool = False,
 ) -> Reference:
     """The truth about `outputs` as functions of `inputs`.
 
@@ -41,6 +42,7 @@ def compose(
         names: symbols' names, one per input; x0, x1, ... otherwise.
         constants: snapshots through which no derivative flows although a call made them (detached, under no_grad).
         chosen: place of an input -> its only elements to be differentiated for, as for `reference`.
+        at_once: whether many elements can be read at once wherever that is known, as for `evaluate`.
 
     Raises:
         NoRule: a call between inputs and outputs has no rule, or a value was changed through a view, which identity of
@@ -59,10 +61,11 @@ def compose(
     """
     flow = _Flow(inputs, names or [f"x{place}" for place in range(len(inputs))], constants, chosen)
     for call in calls:
-        flow.follow(call)
+        flow.follow(call, at_once=at_once)
     results: Outputs = tuple(flow.result(output) for output in outputs)
     truth = Reference("composed", flow.inputs, real_outputs(results, outputs), working_dtype(flow.seen), None)
-    truth.make(flow.made)
+    if not at_once:
+        truth.make(flow.made)
     return truth
 
 
@@ -95,7 +98,7 @@ class _Flow:
                 self._known[id(tensor)] = self.inputs[place]
                 self._storages.add(_storage(tensor))
 
-    def follow(self, call: OpCall) -> None:
+    def follow(self, call: OpCall, *, at_once: bool) -> None:
         """Adds the call's outputs where they depend on the inputs."""
         arguments = [argument.tensor for argument in call.tensor_arguments()]
         if not any(id(tensor) in self._known for tensor in arguments):
@@ -105,7 +108,7 @@ class _Flow:
         try:
             if has_rule(call.overload) and isinstance(find_rule(call.overload), NoGradient):
                 return
-            results = evaluate(call, lambda tensor, position: self._lookup(tensor, call))
+            results = evaluate(call, lambda tensor, position: self._lookup(tensor, call), at_once=at_once)
         except NoRule as missing:
             raise NoRule(f"{missing.reason}, needed for a composition of {call.op} and others") from missing
         self.seen += [*arguments, *call.outputs]

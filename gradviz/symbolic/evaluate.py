@@ -52,21 +52,23 @@ class Pointwise:
     coarse_value: float
 
 
-def evaluate(call: OpCall, lookup: Lookup) -> Outputs:
+def evaluate(call: OpCall, lookup: Lookup, *, at_once: bool = False) -> Outputs:
     """The symbolic outputs of the call; None for those that are not differentiable.
 
     Args:
         call: the recorded call.
         lookup: gives the symbolic tensor that stands for an argument, from its snapshot and its edge key.
+        at_once: whether many elements can be read at once wherever that is known (see `many.py`): what is read so several
+            times is made several times, unless it is kept (see `chain.py`).
 
     Raises:
         NoRule: no rule, or the op has no gradient.
     """
     if not is_complex(call):
-        return _evaluated(call, lookup)
+        return _evaluated(call, lookup, at_once=at_once)
     try:
         with Range(working_dtype([*(argument.tensor for argument in call.tensor_arguments()), *call.outputs])).entered():
-            return _believed(call, _evaluated(call, lookup))
+            return _believed(call, _evaluated(call, lookup, at_once=False))
     except (TypeError, ValueError, RuntimeError) as error:  # from what was written for real numbers
         raise NoRule(f"the rule of {call.overload} does not hold for complex numbers") from error
 
@@ -77,10 +79,9 @@ def is_complex(call: OpCall) -> bool:
     return any(tensor is not None and tensor.dtype.is_complex for tensor in (*arguments, *call.outputs))
 
 
-def _evaluated(call: OpCall, lookup: Lookup, *, at_once: bool = False) -> Outputs:
-    """`at_once`: whether many elements can be read at once wherever that is known; see `chain.py` for what that takes."""
+def _evaluated(call: OpCall, lookup: Lookup, *, at_once: bool) -> Outputs:
     if not has_rule(call.overload):
-        return _lower(call, lookup)
+        return _lower(call, lookup, at_once=at_once)
     rule = find_rule(call.overload)
     if isinstance(rule, NoGradient):
         raise NoRule(f"{call.overload} has no gradient: {rule.reason}")
@@ -223,7 +224,7 @@ def _move(rule: MovementRule, call: OpCall, lookup: Lookup, *, at_once: bool = F
     )
 
 
-def _lower(call: OpCall, lookup: Lookup) -> Outputs:
+def _lower(call: OpCall, lookup: Lookup, *, at_once: bool) -> Outputs:
     """By torch's own decomposition into calls that have rules."""
     found = lowered(call)
     known = {  # an argument that is given twice is known by the tensor that the call had, not by its clone
@@ -237,7 +238,7 @@ def _lower(call: OpCall, lookup: Lookup) -> Outputs:
         return known[id(tensor)] if id(tensor) in known else numbers(tensor)
 
     for inner in found.calls:
-        results = evaluate(inner, within) if chain is None else _evaluated(inner, within, at_once=True)
+        results = evaluate(inner, within, at_once=at_once) if chain is None else _evaluated(inner, within, at_once=True)
         for made, result in zip(inner.outputs, results, strict=False):
             if made is not None and result is not None:
                 known[id(made)] = result

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gradviz.errors import CheckError
 from gradviz.opcall import OpCall, is_inexact
-from gradviz.symbolic.arithmetic import EXACT, MP, WIDE_UNIT
+from gradviz.symbolic.arithmetic import EXACT, MP, WIDE_UNIT, from_wide
 from gradviz.symbolic.binding import working_dtype
 from gradviz.symbolic.entered import InputTensor, from_torch, numbers
 from gradviz.symbolic.evaluate import Outputs, evaluate, is_complex, specialize
@@ -190,6 +190,20 @@ class Reference:
             except NotAtOnce:
                 return None
         return {at: self._elements(places, *adjoint, self._coarse) for at, (places, adjoint) in found.items()}
+
+    def row_at_once(self, index: Index, *, output: int = 0) -> Row | None:
+        """As `row`, in wide floats; None where that is only had one by one, and on kinks."""
+        shape = self._output(output).shape
+        flat = int(np.ravel_multi_index(index, shape)) if shape else 0
+        found = self.vjp_at_once([flat], [1.0], output=output)
+        if found is None:
+            return None
+        partials: dict[int, dict[Index, Exact]] = {position: {} for position in self.inputs}
+        for position, elements in found.items():
+            places = np.array(np.unravel_index(elements.flats, self.inputs[position].shape)).T.tolist()
+            numbers = zip(places, elements.value, elements.bound.tolist(), strict=True)
+            partials[position] = {tuple(place): Exact(from_wide(value), bound) for place, value, bound in numbers}
+        return Row(partials=partials, kinks=())
 
     def _many(self, flats: Sequence[int], output: int) -> Many | None:
         tensor = self._output(output)

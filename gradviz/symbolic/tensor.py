@@ -67,6 +67,7 @@ class SymbolicTensor:
 
         Raises:
             OutOfTime: a deadline has passed.
+            TooMuchWork: an allowance is used up.
         """
         known = self._memo.get(index)
         if known is None:
@@ -169,11 +170,13 @@ class SymbolicTensor:
         def pull(index: Index) -> Scalar:
             if long is not None and self.many is not None and lines.length > LONG:
                 return long(self, lines.of_many(tuple(np.array([place]) for place in index), 1))
+            require_time(work=lines.length)
             return combine([self[element] for element in lines.of_one(index)])
 
         def read(flats: NDArray[np.int64]) -> Many:
             assert self.many is not None and groups is not None
             count = len(flats)
+            require_time(work=count * lines.length)
             return groups(self.many(lines.of_many(places_of(flats, lines.shape), count), count * lines.length), count)
 
         result = SymbolicTensor(lines.shape, pull)
@@ -261,12 +264,14 @@ class SymbolicTensor:
             if inner > LONG:
                 steps = np.arange(inner)
                 return bulk.dot(left, line((*in_left, row), steps), right, line(in_right, steps, column))
+            require_time(work=inner)
             return sc.dot(
                 [left[(*in_left, row, k)] for k in range(inner)], [right[(*in_right, k, column)] for k in range(inner)]
             )
 
         def read(flats: NDArray[np.int64]) -> Many:
             assert left.many is not None and right.many is not None
+            require_time(work=inner * len(flats))
             *outer, row, column = (np.repeat(place, inner) for place in places_of(flats, shape))
             steps = np.tile(np.arange(inner), len(flats))
             first = left.many((*to_left(tuple(outer)), row, steps), len(steps))
@@ -328,6 +333,7 @@ def _broadcast(
     sources = [(tensor, broadcaster(tensor.shape, len(shape))) for tensor in tensors]
 
     def read(places: Places, count: int) -> Many:
+        require_time(work=count)
         return join_many([tensor.many(source(places), count) for tensor, source in sources if tensor.many is not None])
 
     cheap = all(tensor.many is not None for tensor in tensors)

@@ -17,8 +17,9 @@ How the parts go together:
 
 from __future__ import annotations
 
+from gradviz.check.custom.asking import AT_ONCE, ONE_BY_ONE
 from gradviz.check.custom.edges import check_custom
 from gradviz.check.custom.forwards import ForwardAgain, check_value_by_forward
 from gradviz.check.custom.replay import Replay
 
-__all__ = ["ForwardAgain", "Replay", "check_custom", "check_value_by_forward"]
+__all__ = ["AT_ONCE", "ONE_BY_ONE", "ForwardAgain", "Replay", "check_custom", "check_value_by_forward"]

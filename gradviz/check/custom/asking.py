@@ -15,8 +15,12 @@ from gradviz.check.custom.backward_calls import BackwardCalls, ForwardValues, as
 from gradviz.check.custom.own_formula import ExactFormula
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.check.judge import Comparison
-from gradviz.symbolic import unit_roundoff
+from gradviz.symbolic import Allowance, unit_roundoff
 
+ONE_BY_ONE = 2**16
+"""Numbers that are made to 50 digits, and terms that are added up: some 10 to 50 µs each."""
+AT_ONCE = 2**22
+"""The same as arrays of wide floats: some 0.1 µs and 100 bytes each."""
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Group:
@@ -49,6 +53,7 @@ class Asker:
         name: of the backward(), for a mismatch.
         dtype: the working dtype, the coarsest of forward's values.
         seen_right: the groups whose formula was seen to be right in exact numbers.
+        one_by_one: how much of all that is looked at is followed to 50 digits, number by number.
     """
 
     def __init__(self, head: HeadUnderCheck, dtype: torch.dtype) -> None:
@@ -56,6 +61,7 @@ class Asker:
         self.name = head.backward_name
         self.dtype = dtype
         self.seen_right: set[int] = set()
+        self.one_by_one = Allowance(ONE_BY_ONE)
 
     def answers(self, groups: list[Group], place: int, cotangent: Tensor) -> Answers:
         """What the node makes of a cotangent of its output `place`, shaped like that output (of a complex one the parts).
@@ -70,13 +76,13 @@ class Asker:
         totals = {position: np.asarray(sum(arrays[slot] for slot in own)) for position, own in slots.items()}
         return Answers(totals=totals, slots=slots, backward=backward)
 
-    def exact(self, answers: Answers) -> ExactFormula:
-        """What backward() computes, in exact numbers.
+    def exact(self, answers: Answers, *, at_once: bool) -> ExactFormula:
+        """What backward() computes, in exact numbers, or `at_once` in wide floats.
 
         Raises:
             NoRule: there are no symbolic rules for it.
         """
-        return ExactFormula(self._forward, answers.backward, unit_roundoff(self.dtype))
+        return ExactFormula(self._forward, answers.backward, unit_roundoff(self.dtype), at_once=at_once)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

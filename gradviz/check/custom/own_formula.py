@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gradviz.check.arrays import Index, as_array
 from gradviz.check.custom.backward_calls import BackwardCalls, ForwardValues
 from gradviz.check.custom.lengths import forward_length
-from gradviz.symbolic import Exact, Reference, Row, compose, unit_roundoff
+from gradviz.symbolic import Exact, Reference, Row, TooMuchWork, compose, unit_roundoff
 from gradviz.symbolic.arithmetic import EXACT, to_wide
 from gradviz.symbolic.bulk import LONG
 from gradviz.symbolic.rounding import smallest
@@ -171,22 +171,27 @@ class ExactFormula:
         forward: what its calls read and made.
         backward: what ran for the cotangent.
         unit: u of the coarsest dtype in forward: backward() may round as coarsely, and no more so.
+        at_once: whether wide floats are exact enough: elements are then had as arrays.
 
     Raises:
         NoRule: one of them has no rule.
     """
 
-    def __init__(self, forward: ForwardValues, backward: BackwardCalls, unit: float) -> None:
-        self._forward, self._backward = forward, backward
+    def __init__(self, forward: ForwardValues, backward: BackwardCalls, unit: float, *, at_once: bool) -> None:
+        self._forward, self._backward, self._at_once = forward, backward, at_once
         self._truth = self._composed(backward)
         self.smallest = smallest(self._truth.dtype)
         is_long = any(forward_length(call) > LONG for call in (*forward.calls, *backward.calls))
-        self._scale = (_WIDE if is_long else _EXACT) / unit
+        self._scale = (_WIDE if is_long or at_once else _EXACT) / unit
         self._granted = min(1.0, unit / unit_roundoff(self._truth.dtype))
 
     def at(self, slots: Sequence[int], columns: Sequence[Index], true_bound: Array) -> Formula:
-        """The formula at some elements, summed over the edges in these slots."""
-        value, bound = _summed(self._truth, slots, columns)
+        """The formula at some elements, summed over the edges in these slots.
+
+        Raises:
+            TooMuchWork: an allowance is used up, or the elements are not to be had as arrays.
+        """
+        value, bound = self._summed(self._truth, slots, columns)
         formula = _formula(value, self._granted * bound, true_bound, self._scale, self._backward.is_exact)
         if self._backward.is_exact or not (formula.wrong > _HIDES * np.abs(value)).any():
             return formula
@@ -198,7 +203,7 @@ class ExactFormula:
         rounded = self._backward.rounded
         if rounded is None or len(rounded) > _NUMBERS:
             return np.full(len(columns), np.inf)
-        apart = [np.abs(_summed(beside, slots, columns)[0] - value) for beside in self._beside]
+        apart = [np.abs(self._summed(beside, slots, columns)[0] - value) for beside in self._beside]
         return np.asarray(2 * np.sum(apart, axis=0), dtype=np.float64)
 
     @cached_property
@@ -208,25 +213,26 @@ class ExactFormula:
 
     def _composed(self, backward: BackwardCalls) -> Reference:
         calls, given = (*self._forward.calls, *backward.calls), [*self._forward.given, backward.cotangent, *backward.others]
-        return compose(calls, given, backward.answers, chosen={})
+        return compose(calls, given, backward.answers, chosen={}, at_once=self._at_once)
+
+    def _summed(self, truth: Reference, slots: Sequence[int], columns: Sequence[Index]) -> tuple[Wide, Array]:
+        """Elements of a formula and their rounding, summed over the edges in these slots."""
+        value, bound = np.zeros(len(columns), dtype=np.longdouble), np.zeros(len(columns))
+        for slot in slots:
+            more, rounding = _elements(truth, slot, columns, at_once=self._at_once)
+            value, bound = value + more, bound + rounding
+        return value, bound
 
 
-def _summed(truth: Reference, slots: Sequence[int], columns: Sequence[Index]) -> tuple[Wide, Array]:
-    """Elements of a formula and their rounding, summed over the edges in these slots."""
-    value, bound = np.zeros(len(columns), dtype=np.longdouble), np.zeros(len(columns))
-    for slot in slots:
-        more, rounding = _elements(truth, slot, columns)
-        value, bound = value + more, bound + rounding
-    return value, bound
-
-
-def _elements(truth: Reference, slot: int, columns: Sequence[Index]) -> tuple[Wide, Array]:
+def _elements(truth: Reference, slot: int, columns: Sequence[Index], *, at_once: bool) -> tuple[Wide, Array]:
     made = truth.outputs[slot]
-    if len(columns) > _ONE_BY_ONE and made is not None and columns[0]:
-        flats = np.ravel_multi_index(tuple(np.array(columns).T), made.shape)
+    if (at_once or len(columns) > _ONE_BY_ONE) and made is not None:
+        flats = np.ravel_multi_index(tuple(np.array(columns).T), made.shape) if made.shape else np.zeros(1, dtype=np.int64)
         found = truth.values_at_once(flats.tolist(), output=slot)
         if found is not None:
             return found.value, found.bound
+    if at_once:
+        raise TooMuchWork
     exact = [truth.value(column, output=slot) for column in columns]
     values = np.array([to_wide(one.value) for one in exact], dtype=np.longdouble)
     return values, np.array([one.bound for one in exact])
