@@ -42,6 +42,7 @@ BYTES_PER_LETTER = 8
 CORNER_LETTERS = 14
 """Of a name beside the surface, where there is no more room."""
 MOST_NODES = 200
+NO_CHECK_OF_LOADED = "A saved trace has numbers, but no functions that a check could ask: run `gradviz check` on the code."
 FONT_SIZE = 20.0
 GROUPED_ABOVE = 60
 """In a player of more shapes letters are too small to read; where calls can be groups, they are."""
@@ -114,7 +115,7 @@ def _derivation(found: Shown) -> None:
 
 def _check(found: Shown) -> None:
     if found.report is None:
-        st.caption("There is no check of this graph, or not yet.")
+        st.caption(NO_CHECK_OF_LOADED if found.graph.is_loaded else "There is no check of this graph, or not yet.")
         return
     st.markdown(found.report.summary)
     st.html(check_tables(found.report))

@@ -47,7 +47,7 @@ class Rounded:
     def is_zero(self, node: int) -> bool:
         """Whether a value is zero but for what rounding may have made of it."""
         value = self._value(node)
-        return value is not None and 0 < abs(value) <= SLACK * self._off.get(node, 0.0)
+        return value is not None and 0 < abs(value) < math.inf and abs(value) <= SLACK * self._off.get(node, 0.0)
 
     def is_zero_partial(self, use: Use) -> bool:
         """The same of a local partial with a formula in values that are followed."""

@@ -17,6 +17,7 @@ from gradviz.expression.parser import parse
 from gradviz.expression.tokens import readable
 
 _PLAIN_NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?")
+_NOT_FINITE: Final = re.compile(r"[-+−]?(nan|inf|infinity|∞)", re.IGNORECASE)
 _NEITHER: Final = "neither a number such as 2, 1/2 or 2pi nor a nested list of numbers such as [[1, 2], [3, 0.5]]"
 
 
@@ -63,6 +64,8 @@ def _items(text: str) -> list[str]:
 def _number(text: str) -> float:
     if _PLAIN_NUMBER.fullmatch(text):
         return float(text)
+    if _NOT_FINITE.fullmatch(text):
+        raise _refused(text, "write a finite number")
     try:
         expression = parse(text)
     except ExpressionError as error:

@@ -27,7 +27,7 @@ def test_a_saved_trace_is_opened_and_belongs_to_its_session(tmp_path: Path) -> N
     finished(app)
     assert not app.exception and not app.error
     assert app.selectbox[0].value == model.SAVED and "model" not in app.query_params
-    assert "There is no check of this graph" in text_of(app)
+    assert "run `gradviz check` on the code" in text_of(app)
     graph = app.session_state["model opened"][1].shown.graph
     assert graph.is_loaded and graph.gradients()["x"] == 3.0
     assert page().selectbox[0].options == list(MODELS)

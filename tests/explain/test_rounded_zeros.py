@@ -27,11 +27,12 @@ def test_a_zero_but_for_rounding_is_told(text: str, x: float, said: str) -> None
 
 
 SMALL = [("1e-20*x", 1.0), ("exp(-40*x)", 1.0), ("x - 1", 1.0 + 2.0**-52), ("x^9", 1e-9)]
+INFINITE = [("1/x", 0.0), ("log(x)", 0.0), ("exp(x)", 1e4)]
 EXACT = [("2*x - 2", 1.0 + 2.0**-52), ("x/4 - 1", 4.0 + 2.0**-50)]  # by a power of two nothing is rounded
 
 
-@pytest.mark.parametrize(("text", "x"), SMALL + EXACT)
-def test_a_small_number_is_itself(text: str, x: float) -> None:
+@pytest.mark.parametrize(("text", "x"), SMALL + EXACT + INFINITE)
+def test_a_number_that_is_small_or_infinite_is_itself(text: str, x: float) -> None:
     assert not lines_of(text, x=x)
 
 
