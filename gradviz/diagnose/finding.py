@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gradviz.graph import Edge, GradGraph
+from gradviz.view.landmarks import Landmark
 from gradviz.view.notation import number_text
 from gradviz.view.verdicts import SEVERITIES
 
@@ -36,6 +37,7 @@ class Finding:
         source: the user's line, "file.py:12", or "".
         module: the module in which it happens, by its dotted path, or "".
         numbers: what proves it, by name.
+        landmark: what the node is, apart from its number, by which a view of another graph of the same code finds it.
         step, rank: of a training run, which step and which process; None where it is not about one.
     """
 
@@ -50,6 +52,7 @@ class Finding:
     numbers: Numbers = field(default_factory=dict)
     step: int | None = None
     rank: int | None = None
+    landmark: Landmark | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON knows them; a number that is not finite becomes "nan", "inf" or "-inf"."""

@@ -56,6 +56,7 @@ from gradviz.diagnose.zero_gradient import zero_gradient
 from gradviz.errors import InputError, NotKeptError
 from gradviz.graph import Edge, GradGraph
 from gradviz.opcall import OpCall
+from gradviz.view.landmarks import marked
 
 FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     not_finite,
@@ -140,7 +141,7 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
         asked = _edges_to_check(graph) if report is None and graph.is_loaded else []
         found += not_checked(graph, asked, unread) if graph.is_loaded else ()
         unchecked = _UNCHECKED if asked else ""
-        return Diagnosis(found, unread=unread, coarse=coarse, not_kept=missing, unchecked=unchecked)
+        return Diagnosis(marked(graph, found), unread=unread, coarse=coarse, not_kept=missing, unchecked=unchecked)
 
 
 def _custom_edges_checked(graph: GradGraph) -> CheckReport:

@@ -5,6 +5,7 @@
     summary    a tensor as a few lines and a small heat map
     histogram  how the elements of a tensor are spread
     fold       calls that only make a constant as that constant
+    landmarks  findings of another graph, about the same calls in this one
     focus      the part of a graph around a node or a finding, or between two nodes
     titles     names of calls that are only numbers, with the class of the module
     wires      a graph as plain dictionaries

@@ -17,7 +17,7 @@ from gradviz.view.choose import depth, output_nodes
 from gradviz.view.drawn import PAGE_NODES, drawn_of, part_of
 from gradviz.view.edge_labels import labelled
 from gradviz.view.fit import fitted
-from gradviz.view.focus import Side, Target, findings_in
+from gradviz.view.focus import Side, Target, findings_in, focus_in
 from gradviz.view.group_labels import gradient_lines, shapes_line, size_line, trouble_lines
 from gradviz.view.labels import (
     Attributes,
@@ -28,6 +28,7 @@ from gradviz.view.labels import (
     role_of,
     value_text,
 )
+from gradviz.view.landmarks import placed
 from gradviz.view.model import Direction, Gap, Role, ThemeName, View, ViewEdge, ViewGroup, ViewNode
 from gradviz.view.no_calls import why_no_calls
 from gradviz.view.notation import NAME_LENGTH, listed, shorten
@@ -70,7 +71,7 @@ def view_of(
     parts, classes = parts_of(show), classes_in(graph)
     opened, closed = ([untitled(one, classes) for one in names_of(*given)] for given in (("unfold", unfold), ("fold", fold)))
     check_report(report)
-    found = findings_of(findings)
+    found, focus = placed(graph, findings_of(findings)), focus_in(graph, focus)
     found += [finding for finding in findings_in(focus) if finding not in found]
     marks = Marks(report, found, with_verdicts="verdict" in parts)
     part = part_of(graph, focus, radius, side, between)

@@ -12,6 +12,7 @@ from gradviz.attributes import unknown_node
 from gradviz.errors import InputError
 from gradviz.paths import Path, Paths
 from gradviz.view.closing import matches
+from gradviz.view.landmarks import placed
 from gradviz.view.verdicts import Finding, place_of
 
 Side = Literal["before", "after", "both"]
@@ -88,6 +89,13 @@ def between(graph: nx.MultiDiGraph, ends: Sequence[int | str]) -> Focus:
     if not nodes:
         raise InputError(f"no path leads from {names[0]!r} to {names[1]!r}; between takes the earlier node first")
     return Focus(nodes=frozenset(nodes), what=f"the paths from {names[0]} to {names[1]}", centre=frozenset({first, last}))
+
+
+def focus_in(graph: nx.MultiDiGraph, target: Target | Sequence[Target] | None) -> Target | Sequence[Target] | None:
+    """What is in focus, of which the findings of another graph are about the same calls in this one."""
+    if isinstance(target, (list, tuple)):
+        return [placed(graph, [one])[0] if _is_finding(one) else one for one in target]
+    return placed(graph, [target])[0] if _is_finding(target) else target
 
 
 def findings_in(target: Target | Sequence[Target] | None) -> list[Finding]:
