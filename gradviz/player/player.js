@@ -7,6 +7,7 @@
 function mount(root, data) {
   "use strict";
   const SVG = "http://www.w3.org/2000/svg";
+  const SIGN = /(‖?∂[^\s/]{1,16}\/∂\S{1,16})(?=\s|$)/;
   const SPEEDS = [0.5, 1, 2, 4];
   const LEAST_PX = 8;  // of letters on a narrow screen, where the drawing may be larger than there is room, and scrolls
   const ICONS = {
@@ -59,6 +60,11 @@ function mount(root, data) {
 
   const colour = (index) => `var(--c${index})`;
 
+  /* A sentence in which no line ends inside a short `∂f/∂x`. */
+  function inWords(told) {
+    return told.split(SIGN).map((part, place) => (place % 2 ? element("span", {class: "sign"}, part) : part));
+  }
+
   /* One mark: its elements, made once, and how a state changes them. */
   function markOf(mark) {
     const group = drawn("g", {});
@@ -110,7 +116,7 @@ function mount(root, data) {
   const stage = element("div", {class: "stage"}, svg);
   const sentence = element("p", {class: "sentence", "aria-live": "polite"});
   const longest = data.frames.reduce((found, frame) => (frame.sentence.length > found.length ? frame.sentence : found), "");
-  const ghost = element("p", {class: "sentence ghost", "aria-hidden": "true"}, longest);
+  const ghost = element("p", {class: "sentence ghost", "aria-hidden": "true"}, ...inWords(longest));
   const play = button("play", toggle);
   const slider = element("input", {
     type: "range", min: 0, max: data.frames.length - 1, step: 1, value: 0, "aria-label": words.step,
@@ -145,7 +151,7 @@ function mount(root, data) {
     shown = states[wanted];
     current = wanted;
     const frame = data.frames[wanted];
-    sentence.textContent = frame.sentence;
+    sentence.replaceChildren(...inWords(frame.sentence));
     title.textContent = frame.title;
     slider.value = wanted;
     slider.setAttribute("aria-valuetext", `${wanted + 1}: ${frame.sentence}`);
@@ -251,6 +257,7 @@ function mount(root, data) {
 .gradviz-player .said { display: grid; }
 .gradviz-player .sentence { grid-area: 1 / 1; margin: 0; font-size: 1.15em; text-align: center; text-wrap: balance;
   overflow-wrap: anywhere; }
+.gradviz-player .sign { white-space: nowrap; }
 .gradviz-player .ghost { visibility: hidden; }
 .gradviz-player .controls { display: flex; flex-wrap: wrap; align-items: center; justify-content: center; gap: 0.35rem;
   width: 100%; max-width: 60rem; position: sticky; bottom: 0; padding: 0.3rem 0; background: var(--background); }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -32,6 +33,7 @@ function probe(root) {
   const read = () => ({
     sentence: get(".sentence:not(.ghost)").textContent, count: get("output").textContent, slider: get("input").value,
     spoken: get("input").getAttribute("aria-valuetext"), phase: get("section").dataset.phase,
+    lines: [...root.querySelectorAll(".sentence:not(.ghost) .sign")].map((sign) => sign.getClientRects().length),
     texts: [...root.querySelectorAll(".stage > svg text")].filter((one) => one.getClientRects().length)
       .map((one) => one.textContent),
   });
@@ -139,6 +141,8 @@ def test_nothing_fails_and_nothing_is_blocked(run: dict[str, Any]) -> None:
 def test_every_step_shows_its_sentence_and_its_numbers(run: dict[str, Any]) -> None:
     frames = framed_graphs.lecture().frames()
     assert [step["sentence"] for step in run["steps"]] == [frame.text for frame in frames]
+    signs = [re.findall(r"∂\w+/∂\w+", frame.text) for frame in frames]
+    assert [step["lines"] for step in run["steps"]] == [[1] * len(one) for one in signs]
     assert [step["count"] for step in run["steps"]] == [f"{place} / 13" for place in range(1, 14)]
     assert [step["slider"] for step in run["steps"]] == [str(place) for place in range(13)]
     assert [step["phase"] for step in run["steps"]] == [frame.phase for frame in frames]
