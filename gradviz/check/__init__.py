@@ -4,7 +4,7 @@ How the parts go together:
 
     options.py       what is asked for, looked at before anything is computed
     run.py           goes through the nodes, asks the others, writes the report; progress.py tells how far it is,
-                     failures.py what one broken rule costs
+                     failures.py what one broken rule costs, late.py what is said of what was not reached in time
     hooks.py         which hooks change what flows back
     heads.py         one node, its used outputs, and autograd's side of each edge into it
     local.py         edges into one recorded call: elementwise, data movement, rows of a Jacobian

@@ -208,7 +208,7 @@ def head_under_check(graph: GradGraph, node: int, wanted: frozenset[Edge] | None
     attributes = graph.nodes[node]
     values = attributes["value"]
     several = isinstance(values, tuple)
-    used = [place for place in attributes["outputs"] if _is_floating(attributes, place)]
+    used = [place for place in attributes["outputs"] if is_floating(attributes, place)]
     outputs = {place: values[place] if several else values for place in used}
     function = graph.custom_function(node)
     constants = frozenset(used) - _carrying_gradient(graph, node)
@@ -258,7 +258,8 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return bool(((one == other) | (one.isnan() & other.isnan())).all())  # memory that is not filled yet may hold NaN
 
 
-def _is_floating(attributes: dict[str, Any], place: int) -> bool:
+def is_floating(attributes: dict[str, Any], place: int) -> bool:
+    """Whether an output of a node is a tensor of real or complex numbers."""
     values = attributes["value"]
     value = values[place] if isinstance(values, tuple) else values
     dtype: torch.dtype = attributes["dtype"] if value is None else value.dtype

@@ -25,6 +25,7 @@ from gradviz.check.formulas import edge_formula, edge_name
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, head_under_check, rounded_dtype, values_read
 from gradviz.check.hooks import Hooks
 from gradviz.check.judge import Comparison
+from gradviz.check.late import OUT_OF_TIME, edges_not_reached, sum_not_reached, value_not_reached
 from gradviz.check.leaves import check_leaves
 from gradviz.check.local import Plan, check_call
 from gradviz.check.nested import why_nested
@@ -41,7 +42,6 @@ from gradviz.graph import Edge, GradGraph
 from gradviz.symbolic import NoRule, OutOfTime, Undetermined, until
 
 SAMPLES = 8
-OUT_OF_TIME = str(OutOfTime())
 _AS_INTENDED: dict[str, Any] = {"verdict": "intended", "finding": ""}
 
 
@@ -142,7 +142,12 @@ class _Run:
     def report(self) -> CheckReport:
         edges: list[EdgeCheck] = []
         nodes: list[NodeCheck] = []
-        for head, plan in self.heads():
+        for node in self._ops():
+            if self._is_late:
+                edges += edges_not_reached(self.graph, node, self.wanted, self.meant)
+                nodes += value_not_reached(self.graph, node)
+                continue
+            head, plan = self._head(node)
             edges += self.edges_into(head, plan)
             if head.attributes["requires_grad"] and head.outputs:  # of some only integers are used, such as top-k indices
                 nodes.append(self._node_check(head, plan))
@@ -161,11 +166,17 @@ class _Run:
 
     def heads(self) -> Iterator[tuple[HeadUnderCheck, Plan]]:
         """The nodes with edges that are wanted, each with what it is looked at by."""
+        return map(self._head, self._ops())
+
+    def _ops(self) -> Iterator[int]:
         wanted = None if self.wanted is None else {head for _, head, _ in self.wanted}
         for node, attributes in self.graph.nodes(data=True):
             if attributes["kind"] == "op" and (wanted is None or node in wanted):
                 self.shown.at(node, f"{attributes['name']} = {attributes['op']}")
-                yield head_under_check(self.graph, node, self.wanted), self._plan(node)
+                yield node
+
+    def _head(self, node: int) -> tuple[HeadUnderCheck, Plan]:
+        return head_under_check(self.graph, node, self.wanted), self._plan(node)
 
     def edges_into(self, head: HeadUnderCheck, plan: Plan) -> list[EdgeCheck]:
         """What is found of the wanted edges into one node."""
@@ -269,6 +280,9 @@ class _Run:
         for node, attributes in self.graph.nodes(data=True):
             if not attributes["requires_grad"]:
                 continue
+            if self._is_late:
+                yield from sum_not_reached(self.graph, node)
+                continue
             dtype = rounded_dtype(attributes)
             comparison = Comparison(dtype)
             if nested := why_nested(self.graph, node):
@@ -278,10 +292,14 @@ class _Run:
             meant = [place for place in places if (node, place) in self.meant.hooks]
             judged = [place for place in places if place not in meant]
             given = {at: (starting.get((node, at)), self.hooks) for at in places}
-            count = sum(check_sum(self.graph, node, at, *given[at], comparison) for at in judged)
-            is_wrong = comparison.is_wrong
-            beside = Comparison(dtype) if is_wrong else comparison  # what is meant covers nothing that is not
-            count += sum(check_sum(self.graph, node, at, *given[at], beside) for at in meant)
+            try:
+                count = sum(check_sum(self.graph, node, at, *given[at], comparison) for at in judged)
+                is_wrong = comparison.is_wrong
+                beside = Comparison(dtype) if is_wrong else comparison  # what is meant covers nothing that is not
+                count += sum(check_sum(self.graph, node, at, *given[at], beside) for at in meant)
+            except OutOfTime:
+                yield from sum_not_reached(self.graph, node)
+                continue
             if node in lost:
                 comparison.doubt(lost[node])
             if count or node in inner:

@@ -18,7 +18,7 @@ from gradviz.check.judge import Comparison
 from gradviz.check.parts import answers_of, parts_of
 from gradviz.graph import Edge, GradGraph
 from gradviz.standin import StandIn, is_kept
-from gradviz.symbolic import unit_roundoff
+from gradviz.symbolic import require_time, unit_roundoff
 
 _ROUNDINGS = 16
 _BLOCK = 2**18
@@ -160,6 +160,7 @@ def _compare_sum(terms: list[Tensor], cotangent: Tensor, comparison: Comparison,
     unit, least = unit_roundoff(cotangent.dtype), float(torch.finfo(cotangent.dtype).tiny)
     flat = [_flat(tensor) for tensor in (cotangent, *terms)]
     for start in range(0, max(len(flat[0]), 1), _BLOCK):
+        require_time()
         got, *arrays = (as_array(tensor[start : start + _BLOCK]).reshape(-1) for tensor in flat)
         with np.errstate(all="ignore"):
             total: NDArray[np.longdouble] = np.sum(np.array(arrays, dtype=np.longdouble), axis=0)

@@ -14,6 +14,7 @@ from torch import Tensor
 from gradviz.opcall import OpCall, is_inexact
 from gradviz.standin import StandIn, is_kept
 from gradviz.symbolic.binding import working_dtype
+from gradviz.symbolic.deadline import require_time
 from gradviz.symbolic.entered import InputTensor, from_torch, numbers
 from gradviz.symbolic.evaluate import Outputs, evaluate
 from gradviz.symbolic.reference import Reference, real_outputs
@@ -100,6 +101,7 @@ class _Flow:
 
     def follow(self, call: OpCall, *, at_once: bool) -> None:
         """Adds the call's outputs where they depend on the inputs."""
+        require_time()
         arguments = [argument.tensor for argument in call.tensor_arguments()]
         if not any(id(tensor) in self._known for tensor in arguments):
             for tensor in arguments:

@@ -109,10 +109,36 @@ def test_an_op_of_the_user_s_own_that_refuses_float64_is_unverified_in_words(ref
 
 def test_when_time_is_up_the_rest_is_unverified() -> None:
     report = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu").check(time_limit_s=0.0)
-    assert {entry.verdict for entry in (*report.edges, *report.nodes, *report.leaves)} == {"unverified"}
-    assert {entry.reason for entry in report.edges} == {"out of time"}
+    whole = gradviz.trace("x*y + sin(pi*x)", x=2.0, y=3.0, device="cpu").check()
+    for kind in ("edges", "nodes", "leaves", "sums"):
+        entries = getattr(report, kind)
+        assert {(entry.verdict, entry.reason) for entry in entries} == {("unverified", "out of time")}
+        assert [entry.name for entry in entries] == [entry.name for entry in getattr(whole, kind)]
+    assert [entry.contributions for entry in report.sums] == [entry.contributions for entry in whole.sums]
     assert report.ok and not report.verified
     assert "6 unverified" in report.summary
+
+
+def test_of_what_is_not_reached_nothing_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: Any) -> None:
+        raise RuntimeError("looked at")
+
+    x = torch.tensor([0.5, 2.0], requires_grad=True)
+    graph = gradviz.trace(lambda x: (Squared.apply(x) * x).sum(), x, device="cpu")
+    for part in ("head_under_check", "edge_formula", "check_value", "check_sum", "check_leaves"):
+        monkeypatch.setattr(f"gradviz.check.run.{part}", refused)
+    report = graph.check(time_limit_s=0.0, intended=[Squared])
+    assert [edge.verdict for edge in report.edges] == ["intended", "unverified", "unverified", "unverified"]
+    assert {entry.reason for entry in report.sums} == {"out of time"}
+
+
+def test_time_may_be_up_in_the_middle_of_a_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.tensor([0.5, 2.0], requires_grad=True)
+    graph = gradviz.trace(lambda x: (x * x.sin()).sum(), x, device="cpu")
+    monkeypatch.setattr("gradviz.symbolic.deadline.time", SimpleNamespace(monotonic=lambda: float("1e12")))
+    sums = {entry.name: entry for entry in graph.check(time_limit_s=60.0).sums}  # what asks for no time has plenty
+    assert sums["x"].reason == "out of time" and sums["x"].contributions == 2
+    assert {entry.verdict for name, entry in sums.items() if name != "x"} == {"match"}
 
 
 class Squared(torch.autograd.Function):
