@@ -62,14 +62,14 @@ def _allowed(readings: Readings, attention: Attention) -> Tensor | None:
     """(..., T, S) whether a query reads a key; None where nothing is masked or it is not known."""
     if attention.weights is None:
         mask = _mask(readings, attention)
-        if mask is None or mask.ndim < 2 or not readings.has_elements(mask):
+        if mask is None or mask.ndim < 2:
             return None
         return mask if mask.dtype == torch.bool else mask > MASKED
     weights, use = readings.graph.value(attention.weights), readings.arguments[attention.weights][0]
     scores, call = readings.value_of(use), readings.graph.nodes[attention.weights]["call"]
     if weights is None or scores is None or call is None or call.args[1] % weights.ndim != weights.ndim - 1:
         return None
-    if not readings.is_finite(weights) or not readings.has_elements(weights) or not readings.has_elements(scores):
+    if not readings.is_finite(weights):
         return None  # NaN is told as that
     return (weights > 0) & (scores > MASKED)
 
@@ -79,7 +79,7 @@ def _leaves_out_itself(readings: Readings, attention: Attention) -> bool:
     mask = _mask(readings, attention) if attention.weights is None else readings.graph.value(attention.weights)
     if mask is None or mask.ndim < 2 or mask.shape[-1] != mask.shape[-2] or mask.shape[-1] < FEWEST_QUERIES:
         return False
-    own = mask[..., 1, 1] if readings.has_elements(mask) else torch.ones(1)
+    own = mask[..., 1, 1]
     return not bool((own > (MASKED if attention.weights is None and mask.dtype != torch.bool else 0)).any())
 
 

@@ -70,22 +70,35 @@ def _split(readings: Readings, attention: Attention, way: list[Use], units: Tens
         whole, parts = readings.value_of(before), readings.value_of(after)
         if readings.op(before.edge[1]) not in ("view", "_unsafe_view", "reshape") or whole is None or parts is None:
             continue
-        if whole.ndim < 2 or whole.shape[-2] != keys or whole.shape[-1] % features or whole.shape[-1] < 2 * features:
+        if whole.ndim < 2 or whole.shape[-1] % features or whole.shape[-1] < 2 * features:
             continue
         heads = whole.shape[-1] // features
+        is_time_first = _is_time_first(whole, parts)
+        if whole.shape[-2] != keys and not is_time_first:
+            continue
+        split = f"(..., {heads}, {features}).transpose(-3, -2)"
+        split = f"({keys}, -1, {features}).transpose(0, 1)" if is_time_first else split
         yield found(
             readings.graph,
             "reshaped-heads",
             "error",
             f"a view makes the heads {readings.name(before.edge[1])} {shape_text(tuple(parts.shape))} of "
             f"{readings.graph.output_name(before.edge[0], before.output)} {shape_text(tuple(whole.shape))} without a "
-            f"transpose: a head gets all {whole.shape[-1]} features of some of the {keys} positions, spread over {heads} of "
-            "its rows, and nothing of the others",
-            f"split the features first, then move the heads: .view(..., {keys}, {heads}, {features}).transpose(1, 2)",
+            f"transpose: a head gets all {whole.shape[-1]} features of some rows, spread over {heads} of its {keys} "
+            "positions, and nothing of the others",
+            f"split the features first, then move the heads: .view{split}",
             edge=before.edge,
             numbers={"heads": heads, "positions": keys, "units in one column of a head": units[..., 0].unique().numel()},
         )
         return
+
+
+def _is_time_first(whole: Tensor, parts: Tensor) -> bool:
+    """Whether (T, B, H * D) became (B * H, T, D); where T is B * H, parts may as well be tokens of T samples."""
+    if whole.ndim != 3 or parts.ndim != 3 or parts.shape[0] == whole.shape[0]:
+        return False
+    heads = whole.shape[-1] // parts.shape[-1]
+    return parts.shape == (whole.shape[1] * heads, whole.shape[0], whole.shape[2] // heads)
 
 
 def _merged(readings: Readings, attention: Attention, units: Tensor, rows: Tensor) -> Iterator[Finding]:

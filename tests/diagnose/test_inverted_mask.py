@@ -125,3 +125,12 @@ def test_several_layers_are_one_finding() -> None:
     model, x = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False), torch.randn(2, 6, 16)
     (finding,) = gradviz.trace(lambda: model(x, mask=~FUTURE).square().mean()).diagnose()
     assert (finding.kind, finding.numbers["attentions"], finding.module) == ("inverted-mask", 3, "layers.0.self_attn")
+
+
+def test_where_only_statistics_are_kept_it_says_that_masks_were_not_looked_at() -> None:
+    torch.manual_seed(0)
+    embedding, tokens = nn.Embedding(20, 16), torch.randint(1, 20, (2, 6))
+    attend = by_hand(-1e9)
+    graph = gradviz.trace(lambda: attend(embedding(tokens), ~FUTURE).square().mean(), values="statistics")
+    diagnosis = graph.diagnose()
+    assert "inverted mask" in diagnosis.unread and "inverted-mask" not in [one.kind for one in diagnosis]

@@ -82,6 +82,21 @@ def grouped(right: bool) -> Tensor:
     return out((y.transpose(1, 2) if right else y).reshape(2, 5, 24)).square().mean()
 
 
+@pytest.mark.parametrize(("split", "merge"), [(True, False), (False, True), (False, False)])
+def test_time_may_be_the_first_dimension(split: bool, merge: bool) -> None:
+    """As in a sequence-first attention: (T, B, H * D) -> (B * H, T, D) -> (T, B, H * D)."""
+    torch.manual_seed(0)
+    layer, out, x = nn.Linear(24, 72), nn.Linear(24, 24), torch.randn(7, 3, 24)
+
+    def loss() -> Tensor:
+        parts = layer(x).chunk(3, -1)
+        parts = [part.reshape(12, 7, 6) if split else part.reshape(7, 12, 6).transpose(0, 1) for part in parts]
+        y = F.scaled_dot_product_attention(*parts)
+        return out((y if merge else y.transpose(0, 1)).reshape(7, 3, 24)).square().mean()
+
+    assert [finding.kind for finding in gradviz.trace(loss).diagnose()] == ["reshaped-heads"] * (split or merge)
+
+
 def test_heads_that_share_values_are_told() -> None:
     assert [finding.kind for finding in gradviz.trace(lambda: grouped(False)).diagnose()] == ["reshaped-heads"]
     assert gradviz.trace(lambda: grouped(True)).diagnose() == []
@@ -99,6 +114,12 @@ def tokens_of_one_row() -> Tensor:
     """A layer that makes several tokens of each sample, or of each position."""
     layer, out = nn.Linear(24, 24), nn.Linear(6, 6)
     y = layer(torch.randn(3, 5, 24)).view(3, 20, 6)
+    return out(F.scaled_dot_product_attention(y, y, y)).square().mean()
+
+
+def as_many_tokens_of_each_sample_as_samples() -> Tensor:
+    layer, out = nn.Linear(24, 24), nn.Linear(6, 6)
+    y = layer(torch.randn(20, 5, 24)).view(20, 20, 6)
     return out(F.scaled_dot_product_attention(y, y, y)).square().mean()
 
 
@@ -137,10 +158,10 @@ def torchs_own() -> Tensor:
     return model(torch.randn(2, 4, 24), torch.randn(2, 5, 24)).square().mean()  # type: ignore[no-any-return]
 
 
-ALIKE = [channels, tokens_of_one_row, one_vector_of_all, pairs_of_positions, windows, images, torchs_own]
+ALIKE = [channels, tokens_of_one_row, as_many_tokens_of_each_sample_as_samples, one_vector_of_all]
 
 
-@pytest.mark.parametrize("step", ALIKE, ids=lambda step: step.__name__)
+@pytest.mark.parametrize("step", [*ALIKE, pairs_of_positions, windows, images, torchs_own], ids=lambda step: step.__name__)
 def test_what_looks_alike_is_not_told(step: object) -> None:
     torch.manual_seed(0)
     assert [finding.kind for finding in gradviz.trace(step).diagnose() if finding.kind == "reshaped-heads"] == []
