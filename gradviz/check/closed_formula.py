@@ -19,6 +19,7 @@ from gradviz.graph import GradGraph
 from gradviz.symbolic import NoRule, formula_text
 from gradviz.symbolic.formula import shown_number
 from gradviz.symbolic.shifts import unshifted
+from gradviz.symbolic.sigmoids import in_sigmoids
 
 _OPERATIONS = 60
 _FAR_TOO_MANY = 10 * _OPERATIONS
@@ -112,7 +113,7 @@ def _derivative(expression: sp.Expr, symbol: str) -> sp.Expr | None:
     derivative = sp.diff(plain, sp.Symbol(symbol, real=True)).replace(sp.Heaviside, _bracket)
     if derivative.has(sp.ITE):  # conditions within conditions: nobody could read them
         return None
-    return unshifted(derivative).replace(
+    return in_sigmoids(unshifted(derivative)).replace(
         lambda node: node.is_Rational and node.q > _LARGEST_DENOMINATOR, lambda number: shown_number(float(number))
     )
 

@@ -58,7 +58,7 @@ How the parts go together:
     implicit.py      what is defined by equations, as an inverse; matrix.py, products.py matrices and their derivatives
     arithmetic.py    the kinds of numbers: 50 digits, and wide floats (wide.py); why they may be trusted: rounding.py,
                      tracked.py, complex_arithmetic.py
-    formula.py       local partials as people write them; notation.py as text; shifts.py through softmax
+    formula.py       local partials as people write them; notation.py as text; shifts.py through softmax, sigmoids.py
 """
 
 from __future__ import annotations
