@@ -163,6 +163,19 @@ def test_behind_what_was_put_in_between_graphs_may_still_part() -> None:
     assert found.first_value is not None and found.first_cotangent is None
 
 
+def test_calls_that_read_other_values_are_not_lined_up_with_a_call_in_between() -> None:
+    def loss(w: Tensor, b: Tensor) -> Tensor:
+        return (w.sin() * 2 + b.sin()).sum()
+
+    def other(w: Tensor, b: Tensor) -> Tensor:
+        return (b.sin().clone() * 2 + w.sin()).sum()
+
+    w, b = torch.ones(2, requires_grad=True), torch.zeros(2, requires_grad=True)
+    found = gradviz.trace(loss, w, b).compare(gradviz.trace(other, w, b))
+    assert found.first_value is None  # w.sin() is not b.sin()
+    assert found.structure is not None and "the graphs part at" in found.structure.message
+
+
 def test_a_call_that_runs_earlier_is_no_call_more() -> None:
     def late(x: Tensor) -> Tensor:
         y = x.sin().exp()

@@ -22,10 +22,10 @@ SELECTING = frozenset(
 KEEPING = frozenset(
     {
         *("clone", "alias", "contiguous", "_to_copy", "add", "sub", "mul", "div", "native_dropout", "neg", "detach"),
-        *("native_layer_norm", "_fused_rms_norm", "gelu", "relu", "silu"),
+        *("native_layer_norm", "_fused_rms_norm", "gelu", "relu", "silu", "cat"),
     }
 )
-"""What leaves each number in its place, or in its row: a bias, a dropout, a rotation by sines, a norm."""
+"""What leaves each number in its place, or in its row: a bias, a dropout, a norm, a cache that is still empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,9 +140,15 @@ class Readings:
         return next((use for use in self.arguments[node] if use.argument == name), None)
 
     def behind(self, node: int, through: frozenset[str] = VIEWS) -> int:
-        """The node whose numbers a chain of views shows: the first one, going back, whose op is not in `through`."""
+        """The node whose numbers a chain of views shows: the first one, going back, whose op is not in `through`.
+
+        Of what was joined it is the first part that has elements: a cache of keys begins empty.
+        """
         while self.op(node) in through and self.arguments[node]:
-            node = self.arguments[node][0].edge[0]
+            uses = self.arguments[node]
+            if self.op(node) == "cat":
+                uses = [use for use in uses if (value := self.value_of(use)) is None or value.numel()] or uses
+            node = uses[0].edge[0]
         return node
 
     def users(self, node: int, through: frozenset[str] = VIEWS) -> Iterator[int]:

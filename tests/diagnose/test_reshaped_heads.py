@@ -102,6 +102,21 @@ def test_heads_that_share_values_are_told() -> None:
     assert gradviz.trace(lambda: grouped(True)).diagnose() == []
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_cache_that_is_still_empty_hides_nothing(fused: bool) -> None:
+    torch.manual_seed(0)
+    layer, out, x = nn.Linear(24, 72), nn.Linear(24, 24), torch.randn(2, 5, 24)
+
+    def loss(right: bool) -> Tensor:
+        q, k, v = (part.view(2, 5, 4, 6).transpose(1, 2) for part in layer(x).chunk(3, -1))
+        k, v = (torch.cat([torch.tensor([]), part], -2) for part in (k, v))
+        y = F.scaled_dot_product_attention(q, k, v) if fused else (q @ k.transpose(2, 3) / 6**0.5).softmax(-1) @ v
+        return out((y.transpose(1, 2) if right else y).reshape(2, 5, 24)).square().mean()
+
+    assert [finding.kind for finding in gradviz.trace(lambda: loss(False)).diagnose()] == ["reshaped-heads"]
+    assert gradviz.trace(lambda: loss(True)).diagnose() == []
+
+
 def channels() -> Tensor:
     """Attention between channels (XCA): the rows of a head are units, its columns positions."""
     layer, out = nn.Linear(24, 72), nn.Linear(24, 24)
