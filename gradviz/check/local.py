@@ -266,7 +266,7 @@ def _check_sampled(
     for edge in edges:
         edge.comparison.total += 0 if edge in short else numel * edge.in_numel
     cotangent = plan.cotangent(shape, torch.float64)
-    probe_whole_maps(edges, call, place, cotangent, vjps_into(edges, place, cotangent), sampled, plan.random)
+    probe_whole_maps(edges, truth, call, place, cotangent, vjps_into(edges, place, cotangent), sampled, plan.random)
 
 
 def _check_rows_at_once(

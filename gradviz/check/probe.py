@@ -13,7 +13,7 @@ A slip in a single element must rise above that: how large it must be is told (`
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradviz.check.arrays import as_array, length_of
+from gradviz.check.arrays import as_array, is_good, length_of
 from gradviz.check.differences import (
     TIGHT,
     but_for,
@@ -37,7 +37,8 @@ from gradviz.check.draws import drawn_tangent
 from gradviz.check.heads import EdgeUnderCheck
 from gradviz.check.parts import parts_of
 from gradviz.opcall import OpCall
-from gradviz.symbolic import NoRule, Row, unit_roundoff
+from gradviz.standin import is_kept
+from gradviz.symbolic import NoRule, Reference, Row, require_time, unit_roundoff
 from gradviz.symbolic.rounding import SAFETY, smallest, spread
 
 _DEVIATIONS = 6.0
@@ -47,6 +48,8 @@ _AT_MOST = 0.01
 """Of what the numbers could add up to: kernels for half precision add in float32, and half's own bound says too little."""
 _ENOUGH = 2.0**-2
 """Of what rounding is granted: differences need not be more accurate than that."""
+_ELEMENTS_UP_TO, _AT_ONCE = 2**23, 2**18
+"""Jacobians with more elements that are not 0 are not looked at in full, and so many of them are at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,7 @@ class _Answer:
 
 def probe_whole_maps(
     edges: Sequence[EdgeUnderCheck],
+    truth: Reference,
     call: OpCall,
     place: int,
     cotangent: Tensor,
@@ -110,10 +114,12 @@ def probe_whole_maps(
     """Compares the number cotangent · J · tangent with differences of the op.
 
     The op runs again once for all edges, each argument moved so far that it weighs as much as the others. Only where that
-    does not fit is each edge looked at by itself.
+    does not fit is each edge looked at by itself; and where that does not fit, each element of what autograd makes of the
+    cotangent, as far as the truth about these can be had: rounding may be coarse in few rows, which no sample met.
 
     Args:
         edges: into the call.
+        truth: about the call.
         call: the call.
         place: of the output.
         cotangent: of that output.
@@ -127,8 +133,12 @@ def probe_whole_maps(
         lengths = _evened(call, {position: answer.most for position, answer in answers.items()})
         if _probe(edges, call, place, weights, answers, lengths, sampled):
             return
-    for edge in edges:
-        _probe([edge], call, place, weights, answers, {edge.position: 1.0}, sampled)
+    for edge, got in zip(edges, got_maps, strict=True):
+
+        def in_full(edge: EdgeUnderCheck = edge, got: Tensor = got) -> float | None:
+            return _compare_elements(edge, truth, call, place, cotangent, got, sampled.get(edge.position))
+
+        _probe([edge], call, place, weights, answers, {edge.position: 1.0}, sampled, in_full)
 
 
 def _answer(call: OpCall, edge: EdgeUnderCheck, place: int, got: Tensor, random: torch.Generator) -> _Answer:
@@ -170,8 +180,13 @@ def _probe(
     answers: Mapping[int, _Answer],
     lengths: Mapping[int, float],
     sampled: Mapping[int, Sampled],
+    in_full: Callable[[], float | None] = lambda: 0.0,
 ) -> bool:
-    """Whether the edges were found to be right; what else is found is only kept where it is about a single edge."""
+    """Whether the edges were found to be right; what else is found is only kept where it is about a single edge.
+
+    `in_full`: looks at a single edge, where the number is wrong, element by element: None where all are right, else the
+    length of bounds that no sample met.
+    """
     joint = len(edges) > 1
     bounds = [_rounding(edge, sampled.get(edge.position), answers[edge.position], weights.size) for edge in edges]
     relative = max(one for one, _ in bounds)
@@ -205,9 +220,61 @@ def _probe(
             tells = usual and not answers[edge.position].but_for
             edge.comparison.notice((allowed + abs(got - true)) / usual if tells else math.inf)
         else:
-            loose = _cancelled(edge, call, place, weights, answers[edge.position])
-            edge.comparison.element(None, got, true, allowed, loose=loose if most <= loose else 0.0, of="slope")
+            cancelled = _cancelled(edge, call, place, weights, answers[edge.position])
+            loose = cancelled if most <= cancelled else 0.0
+            unmet = 0.0 if abs(got - true) <= loose else in_full()
+            if unmet is None:
+                continue
+            allowed += _DEVIATIONS * unmet * answers[edge.position].length / math.sqrt(edge.in_numel)
+            edge.comparison.element(None, got, true, allowed, loose=loose, of="slope")
     return is_right
+
+
+def _compare_elements(
+    edge: EdgeUnderCheck, truth: Reference, call: OpCall, place: int, cotangent: Tensor, got: Tensor, seen: Sampled | None
+) -> float | None:
+    """Whether all that autograd makes of the cotangent is right, which settles it: None.
+
+    Of too large a Jacobian only the rows of the largest outputs are looked at, for the length of the bounds on rounding.
+    """
+    made = call.outputs[place]
+    if seen is None or not seen.reached or made is None or not is_kept(made):
+        return 0.0
+    rows = cotangent.numel()
+    flats: Sequence[int] = range(rows)
+    if rows * seen.reached > _ELEMENTS_UP_TO:
+        sizes = parts_of(made.detach()).reshape(-1).abs()
+        flats = sorted(sizes.topk(min(_ELEMENTS_UP_TO // seen.reached, rows)).indices.tolist())
+    found = _vjp_of(truth, place, cotangent, flats, edge, max(1, _AT_ONCE // seen.reached))
+    if found is None:
+        return 0.0
+    if len(flats) < rows:
+        return length_of(found[1])
+    numbers = as_array(got).reshape(-1)
+    if not is_good(numbers, *found):
+        return 0.0
+    value, bound = found[0].reshape(edge.in_shape), found[1].reshape(edge.in_shape)
+    edge.comparison.elements(numbers.reshape(edge.in_shape), value, bound, of="VJP")
+    edge.comparison.step("every element of the VJP of a random cotangent")
+    return None
+
+
+def _vjp_of(
+    truth: Reference, place: int, cotangent: Tensor, flats: Sequence[int], edge: EdgeUnderCheck, at_once: int
+) -> tuple[NDArray[np.longdouble], NDArray[np.float64]] | None:
+    """The true VJP of these elements of the cotangent, and the bounds on its rounding; None where they are not to be had."""
+    size, weights = math.prod(edge.in_shape), cotangent.reshape(-1)[flats].tolist()
+    value, bound = np.zeros(size, dtype=np.longdouble), np.zeros(size)
+    for start in range(0, len(flats), at_once):
+        require_time()
+        part = slice(start, start + at_once)
+        found = truth.vjp_at_once(flats[part], weights[part], output=place)
+        if found is None:
+            return None
+        if (true := found.get(edge.position)) is not None:
+            value[true.flats] += true.value
+            bound[true.flats] += true.bound
+    return value, bound
 
 
 def _cancelled(edge: EdgeUnderCheck, call: OpCall, place: int, weights: NDArray[np.float64], answer: _Answer) -> float:

@@ -25,6 +25,14 @@ def cancellation_text(got: float, true: float, dtype: torch.dtype) -> str:
     )
 
 
+def range_end_text(got: float, true: float, dtype: torch.dtype, *, overflowed: bool) -> str:
+    """That numbers on the way are too large for their dtype, or too small to keep all of their digits."""
+    kind = torch.finfo(dtype)
+    small = f"underflow in {dtype_name(dtype)}: numbers on the way lie below {kind.tiny:.2g}, where digits are lost"
+    large = f"overflow in {dtype_name(dtype)}: numbers on the way lie beyond {kind.max:.2g}"
+    return f"{large if overflowed else small}; torch gives {got:.4g}, the true value is {true:.4g}"
+
+
 def short_text(apart: float) -> str:
     """That the formula of a backward() is off by so much of the true number, and is taken for right all the same."""
     is_off = f"backward()'s own formula is off by {apart:.1g} of the true number"

@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -156,7 +157,7 @@ def moved_power(base: Any, base_error: Any, exponent: Any, size: Any) -> Any:
     unit = unit_in_use()
     base = np.abs(np.float64(base))
     exponent = np.float64(exponent)
-    first = np.where(base_error == 0, 0.0, np.abs(exponent) * size / base * base_error)
+    first = np.where(base_error == 0, 0.0, np.abs(exponent) * size * (base_error / base))
     share = unit * np.float64(base_error) / base
     if not np.any(share > _SMALL_SHARE):
         return first
@@ -235,7 +236,8 @@ class RoundingArithmetic:
             product = product * value
             error = error + all_rounded(product, is_zero)
         if np.isnan(error).any():  # 0 times infinity; infinite values carry no error
-            error = np.where(np.isnan(error) & ~np.isnan(product), 0.0, error)
+            unbounded = reduce(np.logical_or, [np.isinf(more) for _, more in values]) & np.isfinite(product) & (product != 0)
+            error = np.where(np.isnan(error) & ~np.isnan(product), np.where(unbounded, np.inf, 0.0), error)
         return product, error
 
     def power(self, payload: sp.Rational | None, values: Sequence[Bounded]) -> Bounded:

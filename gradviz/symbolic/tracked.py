@@ -49,9 +49,12 @@ class TrackedArithmetic:
     def multiply(self, payload: Any, values: Sequence[TrackedNumber]) -> TrackedNumber:
         product, error = values[0]
         for value, more in values[1:]:
+            unbounded = math.inf in (error, more)
             if error or more:
                 error = moved_product(abs(float(product)), error, abs(float(value)), more)
             product = product * value
+            if unbounded and product and error != error:  # of a number that may be anything, exactly 0 times its error
+                error = math.inf
             error += rounded(product)
         return _finite(product, error)
 

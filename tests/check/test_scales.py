@@ -146,3 +146,20 @@ def test_gelu_matches_over_its_whole_range() -> None:
     x = torch.linspace(-6, 6, 20_000, requires_grad=True)
     report = gradviz.trace(lambda: F.gelu(x).sum()).check()
     assert report.verified, [entry.reason for entry in report.mismatches]
+
+
+@pytest.mark.parametrize(("shape", "seed", "scale"), [((7, 300), 0, 100), ((24, 40), 5, 300), ((7, 3000), 0, 100)])
+def test_a_softmax_of_large_scores_is_right_in_half_precision(shape: tuple[int, int], seed: int, scale: float) -> None:
+    """Rounding is coarse in the few rows of weights that are nearly 1, of which a sample meets none."""
+    torch.manual_seed(seed)
+    x = torch.randn(shape, dtype=torch.bfloat16).requires_grad_()
+    report = gradviz.trace(lambda x: ((x * scale).softmax(-1) * torch.randn(shape).bfloat16()).sum(), x).check()
+    assert report.mismatches == ()
+
+
+def test_a_slip_of_few_rows_is_found_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "vjps_of", lambda *given: [answer * 1.5 for answer in vjps_of(*given)])
+    torch.manual_seed(0)
+    x = torch.randn(7, 300, dtype=torch.bfloat16).requires_grad_()
+    report = gradviz.trace(lambda x: ((x * 100).softmax(-1) * torch.randn(7, 300).bfloat16()).sum(), x).check()
+    assert report.mismatches

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gradviz.check.arrays import Index, as_array, moduli
 from gradviz.check.custom.asking import Answers, Asker, Group
+from gradviz.check.custom.noise import RangeEnds
 from gradviz.check.custom.own_formula import Formula, in_float64, may_hide, settled
 from gradviz.check.custom.replay import Replay
 from gradviz.check.custom.ties import allowed_beside, wrong_together
@@ -21,6 +22,7 @@ from gradviz.check.heads import HeadUnderCheck
 from gradviz.check.judge import CANCELLED
 from gradviz.check.local import DENSE_UP_TO, Plan
 from gradviz.check.parts import parts_of, parts_shape
+from gradviz.check.wording import range_end_text
 from gradviz.symbolic import NoRule, unit_roundoff
 
 _RANDOM_COTANGENTS = 2
@@ -129,7 +131,7 @@ class _Question:
             self._compare(group)
 
     def _compare(self, group: Group) -> None:
-        numbers = self._judged_on_kinks(group, self._numbers(group))
+        numbers = self._judged_at_range_ends(group, self._judged_on_kinks(group, self._numbers(group)))
         got, bound, what, dtype = numbers.got, numbers.bound, self._asker.name, group.comparison.dtype
         loose = loose_bound(self._value, self._cotangent, group.in_shape, dtype)
         if numbers.formula is not None:
@@ -174,6 +176,27 @@ class _Question:
         formula = None if numbers.formula is None else numbers.formula.silent_at(on_kink)
         return replace(numbers, true=np.where(on_kink, numbers.got, numbers.true), formula=formula)
 
+    def _judged_at_range_ends(self, group: Group, numbers: _Numbers) -> _Numbers:
+        """Where numbers on the way underflow or overflow, and that may be all that is wrong, nothing is claimed."""
+        got, true = numbers.got, numbers.true
+        doubtful = numbers.doubtful() | (~np.isfinite(got) & np.isfinite(true))
+        if not doubtful.any() or self._at_range_ends is None:
+            return numbers
+        found, along_edges, ends = self._at_range_ends
+        of_formula = [as_array(along_edges[slot][1]) for slot in self._answers.slots[group.position] if along_edges]
+        reach = self._granted * np.asarray(sum(of_formula, as_array(found[group.position][1])))
+        with np.errstate(all="ignore"):
+            error = np.where(np.isfinite(got), np.abs(got - true), np.abs(true)).astype(np.float64)
+            hidden = doubtful & ~(error > reach)
+        if not hidden.any():
+            return numbers
+        at = tuple(int(item) for item in np.argwhere(hidden)[0])
+        group.comparison.show(at if self._row is None else (*self._row, *at), float(got[at]), float(true[at]))
+        text = range_end_text(float(got[at]), float(true[at]), group.comparison.dtype, overflowed=ends.overflowed)
+        group.comparison.doubt(text, "rounding")
+        formula = None if numbers.formula is None else numbers.formula.silent_at(hidden)
+        return replace(numbers, got=np.where(hidden, true, got).astype(np.float64), formula=formula)
+
     def _wrong_together(self, group: Group, numbers: _Numbers, doubtful: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Elements of a row on a kink that add up to what no choice there does; None: there are none, or no doubts."""
         is_row = (self._row is not None or self._cotangent.numel() == 1) and np.isfinite(numbers.got).all()
@@ -200,11 +223,21 @@ class _Question:
 
     @cached_property
     def _along_edges(self) -> list[tuple[Tensor, Tensor]]:
+        return self._along_edges_in(self._replay)
+
+    def _along_edges_in(self, replay: Replay) -> list[tuple[Tensor, Tensor]]:
         """What backward()'s own calls give in float64 along each edge, with the rounding; [] where they cannot run again."""
         try:
-            return self._replay.bounded_formula(self._answers.backward, self._cotangent, trials=self._trials)
+            return replay.bounded_formula(self._answers.backward, self._cotangent, trials=self._trials)
         except NoRule:
             return []
+
+    @cached_property
+    def _at_range_ends(self) -> tuple[dict[int, tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]], RangeEnds] | None:
+        """As `_true` and `_along_edges`, with what the ends of the range may do; None where none of them was met."""
+        replay, ends = self._replay.with_range_ends()
+        found = replay.bounded_vjp(self._given, trials=self._trials), self._along_edges_in(replay)
+        return (*found, ends) if ends.underflowed or ends.overflowed else None
 
     @cached_property
     def _beside(self) -> dict[int, tuple[Tensor, Tensor]]:

@@ -7,6 +7,7 @@ result computed in that dtype may be from the true one.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from gradviz.check.arrays import widened
 from gradviz.check.custom.backward_calls import BackwardCalls
-from gradviz.check.custom.noise import Noise
+from gradviz.check.custom.noise import Noise, RangeEnds
 from gradviz.check.parts import joined, parts_of
 from gradviz.opcall import SHAPE_READING, OpCall
 from gradviz.rerun import run_call
@@ -58,10 +59,17 @@ class Replay:
         self._outputs = dict(outputs)
         self.unit = unit_roundoff(dtype)
         self._random = torch.Generator().manual_seed(seed)
+        self._ends: RangeEnds | None = None
         known = {id(tensor) for call in calls for tensor in call.outputs} | {id(tensor) for tensor in inputs.values()}
         for tensor in outputs.values():
             if id(tensor) not in known:
                 raise NoRule("what forward() returned was not made by its recorded calls")
+
+    def with_range_ends(self) -> tuple[Replay, RangeEnds]:
+        """The same, whose bounds say too what the ends of a dtype's range may do; and which of them its trials have met."""
+        other, ends = copy.copy(self), RangeEnds(self.values())
+        other._ends = ends
+        return other, ends
 
     def run(
         self, *, move: float = 0.0, shift: Mapping[int, Tensor] | None = None
@@ -98,7 +106,7 @@ class Replay:
 
     def noise(self, move: float) -> Noise:
         """Random errors of that relative size, for a result in the working dtype."""
-        return Noise(self.unit, move, self._random)
+        return Noise(self.unit, move, self._random, self._ends if move else None)
 
     def vjp(
         self, cotangents: Mapping[int, Tensor], *, move: float = 0.0, shift: Mapping[int, Tensor] | None = None
@@ -189,10 +197,11 @@ class Replay:
 
     def _step_beside(self, tensor: Tensor, *, roundings: float = _ROUNDINGS_BESIDE) -> Tensor:
         start = parts_of(widened(tensor).cpu()).abs()
-        size = start.mean() if start.numel() else start.new_tensor(0.0)
+        mean = float(start.mean()) if start.numel() else 0.0
+        size = mean or _BESIDE  # of zeros alone; all others move in proportion, as small as they may be
         sides = torch.rand(start.shape, generator=self._random, dtype=torch.float64) - 0.5
         own = max(_BESIDE, roundings * self.unit) * start  # rounding may have moved the kink itself
-        step: Tensor = (own + _BESIDE * (size + _BESIDE)) * sides.sign()
+        step: Tensor = (own + _BESIDE * size) * sides.sign()
         return step
 
 

@@ -20,10 +20,12 @@ from gradviz.check.heads import HeadUnderCheck
 from gradviz.check.local import COLUMNS, LONG_ROW, Plan
 from gradviz.check.parts import parts_shape
 from gradviz.check.rows import columns_to_look_at, compare_row
+from gradviz.check.wording import range_end_text
 from gradviz.symbolic import Allowance, NoRule, Reference, Row, TooMuchWork, compose
 
 _CALLS_TO_COMPOSE = 400
 _CALLS_AT_ONCE = 100
+_THREE_DIGITS = 2.0**-11
 
 
 def compare_samples(
@@ -64,6 +66,7 @@ class _Rows:
         self._head, self._asker, self._groups, self._outputs = head, asker, groups, outputs
         self._numbers = {place: number for number, place in enumerate(outputs)}
         self.looked_at = self.too_long = 0
+        self._overflowed = False  # a number on the way to the last row
 
     def compare(self, place: int, index: Index, plan: Plan) -> bool:
         """Compares one row of every group. False where it lies on a kink, or is too long: that is left to others.
@@ -86,6 +89,7 @@ class _Rows:
         for slot, (group, settled) in enumerate(zip(self._groups, found or (), strict=False)):
             self._keep(group, settled)
             loose = loose_bound(self._outputs[place], basis, group.in_shape, group.comparison.dtype).max(initial=0.0)
+            group.comparison.overflowed = self._overflowed  # which says nothing of other rows
             compare_row(
                 group.comparison,
                 index,
@@ -97,6 +101,9 @@ class _Rows:
                 loose=0.0 if settled.is_wrong else float(loose),
                 what=self._asker.name + settled.without,
             )
+            group.comparison.overflowed = False
+            if self._overflowed and (lost := _lost_digits(settled, slot, group.comparison.dtype)) is not None:
+                group.comparison.doubt(range_end_text(*lost, group.comparison.dtype, overflowed=True), "rounding")
         return found is not None and not any(settled.row.kinks for settled in found)
 
     def _keep(self, group: Group, settled: SettledRow) -> None:
@@ -127,6 +134,7 @@ class _Rows:
         row = truth.row_at_once(index, output=number) if at_once else truth.row(index, output=number)
         if row is None:
             raise TooMuchWork
+        self._overflowed = truth.overflowed
         exact = None if row.kinks else self._exact(answers, at_once=at_once)
         return [self._settled_row(slot, group, row, answers, columns, exact) for slot, group in enumerate(self._groups)]
 
@@ -163,3 +171,12 @@ class _Rows:
                 chosen[slot] = frozenset(np.ndindex(*group.in_shape) if picked is None else picked)
         outputs = list(self._outputs.values())
         return compose(calls, [group.snapshot for group in groups], outputs, chosen=chosen, at_once=at_once)
+
+
+def _lost_digits(found: SettledRow, slot: int, dtype: torch.dtype) -> tuple[float, float] | None:
+    """A number of a row, and the true one, that are not the same to three digits, whatever bounds say; or None."""
+    for column, exact in found.row.partials.get(slot, {}).items():
+        got, true = float(found.got[column]), float(exact)
+        if abs(got - true) > max(_THREE_DIGITS * abs(true), 8 * torch.finfo(dtype).tiny):
+            return got, true
+    return None
