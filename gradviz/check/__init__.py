@@ -14,6 +14,7 @@ How the parts go together:
     probe.py         a whole large Jacobian in one number, beside its sampled rows
     differences.py   central differences: beside samples, and where there is no symbolic rule
     kinks.py         one-sided derivatives, between which torch may choose
+    places.py        images read at places that rounding takes across the edge between two pixels
     values.py, sums.py, leaves.py    forward values; contributions; whole gradients of small graphs
     not_finite.py    which gradients are NaN or infinite
     nested.py        which nodes have to do with nested tensors, or tensors that hold others, which are left unverified

@@ -23,6 +23,7 @@ from gradviz.check.draws import drawn_cotangent
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck, rows_into, vjps_into
 from gradviz.check.judge import Comparison
 from gradviz.check.kinks import element_between, kinked_elements
+from gradviz.check.places import EDGE, PlacesBeside, beside_of
 from gradviz.check.probe import Sampled, probe_whole_maps, seen_in
 from gradviz.check.rows import columns_to_look_at, compare_row
 from gradviz.opcall import OpCall
@@ -201,6 +202,7 @@ def _check_rows(
     if len(edges) < len(truth.inputs):  # the others as constants: a bias has one partial per row, a weight has hundreds
         truth = reference(call, chosen={edge.position: frozenset(np.ndindex(*edge.in_shape)) for edge in edges})
     rows = [(index, truth.row(index, output=place)) for index in indices]
+    beside = beside_of(call)
     dense = {edge.position: as_array(edge.partials[place].jacobian()) for edge in edges if chosen is None and len(rows) > 1}
     if truth.method == "pointwise":  # a row of a Jacobian that holds infinity is NaN elsewhere: 0 × ∞
         infinite = [edge for edge in edges if dense and not np.isfinite(dense[edge.position]).all()]
@@ -215,7 +217,7 @@ def _check_rows(
         answers = [None] * len(edges) if dense else rows_into(edges, place, index)
         for edge, answer in zip(edges, answers, strict=True):
             got = dense[edge.position][index] if answer is None else as_array(answer)
-            _compare_row(edge, call, truth, place, index, got, row)
+            _compare_row(edge, call, truth, place, index, got, row, beside)
             edge.comparison.checked += edge.in_numel
     return [row for _, row in rows]
 
@@ -228,16 +230,22 @@ def _compare_row(
     index: Index,
     got: NDArray[np.float64],
     row: Row,
+    beside: PlacesBeside | None,
     columns: Sequence[Index] | None = None,
 ) -> None:
     def on_kink(column: Index) -> tuple[float, float]:
+        if beside is not None:
+            return beside.partials(edge.position, column, place, index)
         return element_between(call, edge.position, column, place, index)
 
     def on_ties() -> Mapping[Index, tuple[float, float]]:
         ranges = truth.ranges(index, output=place)
         return {column: ends for (position, column), ends in ranges.items() if position == edge.position}
 
-    compare_row(edge.comparison, index, got, row, edge.position, on_kink=on_kink, on_ties=on_ties, columns=columns)
+    edges = EDGE if beside is not None else ""
+    compare_row(
+        edge.comparison, index, got, row, edge.position, on_kink=on_kink, on_ties=on_ties, columns=columns, at_edges=edges
+    )
 
 
 def _check_sampled(
@@ -316,7 +324,7 @@ def _check_long_row(edge: EdgeUnderCheck, call: OpCall, place: int, index: Index
     truth = reference(call, chosen={edge.position: frozenset(columns)})
     true = truth.row(index, output=place)
     edge.comparison.overflowed |= truth.overflowed
-    _compare_row(edge, call, truth, place, index, got, true, columns)
+    _compare_row(edge, call, truth, place, index, got, true, beside_of(call), columns)
     edge.comparison.method = "symbolic"
     edge.comparison.checked += len(columns)
     return true

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradviz.check.arrays import Index, moduli
+from gradviz.check.arrays import Index, is_good, moduli
 from gradviz.check.judge import Comparison
 from gradviz.check.kinks import INFINITE, NO_SIDES, is_between
 from gradviz.symbolic import Exact, Row, unit_roundoff
@@ -20,6 +20,7 @@ OnKink = Callable[[Index], tuple[float, float]]
 OnTies = Callable[[], Mapping[Index, tuple[float, float]]]
 """The smallest and largest derivative of each input element among those that tie, whichever of them is taken."""
 _KINKED_ELEMENTS = 64
+_BLURRED, _ROUNDINGS = 64, 4
 _MANY = f"on a kink ({{names}}) at more than {_KINKED_ELEMENTS} elements of a row, of which no more are looked at one by one"
 _BESIDE = "torch gives NaN for a derivative of 0: another element is undefined, and 0 times NaN is NaN"
 _ZERO = Exact(value=EXACT.number(0), bound=0.0)
@@ -35,6 +36,7 @@ def compare_row(
     on_kink: OnKink | None,
     columns: Sequence[Index] | None,
     on_ties: OnTies | None = None,
+    at_edges: str = "",
     loose: float = 0.0,
     what: str = "torch",
 ) -> None:
@@ -49,6 +51,7 @@ def compare_row(
         on_kink: the range that is right where the inputs lie on a kink; None leaves elements there to another comparison.
         columns: the only elements to compare; None for all.
         on_ties: what else is right, where elements tie of which the op takes one.
+        at_edges: the name of kinks that the row does not tell: elements that differ are looked at as if they lay on such.
         loose: errors of up to this size are put down to cancellation: unverified, but no mismatch.
         what: who gives the number, for a mismatch.
     """
@@ -72,12 +75,21 @@ def compare_row(
     if unrelated.any():
         comparison.doubt_beside(_BESIDE)
         got = np.where(unrelated, 0.0, got)
-    if row.kinks:
-        settled = _settled_on_kinks(comparison, got, true, bound, row.kinks, on_kink, on_ties, column_at)
+    if at_edges:
+        bound = _unblurred(true, bound, unit_roundoff(comparison.dtype))
+    kinks = (at_edges,) if at_edges and not is_good(got, true, bound) else row.kinks
+    if kinks:
+        settled = _settled_on_kinks(comparison, got, true, bound, kinks, on_kink, on_ties, column_at)
         true, bound = settled, np.where(settled == true, bound, 0.0)
     comparison.elements(
         got, true, bound, loose=loose, what=what, place=lambda place: (*index, *column_at(place)), modulus=whole
     )
+
+
+def _unblurred(true: NDArray[np.longdouble], bound: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+    """The bounds, without those that hold the whole jump of a step function: what lies beyond is looked at as on a kink."""
+    size = float(np.abs(true).max(initial=0.0, where=np.isfinite(true)))
+    return np.where(bound > _BLURRED * unit * size, _ROUNDINGS * unit * size, bound)
 
 
 def columns_to_look_at(row: NDArray[Any], choose: Callable[[int, int], list[int]], count: int) -> list[Index]:
