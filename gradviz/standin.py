@@ -7,10 +7,13 @@ numbers that are not there.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
+from torch._C import DispatchKey
 from torch.utils._pytree import tree_map_only
 
 from gradviz.errors import NotKeptError
@@ -125,7 +128,17 @@ def statistics_kept(tensor: Tensor) -> Statistics | None:
 
 
 def _brought_back(standin: StandIn) -> Tensor:
-    elements = standin.elements
-    if elements is None:
-        raise NotKeptError(standin.reason)
-    return elements.to(standin.device)
+    with _marks_heeded():
+        elements = standin.elements
+        if elements is None:
+            raise NotKeptError(standin.reason)
+        return elements.resolve_conj().resolve_neg().to(standin.device)
+
+
+@contextmanager
+def _marks_heeded() -> Iterator[None]:
+    """Within `__torch_dispatch__` ops take tensors that are only marked as conjugated or negated for what lies in memory."""
+    with torch._C._PreserveDispatchKeyGuard():
+        for mark in (DispatchKey.Conjugate, DispatchKey.Negative, DispatchKey.ZeroTensor):
+            torch._C._dispatch_tls_set_dispatch_key_excluded(mark, False)
+        yield

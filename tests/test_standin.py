@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,6 +96,14 @@ def test_elements_in_main_memory_are_used_like_any() -> None:
     found = StandIn(LIKE, held=LIKE.clone())
     assert torch.equal(found * 2, LIKE * 2) and found.tolist() == LIKE.tolist() and is_kept(found)
     assert statistics_kept(found) == statistics_of(LIKE, bins=24)
+
+
+@pytest.mark.parametrize("marked", [torch.conj, lambda one: one.conj().imag], ids=["conjugated", "negated"])
+def test_elements_that_are_only_marked_as_conjugated_are_used_as_such(marked: Callable[[Tensor], Tensor]) -> None:
+    tensor = marked(torch.complex(torch.randn(3, 4), torch.randn(3, 4)))
+    standin = StandIn(tensor, held=tensor)
+    assert tensor.is_conj() or tensor.is_neg()
+    assert torch.equal(standin + 0, tensor + 0) and torch.equal(standin.clone(), tensor.clone())
 
 
 def test_pictures_and_tables_show_statistics_and_say_so(bare: GradGraph, full: GradGraph) -> None:

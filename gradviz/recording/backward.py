@@ -172,17 +172,24 @@ def _budgeted_log(
 ) -> BudgetedLog:
     """The log that keeps to the budget.
 
-    A cotangent is the sum of contributions unless the pass starts there or a hook on the tensor changes it. No node tells of
-    such hooks: the tensor has to be in sight, where there may be hooks (`in_sight` is not None).
+    A cotangent is the sum of contributions unless the pass starts there or a hook on the tensor or the node changes it. No
+    node tells of the hooks on tensors: the tensor has to be in sight, where there may be hooks (`in_sight` is not None).
+    Hooks and hand-written backward functions may also write to what they are handed, which through `.data` or numpy leaves
+    no trace.
     """
     again = None
     if keeper.may_compute_again and keeper.made_bytes >= AGAIN_BYTES:  # else no tensor need be asked for its size
         unhooked = in_sight and {(node_of(one), one.output_nr) for one in in_sight() if not one._backward_hooks}
+        hooked = {(node_of(one), one.output_nr) for one in in_sight() if one._backward_hooks} if in_sight else set()
+
+        def may_be_written(slot: Slot) -> bool:
+            node, _ = slot
+            return slot in hooked or (node is not None and (is_custom(node) or bool(hooks.get(node, NodeHooks()).before)))
 
         def is_sum(slot: Slot) -> bool:
-            return slot not in graph.roots and (unhooked is None or slot in unhooked)
+            return slot not in graph.roots and (unhooked is None or slot in unhooked) and not may_be_written(slot)
 
-        again = HandedOnAgain(graph.slots, graph.variables, hooks, is_sum)
+        again = HandedOnAgain(graph.slots, graph.variables, hooks, is_sum, may_be_written)
     return BudgetedLog(graph.slots, graph.variables, keeper, again)
 
 

@@ -56,6 +56,10 @@ class Derivative(NamedTuple):
         return found
 
 
+def _of_product(node: Any, cotangent: Tensor, other: Tensor) -> tuple[Any, ...]:
+    return (cotangent, other.conj())  # of real numbers `other` itself
+
+
 def _of_relu(node: Any, cotangent: Tensor, result: Tensor) -> tuple[Any, ...]:
     return (cotangent, result, 0)
 
@@ -113,10 +117,10 @@ _OF_NODES: dict[str, tuple[Derivative, ...]] = {
     "TanhBackward0": (Derivative(aten.tanh_backward.default, ("result",), least_bytes=LARGE_BYTES),),
     "SigmoidBackward0": (Derivative(aten.sigmoid_backward.default, ("result",), least_bytes=LARGE_BYTES),),
     "MulBackward0": (
-        Derivative(aten.mul.Tensor, ("other",), least_bytes=LARGE_BYTES),
-        Derivative(aten.mul.Tensor, ("self",), slot=1, least_bytes=LARGE_BYTES),
+        Derivative(aten.mul.Tensor, ("other",), _of_product, least_bytes=LARGE_BYTES),
+        Derivative(aten.mul.Tensor, ("self",), _of_product, slot=1, least_bytes=LARGE_BYTES),
     ),
-    "DivBackward0": (Derivative(aten.div.Tensor, ("other",), least_bytes=LARGE_BYTES),),
+    "DivBackward0": (Derivative(aten.div.Tensor, ("other",), _of_product, least_bytes=LARGE_BYTES),),
     "SoftmaxBackward0": (_SOFTMAX,),
     "SafeSoftmaxBackward0": (_SOFTMAX,),
     "LogSoftmaxBackward0": (Derivative(aten._log_softmax_backward_data.default, ("result",), _of_softmax),),

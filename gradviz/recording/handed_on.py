@@ -28,6 +28,7 @@ class HandedOnAgain:
         variables: the nodes that gather the gradients of leaves: these are there anyway.
         hooks: the hooks of the user's on nodes, which may change contributions.
         is_sum: whether the cotangent of an output is the sum of the contributions to it and nothing else.
+        may_be_written: whether a contribution may be written to when it arrives at an output, unseen by its version.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class HandedOnAgain:
         variables: Collection[Node],
         hooks: Mapping[Node, NodeHooks],
         is_sum: Callable[[Slot], bool],
+        may_be_written: Callable[[Slot], bool],
     ) -> None:
         self._slots = slots
         self._variables = variables
         self._hooks = hooks
         self._is_sum = is_sum
+        self._may_be_written = may_be_written
         self._uses = Counter(slot for into in slots.values() for slot in into)
         self._under_way: dict[Slot, _UnderWay] = {}
         self._parts: dict[Slot, list[Tensor]] = {}
@@ -62,7 +65,7 @@ class HandedOnAgain:
             if self._uses[slot] > 1:
                 if not is_of_leaf and self._is_sum(slot):
                     self._parts.setdefault(slot, []).append(made if standin is None else standin)
-            elif standin is not None:
+            elif standin is not None and not self._may_be_written(slot):
                 self._under_way[slot] = _UnderWay(made, made._version, standin)
         return tuple(handed_on), handed
 

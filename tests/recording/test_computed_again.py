@@ -188,6 +188,26 @@ def test_a_cheap_node_hands_on_what_it_handed_on(cheap: Callable[[Tensor], Tenso
     assert "contribution" in {key[0] for key in _again(graph) if isinstance(key, tuple)}
 
 
+COMPLEX: dict[str, Callable[[Tensor], Tensor]] = {
+    "product": lambda z: (z * z.tanh()) * (z * 2).sigmoid(),
+    "quotient": lambda z: z / (3 + z.tanh()),
+    "with a number": lambda z: z * (0.5 + 2j) / 3j,
+    "with real numbers": lambda z: z * z.real.tanh(),
+    "sum of conjugates": lambda z: (z.conj() + z.tanh()).tanh() + z.conj().imag,
+}
+
+
+@pytest.mark.parametrize("cheap", COMPLEX.values(), ids=COMPLEX.keys())
+def test_what_complex_numbers_hand_on_is_computed_again_as_well(cheap: Callable[[Tensor], Tensor]) -> None:
+    def run(x: Tensor) -> Tensor:
+        y = cheap(torch.complex(x, x.t()) * 0.25)
+        return (y * y.detach().cos()).abs().square().sum()
+
+    graph, whole = gradviz.trace(run, _square()), gradviz.trace(run, _square(), values="full")
+    _assert_same(graph, whole)
+    assert any(isinstance(one, StandIn) and one.is_complex() for tensors in _held(graph).values() for one in tensors)
+
+
 def test_what_a_norm_first_makes_contiguous_is_kept() -> None:
     def run(x: Tensor) -> Tensor:
         return (nn.GroupNorm(5, 10)(_image_like_square(x).to(memory_format=torch.channels_last)) ** 2).sum()
@@ -269,9 +289,54 @@ def _hooked_and_rewritten(x: Tensor) -> Tensor:
     return (z + y).sum()
 
 
-@pytest.mark.parametrize("run", [_hooked, _hooked_and_rewritten])
+def _hooked_at_its_node(x: Tensor) -> Tensor:
+    y = x.square()
+    assert y.grad_fn is not None
+    y.grad_fn.register_prehook(lambda cotangents: (cotangents[0] * 7,))
+    return (y.exp() * y.cos()).sum()
+
+
+@pytest.mark.parametrize("run", [_hooked, _hooked_and_rewritten, _hooked_at_its_node])
 def test_a_hook_that_changes_a_sum_is_no_part_of_it(run: Callable[[Tensor], Tensor]) -> None:
     _assert_same(gradviz.trace(run, _square()), gradviz.trace(run, _square(), values="full"))
+
+
+class WrittenByNumpy(torch.autograd.Function):
+    """Twice its argument; its backward() writes to what it is handed, and torch does not see it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:  # type: ignore[override]
+        seen = cotangent.numpy()
+        seen *= 2
+        return cotangent
+
+
+def _written_by_a_hook(x: Tensor) -> Tensor:
+    y = x * 2
+    y.register_hook(lambda cotangent: (cotangent.data.clamp_(-0.5, 0.5), None)[1])
+    return y
+
+
+def _written_by_a_hook_of_its_node(x: Tensor) -> Tensor:
+    y = x * 2
+    assert y.grad_fn is not None
+    y.grad_fn.register_prehook(lambda cotangents: (cotangents[0].data.mul_(3), None)[1])
+    return y
+
+
+@pytest.mark.parametrize("double", [WrittenByNumpy.apply, _written_by_a_hook, _written_by_a_hook_of_its_node])
+def test_what_is_written_to_on_its_way_is_held_as_it_arrives(double: Callable[[Tensor], Tensor]) -> None:
+    def run(x: Tensor) -> Tensor:
+        return (torch.relu(double(torch.tanh(x))) * x.detach()).sum()
+
+    graph, whole = gradviz.trace(run, _square()), gradviz.trace(run, _square(), values="full")
+    for node, its in whole.nodes(data="cotangent"):
+        if its is not None:
+            assert torch.equal(graph.nodes[node]["cotangent"] + 0, its)
 
 
 def test_a_hook_on_a_tensor_that_is_out_of_sight_may_change_a_sum() -> None:
