@@ -3,6 +3,7 @@
     lookup.py       which call made this autograd node, which call made this tensor
     arguments.py    which argument of the call each slot of its node stands for
     writes.py       in-place writes, as calls on whole tensors
+    carried.py      what such a write without gradient makes of other tensors
     forwards.py     the custom Functions that no gradient comes back to
     cuts.py         why a call lets no gradient pass
     neighbours.py   what the recovery of values learns from

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gradviz.attributes import NO_WAY
 from gradviz.opcall import is_inexact, op_name
 from gradviz.recording.record import RecordedCall
 
@@ -22,6 +23,14 @@ def cut_at(call: RecordedCall, outputs: Sequence[Tensor], *, is_differentiated: 
     if outputs and not any(map(can_carry_gradient, outputs)):  # as of a comparison, or of argmax
         return "boolean" if all(output.dtype == torch.bool for output in outputs) else "integer"
     return "not differentiable"
+
+
+def cut_before(call: RecordedCall, requires_grad: bool) -> str:
+    """Why no gradient flows from a call without gradient to an argument that requires it or not."""
+    if not requires_grad:
+        return "constant"
+    outputs = [output for output in call.outputs if output is not None]
+    return cut_at(call, outputs, is_differentiated=call.sequence >= 0) or NO_WAY
 
 
 def can_carry_gradient(tensor: Tensor | None) -> bool:

@@ -22,13 +22,13 @@ from gradviz.assemble.arguments import (
     arguments_of_write,
     differentiable_places,
 )
-from gradviz.assemble.cuts import cut_at
+from gradviz.assemble.carried import carried
+from gradviz.assemble.cuts import cut_before
 from gradviz.assemble.drafted import Draft, DraftEdge, DraftNode, Key, draft_edge, is_autograd_node
 from gradviz.assemble.forwards import Forward, Unreached, unreached_function_of, unreached_functions
 from gradviz.assemble.lookup import Application, Lookup
 from gradviz.assemble.neighbours import known_values, with_neighbours
 from gradviz.assemble.writes import Write, with_writes_followed
-from gradviz.attributes import NO_WAY
 from gradviz.opcall import OpCall, op_name, tensors_of
 from gradviz.recording.backward import AutogradGraph, Slots
 from gradviz.recording.nodes import (
@@ -78,6 +78,8 @@ class _Drafter:
         self._inner: dict[Key, dict[int, OpCall]] = {}
         self._unreached: dict[Key, Unreached] = {}
         self._writes: dict[Node, Write] = {}
+        self._node_of_write: dict[int, Node] = {}
+        self._read: dict[Key, list[tuple[str, Tensor]]] = {}  # what the nodes of `carried` were made from
         self._recovery: Recovery | None = None
         self._pending: list[Key] = []
 
@@ -91,7 +93,7 @@ class _Drafter:
                 self._add_leaf(node, place)
             elif is_function and not is_torchs_own(node):
                 self._add_custom(node)
-            elif (index := self._lookup.call_of(node)) is not None and not self._is_one_of_several(node, index):
+            elif (index := self._lookup.call_of(node)) is not None and not self._lookup.is_one_of_several(node, index):
                 self._add_explained(node, index)
             elif is_function:
                 self._add_custom(node)
@@ -111,10 +113,6 @@ class _Drafter:
             if slots:
                 self._connect(node, slots)
 
-    def _is_one_of_several(self, node: Node, index: int) -> bool:
-        """Whether call `index` made only one of the results: a module with a full backward hook hands each tensor on."""
-        return is_custom(node) and len(self._calls[index].outputs) < len(output_metadata(node))
-
     def add_calls_without_gradient(self) -> None:
         """The calls that ran without gradient and whose results the graph uses: masks, detached values, indices."""
         while self._pending:
@@ -127,9 +125,11 @@ class _Drafter:
                 continue
             call = self._calls[index]
             edges = self.draft.edges_into[key] = []
-            for position, (name, tensor) in enumerate(tensors_of(call.overload, call.args, call.kwargs)):
+            read = self._read.get(key) or tensors_of(call.overload, call.args, call.kwargs)
+            for position, (name, tensor) in enumerate(read):
                 tail, output = self.node_behind(tensor, index)
-                edges.append(draft_edge(tail, position, name, output, None, self._cut_reason(tail, call)))
+                cut = cut_before(call, self.draft.nodes[tail].requires_grad)
+                edges.append(draft_edge(tail, position, name, output, None, cut))
 
     def node_behind(self, tensor: Tensor, index: int) -> tuple[Key, int]:
         """The node that call `index` gets `tensor` from, and which of its outputs it is; makes it where there is none."""
@@ -144,8 +144,10 @@ class _Drafter:
                 self._add_unreached(node, self._unreached[node])
             if node in self._inner:
                 return node, self._place_in_custom(node, tensor)
-            output = next((place for place, item in enumerate(call.outputs) if item is tensor), 0)
-            return (node if node is not None else self._call_key(producer)), output
+            output = next((place for place, item in enumerate(call.outputs) if item is tensor), None)
+            if node is None and output is None:
+                node = self._written_key(producer, tensor)
+            return (node if node is not None else self._call_key(producer)), output or 0
         leaf = self._lookup.leaf_node(tensor)
         if leaf is not None:
             return leaf, 0
@@ -170,8 +172,7 @@ class _Drafter:
         if key not in self.draft.nodes:
             live = self._calls[index]
             call = self._recorder.op_call(index)
-            reads = call.op != "lift_fresh" and bool(tensors_of(call.overload, call.args, call.kwargs))
-            reads = reads and not self._is_handed_out(index)
+            reads = call.op != "lift_fresh" and any(call.tensor_arguments()) and not self._lookup.is_handed_out(index)
             self.draft.nodes[key] = DraftNode(
                 kind="op" if reads else "constant",
                 priority=(_OP if reads else _CONSTANT, index, 0),
@@ -186,12 +187,20 @@ class _Drafter:
             self._pending.append(key)
         return key
 
-    def _is_handed_out(self, index: int) -> bool:
-        """Whether a call is the detach by which torch hands out what a call that reads no tensor made, `torch.rand(3)`."""
-        call, made = self._calls[index], self._calls[index - 1] if index else None
-        if made is None or op_name(call.overload) != "detach" or call.visit != made.visit:
-            return False
-        return call.args[0] is made.outputs[0] and not tensors_of(made.overload, made.args, made.kwargs)
+    def _written_key(self, index: int, tensor: Tensor) -> Key | None:
+        """The node of a tensor whose memory call `index` wrote to; None where the node of that call is."""
+        node = self._node_of_write.get(index)
+        if node is not None and self._writes[node].base is tensor:
+            return node
+        key = ("written", index, id(tensor))
+        if key not in self.draft.nodes:
+            found = carried(self._lookup, index, tensor)
+            if found is None:
+                return None
+            found.node.priority = (_OP, index, len(self._read))
+            self.draft.nodes[key], self._read[key] = found
+            self._pending.append(key)
+        return key
 
     def _add_leaf(self, node: Node, place: int) -> None:
         variable = self._graph.variables[node]
@@ -327,6 +336,7 @@ class _Drafter:
         )
         if write is not None:
             self._writes[node] = write
+            self._node_of_write[write.call_index] = node
 
     # Edges
 
@@ -388,9 +398,3 @@ class _Drafter:
         return arguments_of_recovered(
             slots, drafted.call, None if self._recovery is None else self._recovery.slots.get(node)
         )
-
-    def _cut_reason(self, tail: Key, call: RecordedCall) -> str:
-        if not self.draft.nodes[tail].requires_grad:
-            return "constant"
-        outputs = [output for output in call.outputs if output is not None]
-        return cut_at(call, outputs, is_differentiated=call.sequence >= 0) or NO_WAY

@@ -1,7 +1,8 @@
 """The nodes and edges of a traced graph to be, before they are numbered and named.
 
-Keys: an autograd `Node` for what autograd knows, ("call", index) for a call without gradient, ("applied", first call) for a
-custom Function without, ("tensor", id) for a constant or a leaf that autograd does not reach.
+Keys: an autograd `Node` for what autograd knows, ("call", index) for a call without gradient, ("written", index, id) for
+what such a call made of another tensor by writing to its memory, ("applied", first call) for a custom Function without
+gradient, ("tensor", id) for a constant or a leaf that autograd does not reach.
 """
 
 from __future__ import annotations

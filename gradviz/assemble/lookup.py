@@ -19,7 +19,7 @@ from gradviz.opcall import op_name, tensors_of
 from gradviz.recording.backward import AutogradGraph
 from gradviz.recording.functions import Applied
 from gradviz.recording.names import Frames
-from gradviz.recording.nodes import forward_class, forward_code, node_of, sequence_number
+from gradviz.recording.nodes import forward_class, forward_code, is_custom, node_of, output_metadata, sequence_number
 from gradviz.recording.record import Recorder
 
 _COPY_SLICES = "CopySlices"
@@ -133,6 +133,17 @@ class Lookup:
         written = self.recorder.versions.last_write(tensor, before)
         candidates = returned[place - 1 : place] if place else []
         return max(candidates if written is None else [*candidates, written], default=None)
+
+    def is_one_of_several(self, node: Node, index: int) -> bool:
+        """Whether call `index` made only one of the results: a module with a full backward hook hands each tensor on."""
+        return is_custom(node) and len(self.calls[index].outputs) < len(output_metadata(node))
+
+    def is_handed_out(self, index: int) -> bool:
+        """Whether a call is the detach by which torch hands out what a call that reads no tensor made, `torch.rand(3)`."""
+        call, made = self.calls[index], self.calls[index - 1] if index else None
+        if made is None or op_name(call.overload) != "detach" or call.visit != made.visit:
+            return False
+        return call.args[0] is made.outputs[0] and not tensors_of(made.overload, made.args, made.kwargs)
 
     def leaf_node(self, tensor: Tensor) -> Node | None:
         """The AccumulateGrad node of a leaf that the outputs reach."""
