@@ -20,7 +20,8 @@ OnKink = Callable[[Index], tuple[float, float]]
 OnTies = Callable[[], Mapping[Index, tuple[float, float]]]
 """The smallest and largest derivative of each input element among those that tie, whichever of them is taken."""
 _KINKED_ELEMENTS = 64
-_BLURRED, _ROUNDINGS = 64, 4
+_JUMP, _ROUNDINGS = 0.5, 64
+_FINE = 2.0**-20
 _MANY = f"on a kink ({{names}}) at more than {_KINKED_ELEMENTS} elements of a row, of which no more are looked at one by one"
 _BESIDE = "torch gives NaN for a derivative of 0: another element is undefined, and 0 times NaN is NaN"
 _ZERO = Exact(value=EXACT.number(0), bound=0.0)
@@ -87,9 +88,15 @@ def compare_row(
 
 
 def _unblurred(true: NDArray[np.longdouble], bound: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
-    """The bounds, without those that hold the whole jump of a step function: what lies beyond is looked at as on a kink."""
+    """The bounds, without those that hold the whole jump of a step function: what lies beyond is looked at as on a kink.
+
+    In half precision they stay: what cubic weights lose by rounding there cannot be told from a jump.
+    """
+    if unit > _FINE:
+        return bound
     size = float(np.abs(true).max(initial=0.0, where=np.isfinite(true)))
-    return np.where(bound > _BLURRED * unit * size, _ROUNDINGS * unit * size, bound)
+    close = _ROUNDINGS * unit * size
+    return np.where(bound > max(close, _JUMP * size), close, bound)
 
 
 def columns_to_look_at(row: NDArray[Any], choose: Callable[[int, int], list[int]], count: int) -> list[Index]:

@@ -43,6 +43,13 @@ def test_places_in_half_precision_are_right(mode: str, seed: int) -> None:
     assert _report(_drawn(torch.bfloat16, seed), mode, "zeros").mismatches == ()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("seed", range(2))
+def test_cubic_weights_are_right(dtype: torch.dtype, seed: int) -> None:
+    """Their rounding in half precision is coarse, but it is no jump."""
+    assert _report(_drawn(dtype, seed), "bicubic", "zeros").mismatches == ()
+
+
 @pytest.mark.parametrize("grid", [_identity(torch.float32), _drawn(torch.float32, 0)], ids=["identity", "drawn"])
 def test_an_edge_excuses_no_slip(grid: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     jacobian = LocalPartial.jacobian
