@@ -7,13 +7,14 @@ that it runs over dimension 0 is plain; of an attention a row of its output is f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from gradviz.diagnose.finding import Finding, Numbers, found
-from gradviz.diagnose.readings import MATRIX_PRODUCTS, Readings
+from gradviz.diagnose.readings import MATRIX_PRODUCTS, VIEWS, Readings
 from gradviz.view.notation import shape_text
 
 ATTENTIONS = frozenset(
@@ -123,7 +124,7 @@ def _mixed(readings: Readings, attention: int, output: int) -> Numbers | None:
     graph, shape = readings.graph, _shape(readings, output)
     value = graph.value(output)
     before = {node for node in readings.behind_of(attention) if _shape(readings, node)[:2] == shape[:2]}
-    if value is None or not before or graph.is_loaded:
+    if value is None or not before or graph.is_loaded or _are_heads(readings, max(before)):
         return None
     start = torch.zeros(value.shape, dtype=value.dtype, device=value.device)
     start[-1, 0] = torch.linspace(1, 2, shape[2], dtype=value.dtype)  # a sum of equal parts is none behind a layer norm
@@ -135,6 +136,17 @@ def _mixed(readings: Readings, attention: int, output: int) -> Numbers | None:
     if not others or bool(is_read[:, 1:].any()):
         return None
     return {"rows that the last row reads": others + int(is_read[-1, 0]), "columns that it reads": 1}
+
+
+def _are_heads(readings: Readings, node: int) -> bool:
+    """Whether dimension 1 was split off the features of each row: one sample's heads lie where a batch would."""
+    kept = _shape(readings, node)[:2]
+    while readings.op(node) in VIEWS and _shape(readings, node)[:2] == kept:
+        tail = readings.arguments[node][0].edge[0]
+        if _shape(readings, tail)[-1:] == (math.prod(_shape(readings, node)[1:]),):
+            return True
+        node = tail
+    return False
 
 
 def followed_back(readings: Readings, output: int, start: Tensor, end: int) -> Tensor | None:

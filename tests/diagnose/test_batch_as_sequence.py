@@ -141,3 +141,12 @@ def test_the_numbers_tell_how_far_a_row_reads() -> None:
     (reached,) = torch.autograd.grad(layer(inputs)[-1, 0].square().sum(), inputs)
     assert rows == int(reached.abs().sum(2)[:, 0].count_nonzero()) == 6
     assert columns == int(reached.abs().sum((0, 2)).count_nonzero()) == 1
+
+
+@pytest.mark.parametrize("shape", [(5, WIDTH), (5, 1, WIDTH)])
+def test_the_heads_of_one_sequence_are_no_batch(shape: tuple[int, ...]) -> None:
+    """A tagger of one sentence: its loss has a row for each step, as it must, and heads lie where a batch would."""
+    torch.manual_seed(0)
+    layer, head, x = nn.MultiheadAttention(WIDTH, 2), nn.Linear(WIDTH, 3), torch.randn(shape)
+    labels = torch.randint(0, 3, (5,))
+    assert gradviz.trace(lambda: F.cross_entropy(head(layer(x, x, x)[0]).view(5, 3), labels)).diagnose() == []
