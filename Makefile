@@ -12,6 +12,9 @@ BIN   := $(VENV)/bin
 BENCH := $(VENV)-bench
 PIP   := pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# By path: setuptools' finder comes after a folder of the same name, which a checkout is for a script beside it.
+EDITABLE := --config-settings editable_mode=compat -e
+
 # A Python may come without ensurepip (Debian's does); then the pip that is there puts one into the environment.
 new_environment = $(PYTHON) -m venv --clear $(1) || \
     { $(PYTHON) -m venv --clear --without-pip $(1) && $(PYTHON) -m pip --python $(1)/bin/python install pip; }
@@ -44,12 +47,12 @@ bench: $(BENCH)/ready
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(call new_environment,$(VENV))
-	$(BIN)/python -m $(PIP) -e '.[app,slides,dev]'
+	$(BIN)/python -m $(PIP) $(EDITABLE) '.[app,slides,dev]'
 	touch $@
 
 $(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
 	$(call new_environment,$(BENCH))
-	$(BENCH)/bin/python -m $(PIP) -e . -r benchmarks/requirements.txt
+	$(BENCH)/bin/python -m $(PIP) $(EDITABLE) . -r benchmarks/requirements.txt
 	touch $@
 
 clean:
