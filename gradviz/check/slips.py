@@ -158,6 +158,8 @@ def _constant_factor(evidence: Evidence) -> str:
         return ""
     sign = "wrong sign" if ratio < 0 else ""
     factor = _factor(abs(ratio), within * max(1.0, 1 / abs(ratio)) if ratio else 0.0, evidence)
+    if not factor and len(evidence.ratios) < _ENOUGH and abs(ratio + 1) > within:
+        return ""  # one number is some multiple of any other
     return " and ".join(part for part in (sign, factor) if part)
 
 

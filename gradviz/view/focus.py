@@ -157,7 +157,8 @@ def _node(graph: nx.MultiDiGraph, node: int | str) -> int:
 
 def _name(graph: nx.MultiDiGraph, target: Any) -> str:
     if isinstance(target, Paths):
-        return f"the {len(target.top)} largest paths from {target.name}"
+        many = f"{len(target.top)} largest paths" if len(target.top) > 1 else "largest path"
+        return f"the {many} from {target.name}"
     if isinstance(target, Path):
         return f"a path from {graph.nodes[target.nodes[0]]['name']}"
     return str(target.kind) if hasattr(target, "kind") else str(graph.nodes[_node(graph, target)]["name"])

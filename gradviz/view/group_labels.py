@@ -26,12 +26,14 @@ LISTED_OPS = 3
 def shapes_line(wires: Wires, group: Group) -> str:
     """`[1, 64, 768] → [1, 64, 50257]`: what comes in, parameters aside, and what goes out.
 
-    Of several calls that are alike, of the last one: what comes before the first is often a constant.
+    Of a call itself, not of a reshape beside it that is drawn with it. Of several calls that are alike, of the last one:
+    what comes before the first is often a constant.
     """
     if group.kind == "inputs":
         return _listed([wires.shape(place) for place in wires.made_by(group.nodes)])
-    nodes = frozenset(group.blocks[-1]) if group.kind in ("alike", "steps") else group.nodes
-    read = wires.read_by(nodes)
+    nodes = frozenset(group.blocks[-1]) if group.kind in ("call", "alike", "steps") else group.nodes
+    moved = _moved_parameters(wires, group)
+    read = [place for place in wires.read_by(nodes) if place[0] not in moved]
     coming = [wires.shape(place) for place in read if not _is_parameter(wires, place[0], group.nodes)]
     going = [wires.shape(place) for place in wires.made_by(nodes)]
     return f"{_listed(coming)} → {_listed(going)}" if coming or going else ""
@@ -51,7 +53,7 @@ def size_line(wires: Wires, group: Group) -> str:
     if group.kind == "inputs":
         kinds = {"leaf": "leaves"}.get(wires.attributes[min(group.nodes)]["kind"], "constants")
         return f"{len(group.nodes):,} {kinds}"
-    ops = [op_word(wires.attributes[node]["op"]) for node in sorted(group.nodes) if wires.attributes[node]["kind"] == "op"]
+    ops = [op_word(wires.attributes[node]["op"]) for block in group.blocks for node in block]
     parameters = sum(
         math.prod(wires.attributes[node]["shape"]) for node in group.nodes if wires.attributes[node]["kind"] == "leaf"
     )
@@ -114,6 +116,16 @@ def norms(
 def _is_parameter(wires: Wires, node: int, aside: Collection[int]) -> bool:
     attributes = wires.attributes[node]
     return attributes["kind"] != "op" and (bool(attributes["module"]) or node in aside)
+
+
+def _moved_parameters(wires: Wires, group: Group) -> set[int]:
+    """What calls beside those of the group, such as a transpose, make of parameters alone."""
+    found: set[int] = set()
+    for node in sorted(group.nodes.difference(*group.blocks)):
+        tails = [tail for tail, _, _ in wires.into[node]]
+        if tails and all(tail in found or _is_parameter(wires, tail, group.nodes) for tail in tails):
+            found.add(node)
+    return found
 
 
 def _cotangent(wires: Wires, place: Place) -> Tensor | None:

@@ -195,3 +195,15 @@ def test_one_right_number_shows_that_a_ratio_is_not_the_same_everywhere() -> Non
     comparison.element((1,), 1.2012, 1.2, 1e-15)
     assert comparison.is_wrong
     assert "everywhere" not in comparison.reason
+
+
+def test_a_single_ratio_below_zero_is_no_wrong_sign() -> None:
+    row = np.zeros((4, 4))
+    row[1, 2] = 0.36
+    assert [slip_of(row * ratio, row) for ratio in (-2.62, -0.93, -1.0, -0.5)] == [
+        "",
+        "",
+        "wrong sign",
+        "wrong sign and missing factor 2",
+    ]
+    assert slip_of(-2.62 * TRUE, TRUE) == "wrong sign"

@@ -79,6 +79,7 @@ def test_a_path_and_the_largest_paths_of_a_leaf() -> None:
     both = graph.view(focus=paths)
     assert numbers(both) == {node for path in paths.top for node in path.nodes}
     assert both.notes[0] == "only the 2 largest paths from x: 5 of 6 nodes"
+    assert graph.view(focus=graph.paths("y")).notes[0] == "only the largest path from y: 3 of 6 nodes"
     assert numbers(graph.view(focus=[paths.top[1], "y"], radius=0)) == {*paths.top[1].nodes, graph.node("y")}
 
 

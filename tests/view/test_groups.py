@@ -164,6 +164,14 @@ def test_a_group_says_shapes_parameters_and_the_gain_of_the_cotangent() -> None:
     assert group.gradient[0] == f"‖cotangent‖ in {into:.3g} ← out {out:.3g}, gain {into / out:.3g}"
 
 
+def test_the_shapes_of_a_call_are_its_own_and_not_those_of_a_reshape_beside_it() -> None:
+    model = nn.Sequential(nn.Linear(8, 4), *(Residual(4) for _ in range(3)), nn.Linear(4, 1))
+    graph = trace(model, torch.randn(2, 5, 8), loss=torch.sum)
+    groups = view_of(graph, collapse=["1", "2", "3"]).groups
+    told = [group.lines for group in groups if group.name in "123"]
+    assert told == 3 * [("[2, 5, 4] → [2, 5, 4]", "7 ops, 20 parameters")]
+
+
 def test_the_gains_of_blocks_that_are_alike_multiply_to_the_gain_of_all() -> None:
     graph, _ = traced(9)
     closed = view_of(graph, collapse=1, max_nodes=20).groups
