@@ -22,6 +22,7 @@ ONE_BY_ONE = 2**16
 AT_ONCE = 2**22
 """The same as arrays of wide floats: some 0.1 µs and 100 bytes each."""
 
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Group:
     """The edges that carry one and the same value into the function; what they do can only be judged together.
