@@ -37,7 +37,7 @@ def differentiable_outputs(result: Any, cut_of: Callable[[list[Tensor]], str] = 
 
 
 def starting_cotangents(outputs: list[Tensor], grad_output: Any) -> list[Tensor]:
-    """The cotangents of the outputs: those given, what a given function makes of each, or 1 where there is one element.
+    """The cotangents of the outputs: copies of those given, what a function makes of each, or 1 where there is one element.
 
     Raises:
         NotScalarError: an output has several elements and no cotangent is given.
@@ -72,7 +72,7 @@ def _cotangent(output: Tensor, given: Any) -> Tensor:
     cotangent = torch.as_tensor(given, dtype=output.dtype, device=output.device).detach()
     if tuple(cotangent.shape) != shape:
         raise InputError(f"grad_output has shape {tuple(cotangent.shape)}; the output has shape {shape}")
-    return cotangent
+    return cotangent.clone()  # it may be written to after the trace, an array of numpy without any trace of that
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -496,6 +497,20 @@ def test_what_an_activation_of_a_view_of_a_leaf_handed_on_stays_when_the_leaf_is
     for key in left:
         if key[0] != "value":  # type: ignore[index]
             assert all(torch.equal(mine + 0, its + 0) for mine, its in zip(left[key], right[key], strict=True)), key
+
+
+def test_what_the_pass_started_from_may_be_written_to_afterwards() -> None:
+    def run(x: Tensor) -> Tensor:
+        return torch.relu(x.tanh()) * x.detach()
+
+    starts = np.random.default_rng(0).normal(size=(600, 600)).astype(np.float32)
+    traces = [gradviz.trace(run, _square(), grad_output=starts, values=values) for values in (BUDGET_BYTES, "full")]
+    before = {key: [one + 0 for one in tensors] for key, tensors in _held(traces[1]).items()}
+    starts *= 2  # torch does not see it
+    assert _again(traces[0])
+    for graph in traces:
+        for key, tensors in _held(graph).items():
+            assert all(map(torch.equal, [one + 0 for one in tensors], before[key])), key
 
 
 def test_what_was_written_to_since_is_told_and_never_read() -> None:
