@@ -102,6 +102,7 @@ def carried(readings: Readings, places: Tensor, way: list[Use]) -> Tensor | None
         if op in ("view", "_unsafe_view", "reshape"):
             places = places.reshape(call.args[1])
         else:
-            moved = call.overload(places, *call.args[1:], **call.kwargs)
+            further = (one.cpu() if isinstance(one, Tensor) else one for one in call.args[1:])
+            moved = call.overload(places, *further, **call.kwargs)
             places = moved if isinstance(moved, Tensor) else moved[following.output]
     return places

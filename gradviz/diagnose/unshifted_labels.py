@@ -51,12 +51,12 @@ def _of_pair(readings: Readings, loss: int, embedding: int, tokens: Tensor) -> F
     targets, scores = call.args[1], readings.value_of(use)
     if scores is None or scores.ndim < 2 or not readings.has_elements(targets):
         return None
-    counted = (targets != call.args[NLL_IGNORE_INDEX]).flatten()
+    counted = (targets != call.args[NLL_IGNORE_INDEX]).flatten().cpu()
     for axis, places in _slices(tokens):
         if places.numel() != targets.numel() or tokens.shape[axis] < FEWEST_POSITIONS:
             continue
         read = tokens.flatten()[places]
-        if not bool((read == targets.flatten())[counted].all()) or not _tells_a_shift(tokens, axis, places[counted]):
+        if not bool((read == targets.flatten()).cpu()[counted].all()) or not _tells_a_shift(tokens, axis, places[counted]):
             continue
         own, earlier = _is_causal(readings, use, embedding, tokens, axis, places, counted)
         if own and earlier:
@@ -82,14 +82,12 @@ def _tells_a_shift(tokens: Tensor, axis: int, places: Tensor) -> bool:
 def _is_causal(
     readings: Readings, use: Use, embedding: int, tokens: Tensor, axis: int, places: Tensor, counted: Tensor
 ) -> tuple[bool, bool]:
-    """Whether the scores of a place in the middle depend on its own token, and, of the others, on earlier ones alone."""
-    scores = readings.value_of(use)
-    positions = _along(tokens, axis).flatten()
-    middle = tokens.shape[axis] // 2
-    rows = [row for row in counted.nonzero().flatten().tolist() if positions[places[row]] == middle]
-    if not rows or scores is None:
+    """Whether the scores of a place between others depend on its own token, and, of the others, on earlier ones alone."""
+    scores, row = readings.value_of(use), _row_in_the_middle(tokens, axis, places, counted)
+    if row is None or scores is None:
         return False, False
-    row = rows[0]
+    positions = _along(tokens, axis).flatten()
+    middle = int(positions[places[row]])
     start = torch.zeros_like(scores)
     by_row = start.movedim(1, -1)
     place = torch.zeros(by_row.shape[:-1], dtype=torch.bool).flatten()
@@ -107,6 +105,20 @@ def _is_causal(
     if bool(elsewhere.any()):
         return False, False
     return bool(felt[places[row]]), bool((felt & (positions < middle)).any())
+
+
+def _row_in_the_middle(tokens: Tensor, axis: int, places: Tensor, counted: Tensor) -> int | None:
+    """The row of scores in the middle of those that count, of the sequence with most of them; None of fewer than three.
+
+    Places before and behind it count too: they are no padding, on which nothing depends.
+    """
+    samples = _along(tokens, 1 - axis).flatten() if tokens.ndim == 2 else torch.zeros(tokens.numel(), dtype=torch.long)
+    counts = samples[places[counted]].bincount()
+    if not counts.numel() or int(counts.max()) < 3:
+        return None
+    rows = (counted & (samples[places] == counts.argmax())).nonzero().flatten()
+    in_order = rows[_along(tokens, axis).flatten()[places[rows]].argsort()]
+    return int(in_order[(len(in_order) - 1) // 2])
 
 
 def _along(tokens: Tensor, axis: int) -> Tensor:

@@ -126,6 +126,17 @@ def test_models_that_read_ahead_are_autoencoders() -> None:
         assert told(mix, same) == []
 
 
+@pytest.mark.parametrize("padded", [1, 3, 4])
+def test_an_autoencoder_of_padded_texts_reads_ahead_as_far_as_there_are_words(padded: int) -> None:
+    torch.manual_seed(0)
+    is_padding = torch.arange(7).expand(3, 7) >= 7 - padded
+    layer = nn.TransformerEncoderLayer(WIDTH, 4, 32, batch_first=True)
+    model = Language(lambda x: layer(x, src_key_padding_mask=is_padding))
+    tokens = torch.randint(1, WORDS, (3, 7)).masked_fill(is_padding, 0)
+    graph = gradviz.trace(lambda: F.cross_entropy(model(tokens).transpose(1, 2), tokens, ignore_index=0))
+    assert "unshifted-labels" not in [one.kind for one in graph.diagnose()]
+
+
 def test_models_that_read_one_token_are_autoencoders() -> None:
     assert told(nn.Tanh(), same) == []
 
