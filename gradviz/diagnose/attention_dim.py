@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gradviz.diagnose.finding import Finding, Severity, found
+from gradviz.diagnose.finding import Finding, Severity, extremes, found
 from gradviz.diagnose.readings import COPIES, Readings
 from gradviz.graph import Use
 from gradviz.view.notation import shape_text
@@ -134,7 +134,7 @@ def _finding(readings: Readings, softmax: int, value: Tensor, way: list[Use]) ->
         f"they weight: dimension {dim} is that of {over}",
         f"pass dim={summed[0]} to the softmax{meant}",
         edge=readings.arguments[softmax][0].edge,
-        numbers={"least sum of weights": float(sums.min()), "greatest sum of weights": float(sums.max())},
+        numbers=extremes(sums, "least sum of weights", "greatest sum of weights"),
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from torch import Tensor
+
 from gradviz.graph import Edge, GradGraph
 from gradviz.view.landmarks import Landmark
 from gradviz.view.notation import number_text
@@ -192,6 +194,17 @@ def found(
         module="" if place is None else graph.nodes[place]["module"],
         numbers=numbers or {},
     )
+
+
+def extremes(value: Tensor, least: str, greatest: str) -> Numbers:
+    """The least and the greatest element by these names, of those that are not NaN, which proves nothing.
+
+    >>> import torch
+    >>> extremes(torch.tensor([2.0, torch.nan, 1.0]), "least", "most"), extremes(torch.tensor([torch.nan]), "least", "most")
+    ({'least': 1.0, 'most': 2.0}, {})
+    """
+    known = value[~value.isnan()]
+    return {least: float(known.min()), greatest: float(known.max())} if known.numel() else {}
 
 
 def _places(findings: Sequence[Finding]) -> str:

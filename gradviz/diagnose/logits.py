@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradviz.diagnose.finding import Finding, Severity, found
+from gradviz.diagnose.finding import Finding, Severity, extremes, found
 from gradviz.diagnose.readings import COPIES, Readings
 
 Table = dict[str, tuple[str, Severity, str]]
@@ -55,7 +55,7 @@ def logits(readings: Readings) -> Iterator[Finding]:
             f"{op.strip('_')} is applied on top of it",
             hint,
             edge=use.edge,
-            numbers={} if value is None else {"smallest logit": float(value.min()), "largest logit": float(value.max())},
+            numbers={} if value is None else extremes(value, "smallest logit", "largest logit"),
         )
 
 

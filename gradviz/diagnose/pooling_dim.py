@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gradviz.diagnose.attention_dim import KEEPING, PRODUCTS, RESHAPING, SOFTMAX, SUMS_TO_1, is_of_queries, moved
-from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.finding import Finding, extremes, found
 from gradviz.diagnose.readings import COPIES, Readings
 from gradviz.graph import Use
 from gradviz.view.notation import shape_text
@@ -120,7 +120,7 @@ def _finding(readings: Readings, softmax: int, value: Tensor, pooling: Pooling) 
         f"{readings.name(pooling.node)} sums over dimension {parts[0]} what they weight",
         f"pass dim={parts[0]} to the softmax",
         edge=readings.arguments[softmax][0].edge,
-        numbers={"least sum of weights": float(sums.min()), "greatest sum of weights": float(sums.max())},
+        numbers=extremes(sums, "least sum of weights", "greatest sum of weights"),
     )
 
 

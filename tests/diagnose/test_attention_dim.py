@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -123,3 +124,18 @@ MEANT = [slots, doubly_stochastic, both_ways, walk, pooled, gated, clusters, poo
 @pytest.mark.parametrize("attention", MEANT)
 def test_softmaxes_that_may_run_over_another_dimension_are_silent(attention: Callable[..., Tensor]) -> None:
     assert [kind for kind, _ in told_of(attention) if kind == "attention-dim"] == []
+
+
+def test_nan_is_not_given_for_a_number_that_proves_something() -> None:
+    torch.manual_seed(0)
+    x, query, key, value = torch.randn(6, 9, 16), *(nn.Linear(16, 16) for _ in range(3))
+
+    def loss() -> Tensor:
+        scores = query(x) @ key(x).transpose(1, 2) / 4
+        weights = scores.masked_fill(~FUTURE, -torch.inf).softmax(1)  # the first column is NaN
+        return F.cross_entropy((weights @ value(x)).flatten(1).softmax(-1), LABELS)
+
+    told = {finding.kind: finding.numbers for finding in gradviz.trace(loss).diagnose()}
+    assert {"attention-dim", "double-softmax"} <= set(told)
+    numbers = [number for kind in ("attention-dim", "double-softmax") for number in told[kind].values()]
+    assert not any(isinstance(number, float) and math.isnan(number) for number in numbers)
