@@ -45,12 +45,12 @@ lint: $(VENV)/ready
 bench: $(BENCH)/ready
 	$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
 
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/ready: Makefile pyproject.toml constraints.txt
 	$(call new_environment,$(VENV))
 	$(BIN)/python -m $(PIP) $(EDITABLE) '.[app,slides,dev]'
 	touch $@
 
-$(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
+$(BENCH)/ready: Makefile pyproject.toml constraints.txt benchmarks/requirements.txt
 	$(call new_environment,$(BENCH))
 	$(BENCH)/bin/python -m $(PIP) $(EDITABLE) . -r benchmarks/requirements.txt
 	touch $@
