@@ -148,6 +148,16 @@ def test_no_composition_of_ops_is_recovered_wrongly(steps: list[tuple[str, int, 
     assert_true(out, recovery, truth)
 
 
+def test_what_where_took_nothing_of_is_not_confirmed_by_its_result() -> None:
+    x, y = leaves()
+    a = x + y
+    out = torch.where(torch.zeros_like(a, dtype=torch.bool), a, (a + 0.5).sin()).sum()
+    with torch.no_grad():
+        x.add_(1)
+    reasons = recovered(out).reasons
+    assert any(getattr(node, "variable", None) is x for node, _ in reasons)
+
+
 def test_a_freed_graph_is_refused() -> None:
     out = leaves()[0].exp().sum()
     out.backward()

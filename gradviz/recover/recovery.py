@@ -141,7 +141,7 @@ class _Examiner:
                 self._refute(rebuilt.used)
             return
         if kept:
-            self._confirm(rebuilt.used)
+            self._confirm(self._read_by(rebuilt))
         results = list(results)
         for output, key in enumerate(keys):
             if key in self._values:
@@ -234,8 +234,8 @@ class _Examiner:
         return node in self._kept.repacked or any(key in self._relaid for key in rebuilt.used)
 
     def _take(self, key: Key, value: Tensor, rebuilt: Rebuilt) -> Tensor:
-        self._sources[key] = rebuilt.used
-        if any(source in self._provisional for source in rebuilt.used):
+        self._sources[key] = self._read_by(rebuilt)
+        if any(source in self._provisional for source in self._sources[key]):
             self._provisional.add(key)
         is_relaid = any(source in self._relaid for source in rebuilt.used)
         # A copy may have been asked for in channels_last, which exists for four and five dimensions.
@@ -245,6 +245,15 @@ class _Examiner:
         # The likeliest strides, with which a view of the copy works most often.
         value = self._values[key] = value.contiguous() if is_restrided else value
         return value
+
+    def _read_by(self, rebuilt: Rebuilt) -> tuple[Key, ...]:
+        """The values that a result shows: not those of which `where` took no element."""
+        unread: list[Tensor] = []
+        if rebuilt.overload is torch.ops.aten.where.self:
+            condition, *choices = rebuilt.args
+            taken = (condition.any(), condition.logical_not().any())
+            unread = [choice for choice, some in zip(choices, taken, strict=True) if not some]
+        return tuple([key for key in rebuilt.used if all(self._values[key] is not one for one in unread)])
 
     def _confirm(self, keys: Iterable[Key]) -> None:
         pending = [key for key in keys if key in self._provisional]
