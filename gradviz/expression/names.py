@@ -274,7 +274,11 @@ class _Names:
         holds_function = any(self._function(part) and part not in self.known for part in _PIECE.findall(name))
         if self.given is None or holds_function:
             return None
-        return _fewest(name, lambda piece: piece in self.known or piece in _CONSTANTS)
+        return _fewest(name, lambda piece: piece in _CONSTANTS or self._joins(piece))
+
+    def _joins(self, piece: str) -> bool:
+        """Whether a known name is read within a longer one: a defined one that mixes alphabets, `αe = 2`, only by itself."""
+        return piece in self.known and (piece in (self.given or ()) or _PIECE.fullmatch(piece) is not None)
 
     def _letters(self, part: str) -> list[str]:
         """The letters, Greek names, constants and known names in a short name; any other part as it is."""

@@ -25,6 +25,7 @@ TEXTS = st.lists(st.sampled_from(LETTERS + WORDS + SIGNS), min_size=1, max_size=
         ("exp π x mux", "exp(pi*x*mu*x)"),
         ("ab = 3x; 2abc", "ab = 3*x; 2*ab*c"),
         ("w_1x + w_1", "w_1x + w_1"),
+        ("αe = xαe; αe", "αe = x*α*e; αe"),
     ],
 )
 def test_a_text_is_read_the_same_before_and_after_its_variables_are_known(text: str, read: str) -> None:
