@@ -30,6 +30,7 @@ REDUCING = frozenset({"mean", "sum", "amax", "max"})
 FEWEST = 2
 NEAR = 20
 """So many calls lie at most between an attention and what its module returns."""
+QUESTION = "whether an attention reads the samples of a batch as one sequence"
 STEPS = 3
 """A stack of so many calls, each behind the one before, is a recurrence."""
 
@@ -124,7 +125,10 @@ def _mixed(readings: Readings, attention: int, output: int) -> Numbers | None:
     graph, shape = readings.graph, _shape(readings, output)
     value = graph.value(output)
     before = {node for node in readings.behind_of(attention) if _shape(readings, node)[:2] == shape[:2]}
-    if value is None or not before or graph.is_loaded or _are_heads(readings, max(before)):
+    if value is None or not before or _are_heads(readings, max(before)):
+        return None
+    if graph.is_loaded:
+        readings.unanswered.setdefault(QUESTION, output)
         return None
     start = torch.zeros(value.shape, dtype=value.dtype, device=value.device)
     start[-1, 0] = torch.linspace(1, 2, shape[2], dtype=value.dtype)  # a sum of equal parts is none behind a layer norm

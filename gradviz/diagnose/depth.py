@@ -47,7 +47,8 @@ def depth(readings: Readings) -> Iterator[Finding]:
         yield _finding(readings, far, near, gradients, vanishing=True)
     far = max(reached, key=lambda node: arriving[node])
     passed = {use.edge[1] for use in _path(readings, far)}  # what lies beside it, as the gate of a mixture, is no measure
-    ahead = [node for node in reached if not passed.isdisjoint(readings.users(node))]
+    known = [node for node in reached if arriving[node]]  # a file may hold a gradient and not what came to its call
+    ahead = [node for node in known if not passed.isdisjoint(readings.users(node))]
     near = min(ahead, key=lambda node: arriving[node], default=far)
     if arriving[near] < APART * arriving[far] and "exploding-gradient" not in told:
         yield _finding(readings, far, near, arriving, vanishing=False)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from gradviz.diagnose.finding import Numbers
+from gradviz.diagnose.finding import Numbers, listed
 from gradviz.diagnose.likelihood import NLL, NLL_IGNORE_INDEX
 from gradviz.diagnose.readings import MATRIX_PRODUCTS, Readings
 
 Cause = tuple[str, str, Numbers]
 """(what happened, what to do, the numbers that prove it)"""
 
-_FINITE = "what it was computed from is finite"
 _CLAMP_TO_ONE = "clamp its argument to [-1 + 1e-6, 1 - 1e-6]: at ±1 itself the derivative is infinite"
 _HINTS = {
     "log": "log of 0 or of a negative number: clamp its argument from below, or use log1p, logsumexp or log_softmax",
@@ -56,11 +55,19 @@ def cause(readings: Readings, node: int, *, is_nan: bool) -> Cause:
             "give it more elements (a batch of one row has no spread), or pass correction=0",
             {"elements": elements},
         )
+    operands = _of_operands(readings, node)
     if op == "div" and (zeros := _zeros_below(readings, node)):
-        return _FINITE, _HINTS[op], zeros
+        return operands, _HINTS[op], zeros
     if not is_nan and (grown := _growth(readings, node)):
         return grown
-    return _FINITE, _HINTS.get(op, "look at its operands at that element"), {}
+    return operands, _HINTS.get(op, "look at its operands at that element"), {}
+
+
+def _of_operands(readings: Readings, node: int) -> str:
+    """That they are finite, or which of them nobody knows: not recovered, or not in the file that a graph came from."""
+    uses = readings.arguments[node]
+    names = [readings.graph.output_name(use.edge[0], use.output) for use in uses if readings.value_of(use) is None]
+    return f"the values of {listed(names)} are not known" if names else "what it was computed from is finite"
 
 
 def emptied_rows(readings: Readings, node: int) -> list[tuple[int, ...]]:

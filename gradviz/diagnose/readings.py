@@ -40,6 +40,7 @@ class Readings:
         report: a check of some or all of its edges.
         is_of_hooks: whether the report tells which hooks change gradients, and which are meant to.
         is_coarse: whether something was told from statistics that the elements would tell more of.
+        unanswered: question -> the node at which it came up; only what was traced here can answer it, no loaded graph.
     """
 
     def __init__(self, graph: GradGraph, report: CheckReport, *, is_of_hooks: bool) -> None:
@@ -47,6 +48,7 @@ class Readings:
         self.report = report
         self.is_of_hooks = is_of_hooks
         self.is_coarse = False
+        self.unanswered: dict[str, int] = {}
         self._norms: dict[int, float] = {}
         self._finite: dict[int, bool] = {}
         self._heads: dict[int, list[int]] = {}

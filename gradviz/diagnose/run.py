@@ -139,7 +139,7 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
             unread.append("wrong backward")
         unread = list(dict.fromkeys(unread))
         asked = _edges_to_check(graph) if report is None and graph.is_loaded else []
-        found += not_checked(graph, asked, unread) if graph.is_loaded else ()
+        found += not_checked(graph, asked, unread, readings.unanswered) if graph.is_loaded else ()
         unchecked = _UNCHECKED if asked else ""
         return Diagnosis(marked(graph, found), unread=unread, coarse=coarse, not_kept=missing, unchecked=unchecked)
 

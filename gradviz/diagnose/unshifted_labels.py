@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from gradviz.diagnose.attentions import carried, way_back
 from gradviz.diagnose.batch_as_sequence import followed_back
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.likelihood import NLL, NLL_IGNORE_INDEX
@@ -20,12 +21,11 @@ from gradviz.diagnose.readings import Readings
 from gradviz.graph import Use
 
 FEWEST_POSITIONS = 4
+QUESTION = "whether labels that are the tokens read at the same places should have been shifted by one"
 
 
 def unshifted_labels(readings: Readings) -> Iterator[Finding]:
     """One for each cross-entropy whose targets are what the model reads at the same places."""
-    if readings.graph.is_loaded:
-        return
     embeddings = [node for node in readings.ops if readings.op(node) == "embedding" and _indices(readings, node) is not None]
     for node in readings.ops:
         if readings.op(node) not in NLL or readings.graph.cotangent(node) is None or not embeddings:
@@ -48,7 +48,10 @@ def _indices(readings: Readings, embedding: int) -> Tensor | None:
 
 def _of_pair(readings: Readings, loss: int, embedding: int, tokens: Tensor) -> Finding | None:
     call, use = readings.graph.nodes[loss]["call"], readings.arguments[loss][0]
-    targets, scores = call.args[1], readings.value_of(use)
+    scores = readings.value_of(use)
+    if call is None:  # a tensor that it read is not in the file
+        return None
+    targets = call.args[1]
     if scores is None or scores.ndim < 2 or not readings.has_elements(targets):
         return None
     counted = (targets != call.args[NLL_IGNORE_INDEX]).flatten().cpu()
@@ -57,6 +60,10 @@ def _of_pair(readings: Readings, loss: int, embedding: int, tokens: Tensor) -> F
             continue
         read = tokens.flatten()[places]
         if not bool((read == targets.flatten()).cpu()[counted].all()) or not _tells_a_shift(tokens, axis, places[counted]):
+            continue
+        if readings.graph.is_loaded:
+            if not _are_of_other_places(readings, use, tokens.numel(), places):
+                readings.unanswered.setdefault(QUESTION, loss)
             continue
         own, earlier = _is_causal(readings, use, embedding, tokens, axis, places, counted)
         if own and earlier:
@@ -105,6 +112,21 @@ def _is_causal(
     if bool(elsewhere.any()):
         return False, False
     return bool(felt[places[row]]), bool((felt & (positions < middle)).any())
+
+
+def _are_of_other_places(readings: Readings, use: Use, count: int, places: Tensor) -> bool:
+    """Whether the scores were moved from a layer's rows, one for each token, and not from those of the same places."""
+    softmax = readings.behind(use.edge[0])
+    way = way_back(readings, readings.arguments[softmax][0] if readings.op(softmax) == "_log_softmax" else use)
+    source = readings.graph.value(way[0].edge[0], way[0].output)
+    if source is None or not source.ndim or source.numel() != count * source.shape[-1]:
+        return False
+    rows = torch.arange(count).view(*source.shape[:-1], 1).expand(source.shape)
+    moved = carried(readings, rows, way)
+    if moved is None or moved.numel() != places.numel() * source.shape[-1]:
+        return False
+    moved = moved.movedim(1, -1) if moved.ndim > 2 else moved
+    return not moved.reshape(places.numel(), -1)[:, 0].equal(places)
 
 
 def _row_in_the_middle(tokens: Tensor, axis: int, places: Tensor, counted: Tensor) -> int | None:

@@ -21,6 +21,8 @@ VERSION = "4"
 """Raised whenever attributes are added, removed or written otherwise: a file of before could not be read as it is."""
 LOADED = "loaded_from"
 """The graph attribute that says that a graph came from a file; it is not written again."""
+NOT_IN_FILE = "not in the saved file: over its budget, or of a kind that it cannot hold"
+"""Why a value that the graph had is missing in the loaded one."""
 _NOT_WRITTEN = {LOADED, "functions", "hooks", "node_hooks", "versions"}
 """Of custom Functions a file cannot hold the code; hooks and versions only matter to a check, which it cannot have."""
 
@@ -60,7 +62,7 @@ def save(graph: GradGraph, path: str | os.PathLike[str], *, max_bytes: int = 2**
 def _node(attributes: dict[str, Any], encoder: Encoder) -> dict[str, Any]:
     written = {name: encoder.encoded(value) for name, value in attributes.items()}
     if attributes["value"] is not None and written["value"] == {"tensor": None}:
-        written["value_missing"] = "not in the saved file: over its budget, or of a kind that it cannot hold"
+        written["value_missing"] = NOT_IN_FILE
     return written
 
 

@@ -1,0 +1,67 @@
+"""A loaded graph says which questions it cannot answer, where they come up, and makes no alarm of what a file left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import gradviz
+from gradviz.diagnose import Diagnosis
+from gradviz.graph import GradGraph
+from gradviz.target import graph_of_target
+
+BUGS = Path(__file__).parent.parent.parent / "examples" / "bugs"
+
+
+def loaded(graph: GradGraph, folder: Path, *, max_bytes: int = 2**30) -> Diagnosis:
+    graph.save(folder / "graph.gradviz", max_bytes=max_bytes)
+    return gradviz.load(folder / "graph.gradviz").diagnose()
+
+
+@pytest.mark.parametrize(
+    ("script", "question"),
+    [
+        ("labels_not_shifted", "should have been shifted by one"),
+        ("transformer_without_batch_first", "whether an attention reads the samples of a batch as one sequence"),
+    ],
+)
+def test_what_a_cotangent_would_have_to_be_followed_for_is_told(script: str, question: str, tmp_path: Path) -> None:
+    def graph(function: str) -> GradGraph:
+        return graph_of_target(f"{BUGS / script}.py:{function}", at=[], device="cpu")
+
+    (told,) = loaded(graph("broken"), tmp_path)
+    assert (told.kind, told.severity) == ("not-checked", "hint") and told.source.startswith(script)
+    assert question in told.message and "no autograd nodes to follow a cotangent by" in told.message
+    assert loaded(graph("healthy"), tmp_path) == []
+
+
+def layers() -> GradGraph:
+    torch.manual_seed(0)
+    model, data = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 4)), torch.randn(16, 3)
+    return gradviz.trace(model, data, loss=lambda out: out.square().mean())
+
+
+def test_values_that_a_file_had_no_room_for_are_counted(tmp_path: Path) -> None:
+    (told,) = loaded(layers(), tmp_path, max_bytes=100)
+    left, of = told.numbers["values not in the file"], told.numbers["values"]
+    assert told.kind == "not-checked" and f"{left} of {of} values" in told.message and "max_bytes" in told.hint
+    assert loaded(layers(), tmp_path) == []
+
+
+@pytest.mark.parametrize("max_bytes", range(200, 4000, 200))
+def test_what_a_file_had_no_room_for_is_no_alarm(max_bytes: int, tmp_path: Path) -> None:
+    assert {one.kind for one in loaded(layers(), tmp_path, max_bytes=max_bytes)} <= {"not-checked"}
+
+
+def test_operands_that_are_not_in_a_file_are_not_called_finite(tmp_path: Path) -> None:
+    def loss(weight: Tensor, data: Tensor) -> Tensor:
+        return F.linear(data, weight).sum()
+
+    data = torch.full((5, 64), torch.nan)
+    graph = gradviz.trace(loss, torch.ones(2, 64, requires_grad=True), data)
+    told = [one.message for one in loaded(graph, tmp_path, max_bytes=1200) if one.kind == "not-finite-value"]
+    assert len(told) == 1 and "the values of" in told[0] and "are not known" in told[0]
