@@ -43,7 +43,7 @@ def kinked_elements(
         return true.value, true.bound
     comparison.kinks |= dict.fromkeys(true.kinks)
     names = ", ".join(true.kinks)
-    taken = np.unique(got[kink & np.isfinite(got)])  # of the others is told that they are undefined
+    taken = np.unique(got[kink & np.isfinite(got)]) + 0.0  # 0 for −0; of the others is told that they are undefined
     if taken.size:
         comparison.note(f"on a kink ({names}) at {int(kink.sum())} of {kink.size}: torch takes {_listed(taken)}", "kink")
     with np.errstate(all="ignore"):

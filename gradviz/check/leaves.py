@@ -21,6 +21,7 @@ from gradviz.graph import GradGraph
 from gradviz.symbolic import Row, unit_roundoff
 
 _DIRECTIONS = 2
+_FARTHER, _GROWN = 2.0**10, 2.0**-6
 _CLEARLY = 0.25
 """How little a derivative may move beside where it is, as a share of the error that it is to show."""
 
@@ -152,16 +153,18 @@ def _judge_on_kink(
 ) -> None:
     """Between the derivatives a little to the left and to the right of the leaf element, any number is right."""
     node = graph.leaves[names[slot]]
-    sides = []
     value = graph.nodes[node]["value"]
     if not math.isfinite(parts_of(value)[index]) and math.isfinite(got):
         comparison.doubt(NO_SIDES.format(names=", ".join(kinks), got=f"{got:.4g}"), "undefined")
         return
-    for step in steps_beside(value.dtype):
+
+    def beside(step: float) -> float:
         moved = parts_of(widened(value)).clone()
         moved[index] += step * max(abs(float(moved[index])), STEP)
         composed = composed_graph(graph, names, {node: joined(moved, value.dtype)})
-        sides.append(float(composed.truth.vjp(composed.weights).partial(slot, index).value))
+        return float(composed.truth.vjp(composed.weights).partial(slot, index).value)
+
+    sides = [beside(step) for step in steps_beside(value.dtype)]
     low, high = min(sides), max(sides)
     if is_between(got, (low, high), unit_roundoff(comparison.dtype)):
         comparison.on_kink(index or None, got, kinks, (low, high))
@@ -171,6 +174,10 @@ def _judge_on_kink(
     elif math.isinf(got) and all(map(math.isfinite, sides)):
         comparison.show(index or None, got, None)
         comparison.doubt(INFINITE.format(names=", ".join(kinks), got=f"{got:g}"), "undefined")
+    elif math.isnan(got) and any(_grows(beside(way * _FARTHER), beside(way)) for way in (-STEP, STEP)):
+        comparison.show(index or None, got, None)
+        beyond = "the true derivative grows beyond all bounds beside it"
+        comparison.doubt(f"undefined ({', '.join(kinks)}): torch gives {got:g}; {beyond}", "undefined")
     elif all(map(math.isfinite, sides)) and not comparison.overflowed:
         comparison.show(index or None, got, None)
         sides_text = f"the one-sided derivatives are {low:.4g} and {high:.4g}"
@@ -179,3 +186,8 @@ def _judge_on_kink(
         comparison.show(index or None, got, None)
         sides_text = f"the true derivative is {sides[0]:.4g} to the left and {sides[-1]:.4g} to the right"
         comparison.doubt(f"undefined ({', '.join(kinks)}): torch gives {got:g}; {sides_text}", "undefined")
+
+
+def _grows(far: float, near: float) -> bool:
+    """Whether a derivative becomes larger on the way to where it is none, as 1/x and log x do, and 1 and x do not."""
+    return abs(near) > (1 + _GROWN) * abs(far)

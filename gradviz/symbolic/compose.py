@@ -19,6 +19,7 @@ from gradviz.symbolic.entered import InputTensor, from_torch, numbers
 from gradviz.symbolic.evaluate import Outputs, evaluate
 from gradviz.symbolic.reference import Reference, real_outputs
 from gradviz.symbolic.registry import NoGradient, NoRule, find_rule, has_rule
+from gradviz.symbolic.signed_zeros import with_signs_of_zeros
 from gradviz.symbolic.tensor import Index, SymbolicTensor
 
 _MADE_AT_ONCE = 16
@@ -110,7 +111,8 @@ class _Flow:
         try:
             if has_rule(call.overload) and isinstance(find_rule(call.overload), NoGradient):
                 return
-            results = evaluate(call, lambda tensor, position: self._lookup(tensor, call), at_once=at_once)
+            signed = with_signs_of_zeros(call, moving=self._known)
+            results = evaluate(signed, lambda tensor, position: self._lookup(tensor, call), at_once=at_once)
         except NoRule as missing:
             raise NoRule(f"{missing.reason}, needed for a composition of {call.op} and others") from missing
         self.seen += [*arguments, *call.outputs]

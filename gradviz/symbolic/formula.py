@@ -26,6 +26,7 @@ from gradviz.symbolic.evaluate import is_complex, specialize
 from gradviz.symbolic.function import RESULT
 from gradviz.symbolic.indexing import normalized_dims
 from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule
+from gradviz.symbolic.signed_zeros import with_signs_of_zeros
 
 aten = torch.ops.aten
 Expr: TypeAlias = sp.Expr
@@ -102,7 +103,7 @@ def shown_number(value: int | float | complex) -> Expr:
 def _pointwise_formula(
     rule: PointwiseRule, call: OpCall, position: int, names: Sequence[str], output_name: str
 ) -> Expr | None:
-    pointwise = specialize(rule, call)
+    pointwise = specialize(rule, with_signs_of_zeros(call))
     if position not in pointwise.positions:
         return None
     if any(isinstance(operand, float) and math.isnan(operand) for operand in pointwise.operands):

@@ -30,6 +30,7 @@ from gradviz.symbolic.method import method_of
 from gradviz.symbolic.moved import Movement
 from gradviz.symbolic.registry import MovementRule, NoRule, PointwiseRule, find_rule, has_rule
 from gradviz.symbolic.rounding import SAFETY, Range, smallest, unit_roundoff
+from gradviz.symbolic.signed_zeros import with_signs_of_zeros
 from gradviz.symbolic.sweep import in_order, kinks_of, partials_of, ranges_of
 from gradviz.symbolic.tensor import Index, SymbolicTensor, of_parts
 
@@ -299,6 +300,7 @@ def reference(call: OpCall, *, chosen: Mapping[int, Collection[Index]] | None = 
     >>> float(truth.value((1,))), float(truth.row((1,)).partial(0, (1,))), float(truth.row((1,)).partial(0, (0,)))
     (10.0, 5.0, 0.0)
     """
+    call = with_signs_of_zeros(call)
     rule = find_rule(call.overload) if has_rule(call.overload) else None
     inputs: dict[int, InputTensor] = {}
     for argument in call.tensor_arguments():

@@ -51,6 +51,7 @@ class PointwiseRule:
         coarse: relative error of torch's partial in every dtype, for kernels that hold a constant in float32.
         coarse_value: the same of the value.
         takes_nan: whether the branches say what becomes of NaN; see `ScalarFunction`.
+        signed: arguments of which −0 is negative; see `signed_zeros.py`.
     """
 
     overload: OpOverload
@@ -62,6 +63,7 @@ class PointwiseRule:
     coarse: float = 0.0
     coarse_value: float = 0.0
     takes_nan: bool = False
+    signed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +138,7 @@ def pointwise_rule(
     coarse: float = 0.0,
     coarse_value: float = 0.0,
     takes_nan: bool = False,
+    signed: Sequence[str] = (),
 ) -> Callable[[Function], Function]:
     """Registers a function of sympy symbols as the elementwise rule of these overloads; see `PointwiseRule`.
 
@@ -158,6 +161,7 @@ def pointwise_rule(
                     coarse=coarse,
                     coarse_value=coarse_value,
                     takes_nan=takes_nan,
+                    signed=tuple(signed),
                 )
             )
         return function

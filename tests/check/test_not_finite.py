@@ -95,6 +95,38 @@ def test_nan_between_finite_one_sided_derivatives_is_a_mismatch() -> None:
     assert re.fullmatch(r"NaN begins, going back, in ∂a/∂x \(self\) \(test_not_finite.py:\d+\)", begins)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.abs().log().sum(),
+        lambda x: (1 / x.abs()).sum(),
+        lambda x: torch.xlogy(x.abs(), x.abs()).sum(),
+        lambda x: torch.xlogy(x, x).sum(),
+        lambda x: torch.xlogy(0 * x.detach(), x).sum(),
+        lambda x: torch.special.xlog1py(x, x - 1).sum(),
+    ],
+)
+@pytest.mark.parametrize("at", [(0.0,), (0.0, 2.0, 1.0, 3.0, 4.0)])
+def test_nan_where_the_true_derivative_is_undefined_is_no_mismatch(
+    function: Callable[[Tensor], Tensor], at: tuple[float, ...]
+) -> None:
+    report = checked(function, *at)
+    (leaf,) = report.leaves
+    assert (leaf.verdict, leaf.finding) == ("unverified", "undefined"), report
+    assert not report.mismatches and not report.ok and report.nan_gradients == ("x",)
+
+
+def test_x_log_y_is_right_beside_where_both_are_zero() -> None:
+    x, y = torch.tensor([0.0, 0.0, 2.0], requires_grad=True), torch.tensor([3.0, -1.0, 2.0], requires_grad=True)
+    assert gradviz.trace(lambda x, y: torch.xlogy(x, y).sum(), x, y).check().verified
+
+
+@pytest.mark.parametrize("function", [torch.logaddexp, torch.logaddexp2])
+def test_a_slope_that_underflows_beside_the_larger_exponent_is_no_mismatch(function: Callable[..., Tensor]) -> None:
+    x, y = torch.tensor([-140.0, 1.0], requires_grad=True), torch.tensor([0.0, 101.0], requires_grad=True)
+    assert not gradviz.trace(lambda x, y: function(x, y).sum(), x, y).check().mismatches
+
+
 @pytest.mark.parametrize("norm", [torch.norm, torch.linalg.norm, torch.std, lambda x: torch.linalg.vector_norm(x, 3)])
 def test_the_number_that_torch_takes_at_the_tip_of_a_norm_is_a_match_on_its_kink(norm: Callable[[Tensor], Tensor]) -> None:
     report = checked(norm, 0.0, 0.0)

@@ -192,12 +192,22 @@ def remainder(self: Expr, other: Expr) -> Expr:
     return self - other * Floor(self / other)
 
 
-@pointwise_rule(aten.copysign.Tensor, aten.copysign.Scalar, kinks={"copysign at 0": lambda self, other: self * other})
+@pointwise_rule(
+    *(aten.copysign.Tensor, aten.copysign.Scalar),
+    kinks={"copysign at 0": lambda self, other: self * other},
+    signed=("other",),
+)
 def copysign(self: Expr, other: Expr) -> Expr:
     return sp.Piecewise((sp.Abs(self), other >= 0), (-sp.Abs(self), True))
 
 
-@pointwise_rule(aten.logaddexp.default)
+@pointwise_rule(
+    aten.logaddexp.default,
+    written={
+        "self": lambda self, other, result: 1 / (1 + sp.exp(other - self)),
+        "other": lambda self, other, result: 1 / (1 + sp.exp(self - other)),
+    },
+)
 def logaddexp(self: Expr, other: Expr) -> Expr:
     """With the larger argument taken out, so that rounding is bounded as torch rounds."""
     low = sp.Piecewise((self, self <= other), (other, True))
@@ -205,19 +215,44 @@ def logaddexp(self: Expr, other: Expr) -> Expr:
     return high + sp.log(1 + sp.exp(low - high))
 
 
-@pointwise_rule(aten.logaddexp2.default)
+@pointwise_rule(
+    aten.logaddexp2.default,
+    written={
+        "self": lambda self, other, result: 1 / (1 + 2 ** (other - self)),
+        "other": lambda self, other, result: 1 / (1 + 2 ** (self - other)),
+    },
+)
 def logaddexp2(self: Expr, other: Expr) -> Expr:
     low = sp.Piecewise((self, self <= other), (other, True))
     high = sp.Piecewise((other, self <= other), (self, True))
     return high + sp.log(1 + sp.exp((low - high) * sp.log(2))) / sp.log(2)
 
 
-@pointwise_rule(aten.xlogy.Tensor, aten.xlogy.Scalar_Self, aten.xlogy.Scalar_Other)
+def _times_log(x: Expr, y: Expr, log: Expr) -> Expr:
+    """x log y, and 0 for x = 0 where log y is no number: elsewhere its slope is log y there too.
+
+    Where both are 0 there is no slope along y: x/y, as torch has it, is 0/0.
+    """
+    return sp.Piecewise((0, sp.Eq(x, 0) & (y < 0)), (x * sp.sqrt(y), sp.Eq(x, 0) & sp.Eq(y, 0)), (x * log, True))
+
+
+@pointwise_rule(
+    *(aten.xlogy.Tensor, aten.xlogy.Scalar_Self, aten.xlogy.Scalar_Other),
+    written={
+        "self": lambda self, other, result: sp.Piecewise((0, sp.Eq(self, 0) & (other <= 0)), (sp.log(other), True)),
+        "other": lambda self, other, result: self / other,
+    },
+)
 def xlogy(self: Expr, other: Expr) -> Expr:
-    """x log y, and 0 for x = 0 where log y is no number: elsewhere its slope is log y there too."""
-    return sp.Piecewise((0, sp.Eq(self, 0) & (other <= 0)), (self * sp.log(other), True))
+    return _times_log(self, other, sp.log(other))
 
 
-@pointwise_rule(aten.special_xlog1py.default, aten.special_xlog1py.self_scalar, aten.special_xlog1py.other_scalar)
+@pointwise_rule(
+    *(aten.special_xlog1py.default, aten.special_xlog1py.self_scalar, aten.special_xlog1py.other_scalar),
+    written={
+        "self": lambda self, other, result: sp.Piecewise((0, sp.Eq(self, 0) & (other <= -1)), (sp_log1p(other), True)),
+        "other": lambda self, other, result: self / (other + 1),
+    },
+)
 def xlog1py(self: Expr, other: Expr) -> Expr:
-    return sp.Piecewise((0, sp.Eq(self, 0) & (other <= -1)), (self * sp_log1p(other), True))
+    return _times_log(self, other + 1, sp_log1p(other))
