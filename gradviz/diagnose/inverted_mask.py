@@ -50,6 +50,24 @@ def inverted_mask(readings: Readings) -> Iterator[Finding]:
         yield _of_padding(readings, padding)
 
 
+def reads_one_way(readings: Readings, attention: Attention) -> bool:
+    """Whether queries read the keys on one side alone, themselves among them or not: a causal mask, either way round."""
+    call = readings.graph.nodes[attention.node]["call"]
+    if attention.weights is None and call is not None and True in call.args[3:]:
+        return True
+    reads = _read_by_any(readings, attention)
+    if reads is None or reads.shape[0] != reads.shape[1] or len(reads) < FEWEST_QUERIES:
+        return False
+    every = torch.ones_like(reads)
+    return any(bool(reads.equal(side)) for side in (every.tril(), every.triu(), every.triu(1)))
+
+
+def turned_round(readings: Readings) -> bool:
+    """Whether some attention has a causal mask that is the wrong way round, and none the other way."""
+    read = [_read_by_any(readings, one) for one in attentions(readings) if _leaves_out_itself(readings, one)]
+    return any(_is_strict(one, later=True) for one in read) and not any(_is_strict(one, later=False) for one in read)
+
+
 def _mask(readings: Readings, attention: Attention) -> Tensor | None:
     """What is added to the scores of a fused call; None where there is nothing, or a mask of its own."""
     call = readings.graph.nodes[attention.node]["call"]

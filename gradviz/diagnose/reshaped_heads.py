@@ -3,7 +3,8 @@
 `y.reshape(B, T, H * D)` of heads (B, H, T, D) fits, and puts several positions of one head into each row; so does
 `x.view(B, H, T, D)` of features (B, T, H * D), which gives each head a stretch of the sequence. What tells is where each
 number came from: units of the layer that made the values are numbered and followed to where heads are, positions to the next
-layer. Sizes alone are not read, so as many heads as positions, or only one of either, mislead nobody.
+layer. Sizes alone are not read, so as many heads as positions, or only one of either, mislead nobody. Of as many a view
+leaves each head one row, and what follows tells whether its places are taken for positions.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 from gradviz.diagnose.attention_dim import RESHAPING
 from gradviz.diagnose.attentions import KEEPING, Attention, attentions, carried, way_back
 from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.inverted_mask import reads_one_way
 from gradviz.diagnose.readings import Readings
 from gradviz.graph import Use
 from gradviz.view.notation import shape_text
@@ -42,7 +44,7 @@ def reshaped_heads(readings: Readings) -> Iterator[Finding]:
         units, rows = units.movedim(attention.rows, -2), _rows(readings, source, dim, way).movedim(attention.rows, -2)
         if not _varies(units, -2):
             yield from _merged(readings, attention, units[..., 0, 0], rows[..., 0, 0])
-        elif _varies(rows, -2) and not _varies(rows, -1):
+        elif not _varies(rows, -1) and (_varies(rows, -2) or _are_positions_heads(readings, attention, way, units, rows)):
             yield from _split(readings, attention, way, units)
 
 
@@ -63,13 +65,41 @@ def _varies(places: Tensor, axis: int) -> bool:
     return bool((places != places.narrow(axis, 0, 1)).any())
 
 
+def _are_positions_heads(readings: Readings, attention: Attention, way: list[Use], units: Tensor, rows: Tensor) -> bool:
+    """Whether each head has one row of the layer, spread over as many positions as there are heads.
+
+    An attention among the features of each row has such values too. What tells is that what follows reads each place as a
+    position: a causal mask, or a merge of the features of all heads there.
+    """
+    keys, features = units.shape[-2:]
+    is_split = any(
+        whole.shape[-2:] == (keys, keys * features) and parts.shape == (*whole.shape[:-2], keys, keys, features)
+        for _, whole, parts in _views(readings, way)
+    )
+    if not is_split or not _varies(rows, -3):
+        return False
+    if reads_one_way(readings, attention):
+        return True
+    sums = readings.graph.value(attention.node)
+    if sums is None or sums.ndim < 3:
+        return False
+    positions = _numbered(sums, sums.ndim + attention.rows)
+    moved = (carried(readings, positions, ahead) for ahead in _ways_ahead(readings, attention.node))
+    return any(one is not None and one.shape[-1] == keys * features and not _varies(one, -1) for one in moved)
+
+
+def _views(readings: Readings, way: list[Use]) -> Iterator[tuple[Use, Tensor, Tensor]]:
+    """(edge into it, what it reads, what it makes) of the views on a way."""
+    for before, after in pairwise(way):
+        whole, parts = readings.value_of(before), readings.value_of(after)
+        if readings.op(before.edge[1]) in ("view", "_unsafe_view", "reshape") and whole is not None and parts is not None:
+            yield before, whole, parts
+
+
 def _split(readings: Readings, attention: Attention, way: list[Use], units: Tensor) -> Iterator[Finding]:
     """Values (..., S, D) that a view made of (..., S, H * D)."""
     keys, features = units.shape[-2:]
-    for before, after in pairwise(way):
-        whole, parts = readings.value_of(before), readings.value_of(after)
-        if readings.op(before.edge[1]) not in ("view", "_unsafe_view", "reshape") or whole is None or parts is None:
-            continue
+    for before, whole, parts in _views(readings, way):
         if whole.ndim < 2 or whole.shape[-1] % features or whole.shape[-1] < 2 * features:
             continue
         heads = whole.shape[-1] // features
@@ -78,14 +108,16 @@ def _split(readings: Readings, attention: Attention, way: list[Use], units: Tens
             continue
         split = f"(..., {heads}, {features}).transpose(-3, -2)"
         split = f"({keys}, -1, {features}).transpose(0, 1)" if is_time_first else split
+        holds = f"a head gets all {whole.shape[-1]} features of some rows, spread over {heads} of its {keys} positions"
+        if heads == keys:
+            holds = f"a head gets all {whole.shape[-1]} features of one row, spread over its {keys} positions"
         yield found(
             readings.graph,
             "reshaped-heads",
             "error",
             f"a view makes the heads {readings.name(before.edge[1])} {shape_text(tuple(parts.shape))} of "
             f"{readings.graph.output_name(before.edge[0], before.output)} {shape_text(tuple(whole.shape))} without a "
-            f"transpose: a head gets all {whole.shape[-1]} features of some rows, spread over {heads} of its {keys} "
-            "positions, and nothing of the others",
+            f"transpose: {holds}, and nothing of the others",
             f"split the features first, then move the heads: .view{split}",
             edge=before.edge,
             numbers={"heads": heads, "positions": keys, "units in one column of a head": units[..., 0].unique().numel()},

@@ -3,7 +3,9 @@
 Two things tell. The targets of a cross-entropy are the very indices that an embedding read, place by place; and what flows
 back from the scores of one place comes to that place and to earlier ones, but to none behind it. So masks, recurrences and
 causal convolutions count alike. Models that shift inside stay out, and so do masked language models and autoencoders, whose
-scores depend on tokens behind too, or on none of the others.
+scores depend on tokens behind too, or on none of the others. Where a model that
+was meant to be causal is not, by a mask that is turned round or by heads that mix positions, it tells from which places the
+scores were moved.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gradviz.diagnose.attentions import carried, way_back
+from gradviz.diagnose.attentions import attentions, carried, way_back
 from gradviz.diagnose.batch_as_sequence import followed_back
 from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.inverted_mask import reads_one_way, turned_round
 from gradviz.diagnose.likelihood import NLL, NLL_IGNORE_INDEX
 from gradviz.diagnose.readings import Readings
+from gradviz.diagnose.reshaped_heads import reshaped_heads
 from gradviz.graph import Use
 
 FEWEST_POSITIONS = 4
@@ -62,12 +66,13 @@ def _of_pair(readings: Readings, loss: int, embedding: int, tokens: Tensor) -> F
         if not bool((read == targets.flatten()).cpu()[counted].all()) or not _tells_a_shift(tokens, axis, places[counted]):
             continue
         if readings.graph.is_loaded:
-            if not _are_of_other_places(readings, use, tokens.numel(), places):
+            if _are_of_same_places(readings, use, tokens.numel(), places) is not False:
                 readings.unanswered.setdefault(QUESTION, loss)
             continue
-        own, earlier = _is_causal(readings, use, embedding, tokens, axis, places, counted)
-        if own and earlier:
-            return _finding(readings, loss, use, embedding, int(counted.sum()))
+        leaks = _leaks_by_mistake(readings)
+        own, earlier = _is_causal(readings, use, embedding, tokens, axis, places, counted, leaks=leaks)
+        if own and (_are_of_same_places(readings, use, tokens.numel(), places) if leaks else earlier):
+            return _finding(readings, loss, use, embedding, int(counted.sum()), leaks=leaks)
     return None
 
 
@@ -87,9 +92,20 @@ def _tells_a_shift(tokens: Tensor, axis: int, places: Tensor) -> bool:
 
 
 def _is_causal(
-    readings: Readings, use: Use, embedding: int, tokens: Tensor, axis: int, places: Tensor, counted: Tensor
+    readings: Readings,
+    use: Use,
+    embedding: int,
+    tokens: Tensor,
+    axis: int,
+    places: Tensor,
+    counted: Tensor,
+    *,
+    leaks: bool,
 ) -> tuple[bool, bool]:
-    """Whether the scores of a place between others depend on its own token, and, of the others, on earlier ones alone."""
+    """Whether the scores of a place between others depend on its own token, and, of the others, on earlier ones alone.
+
+    Where a causal attention leaks by a mistake that is told they may depend on any.
+    """
     scores, row = readings.value_of(use), _row_in_the_middle(tokens, axis, places, counted)
     if row is None or scores is None:
         return False, False
@@ -108,25 +124,33 @@ def _is_causal(
     same = torch.ones(tokens.shape, dtype=torch.bool)
     if tokens.ndim == 2:
         same = _along(tokens, 1 - axis) == int(_along(tokens, 1 - axis).flatten()[places[row]])
-    elsewhere = felt & ~(same.flatten() & (positions <= middle))
+    elsewhere = felt & ~(same.flatten() & ((positions <= middle) | leaks))
     if bool(elsewhere.any()):
         return False, False
     return bool(felt[places[row]]), bool((felt & (positions < middle)).any())
 
 
-def _are_of_other_places(readings: Readings, use: Use, count: int, places: Tensor) -> bool:
-    """Whether the scores were moved from a layer's rows, one for each token, and not from those of the same places."""
+def _leaks_by_mistake(readings: Readings) -> bool:
+    """Whether a causal mask is turned round, so that its last query reads all, or causal attentions get no right heads."""
+    if turned_round(readings):
+        return True
+    are_causal = [reads_one_way(readings, attention) for attention in attentions(readings)]
+    return bool(are_causal) and all(are_causal) and any(True for _ in reshaped_heads(readings))
+
+
+def _are_of_same_places(readings: Readings, use: Use, count: int, places: Tensor) -> bool | None:
+    """Whether the scores, moved from a layer's rows, one for each token, are those of these places; None where unknown."""
     softmax = readings.behind(use.edge[0])
     way = way_back(readings, readings.arguments[softmax][0] if readings.op(softmax) == "_log_softmax" else use)
     source = readings.graph.value(way[0].edge[0], way[0].output)
     if source is None or not source.ndim or source.numel() != count * source.shape[-1]:
-        return False
+        return None
     rows = torch.arange(count).view(*source.shape[:-1], 1).expand(source.shape)
     moved = carried(readings, rows, way)
     if moved is None or moved.numel() != places.numel() * source.shape[-1]:
-        return False
+        return None
     moved = moved.movedim(1, -1) if moved.ndim > 2 else moved
-    return not moved.reshape(places.numel(), -1)[:, 0].equal(places)
+    return moved.reshape(places.numel(), -1)[:, 0].equal(places)
 
 
 def _row_in_the_middle(tokens: Tensor, axis: int, places: Tensor, counted: Tensor) -> int | None:
@@ -149,14 +173,15 @@ def _along(tokens: Tensor, axis: int) -> Tensor:
     return torch.arange(tokens.shape[axis]).view(shape).expand(tokens.shape)
 
 
-def _finding(readings: Readings, loss: int, use: Use, embedding: int, targets: int) -> Finding:
+def _finding(readings: Readings, loss: int, use: Use, embedding: int, targets: int, *, leaks: bool) -> Finding:
+    others = "others" if leaks else "earlier ones alone"
     return found(
         readings.graph,
         "unshifted-labels",
         "warning",
         f"the targets of {readings.function(loss)} {readings.name(loss)} are the tokens that {readings.name(embedding)} "
-        "reads at the same places, and the scores of a place depend on it and on earlier ones alone: the model learns to "
-        "repeat what it reads, not to tell what comes next",
+        f"reads at the same places, and the scores of a place depend on it and on {others}: the model learns to repeat what "
+        "it reads, not to tell what comes next",
         "shift the labels by one: scores[:, :-1] against tokens[:, 1:]",
         edge=use.edge,
         numbers={"targets": targets, "that are the token read": targets},

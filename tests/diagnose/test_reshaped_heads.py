@@ -66,6 +66,17 @@ def test_heads_split_by_a_view_are_told_once(shape: tuple[int, int, int, int], f
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("shape", [(3, 4, 4, 6), (1, 3, 3, 2), (4, 4, 4, 4)])
+def test_heads_split_by_a_view_are_told_where_they_are_as_many_as_positions(
+    shape: tuple[int, int, int, int], form: str
+) -> None:
+    assert told(shape, form, split="view") == [KIND]
+    assert told(shape, form) == []
+    # without a causal mask and with as many heads as positions that is an attention among the parts of each row
+    assert told(shape, form, split="view", merge="reshape") == ([KIND] if form == "fused" else [])
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("shape", [(3, 1, 4, 6), (3, 5, 1, 6), (1, 1, 2, 2)])
 def test_one_position_or_one_head_cannot_be_mixed(shape: tuple[int, int, int, int], form: str) -> None:
     assert KIND not in told(shape, form, split="view", merge="reshape")
@@ -132,6 +143,13 @@ def tokens_of_one_row() -> Tensor:
     return out(F.scaled_dot_product_attention(y, y, y)).square().mean()
 
 
+def parts_of_each_position() -> Tensor:
+    """Attention among the four parts of each of four positions."""
+    layer, out = nn.Linear(24, 72), nn.Linear(24, 24)
+    q, k, v = (part.view(2, 4, 4, 6) for part in layer(torch.randn(2, 4, 24)).chunk(3, -1))
+    return out(F.scaled_dot_product_attention(q, k, v).reshape(2, 4, 24)).square().mean()
+
+
 def as_many_tokens_of_each_sample_as_samples() -> Tensor:
     layer, out = nn.Linear(24, 24), nn.Linear(6, 6)
     y = layer(torch.randn(20, 5, 24)).view(20, 20, 6)
@@ -173,7 +191,7 @@ def torchs_own() -> Tensor:
     return model(torch.randn(2, 4, 24), torch.randn(2, 5, 24)).square().mean()  # type: ignore[no-any-return]
 
 
-ALIKE = [channels, tokens_of_one_row, as_many_tokens_of_each_sample_as_samples, one_vector_of_all]
+ALIKE = [channels, tokens_of_one_row, parts_of_each_position, as_many_tokens_of_each_sample_as_samples, one_vector_of_all]
 
 
 @pytest.mark.parametrize("step", [*ALIKE, pairs_of_positions, windows, images, torchs_own], ids=lambda step: step.__name__)
