@@ -78,12 +78,14 @@ class AttributedGraph(nx.MultiDiGraph):
         The dictionaries of attributes become the graph's own. Given to networkx one by one, each would be copied twice.
         """
         graph = cls()
-        for node, attributes in enumerate(nodes):
-            graph._node[node], graph._succ[node], graph._pred[node] = attributes, {}, {}
+        graph._node.update(enumerate(nodes))
+        into, out_of = graph._pred, graph._succ
+        into.update({node: {} for node in graph._node})
+        out_of.update({node: {} for node in graph._node})
         for tail, head, key, attributes in edges:
-            between = graph._pred[head].get(tail)
+            between = into[head].get(tail)
             if between is None:
-                between = graph._succ[tail][head] = graph._pred[head][tail] = {}
+                between = out_of[tail][head] = into[head][tail] = {}
             between[key] = attributes
         return graph
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -15,11 +15,12 @@ from torch.autograd.graph import Node, get_gradient_edge
 from gradviz.assemble.cotangents import Cotangents
 from gradviz.assemble.custom import custom_functions
 from gradviz.assemble.draft import draft_of
-from gradviz.assemble.drafted import Draft, DraftEdge, DraftNode, Key, is_autograd_node
+from gradviz.assemble.drafted import Draft, DraftNode, Key, draft_edge, is_autograd_node
 from gradviz.assemble.leaves import earlier_gradient
 from gradviz.assemble.node_attributes import NodeAttributes
 from gradviz.assemble.node_names import NodeNames, Used
 from gradviz.assemble.node_scopes import node_scopes
+from gradviz.assemble.node_sources import NodeSources
 from gradviz.assemble.order import backward_order, forward_order
 from gradviz.assemble.unreached import last_cut, lost_leaves
 from gradviz.assemble.unseen import (
@@ -45,10 +46,12 @@ from gradviz.recording.nodes import is_leaf, output_metadata
 from gradviz.recording.optimizers import Held, held_by
 from gradviz.recording.outputs import differentiable_outputs, starting_cotangents
 from gradviz.recording.record import Recorder
+from gradviz.recording.scopes import Scope
 from gradviz.recording.spread import refuse_freed
 from gradviz.standin import StandIn
 
 _NESTED = "a nested tensor of layout torch.strided has no shape to show; accepted: a padded tensor, or its parts"
+_FIRST = (0,)  # made once: of most nodes the first output is used
 _new_head = tuple.__new__  # what the class of a named tuple calls in turn, by a function more
 
 
@@ -135,15 +138,19 @@ class _Writer:
         self._naming = naming
         self._recorder = recorder
         self._tensor_names = names
+        self._module_of_scope: dict[Scope, tuple[str, bool | None]] = {}
         roots_by_name = naming.root_modules()
         self._modules, self._roots = module_paths(roots_by_name)
         self._classes = module_classes(roots_by_name, self._modules)
         self._used = _used_outputs(draft, roots)
         self._number = forward_order(draft, names.tensors())
         self._order = list(self._number)
+        self._given = [key for key in self._order if draft.nodes[key].kind != "op"]
+        self._leaves = [key for key in self._given if draft.nodes[key].kind == "leaf"]
         self._scopes = node_scopes(draft, self._order, recorder.calls, self._modules)
         calls = {name for scope in set(self._scopes.values()) for name in scope}
         self._names = NodeNames(draft, self._order, self._used, names, recorder, calls)
+        self._sources = NodeSources(draft, recorder, naming, self._names.wrapped)
 
     def written(
         self,
@@ -165,19 +172,19 @@ class _Writer:
         graph = GradGraph.of(nodes, self._edges(owners))
         graph.graph["outputs"] = [number[key] for key, _ in self._root_outputs]
         graph.graph["starting_cotangents"] = _starting([(number[key], at) for key, at in self._root_outputs], cotangents)
-        graph.graph["leaves"] = {names[key]: number[key] for key in order if self._draft.nodes[key].kind == "leaf"}
+        graph.graph["leaves"] = {names[key]: number[key] for key in self._leaves}
         graph.graph["names"] = {name: number[key] for key, name in names.items()}
         graph.graph["classes"] = self._classes
         graph.graph["lost_leaves"] = self._lost_leaves()
         graph.graph["moved_leaves"] = self._moved_leaves(graph)
         graph.graph["optimized"] = self._optimized([*graph.leaves, *graph.graph["lost_leaves"]])
         graph.graph["unseen_writes"] = self._unseen_writes()
-        graph.graph["versions"] = _versions(graph)
+        graph.graph["versions"] = self._versions(graph)
         read = numbers_read(self._draft, self._recorder)
-        graph.graph["numbers_read"] = {number: self._call_source(index) for number, index in read.items()}
+        graph.graph["numbers_read"] = {number: self._sources.of_call(index) for number, index in read.items()}
         graph.graph["numbers_of"] = self._numbers_of(read)
-        applied = custom_functions(self._draft, self._recorder, autograd.slots, self._call_source)
-        graph.graph["hooks"] = hooks_on({self._number[key]: node.tensors for key, node in self._draft.nodes.items()}, hooks)
+        applied = custom_functions(self._draft, self._recorder, autograd.slots, self._sources.of_call)
+        graph.graph["hooks"] = self._hooks(hooks) if hooks else {}
         graph.graph["node_hooks"] = {number[node]: found for node, found in self._backward.hooks.items()}
         graph.graph["functions"] = {number[node]: function for node, function in applied.items()}
         return graph
@@ -187,36 +194,34 @@ class _Writer:
         autograd_nodes = tuple([key for key in self._order if is_autograd_node(key)])
         kept = autograd_nodes + owners  # until torch 2.12 a custom Function's node forgets its outputs without an owner
         places: dict[Key, int] = {node: place for place, node in enumerate(autograd_nodes)}
-        number, drafted, edges_into = self._number, self._draft.nodes, self._draft.edges_into
+        number, drafted, edges_into, names = self._number, self._draft.nodes, self._draft.edges_into, self._names
+        several, of_node, applied = names.several, names.of_node, self._draft.applied
         sent: Mapping[Any, Sequence[Tensor | None]] = self._backward.contributions
         for own, key in enumerate(self._order):
             edges = edges_into.get(key)
             if not edges:
                 continue
             contributions = sent.get(key)
-            head = self._head(key, edges, kept, places[key]) if contributions else None
+            arguments: dict[int, str] = {}
+            head = self._head(key, arguments, kept, places[key]) if contributions else None
             first = self._first_output(key) if contributions else 0
-            is_custom = key in self._draft.applied
-            for edge in edges:
-                tail, slot, position, cut = number[edge.tail], edge.slot, edge.position, edge.cut
+            for behind, position, argument, output, slot, cut in edges:
+                tail = number[behind]
+                arguments[position] = names.of_output(behind, output) if behind in several else of_node[behind]
                 partial = contribution = None
                 if slot is not None and head is not None and contributions:
                     partial = LocalPartial((tail, own, position), slot, first, head)
                     contribution = contributions[slot]
-                    value = drafted[edge.tail].values[edge.output]
+                    value = drafted[behind].values[output]
                     if contribution is not None and value is not None:
                         contribution = as_added(contribution, value.shape, value.dtype)
+                if cut and key in applied and self._cotangents.is_from_within(behind):
+                    cut = INNER_BACKWARD
                 yield (
                     tail,
                     own,
                     position,
-                    {
-                        "argument": edge.argument,
-                        "output": edge.output,
-                        "partial": partial,
-                        "contribution": contribution,
-                        "cut": INNER_BACKWARD if is_custom and cut and self._cotangents.is_from_within(edge.tail) else cut,
-                    },
+                    {"argument": argument, "output": output, "partial": partial, "contribution": contribution, "cut": cut},
                 )
 
     def _attributes(self, key: Key, node: DraftNode) -> NodeAttributes:
@@ -224,7 +229,7 @@ class _Writer:
         first = used[0]
         value = node.values[first]
         made = NodeAttributes()
-        made.kind = node.kind
+        made.kind = kind = node.kind
         made.name = name = self._names.of_node[key]
         made.output_names = (name,)
         made.op = node.op
@@ -234,7 +239,7 @@ class _Writer:
         made.cotangent = self._cotangents.at(key, first)
         if value is None:
             made.shape, made.dtype, made.device = self._metadata(key, node, first)
-        elif _is_nested(value):
+        elif value.is_nested and _is_nested(value):
             raise TraceError(_NESTED)
         else:
             made.shape, made.dtype, made.device = tuple(value.shape), value.dtype, value.device
@@ -247,20 +252,30 @@ class _Writer:
         made.requires_grad = node.requires_grad
         made.outputs = used
         made.differentiable = self._cotangents.places(key) if key in self._draft.applied else node.differentiable
-        module = None if node.call_index is None else self._recorder.calls[node.call_index].module
-        if node.kind == "op":
-            made.module = "" if module is None else self._modules.get(id(module), type(module).__name__)
-        else:
-            made.module = self._modules.get(id(node.tensors[0]), "")
-        made.training = None if module is None else bool(module.training)
-        made.root = "" if node.kind == "op" else self._roots.get(id(node.tensors[0]), "")
+        module, training = self._module_of_call(node.call_index)
+        held, root = node.tensors[0], ""
+        if kind != "op":
+            module, root = self._modules.get(id(held), ""), self._roots.get(id(held), "")
+        made.module, made.training, made.root = module, training, root
         made.is_named = key not in self._names.lettered and key not in self._names.wrapped
-        made.earlier_gradient = earlier_gradient(node.tensors[0]) if node.kind == "leaf" else None
-        made.source = self._source(key, node)
+        made.earlier_gradient = earlier_gradient(held) if kind == "leaf" else None
+        made.source = self._sources.of_node(key, node)
         made.call = node.call
         made.inner_calls = node.inner_calls
         made.inner_inputs = node.inner_inputs
         return made
+
+    def _module_of_call(self, index: int | None) -> tuple[str, bool | None]:
+        """The innermost module that made a call, and whether it is training; "" and None outside of modules."""
+        if index is None:
+            return "", None
+        call = self._recorder.calls[index]
+        known = self._module_of_scope.get(call.scope)
+        if known is None:
+            module = call.module
+            path = "" if module is None else self._modules.get(id(module), type(module).__name__)
+            known = self._module_of_scope[call.scope] = path, None if module is None else bool(module.training)
+        return known
 
     def _expression(self, node: DraftNode) -> str:
         """What math text says of a value; "" where it says nothing."""
@@ -284,7 +299,7 @@ class _Writer:
 
     def _lost_leaves(self) -> dict[str, tuple[str, str, str, str]]:
         """Leaves that the code knows and the graph does not hold: name -> (root, reason, op, source line)."""
-        leaves = [node.tensors[0] for node in self._draft.nodes.values() if node.kind == "leaf"]
+        leaves = [self._draft.nodes[key].tensors[0] for key in self._leaves]
         held = {id(leaf) for leaf in leaves}
         others = [tensor for tensor in self._tensor_names.tensors() if is_leaf(tensor) and id(tensor) not in held]
         candidates = {self._tensor_names.of_tensor(tensor): tensor for tensor in others}
@@ -292,18 +307,19 @@ class _Writer:
         candidates = {name: leaf for name, leaf in candidates.items() if name not in moved}
         known, forwards = [leaf for leaf in leaves if leaf is not None], self._draft.in_forwards
         lost = lost_leaves(self._recorder, candidates, self._roots, known, forwards)
-        return {name: (one.root, one.reason, one.op, self._source_outside(one.call)) for name, one in lost.items()}
+        line = self._sources.outside_functions
+        return {name: (one.root, one.reason, one.op, line(one.call)) for name, one in lost.items()}
 
     def _moved_leaves(self, graph: GradGraph) -> dict[str, str]:
         """Name of each leaf without a gradient that the code itself moves -> the line."""
         still = {name: self._order[leaf] for name, leaf in graph.leaves.items() if graph.cotangent(leaf) is None}
         leaves = {name: self._draft.nodes[key].tensors[0] for name, key in still.items()}
-        return {name: self._call_source(index) for name, index in moved_by_hand(leaves, self._recorder).items()}
+        return {name: self._sources.of_call(index) for name, index in moved_by_hand(leaves, self._recorder).items()}
 
     def _unseen_writes(self) -> dict[int, tuple[tuple[str, str], ...]]:
         """Node -> the writes to its value that autograd does not see: op and source line."""
         return {
-            self._number[key]: tuple((written_by(self._recorder, index), self._call_source(index)) for index in indices)
+            self._number[key]: tuple((written_by(self._recorder, index), self._sources.of_call(index)) for index in indices)
             for key, indices in unseen_writes(self._draft, self._recorder).items()
         }
 
@@ -311,48 +327,33 @@ class _Writer:
         """Number that the code read -> the leaves of the graph from whose products with data it was computed."""
         if not read:
             return {}
-        leaves = {id(node.tensors[0]): key for key, node in self._draft.nodes.items() if node.kind == "leaf"}
+        leaves = {id(self._draft.nodes[key].tensors[0]): key for key in self._leaves}
         behind = {number: leaves_of_products_behind(self._recorder.calls[at].args[0]) for number, at in read.items()}
         return {
             number: tuple(self._names.of_node[leaves[id(leaf)]] for leaf in found if id(leaf) in leaves)
             for number, found in behind.items()
         }
 
-    def _call_source(self, index: int) -> str:
-        return "" if index < 0 else self._naming.source(self._recorder.calls[index].frames)
+    def _hooks(self, known: Mapping[int, tuple[str, ...]]) -> dict[tuple[int, int], tuple[str, ...]]:
+        """(node, output) -> the hooks on it."""
+        return hooks_on({self._number[key]: node.tensors for key, node in self._draft.nodes.items()}, known)
 
-    def _source_outside(self, index: int) -> str:
-        """The line of a call, or, where it lies in the forward of a custom Function, the one that applied it."""
-        forward = self._draft.in_forwards.get(index)
-        return self._call_source(index) if forward is None else self._naming.source(forward.frames)
-
-    def _source(self, key: Key, node: DraftNode) -> str:
-        made = self._made_leaves.get(id(node.tensors[0]), self._names.wrapped.get(key)) if node.kind == "leaf" else None
-        if made is not None:
-            return self._source_outside(made)
-        return "" if node.call_index is None else self._naming.source(node.frames)
-
-    @cached_property
-    def _made_leaves(self) -> dict[int, int]:
-        """Leaf -> the call that made it, if that was recorded."""
+    def _versions(self, graph: GradGraph) -> dict[int, int]:
+        """Leaf or constant -> how often its value was written to so far, where torch counts that."""
+        values = {number: graph.nodes[number]["value"] for number in map(self._number.__getitem__, self._given)}
+        counted = {node: value for node, value in values.items() if isinstance(value, Tensor)}
         return {
-            id(output): index
-            for index, call in enumerate(self._recorder.calls)
-            if call.sequence < 0
-            for output in call.outputs
-            if output is not None and is_leaf(output)
+            node: value._version
+            for node, value in counted.items()
+            if not isinstance(value, StandIn) and not value.is_inference()
         }
 
-    def _head(self, key: Key, edges: Sequence[DraftEdge], nodes: tuple[Node, ...], place: int) -> Head:
-        """What the partials into one node share."""
-        names, one = self._names, self._names.of_node
-        arguments = {
-            edge.position: names.of_output(edge.tail, edge.output) if edge.tail in names.several else one[edge.tail]
-            for edge in edges
-        }
+    def _head(self, key: Key, arguments: Mapping[int, str], nodes: tuple[Node, ...], place: int) -> Head:
+        """What the partials into one node share. `arguments` is filled while the edges are written."""
+        names = self._names
+        name = names.of_output(key, self._used[key][0]) if key in names.several else names.of_node[key]
         inner = [leaf for leaf, _ in self._backward.inner] if key in self._draft.applied else ()
         handed = self._cotangents.handed(key)
-        name = names.of_output(key, self._used.get(key, (0,))[0])
         return _new_head(Head, (nodes, place, self._draft.nodes[key].call, name, arguments, inner, handed))
 
     def _first_output(self, key: Key) -> int:
@@ -363,23 +364,17 @@ class _Writer:
         return next((output for output, place in enumerate(self._cotangents.places(key)) if place in used), 0)
 
 
-def _versions(graph: GradGraph) -> dict[int, int]:
-    """Leaf or constant -> how often its value was written to so far, where torch counts that."""
-    values = {node: attributes["value"] for node, attributes in graph.nodes(data=True) if attributes["kind"] != "op"}
-    counted = {node: value for node, value in values.items() if isinstance(value, Tensor) and not isinstance(value, StandIn)}
-    return {node: value._version for node, value in counted.items() if not value.is_inference()}
-
-
 def _used_outputs(draft: Draft, roots: Sequence[tuple[Key, int]]) -> Used:
     """The outputs that edges read and those that the backward pass starts from."""
     used: dict[Key, tuple[int, ...]] = {}
-    read = [(edge.tail, edge.output) for edges in draft.edges_into.values() for edge in edges]
-    for key, output in (*read, *roots):
-        known = used.get(key)
-        if known is None:
-            used[key] = (output,) if output else (0,)  # the usual one is made once
-        elif output not in known:
-            used[key] = tuple(sorted((*known, output)))
+    read_by_caller = [draft_edge(key, place, "", output, None) for place, (key, output) in enumerate(roots)]
+    for edges in chain(draft.edges_into.values(), [read_by_caller]):
+        for edge in edges:
+            output, known = edge.output, used.get(edge.tail)
+            if known is None:
+                used[edge.tail] = (output,) if output else _FIRST
+            elif output not in known:
+                used[edge.tail] = tuple(sorted((*known, output)))
     return used
 
 

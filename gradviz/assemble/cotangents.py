@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gradviz.assemble.drafted import Draft, Key, is_autograd_node
 from gradviz.recording.backward import Backward
+from gradviz.recording.nodes import Tensors
 
 
 class Cotangents:
@@ -21,6 +23,7 @@ class Cotangents:
     def __init__(self, draft: Draft, backward: Backward) -> None:
         self._draft = draft
         self._backward = backward
+        self._sent: Mapping[Any, Tensors] = backward.cotangents
         self._inner = {id(leaf): gradient for leaf, gradient in backward.inner}
 
     def is_from_within(self, key: Key) -> bool:
@@ -35,10 +38,12 @@ class Cotangents:
             gradient = self._backward.gradients.get(key) if is_autograd_node(key) else None
             inner = self._inner.get(id(node.tensors[0]))
             return inner if gradient is None else gradient if inner is None else gradient + inner
-        known = self._backward.cotangents.get(key) if is_autograd_node(key) else None
+        known = self._sent.get(key)
         if known is None:
             return None
-        output = node.differentiable.index(place) if place in node.differentiable else len(known)
+        if (places := node.differentiable) == (place,):
+            return known[0]
+        output = places.index(place) if place in places else len(known)
         return known[output] if output < len(known) else None
 
     def places(self, key: Key) -> tuple[int, ...]:
@@ -54,7 +59,7 @@ class Cotangents:
 
     def handed(self, key: Key) -> Sequence[Tensor | None]:
         """What the engine handed to a node; for an output that is marked as not differentiable, zeros of its shape."""
-        handed = self._backward.cotangents.get(key, ()) if is_autograd_node(key) else ()
+        handed = self._sent.get(key, ())
         if key not in self._draft.applied or -1 not in (places := self.places(key)):
             return handed
         values = self._draft.nodes[key].values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
@@ -21,17 +22,25 @@ def forward_order(draft: Draft, named: Sequence[Tensor]) -> dict[Key, int]:
     """
     known = {id(tensor): place for place, tensor in enumerate(named)}
     last = len(known)
-    ranks: dict[Key, tuple[int, int, int, int]] = {}
+    ranks: dict[Key, tuple[int, ...]] = {}
     for key, node in draft.nodes.items():
-        kind, made, sequence = node.priority
-        ranks[key] = (kind, 0 if node.kind == "op" else known.get(id(node.tensors[0]), last), made, sequence)
+        kind, made, sequence = priority = node.priority
+        ranks[key] = priority if node.kind == "op" else (kind, known.get(id(node.tensors[0]), last), made, sequence)
     places = {key: place for place, key in enumerate(sorted(ranks, key=ranks.__getitem__))}
-    if all(places[edge.tail] < places[head] for head, edges in draft.edges_into.items() for edge in edges):
-        return places
-    return _sorted_by_use(draft, ranks)
+    return places if _comes_after_what_feeds_it(draft, places) else _sorted_by_use(draft, ranks)
 
 
-def _sorted_by_use(draft: Draft, ranks: Mapping[Key, tuple[int, int, int, int]]) -> dict[Key, int]:
+def _comes_after_what_feeds_it(draft: Draft, places: Mapping[Key, int]) -> bool:
+    """Whether each node does."""
+    for head, edges in draft.edges_into.items():
+        own = places[head]
+        for edge in edges:
+            if places[edge.tail] >= own:
+                return False
+    return True
+
+
+def _sorted_by_use(draft: Draft, ranks: Mapping[Key, tuple[int, ...]]) -> dict[Key, int]:
     """Each node after what feeds it, and among those that could be next the one of the lowest rank."""
     waiting = dict.fromkeys(ranks, 0)
     heads: dict[Key, list[Key]] = {}
@@ -61,17 +70,18 @@ def backward_order(ran: Sequence[Node], autograd: AutogradGraph) -> dict[Key, in
         ran: the nodes as the engine ran them, without leaves.
         autograd: all nodes, with their leaves.
     """
-    waiting: dict[Node, int] = dict.fromkeys(autograd.variables, 0)
+    slots_of = autograd.slots
+    uses = Counter([tail for node in ran for tail, _ in slots_of[node]])
+    waiting = {leaf: uses[leaf] for leaf in autograd.variables}
+    places: dict[Key, int] = {}
+    for leaf, count in waiting.items():
+        if count == 0:
+            places[leaf] = len(places)
     for node in ran:
-        for tail, _ in autograd.slots[node]:
-            if tail in waiting:
-                waiting[tail] += 1
-    order: list[Node] = [node for node, count in waiting.items() if count == 0]
-    for node in ran:
-        order.append(node)
-        for tail, _ in autograd.slots[node]:
+        places[node] = len(places)
+        for tail, _ in slots_of[node]:
             if tail in waiting:
                 waiting[tail] -= 1
                 if waiting[tail] == 0:
-                    order.append(tail)
-    return {node: place for place, node in enumerate(order)}
+                    places[tail] = len(places)
+    return places
