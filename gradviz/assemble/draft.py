@@ -8,7 +8,6 @@ an in-place write to a view) gets its value from the recorded tensors or from wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -86,19 +85,21 @@ class _Drafter:
     def add_autograd_nodes(self) -> None:
         """Nodes first, then edges: an edge needs to know both of its ends."""
         unexplained: list[Node] = []
-        variables = self._graph.variables
+        variables, calls_by_node = self._graph.variables, self._lookup.calls_by_node
         for place, node in enumerate(self._graph.slots):
-            is_function = is_custom(node)
             if node in variables:
                 self._add_leaf(node, place)
-            elif is_function and not is_torchs_own(node):
-                self._add_custom(node)
-            elif (index := self._lookup.call_of(node)) is not None and not self._lookup.is_one_of_several(node, index):
-                self._add_explained(node, index)
-            elif is_function:
+                continue
+            index = calls_by_node.get(node)
+            if not is_custom(node):
+                if index is None:
+                    unexplained.append(node)
+                else:
+                    self._add_explained(node, index)
+            elif index is None or not is_torchs_own(node) or self._lookup.is_one_of_several(node, index):
                 self._add_custom(node)
             else:
-                unexplained.append(node)
+                self._add_explained(node, index)
         if unexplained:
             from gradviz.recover import recover  # not needed where all was recorded: `import gradviz` stays cheap
 
@@ -205,20 +206,9 @@ class _Drafter:
     def _add_leaf(self, node: Node, place: int) -> None:
         variable = self._graph.variables[node]
         versions = self._recorder.versions
-        first_use = 0 if versions.has_one(variable) else self._first_uses.get(node, 0)
+        first_use = 0 if versions.has_one(variable) else self._lookup.first_use(node)
         value = versions.at(variable, first_use - 1)
         self.draft.nodes[node] = DraftNode(kind="leaf", priority=(_LEAF, place, 0), values=(value,), tensors=(variable,))
-
-    @cached_property
-    def _first_uses(self) -> dict[Node, int]:
-        """Leaf -> the first call that used it: a leaf may be filled while the recorder listens, before it is used."""
-        found: dict[Node, int] = {}
-        for node, slots in self._graph.slots.items():
-            index = self._lookup.call_of(node) if slots else None
-            for tail, _ in slots if index is not None else ():
-                if tail in self._graph.variables and index is not None:
-                    found[tail] = min(index, found.get(tail, index))
-        return found
 
     def _add_explained(self, node: Node, index: int) -> None:
         live, call = self._calls[index], self._recorder.op_call(index)
@@ -376,13 +366,17 @@ class _Drafter:
         named = tensors_of(call.overload, call.args, call.kwargs)
         if len(named) != len(slots):
             return None
-        nodes, variables, is_only = self.draft.nodes, self._graph.variables, len(slots) == 1
+        nodes, is_only = self.draft.nodes, len(slots) == 1
         edges = []
         for place, (name, tensor) in enumerate(named):
             tail, output = slots[place]
-            if tail is None or not (is_only or tensor is variables.get(tail) or self._lookup.carries(tensor, tail, output)):
+            if tail is None:
                 return None
-            edges.append(draft_edge(tail, place, name, nodes[tail].differentiable[output], place))
+            behind = nodes[tail]
+            made = behind.differentiable[output]
+            if not (is_only or behind.tensors[made] is tensor or self._lookup.carries(tensor, tail, output)):
+                return None
+            edges.append(draft_edge(tail, place, name, made, place))
         return edges
 
     def _arguments(self, node: Node, slots: Slots, drafted: DraftNode) -> Arguments:

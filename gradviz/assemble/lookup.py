@@ -67,7 +67,7 @@ class Lookup:
 
     def call_of(self, node: Node) -> int | None:
         """The call that autograd made this node for: the one whose result carried it. None where none was recorded."""
-        return self._calls_by_node.get(node)
+        return self.calls_by_node.get(node)
 
     def _returned_by(self, index: int, node: Node) -> bool:
         return any(tensor is not None and node_of(tensor) is node for tensor in self.calls[index].outputs)
@@ -149,6 +149,10 @@ class Lookup:
         """The AccumulateGrad node of a leaf that the outputs reach."""
         return self._leaf_nodes.get(id(tensor))
 
+    def first_use(self, leaf: Node) -> int:
+        """The first call that used a leaf, which may be filled while the recorder listens; 0 where none is known."""
+        return self._first_uses.get(leaf, 0)
+
     def carries(self, tensor: Tensor, node: Node | None, output: int) -> bool:
         """Whether `tensor` now stands for this output of `node`."""
         if node is None:
@@ -183,7 +187,7 @@ class Lookup:
         return Write(call_index=index, view=view, base=view._base, before=before, after=after)
 
     @cached_property
-    def _calls_by_node(self) -> dict[Node, int]:
+    def calls_by_node(self) -> dict[Node, int]:
         """Node -> the last call that returned a tensor which carried it, now or until it was written to."""
         found: dict[Node, int] = {}
         for index, call in enumerate(self.calls):
@@ -192,7 +196,7 @@ class Lookup:
                 continue  # autograd does not see a write under no_grad: the tensor keeps its node
             for tensor in call.outputs:
                 node = None if tensor is None else node_of(tensor)
-                if node is not None and self._may_have_made(overload, node):
+                if node is not None and (not _put_by_autograd(type(node)) or self._may_have_made(overload, node)):
                     found[node] = index
         for carried in self.recorder.versions.carried:
             returned = self._returned.get(id(carried.tensor), [])
@@ -213,6 +217,16 @@ class Lookup:
             _refuse_scripted(node)
             return True
         return not put or (put == _AS_STRIDED and op_name(overload).startswith("as_strided"))
+
+    @cached_property
+    def _first_uses(self) -> dict[Node, int]:
+        found: dict[Node, int] = {}
+        for node, slots in self.graph.slots.items():
+            index = self.call_of(node) if slots else None
+            for tail, _ in slots if index is not None else ():
+                if tail in self.graph.variables and index is not None:
+                    found[tail] = min(index, found.get(tail, index))
+        return found
 
     @cached_property
     def _carriers(self) -> dict[Node, tuple[Tensor, int]]:

@@ -47,6 +47,7 @@ class NodeNames:
         self._used = used
         self.several = {key for key, outputs in used.items() if len(outputs) > 1}
         self._names = names
+        self._knows_edges = names.knows_edges
         self._handed_in = hooked_inputs(recorder)
         self._assigned = assigned_in_code(recorder, self._handed_in)
         self._object_names = {
@@ -100,7 +101,7 @@ class NodeNames:
         for tensor in node.tensors if node.in_order else ():
             if name := self._object_names.get(id(tensor), ""):
                 return name
-        if self._names.knows_edges and is_autograd_node(key) and node.kind == "op":
+        if self._knows_edges and node.kind == "op" and is_autograd_node(key):
             for output in range(len(node.differentiable)):
                 if name := self._names.of_edge(key, output):
                     return name
@@ -122,8 +123,8 @@ class NodeNames:
 
     def _assigned_to(self, node: DraftNode) -> tuple[str, ...]:
         """What the user's code assigns the result to: one name, or one for each output."""
-        if node.call_index is None or node.call_index in self._handed_in:
+        if node.call_index is None:
             return ()
-        if node.inner_calls and (node.in_order or len(node.values) == 1):
+        if node.inner_calls and (node.in_order or len(node.values) == 1) and node.call_index not in self._handed_in:
             return next((names for names in result_names(node.frames) if len(names) in (1, len(node.values))), ())
         return self._assigned.get(node.call_index, ())
