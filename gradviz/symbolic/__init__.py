@@ -47,7 +47,7 @@ How the parts go together:
     lowering.py      a call without rule, put down to others by torch; what torch cannot state is stated in recurrent.py,
                      grids.py and, of calls on lists, foreach.py
     moved.py         where each element of a data movement comes from
-    signed_zeros.py  −0 where its sign decides
+    taps.py          images of another size; signed_zeros.py −0 where its sign decides
     tensor.py        `SymbolicTensor`: elements, pulled lazily; entered.py those that rules are given
     indexing.py, arrays.py          indices of tensors; tensors as numpy arrays
     scalar.py, element.py           how elements are computed with; what an element remembers

@@ -42,6 +42,15 @@ for _resize in (*_smooth, *if_there("_upsample_lanczos2d_aa")):
         add(_resize, tensor(1, 1, 5, 4), [3, 2], _corners)  # shrunk: wider windows
         add(_resize, tensor(1, 2, 2, 3), [1, 5], _corners)
     add(_resize, tensor(1, 1, 3, 4), [2, 6], False, 0.7, 1.6)
+for _resize, _space in ((aten.upsample_linear1d, 1), (aten.upsample_bilinear2d, 2), (aten.upsample_trilinear3d, 3)):
+    for _corners in (True, False):
+        add(_resize.default, tensor(1, 2, *[4, 3, 2][:_space]), [3, 5, 2][:_space], _corners)
+    add(_resize.default, tensor(1, 1, *[3, 2, 4][:_space]), [5, 3, 2][:_space], False, *[1.7, 1.6, 0.6][:_space])
+    add(_resize.default, tensor(1, 1, *[3, 3, 3][:_space]), [3, 3, 3][:_space], False, *[1.2, 1.2, 1.2][:_space])
+for _corners in (True, False):
+    add(aten.upsample_bicubic2d.default, tensor(1, 2, 4, 3), [3, 5], _corners)
+    add(aten.upsample_bicubic2d.default, tensor(1, 1, 1, 6), [1, 2], _corners)
+add(aten.upsample_bicubic2d.default, tensor(1, 1, 3, 4), [5, 2], False, 1.7, 0.6)
 add(aten._adaptive_avg_pool2d.default, tensor(2, 3, 4), [2, 3])
 add(aten._adaptive_avg_pool3d.default, tensor(1, 3, 2, 4), [2, 1, 3])
 

@@ -2,7 +2,7 @@
 
     elementwise   pointwise, activation, special, binary, complex_rules (what is stated in real and imaginary parts)
     reductions    reduction, softmax, loss, normalization and normalization_backward
-    windows       convolution, pooling, resampling
+    windows       convolution, pooling, interpolation, resampling
     matrices      linear, solving, factors, matrix_functions, sparse
     elements      movement (moved only, or without gradient), selection (picked by value), scatter (joined at places)
     random        drawn
