@@ -10,7 +10,7 @@ One analysis per file, each a function from `Readings` to findings, in the list 
                   weight is used again and again), underflow, sharing, earlier_gradient, optimizers (that hold not all, and
                   their rates)
     layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence, attention_dim, pooling_dim,
-                  reshaped_heads, inverted_mask
+                  reshaped_heads, inverted_mask, rank_collapse
     the rest      wrong_backward, hooked_gradient, packed_values, determinism; not_checked tells what a loaded graph cannot
 
 The kinds, by severity:
@@ -23,7 +23,7 @@ The kinds, by severity:
                   exploding-gradient, dead-relu, dead-units, symmetric-weights, saturated, underflow, cancellation,
                   squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient,
                   unseen-write, not-in-optimizer, learning-rate, self-similarity, lossy-saved-tensors,
-                  attention-dim, inverted-mask, unshifted-labels
+                  attention-dim, inverted-mask, unshifted-labels, rank-collapse
     hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, frozen-layer, number-read, few-rows,
                   batch-as-sequence, not-deterministic, hooked-gradient, not-checked
 

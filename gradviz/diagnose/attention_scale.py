@@ -1,6 +1,7 @@
 """What dividing the scores of an attention by √d would change, where nothing divides them: queries times keys of d features.
 
-A sum of d products of independent numbers grows as √d; a softmax of it picks one key, and its local partials vanish.
+A sum of d products of independent numbers grows as √d; a softmax of it picks one key, and its local partials vanish. Scores
+that are multiplied by √d in place of divided do so sooner. Any other factor is meant.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from gradviz.graph import Use
 
 SCALES = frozenset({"mul", "div"})
 MASKS = frozenset({"masked_fill", "where", "add", "sub"})
+TURNED = "scores multiplied by"
+"""The number that is there where √d multiplies the scores."""
 HELPED = 0.5
 """So many of the flat rows at most are still flat with the scale, where that is to blame."""
 
 
 def without_scale(readings: Readings, softmax: int, *, masked: float, flat: float) -> Numbers | None:
-    """The numbers that tell that a scale is missing; None where scores are scaled, or dividing them would change little.
+    """The numbers that tell that a scale is missing or the wrong way round; None where it is another, or matters little.
 
     Args:
         readings: of the graph.
@@ -29,7 +32,7 @@ def without_scale(readings: Readings, softmax: int, *, masked: float, flat: floa
         masked: scores below this are masked out.
         flat: rows whose local partials are all below this are flat.
     """
-    product = _unscaled_product(readings, softmax)
+    product, multiplied = _product_and_factor(readings, softmax)
     scores = readings.value_of(readings.arguments[softmax][0])
     call = readings.graph.nodes[softmax]["call"]
     if product is None or scores is None or call is None or not readings.has_elements(scores):
@@ -38,29 +41,48 @@ def without_scale(readings: Readings, softmax: int, *, masked: float, flat: floa
     if len(factors) != 2 or factors[0] is None or factors[0].ndim < 2:
         return None
     root, dim = math.sqrt(factors[0].shape[-1]), call.args[1]
+    is_turned = root > 1 and math.isclose(multiplied, root, rel_tol=1e-3)
+    if multiplied != 1 and not is_turned:
+        return None
     allowed, wide = scores > masked, scores.float()
     choices = allowed.sum(dim) > 1
-    largest = [scores.softmax(dim).amax(dim)[choices] for scores in (wide, torch.where(allowed, wide / root, wide))]
+    right = wide / (root * multiplied)
+    largest = [scores.softmax(dim).amax(dim)[choices] for scores in (wide, torch.where(allowed, right, wide))]
     are_flat, still_flat = (int((one * (1 - one) < flat).sum()) for one in largest)
     if still_flat > HELPED * are_flat:
         return None
-    return {"std of the scores": float(wide[allowed].std()), "√d": root, "flat if divided by √d": still_flat}
+    told: Numbers = {TURNED: multiplied} if is_turned else {}
+    return told | {"std of the scores": float(wide[allowed].std()), "√d": root, "flat if divided by √d": still_flat}
 
 
 def _factors(readings: Readings, product: int) -> list[Use]:
     return [use for use in readings.arguments[product] if use.argument in PRODUCTS[readings.op(product)]]
 
 
-def _unscaled_product(readings: Readings, softmax: int) -> int | None:
-    """The product of queries and keys that a softmax is of, masked at most; None where anything scales it or adds to it."""
-    node = readings.arguments[softmax][0].edge[0]
+def _product_and_factor(readings: Readings, softmax: int) -> tuple[int | None, float]:
+    """The product of queries and keys that a softmax is of, masked at most, and the number that it is multiplied by.
+
+    None where anything else scales it or adds to it.
+    """
+    node, factor = readings.arguments[softmax][0].edge[0], 1.0
     while readings.op(node) not in ("mm", "bmm"):
         carriers = [use for use in readings.arguments[node] if use.partial is not None]
-        if len(carriers) != 1 or readings.op(node) not in MASKS | COPIES:
-            return None
+        number = _number(readings, node) if readings.op(node) in SCALES else None
+        if len(carriers) != 1 or (number is None and readings.op(node) not in MASKS | COPIES):
+            return None, factor
+        factor *= 1.0 if number is None else number
         node = carriers[0].edge[0]
     factors = _factors(readings, node)
     made = [readings.behind(use.edge[0], COPIES) for use in factors]
     if any(use.partial is None for use in factors) or any(readings.graph.nodes[one]["kind"] != "op" for one in made):
+        return None, factor
+    return (None if any(readings.op(one) in SCALES for one in made) else node), factor
+
+
+def _number(readings: Readings, node: int) -> float | None:
+    """The Python number that a call multiplies by, or by whose inverse."""
+    call = readings.graph.nodes[node]["call"]
+    numbers = [] if call is None else [one for one in call.args[:2] if isinstance(one, (int, float)) and one]
+    if len(numbers) != 1:
         return None
-    return None if any(readings.op(one) in SCALES for one in made) else node
+    return 1 / numbers[0] if readings.op(node) == "div" else float(numbers[0])

@@ -36,6 +36,7 @@ from gradviz.diagnose.number_read import number_read
 from gradviz.diagnose.optimizers import rates, unheld
 from gradviz.diagnose.packed_values import packed_values
 from gradviz.diagnose.pooling_dim import pooling_dim
+from gradviz.diagnose.rank_collapse import rank_collapse
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.reduction import reduction
 from gradviz.diagnose.reshaped_classes import reshaped_classes
@@ -85,6 +86,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     self_similarity,
     log_of_softmax,
     depth,
+    rank_collapse,
     batch_as_sequence,
     attention_dim,
     pooling_dim,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from gradviz.diagnose.attention_scale import without_scale
+from gradviz.diagnose.attention_scale import TURNED, without_scale
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.readings import MATRIX_PRODUCTS, VIEWS, Readings
 from gradviz.diagnose.units import flat_units, unit_dim
@@ -65,11 +65,19 @@ def saturation(readings: Readings) -> Iterator[Finding]:
             "warning" if share >= FLAT_SHARE else "hint",
             f"{readings.name(node)} = {function}({readings.name(use.edge[0])}) is saturated: "
             f"{share:.0%} of its {what} have local partials below {FLAT:g}"
-            + ("; nothing divides the products of queries and keys by √d" if scale else ""),
-            _remedy(what == "rows", is_hint=share < FLAT_SHARE),
+            + _said_of_scale(scale),
+            _remedy(what == "rows", is_hint=share < FLAT_SHARE and TURNED not in (scale or {})),
             edge=use.edge,
             numbers=numbers,
         )
+
+
+def _said_of_scale(scale: Numbers | None) -> str:
+    if not scale:
+        return ""
+    if TURNED in scale:
+        return "; the products of queries and keys are multiplied by √d, by which they are to be divided"
+    return "; nothing divides the products of queries and keys by √d"
 
 
 def _remedy(is_softmax: bool, *, is_hint: bool) -> str:

@@ -64,6 +64,14 @@ def test_nearly_all_rows_are_a_warning_with_the_same_numbers() -> None:
     assert finding.severity == "warning" and flat >= 0.9 * of and left <= 0.5 * flat
 
 
+@pytest.mark.parametrize("root", [lambda scores: scores * 128**0.5, lambda scores: scores / 128**-0.5])
+def test_a_root_that_multiplies_in_place_of_dividing_is_told(root: Callable[[Tensor], Tensor]) -> None:
+    (finding,) = told(lambda q, k: root(masked(q, k)), size=1.0)
+    assert "multiplied by √d, by which they are to be divided" in finding.message and "T5" not in finding.hint
+    assert finding.numbers["scores multiplied by"] == pytest.approx(128**0.5)
+    assert told(lambda q, k: masked(q, k) / 128**0.5, size=1.0) == []
+
+
 def test_what_does_no_harm_is_not_told() -> None:
     assert told(plain, size=1.0) == []
 
