@@ -1,4 +1,4 @@
-"""Two graphs of which one has calls more, as a dropout, a cast or a copy -> which nodes of the one are which of the other.
+"""Two graphs of which one has calls more, or others in their place -> which nodes of the one are which of the other.
 
 Nodes are lined up by what they are, in forward order, as lines of two texts are: with as few calls left over as can be
 (Myers, "An O(ND) difference algorithm and its variations", 1986). That counts only where every call that both have reads the
@@ -27,55 +27,76 @@ class Alignment:
     Attributes:
         pairs: (node of the first, node of the second), in the order of the first.
         only_first, only_second: runs of nodes that one graph alone has, in forward order.
-        parting: the first nodes that stand in each other's place; what follows is not lined up. None where there are none.
+        replaced: runs of nodes that stand in each other's place, (of the first, of the second), in forward order.
     """
 
     pairs: tuple[tuple[int, int], ...]
     only_first: tuple[tuple[int, ...], ...]
     only_second: tuple[tuple[int, ...], ...]
-    parting: tuple[int, int] | None
+    replaced: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 
 
 def alignment(first: GradGraph, second: GradGraph) -> Alignment | None:
-    """None where no calls were put in between before the graphs part for good, or their leaves differ."""
+    """None where what both have reads other values, or runs in another order alone, or their leaves differ."""
     if set(first.leaves) != set(second.leaves):
         return None
     with_modules = bool(_modules(first) & _modules(second))
     left, right = _not_leaves(first), _not_leaves(second)
     here, there = ([_key(graph, node, with_modules) for node in nodes] for graph, nodes in ((first, left), (second, right)))
     opcodes = [*_runs(here, there)]
-    place = next((place for place, (tag, *_) in enumerate(opcodes) if tag == "replace"), len(opcodes))
-    parting = (left[opcodes[place][1]], right[opcodes[place][3]]) if place < len(opcodes) else None
-    opcodes = opcodes[:place]
     if all(tag == "equal" for tag, *_ in opcodes):
         return None
     pairs = [(node, second.leaves[name]) for name, node in first.leaves.items()]
     for tag, start, stop, start_there, stop_there in opcodes:
         if tag == "equal":
             pairs += zip(left[start:stop], right[start_there:stop_there], strict=True)
+    runs = [(tag, tuple(left[start:stop]), tuple(right[at:end])) for tag, start, stop, at, end in opcodes]
     found = Alignment(
         pairs=tuple(sorted(pairs)),
-        only_first=tuple(tuple(left[start:stop]) for tag, start, stop, _, _ in opcodes if tag == "delete"),
-        only_second=tuple(tuple(right[start:stop]) for tag, _, _, start, stop in opcodes if tag == "insert"),
-        parting=parting,
+        only_first=tuple(run for tag, run, _ in runs if tag == "delete"),
+        only_second=tuple(run for tag, _, run in runs if tag == "insert"),
+        replaced=tuple((run, other) for tag, run, other in runs if tag == "replace"),
     )
-    only_here = {here[place] for tag, start, stop, _, _ in opcodes if tag == "delete" for place in range(start, stop)}
-    only_there = {there[place] for tag, _, _, start, stop in opcodes if tag == "insert" for place in range(start, stop)}
-    is_moved = not only_here.isdisjoint(only_there)  # a call that runs earlier in one: it is no call more
-    return found if not is_moved and _reads_alike(first, second, found) else None
+    is_reordered = _is_reordered(first, second, found, with_modules)
+    return found if not is_reordered and _reads_alike(first, second, found) else None
 
 
 def before(graph: GradGraph, node: int, common: Collection[int]) -> int | None:
-    """The node that both graphs have whose value comes to a node first: itself, or what calls in between were made of."""
-    seen, pending = {node}, [node]
+    """The node that both graphs have whose value comes to a node first: itself, or what calls in between were made of.
+
+    A weight or a constant only where no call is among them.
+    """
+    found = anchors(graph, node, common)
+    return next((one for one in found if graph.nodes[one]["kind"] == "op"), next(iter(found), None))
+
+
+def anchors(graph: GradGraph, node: int, common: Collection[int]) -> dict[int, None]:
+    """All nodes that both graphs have whose values come to a node, by calls in between alone; the nearest first."""
+    seen, pending, found = {node}, [node], dict[int, None]()
     while pending:
         node = pending.pop()
         if node in common:
-            return node
+            found[node] = None
+            continue
         tails = [use.edge[0] for use in reversed(graph.arguments_of(node)) if use.edge[0] not in seen]
         seen.update(tails)
         pending += tails
-    return None
+    return found
+
+
+def _is_reordered(first: GradGraph, second: GradGraph, found: Alignment, with_modules: bool) -> bool:
+    """Whether calls run earlier in one that read the same in both: these are no calls more, nor in another place."""
+    partner = dict(found.pairs)
+    here, there = set(partner), set(partner.values())
+    ones = [*found.only_first, *(run for run, _ in found.replaced)]
+    others = [*found.only_second, *(run for _, run in found.replaced)]
+
+    def told(graph: GradGraph, run: tuple[int, ...]) -> tuple[Key, ...]:
+        return tuple(_key(graph, node, with_modules) for node in run)
+
+    placed = {(told(second, run), frozenset(anchors(second, run[-1], there))) for run in others}
+    mapped = ((run, frozenset(partner[node] for node in anchors(first, run[-1], here))) for run in ones)
+    return any((told(first, run), read) in placed for run, read in mapped)
 
 
 def _runs(here: Sequence[Hashable], there: Sequence[Hashable]) -> Iterator[Run]:

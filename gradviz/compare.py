@@ -1,14 +1,15 @@
 """Two graphs of the same code -> where their numbers part: the first value, and going back the first cotangent.
 
 The same model traced at two steps, in two dtypes, or on CPU and CUDA has the same nodes in the same order. Where one has
-calls more, as a dropout, a cast or a copy, these are told, and the others are compared (`alignment`). Where the structure
-differs otherwise, the comparison ends at the first node that does.
+calls more, as a dropout, a cast or a copy, or others in their place, as another activation or two layers that are swapped,
+these are told, and the others are compared (`alignment`). Where the structure differs otherwise, as calls that both have
+read other values, the comparison ends at the first node that does.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -130,7 +131,7 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
     structure = _first_structural(first, second, pairs)
     aligned = None if structure is None else alignment(first, second)
     if aligned is not None:
-        structure, pairs = _parting_of(first, second, aligned), list(aligned.pairs)
+        structure, pairs = None, list(aligned.pairs)
     tolerance = _tolerance(first, second, None if aligned is None else pairs) if rtol is None else rtol
     found: list[Difference] = []
     compared = skipped = summed = 0
@@ -223,37 +224,45 @@ def _unlike(left: dict[str, Any], right: dict[str, Any]) -> str:
     return ""
 
 
-def _parting_of(first: GradGraph, second: GradGraph, aligned: Alignment) -> Difference | None:
-    """Where two graphs that were lined up part for good."""
-    if aligned.parting is None:
-        return None
-    one, other = aligned.parting
-    told = _unlike(first.nodes[one], second.nodes[other]) or "it is of another module in the other"
-    return _parting(first, one, told)
-
-
 def _in_between(first: GradGraph, second: GradGraph, aligned: Alignment | None) -> Iterator[Difference]:
-    """One for each run of calls that one graph alone has."""
+    """One for each run of calls that one graph alone has, or that stand in the place of others; in forward order."""
     if aligned is None:
         return
-    here, there = dict(aligned.pairs), {other: one for one, other in aligned.pairs}
-    for which, graph, runs, common in (
-        ("first", first, aligned.only_first, here),
-        ("second", second, aligned.only_second, there),
-    ):
-        for run in runs:
-            calls = [f"{graph.nodes[node]['name']} = {graph.nodes[node]['op'] or graph.nodes[node]['kind']}" for node in run]
-            more = f" and {len(calls) - NAMED} more" if len(calls) > NAMED else ""
-            tail, source = before(graph, run[-1], common), str(graph.nodes[run[-1]]["source"])
-            behind = "" if tail is None else f" behind {graph.nodes[tail]['name']}"
-            yield Difference(
-                what="structure",
-                node=run[0] if which == "first" else None,
-                name=str(graph.nodes[run[0]]["name"]),
-                source=source,
-                relative=float("inf"),
-                message=f"only the {which} has {', '.join(calls[:NAMED])}{more}{behind} ({source or 'no source line'})",
-            )
+    here, back = {one for one, _ in aligned.pairs}, {other: one for one, other in aligned.pairs}
+    told: list[tuple[int, Difference]] = []
+    for run in aligned.only_first:
+        told.append((run[0], _run_told(first, run, f"only the first has {_calls(first, run)}", here, is_first=True)))
+    for run in aligned.only_second:
+        place = max((back[node] for node in back if node < run[0]), default=0)
+        said = f"only the second has {_calls(second, run)}"
+        told.append((place, _run_told(second, run, said, back, is_first=False)))
+    for run, other in aligned.replaced:
+        said = f"the first has {_calls(first, run)} where the second has {_calls(second, other)}"
+        told.append((run[0], _run_told(first, run, said, here, is_first=True)))
+    yield from (one for _, one in sorted(told, key=lambda item: item[0]))
+
+
+def _run_told(
+    graph: GradGraph, run: tuple[int, ...], told: str, common: Collection[int], *, is_first: bool
+) -> Difference:
+    """A run of calls as a difference: which they are, behind which call that both graphs have, and on which line."""
+    tail, source = before(graph, run[-1], common), str(graph.nodes[run[-1]]["source"])
+    behind = "" if tail is None else f" behind {graph.nodes[tail]['name']}"
+    return Difference(
+        what="structure",
+        node=run[0] if is_first else None,
+        name=str(graph.nodes[run[0]]["name"]),
+        source=source,
+        relative=float("inf"),
+        message=f"{told}{behind} ({source or 'no source line'})",
+    )
+
+
+def _calls(graph: GradGraph, run: tuple[int, ...]) -> str:
+    """The first calls of a run, as "h = tanh", and how many more there are."""
+    calls = [f"{graph.nodes[node]['name']} = {graph.nodes[node]['op'] or graph.nodes[node]['kind']}" for node in run]
+    more = f" and {len(calls) - NAMED} more" if len(calls) > NAMED else ""
+    return f"{', '.join(calls[:NAMED])}{more}"
 
 
 def _only(which: str, graph: GradGraph, other: GradGraph) -> Iterator[str]:

@@ -89,11 +89,59 @@ def test_a_wrong_backward_is_the_first_cotangent_that_differs() -> None:
     assert found.first_cotangent.relative == pytest.approx(0.005, rel=0.01)
 
 
-def test_graphs_of_other_code_part_where_the_op_differs() -> None:
+def test_a_call_in_the_place_of_another_is_told_and_what_follows_is_compared() -> None:
     x = torch.tensor(1.0, requires_grad=True)
     found = gradviz.trace(lambda x: x.sin().exp(), x).compare(gradviz.trace(lambda x: x.cos().exp(), x))
-    assert [one.what for one in found.differences] == ["structure"]
-    assert "its op is sin here and cos in the other" in str(found)
+    assert structural(found) == ["the first has a = sin where the second has a = cos behind x"]
+    assert found.first_value is not None and found.first_value.name == "b"
+    assert found.first_cotangent is not None
+
+
+class Ordered(nn.Module):
+    """Layers in an order of one's own."""
+
+    def __init__(self, *order: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layers = {"norm": nn.LayerNorm(6), "linear": nn.Linear(6, 6), "relu": nn.ReLU(), "tanh": nn.Tanh()}
+        self.parts = nn.ModuleDict(layers)
+        self.first, self.last, self.order = nn.Linear(6, 6), nn.Linear(6, 2), order
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for name in self.order:
+            x = self.parts[name](x)
+        return self.last(x).square().mean()  # type: ignore[no-any-return]
+
+    def trace(self) -> gradviz.GradGraph:
+        return gradviz.trace(self, torch.linspace(-1, 1, 24).reshape(4, 6), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        (("relu", "norm"), ("norm", "relu")),
+        (("linear", "norm"), ("norm", "linear")),
+        (("relu", "linear", "norm"), ("norm", "linear", "relu")),
+    ],
+)
+def test_layers_that_are_swapped_are_told_and_what_follows_is_compared(
+    here: tuple[str, ...], there: tuple[str, ...]
+) -> None:
+    first, second = Ordered(*here).trace(), Ordered(*there).trace()
+    found = first.compare(second)
+    told = " ".join(structural(found))
+    assert "relu" in told or "layer_norm" in told
+    assert "the graphs part" not in str(found) and found.first_cotangent is not None
+    last = first.node("out") if "out" in first.graph["names"] else first.outputs[0]
+    assert found.first_value is not None and found.first_value.node is not None and found.first_value.node < last
+    assert last in {one.node for one in found.differences}
+
+
+def test_differences_of_structure_are_in_forward_order() -> None:
+    found = Ordered("tanh", "linear", "norm", "relu").trace().compare(Ordered("relu", "linear", "tanh", "norm").trace())
+    nodes = [one.node for one in found.differences if one.what == "structure" and one.node is not None]
+    assert nodes == sorted(nodes) and len(nodes) > 1
 
 
 class Halved(nn.Module):
@@ -152,15 +200,15 @@ def test_what_a_cast_rounds_is_a_difference() -> None:
 
 def test_several_calls_put_in_between_are_told_each() -> None:
     found = Halved("cast").trace().compare(Halved("dropout").trace())
-    assert [told.split(" has ")[0] for told in structural(found)] == ["only the first", "only the second"]
+    assert [told.split(" has ")[0] for told in structural(found)] == ["only the second", "only the first"]
     assert all(told in str(found) for told in structural(found))
 
 
-def test_behind_what_was_put_in_between_graphs_may_still_part() -> None:
+def test_behind_what_was_put_in_between_other_calls_may_follow() -> None:
     found = Halved().trace().compare(Halved("dropout", "sine").trace())
-    assert [told.split(" at ")[0].split(" has ")[0] for told in structural(found)] == ["only the second", "the graphs part"]
-    assert "its op is tanh here and sin in the other" in str(found)
-    assert found.first_value is not None and found.first_cotangent is None
+    assert [told.split(" has ")[0] for told in structural(found)] == ["only the second", "the first"]
+    assert "= tanh where the second has" in str(found) and "= sin behind" in str(found)
+    assert found.first_value is not None and found.first_cotangent is not None
 
 
 def test_calls_that_read_other_values_are_not_lined_up_with_a_call_in_between() -> None:
