@@ -3,8 +3,8 @@
 One analysis per file, each a function from `Readings` to findings, in the list `run.FINDERS`:
 
     values        not_finite (not_finite_causes: why), cancellation, broadcasting
-    losses        logits, likelihood, reshaped_classes, missing_minus, self_similarity, sure_and_wrong, log_of_softmax,
-                  reduction, unshifted_labels
+    losses        logits, likelihood, reshaped_classes, missing_minus, negated_loss, self_similarity, sure_and_wrong,
+                  log_of_softmax, reduction, unshifted_labels
     gradients     codes, no_gradient, new_leaf, data_term, sampling, leaf_replaced, unseen_write, number_read, unregistered,
                   zero_gradient (nothing_learned: where no leaf gets any), not_finite_gradient, depth (recurrence: where one
                   weight is used again and again), underflow, sharing, earlier_gradient, optimizers (that hold not all, and
@@ -25,7 +25,7 @@ The kinds, by severity:
                   unseen-write, not-in-optimizer, learning-rate, self-similarity, lossy-saved-tensors,
                   attention-dim, inverted-mask, unshifted-labels, rank-collapse
     hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, frozen-layer, number-read, few-rows,
-                  batch-as-sequence, not-deterministic, hooked-gradient, not-checked
+                  batch-as-sequence, not-deterministic, hooked-gradient, negated-loss, not-checked
 
 The other files:
 
