@@ -20,6 +20,7 @@ Result = TypeVar("Result")
 
 _NO_TENSORS = re.compile(r"(?:(?:List|Optional)\[)*(?:int|bool|float|complex|str|Device|Generator)\]*")
 """Types of arguments, as schemas write them, that neither are nor hold tensors. A number may be one of a single element."""
+_ONE_TENSOR = ("Tensor", "Optional[Tensor]")
 _OF_TORCH = frozenset({"aten", "prims"})
 WITH_CHANNELS = frozenset({"convolution", "native_batch_norm", "cudnn_batch_norm", "native_group_norm"})
 """Functions of whose results dimension 1 counts the units."""
@@ -114,14 +115,17 @@ def op_call(
 
 def once_per_overload(function: Callable[[torch._ops.OpOverload], Result]) -> Callable[[torch._ops.OpOverload], Result]:
     """Remembers what a function said of each overload. By identity: an overload's own hash runs Python code."""
-    said: dict[int, tuple[torch._ops.OpOverload, Result]] = {}
+    said: dict[int, Result] = {}
+    kept: list[torch._ops.OpOverload] = []  # so that their ids stay their own
 
     @wraps(function)
     def remembered(overload: torch._ops.OpOverload) -> Result:
-        found = said.get(id(overload))
-        if found is None:
-            found = said[id(overload)] = (overload, function(overload))  # it is kept, so its id stays its own
-        return found[1]
+        try:
+            return said[id(overload)]
+        except KeyError:
+            said[id(overload)] = found = function(overload)
+            kept.append(overload)
+            return found
 
     return remembered
 
@@ -153,11 +157,36 @@ def tensor_places(overload: torch._ops.OpOverload) -> tuple[tuple[int, str], ...
     return tuple((place, argument.name) for place, argument in arguments if not _NO_TENSORS.fullmatch(str(argument.type)))
 
 
+@once_per_overload
+def positions_of_tensors(overload: torch._ops.OpOverload) -> tuple[int, ...]:
+    """The same places without the names."""
+    return tuple(place for place, _ in tensor_places(overload))
+
+
+class _Leading(NamedTuple):
+    """The names of the first arguments of an overload, none of which is a list, up to one that can be no single tensor; and
+    the place of the next argument after these that may be or hold a tensor."""
+
+    names: tuple[str, ...]
+    next_place: int
+
+
+@once_per_overload
+def _leading(overload: torch._ops.OpOverload) -> _Leading:
+    types = [str(argument.type) for argument in overload._schema.arguments]
+    count = next((place for place, kind in enumerate(types) if kind not in _ONE_TENSOR), len(types))
+    further = (place for place in positions_of_tensors(overload) if place >= count)
+    return _Leading(argument_names(overload)[:count], next(further, len(types)))
+
+
 def tensors_of(
     overload: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> list[tuple[str, Tensor]]:
     """The (name, tensor) pairs among the arguments of a call, lists flattened, in the order of the schema."""
     given = len(args)
+    names, next_place = _leading(overload)
+    if not kwargs and given <= next_place:  # as a rule there are no other tensors
+        return [pair for pair in zip(names, args, strict=False) if isinstance(pair[1], Tensor)]  # numbers come as such
     found = []
     for place, name in tensor_places(overload):
         if place < given:

@@ -39,14 +39,17 @@ MAX_ITEMS = 1000
 
 def once_per_place(function: Callable[[CodeType, int], Result]) -> Callable[[CodeType, int], Result]:
     """Remembers what a function said of each place in the code. By identity: a code object's own hash reads all of it."""
-    said: dict[tuple[int, int], tuple[CodeType, Result]] = {}
+    said: dict[tuple[int, int], Result] = {}
+    kept: dict[int, CodeType] = {}  # so that its id stays its own
 
     @wraps(function)
     def remembered(code: CodeType, offset: int) -> Result:
-        found = said.get((id(code), offset))
-        if found is None:
-            found = said[id(code), offset] = (code, function(code, offset))  # the code is kept, so its id stays its own
-        return found[1]
+        try:
+            return said[id(code), offset]
+        except KeyError:
+            said[id(code), offset] = found = function(code, offset)
+            kept[id(code)] = code
+            return found
 
     return remembered
 

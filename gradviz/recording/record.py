@@ -71,7 +71,7 @@ class RecordedCall(NamedTuple):
     @property
     def module(self) -> torch.nn.Module | None:
         """The innermost module that was running."""
-        return self.scope.called if isinstance(self.scope.called, torch.nn.Module) else None
+        return self.scope.module
 
 
 class UncompiledMode(TorchDispatchMode):
@@ -117,6 +117,7 @@ class Recorder(UncompiledMode):
         self._scopes = ScopeStack()
         self._around_modules: list[Seen] = [NOTHING]  # then what lies around each open call of a module
         self._seen, self._seen_at = NOTHING, -1  # from the last call, and where its frame stood then
+        self._frames: Frames | None = None  # of the last call
         self._handles: list[Any] = []
         self._versioned_calls = 0
         self._repeatable = Repeatable(self.calls, self.versions)
@@ -156,40 +157,28 @@ class Recorder(UncompiledMode):
         if effects.writes and (not effects.in_training or args[5]):
             self._end_versions(effects, written_tensors(func, args, kwargs))
         result = called_as_outside(func, args, kwargs)
+        keeper = self.keeper
         if type(result) is Tensor:
             outputs: tuple[Tensor | None, ...] = (result,)
-        elif result is None and effects.writes:  # as _foreach_mul_: what it wrote to is its result
-            outputs = tuple(written_tensors(func, args, kwargs))
+            keeper.made_bytes += result.numel() * result.itemsize
         else:
-            outputs = flat_outputs(result)
+            # Of what writes to its arguments and returns nothing, as _foreach_mul_, these are the results.
+            returns = result is not None or not effects.writes
+            outputs = flat_outputs(result) if returns else tuple(written_tensors(func, args, kwargs))
+            keeper.made_bytes += sum([output.numel() * output.itemsize for output in outputs if output is not None])
         if effects.allocates:
             self.versions.register_unfilled(output for output in outputs if output is not None)
         sequence = _sequence_number()
         made_node = sequence != self._last_sequence
         self._last_sequence = sequence
-        calls, scopes = self.calls, self._scopes.of_modules
         if applying or self._forward is not None:
             self._note_applied(applying[-1] if applying else None, made_node)  # autograd makes nodes for the outermost alone
-        calls.append(
-            _new(
-                RecordedCall,
-                (
-                    func,
-                    args,
-                    kwargs,
-                    outputs,
-                    sequence - 1 if made_node else -1,
-                    _is_grad_enabled(),
-                    frames,
-                    self._visit,
-                    scopes[-1] if scopes else self._scopes.innermost(live_frames[0] if live_frames else None),
-                ),
-            )
+        scopes = self._scopes.of_modules
+        scope = scopes[-1] if scopes else self._scopes.innermost(live_frames[0] if live_frames else None)
+        own = sequence - 1 if made_node else -1
+        self.calls.append(
+            _new(RecordedCall, (func, args, kwargs, outputs, own, _is_grad_enabled(), frames, self._visit, scope))
         )
-        keeper = self.keeper
-        for output in outputs:
-            if output is not None:
-                keeper.made_bytes += output.numel() * output.itemsize
         if keeper.made_bytes > keeper.look_at_bytes:
             keeper.look()
         return result
@@ -199,17 +188,17 @@ class Recorder(UncompiledMode):
 
         Before the call is made: the frames of the last one, which may be over, are not held any longer then.
         """
-        seen = self._seen
-        if frame is not seen.start or frame.f_lasti != self._seen_at:  # else nothing further out has run on since
+        seen, last = self._seen, self._frames
+        # Else nothing further out has run on since, except what may call a generator, although that stands where it stood.
+        if frame is not seen.start or frame.f_lasti != self._seen_at or frame.f_code.co_flags & _RESUMED:
             seen = seen_from(frame, MAX_FRAMES, self._around_modules[-1])
         _, live_frames, frames, applying = seen
-        last = self.calls[-1].frames if self.calls else None
         if (frames is last or frames == last) and not self._visit_is_over(live_frames, frames):
             frames = last
         else:
             self._visit += 1
-        # What calls a generator may have run on although the generator itself stands where it stood.
-        self._seen, self._seen_at = seen, -1 if frame.f_code.co_flags & _RESUMED else frame.f_lasti
+            self._frames = frames
+        self._seen, self._seen_at = seen, frame.f_lasti
         return live_frames, frames, applying
 
     def forget_frames(self) -> None:
@@ -225,13 +214,12 @@ class Recorder(UncompiledMode):
 
     def op_call(self, index: int) -> OpCall:
         """Call `index` as a value: its arguments as they were before it, its results as they were after it."""
-        call, versions = self.calls[index], self.versions
-        before = index - 1
-        kwargs = dict(zip(call.kwargs, versions.held([*call.kwargs.values()], before), strict=True)) if call.kwargs else {}
-        args, outputs = versions.of_arguments(call.overload, call.args, before), call.outputs
+        overload, args, kwargs, outputs, *_ = self.calls[index]
+        versions, before = self.versions, index - 1
+        held = dict(zip(kwargs, versions.held([*kwargs.values()], before), strict=True)) if kwargs else {}
         one = outputs[0] if len(outputs) == 1 else None
         made = versions.held(outputs, index) if one is None else (versions.at(one, index),)
-        return op_call(call.overload, args, kwargs, made)
+        return op_call(overload, versions.of_arguments(overload, args, before), held, made)
 
     def leaves(self) -> list[Tensor]:
         """The leaves that the calls read."""

@@ -26,14 +26,16 @@ class Scope:
 
     Attributes:
         called: the module, or the code of the function; None for what lies around all calls.
+        module: the same where it is a module, else None.
         parent: the call that it lies in.
         number: counts the calls of the same thing within the parent, from 1.
     """
 
-    __slots__ = ("_calls", "called", "number", "parent")
+    __slots__ = ("_calls", "called", "module", "number", "parent")
 
     def __init__(self, called: torch.nn.Module | CodeType | None, parent: Scope | None = None, number: int = 1) -> None:
         self.called = called
+        self.module = called if isinstance(called, torch.nn.Module) else None
         self.parent = parent
         self.number = number
         self._calls: dict[int, Scope] | None = None  # most call nothing

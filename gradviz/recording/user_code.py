@@ -49,14 +49,21 @@ def seen_from(start: FrameType | None, most: int, known: Seen = NOTHING) -> Seen
         known: what is seen from a frame further out, which has not run on since: it is not walked again.
     """
     told, end, frame = _owners.get, known.start, start
-    # As a rule a module of torch's calls one function, so that what lies around the module is all there is to see.
-    if frame is not None and frame.f_back is end is not None and told(id(frame.f_code)) == _PASSED_OVER:
-        return _new(Seen, (start, known.frames, known.places, known.applied))
+    if frame is not None and frame.f_back is end is not None:
+        # As a rule a module calls one function, of torch's or of the user's, within what lies around the module.
+        code = frame.f_code
+        owner = told(id(code))
+        if owner == _PASSED_OVER:
+            return _new(Seen, (start, known.frames, known.places, known.applied))
+        if owner == _USER:
+            frames_within = [frame, *known.frames[: most - 1]]
+            places_within = ((code, frame.f_lasti), *known.places[: most - 1])
+            return _new(Seen, (start, frames_within, places_within, known.applied))
     frames: list[FrameType] = []
     places: list[tuple[CodeType, int]] = []
     applied: list[FrameType] = []
     while frame is not end:
-        if frame is None or len(frames) == most:
+        if frame is None:
             return Seen(start, frames, tuple(places), applied)
         code = frame.f_code
         owner = told(id(code))
@@ -65,11 +72,13 @@ def seen_from(start: FrameType | None, most: int, known: Seen = NOTHING) -> Seen
         if owner:
             if owner & _STOP:
                 return Seen(start, frames, tuple(places), applied)
+            if owner & _APPLIES:
+                applied.append(frame)
             if owner & _USER:
                 frames.append(frame)
                 places.append((code, frame.f_lasti))
-            if owner & _APPLIES:
-                applied.append(frame)
+                if len(frames) == most and frame.f_back is not end:
+                    return Seen(start, frames, tuple(places), applied)
         frame = frame.f_back
     _, frames_further, places_further, applied_further = known
     if frames:

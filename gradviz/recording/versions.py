@@ -15,7 +15,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.autograd.graph import Node
 
-from gradviz.opcall import tensor_places
+from gradviz.opcall import positions_of_tensors
 from gradviz.recording.data_assignment import set_data
 from gradviz.recording.nodes import is_leaf, node_of
 from gradviz.standin import StandIn
@@ -177,18 +177,20 @@ class Versions:
 
     def at(self, tensor: Tensor, time: int) -> Tensor:
         """What `tensor` held just after call `time`, detached; the same object for the same version."""
+        snapshot = self._unwritten.get(id(tensor))
+        return self._found(tensor, time) if snapshot is None else snapshot
+
+    def _found(self, tensor: Tensor, time: int) -> Tensor:
+        """`at` of a tensor that is not known to have held the same at all times."""
         own = id(tensor)
-        snapshot = self._unwritten.get(own)
-        if snapshot is not None:
-            return snapshot
-        if self._earlier and own in self._earlier:
-            return self._at_replaced(tensor, time)
-        writes = None if self.has_one(tensor) else self._writes.get(memory_of(tensor))
-        if writes is None:
-            standin = self._snapshots.get((own, 0)) if self._snapshots else None
-            snapshot = self._unwritten[own] = self._now(tensor, time) if standin is None else standin
-            return snapshot
-        return self._at_written(tensor, time, writes)
+        if not self._are_alone or own in self._written:  # `has_one`, without a call for each tensor
+            if self._earlier and own in self._earlier:
+                return self._at_replaced(tensor, time)
+            if (writes := self._writes.get(memory_of(tensor))) is not None:
+                return self._at_written(tensor, time, writes)
+        standin = self._snapshots.get((own, 0)) if self._snapshots else None
+        snapshot = self._unwritten[own] = self._now(tensor, time) if standin is None else standin
+        return snapshot
 
     def _at_replaced(self, tensor: Tensor, time: int) -> Tensor:
         """`at` of a tensor that looked at other memory before: it is not known by its identity alone what it held."""
@@ -223,8 +225,10 @@ class Versions:
         """`held` of the positional arguments of a call, which looks only at those that may hold tensors."""
         unwritten, given = self._unwritten, len(args)
         found = [*args]
-        for place, _ in tensor_places(overload):
-            if place < given and (value := args[place]) is not None:
+        for place in positions_of_tensors(overload):
+            if place >= given:
+                break
+            if (value := args[place]) is not None:
                 snapshot = unwritten.get(id(value))
                 found[place] = self._held(value, time) if snapshot is None else snapshot
         return tuple(found)
@@ -240,9 +244,12 @@ class Versions:
         """What a tensor holds that nothing was written to since call `time`; of a small leaf and its views a copy."""
         base = tensor._base
         if base is None:
-            return tensor.detach().clone() if is_leaf(tensor) and _is_copied(tensor) else tensor.detach()
+            is_copied = tensor.is_leaf and tensor.requires_grad and _is_copied(tensor)
+            return tensor.detach().clone() if is_copied else tensor.detach()
+        if not is_leaf(base) or tensor.dtype is torch.complex32:  # of which torch warns
+            return tensor.detach()
         has_moved = id(base) in self._earlier or not share_memory(base, tensor)
-        if has_moved or not (is_leaf(base) and _is_copied(base)) or tensor.dtype is torch.complex32:  # of which torch warns
+        if has_moved or not _is_copied(base):
             return tensor.detach()
         return _seen_in(self.at(base, time).untyped_storage(), tensor)
 
