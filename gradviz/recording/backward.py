@@ -20,7 +20,7 @@ from gradviz.recording.accumulating import accumulated, hooks_of_leaves
 from gradviz.recording.again import AGAIN_BYTES
 from gradviz.recording.backward_log import BudgetedLog, Log
 from gradviz.recording.handed_on import HandedOnAgain
-from gradviz.recording.hooks import NodeHooks, count_own, hooks_of_node, registered_by_others
+from gradviz.recording.hooks import NodeHooks, count_own, hooks_of_node, registered_by_others, remove_from_nodes
 from gradviz.recording.keeping import Keeper
 from gradviz.recording.nodes import Slot, Slots, Tensors, forward_class, is_custom, node_of
 from gradviz.recording.spread import refuse_distributed
@@ -153,11 +153,12 @@ def run_backward(
         except RuntimeError as error:
             raise TraceError(_backward_failure(error)) from error
     log.finish()
+    order, contributions, cotangents = zip(*log.entries, strict=True) if log.entries else ((), (), ())
     gathered = {id(leaf) for leaf in leaves} if of_leaves else set()
     return Backward(
-        order=tuple(node for node, _, _ in log.entries),
-        cotangents={node: cotangents for node, _, cotangents in log.entries},
-        contributions={node: contributions for node, contributions, _ in log.entries},
+        order=order,
+        cotangents=dict(zip(order, cotangents, strict=True)),
+        contributions=dict(zip(order, contributions, strict=True)),
         gradients=dict(zip(graph.variables, found, strict=True)),
         inner=[(leaf, gradient) for leaf, gradient in inner if id(leaf) not in gathered],
         hooks=hooks | of_leaves,
@@ -196,13 +197,13 @@ def _budgeted_log(
 @contextmanager
 def _heard(nodes: Sequence[Node], log: Log) -> Iterator[None]:
     """The log hears what each node is handed and hands on."""
-    handles = [node.register_hook(log.listener(node)) for node in nodes]
+    hear = log.hear
+    handles = [node.register_hook(partial(hear, node)) for node in nodes]
     count_own(len(handles))
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        remove_from_nodes(handles)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -34,14 +34,9 @@ class Log:
     def finish(self) -> None:
         """To be called after the last node."""
 
-    def listener(self, node: Node) -> Callable[[Tensors, Tensors], None]:
-        """The hook of one node."""
-        entries = self.entries
-
-        def listen(contributions: Tensors, cotangents: Tensors) -> None:
-            entries.append((node, contributions, cotangents))
-
-        return listen
+    def hear(self, node: Node, contributions: Tensors, cotangents: Tensors) -> None:
+        """What the hook of each node calls."""
+        self.entries.append((node, contributions, cotangents))
 
 
 class _Waiting(NamedTuple):
@@ -87,23 +82,22 @@ class BudgetedLog(Log):
         self._waiting: dict[tuple[Node, int], _Waiting] = {}
         self._computed_again = computed_again
 
-    def listener(self, node: Node) -> Callable[[Tensors, Tensors], None]:
-        computed_again = self._computed_again
-
-        def listen(contributions: Tensors, cotangents: Tensors) -> None:
-            if self._is_over:
-                self._append_aside(node, contributions, cotangents)
-                return
-            if computed_again is not None and any(map(_is_large, (*contributions, *cotangents))):
-                contributions, cotangents = computed_again.replaced(node, contributions, cotangents)
-            self.entries.append((node, contributions, cotangents))
-            for tensor in contributions:
-                if tensor is not None:
-                    self._seen_bytes += tensor.numel() * tensor.itemsize
-            if self._seen_bytes > self._look_at_bytes:
-                self._look()
-
-        return listen
+    def hear(self, node: Node, contributions: Tensors, cotangents: Tensors) -> None:
+        if self._is_over:
+            self._append_aside(node, contributions, cotangents)
+            return
+        is_large = False
+        for tensor in contributions:
+            if tensor is not None:
+                size = tensor.numel() * tensor.itemsize
+                self._seen_bytes += size
+                if size >= AGAIN_BYTES:
+                    is_large = True
+        if self._computed_again is not None and (is_large or any(map(_is_large, cotangents))):
+            contributions, cotangents = self._computed_again.replaced(node, contributions, cotangents)
+        self.entries.append((node, contributions, cotangents))
+        if self._seen_bytes > self._look_at_bytes:
+            self._look()
 
     def _look(self) -> None:
         """Counts exactly: each storage once, and no gradients."""

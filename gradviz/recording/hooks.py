@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +38,14 @@ def count_own(handles: int) -> None:
     """Says that gradviz has asked for so many handles. Other threads may have asked for theirs meanwhile."""
     global _own
     _own += handles
+
+
+def remove_from_nodes(handles: Iterable[RemovableHandle]) -> None:
+    """What `handle.remove()` does of hooks on nodes, at less than half the cost: there are as many as nodes."""
+    for handle in handles:
+        hooks = handle.hooks_dict_ref()
+        if hooks is not None:
+            hooks.pop(handle.id, None)
 
 
 def hooks_of_tensor(tensor: Tensor) -> tuple[str, ...]:
