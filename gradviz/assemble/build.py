@@ -41,7 +41,7 @@ from gradviz.recording.backward import AutogradGraph, Backward, autograd_graph, 
 from gradviz.recording.backward_log import as_added
 from gradviz.recording.hooks import registered_by_others
 from gradviz.recording.names import named_tensors
-from gradviz.recording.naming import Naming, TensorNames, module_classes, module_paths
+from gradviz.recording.naming import Naming, TensorNames, module_paths
 from gradviz.recording.nodes import is_leaf, output_metadata
 from gradviz.recording.optimizers import Held, held_by
 from gradviz.recording.outputs import differentiable_outputs, starting_cotangents
@@ -139,9 +139,7 @@ class _Writer:
         self._recorder = recorder
         self._tensor_names = names
         self._module_of_scope: dict[Scope, tuple[str, bool | None]] = {}
-        roots_by_name = naming.root_modules()
-        self._modules, self._roots = module_paths(roots_by_name)
-        self._classes = module_classes(roots_by_name, self._modules)
+        self._modules, self._roots, self._classes = module_paths(naming)
         self._used = _used_outputs(draft, roots)
         self._number = forward_order(draft, names.tensors())
         self._order = list(self._number)

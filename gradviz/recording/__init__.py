@@ -17,6 +17,7 @@
     packed.py       what hooks on saved tensors give back
     spread.py       refuses what is spread over processes
     nodes.py        what is read of an autograd node
+    modules.py      what a module holds
     naming.py       what the user's code calls each value; module_names.py: the modules that only it knows
     optimizers.py   which parameter each optimizer in sight holds
 """

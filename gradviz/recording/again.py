@@ -128,7 +128,9 @@ class Repeatable:
         """The results that are large, that calls can make once more, and that nothing was written to since."""
         for index, call in enumerate(self._calls):
             made = call.outputs[0] if call.outputs else None
-            if type(made) is not Tensor or element_bytes(made) < LARGE_BYTES or not _gives_the_same(call.overload):
+            if type(made) is not Tensor or made.numel() * made.itemsize < LARGE_BYTES:  # as most are: asked the quick way
+                continue
+            if element_bytes(made) < LARGE_BYTES or not _gives_the_same(call.overload):
                 continue
             if storage_bytes(made) >= LARGE_BYTES and self._holds_it_since(index, made) and _can_be_repeated(call):
                 yield _Result(index, 0)

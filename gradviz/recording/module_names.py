@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from gradviz.recording.modules import modules_within
 from gradviz.recording.names import (
     CONTAINERS,
     HOLDERS,
@@ -16,7 +17,6 @@ from gradviz.recording.names import (
     bound_in_loops,
     frame_names,
     modules_among,
-    modules_within,
     named_items,
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import dis
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from itertools import islice
 from pathlib import Path
@@ -20,19 +20,20 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
+from gradviz.recording.modules import ModulesWithin, buffers_within, modules_within, parameters_within
+
 Frames = tuple[tuple[CodeType, int], ...]
 
 
 Result = TypeVar("Result")
 CONTAINERS = (tuple, list, Mapping)
 HOLDERS = (Tensor, torch.nn.Module, *CONTAINERS)
-_TELLING = ("named_modules", "named_parameters", "parameters")
-"""What a class of modules overrides to tell its parameters in its own way, as wrappers do."""
 _GIVING = ("LOAD_CONST", "LOAD_SMALL_INT", "KW_NAMES", "PRECALL")
 """Instructions between an argument and the call that takes it, where all other arguments are constants."""
 _CALLING = ("CALL", "CALL_KW")
 _TENSORS_OWN = ("data", "grad")
 """Attributes of tensors themselves: what is assigned to them is not called by them."""
+_UNUSED = ("_",)
 MAX_ITEMS = 1000
 """A container of the code around with more items is not searched for what is to be named: it is data."""
 
@@ -123,6 +124,18 @@ def result_names(frames: Frames) -> Iterator[tuple[str, ...]]:
             return
 
 
+def first_names(frames: Frames, count: int) -> tuple[str, ...]:
+    """Of the `result_names` of a call with `count` results the first that fit them, "_" apart; () where none do."""
+    for code, offset in frames:  # not over result_names: resuming a generator for each call costs as much again
+        names, is_returned = _fate(code, offset)
+        if names:
+            if (len(names) == 1 or len(names) == count) and names != _UNUSED:
+                return names
+        elif not is_returned:
+            break
+    return ()
+
+
 def input_names(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Argument name -> what is handed in for it. `*xs` gives `xs[0]`, `xs[1]`; `**options` gives its own keys.
 
@@ -149,7 +162,12 @@ def input_names(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     return named
 
 
-def named_tensors(named: Mapping[str, Any], *, most: int | None = None) -> Iterator[tuple[str, Tensor]]:
+def named_tensors(
+    named: Mapping[str, Any],
+    *,
+    most: int | None = None,
+    within: Callable[[torch.nn.Module], ModulesWithin] = modules_within,
+) -> Iterator[tuple[str, Tensor]]:
     """Tensors in nested tuples, lists, dicts and modules, each with the path that leads to it.
 
     A module's parameters and buffers carry their own dotted paths where it is the only module, and the variable's name in
@@ -158,6 +176,7 @@ def named_tensors(named: Mapping[str, Any], *, most: int | None = None) -> Itera
     Args:
         named: name -> any value.
         most: a container of more items is not looked into; None for no limit.
+        within: tells what `modules_within` does.
     """
     pending = list(reversed(list(named.items())))
     seen: set[int] = set()
@@ -167,23 +186,12 @@ def named_tensors(named: Mapping[str, Any], *, most: int | None = None) -> Itera
             yield name, value
         elif isinstance(value, torch.nn.Module):
             prefix = f"{name}." if len(modules_among(named)) > 1 and len(root_modules(named)) > 1 else ""
-            yield from ((prefix + path, tensor) for path, tensor in parameters_within(value))
-            yield from ((prefix + path, tensor) for path, tensor in value.named_buffers())
+            modules = within(value)
+            held = [*parameters_within(value, modules), *buffers_within(value, modules)]
+            yield from [(prefix + path, tensor) for path, tensor in held] if prefix else held
         elif isinstance(value, CONTAINERS) and id(value) not in seen and (most is None or len(value) <= most):
             seen.add(id(value))
             pending.extend(reversed(named_items(name, value)))
-
-
-def parameters_within(root: torch.nn.Module) -> Iterable[tuple[str, Tensor]]:
-    """The parameters of each module under the first path that leads to it; a class that tells them itself is asked."""
-    if any(getattr(type(root), told) is not getattr(torch.nn.Module, told) for told in _TELLING):
-        return root.named_parameters(remove_duplicate=False)
-    return [
-        (f"{path}.{name}" if path else name, parameter)
-        for path, module in modules_within(root)
-        for name, parameter in module._parameters.items()
-        if parameter is not None
-    ]
 
 
 def named_items(name: str, container: Any) -> list[tuple[str, Any]]:
@@ -210,23 +218,6 @@ def root_modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
 def modules_among(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:
     """Those of the values that are modules."""
     return {name: value for name, value in named.items() if isinstance(value, torch.nn.Module)}
-
-
-def modules_within(root: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
-    """What `root.named_modules()` tells, in a third of the time: that hands each on through a generator per level."""
-    if type(root).named_modules is not torch.nn.Module.named_modules:
-        yield from root.named_modules()
-        return
-    seen: set[int] = set()
-    pending = [("", root)]
-    while pending:
-        path, module = pending.pop()
-        if id(module) not in seen:
-            seen.add(id(module))
-            yield path, module
-            prefix = f"{path}." if path else ""
-            inner = [(prefix + name, child) for name, child in module._modules.items() if child is not None]
-            pending += reversed(inner)
 
 
 def closure_names(function: Any) -> dict[str, Any]:

@@ -17,15 +17,14 @@ from torch import Tensor
 from torch.autograd.graph import Node
 from torch.nn.modules._functions import BackwardHookFunction
 
+from gradviz.recording.modules import ModulesWithin, modules_within, parameters_within
 from gradviz.recording.names import (
     CONTAINERS,
     MAX_ITEMS,
     Frames,
+    first_names,
     letters,
-    modules_within,
     named_tensors,
-    parameters_within,
-    result_names,
     root_modules,
     source_line,
 )
@@ -54,6 +53,14 @@ class Naming:
     surroundings: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[Note] = ()
     source_frame: tuple[CodeType, int] | None = None
+    _within: dict[int, ModulesWithin] = field(default_factory=dict, init=False, repr=False)
+
+    def modules_within(self, root: torch.nn.Module) -> ModulesWithin:
+        """What `modules_within` tells of one of the inputs or surroundings, which is asked once."""
+        found = self._within.get(id(root))
+        if found is None:
+            found = self._within[id(root)] = modules_within(root)
+        return found
 
     def root_modules(self) -> dict[str, torch.nn.Module]:
         """The modules with parameters among the inputs and surroundings, each once, under its first name."""
@@ -79,13 +86,14 @@ class TensorNames:
         self._kept: list[Tensor] = []
         self.expressions: dict[int, str] = {}
         for source in (naming.explicit, naming.inputs):
-            self._learn(named_tensors(source))
+            self._learn(named_tensors(source, within=naming.modules_within))
         for note in naming.notes:
             self.expressions.setdefault(id(note.tensor), note.text)
             if note.name:
                 self._learn([(note.name, note.tensor)])
         by_containers = sorted(naming.surroundings.items(), key=lambda item: isinstance(item[1], CONTAINERS))
-        self._learn(named_tensors(dict(by_containers), most=MAX_ITEMS))  # last: `params = [*model.parameters()]` names none
+        others = named_tensors(dict(by_containers), most=MAX_ITEMS, within=naming.modules_within)
+        self._learn(others)  # last: `params = [*model.parameters()]` names none
 
     def of_tensor(self, tensor: Tensor) -> str:
         """The name of this tensor object; "" where it has none."""
@@ -120,32 +128,30 @@ class TensorNames:
                 self._by_edge.setdefault((tensor.grad_fn, tensor.output_nr), name)
 
 
-def module_paths(roots: Mapping[str, torch.nn.Module]) -> tuple[dict[int, str], dict[int, str]]:
-    """What the modules within `roots` and their tensors are called.
+def module_paths(naming: Naming) -> tuple[dict[int, str], dict[int, str], dict[str, str]]:
+    """What the modules among the inputs and surroundings, those within them and their tensors are called.
 
     Returns:
         id of each module, of its parameters and buffers -> the module's dotted path; id of each parameter -> the outermost
-        module that holds it: its name, or its class where it has none.
+        module that holds it: its name, or its class where it has none; dotted path of each module -> the name of its class.
     """
     paths: dict[int, str] = {}
     outermost: dict[int, str] = {}
+    classes: dict[str, str] = {}
+    roots = naming.root_modules()
     for name, root in roots.items():
         prefix = f"{name}." if name and len(roots) > 1 else ""
         called = name or type(root).__name__
-        for path, module in modules_within(root):
+        modules = naming.modules_within(root)
+        for path, module in modules:
             full = prefix + path if path else prefix[:-1]
-            paths.setdefault(id(module), full)
+            if first := paths.setdefault(id(module), full):
+                classes[first] = type(module).__name__
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 if tensor is not None:
                     paths.setdefault(id(tensor), full)
-        outermost |= dict.fromkeys([id(parameter) for _, parameter in parameters_within(root)], called)
-    return paths, outermost
-
-
-def module_classes(roots: Mapping[str, torch.nn.Module], paths: Mapping[int, str]) -> dict[str, str]:
-    """Dotted path of each module within `roots`, as `module_paths` tells it -> the name of its class."""
-    modules = (module for root in roots.values() for _, module in modules_within(root))
-    return {path: type(module).__name__ for module in modules if (path := paths[id(module)])}
+        outermost |= dict.fromkeys([id(parameter) for _, parameter in parameters_within(root, modules)], called)
+    return paths, outermost, classes
 
 
 def memory_of(tensor: Tensor) -> Any:
@@ -168,22 +174,16 @@ def assigned_in_code(recorder: Recorder, handed_in: Collection[int]) -> dict[int
 
     Of the calls of one visit the code gets back only the last that autograd or the user can see; those of `handed_in` never.
     """
-    calls = recorder.calls
-    last_of_visit: dict[int, int] = {}
-    for index, call in enumerate(calls):
-        if index in handed_in:
-            continue
-        held = last_of_visit.get(call.visit)
-        if held is None or call.sequence >= 0 or calls[held].sequence < 0:
-            last_of_visit[call.visit] = index
+    seen: dict[int, int] = {}  # visit -> its last call
+    made: dict[int, int] = {}  # the same of those for which autograd made a node
+    for index, call in enumerate(recorder.calls):
+        if index not in handed_in:
+            (made if call.sequence >= 0 else seen)[call.visit] = index
     found: dict[int, tuple[str, ...]] = {}
-    for index in last_of_visit.values():
-        call = calls[index]
-        count = len(call.outputs)
-        for names in result_names(call.frames):
-            if len(names) in (1, count) and names != ("_",):
-                found[index] = names
-                break
+    for _, index in sorted((seen | made).items()):
+        call = recorder.calls[index]
+        if names := first_names(call.frames, len(call.outputs)):
+            found[index] = names
     return found
 
 
@@ -246,7 +246,8 @@ class UniqueNames:
         return candidate
 
     def letter(self) -> str:
-        for letter in self._letters:
-            if letter not in self._taken and letter not in self._called:
-                break
-        return self.named(letter)
+        letter = next(self._letters)
+        while letter in self._taken or letter in self._called:
+            letter = next(self._letters)
+        self._taken.add(letter)
+        return letter

@@ -301,7 +301,7 @@ class Recorder(UncompiledMode):
     def _enter_module(self, module: torch.nn.Module, args: Any) -> None:
         if threading.get_ident() == self._thread:
             refuse_sharded_module(module)
-            is_new = not self._scopes.in_module and all(module is not known for known in self.root_modules)
+            is_new = not self._scopes.of_modules and all(module is not known for known in self.root_modules)
             if is_new:
                 self.root_modules.append(module)
             # What lies around the module that is running stands still, and is not walked again.

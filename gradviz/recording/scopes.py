@@ -42,10 +42,11 @@ class Scope:
 
     def call(self, called: torch.nn.Module | CodeType) -> Scope:
         """The next call of `called` from here."""
-        if self._calls is None:
-            self._calls = {}
-        before = self._calls.get(id(called))  # it holds `called`, so the id stays its own
-        scope = self._calls[id(called)] = Scope(called, self, before.number + 1 if before else 1)
+        calls = self._calls
+        if calls is None:
+            calls = self._calls = {}
+        before = calls.get(id(called))  # it holds `called`, so the id stays its own
+        scope = calls[id(called)] = Scope(called, self, before.number + 1 if before else 1)
         return scope
 
     @property
@@ -77,13 +78,10 @@ class ScopeStack:
         self.of_modules: list[Scope] = []
         self._functions: list[tuple[FrameType, Scope]] = []
 
-    @property
-    def in_module(self) -> bool:
-        return bool(self.of_modules)
-
     def enter_module(self, module: torch.nn.Module, frame: FrameType | None) -> None:
         """Opens the call of a module. `frame` is the innermost of the user's; read only where no module is open."""
-        self.of_modules.append(self.innermost(frame).call(module))
+        around = self.of_modules[-1] if self.of_modules else self.innermost(frame)
+        self.of_modules.append(around.call(module))
 
     def leave_module(self) -> None:
         if self.of_modules:
@@ -133,7 +131,7 @@ def scope_paths(scopes: Collection[Scope], module_paths: Mapping[int, str]) -> d
         scopes: all of one recording.
         module_paths: id of a module -> its dotted path.
     """
-    around = common(scope.calls for scope in scopes)
+    around = _around(scopes)
     skipped = next((place for place, scope in enumerate(around) if not isinstance(scope.called, CodeType)), len(around))
     paths: dict[Scope | None, ScopePath] = dict.fromkeys(around[:skipped], ())
     for innermost in scopes:
@@ -148,6 +146,24 @@ def scope_paths(scopes: Collection[Scope], module_paths: Mapping[int, str]) -> d
             path = paths[call] = (*path, name) if name else path
         paths[innermost] = path
     return {scope: paths[scope] for scope in scopes}
+
+
+def _around(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    """The calls that all of these lie in, from the outside in: what their `calls` have in common, each looked at once."""
+    innermost = iter(scopes)
+    found = next(innermost, Scope(None)).calls
+    depths = {call: depth for depth, call in enumerate(found, start=1)}  # how many of these each call lies in
+    least = len(found)
+    for one in innermost:
+        scope: Scope | None = one
+        new = []
+        while scope is not None and scope not in depths:
+            new.append(scope)
+            scope = scope.parent
+        depth = 0 if scope is None else depths[scope]
+        depths |= dict.fromkeys(new, depth)
+        least = min(least, depth)
+    return found[:least]
 
 
 def path_of_all(scope: Scope, module_paths: Mapping[int, str]) -> ScopePath:

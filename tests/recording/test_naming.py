@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from gradviz import record, trace
+from gradviz.recording.modules import buffers_within, modules_within, parameters_within
 from gradviz.recording.names import (
     MAX_ITEMS,
     assigned_names,
     letters,
-    modules_within,
-    parameters_within,
     result_names,
     source_line,
 )
@@ -305,6 +304,10 @@ class Nested(nn.Module):
         self.first = nn.Sequential(shared, nn.Sequential(nn.Tanh(), nn.Linear(2, 2)))
         self.register_module("absent", None)
         self.again = shared
+        self.register_buffer("table", torch.ones(2))
+        self.register_buffer("absent_table", None)
+        shared.register_buffer("table", self.table)
+        self.first[1].register_buffer("table", torch.ones(2))
 
 
 class Wrapper(nn.Module):
@@ -326,8 +329,11 @@ class Wrapper(nn.Module):
 
 def test_modules_are_those_that_torch_names_in_its_order() -> None:
     root = Nested()
-    assert list(modules_within(root)) == list(root.named_modules())
-    assert list(parameters_within(root)) == list(root.named_parameters(remove_duplicate=True))
+    modules = modules_within(root)
+    assert modules == list(root.named_modules())
+    assert list(parameters_within(root, modules)) == list(root.named_parameters(remove_duplicate=True))
+    assert list(buffers_within(root, modules)) == list(root.named_buffers())
+    assert [name for name, _ in buffers_within(root, modules)] == ["table", "first.1.table"]
 
 
 def test_a_wrapper_that_tells_its_parameters_itself_is_their_root() -> None:
