@@ -80,7 +80,8 @@ class StandIn(Tensor):
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func in (aten.detach.default, aten.alias.default):
-            return args[0].copy()
+            with torch.inference_mode(args[0].is_inference()):  # torch lets a view of it be nothing else
+                return args[0].copy()
         if func is aten.empty_like.default:  # asks how the elements lie in memory, and for none of them
             like: StandIn = args[0]
             empty = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device="meta")

@@ -92,6 +92,17 @@ def test_how_elements_lie_in_memory_is_told_without_them() -> None:
         assert type(made) is Tensor and made.device == like.device and made.dtype is torch.float64
 
 
+@pytest.mark.parametrize("made_within", [False, True])
+@pytest.mark.parametrize("detached_within", [False, True])
+def test_a_stand_in_is_detached_inside_of_inference_mode_and_outside(made_within: bool, detached_within: bool) -> None:
+    with torch.inference_mode(made_within):
+        found = StandIn(torch.zeros(3), held=torch.arange(3.0))
+    with torch.inference_mode(detached_within):
+        detached = found.detach()
+        assert torch.equal(detached * 2, torch.tensor([0.0, 2.0, 4.0])) and is_kept(detached)
+    assert detached.is_inference() == made_within and isinstance(detached, StandIn)
+
+
 def test_elements_in_main_memory_are_used_like_any() -> None:
     found = StandIn(LIKE, held=LIKE.clone())
     assert torch.equal(found * 2, LIKE * 2) and found.tolist() == LIKE.tolist() and is_kept(found)
