@@ -21,7 +21,8 @@ How the parts go together:
     changed.py       which nodes read memory that was changed in place since the trace
     other_calls.py   which calls say nothing of a node: those made in the place of others, and writes to lists
     second.py        what a second derivative loses, where backward() reads a value that forward() made
-    composed.py, closed_formula.py   a small graph as one function; its derivatives as formulas
+    composed.py, closed_formula.py   a small graph as one function; its derivatives as formulas; custom_formula.py those of a
+                     custom forward
     judge.py, wording.py   a number of torch's beside the true one: ULP, bound, verdict; what is said of it
     range_ends.py    what kernels do with numbers at the ends of a dtype's range
     arrays.py        tensors as arrays, units in the last place

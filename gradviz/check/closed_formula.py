@@ -59,7 +59,7 @@ def closed_form(graph: GradGraph, leaf: str, index: Index) -> ClosedForm:
     expression = _single_output(composed)
     if expression is None:
         raise NoRule("the graph has several outputs, or weights, or is too long for one formula")
-    shown = _derivative(expression, _element_name(leaf, index))
+    shown = derivative_of(expression, _element_name(leaf, index))
     if shown is None:
         raise NoRule("the formula would be too long to read")
     row = composed.truth.vjp(composed.weights)
@@ -80,7 +80,7 @@ def closed_form_text(composed: Composed, leaf: str, index: Index, shapes: Mappin
     if composed.calls <= _OPERATIONS and not composed.weights:
         return "0"
     expression = _single_output(composed)
-    shown = None if expression is None else _derivative(expression, _element_name(leaf, index))
+    shown = None if expression is None else derivative_of(expression, _element_name(leaf, index))
     if shown is None or len(formula_text(shown)) > _LENGTH:
         return ""
     elements = [(one, place) for one, shape in shapes.items() for place in np.ndindex(*shape) if place]
@@ -106,7 +106,8 @@ def _single_output(composed: Composed) -> sp.Expr | None:
 
 
 @lru_cache(maxsize=512)
-def _derivative(expression: sp.Expr, symbol: str) -> sp.Expr | None:
+def derivative_of(expression: sp.Expr, symbol: str) -> sp.Expr | None:
+    """An expression's derivative, simplified as people write it; None where nobody could read it."""
     if _is_large(expression) or sp.count_ops(expression) > _OPERATIONS:
         return None
     plain = expression.replace(_is_joined, _joined).replace(_is_extreme, _extreme)

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from gradviz.check.custom_formula import custom_formula
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.graph import Edge, GradGraph
 from gradviz.moves import moved_as
@@ -31,7 +32,7 @@ def edge_formula(head: HeadUnderCheck, edge: EdgeUnderCheck, graph: GradGraph) -
     """The partial in the names of the graph; "" where no short form is known."""
     call = head.call
     if call is None:
-        return ""
+        return custom_formula(head, edge, graph)
     names = tuple(graph.argument_names(head.node))
     output = graph.output_name(head.node, next(iter(edge.partials)))
     key = (call.overload, _options(call.args), _options(tuple(call.kwargs.items())), edge.position, names, output)

@@ -70,7 +70,7 @@ class Comparison:
         self.quantity: Quantity = ""
         self.reference: float | None = None
         self._wrong = -1.0
-        self._wrong_text = ""
+        self._wrong_text = self._wrong_ratio = ""
         self._telling = 0
         self._doubt = ""
         self._doubt_beside = ""
@@ -105,7 +105,9 @@ class Comparison:
         """What is wrong, else why unverified, else what to know about a match."""
         if self._wrong_text:
             slip = f"likely slip: {self.slip}" if self.slip else ""
-            return "; ".join(part for part in (self._wrong_text, self._ratios.told(), self.begins, slip) if part)
+            everywhere = "" if self.total <= 1 else self._ratios.told()  # of one number it stands beside it
+            wrong = self._wrong_text + ("" if everywhere else self._wrong_ratio)
+            return "; ".join(part for part in (wrong, everywhere, self.begins, slip) if part)
         lost = f"; lost in {self.lost}" if self.lost else ""
         if self._doubt:
             return self._doubt + (lost if self._doubt_finding == "cancellation" else "")
@@ -379,7 +381,8 @@ class Comparison:
         self.index, self.autograd, self.reference, self.error_ulp = index, got, true, error_ulp
         self.quantity = of
         where = "" if not index else f" at {list(index)}"
-        self._wrong_text = f"{_GIVEN[of]}{what} gives {got:.9g}{where}, the true value is {true:.9g}{ratio_text(got, true)}"
+        self._wrong_text = f"{_GIVEN[of]}{what} gives {got:.9g}{where}, the true value is {true:.9g}"
+        self._wrong_ratio = ratio_text(got, true)
 
 
 def _placed(index: Any, place: Callable[[Index], Index] | None) -> Index | None:

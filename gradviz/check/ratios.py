@@ -43,7 +43,7 @@ class Ratios:
             self._noise = max(self._noise, float(noise[telling].max()))
 
     def told(self) -> str:
-        """`autograd's is half of the true derivative: 0.5 everywhere`; "" where the ratio varies."""
+        """`autograd's is half of the true derivative: 0.5 everywhere`; "" where it varies, or is too close to 1."""
         if not (math.isfinite(self._low) and math.isfinite(self._high)):
             return ""
         ratio, spread = (self._low + self._high) / 2, self._high - self._low
@@ -56,4 +56,4 @@ class Ratios:
             if math.isclose(ratio, number, rel_tol=max(1e-4, within / 4), abs_tol=1e-9):
                 return f"autograd's is {words} the true derivative: {number:.4g} everywhere"
         shown = f"{ratio:.6g}" if within < _WELL_KNOWN else f"{ratio:.2g}"
-        return f"autograd's is {shown} times the true derivative everywhere"
+        return "" if shown == "1" else f"autograd's is {shown} times the true derivative everywhere"

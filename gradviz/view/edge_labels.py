@@ -29,13 +29,14 @@ def labelled(
         edge: as it is drawn bare.
         data: the attributes of the edge, which has a partial.
         tail, head: those of its ends.
-        checked: what a check found of it, whose formula is taken where there is one.
+        checked: what a check found of it, whose formula is taken where there is one and the number matches it.
         show: what is asked for.
     """
     partial, contribution = data["partial"], data["contribution"]
     formula = ""
     if "formula" in show:
-        formula = short_formula(checked.formula) if checked and checked.formula else partial_formula(partial)
+        is_right = checked is not None and checked.verdict == "match"  # else the number is not what the formula gives
+        formula = short_formula(checked.formula) if checked and checked.formula and is_right else partial_formula(partial)
     with_number = "number" in show
     shapes = partial_shapes(partial)
     moved = moved_as(head["op"]) if "formula" in show and shapes else ""
