@@ -45,8 +45,9 @@ def show_below(error: gradviz.GradvizError | None, hint: str = "", *, advice: st
 def show_stale(told: str) -> None:
     """Says over all that follows in its container that it is not of what is typed, and dims it; "" where it is.
 
-    The sentence stays in sight while the page scrolls and takes no room, so that nothing jumps while someone is typing; what
-    is refused for the moment of a key or two is not dimmed.
+    The sentence stays in sight while the page scrolls and takes no room, so that nothing jumps while someone is typing; it
+    leaves the canvas's search and buttons free, beside which it stands, or below where the page is narrow. What is refused
+    for the moment of a key or two is not dimmed.
     """
     st.html(f'{_STALE}<div class="gradviz-stale" role="status">{f"<span>{html.escape(told)}</span>" if told else ""}</div>')
 
@@ -54,7 +55,8 @@ def show_stale(told: str) -> None:
 _STALE = """<style>
 div:has(> .gradviz-stale) {overflow: visible}
 .stElementContainer:has(.gradviz-stale) {position: sticky; top: 0.5rem; height: 0; margin-bottom: -1rem; z-index: 20}
-@media (min-width: 60rem) {.gradviz-stale {padding-left: 30%}}
+.gradviz-stale {padding: 3rem 0.5rem 0; pointer-events: none}
+@media (min-width: 60rem) {.gradviz-stale {padding-top: 0.2rem; max-width: calc(70% - 20rem)}}
 .gradviz-stale > span {display: inline-block; max-width: 100%; padding: 0.2rem 0.8rem;
     border: 2px solid var(--gradviz-wrong); border-radius: 0.5rem;
     background: var(--gradviz-ground); font-weight: 600; overflow-wrap: anywhere}

@@ -346,3 +346,16 @@ def test_a_drawing_that_comes_in_between_does_not_take_the_focus_of_what_is_open
         ],
     )
     assert seen == [[{"kind": "unfold", "what": "cell"}], ["group", "box"]]
+
+
+@pytest.mark.parametrize("width", [390, 800, 1000, 1400])
+def test_what_a_graph_is_still_of_covers_no_control_of_the_canvas(open_page: Open, width: int) -> None:
+    page = open_page(expression="z = u*v + sin(pi*u); log(z + 1)*exp(-z) + z", at=["u=4", "v=3"], width=width)
+    page.get_by_role("textbox", name="Expression").press("End")
+    page.keyboard.type(" + ")
+    told = page.get_by_text("Still of z = u*v")
+    expect(told).to_be_visible()
+    banner, bar = told.bounding_box(), page.get_by_role("toolbar", name="Canvas").bounding_box()
+    assert banner and bar
+    assert banner["x"] + banner["width"] <= bar["x"] or banner["y"] >= bar["y"] + bar["height"]
+    page.close()
