@@ -36,8 +36,8 @@ def modes(readings: Readings) -> Iterator[Finding]:
             graph,
             "batch-norm-in-eval",
             "warning",
-            f"{len(fresh)} batch norms run in eval mode with the running statistics they were made with (mean 0, variance "
-            "1): they normalise nothing",
+            (f"{len(fresh)} batch norms run" if len(fresh) > 1 else "a batch norm runs")
+            + " in eval mode with running statistics as they are made (mean 0, variance 1), which normalise nothing",
             "call model.train() before a training step; model.eval() is for after training",
             node=fresh[0],
             numbers=_statistics(readings, fresh[0]),

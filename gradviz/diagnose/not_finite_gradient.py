@@ -51,8 +51,8 @@ def _finding(readings: Readings, use: Use, lost: list[str]) -> Finding:
         graph,
         "not-finite-gradient",
         "error" if lost else "hint",
-        f"going back, ∂{readings.name(head)}/∂{graph.output_name(tail, use.output)} ({readings.op(head)}) turns a finite "
-        f"cotangent into one that is not{product}; {end}",
+        f"going back, ∂{readings.name(head)}/∂{graph.output_name(tail, use.output)} ({readings.function(head)}) turns a "
+        f"finite cotangent into one that is not{product}; {end}",
         _overflow_hint(use, numbers) or _hint(readings, head, product),
         edge=use.edge,
         numbers=numbers,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gradviz.diagnose.data_term import DIGITS, number_terms
 from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.no_gradient import lost_leaves
 from gradviz.diagnose.readings import Readings
 
 
@@ -16,6 +17,7 @@ def number_read(readings: Readings) -> Iterator[Finding]:
     """
     graph = readings.graph
     read = {number: source for number, source in graph.numbers_read().items() if number != round(number, DIGITS)}
+    lost = {finding.source for finding in lost_leaves(readings) if finding.kind == "left-torch"} if read else set()
     told = {term.node for term in number_terms(readings)} if read else set()
     for node in readings.ops if read else ():
         if node in told:
@@ -25,6 +27,8 @@ def number_read(readings: Readings) -> Iterator[Finding]:
         number = next((one for one in given if isinstance(one, float) and one in read), None)
         if number is not None:
             source = read.pop(number)
+            if source in lost:
+                continue  # whose only way that was is told
             where = f" at {source}" if source else ""
             yield found(
                 graph,

@@ -32,6 +32,17 @@ FLAT_FUNCTIONS = STEPS | {"gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin"
 MATRIX_PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "convolution", "mkldnn_rnn_layer"})
 
 
+def called(op: str) -> str:
+    """A function by the name that people call it by.
+
+    >>> called("nll_loss_forward"), called("_softmax"), called("_scaled_dot_product_flash_attention_for_cpu")
+    ('nll_loss', 'softmax', 'scaled_dot_product_attention')
+    """
+    if op.startswith("_scaled_dot_product"):
+        return "scaled_dot_product_attention"
+    return op.removesuffix("_forward").strip("_").removeprefix("native_")
+
+
 class Readings:
     """A graph to be diagnosed.
 
@@ -131,7 +142,7 @@ class Readings:
 
     def function(self, node: int) -> str:
         """What the user calls a node's function: `nll_loss_forward` is nll_loss, `_log_softmax` log_softmax."""
-        return self.op(node).removesuffix("_forward").strip("_")
+        return called(self.op(node))
 
     def name(self, node: int) -> str:
         """What a node is called."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.readings import Readings
 
+WRAPPED = "wrapped as a new leaf"
+"""Why the parameter is lost whose scaled copy became another."""
 DATA = {"mm": "self", "addmm": "mat1", "bmm": "self", "baddbmm": "batch1", "convolution": "input"}
 """Product -> its argument that carries data in torch's layers."""
 
@@ -23,13 +25,15 @@ def unregistered(readings: Readings) -> Iterator[Finding]:
         and _is_used_in_a_module(readings, node)
         and not _is_input(readings, node)
     ]
-    if roots and nodes:
+    wrapped = [name for name, lost in graph.graph.get("lost_leaves", {}).items() if lost[1] == WRAPPED]
+    if roots and len(nodes) > len(wrapped):  # these are told as parameters that were replaced
         shapes = {tuple(graph.nodes[node]["shape"]) for node in nodes}
         yield found(
             graph,
             "unregistered-parameter",
             "warning",
-            f"{len(nodes)} tensors get a gradient inside of {', '.join(sorted(roots))}, but are none of its parameters",
+            f"{f'{len(nodes)} tensors get' if len(nodes) > 1 else 'a tensor gets'} a gradient inside of "
+            f"{', '.join(sorted(roots))}, but {'are' if len(nodes) > 1 else 'is'} none of its parameters",
             "hold layers in an nn.ModuleList or nn.ModuleDict, tensors as nn.Parameter: plain lists are not looked into",
             node=nodes[0],
             numbers={"leaves": len(nodes), "shapes": ", ".join(map(str, sorted(shapes)))},

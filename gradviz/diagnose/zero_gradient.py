@@ -13,7 +13,7 @@ from gradviz.diagnose.likelihood import NLL
 from gradviz.diagnose.modes import BATCH_NORMS
 from gradviz.diagnose.not_finite_causes import ignored_targets
 from gradviz.diagnose.nothing_learned import CHOICES, LIMITS, TOLD_ELSEWHERE, cancelled, flat_throughout, is_kept_margin
-from gradviz.diagnose.readings import STEPS, VIEWS, Readings
+from gradviz.diagnose.readings import STEPS, VIEWS, Readings, called
 from gradviz.diagnose.ways import is_zero, turned_zero
 from gradviz.errors import PartialError
 from gradviz.graph import Use
@@ -144,7 +144,7 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
         kind,
         "error" if kind == "step-function" else "warning",
         f"the gradient of {listed(names)} is zero everywhere: ∂{readings.name(head)}/∂{graph.output_name(tail, use.output)} "
-        f"({readings.op_written(head)}) passes on nothing but zeros",
+        f"({called(readings.op_written(head))}) passes on nothing but zeros",
         hint,
         edge=use.edge,
         numbers={
@@ -187,7 +187,17 @@ def _cause(readings: Readings, use: Use) -> tuple[str, str] | None:
         hint = f"of {readings.name(head)} the other parts are used, this one is not: use it too, or do not compute it"
     elif op in TOLD_ELSEWHERE | PIECEWISE_LINEAR or _is_times_a_meant_zero(readings, use) or _asked_by_zeros(readings, use):
         return None
+    elif zeros := _zero_factors(readings, use):
+        hint = f"it is multiplied by {listed(zeros)}, zero everywhere: see what made that zero"
     return kind, hint
+
+
+def _zero_factors(readings: Readings, use: Use) -> list[str]:
+    """The other factors of a product that are zero everywhere."""
+    head = use.edge[1]
+    others = [other for other in readings.arguments[head] if other.edge != use.edge] if readings.op(head) in PRODUCTS else []
+    zeros = [other for other in others if not _is_added(readings.op(head), other) and _is_zero(readings, other)]
+    return [readings.graph.output_name(other.edge[0], other.output) for other in zeros]
 
 
 def _is_times_a_meant_zero(readings: Readings, use: Use) -> bool:

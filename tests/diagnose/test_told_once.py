@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from torch.nn import functional as F
 
 import gradviz
 from gradviz.diagnose import Diagnosis, Finding
+from gradviz.target import graph_of_target
+
+BUGS = Path(__file__).parent.parent.parent / "examples" / "bugs"
 
 
 class Frozen(nn.Module):
@@ -207,3 +211,33 @@ def test_rows_that_a_mask_empties_in_each_layer_are_told_where_the_first_nan_is(
     (finding,) = (finding for finding in attending(mask=mask).diagnose() if finding.kind == "not-finite-value")
     assert finding.module == "0" and f"row {row} of its argument is −∞ everywhere" in finding.message
     assert hint in finding.hint
+
+
+def of_gallery(script: str) -> Diagnosis:
+    return graph_of_target(f"{BUGS / script}.py:broken", at=[], device="cpu").diagnose()
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"), [("item_in_the_loss", "left-torch"), ("parameter_made_in_forward", "leaf-replaced")]
+)
+def test_a_parameter_that_is_lost_is_no_hint_beside_the_error(script: str, kind: str) -> None:
+    assert [finding.kind for finding in of_gallery(script)] == [kind]
+
+
+def test_a_number_of_a_model_apart_is_still_a_hint() -> None:
+    torch.manual_seed(0)
+    model, scale = nn.Linear(3, 2), nn.Linear(3, 1)
+    graph = gradviz.trace(lambda: (model(torch.ones(4, 3)) * scale(torch.ones(3)).item()).square().mean())
+    assert [finding.kind for finding in graph.diagnose()] == ["number-read"]
+
+
+def test_functions_are_called_as_people_call_them() -> None:
+    assert "= softmax(...) is the first value with NaN" in of_gallery("masked_row")[0].message
+    assert "= nll_loss(...) is the first value with NaN" in of_gallery("all_labels_ignored")[0].message
+    assert "(softmax) passes on nothing but zeros" in of_gallery("softmax_over_one_class")[0].message
+    assert "a batch norm runs in eval mode" in of_gallery("batch_norm_in_eval")[0].message
+
+
+def test_a_factor_that_is_zero_is_named() -> None:
+    (finding,) = [one for one in of_gallery("padding_mask_inverted") if one.kind == "zero-gradient"]
+    assert "zero everywhere: see what made that zero" in finding.hint
