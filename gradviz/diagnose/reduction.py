@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from gradviz.diagnose.finding import Finding, found
-from gradviz.diagnose.readings import COPIES, VIEWS, Readings
+from gradviz.diagnose.readings import COPIES, MATRIX_PRODUCTS, VIEWS, Readings
 
 SUM = 2
 """`reduction="sum"` as aten counts it."""
@@ -26,6 +26,7 @@ LOSSES = {
     "soft_margin_loss": 2,
 }
 """Loss -> the place of its argument `reduction`."""
+LAYERS = MATRIX_PRODUCTS | {"embedding", "index_select"}
 BESIDE_REWARDS = VIEWS - {"index"} | {"neg", "mul"}
 """What log-probabilities go through on their way into the loss of a policy."""
 
@@ -96,8 +97,20 @@ def _is_episode(readings: Readings, node: int) -> bool:
 
 
 def _is_batch(readings: Readings, size: int) -> bool:
-    """Whether some data that the graph reads has so many rows."""
-    return any(
-        attributes["kind"] == "constant" and attributes["shape"] and attributes["shape"][0] == size
-        for _, attributes in readings.graph.nodes(data=True)
-    )
+    """Whether some data that a layer reads has so many rows; what features are compared with has rows of its own."""
+    nodes = readings.graph.nodes
+    data = (node for node in nodes if nodes[node]["kind"] == "constant" and nodes[node]["shape"][:1] == (size,))
+    return any(_is_read_by_a_layer(readings, node) for node in data)
+
+
+def _is_read_by_a_layer(readings: Readings, constant: int) -> bool:
+    """Whether a product, a convolution or a table of embeddings is among what a constant goes into."""
+    seen, pending = {constant}, [constant]
+    while pending:
+        node = pending.pop()
+        if readings.op(node) in LAYERS:
+            return True
+        heads = {use.edge[1] for use in readings.graph.uses_of(node)} - seen
+        seen |= heads
+        pending += heads
+    return False

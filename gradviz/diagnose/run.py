@@ -12,6 +12,7 @@ from gradviz.diagnose.batch_as_sequence import batch_as_sequence
 from gradviz.diagnose.broadcasting import broadcasting
 from gradviz.diagnose.cancellation import cancellation
 from gradviz.diagnose.codes import codes, turned_around
+from gradviz.diagnose.constant_term import constant_term
 from gradviz.diagnose.data_term import data_term
 from gradviz.diagnose.dead_units import dead_units
 from gradviz.diagnose.depth import depth
@@ -70,6 +71,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     lost_leaves,
     new_leaf,
     data_term,
+    constant_term,
     sampling,
     leaf_replaced,
     unseen_write,
