@@ -6,10 +6,11 @@ module), `scope` (the calls of modules and functions that it lies in, from the o
 `root` (the outermost module of a parameter), `is_named` (False where the name is a letter, or where the step itself wrapped
 a value as a leaf), `earlier_gradient` (what the norm of a leaf's `.grad` was at least), `source`, `call`, `inner_calls`,
 `backward_order`, `is_output`. Edge key: argument position. Edge attributes: `argument`, `output`, `partial`,
-`contribution`, `cut`. A call of which several outputs are used has tuples for `value`, `cotangent` and `shape`, one place
-per output of the call; `outputs` lists the places that are used, and an edge's `output` says which one it carries;
-`differentiable` lists the places that autograd counts as outputs of its node, in its order, with -1 for one that a custom
-Function marked as not differentiable.
+`contribution` (as it is handed on: a hook on the tail, or on its node, that returns another gradient or writes to this one
+changes the tail's cotangent alone), `cut`. A call of which several outputs are used has tuples for `value`, `cotangent` and
+`shape`, one place per output of the call; `outputs` lists the places that are used, and an edge's `output` says which one
+it carries; `differentiable` lists the places that autograd counts as outputs of its node, in its order, with -1 for one
+that a custom Function marked as not differentiable.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ buffers are kept, so that local partials can be asked for later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,7 +73,7 @@ class Backward:
     Attributes:
         order: nodes in the order in which the engine ran them; AccumulateGrad nodes are not among them.
         cotangents: node -> d(output)/d(its outputs), one per output, None where none arrived.
-        contributions: node -> what it adds to each of its slots' cotangents.
+        contributions: node -> what it adds to each of its slots' cotangents, before a hook there changes or writes to it.
         gradients: AccumulateGrad node -> the gradient of its leaf, None where none arrived.
         inner: leaves, each with the gradient that another backward pass gave it, which a custom Function ran in its own.
         hooks: node -> the hooks that lay on it when the pass began; of an AccumulateGrad node also those after accumulation.
@@ -141,7 +141,7 @@ def run_backward(
     engine = partial(_run_engine, tuple(outputs), tuple(grad_outputs), True, False, leaves, True)
     with (
         torch._C._DisableAutocast(),
-        _heard(nodes, log),
+        _heard(graph, nodes, log, _hooked(graph, hooks, in_sight) if asks else frozenset()),
         _gradients_of([tensor for tensor in in_sight() if tensor.retains_grad]),
         gradients_aside([*filled.values()]) as inner,
     ):
@@ -194,16 +194,41 @@ def _budgeted_log(
     return BudgetedLog(graph.slots, graph.variables, keeper, again)
 
 
+def _hooked(
+    graph: AutogradGraph, hooks: dict[Node, NodeHooks], in_sight: Callable[[], Iterator[Tensor]]
+) -> frozenset[Slot]:
+    """Who has hooks, on the tensor or the node, that are handed what arrives, and may write to it."""
+    of_leaves = {(node, 0) for node, leaf in graph.variables.items() if leaf._backward_hooks}
+    of_tensors = {(node_of(one), one.output_nr) for one in in_sight() if one._backward_hooks}
+    of_nodes = {slot for slots in graph.slots.values() for slot in slots if slot[0] in hooks and hooks[slot[0]].before}
+    return frozenset(of_leaves | of_tensors | of_nodes)
+
+
 @contextmanager
-def _heard(nodes: Sequence[Node], log: Log) -> Iterator[None]:
-    """The log hears what each node is handed and hands on."""
+def _heard(graph: AutogradGraph, nodes: Sequence[Node], log: Log, hooked: Collection[Slot]) -> Iterator[None]:
+    """The log hears what each node is handed and hands on; of what goes to the hooked a copy, before they write to it."""
     hear = log.hear
-    handles = [node.register_hook(partial(hear, node)) for node in nodes]
+    handles = []
+    for node in nodes:
+        copied = [slot in hooked for slot in graph.slots[node]] if hooked else ()
+        heard = partial(_hear_copies, hear, copied, node) if any(copied) else partial(hear, node)
+        handles.append(node.register_hook(heard))
     count_own(len(handles))
     try:
         yield
     finally:
         remove_from_nodes(handles)
+
+
+def _hear_copies(
+    hear: Callable[[Node, Tensors, Tensors], None],
+    copied: Sequence[bool],
+    node: Node,
+    contributions: Tensors,
+    cotangents: Tensors,
+) -> None:
+    both = zip(contributions, copied, strict=True)
+    hear(node, tuple(one.clone() if is_copied and one is not None else one for one, is_copied in both), cotangents)
 
 
 @contextmanager
