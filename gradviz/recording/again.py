@@ -44,9 +44,13 @@ class Repeatable:
     Args:
         calls: those recorded until now.
         versions: what their tensors held when.
+
+    Attributes:
+        may_be_large: which calls gave a tensor of `LARGE_BYTES`, or several; to be added to by whoever records.
     """
 
     def __init__(self, calls: Sequence[RecordedCall], versions: Versions) -> None:
+        self.may_be_large: list[int] = []
         self._calls = calls
         self._versions = versions
         self._overwritten: dict[_Result, StandIn] = {}
@@ -126,11 +130,10 @@ class Repeatable:
 
     def _large(self) -> Iterator[_Result]:
         """The results that are large, that calls can make once more, and that nothing was written to since."""
-        for index, call in enumerate(self._calls):
+        for index in self.may_be_large:
+            call = self._calls[index]
             made = call.outputs[0] if call.outputs else None
-            if type(made) is not Tensor or made.numel() * made.itemsize < LARGE_BYTES:  # as most are: asked the quick way
-                continue
-            if element_bytes(made) < LARGE_BYTES or not _gives_the_same(call.overload):
+            if type(made) is not Tensor or element_bytes(made) < LARGE_BYTES or not _gives_the_same(call.overload):
                 continue
             if storage_bytes(made) >= LARGE_BYTES and self._holds_it_since(index, made) and _can_be_repeated(call):
                 yield _Result(index, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -217,7 +218,7 @@ class BudgetedLog(Log):
     @cached_property
     def _uses(self) -> Counter[tuple[Node | None, int]]:
         """(node, which of its outputs) -> how many nodes use it."""
-        return Counter((tail, output) for slots in self._slots.values() for tail, output in slots)
+        return Counter(chain.from_iterable(self._slots.values()))
 
 
 def _is_large(tensor: Tensor | None) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 from torch import Tensor
@@ -44,7 +45,7 @@ class HandedOnAgain:
         self._hooks = hooks
         self._is_sum = is_sum
         self._may_be_written = may_be_written
-        self._uses = Counter(slot for into in slots.values() for slot in into)
+        self._uses = Counter(chain.from_iterable(slots.values()))
         self._under_way: dict[Slot, _UnderWay] = {}
         self._parts: dict[Slot, list[Tensor]] = {}
 

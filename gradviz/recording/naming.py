@@ -203,6 +203,8 @@ def hooked_inputs(recorder: Recorder) -> set[int]:
 
     They stand where the module is called, and what is assigned there is its result.
     """
+    if not recorder.any_hooked:
+        return set()
     calls = recorder.calls
     views = [index for index, call in enumerate(calls) if call.overload is _VIEW and _has_backward_hooks(call.scope.called)]
     if not views:

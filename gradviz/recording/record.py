@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradviz.opcall import Effects, OpCall, effects_of, flat_outputs, op_call, tensors_of, written_tensors
-from gradviz.recording.again import Repeatable
+from gradviz.recording.again import LARGE_BYTES, Repeatable
 from gradviz.recording.data_assignment import listen, stop_listening
 from gradviz.recording.functions import Applied
 from gradviz.recording.hooks import count_own
@@ -31,7 +31,7 @@ from gradviz.recording.names import Frames, assigned_names, is_in_loop, local_va
 from gradviz.recording.nodes import is_leaf
 from gradviz.recording.scopes import Scope, ScopeStack
 from gradviz.recording.spread import refuse_sharded_module
-from gradviz.recording.user_code import NOTHING, Seen, seen_from
+from gradviz.recording.user_code import NOTHING, Seen, run_on, seen_from
 from gradviz.recording.versions import Versions, is_shared, storage_bytes
 from gradviz.standin import StandIn
 
@@ -99,6 +99,7 @@ class Recorder(UncompiledMode):
         root_modules: the modules that were called from outside any module, in order.
         root_names: id of a root module -> what the code that called it calls it.
         replacements: the calls among them that stand for an assignment to `.data`.
+        any_hooked: whether any module had backward hooks when it was called.
     """
 
     def __init__(self, keeping: Keeping = EVERYTHING) -> None:
@@ -111,6 +112,7 @@ class Recorder(UncompiledMode):
         self.root_modules: list[torch.nn.Module] = []
         self.root_names: dict[int, str] = {}
         self.replacements: set[int] = set()
+        self.any_hooked = False
         self._thread = threading.get_ident()
         self._last_sequence = 0
         self._visit = 0
@@ -121,6 +123,7 @@ class Recorder(UncompiledMode):
         self._handles: list[Any] = []
         self._versioned_calls = 0
         self._repeatable = Repeatable(self.calls, self.versions)
+        self._may_be_large = self._repeatable.may_be_large
         self._forward: FrameType | None = None  # the one that is running, once it is noted
 
     def __enter__(self) -> Recorder:
@@ -160,12 +163,16 @@ class Recorder(UncompiledMode):
         keeper = self.keeper
         if type(result) is Tensor:
             outputs: tuple[Tensor | None, ...] = (result,)
-            keeper.made_bytes += result.numel() * result.itemsize
+            size = result.numel() * result.itemsize
+            keeper.made_bytes += size
+            if size >= LARGE_BYTES:
+                self._may_be_large.append(len(self.calls))
         else:
             # Of what writes to its arguments and returns nothing, as _foreach_mul_, these are the results.
             returns = result is not None or not effects.writes
             outputs = flat_outputs(result) if returns else tuple(written_tensors(func, args, kwargs))
             keeper.made_bytes += sum([output.numel() * output.itemsize for output in outputs if output is not None])
+            self._may_be_large.append(len(self.calls))
         if effects.allocates:
             self.versions.register_unfilled(output for output in outputs if output is not None)
         sequence = _sequence_number()
@@ -189,9 +196,10 @@ class Recorder(UncompiledMode):
         Before the call is made: the frames of the last one, which may be over, are not held any longer then.
         """
         seen, last = self._seen, self._frames
-        # Else nothing further out has run on since, except what may call a generator, although that stands where it stood.
-        if frame is not seen.start or frame.f_lasti != self._seen_at or frame.f_code.co_flags & _RESUMED:
+        if frame is not seen.start or frame.f_code.co_flags & _RESUMED:  # another may call a generator than did before
             seen = seen_from(frame, MAX_FRAMES, self._around_modules[-1])
+        elif frame.f_lasti != self._seen_at:
+            seen = run_on(seen)
         _, live_frames, frames, applying = seen
         if (frames is last or frames == last) and not self._visit_is_over(live_frames, frames):
             frames = last
@@ -216,10 +224,9 @@ class Recorder(UncompiledMode):
         """Call `index` as a value: its arguments as they were before it, its results as they were after it."""
         overload, args, kwargs, outputs, *_ = self.calls[index]
         versions, before = self.versions, index - 1
-        held = dict(zip(kwargs, versions.held([*kwargs.values()], before), strict=True)) if kwargs else {}
-        one = outputs[0] if len(outputs) == 1 else None
-        made = versions.held(outputs, index) if one is None else (versions.at(one, index),)
-        return op_call(overload, versions.of_arguments(overload, args, before), held, made)
+        options = dict(zip(kwargs, versions.held([*kwargs.values()], before), strict=True)) if kwargs else {}
+        held = versions.of_arguments(overload, args, before)
+        return op_call(overload, held, options, versions.of_results(outputs, index))
 
     def leaves(self) -> list[Tensor]:
         """The leaves that the calls read."""
@@ -308,6 +315,8 @@ class Recorder(UncompiledMode):
             around = seen_from(sys._getframe(1), MAX_FRAMES, self._around_modules[-1])
             if is_new and around.frames and (name := called_as(module, around.frames[0])):
                 self.root_names[id(module)] = name
+            if module._backward_hooks or module._backward_pre_hooks:
+                self.any_hooked = True
             self._around_modules.append(around)
             self._scopes.enter_module(module, around.frames[0] if around.frames else None)
 

@@ -89,6 +89,14 @@ def seen_from(start: FrameType | None, most: int, known: Seen = NOTHING) -> Seen
     return _new(Seen, (start, frames_further, places_further, applied_further))
 
 
+def run_on(seen: Seen) -> Seen:
+    """What is seen now from the frame that `seen` starts from, which has run on since, as what called it has not."""
+    start, frames, places, applied = seen
+    if not frames or frames[0] is not start:  # it is torch's: where it stands is not told
+        return seen
+    return _new(Seen, (start, frames, ((start.f_code, start.f_lasti), *places[1:]), applied))
+
+
 def user_frames(start: FrameType | None, most: int) -> list[FrameType]:
     """The user's frames alone."""
     return seen_from(start, most).frames

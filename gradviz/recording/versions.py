@@ -188,8 +188,10 @@ class Versions:
                 return self._at_replaced(tensor, time)
             if (writes := self._writes.get(memory_of(tensor))) is not None:
                 return self._at_written(tensor, time, writes)
-        standin = self._snapshots.get((own, 0)) if self._snapshots else None
-        snapshot = self._unwritten[own] = self._now(tensor, time) if standin is None else standin
+        snapshot = self._snapshots.get((own, 0)) if self._snapshots else None
+        if snapshot is None:
+            snapshot = self._now(tensor, time) if tensor._base is not None or tensor.is_leaf else tensor.detach()
+        self._unwritten[own] = snapshot
         return snapshot
 
     def _at_replaced(self, tensor: Tensor, time: int) -> Tensor:
@@ -224,14 +226,25 @@ class Versions:
     def of_arguments(self, overload: OpOverload, args: tuple[Any, ...], time: int) -> tuple[Any, ...]:
         """`held` of the positional arguments of a call, which looks only at those that may hold tensors."""
         unwritten, given = self._unwritten, len(args)
-        found = [*args]
+        held = [*args]
         for place in positions_of_tensors(overload):
             if place >= given:
                 break
-            if (value := args[place]) is not None:
-                snapshot = unwritten.get(id(value))
-                found[place] = self._held(value, time) if snapshot is None else snapshot
-        return tuple(found)
+            value = args[place]
+            if (snapshot := unwritten.get(id(value))) is not None:
+                held[place] = snapshot
+            elif isinstance(value, Tensor):
+                held[place] = self._found(value, time)
+            elif value is not None:
+                held[place] = self._held(value, time)
+        return tuple(held)
+
+    def of_results(self, outputs: tuple[Tensor | None, ...], time: int) -> tuple[Tensor | None, ...]:
+        """`held` of the results of a call, as a rule of one."""
+        if len(outputs) != 1 or (one := outputs[0]) is None:
+            return self.held(outputs, time)
+        snapshot = self._unwritten.get(id(one))
+        return (self._found(one, time) if snapshot is None else snapshot,)
 
     def _held(self, value: Any, time: int) -> Any:
         if isinstance(value, Tensor):
