@@ -54,7 +54,7 @@ are the texts "nan", "inf" and "-inf"; a complex number is the list [real, imagi
     summary     how many findings there are, in one line
     unread      what was not looked for in all of the graph, as only statistics were kept of it
     coarse      what was told from such statistics alone
-    unchecked   which derivatives nobody could ask for, and why; "" where there are none
+    unchecked   which derivatives nobody could ask for, or which values nobody knows, and why; "" where there are none
     findings    one object per finding, errors first: kind, severity ("error", "warning", "hint"), message, hint,
                 node and edge ([tail, head, key]) or null, source ("file.py:12"), module, numbers (name -> number or text);
                 of a training run also step and rank, where they are known

@@ -101,8 +101,8 @@ class Diagnosis(list[Finding]):
         unread: what was looked for in vain, as it takes elements of which the graph kept only statistics.
         coarse: what is told, but from statistics, without the elements that would tell more.
         not_kept: of how much that is, and why.
-        unchecked: what else could not be looked at, and why, in a sentence: derivatives that nobody could ask for, or what
-            shows only in more steps of a training run than were recorded; "" where there is nothing.
+        unchecked: what else could not be looked at, and why, in a sentence: derivatives that nobody could ask for, values
+            that nobody knows, or what shows only in more steps of a training run than were recorded; "" where nothing is.
     """
 
     def __init__(

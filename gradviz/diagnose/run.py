@@ -120,6 +120,10 @@ _UNCHECKED = (
     "Backward functions that are not torch's own were not checked: a loaded graph has no autograd nodes to ask; diagnose "
     "it where it is traced."
 )
+_UNKNOWN = (
+    "Not all was looked for: {results} not known, and autograd kept nothing of it; trace the function in place of a "
+    "tensor that it has computed already."
+)
 
 
 def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosis:
@@ -146,8 +150,17 @@ def diagnose(graph: GradGraph, *, report: CheckReport | None = None) -> Diagnosi
         unread = list(dict.fromkeys(unread))
         asked = _edges_to_check(graph) if report is None and graph.is_loaded else []
         found += not_checked(graph, asked, unread, readings.unanswered) if graph.is_loaded else ()
-        unchecked = _UNCHECKED if asked else ""
+        unchecked = _UNCHECKED if asked else _unknown_values(graph)
         return Diagnosis(marked(graph, found), unread=unread, coarse=coarse, not_kept=missing, unchecked=unchecked)
+
+
+def _unknown_values(graph: GradGraph) -> str:
+    """Of how many calls nobody knows the result, of which a tensor that was computed before the trace kept nothing."""
+    if graph.is_loaded:
+        return ""  # told as a finding
+    count = sum(data["kind"] == "op" and data["value"] is None for _, data in graph.nodes(data=True))
+    results = "the results of {count} calls are" if count > 1 else "the result of a call is"
+    return _UNKNOWN.format(results=results.format(count=count)) if count else ""
 
 
 def _custom_edges_checked(graph: GradGraph) -> CheckReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,15 @@ def test_operands_that_are_not_in_a_file_are_not_called_finite(tmp_path: Path) -
     graph = gradviz.trace(loss, torch.ones(2, 64, requires_grad=True), data)
     told = [one.message for one in loaded(graph, tmp_path, max_bytes=1200) if one.kind == "not-finite-value"]
     assert len(told) == 1 and "the values of" in told[0] and "are not known" in told[0]
+
+
+def test_a_tensor_already_computed_says_what_is_not_known_of_it() -> None:
+    scores, future = torch.randn(2, 5, 5, requires_grad=True), torch.ones(5, 5).triu(1).bool()
+
+    def loss() -> Tensor:
+        return ((scores * 2).masked_fill(future, -1e9).softmax(-1) @ scores).square().mean()
+
+    told = gradviz.trace(loss()).diagnose()
+    assert re.search("the results? of (a call is|2 calls are) not known", told.unchecked) and "trace the" in str(told)
+    assert told.to_dict()["unchecked"] == told.unchecked
+    assert gradviz.trace(loss).diagnose().unchecked == ""
