@@ -1,4 +1,4 @@
-"""Two vectors that became a matrix in the loss: shapes (N, 1) and (N,) broadcast to (N, N)."""
+"""Two vectors that became a matrix in the loss: shapes (N, 1) and (N,) broadcast to (N, N), as do (N, 1, D) and (N, D)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,42 @@ PAIRING = frozenset(
         *("binary_cross_entropy_with_logits", "maximum", "minimum", "pow", "where"),
     }
 )
+LOSSES = frozenset({"mse_loss", "smooth_l1_loss", "huber_loss"})
+"""Of what these average nobody wants all pairs of rows: there, rows may have features."""
 
 
 def broadcasting(readings: Readings) -> Iterator[Finding]:
     """Calls on a column and a vector of the same length. Who wants all pairs writes a row, (1, N)."""
+    yield from _of_vectors(readings)
+    yield from _of_rows(readings)
+
+
+def _of_rows(readings: Readings) -> Iterator[Finding]:
+    """Losses of one number that compare each of N rows of features with each of N others."""
+    graph = readings.graph
+    for node in readings.ops:
+        if readings.op(node) not in LOSSES or graph.cotangent(node) is None or graph.nodes[node]["shape"]:
+            continue
+        uses = readings.arguments[node][:2]
+        shapes = [_shape(readings, use) for use in uses]
+        for rows, apart in ((0, 1), (1, 0)) if len(shapes) == 2 else ():
+            size, *features = shapes[rows] or (0,)
+            if size < 2 or not features or shapes[apart] != (size, 1, *features):
+                continue
+            names = [readings.name(_before_expansion(readings, uses[place]).edge[0]) for place in (rows, apart)]
+            yield found(
+                graph,
+                "broadcast-pairs",
+                "error",
+                f"{readings.op(node)} compares each row of {names[0]} {shape_text(shapes[rows])} with each of {names[1]} "
+                f"{shape_text(shapes[apart])}: {size} × {size} pairs of rows, where {size} were meant",
+                f"give both the same shape: squeeze(1) on {names[1]}",
+                node=node,
+                numbers={"pairs": size * size, "meant": size},
+            )
+
+
+def _of_vectors(readings: Readings) -> Iterator[Finding]:
     graph = readings.graph
     for node in readings.ops:
         if readings.op(node) not in PAIRING or graph.cotangent(node) is None:
@@ -57,11 +89,14 @@ def _meets_a_matrix(readings: Readings, node: int, later: set[int], size: int) -
 
 def _shape(readings: Readings, use: Use) -> tuple[int, ...]:
     """The shape of an argument before it was expanded, as its call read it: a write by index hands on the part it wrote."""
-    graph, node = readings.graph, use.edge[0]
-    if readings.op(node) == "expand" and readings.arguments[node]:
-        use = readings.arguments[node][0]
+    graph, use = readings.graph, _before_expansion(readings, use)
     _, head, position = use.edge
     call = graph.nodes[head]["call"]
     read = () if call is None else call.tensor_arguments()
     value = next((one.tensor for one in read if one.position == position), graph.value(use.edge[0], use.output))
     return () if value is None else tuple(value.shape)
+
+
+def _before_expansion(readings: Readings, use: Use) -> Use:
+    node = use.edge[0]
+    return readings.arguments[node][0] if readings.op(node) == "expand" and readings.arguments[node] else use
