@@ -47,11 +47,7 @@ def compare_command(
 
 
 def _graph(target: str, *, at: tuple[str, ...], device: str, values: str) -> GradGraph:
-    """A saved trace, or one that is made now."""
-    if target.endswith(SAVED):
-        from gradviz.saved import load
-
-        return load(target)
+    """A saved trace, or one that is made now; values are for math text alone."""
     return graph_of(target, at=at if _takes_values(target) else (), device=device, values=values)
 
 

@@ -29,6 +29,7 @@ class TargetCommand(click.Command):
                 "Or FILE.py:NAME, a function without arguments in a file. It returns a scalar loss tensor, or a triple "
                 "(model, inputs, loss): inputs is a tensor, a tuple or a dict; loss maps the model's output to one number, "
                 "and is None where that output is the loss.",
+                "Or FILE.gradviz, a trace that `gradviz trace -o` or `graph.save` wrote, which is shown as it is there.",
             ),
             "In math text": (
                 "Operators + - * / ^ @ (a matrix product), |x|, ||x||, A.T; 2x and wx are products; constants pi and e.",
@@ -67,10 +68,22 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 
 def graph_of(target: str, *, at: tuple[str, ...], device: str, values: str) -> GradGraph:
     """The graph of TARGET; what its file prints goes to standard error, and standard output stays what was asked for."""
+    if target.endswith(SAVED):
+        return _saved(target, at)
     from gradviz.target import graph_of_target
 
     with contextlib.redirect_stdout(sys.stderr):
         return graph_of_target(target, at=at, device=device, values=values)
+
+
+def _saved(target: str, at: tuple[str, ...]) -> GradGraph:
+    """A trace that was saved; its values are in the file."""
+    from gradviz.errors import InputError
+    from gradviz.saved import load
+
+    if at:
+        raise InputError(f"--at {at[0]}: values go with math text; {target} is a trace that was saved")
+    return load(target)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -62,6 +62,18 @@ def reads_one_way(readings: Readings, attention: Attention) -> bool:
     return any(bool(reads.equal(side)) for side in (every.tril(), every.triu(), every.triu(1)))
 
 
+def reads_later_keys(readings: Readings, attention: Attention) -> bool:
+    """Whether queries of a sequence, as many as keys, read keys behind themselves; not where the mask is not known."""
+    call, values = readings.graph.nodes[attention.node]["call"], readings.value_of(attention.values)
+    sums = readings.graph.value(attention.node)
+    if call is None or values is None or sums is None or sums.shape[attention.rows] != values.shape[attention.rows]:
+        return False
+    if attention.weights is None and all(readings.argument(attention.node, name) is None for name in MASKS):
+        return True not in call.args[3:]
+    reads = _read_by_any(readings, attention)
+    return reads is not None and bool(reads.triu(1).any())
+
+
 def turned_round(readings: Readings) -> bool:
     """Whether some attention has a causal mask that is the wrong way round, and none the other way."""
     read = [_read_by_any(readings, one) for one in attentions(readings) if _leaves_out_itself(readings, one)]

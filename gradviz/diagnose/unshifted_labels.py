@@ -18,7 +18,7 @@ from torch import Tensor
 from gradviz.diagnose.attentions import attentions, carried, way_back
 from gradviz.diagnose.batch_as_sequence import followed_back
 from gradviz.diagnose.finding import Finding, found
-from gradviz.diagnose.inverted_mask import reads_one_way, turned_round
+from gradviz.diagnose.inverted_mask import reads_later_keys, reads_one_way, turned_round
 from gradviz.diagnose.likelihood import NLL, NLL_IGNORE_INDEX
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.reshaped_heads import reshaped_heads
@@ -66,7 +66,9 @@ def _of_pair(readings: Readings, loss: int, embedding: int, tokens: Tensor) -> F
         if not bool((read == targets.flatten()).cpu()[counted].all()) or not _tells_a_shift(tokens, axis, places[counted]):
             continue
         if readings.graph.is_loaded:
-            if _are_of_same_places(readings, use, tokens.numel(), places) is not False:
+            if not _is_an_encoders(readings, embedding) and (
+                _are_of_same_places(readings, use, tokens.numel(), places) is not False
+            ):
                 readings.unanswered.setdefault(QUESTION, loss)
             continue
         leaks = _leaks_by_mistake(readings)
@@ -128,6 +130,12 @@ def _is_causal(
     if bool(elsewhere.any()):
         return False, False
     return bool(felt[places[row]]), bool((felt & (positions < middle)).any())
+
+
+def _is_an_encoders(readings: Readings, embedding: int) -> bool:
+    """Whether an attention without a causal mask reads the tokens: of a saved graph that tells that what follows may."""
+    told = (one for one in attentions(readings) if embedding in readings.behind_of(one.node))
+    return not turned_round(readings) and any(reads_later_keys(readings, one) for one in told)
 
 
 def _leaks_by_mistake(readings: Readings) -> bool:

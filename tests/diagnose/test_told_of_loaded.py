@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import gradviz
+from gradviz.cli.command import main
 from gradviz.diagnose import Diagnosis
 from gradviz.graph import GradGraph
 from gradviz.target import graph_of_target
@@ -78,3 +80,32 @@ def test_a_tensor_already_computed_says_what_is_not_known_of_it() -> None:
     assert re.search("the results? of (a call is|2 calls are) not known", told.unchecked) and "trace the" in str(told)
     assert told.to_dict()["unchecked"] == told.unchecked
     assert gradviz.trace(loss).diagnose().unchecked == ""
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_an_attention_that_reads_later_tokens_answers_the_question_of_labels(causal: bool, tmp_path: Path) -> None:
+    """An autoencoder reads all of them: its labels are its tokens."""
+    torch.manual_seed(0)
+    words, layer, head = nn.Embedding(20, 16), nn.Linear(16, 48), nn.Linear(16, 20)
+    tokens = torch.randint(0, 20, (3, 8))
+
+    def loss() -> Tensor:
+        parts = (part.view(3, 8, 2, 8).transpose(1, 2) for part in layer(words(tokens)).chunk(3, -1))
+        mixed = F.scaled_dot_product_attention(*parts, is_causal=causal).transpose(1, 2).reshape(3, 8, 16)
+        return F.cross_entropy(head(mixed).flatten(0, 1), tokens.flatten())
+
+    graph = gradviz.trace(loss)
+    assert [one.kind for one in graph.diagnose()] == ["unshifted-labels"] * causal
+    assert [one.kind for one in loaded(graph, tmp_path)] == ["not-checked"] * causal
+
+
+def test_the_commands_take_a_saved_trace(tmp_path: Path) -> None:
+    file = str(tmp_path / "run.gradviz")
+    graph_of_target(f"{BUGS / 'labels_not_shifted'}.py:broken", at=[], device="cpu").save(file)
+    told = CliRunner().invoke(main, ["diagnose", file])
+    assert told.exit_code == 0 and "hint not-checked at labels_not_shifted.py" in told.output
+    refused = CliRunner().invoke(main, ["diagnose", file, "--at", "x=2"])
+    assert refused.exit_code == 2 and "is a trace that was saved" in refused.output
+    assert "cannot read" in CliRunner().invoke(main, ["diagnose", str(tmp_path / "other.gradviz")]).output
+    assert "has no autograd nodes to check" in CliRunner().invoke(main, ["check", file]).output
+    assert CliRunner().invoke(main, ["trace", file]).exit_code == 0
