@@ -17,6 +17,8 @@ MIN_ELEMENTS = 8
 def sharing(readings: Readings) -> Iterator[Finding]:
     """Leaves of which little is left in the sum over the uses."""
     graph = readings.graph
+    if _is_a_critics(readings):
+        return
     for name, node in graph.leaves.items():
         gradient = graph.cotangent(node)
         parts = [readings.norm(use.contribution) for use in graph.uses_of(node) if use.contribution is not None]
@@ -36,6 +38,27 @@ def sharing(readings: Readings) -> Iterator[Finding]:
             node=node,
             numbers={"norm of the gradient": left, "largest contribution": max(parts), "uses": len(parts)},
         )
+
+
+def _is_a_critics(readings: Readings) -> bool:
+    """Whether the loss is the mean score of some samples less that of others, as of an energy or a critic: these oppose."""
+    graph = readings.graph
+    pending = [] if graph.loss is None else [(graph.loss[0], 1)]
+    signs: set[int] = set()
+    while pending:
+        node, sign = pending.pop()
+        op, uses = readings.op(node), [use for use in readings.arguments[node] if use.partial is not None]
+        if op in ("add", "sub", "rsub"):
+            for use in uses:
+                is_less = op == "rsub" or (op == "sub" and use.edge != readings.arguments[node][0].edge)
+                pending.append((use.edge[0], -sign if is_less else sign))
+        elif op == "neg" and uses:
+            pending.append((uses[0].edge[0], -sign))
+        elif op in ("mean", "sum") and uses:
+            scores = readings.value_of(uses[0])
+            if scores is not None and scores.ndim and 1 < scores.numel() == scores.shape[0]:
+                signs.add(sign)
+    return signs == {1, -1}
 
 
 def _is_one_function(readings: Readings, leaf: int) -> bool:
