@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-from gradviz.opcall import WRITE_IN_TRAINING, OpCall, flat_outputs, once_per_overload, tensors_of, written_arguments
+from gradviz.opcall import WRITE_IN_TRAINING, flat_outputs, once_per_overload, tensors_of, written_arguments
 from gradviz.recording.keeping import Holders, Keeper
 from gradviz.recording.nodes import node_of
 from gradviz.recording.versions import Versions, element_bytes, memory_of, storage_bytes
@@ -105,9 +105,8 @@ class Repeatable:
 
     def _compute_again(self, result: _Result, standin: StandIn | None) -> None:
         """Says how a result is made once more: one that was overwritten, or else one that is let go."""
-        call, versions, before = self._calls[result.call], self._versions, result.call - 1
-        kwargs = dict(zip(call.kwargs, versions.held([*call.kwargs.values()], before), strict=True))
-        read = OpCall(overload=call.overload, args=versions.of_arguments(call.overload, call.args, before), kwargs=kwargs)
+        call, versions = self._calls[result.call], self._versions
+        read = versions.op_call(result.call, call.overload, call.args, call.kwargs, ())
         tensors = [one.tensor for one in read.tensor_arguments()]
         depth = depth_of(tensors)
         if standin is None and depth <= MAX_DEPTH and all(map(is_kept, tensors)):

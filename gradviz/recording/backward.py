@@ -100,7 +100,7 @@ def autograd_graph(roots: Sequence[Slot]) -> AutogradGraph:
         if not following and hasattr(node, "variable"):
             variables[node] = node.variable
         for tail, _ in following:
-            if tail is not None and tail not in slots:
+            if tail is not None:
                 pending.append(tail)
     return AutogradGraph(slots=slots, variables=variables, roots=roots)
 
@@ -129,7 +129,7 @@ def run_backward(
         TraceError: where DTensors or compiled code made a part of the graph, an earlier pass freed it, or this one fails.
     """
     nodes = [node for node in graph.slots if node not in graph.variables]
-    custom = [node for node in nodes if is_custom(node)]
+    custom = [*filter(is_custom, nodes)]
     _refuse_compiled(custom)
     refuse_distributed(graph.variables.values(), custom)
     asks = registered_by_others()
@@ -204,20 +204,32 @@ def _hooked(
     return frozenset(of_leaves | of_tensors | of_nodes)
 
 
-@contextmanager
-def _heard(graph: AutogradGraph, nodes: Sequence[Node], log: Log, hooked: Collection[Slot]) -> Iterator[None]:
-    """The log hears what each node is handed and hands on; of what goes to the hooked a copy, before they write to it."""
-    hear = log.hear
-    handles = []
-    for node in nodes:
-        copied = [slot in hooked for slot in graph.slots[node]] if hooked else ()
-        heard = partial(_hear_copies, hear, copied, node) if any(copied) else partial(hear, node)
-        handles.append(node.register_hook(heard))
-    count_own(len(handles))
-    try:
-        yield
-    finally:
-        remove_from_nodes(handles)
+class _heard:
+    """The log hears what each node is handed and hands on; of what goes to the hooked a copy, before they write to it.
+
+    A class, as a generator takes as long as hooking ten nodes.
+    """
+
+    def __init__(self, graph: AutogradGraph, nodes: Sequence[Node], log: Log, hooked: Collection[Slot]) -> None:
+        hear = log.hear
+        if hooked:
+            self._handles = [node.register_hook(_hearing(hear, node, graph.slots[node], hooked)) for node in nodes]
+        else:
+            self._handles = [node.register_hook(partial(hear, node)) for node in nodes]
+        count_own(len(self._handles))
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        remove_from_nodes(self._handles)
+
+
+def _hearing(
+    hear: Callable[[Node, Tensors, Tensors], None], node: Node, slots: Slots, hooked: Collection[Slot]
+) -> Callable[[Tensors, Tensors], None]:
+    copied = [slot in hooked for slot in slots]
+    return partial(_hear_copies, hear, copied, node) if any(copied) else partial(hear, node)
 
 
 def _hear_copies(
@@ -231,14 +243,17 @@ def _hear_copies(
     hear(node, tuple(one.clone() if is_copied and one is not None else one for one, is_copied in both), cotangents)
 
 
-@contextmanager
-def _gradients_of(tensors: Sequence[Tensor]) -> Iterator[None]:
+class _gradients_of:
     """`.grad` of tensors as it was, whatever is added to it within."""
-    held = [(tensor, tensor.grad) for tensor in tensors]
-    try:
-        yield
-    finally:
-        for tensor, gradient in held:
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._held = [(tensor, tensor.grad) for tensor in tensors]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        for tensor, gradient in self._held:
             tensor.grad = gradient
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradviz.opcall import Effects, OpCall, effects_of, flat_outputs, op_call, tensors_of, written_tensors
+from gradviz.opcall import Effects, OpCall, effects_of, flat_outputs, tensors_of, written_tensors
 from gradviz.recording.again import LARGE_BYTES, Repeatable
 from gradviz.recording.data_assignment import listen, stop_listening
 from gradviz.recording.functions import Applied
@@ -119,7 +119,7 @@ class Recorder(UncompiledMode):
         self._scopes = ScopeStack()
         self._around_modules: list[Seen] = [NOTHING]  # then what lies around each open call of a module
         self._seen, self._seen_at = NOTHING, -1  # from the last call, and where its frame stood then
-        self._frames: Frames | None = None  # of the last call
+        self._frames: Frames = ()  # where the last call stood
         self._handles: list[Any] = []
         self._versioned_calls = 0
         self._repeatable = Repeatable(self.calls, self.versions)
@@ -156,7 +156,7 @@ class Recorder(UncompiledMode):
     ) -> Any:
         kwargs = kwargs or {}
         effects = effects_of(func)
-        live_frames, frames, applying = self._place(sys._getframe(1))
+        live_frames, applying = self._place(sys._getframe(1))
         if effects.writes and (not effects.in_training or args[5]):
             self._end_versions(effects, written_tensors(func, args, kwargs))
         result = called_as_outside(func, args, kwargs)
@@ -184,30 +184,31 @@ class Recorder(UncompiledMode):
         scope = scopes[-1] if scopes else self._scopes.innermost(live_frames[0] if live_frames else None)
         own = sequence - 1 if made_node else -1
         self.calls.append(
-            _new(RecordedCall, (func, args, kwargs, outputs, own, _is_grad_enabled(), frames, self._visit, scope))
+            _new(RecordedCall, (func, args, kwargs, outputs, own, _is_grad_enabled(), self._frames, self._visit, scope))
         )
         if keeper.made_bytes > keeper.look_at_bytes:
             keeper.look()
         return result
 
-    def _place(self, frame: FrameType) -> tuple[list[FrameType], Frames, list[FrameType]]:
-        """Where the call that is being made stands in the user's code, and which forwards it lies in; counts the visits.
+    def _place(self, frame: FrameType) -> tuple[list[FrameType], list[FrameType]]:
+        """Notes where the call that is being made stands in the user's code; counts the visits.
 
         Before the call is made: the frames of the last one, which may be over, are not held any longer then.
+
+        Returns:
+            The user's live frames, the innermost first, and which forwards the call lies in.
         """
-        seen, last = self._seen, self._frames
+        seen = self._seen
         if frame is not seen.start or frame.f_code.co_flags & _RESUMED:  # another may call a generator than did before
             seen = seen_from(frame, MAX_FRAMES, self._around_modules[-1])
         elif frame.f_lasti != self._seen_at:
             seen = run_on(seen)
         _, live_frames, frames, applying = seen
-        if (frames is last or frames == last) and not self._visit_is_over(live_frames, frames):
-            frames = last
-        else:
+        if frames != self._frames or self._visit_is_over(live_frames, frames):
             self._visit += 1
             self._frames = frames
         self._seen, self._seen_at = seen, frame.f_lasti
-        return live_frames, frames, applying
+        return live_frames, applying
 
     def forget_frames(self) -> None:
         """Lets go of the frames of the last call, and of what their variables hold."""
@@ -222,11 +223,7 @@ class Recorder(UncompiledMode):
 
     def op_call(self, index: int) -> OpCall:
         """Call `index` as a value: its arguments as they were before it, its results as they were after it."""
-        overload, args, kwargs, outputs, *_ = self.calls[index]
-        versions, before = self.versions, index - 1
-        options = dict(zip(kwargs, versions.held([*kwargs.values()], before), strict=True)) if kwargs else {}
-        held = versions.of_arguments(overload, args, before)
-        return op_call(overload, held, options, versions.of_results(outputs, index))
+        return self.versions.op_call(index, *self.calls[index][:4])
 
     def leaves(self) -> list[Tensor]:
         """The leaves that the calls read."""
@@ -257,12 +254,12 @@ class Recorder(UncompiledMode):
     def _data_assigned(self, tensor: Tensor, before: Tensor, value: Tensor) -> None:
         """Notes `tensor.data = value` as a call: from then on the tensor is the value, without its gradient."""
         self._register_calls()
-        live_frames, frames, _ = self._place(sys._getframe(2))
+        live_frames, _ = self._place(sys._getframe(2))
         self._visit += 1
         scope = self._scopes.innermost(live_frames[0] if live_frames else None)
         self.versions.replace(tensor, before, len(self.calls))
         self.replacements.add(len(self.calls))
-        self.calls.append(RecordedCall(_DETACH, (value,), {}, (tensor,), -1, False, frames, self._visit, scope))
+        self.calls.append(RecordedCall(_DETACH, (value,), {}, (tensor,), -1, False, self._frames, self._visit, scope))
 
     def _register_calls(self) -> None:
         for call in self.calls[self._versioned_calls :]:

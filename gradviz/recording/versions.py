@@ -7,7 +7,7 @@ nothing is written, and nothing is indexed before the first write to memory that
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.autograd.graph import Node
 
-from gradviz.opcall import positions_of_tensors
+from gradviz.opcall import OpCall, op_call, positions_of_tensors
 from gradviz.recording.data_assignment import set_data
 from gradviz.recording.nodes import is_leaf, node_of
 from gradviz.standin import StandIn
@@ -48,6 +48,7 @@ class Versions:
         self._copies: dict[int, list[Any]] = {}
         self._aside: dict[tuple[int, int, int], Tensor] = {}
         self._snapshots: dict[tuple[int, int], Tensor] = {}
+        self._have_snapshots: set[int] = set()  # ids of their tensors, to be asked first
         self._unwritten: dict[int, Tensor] = {}  # of storages that nothing was written to, until the next write
         self._written: set[int] = set()  # ids of the tensors through which something was written
         self._are_alone = True  # whether, at each write so far, no other tensor looked at the memory
@@ -128,6 +129,7 @@ class Versions:
         self._register(before, key)
         for place in [place for of, place in self._snapshots if of == own]:
             self._snapshots[id(before), place] = self._snapshots.pop((own, place))
+            self._have_snapshots.add(id(before))
         for place in [place for of, sharing, place in self._aside if (of, sharing) == (key, own)]:
             self._aside[key, id(before), place] = self._aside.pop((key, own, place))
         self._earlier.setdefault(own, []).append((time, before))
@@ -142,6 +144,7 @@ class Versions:
         writes = self._writes.pop(key, [])  # other memory may get this key now
         self._copies.pop(key, None)
         self._snapshots[id(tensor), len(writes)] = standin
+        self._have_snapshots.add(id(tensor))
         self._unwritten.pop(id(tensor), None)
         self._unfilled.discard(key)
         for known in (self._whole, self._used):
@@ -188,7 +191,7 @@ class Versions:
                 return self._at_replaced(tensor, time)
             if (writes := self._writes.get(memory_of(tensor))) is not None:
                 return self._at_written(tensor, time, writes)
-        snapshot = self._snapshots.get((own, 0)) if self._snapshots else None
+        snapshot = self._snapshots.get((own, 0)) if own in self._have_snapshots else None
         if snapshot is None:
             snapshot = self._now(tensor, time) if tensor._base is not None or tensor.is_leaf else tensor.detach()
         self._unwritten[own] = snapshot
@@ -217,15 +220,26 @@ class Versions:
         if snapshot is None:
             held = self._now(tensor, time) if place == len(writes) else self._overwritten(tensor, place)
             snapshot = self._snapshots[key] = held
+            self._have_snapshots.add(own)
         return snapshot
 
     def held(self, values: Sequence[Any], time: int) -> tuple[Any, ...]:
         """`at` of the tensors among values, and in lists and tuples of them; all else as it is."""
         return tuple([self._held(value, time) for value in values])
 
-    def of_arguments(self, overload: OpOverload, args: tuple[Any, ...], time: int) -> tuple[Any, ...]:
-        """`held` of the positional arguments of a call, which looks only at those that may hold tensors."""
-        unwritten, given = self._unwritten, len(args)
+    def op_call(
+        self,
+        time: int,
+        overload: OpOverload,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        outputs: tuple[Tensor | None, ...],
+    ) -> OpCall:
+        """Call `time` as a value: what was `held` by its arguments before it and by its results after it.
+
+        Of the positional arguments only those are looked at that may hold tensors. Each call of a recording comes by here.
+        """
+        unwritten, given, before = self._unwritten, len(args), time - 1
         held = [*args]
         for place in positions_of_tensors(overload):
             if place >= given:
@@ -234,17 +248,14 @@ class Versions:
             if (snapshot := unwritten.get(id(value))) is not None:
                 held[place] = snapshot
             elif isinstance(value, Tensor):
-                held[place] = self._found(value, time)
+                held[place] = self._found(value, before)
             elif value is not None:
-                held[place] = self._held(value, time)
-        return tuple(held)
-
-    def of_results(self, outputs: tuple[Tensor | None, ...], time: int) -> tuple[Tensor | None, ...]:
-        """`held` of the results of a call, as a rule of one."""
+                held[place] = self._held(value, before)
+        options = dict(zip(kwargs, self.held([*kwargs.values()], before), strict=True)) if kwargs else {}
         if len(outputs) != 1 or (one := outputs[0]) is None:
-            return self.held(outputs, time)
-        snapshot = self._unwritten.get(id(one))
-        return (self._found(one, time) if snapshot is None else snapshot,)
+            return op_call(overload, tuple(held), options, self.held(outputs, time))
+        snapshot = unwritten.get(id(one))
+        return op_call(overload, tuple(held), options, (self._found(one, time) if snapshot is None else snapshot,))
 
     def _held(self, value: Any, time: int) -> Any:
         if isinstance(value, Tensor):
