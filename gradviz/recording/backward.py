@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import filterfalse
+from operator import attrgetter
 
 import torch
 from torch import Tensor
@@ -27,6 +29,8 @@ from gradviz.recording.spread import refuse_distributed
 
 _run_engine: Callable[..., tuple[Tensor | None, ...]] = torch.autograd.graph._engine_run_backward
 """What `torch.autograd.grad` calls after checks of shapes that take a twentieth of a small trace; here they fit."""
+
+_retains_grad = attrgetter("retains_grad")
 
 __all__ = ["AutogradGraph", "Backward", "Slots", "autograd_graph", "gradients_aside", "run_backward"]
 
@@ -128,7 +132,7 @@ def run_backward(
     Raises:
         TraceError: where DTensors or compiled code made a part of the graph, an earlier pass freed it, or this one fails.
     """
-    nodes = [node for node in graph.slots if node not in graph.variables]
+    nodes = [*filterfalse(graph.variables.__contains__, graph.slots)]
     custom = [*filter(is_custom, nodes)]
     _refuse_compiled(custom)
     refuse_distributed(graph.variables.values(), custom)
@@ -142,7 +146,7 @@ def run_backward(
     with (
         torch._C._DisableAutocast(),
         _heard(graph, nodes, log, _hooked(graph, hooks, in_sight) if asks else frozenset()),
-        _gradients_of([tensor for tensor in in_sight() if tensor.retains_grad]),
+        _gradients_of([*filter(_retains_grad, in_sight())]),
         gradients_aside([*filled.values()]) as inner,
     ):
         try:
