@@ -1,7 +1,7 @@
 """A mean of log-probabilities as the loss, its minus forgotten: it falls without bound as what is observed gets unlikely.
 
-Log-probabilities are those of chosen classes, and Gaussian log-densities, known by their constant, a multiple of log(2π)/2,
-which is added, or stands in a logarithm: log(2π σ²).
+Log-probabilities are those of chosen classes, of yes and no written out, y log p + (1 − y) log(1 − p), and Gaussian
+log-densities, known by their constant, a multiple of log(2π)/2, which is added, or stands in a logarithm: log(2π σ²).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def missing_minus(readings: Readings) -> Iterator[Finding]:
     loss = graph.value(*graph.loss)
     if values < 2 or loss is None:
         return
-    is_density = readings.op(node) in SUMS | {"log"}
+    is_density = readings.op(node) in SUMS | {"log"} and not _yes_and_no(readings, node)
     of_what = "Gaussian log-densities" if is_density else "log-probabilities of the chosen classes"
     yield found(
         graph,
@@ -69,6 +69,8 @@ def _picks(readings: Readings, loss: int) -> Iterator[tuple[int, float, int]]:
         op, tails = readings.op(node), [use.edge[0] for use in readings.arguments[node]]
         if (count := _picked(readings, node)) or op == "nll_loss_forward":
             yield node, factor * (-1 if op == "nll_loss_forward" else 1), count
+        elif count := _yes_and_no(readings, node):
+            yield node, factor, count
         elif sign := _density(readings, node, whole):
             value = readings.graph.value(whole)
             yield node, factor * sign, 0 if value is None else value.numel()
@@ -234,6 +236,27 @@ def _picked(readings: Readings, node: int) -> int:
             if is_target and _is_log_probability(readings, own) and (dims := normalised_over(target)):
                 return value.numel() // value.shape[dims[-1]]
     return 0
+
+
+def _yes_and_no(readings: Readings, node: int) -> int:
+    """How many log-probabilities y log p + (1 − y) log(1 − p) are, of labels y that are data; 0 of any other sum."""
+    value = readings.graph.value(node)
+    if readings.op(node) != "add" or value is None or len(readings.arguments[node]) != 2:
+        return 0
+    labels = []
+    for use in readings.arguments[node]:
+        factors = readings.arguments[use.edge[0]] if readings.op(use.edge[0]) == "mul" else []
+        data = [factor for factor in factors if factor.partial is None]
+        logs = [factor for factor in factors if factor.partial is not None]
+        known = readings.value_of(data[0]) if len(data) == len(logs) == 1 else None
+        if known is None or not readings.has_elements(known):
+            return 0
+        if readings.op(readings.behind(logs[0].edge[0], COPIES)) != "log":
+            return 0
+        labels.append(known)
+    yes, no = labels
+    are_labels = yes.shape == no.shape and bool(((yes >= 0) & (no >= 0) & ((yes + no - 1).abs() < 1e-6)).all())
+    return value.numel() if are_labels else 0
 
 
 def _is_log_probability(readings: Readings, use: Use) -> bool:

@@ -1,0 +1,48 @@
+"""The log-likelihood of yes and no, written out, is told without its minus; costs and generators are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gradviz
+
+LABELS = (torch.arange(16) % 3 == 0).float()[:, None]
+Loss = Callable[[Tensor], Tensor]
+
+
+def told(loss: Loss) -> list[str]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1), nn.Sigmoid())
+    graph = gradviz.trace(model, torch.randn(16, 8), loss=loss)
+    return [one.message for one in graph.diagnose() if one.kind == "missing-minus"]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda p: (LABELS * torch.log(p) + (1 - LABELS) * torch.log(1 - p)).mean(),
+        lambda p: (LABELS * p.log() + (1 - LABELS) * (1 - p).log()).sum() / 16,
+        lambda p: ((1 - LABELS) * (1 - p + 1e-7).log() + LABELS * (p + 1e-7).log()).squeeze(1).mean(),
+    ],
+)
+def test_a_likelihood_of_yes_and_no_without_its_minus_is_told(loss: Loss) -> None:
+    (message,) = told(loss)
+    assert "the loss grows with the log-probabilities of the chosen classes" in message
+    assert told(lambda p: -loss(p)) == []
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda p: torch.log(1 - p).mean(),
+        lambda p: (LABELS * torch.log(p)).mean(),
+        lambda p: (LABELS * torch.log(p) + LABELS * torch.log(1 - p)).mean(),
+        lambda p: (p * torch.log(p) + (1 - p) * torch.log(1 - p)).mean(),
+    ],
+)
+def test_generators_costs_and_entropies_are_meant(loss: Loss) -> None:
+    assert told(loss) == []
