@@ -72,7 +72,8 @@ class SavedPartial(EdgePartial):
             size = math.prod(self.out_shape) * math.prod(self.in_shape)
             raise PartialError(
                 f"{self._where}: its Jacobian has {size} elements and was not saved; files hold up to {MAX_ELEMENTS}, of "
-                "real numbers, and a loaded graph has no autograd node to ask"
+                "real numbers, and a loaded graph has no autograd node to ask. Derive it where the code is traced, or "
+                "derive a value that lies behind this edge, nearer to the output"
             )
         return self._jacobian
 
