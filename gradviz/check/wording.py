@@ -39,6 +39,15 @@ def short_text(apart: float) -> str:
     return f"{is_off}, as by a constant that is written with few digits"
 
 
+def hidden_slip_text(least: float, dtype: torch.dtype) -> str:
+    """How large a slip must be for a check to see it, where rounding hides smaller ones.
+
+    >>> hidden_slip_text(0.0234, torch.bfloat16)
+    'rounding in bfloat16 hides a slip of less than 2.3 % in these numbers'
+    """
+    return f"rounding in {dtype_name(dtype)} hides a slip of less than {100 * least:.2g} % in these numbers"
+
+
 def dtype_name(dtype: torch.dtype) -> str:
     """`float32` for `torch.float32`."""
     return str(dtype).removeprefix("torch.")

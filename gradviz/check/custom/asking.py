@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,6 +64,15 @@ class Asker:
         self.dtype = dtype
         self.seen_right: set[int] = set()
         self.one_by_one = Allowance(ONE_BY_ONE)
+        self._least_slips: dict[int, float] = {}
+
+    def see(self, position: int, slip: float) -> None:
+        """Keeps how small a slip, relative to the true numbers, would have been seen in what a group was asked."""
+        self._least_slips[position] = min(slip, self._least_slips.get(position, math.inf))
+
+    def least_slip(self, position: int) -> float:
+        """The smallest slip of a group that would have been seen; 0 where its formula was seen to be right."""
+        return 0.0 if position in self.seen_right else self._least_slips.get(position, math.inf)
 
     def answers(self, groups: list[Group], place: int, cotangent: Tensor) -> Answers:
         """What the node makes of a cotangent of its output `place`, shaped like that output (of a complex one the parts).

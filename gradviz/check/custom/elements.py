@@ -15,14 +15,22 @@ from torch import Tensor
 from gradviz.check.arrays import Index, as_array, moduli
 from gradviz.check.custom.asking import Answers, Asker, Group
 from gradviz.check.custom.noise import RangeEnds
-from gradviz.check.custom.own_formula import Formula, in_float64, may_hide, settled
+from gradviz.check.custom.own_formula import (
+    HIDDEN_SLIP,
+    Formula,
+    in_float64,
+    larger_numbers,
+    may_hide,
+    settled,
+    smallest_slip,
+)
 from gradviz.check.custom.replay import Replay
 from gradviz.check.custom.ties import allowed_beside, wrong_together
 from gradviz.check.heads import HeadUnderCheck
 from gradviz.check.judge import CANCELLED
 from gradviz.check.local import DENSE_UP_TO, Plan
 from gradviz.check.parts import parts_of, parts_shape
-from gradviz.check.wording import range_end_text
+from gradviz.check.wording import hidden_slip_text, range_end_text
 from gradviz.symbolic import NoRule, unit_roundoff
 
 _RANDOM_COTANGENTS = 2
@@ -73,6 +81,9 @@ def compare_all(
     for group in groups:
         group.comparison.method = group.comparison.method or "numeric"
         group.comparison.step("all elements against torch's own formulas in float64")
+        least = asker.least_slip(group.position)
+        if HIDDEN_SLIP < least < math.inf and group.comparison.verdict == "match":
+            group.comparison.note(hidden_slip_text(least, group.comparison.dtype))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +151,7 @@ class _Question:
             got, bound, what = found.got, found.bound, what + found.without
             loose = np.zeros_like(loose) if found.is_wrong else loose
             group.comparison.short_of(found.short)
+        self._asker.see(group.position, smallest_slip(numbers.got, numbers.true, numbers.bound, numbers.formula))
         row = self._row
         group.comparison.elements(
             got,
@@ -210,7 +222,14 @@ class _Question:
         backward, slots = self._answers.backward, self._answers.slots[group.position]
         if not self._along_edges:
             return None
-        return in_float64(self._along_edges, backward, slots, bound, unit=self._replay.unit, times=self._granted)
+        unit, times, beside = self._replay.unit, self._granted, lambda: self._beside_numbers
+        return in_float64(self._along_edges, backward, slots, bound, unit=unit, times=times, beside=beside)
+
+    @cached_property
+    def _beside_numbers(self) -> list[list[Tensor]] | None:
+        """What backward()'s own calls give along each edge with each of their numbers of few digits a little larger."""
+        beside = larger_numbers(self._answers.backward)
+        return None if beside is None else [self._replay.formula(one, self._cotangent) for one in beside]
 
     @cached_property
     def _true(self) -> dict[int, tuple[Tensor, Tensor]]:

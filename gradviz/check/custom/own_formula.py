@@ -6,7 +6,7 @@ right formula then passes however many digits cancel in it, and a wrong one is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -35,6 +35,8 @@ _HIDES = 2.0**-11
 _LARGEST = 4
 _NUMBERS = 8
 """Of formulas with more numbers of few digits it is not computed what comes of these."""
+HIDDEN_SLIP = _HIDES
+"""From so much of the true number on it is told that rounding hides a slip."""
 _HIDDEN = 3
 _ONE_BY_ONE = 64
 _AT_FIRST = 8
@@ -132,6 +134,7 @@ def in_float64(
     *,
     unit: float,
     times: float,
+    beside: Callable[[], Sequence[Sequence[torch.Tensor]] | None],
 ) -> Formula:
     """The formula of every element, as `Replay.bounded_formula` found it, summed over the edges in these slots.
 
@@ -142,10 +145,42 @@ def in_float64(
         true_bound: how far rounding may take what is computed from the true formula.
         unit: u of the working dtype.
         times: how many times the bound found is granted: few trials bound badly.
+        beside: gives the value along each edge with each of `larger_numbers` in turn; None where that is not known.
     """
     value = np.asarray(sum(as_array(found[slot][0]) for slot in slots), dtype=np.longdouble)
     bound = times * np.asarray(sum(as_array(found[slot][1]) for slot in slots))
-    return _formula(value, bound, true_bound, _DOUBLE / unit, backward.is_exact)
+    formula = _formula(value, bound, true_bound, _DOUBLE / unit, backward.is_exact)
+    if not _is_loose(formula, backward) or (found_beside := beside()) is None:
+        return formula
+    with np.errstate(all="ignore"):  # infinite ones tell nothing
+        apart = [np.abs(np.asarray(sum(as_array(one[slot]) for slot in slots)) - value) for one in found_beside]
+        return _as_far_as_digits(formula, np.asarray(2 * np.sum(apart, axis=0), dtype=np.float64))
+
+
+def larger_numbers(backward: BackwardCalls) -> list[BackwardCalls] | None:
+    """The formula with each of its numbers of few digits a little larger in turn; None where that is not known."""
+    if backward.rounded is None or len(backward.rounded) > _NUMBERS:
+        return None
+    return [backward.with_larger(one, _SAME_LITERAL) for one in backward.rounded]
+
+
+def smallest_slip(got: Array, true: Wide, bound: Array, formula: Formula | None) -> float:
+    """The smallest slip in all elements, relative to the true numbers, that would have been seen in one of them."""
+    with np.errstate(all="ignore"):
+        size = np.abs(true).astype(np.float64)
+        needed = bound if formula is None else np.where(formula.gives(got), np.minimum(bound, formula.wrong), bound)
+        return float(np.nanmin(np.where(size > 0, needed / size, np.inf), initial=np.inf))
+
+
+def _is_loose(formula: Formula, backward: BackwardCalls) -> bool:
+    """Whether rounding hides a slip in a formula of which numbers may have few digits."""
+    with np.errstate(all="ignore"):
+        return not backward.is_exact and bool((formula.wrong > _HIDES * np.abs(formula.value)).any())
+
+
+def _as_far_as_digits(formula: Formula, moved: Array) -> Formula:
+    """The same, wrong where it is farther off than its numbers of few digits can take it."""
+    return replace(formula, wrong=np.fmin(formula.wrong, np.maximum(formula.same, moved)))
 
 
 def may_hide(got: Array, true: Wide, bound: Array) -> bool:
@@ -193,23 +228,17 @@ class ExactFormula:
         """
         value, bound = self._summed(self._truth, slots, columns)
         formula = _formula(value, self._granted * bound, true_bound, self._scale, self._backward.is_exact)
-        if self._backward.is_exact or not (formula.wrong > _HIDES * np.abs(value)).any():
+        if not _is_loose(formula, self._backward) or self._beside is None:
             return formula
-        moved = np.maximum(formula.same, self._moved(slots, columns, value))
-        return replace(formula, wrong=np.minimum(formula.wrong, moved))
-
-    def _moved(self, slots: Sequence[int], columns: Sequence[Index], value: Wide) -> Array:
-        """How far the numbers in it that may have few digits can take it: that far it may be off, and yet be right."""
-        rounded = self._backward.rounded
-        if rounded is None or len(rounded) > _NUMBERS:
-            return np.full(len(columns), np.inf)
-        apart = [np.abs(self._summed(beside, slots, columns)[0] - value) for beside in self._beside]
-        return np.asarray(2 * np.sum(apart, axis=0), dtype=np.float64)
+        with np.errstate(all="ignore"):
+            apart = [np.abs(self._summed(beside, slots, columns)[0] - value) for beside in self._beside]
+            return _as_far_as_digits(formula, np.asarray(2 * np.sum(apart, axis=0), dtype=np.float64))
 
     @cached_property
-    def _beside(self) -> list[Reference]:
-        """The formula with each of these numbers a little larger in turn."""
-        return [self._composed(self._backward.with_larger(one, _SAME_LITERAL)) for one in self._backward.rounded or ()]
+    def _beside(self) -> list[Reference] | None:
+        """The formula with each of its numbers that may have few digits a little larger in turn."""
+        beside = larger_numbers(self._backward)
+        return None if beside is None else [self._composed(one) for one in beside]
 
     def _composed(self, backward: BackwardCalls) -> Reference:
         calls, given = (*self._forward.calls, *backward.calls), [*self._forward.given, backward.cotangent, *backward.others]

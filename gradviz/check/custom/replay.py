@@ -140,6 +140,10 @@ class Replay:
         """
         return self._bounded(lambda move: self._formula(backward, cotangent, move), trials)
 
+    def formula(self, backward: BackwardCalls, cotangent: Tensor) -> list[Tensor]:
+        """The same without its rounding."""
+        return self._formula(backward, cotangent, 0.0)
+
     def _bounded(self, run: Callable[[float], list[Tensor]], trials: int) -> list[tuple[Tensor, Tensor]]:
         """What a run gives, and how far rounding may move it; the run is told how large the errors in it are to be."""
         exact = run(0.0)
