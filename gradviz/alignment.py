@@ -8,7 +8,7 @@ same in both, once what was put in between is left out; else nobody can say whic
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gradviz.graph import GradGraph
@@ -38,15 +38,15 @@ class Alignment:
 
 def alignment(first: GradGraph, second: GradGraph) -> Alignment | None:
     """None where what both have reads other values, or runs in another order alone, or their leaves differ."""
-    if set(first.leaves) != set(second.leaves):
+    pairs = paired_leaves(first, second)
+    if not len(pairs) == len(first.leaves) == len(second.leaves):
         return None
-    with_modules = bool(_modules(first) & _modules(second))
-    left, right = _not_leaves(first), _not_leaves(second)
-    here, there = ([_key(graph, node, with_modules) for node in nodes] for graph, nodes in ((first, left), (second, right)))
+    place_of = _place_of(first, second)
+    left, right = not_leaves(first), not_leaves(second)
+    here, there = ([_key(graph, node, place_of) for node in nodes] for graph, nodes in ((first, left), (second, right)))
     opcodes = [*_runs(here, there)]
     if all(tag == "equal" for tag, *_ in opcodes):
         return None
-    pairs = [(node, second.leaves[name]) for name, node in first.leaves.items()]
     for tag, start, stop, start_there, stop_there in opcodes:
         if tag == "equal":
             pairs += zip(left[start:stop], right[start_there:stop_there], strict=True)
@@ -57,8 +57,33 @@ def alignment(first: GradGraph, second: GradGraph) -> Alignment | None:
         only_second=tuple(run for tag, _, run in runs if tag == "insert"),
         replaced=tuple((run, other) for tag, run, other in runs if tag == "replace"),
     )
-    is_reordered = _is_reordered(first, second, found, with_modules)
+    is_reordered = _is_reordered(first, second, found, place_of)
     return found if not is_reordered and _reads_alike(first, second, found) else None
+
+
+def paired_leaves(first: GradGraph, second: GradGraph) -> list[tuple[int, int]]:
+    """Leaves by their names; in their order where these differ in the numbers of layers alone, and no shape differs.
+
+    A layer put into an `nn.Sequential` renumbers all that come after it, and with them their parameters.
+    """
+    if set(first.leaves) != set(second.leaves) and _without_numbers(first) == _without_numbers(second):
+        return [*zip(first.leaves.values(), second.leaves.values(), strict=True)]
+    return [(node, second.leaves[name]) for name, node in first.leaves.items() if name in second.leaves]
+
+
+def _without_numbers(graph: GradGraph) -> list[tuple[list[str], object]]:
+    """The leaves in their order: names without the numbers of layers, and shapes."""
+    return [
+        ([part for part in name.split(".") if not part.isdigit()], graph.nodes[node]["shape"])
+        for name, node in graph.leaves.items()
+    ]
+
+
+def renamed_leaves(first: GradGraph, second: GradGraph) -> list[tuple[str, str]]:
+    """What leaves that both have are called in the first and in the second, where that is not the same."""
+    names = ([str(graph.nodes[node]["name"]) for graph, node in zip((first, second), pair, strict=True)]
+             for pair in paired_leaves(first, second))  # fmt: skip
+    return [(one, other) for one, other in names if one != other]
 
 
 def before(graph: GradGraph, node: int, common: Collection[int]) -> int | None:
@@ -84,7 +109,7 @@ def anchors(graph: GradGraph, node: int, common: Collection[int]) -> dict[int, N
     return found
 
 
-def _is_reordered(first: GradGraph, second: GradGraph, found: Alignment, with_modules: bool) -> bool:
+def _is_reordered(first: GradGraph, second: GradGraph, found: Alignment, place_of: Callable[[str], str]) -> bool:
     """Whether calls run earlier in one that read the same in both: these are no calls more, nor in another place."""
     partner = dict(found.pairs)
     here, there = set(partner), set(partner.values())
@@ -92,7 +117,7 @@ def _is_reordered(first: GradGraph, second: GradGraph, found: Alignment, with_mo
     others = [*found.only_second, *(run for _, run in found.replaced)]
 
     def told(graph: GradGraph, run: tuple[int, ...]) -> tuple[Key, ...]:
-        return tuple(_key(graph, node, with_modules) for node in run)
+        return tuple(_key(graph, node, place_of) for node in run)
 
     placed = {(told(second, run), frozenset(anchors(second, run[-1], there))) for run in others}
     mapped = ((run, frozenset(partner[node] for node in anchors(first, run[-1], here))) for run in ones)
@@ -160,18 +185,47 @@ def _is_insertion(before: array[int], deletions: int) -> bool:
     return deletions == 0 or (deletions < len(before) and before[deletions - 1] < before[deletions])
 
 
+def _place_of(first: GradGraph, second: GradGraph) -> Callable[[str], str]:
+    """What of a module's name says in both graphs where it stands: nothing where they have no module in common.
+
+    Of a container whose layers are called otherwise in the other graph, all are in the same place: its own.
+    """
+    if not _modules(first) & _modules(second):
+        return lambda module: ""
+    split = ((one.split("."), other.split(".")) for one, other in renamed_leaves(first, second))
+    containers = {tuple(_alike(one, other)) for one, other in split}
+    if not containers:
+        return lambda module: module
+
+    def place(module: str) -> str:
+        parts = module.split(".")
+        known = (size for size in range(len(parts)) if tuple(parts[:size]) in containers)
+        return ".".join(parts[: next(known, len(parts))])
+
+    return place
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> Iterator[str]:
+    """What two sequences begin with alike."""
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            return
+        yield left
+
+
 def _modules(graph: GradGraph) -> set[str]:
     return {module for _, module in graph.nodes(data="module") if module}
 
 
-def _not_leaves(graph: GradGraph) -> list[int]:
+def not_leaves(graph: GradGraph) -> list[int]:
+    """Constants and what calls made, in forward order."""
     leaves = set(graph.leaves.values())
     return [node for node in graph if node not in leaves]
 
 
-def _key(graph: GradGraph, node: int, with_modules: bool) -> Key:
+def _key(graph: GradGraph, node: int, place_of: Callable[[str], str]) -> Key:
     data = graph.nodes[node]
-    return data["kind"], data["op"], data["shape"], data["module"] if with_modules else ""
+    return data["kind"], data["op"], data["shape"], place_of(data["module"])
 
 
 def _reads_alike(first: GradGraph, second: GradGraph, found: Alignment) -> bool:

@@ -2,8 +2,8 @@
 
 The same model traced at two steps, in two dtypes, or on CPU and CUDA has the same nodes in the same order. Where one has
 calls more, as a dropout, a cast or a copy, or others in their place, as another activation or two layers that are swapped,
-these are told, and the others are compared (`alignment`). Where the structure differs otherwise, as calls that both have
-read other values, the comparison ends at the first node that does.
+these are told, and the others are compared (`alignment`), whatever numbers that gives to the layers behind them. Where the
+structure differs otherwise, as calls that both have read other values, the comparison ends at the first node that does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gradviz.alignment import Alignment, alignment, before
+from gradviz.alignment import Alignment, alignment, before, not_leaves, paired_leaves, renamed_leaves
 from gradviz.attributes import unfilled
 from gradviz.errors import InputError
 from gradviz.graph import GradGraph
@@ -116,15 +116,16 @@ class Comparison:
         shown += structural[:NAMED]
         shown += [f"and {len(structural) - NAMED} more such places"] if len(structural) > NAMED else []
         count = sum(found.what != "structure" for found in self.differences)
-        return "\n".join([f"{head}: {count or 'none'} differ" if count != 1 else f"{head}: 1 differs", *shown])
+        told = f": {count or 'none'} differ{'s' * (count == 1)}" if self.compared or count else ""
+        return "\n".join([f"{head}{told}", *shown])
 
 
 def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -> Comparison:
     """Values and cotangents of two graphs of the same code, node by node; see `GradGraph.compare`."""
     if not isinstance(second, GradGraph):
         raise InputError(f"compare takes another graph, not a {type(second).__name__}; a file is read by gradviz.load(path)")
-    for graph in (first, second):
-        graph.require_numbers("a comparison")
+    first.require_numbers("a comparison")
+    second.require_numbers("a comparison")
     if rtol is not None and (not isinstance(rtol, (int, float)) or not rtol >= 0):
         raise InputError(f"rtol is {rtol!r}; accepted: 0 or more")
     pairs = _pairs(first, second)
@@ -150,6 +151,7 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
         summed += not by_elements
         if not relative <= tolerance:
             found.append(_difference(first, what, node, name, relative))
+    found += _renamed(first, second)
     found += _in_between(first, second, aligned)
     found += [] if structure is None else [structure]
     return Comparison(differences=tuple(found), compared=compared, skipped=skipped, rtol=tolerance, summed=summed)
@@ -165,7 +167,7 @@ def _tensors_before(
         yield from _tensors("cotangent", first, second, backward)
     elif structure.node is not None:  # what comes back to the common part has gone other ways
         yield from _tensors("value", first, second, [pair for pair in pairs if pair[0] < structure.node])
-    elif set(first.leaves) == set(second.leaves):
+    elif len(paired_leaves(first, second)) == len(first.leaves) == len(second.leaves):
         yield from _tensors("value", first, second, pairs)
 
 
@@ -175,15 +177,10 @@ def _place_in_backward(graph: GradGraph, node: int) -> int:
 
 
 def _pairs(first: GradGraph, second: GradGraph) -> list[tuple[int, int]]:
-    """Leaves by their names, all other nodes in their order."""
-    leaves = [(node, second.leaves[name]) for name, node in first.leaves.items() if name in second.leaves]
-    others = zip(_not_leaves(first), _not_leaves(second), strict=False)
+    """Leaves as they are paired, all other nodes in their order."""
+    leaves = paired_leaves(first, second)
+    others = zip(not_leaves(first), not_leaves(second), strict=False)
     return sorted([*leaves, *others])
-
-
-def _not_leaves(graph: GradGraph) -> list[int]:
-    leaves = set(graph.leaves.values())
-    return [node for node in graph if node not in leaves]
 
 
 def _tolerance(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]] | None) -> float:
@@ -200,10 +197,10 @@ def _tolerance(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]
 
 
 def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]) -> Difference | None:
-    alone = [*_only("first", first, second), *_only("second", second, first)]
-    if alone:
-        message = f"the graphs have different leaves: {', and '.join(alone)}; nothing else is compared"
-        return Difference(what="structure", node=None, name="", source="", relative=float("inf"), message=message)
+    leaves = paired_leaves(first, second)
+    if not len(leaves) == len(first.leaves) == len(second.leaves):
+        alone = [*_only("first", first, second), *_only("second", second, first)]
+        return _of_the_whole(f"the graphs have different leaves: {', and '.join(alone)}; nothing else is compared")
     for place, (one, other) in enumerate(pairs):
         left, right = first.nodes[one], second.nodes[other]
         if told := _unlike(left, right):
@@ -211,8 +208,7 @@ def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int
     if len(first) != len(second) and (rewired := _first_rewired(first, second, pairs)):
         return rewired
     if len(first) != len(second):
-        message = f"one graph has {len(first)} nodes, the other {len(second)}"
-        return Difference(what="structure", node=None, name="", source="", relative=float("inf"), message=message)
+        return _of_the_whole(f"one graph has {len(first)} nodes, the other {len(second)}")
     return None
 
 
@@ -222,6 +218,18 @@ def _unlike(left: dict[str, Any], right: dict[str, Any]) -> str:
         if left[attribute] != right[attribute]:
             return f"its {attribute} is {left[attribute] or 'none'} here and {right[attribute] or 'none'} in the other"
     return ""
+
+
+def _renamed(first: GradGraph, second: GradGraph) -> list[Difference]:
+    """One that tells the leaves whose layers have other numbers in the second graph; else none."""
+    names = [f"{one} is {other}" for one, other in renamed_leaves(first, second)]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    message = f"layers have other numbers in the second: {', '.join(names[:NAMED])}{more}"
+    return [_of_the_whole(message)] if names else []
+
+
+def _of_the_whole(message: str) -> Difference:
+    return Difference(what="structure", node=None, name="", source="", relative=float("inf"), message=message)
 
 
 def _in_between(first: GradGraph, second: GradGraph, aligned: Alignment | None) -> Iterator[Difference]:

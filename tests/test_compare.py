@@ -333,6 +333,38 @@ def test_graphs_with_other_leaves_are_not_compared() -> None:
     assert "leaves: only the second has 'a', 'b', 'c', 'f', 'h' and 1 more; nothing" in str(smaller.compare(larger))
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_layer_more_that_renumbers_those_behind_it_is_told_and_the_others_are_compared(
+    saved: bool, tmp_path: Path
+) -> None:
+    first, tanh, last = model()
+    longer = traced(nn.Sequential(first, nn.Dropout(0.0), nn.Softplus(), tanh, last))
+    if saved:
+        longer.save(tmp_path / "longer.gradviz")
+        longer = gradviz.load(tmp_path / "longer.gradviz")
+    found = traced(model()).compare(longer)
+    assert not found.same
+    assert [one.message for one in found.differences if one.what == "structure"] == [
+        "layers have other numbers in the second: 2.weight is 4.weight, 2.bias is 4.bias",
+        "only the second has c = softplus behind b (test_compare.py:24)",
+    ]
+    assert found.first_value is not None
+    assert found.first_value.name == "c"  # tanh reads what softplus made
+    assert found.compared == traced(model()).compare(traced(model())).compared
+
+
+def test_layers_with_other_numbers_alone_compute_the_same() -> None:
+    first, tanh, last = model()
+    found = traced(model()).compare(traced(nn.Sequential(nn.Identity(), first, nn.Identity(), tanh, last)))
+    assert [one.what for one in found.differences] == ["structure"]
+    assert str(found).splitlines()[1].endswith(", 0.bias is 1.bias, 2.weight is 4.weight, 2.bias is 4.bias")
+
+
+def test_nothing_compared_is_not_called_no_difference() -> None:
+    found = gradviz.trace("x*y", x=2.0, y=3.0, device="cpu").compare(gradviz.trace("x*z", x=2.0, z=3.0, device="cpu"))
+    assert str(found).splitlines()[0] == "0 tensors compared to a relative 2.22e-13"
+
+
 def test_a_path_is_refused_with_the_way_to_read_it() -> None:
     graph = gradviz.trace("x * y", x=1.0, y=2.0)
     with pytest.raises(gradviz.InputError, match=r"not a str; a file is read by gradviz\.load"):
