@@ -1,4 +1,4 @@
-"""What is named on the command line -> a traced graph: math text, or `file.py:name` for a function in a file.
+"""What is named on the command line -> a graph: math text, `file.py:name` for a function in a file, or a saved trace.
 
 The function takes no arguments and returns a scalar loss, or a triple `(model, inputs, loss)` as `trace` takes them:
 `inputs` is a tensor, a tuple of positional inputs or a dict of keyword inputs; `loss` maps the model's output to the scalar
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from gradviz.collector import collector_paused
-from gradviz.errors import GradvizError, InputError, NotScalarError
+from gradviz.errors import ExpressionError, GradvizError, InputError, NotScalarError
 from gradviz.expression import parse, typed_value
 from gradviz.graph import GradGraph
 from gradviz.recording.keeping import BUDGET_BYTES, Values, keeping_of
@@ -32,22 +32,26 @@ from gradviz.recording.names import closure_names
 from gradviz.recording.optimizers import optimizers_in
 from gradviz.recording.program import program_of
 from gradviz.recording.record import Recorder
+from gradviz.saved import load
 from gradviz.tracing import record, trace, trace_program
 
+SAVED = ".gradviz"
+"""The ending of a file that holds a trace."""
 _FILE_AND_NAME = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
 _FILE_ALONE = re.compile(r"(?P<file>[^:]*\.py)\b.*|(?P<module>[\w./\\-]+):+\w*")
 _RETURNS = "a target function returns a scalar loss tensor or a triple (model, inputs, loss)"
 _NO_VALUES = "--at {}: values go with math text; {} names a function, which takes no arguments"
+_HAS_VALUES = "--at {}: values go with math text; {} is a trace that was saved"
 _ACCEPTED = "a target is a function without arguments that returns a scalar loss tensor or a triple (model, inputs, loss)"
 
 
 def graph_of_target(
     target: str, *, at: Iterable[str] = (), device: str = "auto", values: Values = BUDGET_BYTES
 ) -> GradGraph:
-    """Traces a target of the command line.
+    """Traces a target of the command line, or reads the trace that it names.
 
     Args:
-        target: math text, or `file.py:name`.
+        target: math text, `file.py:name`, or a trace that was saved, `file.gradviz`: it has its device and its values.
         at: values for the variables of math text, each as `name=value`.
         device: "auto" or a torch device. A function runs with it as torch's default device, so tensors that it makes
             without saying where are made there.
@@ -59,23 +63,31 @@ def graph_of_target(
     >>> graph_of_target("x * y", at=["x=2", "y=3"], device="cpu").gradients()["x"].item()
     3.0
     """
+    given = list(at)
+    if names_saved(target):
+        _refuse_values_of_saved(target, given)
+        return load(target)
     found = _FILE_AND_NAME.fullmatch(target)
     if found is None:
         _refuse_file_alone(target)
-        return _graph_of_text(target, values_of(at), device, values)
-    given = list(at)
+        return _graph_of_text(target, values_of(given), device, values)
     if given:
         raise InputError(_NO_VALUES.format(given[0], target))
     return _graph_of_function(Path(found["file"]), found["name"], device, values)
 
 
-def names_function(target: str) -> bool:
-    """Whether a target is a function in a file; otherwise it is math text.
+def is_math(target: str) -> bool:
+    """Whether a target is math text: neither a function in a file nor a saved trace.
 
-    >>> names_function("train.py:step"), names_function("x*y")
-    (True, False)
+    >>> is_math("train.py:step"), is_math("before.gradviz"), is_math("x*y")
+    (False, False, True)
     """
-    return _FILE_AND_NAME.fullmatch(target) is not None
+    return _FILE_AND_NAME.fullmatch(target) is None and not names_saved(target)
+
+
+def names_saved(target: str) -> bool:
+    """Whether a target is a file that `graph.save` wrote, by its ending."""
+    return target.endswith(SAVED)
 
 
 def refuse_target(target: str, at: Iterable[str]) -> None:
@@ -85,7 +97,12 @@ def refuse_target(target: str, at: Iterable[str]) -> None:
         GradvizError: the text cannot be read, there is no such file, or the values are not accepted.
     """
     given = list(at)
-    if names_function(target):
+    if names_saved(target):
+        _refuse_values_of_saved(target, given)
+        if not Path(target).is_file():
+            raise InputError(f"there is no file {target}")
+        return
+    if not is_math(target):
         if given:
             raise InputError(_NO_VALUES.format(given[0], target))
         if not (path := Path(target.rpartition(":")[0])).is_file():
@@ -135,9 +152,10 @@ def _graph_of_text(text: str, at: Mapping[str, Any], device: str, values: Values
 
 
 def _refuse_file_alone(target: str) -> None:
-    """`train.py`, `train.py:` and `train:step` are no math text."""
+    """`train.py`, `train.py:` and `train:step` are no math text, nor is the name of another file."""
     found = _FILE_ALONE.fullmatch(target.strip())
     if found is None:
+        _refuse_other_file(target)
         return
     path = Path(found["file"] or f"{found['module']}.py")
     if not path.is_file():
@@ -148,6 +166,19 @@ def _refuse_file_alone(target: str) -> None:
     example = f"{path}:{functions[0] if functions else 'NAME'}"
     known = f"its functions without arguments are: {', '.join(functions) or 'none'}"
     raise InputError(f"{target} names no function; write {example} for a function in the file; {known}")
+
+
+def _refuse_other_file(target: str) -> None:
+    try:
+        parse(target)
+    except ExpressionError as error:
+        if "\0" not in target and Path(target).is_file():
+            raise InputError(f"{target} is a file, but no saved trace, which ends in {SAVED}; {_ACCEPTED}") from error
+
+
+def _refuse_values_of_saved(target: str, given: list[str]) -> None:
+    if given:
+        raise InputError(_HAS_VALUES.format(given[0], target))
 
 
 def _candidates(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gradviz.errors import InputError
-from gradviz.target import graph_of_target, values_of
+from gradviz.target import graph_of_target, refuse_target, values_of
 
 FILE = '''
 import torch
@@ -227,3 +227,25 @@ def test_tensors_that_the_file_holds_keep_their_names(tmp_path: Path) -> None:
     path.write_text(f"{held}def step():\n    return (w * rows).sum()\n")
     graph = graph_of_target(f"{path}:step")
     assert list(graph.leaves) == ["w"] and graph.nodes[graph.node("rows")]["kind"] == "constant"
+
+
+def test_a_saved_trace_is_read(tmp_path: Path) -> None:
+    path = str(tmp_path / "run.gradviz")
+    graph_of_target("x*y", at=["x=2", "y=3"], device="cpu").save(path)
+    assert graph_of_target(path).gradients()["x"].item() == 3
+    refuse_target(path, [])
+    for refused in (graph_of_target, refuse_target):
+        with pytest.raises(InputError, match=r"--at x=2: values go with math text; .*run.gradviz is a trace that was saved"):
+            refused(path, at=["x=2"])
+    with pytest.raises(InputError, match=r"there is no file .*gone.gradviz"):
+        refuse_target(str(tmp_path / "gone.gradviz"), [])
+
+
+def test_a_file_of_another_kind_is_no_math_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("graph.svg", "x"):
+        Path(name).touch()
+    for refused in (graph_of_target, refuse_target):
+        with pytest.raises(InputError, match=r"graph.svg is a file, but no saved trace, which ends in .gradviz; a"):
+            refused("graph.svg", at=[])
+    assert graph_of_target("x", at=["x=2"], device="cpu").gradients()["x"].item() == 1

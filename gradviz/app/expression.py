@@ -10,7 +10,7 @@ from gradviz.app.link import exploring_of_link, read_link, typed_state, write_li
 from gradviz.app.panels import EXPRESSION_PANELS, panels
 from gradviz.app.sentences import show_stale
 from gradviz.app.tracing import Traced, Values, traced
-from gradviz.target import names_function
+from gradviz.target import is_math
 from gradviz.view.notation import shorten
 
 STALE_LENGTH = 80
@@ -57,7 +57,7 @@ def _start() -> None:
     given = read_link()
     if given is None and last is not None:
         given = last[0], dict(last[1])
-    if given is None and not names_function(text):
+    if given is None and is_math(text):
         given = typed_state(text, at)
     if given is None:
         load_first_example()

@@ -23,7 +23,7 @@ from gradviz.app.shown import Shown
 from gradviz.app.work import Job, begun, forget, job_for
 from gradviz.diagnose import Diagnosis, Finding
 from gradviz.models import MODELS
-from gradviz.target import graph_of_target, names_function
+from gradviz.target import graph_of_target, is_math, names_saved
 from gradviz.tracing import trace
 
 MAX_FILE_MB = 16
@@ -54,9 +54,9 @@ def model_page() -> None:
 
 
 def target_of_command_line() -> str:
-    """The function that the app was started with, `train.py:step`, or "". No other file is ever read as Python."""
+    """What the app was started with, `train.py:step` or `run.gradviz`, or "". No other file is ever read as Python."""
     text, *_ = st.session_state.get("opened with") or ("",)
-    return text if names_function(text) else ""
+    return "" if is_math(text) else text
 
 
 def _chosen_job() -> tuple[Job, Shown | None]:
@@ -70,7 +70,7 @@ def _chosen_job() -> tuple[Job, Shown | None]:
         job = _job(name, key, device)
         ended, shown = job.ended, job.shown  # in this order: it may end now
         if name == target or (job.refusal is not None and name != SAVED):
-            runs = "Runs the file anew." if name == target else None
+            runs = None if name != target else "Reads the file anew." if names_saved(name) else "Runs the file anew."
             st.button("Trace again", icon=":material/refresh:", help=runs, on_click=forget, args=(key,))
         with st.popover("Open a saved trace", icon=":material/folder_open:"):
             _upload()

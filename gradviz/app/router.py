@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
     Args:
         arguments: what to open with: an expression and its values, as in `x*y`, `x=2`, `y=3`, or a function in a file, as in
-            `train.py:step`; none for a worked example.
+            `train.py:step`, or a saved trace, `run.gradviz`; none for a worked example.
     """
     st.session_state.setdefault("opened with", tuple(arguments))
     st.set_page_config(page_title="gradviz", page_icon="∂", layout="wide")

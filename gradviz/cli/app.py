@@ -35,7 +35,7 @@ HOSTS = ("localhost", "127.0.0.1")
 @click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="Of http://127.0.0.1.")
 @click.option("--headless", is_flag=True, help="Do not open a browser.")
 def app_command(target: str | None, at: tuple[str, ...], port: int, headless: bool) -> None:
-    """Open the explorer in the browser, on a worked example or on TARGET: math text, or FILE.py:NAME for a function."""
+    """Open the explorer in the browser, on a worked example or on TARGET: math text, FILE.py:NAME or FILE.gradviz."""
     from gradviz.target import refuse_target
 
     refuse_taken(port)

@@ -76,7 +76,8 @@ def main() -> None:
     """See, explain and check the gradients of PyTorch code.
 
     TARGET is math text such as "x*y + sin(pi*x)", with a value for each variable given by --at, or file.py:name, a function
-    without arguments that returns a scalar loss tensor or a triple (model, inputs, loss). "gradviz trace --help" tells more.
+    without arguments that returns a scalar loss tensor or a triple (model, inputs, loss), or file.gradviz, a trace that was
+    saved. "gradviz trace --help" tells more.
 
     Exit codes: 0 fine, 1 a mismatch, error or difference found, 2 bad input.
     """

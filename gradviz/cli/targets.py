@@ -68,22 +68,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 
 def graph_of(target: str, *, at: tuple[str, ...], device: str, values: str) -> GradGraph:
     """The graph of TARGET; what its file prints goes to standard error, and standard output stays what was asked for."""
-    if target.endswith(SAVED):
-        return _saved(target, at)
     from gradviz.target import graph_of_target
 
     with contextlib.redirect_stdout(sys.stderr):
         return graph_of_target(target, at=at, device=device, values=values)
-
-
-def _saved(target: str, at: tuple[str, ...]) -> GradGraph:
-    """A trace that was saved; its values are in the file."""
-    from gradviz.errors import InputError
-    from gradviz.saved import load
-
-    if at:
-        raise InputError(f"--at {at[0]}: values go with math text; {target} is a trace that was saved")
-    return load(target)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from test_expression_page import text_of
 
 import gradviz
 from gradviz.app import model
+from gradviz.target import graph_of_target
 
 TARGET = """
 import torch
@@ -39,6 +40,14 @@ def test_the_target_of_the_command_line_comes_first_with_its_findings(target: st
     app = page(f"{target}:step", beside="findings")
     assert app.selectbox[0].value == f"{target}:step" and not app.error
     assert "1 error." in text_of(app) and "edges: " in text_of(app)
+
+
+def test_a_saved_trace_may_be_the_target(target: str, tmp_path: Path) -> None:
+    saved = str(tmp_path / "step.gradviz")
+    graph_of_target(f"{target}:step").save(saved)
+    app = page(saved, beside="findings")
+    assert app.selectbox[0].value == saved and not app.error and not app.exception
+    assert "1 error" in text_of(app)
 
 
 def test_the_target_is_traced_on_the_device_that_is_chosen(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
