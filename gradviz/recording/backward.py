@@ -145,7 +145,7 @@ def run_backward(
     engine = partial(_run_engine, tuple(outputs), tuple(grad_outputs), True, False, leaves, True)
     with (
         torch._C._DisableAutocast(),
-        _heard(graph, nodes, log, _hooked(graph, hooks, in_sight) if asks else frozenset()),
+        _heard(graph, nodes, log, _hooked(graph, hooks | of_leaves, in_sight) if asks else frozenset()),
         _gradients_of([*filter(_retains_grad, in_sight())]),
         gradients_aside([*filled.values()]) as inner,
     ):

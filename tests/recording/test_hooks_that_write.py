@@ -65,6 +65,26 @@ def test_so_is_that_of_a_leaf_whose_hook_writes_to_its_gradient(hook: Any, size:
     assert _first(graph.gradients()["x"]) == 60.0
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("writes", [True, False])
+def test_so_is_that_of_a_leaf_where_a_hook_on_the_node_that_gathers_it_writes(writes: bool, size: int) -> None:
+    x = torch.ones(size, requires_grad=True)
+    gathers = x.view_as(x).grad_fn.next_functions[0][0]  # type: ignore[union-attr]
+    assert gathers is not None
+    gathers.register_prehook(_write_first if writes else lambda gradients: (gradients[0] * 10,))
+    graph = gradviz.trace(lambda x: (6 * x).sum(), x)
+    assert [_first(use.contribution) for use in graph.uses_of(graph.leaves["x"])] == [6.0]
+    assert _first(graph.gradients()["x"]) == 60.0
+
+
+def test_a_hook_after_accumulation_that_scales_the_gradient_leaves_the_contribution() -> None:
+    x = torch.ones(3, requires_grad=True)
+    x.register_post_accumulate_grad_hook(lambda leaf: _write(leaf.grad))
+    graph = gradviz.trace(lambda x: (6 * x).sum(), x)
+    assert [_first(use.contribution) for use in graph.uses_of(graph.leaves["x"])] == [6.0]
+    assert _first(graph.gradients()["x"]) == 60.0 and x.grad is None
+
+
 @pytest.mark.parametrize("place", ["on_value", "on_leaf"])
 def test_the_check_puts_a_write_down_to_the_hook_and_to_no_derivative(place: str) -> None:
     report = _traced(300, **{place: _write}).check()
