@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator
-from functools import cache, cached_property
+from functools import cached_property
 from types import CodeType
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from gradviz.assemble.writes import Write
 from gradviz.errors import TraceError
 from gradviz.opcall import op_name, tensors_of
 from gradviz.recording.backward import AutogradGraph
+from gradviz.recording.classes import once_per_class
 from gradviz.recording.functions import Applied
 from gradviz.recording.names import Frames
 from gradviz.recording.nodes import forward_class, forward_code, is_custom, node_of, output_metadata, sequence_number
@@ -29,7 +30,7 @@ _OF_CPP = "CppFunction"
 _DETACH = torch.ops.aten.detach.default
 
 
-@cache
+@once_per_class
 def _put_by_autograd(kind: type) -> str:
     """Which of the nodes that autograd makes for no call of their own a class of nodes is, or may be; "" for all others."""
     name = kind.__name__

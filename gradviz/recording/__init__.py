@@ -18,6 +18,7 @@
     spread.py       refuses what is spread over processes
     nodes.py        what is read of an autograd node
     modules.py      what a module holds
+    classes.py      remembers what is asked of a class, and lets go of it
     naming.py       what the user's code calls each value; module_names.py: the modules that only it knows
     optimizers.py   which parameter each optimizer in sight holds
 """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from gradviz.errors import TraceError
+from gradviz.recording.classes import once_per_class
 from gradviz.recording.nodes import forward_class
 
 _INSTEAD = "trace the model as it is before {}, on one process; gradviz.watch records a loop on all of them"
@@ -60,12 +60,12 @@ def refuse_freed(leaves: Iterable[Tensor]) -> None:
         )
 
 
-@cache
+@once_per_class
 def _is_sharded(kind: type) -> bool:
     return any(base.__name__ == "FSDPModule" for base in kind.__mro__)
 
 
-@cache
+@once_per_class
 def _is_distributed(kind: type) -> bool:
     return any(base.__name__ == "DTensor" for base in kind.__mro__)
 
