@@ -11,7 +11,8 @@
     derivatives.py  which nodes of autograd compute what they hand on in one cheap pass, and how
     functions.py    the custom autograd.Functions that the code applies
     outputs.py      the tensors to differentiate, in what the code returned
-    backward.py     runs the backward pass -> cotangents and contributions; backward_log.py is what its hooks hear
+    backward.py     runs the backward pass -> cotangents and contributions; backward_log.py is what its hooks hear,
+                    failed_backward.py says why it failed
     accumulating.py the same pass where hooks act only while `.grad` is filled
     hooks.py        the hooks on tensors, autograd nodes and modules
     packed.py       what hooks on saved tensors give back

@@ -21,6 +21,7 @@ from gradviz.errors import TraceError
 from gradviz.recording.accumulating import accumulated, hooks_of_leaves
 from gradviz.recording.again import AGAIN_BYTES
 from gradviz.recording.backward_log import BudgetedLog, Log
+from gradviz.recording.failed_backward import backward_failure
 from gradviz.recording.handed_on import HandedOnAgain
 from gradviz.recording.hooks import NodeHooks, count_own, hooks_of_node, registered_by_others, remove_from_nodes
 from gradviz.recording.keeping import Keeper
@@ -155,7 +156,7 @@ def run_backward(
             else:
                 found = engine(accumulate_grad=False)
         except RuntimeError as error:
-            raise TraceError(_backward_failure(error)) from error
+            raise TraceError(backward_failure(error, custom)) from error
     log.finish()
     order, contributions, cotangents = zip(*log.entries, strict=True) if log.entries else ((), (), ())
     gathered = {id(leaf) for leaf in leaves} if of_leaves else set()
@@ -289,20 +290,3 @@ def _refuse_compiled(custom: Sequence[Node]) -> None:
             "autograd does not see one by one; trace the function itself (gradviz.trace(fn, x) runs what torch.compile made "
             "op by op), or the model or function before it is compiled"
         )
-
-
-def _backward_failure(error: RuntimeError) -> str:
-    text = str(error)
-    if "backward through the graph a second time" in text or "have already been freed" in text:
-        return (
-            "the graph of this tensor was freed by an earlier backward pass; trace it before calling .backward(), have a "
-            "traced step return its loss without calling that, or call .backward(retain_graph=True)"
-        )
-    if "modified by an inplace operation" in text:
-        return f"the backward pass failed: a tensor that it needs was changed in place after the forward pass: {text}"
-    if "use_reentrant=True" in text or "Checkpointing is not compatible" in text:
-        return (
-            "a reentrant checkpoint hides its ops from autograd's graph; call torch.utils.checkpoint.checkpoint with "
-            "use_reentrant=False, which can be traced"
-        )
-    return f"the backward pass failed: {text}"

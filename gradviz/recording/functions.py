@@ -83,6 +83,12 @@ class CustomFunction:
         code = getattr(inspect.unwrap(own), "__code__", None)
         return "" if code is None else f"{Path(code.co_filename).name}:{_line_of_def(code)}"
 
+    def argument(self, place: int) -> str:
+        """What its forward calls the argument at a place, without `ctx`: "w", or "argument 1" where it has no name."""
+        code = _code_of_forward(self.function)
+        names = () if code is None else code.co_varnames[: code.co_argcount][not self.has_own_setup :]
+        return names[place] if place < len(names) else f"argument {place}"
+
     @property
     def has_own_setup(self) -> bool:
         """Whether its forward takes no `ctx`."""

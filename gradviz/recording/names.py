@@ -10,7 +10,7 @@ import bisect
 import dis
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MethodType
@@ -139,6 +139,8 @@ def first_names(frames: Frames, count: int) -> tuple[str, ...]:
 def input_names(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Argument name -> what is handed in for it. `*xs` gives `xs[0]`, `xs[1]`; `**options` gives its own keys.
 
+    What `Function.apply` of a custom Function is handed has the names that its forward gives to it.
+
     Raises:
         TypeError: the function cannot take these arguments.
     """
@@ -146,7 +148,7 @@ def input_names(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     if type(plain) is FunctionType and not kwargs and len(args) + own == plain.__code__.co_argcount:
         return dict(zip(plain.__code__.co_varnames[own:], args, strict=False))  # the usual case, without inspect's cost
     try:
-        signature = inspect.signature(function)
+        signature = inspect.signature(_forward_of(function) or function)
     except ValueError:  # many builtins have none
         return {f"input_{place}": value for place, value in enumerate(args)} | dict(kwargs)
     bound = signature.bind(*args, **kwargs)
@@ -160,6 +162,15 @@ def input_names(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
         else:
             named[name] = value
     return named
+
+
+def _forward_of(function: Any) -> Any:
+    """What `Function.apply` runs, without its `ctx`; None of any other function."""
+    owner = getattr(function, "__self__", None)
+    if not (isinstance(owner, type) and issubclass(owner, torch.autograd.Function) and function == owner.apply):
+        return None
+    has_own_setup = owner.setup_context is not torch.autograd.Function.setup_context
+    return owner.forward if has_own_setup else partial(owner.forward, None)
 
 
 def named_tensors(

@@ -336,6 +336,9 @@ def _is_sympy(target: Any) -> bool:
 
 
 def _name_of(function: Any) -> str:
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, type):  # a method of a class, which may have it from another
+        return f"{owner.__qualname__}.{function.__name__}"
     return str(getattr(function, "__qualname__", type(function).__name__))
 
 

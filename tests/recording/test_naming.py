@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gradviz import record, trace
+from gradviz import InputError, record, trace
 from gradviz.recording.modules import buffers_within, modules_within, parameters_within
 from gradviz.recording.names import (
     MAX_ITEMS,
@@ -138,6 +138,38 @@ def test_explicit_name_wins() -> None:
     inner = x * x
     graph = trace(torch.sin(inner), names={"square": inner})
     assert "square" in op_names(graph)
+
+
+class Scaled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *scales: Tensor, power: int = 1) -> Tensor:
+        return x * scales[0] * scales[1] ** power
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, ...]:
+        return cotangent, cotangent, cotangent
+
+
+class Shifted(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, shift: Tensor) -> Tensor:
+        return x + shift
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        return None
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        return cotangent, cotangent
+
+
+def test_inputs_of_apply_are_named_as_the_forward_names_them() -> None:
+    inputs = [torch.tensor(float(number), requires_grad=True) for number in range(3)]
+    assert list(trace(Scaled.apply, *inputs).leaves) == ["x", "scales[0]", "scales[1]"]
+    assert list(trace(Shifted.apply, *inputs[:2]).leaves) == ["x", "shift"]
+    with pytest.raises(InputError, match=r"^Shifted.apply cannot take the inputs given: .* argument: 'shift'"):
+        trace(Shifted.apply, inputs[0])
 
 
 def test_two_modules_are_told_apart_by_their_variables() -> None:
