@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator
 from functools import partial
 
+from torch import Tensor
+
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.likelihood import normalised_over
 from gradviz.diagnose.log_constants import factors_of_log
@@ -19,6 +21,8 @@ from gradviz.statistics import is_readable
 
 HALF_LOG_TAU = math.log(2 * math.pi) / 2
 MOST_DIMENSIONS = 10_000
+WITHIN = 1e-2
+"""How far two probabilities may be from 1 together: each may be clamped, or have something small added to it."""
 SUMS = frozenset({"add", "sub", "rsub"})
 MEANS = COPIES - {"index", "cat", "stack"} | {"mean", "sum", "logsumexp"}
 TERMS = MEANS - {"logsumexp"} | SUMS | {"neg", "mul", "div"}
@@ -239,24 +243,43 @@ def _picked(readings: Readings, node: int) -> int:
 
 
 def _yes_and_no(readings: Readings, node: int) -> int:
-    """How many log-probabilities y log p + (1 − y) log(1 − p) are, of labels y that are data; 0 of any other sum."""
+    """How many log-probabilities y log p + (1 − y) log(1 − p) are, of labels y that are data; 0 of any other sum.
+
+    Logarithms of what is no probability and its complement are another's, as of the ratios in a divergence. Labels that are
+    all alike are those of a generator, which makes the right ones unlikely; as does what has several models.
+    """
     value = readings.graph.value(node)
     if readings.op(node) != "add" or value is None or len(readings.arguments[node]) != 2:
         return 0
-    labels = []
-    for use in readings.arguments[node]:
-        factors = readings.arguments[use.edge[0]] if readings.op(use.edge[0]) == "mul" else []
-        data = [factor for factor in factors if factor.partial is None]
-        logs = [factor for factor in factors if factor.partial is not None]
-        known = readings.value_of(data[0]) if len(data) == len(logs) == 1 else None
-        if known is None or not readings.has_elements(known):
-            return 0
-        if readings.op(readings.behind(logs[0].edge[0], COPIES)) != "log":
-            return 0
-        labels.append(known)
-    yes, no = labels
-    are_labels = yes.shape == no.shape and bool(((yes >= 0) & (no >= 0) & ((yes + no - 1).abs() < 1e-6)).all())
-    return value.numel() if are_labels else 0
+    terms = [_weighted_log(readings, use.edge[0]) for use in readings.arguments[node]]
+    known = [term for term in terms if term is not None]
+    if len(known) < 2 or len(_models(readings)) > 1:
+        return 0
+    (yes, likely), (no, unlikely) = known
+    if yes.shape != no.shape or likely.shape != unlikely.shape or not bool((yes != yes.reshape(-1)[:1]).any()):
+        return 0
+    are_labels = bool(((yes >= 0) & (no >= 0) & ((yes + no - 1).abs() < 1e-6)).all())
+    are_complements = bool(((likely + unlikely - 1).abs() < WITHIN).all())
+    return value.numel() if are_labels and are_complements else 0
+
+
+def _weighted_log(readings: Readings, node: int) -> tuple[Tensor, Tensor] | None:
+    """(data, argument) of data times the logarithm of what learns; None of any other call."""
+    factors = readings.arguments[node] if readings.op(node) == "mul" else []
+    data = [factor for factor in factors if factor.partial is None]
+    logs = [factor for factor in factors if factor.partial is not None]
+    if len(data) != 1 or len(logs) != 1:
+        return None
+    log, weights = readings.behind(logs[0].edge[0], COPIES), readings.value_of(data[0])
+    argument = readings.value_of(readings.arguments[log][0]) if readings.op(log) == "log" else None
+    if weights is None or argument is None or not readings.has_elements(weights) or not readings.has_elements(argument):
+        return None
+    return weights, argument
+
+
+def _models(readings: Readings) -> set[str]:
+    """The modules whose parameters are read."""
+    return {data["root"] for _, data in readings.graph.nodes(data=True) if data["root"]}
 
 
 def _is_log_probability(readings: Readings, use: Use) -> bool:

@@ -3,9 +3,8 @@
 Two things tell. The targets of a cross-entropy are the very indices that an embedding read, place by place; and what flows
 back from the scores of one place comes to that place and to earlier ones, but to none behind it. So masks, recurrences and
 causal convolutions count alike. Models that shift inside stay out, and so do masked language models and autoencoders, whose
-scores depend on tokens behind too, or on none of the others. Where a model that
-was meant to be causal is not, by a mask that is turned round or by heads that mix positions, it tells from which places the
-scores were moved.
+scores depend on tokens behind too, or on none of the others. Where a model that was meant to be causal is not, by a mask
+that is turned round or by heads that mix positions, it tells from which places the scores were moved.
 """
 
 from __future__ import annotations

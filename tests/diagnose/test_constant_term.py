@@ -54,6 +54,54 @@ def test_an_update_of_first_order_is_meant() -> None:
     assert told(step) == []
 
 
+def test_several_updates_of_first_order_are_meant() -> None:
+    weight = torch.tensor([0.5, 1.0], requires_grad=True)
+
+    def step() -> Tensor:
+        fast = weight
+        for _ in range(2):
+            (slope,) = torch.autograd.grad((fast.tanh() - 1).square().sum(), fast, retain_graph=True)
+            fast = fast - 0.1 * slope
+        return (fast - 2).square().sum()
+
+    assert told(step) == []
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_a_score_of_a_model_that_learns_nothing_here_is_a_target(is_frozen: bool) -> None:
+    energy, model = network(4, nn.Tanh()).requires_grad_(not is_frozen), nn.Linear(4, 4)
+
+    def step() -> Tensor:
+        x = torch.randn(8, 4, requires_grad=True)
+        (score,) = torch.autograd.grad(energy(x).sum(), x)
+        return (model(x) - score).square().mean()
+
+    assert told(step) == []
+
+
+def test_what_is_detached_is_meant() -> None:
+    model, x = network(4, nn.Tanh()), torch.randn(8, 4, requires_grad=True)
+
+    def step() -> Tensor:
+        made = model(x)
+        (slope,) = torch.autograd.grad(made.sum(), x, retain_graph=True)
+        loss = made.square().mean()
+        return loss + (slope.square().mean() - loss).detach()
+
+    assert told(step) == []
+
+
+def test_without_modules_it_is_told_too() -> None:
+    weight, x = torch.randn(4, 1, requires_grad=True), torch.randn(8, 4, requires_grad=True)
+
+    def step() -> Tensor:
+        made = (x @ weight).tanh()
+        (slope,) = torch.autograd.grad(made.sum(), x, retain_graph=True)
+        return made.square().mean() + slope.square().mean()
+
+    assert len(told(step)) == 1
+
+
 def test_other_constants_are_meant() -> None:
     model, x = network(4, nn.Tanh()), torch.randn(8, 4)
 
