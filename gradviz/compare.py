@@ -26,6 +26,8 @@ from gradviz.standin import is_kept, statistics_kept
 What = Literal["value", "cotangent", "structure"]
 NAMED = 5
 """How many leaves or calls a sentence names, and how many places with other calls are told."""
+COARSEST = 0.1
+"""The largest tolerance that is taken without being asked for: a thousand roundings of half precision are all there is."""
 Compared = tuple[What, int, int, str, Tensor | None, Tensor | None]
 """What of which nodes of the first and the second graph, by what name, here and there."""
 
@@ -184,7 +186,7 @@ def _pairs(first: GradGraph, second: GradGraph) -> list[tuple[int, int]]:
 
 
 def _tolerance(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]] | None) -> float:
-    """A thousand roundings of the coarser dtype: what two orders of summation may differ by in a deep network.
+    """A thousand roundings of the coarser dtype, `COARSEST` at most: what two orders of summation may make in a network.
 
     A cast that one graph alone has is not among `pairs`: what it rounds is a difference.
     """
@@ -193,7 +195,7 @@ def _tolerance(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]
         nodes = [graph.nodes[node] for pair in pairs for graph, node in zip((first, second), pair, strict=True)]
     dtypes = {data["dtype"] for data in nodes if data["requires_grad"]}
     rounded = (dtype for dtype in dtypes if dtype.is_floating_point or dtype.is_complex)  # the positions of maxima are not
-    return 1000 * max((torch.finfo(dtype).eps for dtype in rounded), default=0.0)
+    return min(1000 * max((torch.finfo(dtype).eps for dtype in rounded), default=0.0), COARSEST)
 
 
 def _first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]) -> Difference | None:

@@ -239,7 +239,7 @@ class GradGraph(AttributedGraph):
         Args:
             other: a graph of the same structure, traced here or loaded.
             rtol: the largest difference over the largest magnitude that counts as none; None for a thousand roundings
-                of the coarser dtype.
+                of the coarser dtype, 0.1 at most.
 
         Raises:
             InputError: `other` is no graph, `rtol` is negative, or a graph is on the meta device.

@@ -60,6 +60,16 @@ def test_two_dtypes_agree_to_rounding_of_the_coarser() -> None:
     assert traced(model()).compare(traced(model(), torch.float32), rtol=0.0).differences
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_hides_rounding_and_no_other_weight(dtype: torch.dtype) -> None:
+    changed = model()
+    with torch.no_grad():
+        changed[2].weight *= 1.5
+    assert traced(model()).compare(traced(model(), dtype)).differences == ()
+    found = traced(model()).compare(traced(changed, dtype)).first_value
+    assert found is not None and found.name == "2.weight" and found.relative == pytest.approx(1 / 3, rel=0.01)
+
+
 def test_a_wrong_backward_is_the_first_cotangent_that_differs() -> None:
     class Square(torch.autograd.Function):
         factor = 2.0

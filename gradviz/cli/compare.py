@@ -16,7 +16,7 @@ DIFFERENT = 1
 @as_json
 @click.option("--rtol", type=float, metavar="SHARE",
               help="The largest difference over the largest magnitude that counts as none; a thousand roundings of the "
-              "coarser dtype unless given.")  # fmt: skip
+              "coarser dtype, 0.1 at most, unless given.")  # fmt: skip
 def compare_command(
     target: str, other: str, at: tuple[str, ...], device: str, values: str, as_json: bool, rtol: float | None
 ) -> None:
