@@ -20,7 +20,7 @@ from gradviz.recording.backward import AutogradGraph
 from gradviz.recording.classes import once_per_class
 from gradviz.recording.functions import Applied
 from gradviz.recording.names import Frames
-from gradviz.recording.nodes import forward_class, forward_code, is_custom, node_of, output_metadata, sequence_number
+from gradviz.recording.nodes import forward_class, forward_code, node_of, output_metadata, sequence_number
 from gradviz.recording.record import Recorder
 
 _COPY_SLICES = "CopySlices"
@@ -136,8 +136,11 @@ class Lookup:
         return max(candidates if written is None else [*candidates, written], default=None)
 
     def is_one_of_several(self, node: Node, index: int) -> bool:
-        """Whether call `index` made only one of the results: a module with a full backward hook hands each tensor on."""
-        return is_custom(node) and len(self.calls[index].outputs) < len(output_metadata(node))
+        """Whether call `index` made only one of the results of a custom Function.
+
+        A module with a full backward hook hands each tensor on.
+        """
+        return len(self.calls[index].outputs) < len(output_metadata(node))
 
     def is_handed_out(self, index: int) -> bool:
         """Whether a call is the detach by which torch hands out what a call that reads no tensor made, `torch.rand(3)`."""
@@ -197,6 +200,7 @@ class Lookup:
                 continue  # autograd does not see a write under no_grad: the tensor keeps its node
             for tensor in call.outputs:
                 node = None if tensor is None else node_of(tensor)
+                # The class is asked first, which most nodes are through with: each result of a recording comes by here.
                 if node is not None and (not _put_by_autograd(type(node)) or self._may_have_made(overload, node)):
                     found[node] = index
         for carried in self.recorder.versions.carried:
