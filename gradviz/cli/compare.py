@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import click
 
+from gradviz.cli.reports import columns
 from gradviz.cli.targets import TargetCommand, as_json, graph_of, print_json, target_options
 from gradviz.errors import InputError
 
@@ -38,6 +41,12 @@ def compare_command(
 
         print_json(header(target) | {"other": other, "comparison": comparison.to_dict()})
     else:
-        click.echo(str(comparison))
+        click.echo("\n".join(part for line in str(comparison).splitlines() for part in _fitted(line)))
     if not comparison.same:
         click.get_current_context().exit(DIFFERENT)
+
+
+def _fitted(line: str) -> list[str]:
+    """A line as wide as the terminal, with what does not fit below it."""
+    most = columns()
+    return [line] if len(line) <= most else textwrap.wrap(line, int(most), subsequent_indent="  ", break_long_words=False)

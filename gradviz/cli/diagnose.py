@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gradviz.cli.reports import diagnosis_of
 from gradviz.cli.targets import TargetCommand, as_json, graph_of, print_json, target_options
 
 ERRORS = 1
@@ -26,6 +27,6 @@ def diagnose_command(target: str, at: tuple[str, ...], device: str, values: str,
 
         print_json(header(target) | diagnosis.to_dict())
     else:
-        click.echo(str(diagnosis))
+        click.echo(diagnosis_of(diagnosis))
     if not diagnosis.ok:
         click.get_current_context().exit(ERRORS)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 WRONG = 1
 LEAST_ROWS = 20
+LEAST_COLUMNS, INDENT = 40, 4
 
 
 def report_of(report: CheckReport) -> str:
@@ -22,6 +23,13 @@ def report_of(report: CheckReport) -> str:
     from gradviz.check.table import report_text
 
     return report_text(report, columns(), elsewhere="--json")
+
+
+def diagnosis_of(diagnosis: Diagnosis) -> str:
+    """The findings as text, no wider than the terminal."""
+    from gradviz.diagnose.finding import WIDTH
+
+    return diagnosis.text(width=int(min(WIDTH, max(columns(), LEAST_COLUMNS) - INDENT)))
 
 
 def columns() -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gradviz.cli.reports import columns, diagnosis_of
 from gradviz.cli.targets import as_json, print_json
 
 ERRORS = 1
@@ -37,13 +38,14 @@ def report_command(run: Path, output: Path | None, as_json: bool) -> None:
     it, with the keys `ok`, `summary` and `findings`. The exit code is 1 where an error was found.
     """
     from gradviz.runs import load_run
+    from gradviz.runs.text import report_text
 
     found = load_run(run)
     diagnosis = found.diagnose()
     if as_json:
         print_json(diagnosis.to_dict())
     else:
-        click.echo(str(found))
+        click.echo(report_text(found, columns=columns(), findings=diagnosis_of(diagnosis)))
     if output is not None:
         found.save_report(output)
         click.echo(f"wrote {output}", err=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradviz.cli.picture_options import picture_options
-from gradviz.cli.reports import columns, exit_with, report_of, rows
+from gradviz.cli.reports import columns, diagnosis_of, exit_with, report_of, rows
 from gradviz.cli.targets import SAVED, TargetCommand, as_json, graph_of, print_json, target_options
 from gradviz.errors import InputError
 
@@ -71,7 +71,7 @@ def trace_command(
         if report is not None:
             click.echo(f"\n{report_of(report)}")
         if diagnosis is not None:
-            click.echo(f"\n{diagnosis}")
+            click.echo(f"\n{diagnosis_of(diagnosis)}")
     exit_with(report, diagnosis)
 
 

@@ -19,6 +19,7 @@ from gradviz.view.verdicts import SEVERITIES
 Severity = Literal["error", "warning", "hint"]
 Numbers = dict[str, float | int | str]
 WIDTH = 110
+"""Of the lines of a report, unless told otherwise, without their indent."""
 LISTED = 4
 """How many names a message lists."""
 NOT_CHECKED = "not-checked"
@@ -85,13 +86,13 @@ class Finding:
     def __str__(self) -> str:
         return self.text()
 
-    def text(self, also: Sequence[Finding] = ()) -> str:
-        """The finding in some lines, with where else the same was found (`also`)."""
+    def text(self, also: Sequence[Finding] = (), *, width: int = WIDTH) -> str:
+        """The finding in lines of at most `width` letters and an indent of 4, with where else it was found (`also`)."""
         lines = [f"{self.severity} {self.kind}{self.where}: {self.message}"]
         lines += [f"numbers: {self.numbers_text}"] if self.numbers else []
         lines += [f"also: {_places(also)}"] if also else []
         lines += [f"do: {self.hint}"]
-        return "\n  ".join("\n    ".join(textwrap.wrap(line, WIDTH, break_long_words=False)) for line in lines)
+        return "\n  ".join("\n    ".join(textwrap.wrap(line, width, break_long_words=False)) for line in lines)
 
 
 class Diagnosis(list[Finding]):
@@ -154,8 +155,12 @@ class Diagnosis(list[Finding]):
         }
 
     def __str__(self) -> str:
-        summary = "\n".join(textwrap.wrap(self.summary, WIDTH, break_long_words=False, break_on_hyphens=False))
-        return "\n\n".join([*(first.text(others) for first, *others in self._by_line()), summary])
+        return self.text()
+
+    def text(self, *, width: int = WIDTH) -> str:
+        """The report in lines of at most `width` letters and an indent of 4."""
+        summary = "\n".join(textwrap.wrap(self.summary, width, break_long_words=False, break_on_hyphens=False))
+        return "\n\n".join([*(first.text(others, width=width) for first, *others in self._by_line()), summary])
 
     def _by_line(self) -> list[list[Finding]]:
         """The findings, those together that are of one line and one remedy, in modules that differ by numbers only."""

@@ -16,6 +16,9 @@ from gradviz.runs.notes import End, Header, Step
 if TYPE_CHECKING:
     from gradviz.diagnose import Diagnosis
 
+PAGES = ("", ".html", ".htm")
+"""What a file may end in that holds a page."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -53,10 +56,12 @@ class Run:
         """Writes the report as one HTML page that loads nothing: findings, plots of all steps, tables.
 
         Raises:
-            InputError: the file cannot be written.
+            InputError: the file cannot be written, or its ending says that it is no page.
         """
         from gradviz.runs.page import page
 
+        if Path(path).suffix.lower() not in PAGES:
+            raise InputError(f"a report is a page, and {str(path)!r} names none; accepted: a file that ends in .html")
         try:
             Path(path).write_text(page(self), encoding="utf-8")
         except OSError as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
+from gradviz.fitting import distinct
 from gradviz.runs.notes import Header, Step
 from gradviz.runs.run import Run, gradient_norm
 from gradviz.runs.series import Series, by_step, dead_shares, gradient_norms, module_gains, parameter_gradients
@@ -13,19 +15,28 @@ from gradviz.view.notation import number_text, shorten
 STEP_ROWS, ROWS = 12, 10
 NAME_LENGTH = 44
 COURSE_LENGTH = 24
+LEFT_OUT_FIRST = ("rank", "least", "largest", "passes", "first", "dead units")
+"""The columns that a narrow terminal has no room for, in this order."""
+LEAST_NAME = 12
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def report_text(run: Run) -> str:
-    """The whole report; long tables are cut, and say so."""
+def report_text(run: Run, *, columns: float = math.inf, findings: str | None = None) -> str:
+    """The whole report; long tables are cut, and say so.
+
+    Args:
+        run: what was recorded.
+        columns: how wide a table may become: one that would get wider leaves out columns and shortens names.
+        findings: what `run.diagnose()` says, as text; None for as it is.
+    """
     parts = [title(run)]
-    if not run.steps:
-        return f"{parts[0]}\n\n{run.diagnose()}"
-    parts.append(_steps_table(run))
-    parts.append(_series_table("gradient norm of", parameter_gradients(run)))
-    parts.append(_series_table("gain of", module_gains(run)))
-    parts.append(_series_table("share of dead units of", [one for one in dead_shares(run) if max(one.known, default=0)]))
-    parts.append(str(run.diagnose()))
+    if run.steps:
+        dead = [one for one in dead_shares(run) if max(one.known, default=0)]
+        parts.append(_steps_table(run, columns))
+        parts.append(_series_table("gradient norm of", parameter_gradients(run), columns))
+        parts.append(_series_table("gain of", module_gains(run), columns))
+        parts.append(_series_table("share of dead units of", dead, columns))
+    parts.append(str(run.diagnose()) if findings is None else findings)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -76,7 +87,7 @@ def _spread_over(count: int, length: int) -> list[float]:
     return [place * (count - 1) / (length - 1) for place in range(length)]
 
 
-def _steps_table(run: Run) -> str:
+def _steps_table(run: Run, columns: float) -> str:
     head: tuple[str, ...] = ("step", "rank", "passes", "loss", "gradient norm", "dead units", "")
     made = by_step(run)
     steps = [step for step in run.steps if step.updated or step.origins or step in made[step.step]]  # else made again later
@@ -87,7 +98,7 @@ def _steps_table(run: Run) -> str:
         rows = [*rows[: 1 + half], (f"... {left_out} more", *[""] * 6), *rows[-half:]]
     together = [one for one in gradient_norms(run) if one.rank is None]
     notes = [f"gradient norm of all ranks: {course(one.values)} {_text(_last(one))} at the last step" for one in together]
-    return "\n".join([_table(rows), *notes])
+    return "\n".join([_table(rows, columns), *notes])
 
 
 def _step_row(step: Step) -> tuple[str, ...]:
@@ -100,7 +111,7 @@ def _step_row(step: Step) -> tuple[str, ...]:
     return str(step.step), str(step.rank), f"{step.forwards} + {step.backwards}", loss, norm, dead, "; ".join(remarks)
 
 
-def _series_table(what: str, series: Sequence[Series]) -> str:
+def _series_table(what: str, series: Sequence[Series], columns: float) -> str:
     if not series:
         return ""
     chosen = most_moved(series, ROWS)
@@ -119,7 +130,7 @@ def _series_table(what: str, series: Sequence[Series]) -> str:
             )
         )
     more = len(series) - len(chosen)
-    return "\n".join([_table(rows), *([f"... and {more} more that moved less"] if more else [])])
+    return "\n".join([_table(rows, columns), *([f"... and {more} more that moved less"] if more else [])])
 
 
 def _last(series: Series) -> float | None:
@@ -130,7 +141,26 @@ def _text(value: float | None) -> str:
     return "" if value is None else number_text(value)
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "  ".join("─" * width for width in widths).rstrip(), *lines[1:]])
+def _table(rows: Sequence[tuple[str, ...]], columns: float) -> str:
+    kept, left_out = [*rows], list[str]()
+    for title in LEFT_OUT_FIRST:
+        place = kept[0].index(title) if title in kept[0] and _width(kept) > columns else None
+        if place is not None and not (title == "rank" and len({row[place] for row in kept[1:]} - {""}) > 1):
+            kept = [(*row[:place], *row[place + 1 :]) for row in kept]
+            left_out.append(title)
+    if (surplus := _width(kept) - columns) > 0:  # then names are shortened
+        length = max(int(max(len(row[0]) for row in kept) - surplus), LEAST_NAME)
+        names = distinct([row[0] for row in kept], length, shorten)
+        kept = [(name, *row[1:]) for name, row in zip(names, kept, strict=True)]
+    widths = _widths(kept)
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in kept]
+    told = textwrap.wrap(f"Not shown in {columns:.0f} columns: {', '.join(left_out)}.", int(columns)) if left_out else []
+    return "\n".join([lines[0], "  ".join("─" * width for width in widths).rstrip(), *lines[1:], *told])
+
+
+def _width(rows: Sequence[tuple[str, ...]]) -> int:
+    return sum(_widths(rows)) + 2 * (len(rows[0]) - 1)
+
+
+def _widths(rows: Sequence[tuple[str, ...]]) -> list[int]:
+    return [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
