@@ -54,8 +54,9 @@ def show_stale(told: str) -> None:
 
 _STALE = """<style>
 div:has(> .gradviz-stale) {overflow: visible}
-.stElementContainer:has(.gradviz-stale) {position: sticky; top: 0.5rem; height: 0; margin-bottom: -1rem; z-index: 20}
-.gradviz-stale {padding: 3rem 0.5rem 0; pointer-events: none}
+.stElementContainer:has(.gradviz-stale) {position: sticky; top: 0.5rem; height: 0; margin-bottom: -1rem; z-index: 20;
+    pointer-events: none}
+.gradviz-stale {padding: 3rem 0.5rem 0}
 @media (min-width: 60rem) {.gradviz-stale {padding-top: 0.2rem; max-width: calc(70% - 20rem)}}
 .gradviz-stale > span {display: inline-block; max-width: 100%; padding: 0.2rem 0.8rem;
     border: 2px solid var(--gradviz-wrong); border-radius: 0.5rem;
