@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import networkx as nx
@@ -50,7 +51,9 @@ def unknown_node(name: object, names: Iterable[str]) -> InputError:
     """What is said of a node that a graph of nodes called `names` does not have."""
     several = list(names)
     known = ", ".join(several[:20]) + (", ..." if len(several) > 20 else "")
-    return InputError(f"the graph has no node called {name!r}; its nodes are called {known}")
+    near = get_close_matches(str(name), several, n=1, cutoff=0.8)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return InputError(f"the graph has no node called {name!r}; {meant}its nodes are called {known}")
 
 
 class Use(NamedTuple):

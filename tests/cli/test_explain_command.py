@@ -70,3 +70,10 @@ def test_what_is_not_accepted_exits_with_2(arguments: list[str], message: str) -
     result = run(*arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_a_leaf_that_is_misspelt_is_told_the_name_that_was_meant() -> None:
+    done = CliRunner().invoke(main, ["explain", "width*height", "--at", "width=2", "--at", "height=3", "--leaf", "heigth"])
+    assert done.exit_code == 2 and "no node called 'heigth'; did you mean 'height'? its nodes are" in done.output
+    done = CliRunner().invoke(main, ["explain", "x*y", "--at", "x=2", "--at", "y=3", "--leaf", "z"])
+    assert "no node called 'z'; its nodes are called x, y, a" in done.output
