@@ -15,6 +15,8 @@ PAIRING = frozenset(
         *("binary_cross_entropy_with_logits", "maximum", "minimum", "pow", "where"),
     }
 )
+WHOLE = frozenset({"view", "_unsafe_view", "unsqueeze", "clone", "detach"})
+"""What leaves all rows there, in their order."""
 LOSSES = frozenset({"mse_loss", "smooth_l1_loss", "huber_loss"})
 """Of what these average nobody wants all pairs of rows: there, rows may have features."""
 
@@ -37,7 +39,10 @@ def _of_rows(readings: Readings) -> Iterator[Finding]:
             size, *features = shapes[rows] or (0,)
             if size < 2 or not features or shapes[apart] != (size, 1, *features):
                 continue
-            names = [readings.name(_before_expansion(readings, uses[place]).edge[0]) for place in (rows, apart)]
+            given = [_before_expansion(readings, uses[place]).edge[0] for place in (rows, apart)]
+            if readings.behind(given[0], WHOLE) == readings.behind(given[1], WHOLE):
+                continue  # rows that are compared with each other
+            names = [readings.name(node) for node in given]
             yield found(
                 graph,
                 "broadcast-pairs",

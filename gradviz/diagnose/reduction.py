@@ -27,6 +27,9 @@ LOSSES = {
 }
 """Loss -> the place of its argument `reduction`."""
 LAYERS = MATRIX_PRODUCTS | {"embedding", "index_select"}
+ELEMENTWISE = frozenset({"pow", "abs", "add", "sub", "mul", "div", "neg"})
+ROWS = {"mm": "self", "addmm": "mat1"}
+"""Product -> the argument whose rows are its own."""
 BESIDE_REWARDS = VIEWS - {"index"} | {"neg", "mul"}
 """What log-probabilities go through on their way into the loss of a policy."""
 
@@ -41,7 +44,9 @@ def reduction(readings: Readings) -> Iterator[Finding]:
         summed = readings.value_of(readings.arguments[node][0]) if readings.arguments[node] else None
         if summed is None or not summed.ndim or summed.shape[0] < MIN_BATCH or not _sums(readings, node):
             continue
-        if not _is_batch(readings, summed.shape[0]) or _is_weighted(readings, node, summed) or _is_episode(readings, node):
+        if not _is_batch(readings, summed.shape[0]) or _is_of_features(readings, node):
+            continue
+        if _is_weighted(readings, node, summed) or _is_episode(readings, node):
             continue
         yield found(
             graph,
@@ -101,6 +106,18 @@ def _is_batch(readings: Readings, size: int) -> bool:
     nodes = readings.graph.nodes
     data = (node for node in nodes if nodes[node]["kind"] == "constant" and nodes[node]["shape"][:1] == (size,))
     return any(_is_read_by_a_layer(readings, node) for node in data)
+
+
+def _is_of_features(readings: Readings, node: int) -> bool:
+    """Whether a row of what is summed is a feature's, as of z.T @ z: there may be as many as samples."""
+    use = readings.arguments[node][0]
+    while (op := readings.op(use.edge[0])) in ELEMENTWISE | VIEWS:
+        ways = [one for one in readings.arguments[use.edge[0]] if one.partial is not None]
+        if len(ways) != 1:
+            return False
+        use = ways[0]
+    left = readings.argument(use.edge[0], ROWS[op]) if op in ROWS else None
+    return left is not None and left.partial is not None and readings.op(left.edge[0]) in ("t", "transpose", "permute")
 
 
 def _is_read_by_a_layer(readings: Readings, constant: int) -> bool:

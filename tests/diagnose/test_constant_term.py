@@ -124,3 +124,15 @@ def test_a_matrix_of_features_is_no_batch() -> None:
 
     assert [one.kind for one in gradviz.trace(lambda: loss(0)).diagnose()] == []
     assert [one.kind for one in gradviz.trace(lambda: loss(32)).diagnose()] == ["sum-reduction"]
+
+
+@pytest.mark.parametrize("features", [16, 32])
+def test_nor_is_one_of_as_many_features_as_samples(features: int) -> None:
+    torch.manual_seed(0)
+    model, x = nn.Linear(8, features), torch.randn(32, 8)
+
+    def loss() -> Tensor:
+        first, second = (F.normalize(model(x + 0.1 * torch.randn_like(x)), dim=0) for _ in range(2))
+        return (first.T @ second - torch.eye(features)).pow(2).sum()
+
+    assert [one.kind for one in gradviz.trace(loss).diagnose()] == []

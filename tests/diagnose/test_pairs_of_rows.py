@@ -29,6 +29,7 @@ def told(loss: Callable[[Tensor], Tensor]) -> list[str]:
         lambda out: F.smooth_l1_loss(out, TARGETS[:, None]),
         lambda out: F.huber_loss(out[:, :1], TARGETS[:, None, :1]),
         lambda out: F.mse_loss(out.view(8, 1, 3), TARGETS, reduction="sum"),
+        lambda out: F.mse_loss(out[:, None, :1], out[:, 1:2]),
     ],
 )
 def test_rows_of_features_that_are_paired_in_a_loss_are_told(loss: Callable[[Tensor], Tensor]) -> None:
@@ -46,6 +47,8 @@ def test_rows_of_features_that_are_paired_in_a_loss_are_told(loss: Callable[[Ten
         lambda out: F.mse_loss(out, TARGETS[:1]),
         lambda out: F.mse_loss(out[:1, None], TARGETS[:1]),
         lambda out: F.mse_loss(out[:, None], TARGETS[None], reduction="none").mean(-1).amin(1).mean(),
+        lambda out: F.mse_loss(out[:, None], out),
+        lambda out: F.mse_loss(out.detach(), out.unsqueeze(1)),
         lambda out: (out[:, None] - TARGETS).square().sum(-1).amin(1).mean(),
     ],
 )
