@@ -21,6 +21,8 @@ from gradviz.symbolic.function import ScalarFunction
 from gradviz.symbolic.registry import NoRule
 from gradviz.symbolic.rounding import moved_product, rounded
 
+_MOST_CASES = 64
+
 
 class Scalar:
     """A value, its rounding error, and how it was made.
@@ -209,10 +211,25 @@ class Applied(Operation):
         ]
 
     def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
+        if self.function.expression.has(sp.Piecewise):
+            _refuse_many_cases(operands)
         return self.function.expression.xreplace(dict(zip(self.function.parameters, operands, strict=True)))
 
     def kinks(self, scalar: Scalar, unit: float) -> list[str]:
         return self.function.kinks_at([(operand.value, operand.error) for operand in scalar.operands], unit)
+
+
+def _refuse_many_cases(operands: Sequence[sp.Expr]) -> None:
+    """Objects to operands that are to stand in conditions and are themselves told by cases, which sympy multiplies out.
+
+    Raises:
+        NoRule: that would take minutes, or a case is NaN, which sympy compares with nothing.
+    """
+    told_by_cases = {one for operand in operands for one in operand.atoms(sp.Piecewise)}
+    if math.prod(len(one.args) for one in told_by_cases) > _MOST_CASES:
+        raise NoRule("conditions on numbers that are themselves told by many cases")
+    if any(one.has(sp.nan) for one in told_by_cases):
+        raise NoRule("conditions on numbers that are NaN in some case")
 
 
 class Selected(Operation):

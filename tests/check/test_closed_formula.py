@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import gradviz
@@ -24,3 +26,11 @@ def test_a_formula_that_a_loop_makes_endless_is_left_out_and_the_gradient_is_che
 def test_an_explanation_says_that_an_endless_formula_is_too_long() -> None:
     graph = gradviz.trace(swung, torch.tensor(0.1, dtype=torch.float64, requires_grad=True))
     assert "the formula would be too long to read" in str(graph.explain("x"))
+
+
+@pytest.mark.parametrize("elements", [2, 12])
+def test_a_gradient_is_checked_where_its_formula_would_have_too_many_cases_or_a_nan_in_one(elements: int) -> None:
+    x = torch.linspace(-1, 1, elements, dtype=torch.float64)[None].requires_grad_()
+    graph = gradviz.trace(lambda x: F.normalize(torch.nan_to_num(x), dim=-1).diff(dim=-1).sum(), x)
+    (leaf,) = graph.check().leaves
+    assert (leaf.verdict, leaf.method, leaf.formula) == ("match", "symbolic", "")
