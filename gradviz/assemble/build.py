@@ -237,7 +237,7 @@ class _Writer:
         made.cotangent = self._cotangents.at(key, first)
         if value is None:
             made.shape, made.dtype, made.device = self._metadata(key, node, first)
-        elif value.is_nested and _is_nested(value):
+        elif _is_nested(value):
             raise TraceError(_NESTED)
         else:
             made.shape, made.dtype, made.device = tuple(value.shape), value.dtype, value.device

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradviz.symbolic import many as at_once
 from gradviz.symbolic import scalar as sc
-from gradviz.symbolic.arithmetic import MP, to_wide
+from gradviz.symbolic.arithmetic import EXACT, MP, to_wide
 from gradviz.symbolic.many import Many
 from gradviz.symbolic.scalar import Scalar
 from gradviz.symbolic.tensor import Index, SymbolicTensor
@@ -33,6 +33,19 @@ class Taps:
     count: NDArray[np.int64]
     weights: NDArray[Any]
     errors: NDArray[np.float64]
+
+
+def step_between(size: int, out: int, align_corners: bool, factor: float | None) -> Any:
+    """From one element of an output of `out` elements to the next, in steps of an input of `size`.
+
+    Args:
+        size, out: of the input and the output.
+        align_corners: whether the first and the last elements of both lie at the same places.
+        factor: by which the input was to be enlarged, if that was given; of sizes it is the ratio.
+    """
+    if align_corners:
+        return MP.mpf(size - 1) / (out - 1) if out > 1 else MP.zero
+    return 1 / EXACT.number(factor) if factor else MP.mpf(size) / out
 
 
 def taps_of(rows: Sequence[tuple[int, Sequence[Any], Sequence[float]]]) -> Taps:

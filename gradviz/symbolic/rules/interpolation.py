@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 
-from gradviz.symbolic.arithmetic import EXACT, MP
+from gradviz.symbolic.arithmetic import MP
 from gradviz.symbolic.registry import symbolic_rule
 from gradviz.symbolic.rounding import unit_roundoff
-from gradviz.symbolic.taps import Taps, taps_of, weighted_means
+from gradviz.symbolic.taps import Taps, step_between, taps_of, weighted_means
 from gradviz.symbolic.tensor import SymbolicTensor
 
 aten = torch.ops.aten
@@ -68,12 +69,9 @@ def _taps(
         unit: u of the arithmetic of places and weights.
         coarser: u of the image in units of that.
     """
-    if align_corners:
-        step = MP.mpf(size - 1) / (out - 1) if out > 1 else MP.zero
-    elif filter_ is _LINEAR and size == out:  # then torch does not interpolate, whatever the factor
-        step = MP.one
-    else:
-        step = 1 / EXACT.number(factor) if factor else MP.mpf(size) / out
+    if filter_ is _LINEAR and size == out:  # then torch does not interpolate, whatever the factor
+        factor = None
+    step = step_between(size, out, align_corners, factor)
     rows = []
     for place in range(out):
         at = step * place if align_corners else step * (place + _HALF) - _HALF
@@ -93,11 +91,7 @@ def _taps(
 
 
 def _interpolated(
-    x: SymbolicTensor,
-    filter_: Filter,
-    align_corners: bool,
-    factors: Sequence[float | None],
-    made: Tensor,
+    x: SymbolicTensor, align_corners: bool, factors: Sequence[float | None], made: Tensor, *, filter_: Filter
 ) -> SymbolicTensor:
     """The image `x`, of which `made` was made."""
     own = unit_roundoff(made.dtype)
@@ -119,10 +113,16 @@ def linear1d(
     *,
     outputs: tuple[Tensor, ...],
 ) -> SymbolicTensor:
-    return _interpolated(self, _LINEAR, align_corners, [scales], outputs[0])
+    return _interpolated(self, align_corners, [scales], outputs[0], filter_=_LINEAR)
 
 
-def _register_2d(filter_: Filter) -> Callable[..., SymbolicTensor]:
+def image_rule(
+    overload: OpOverload,
+    resized: Callable[[SymbolicTensor, bool, Sequence[float | None], Tensor], SymbolicTensor],
+) -> None:
+    """The rule of an overload that resizes images: of the image, `align_corners`, the factors, and what torch made."""
+
+    @symbolic_rule(overload, needs_outputs=True)
     def resize(
         self: SymbolicTensor,
         output_size: Sequence[int],
@@ -132,13 +132,11 @@ def _register_2d(filter_: Filter) -> Callable[..., SymbolicTensor]:
         *,
         outputs: tuple[Tensor, ...],
     ) -> SymbolicTensor:
-        return _interpolated(self, filter_, align_corners, [scales_h, scales_w], outputs[0])
-
-    return resize
+        return resized(self, align_corners, (scales_h, scales_w), outputs[0])
 
 
-symbolic_rule(aten.upsample_bilinear2d.default, needs_outputs=True)(_register_2d(_LINEAR))
-symbolic_rule(aten.upsample_bicubic2d.default, needs_outputs=True)(_register_2d(_CUBIC))
+image_rule(aten.upsample_bilinear2d.default, partial(_interpolated, filter_=_LINEAR))
+image_rule(aten.upsample_bicubic2d.default, partial(_interpolated, filter_=_CUBIC))
 
 
 @symbolic_rule(aten.upsample_trilinear3d.default, needs_outputs=True)
@@ -152,4 +150,4 @@ def trilinear3d(
     *,
     outputs: tuple[Tensor, ...],
 ) -> SymbolicTensor:
-    return _interpolated(self, _LINEAR, align_corners, [scales_d, scales_h, scales_w], outputs[0])
+    return _interpolated(self, align_corners, [scales_d, scales_h, scales_w], outputs[0], filter_=_LINEAR)

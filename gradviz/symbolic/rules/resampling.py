@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from gradviz.symbolic.arithmetic import EXACT, MP
-from gradviz.symbolic.registry import if_there, symbolic_rule
+from gradviz.symbolic.arithmetic import MP
+from gradviz.symbolic.registry import if_there
 from gradviz.symbolic.rounding import unit_roundoff
-from gradviz.symbolic.taps import Taps, taps_of, weighted_means
+from gradviz.symbolic.rules.interpolation import image_rule
+from gradviz.symbolic.taps import Taps, step_between, taps_of, weighted_means
 from gradviz.symbolic.tensor import SymbolicTensor
 
 aten = torch.ops.aten
@@ -47,10 +48,7 @@ _FILTERS: Mapping[str, tuple[Callable[[Any], Any], int]] = {
 def _taps(filter_name: str, size: int, out: int, align_corners: bool, factor: float | None) -> Taps:
     """Element o lies at (o + 1/2) steps of the input, whose elements lie at 1/2, 3/2, ...; a filter spans a step or more."""
     weigh, reach = _FILTERS[filter_name]
-    if align_corners:
-        step = MP.mpf(size - 1) / (out - 1) if out > 1 else MP.zero
-    else:
-        step = 1 / EXACT.number(factor) if factor else MP.mpf(size) / out
+    step = step_between(size, out, align_corners, factor)
     wide = max(step, MP.one)
     rows: list[tuple[int, list[Any], list[float]]] = []
     for place in range(out):
@@ -72,22 +70,16 @@ def _taps(filter_name: str, size: int, out: int, align_corners: bool, factor: fl
 def _register(overload: OpOverload, filter_name: str) -> None:
     """The rule of an overload that resizes images with this filter."""
 
-    @symbolic_rule(overload, needs_outputs=True)
-    def resize(
-        self: SymbolicTensor,
-        output_size: Sequence[int],
-        align_corners: bool,
-        scales_h: float | None = None,
-        scales_w: float | None = None,
-        *,
-        outputs: tuple[Tensor, ...],
+    def resized(
+        image: SymbolicTensor, align_corners: bool, factors: Sequence[float | None], made: Tensor
     ) -> SymbolicTensor:
-        sizes, factors = outputs[0].shape[-2:], (scales_h, scales_w)
         rows, columns = (
             _taps(filter_name, size, out, align_corners, factor)
-            for size, out, factor in zip(self.shape[-2:], sizes, factors, strict=True)
+            for size, out, factor in zip(image.shape[-2:], made.shape[-2:], factors, strict=True)
         )
-        return weighted_means(self, [rows, columns], unit_roundoff(outputs[0].dtype))
+        return weighted_means(image, [rows, columns], unit_roundoff(made.dtype))
+
+    image_rule(overload, resized)
 
 
 _register(aten._upsample_bilinear2d_aa.default, "linear")
