@@ -19,7 +19,7 @@ How data flows, each step taking values and returning new ones:
                              check/       autograd against sympy, edge by edge -> CheckReport
                              diagnose/    what is wrong with a step, and on which line -> Diagnosis
                              paths.py     the paths of a gradient, and what each contributes
-                             compare.py   two graphs of the same code -> where their numbers part
+                             compare/     two graphs of the same code -> where their numbers part
                                           (alignment.py: which nodes both have)
                              runs/        a training loop -> numbers of some of its steps, and what went wrong
                              saved/       GradGraph <-> a file without code in it
