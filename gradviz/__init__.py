@@ -20,7 +20,6 @@ How data flows, each step taking values and returning new ones:
                              diagnose/    what is wrong with a step, and on which line -> Diagnosis
                              paths.py     the paths of a gradient, and what each contributes
                              compare/     two graphs of the same code -> where their numbers part
-                                          (alignment.py: which nodes both have)
                              runs/        a training loop -> numbers of some of its steps, and what went wrong
                              saved/       GradGraph <-> a file without code in it
       -> view                view/        GradGraph + choices -> View: what is on the picture

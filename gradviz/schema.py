@@ -40,7 +40,8 @@ are the texts "nan", "inf" and "-inf"; a complex number is the list [real, imagi
 `gradviz compare --json` prints `schema`, `gradviz`, `target` and `other`, and an object `comparison`:
     same            whether nothing differs: the exit code is 0 then, else 1
     first_value, first_cotangent, structure: the first difference of each kind, or null: in forward order, in the order
-                    of the backward pass, and the first place at which the graphs are not of the same calls
+                    of the backward pass, and the first place at which the graphs are not of the same calls, or read
+                    other values
     differences     all of them; of each what ("value", "cotangent", "structure"), node (its id in the first graph, or null),
                     name, source, relative (the largest difference over the largest magnitude, or "inf") and message
     compared, skipped, summed: how many tensors were compared, how many were not as one side does not hold them, and how

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import gradviz
-from gradviz import alignment
-from gradviz.alignment import Run
+from gradviz.compare import sequences
+from gradviz.compare.sequences import Run, runs
 from gradviz.graph import Use
 
 TEXTS = st.text("abc", max_size=9)
@@ -31,15 +31,15 @@ def in_common(here: str, there: str) -> int:
 
 def runs_of(here: str, there: str) -> list[Run]:
     """Those found, once they were seen to make up both sequences, in order."""
-    runs = [*alignment._runs(here, there)]
-    ends = [(0, 0), *((stop, stop_there) for _, _, stop, _, stop_there in runs)]
-    assert [(start, start_there) for _, start, _, start_there, _ in runs] == ends[:-1]
+    found = [*runs(here, there)]
+    ends = [(0, 0), *((stop, stop_there) for _, _, stop, _, stop_there in found)]
+    assert [(start, start_there) for _, start, _, start_there, _ in found] == ends[:-1]
     assert ends[-1] == (len(here), len(there))
-    for tag, start, stop, start_there, stop_there in runs:
+    for tag, start, stop, start_there, stop_there in found:
         kinds = {(True, False): "delete", (False, True): "insert", (True, True): "replace"}
         is_same = here[start:stop] == there[start_there:stop_there]
         assert tag == ("equal" if is_same else kinds[stop > start, stop_there > start_there])
-    return runs
+    return found
 
 
 @given(here=TEXTS, there=TEXTS)
@@ -50,7 +50,7 @@ def test_as_much_as_can_be_is_in_common(here: str, there: str) -> None:
 @given(here=TEXTS, there=TEXTS)
 def test_behind_too_many_edits_the_rest_is_other_code(here: str, there: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alignment, "MOST_EDITS", 2)
+        patch.setattr(sequences, "MOST_EDITS", 2)
         runs_of(here, there)
 
 

@@ -334,13 +334,99 @@ def test_leaves_are_compared_by_name() -> None:
     assert found.first_value.name == "b"
 
 
-def test_graphs_with_other_leaves_are_not_compared() -> None:
-    found = gradviz.trace("x*y", x=2.0, y=3.0, device="cpu").compare(gradviz.trace("x*z", x=2.0, z=3.0, device="cpu"))
+def test_graphs_without_a_leaf_in_common_are_not_compared() -> None:
+    one, other = (gradviz.trace("sum(v)", v=[1, 2], device="cpu"), gradviz.trace("sum(w)", w=[1, 2, 3], device="cpu"))
+    found = one.compare(other)
     assert found.compared == 0
-    assert "different leaves: only the first has 'y', and only the second has 'z'; nothing else" in str(found)
+    assert "different leaves: only the first has 'v', and only the second has 'w'; nothing else" in str(found)
+    assert str(found).splitlines()[0] == "0 tensors compared to a relative 2.22e-13"
+
+
+def test_leaves_of_other_names_are_told_and_compared() -> None:
+    found = gradviz.trace("x*y", x=2.0, y=3.0, device="cpu").compare(gradviz.trace("x*z", x=2.0, z=3.5, device="cpu"))
+    assert [one.message for one in found.differences if one.what == "structure"] == [
+        "leaves have other names in the second: y is z"
+    ]
+    assert found.first_value is not None and found.first_value.name == "y"
+
+
+def test_leaves_that_one_graph_alone_has_are_passed_over() -> None:
     smaller = gradviz.trace("x", x=2.0, device="cpu")
     larger = gradviz.trace("a + b + c + f + h + w + x", **dict.fromkeys("abcfhwx", 1.0), device="cpu")
-    assert "leaves: only the second has 'a', 'b', 'c', 'f', 'h' and 1 more; nothing" in str(smaller.compare(larger))
+    found = str(smaller.compare(larger))
+    assert "only the second has 'a', 'b', 'c', 'f', 'h' and 1 more: passed over" in found
+    assert "the value of x differs by a relative 0.5" in found
+
+
+class Named(nn.Module):
+    """Layers of one shape, called and ordered as one likes, with one more or not."""
+
+    def __init__(self, *order: str, names: str = "ab", more: str = "") -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layers = [nn.Linear(4, 4) for _ in names]
+        self.layers, self.last = nn.ModuleDict(zip(names, layers, strict=True)), nn.Linear(4, 1)
+        self.layers.update({more: nn.Linear(4, 4)} if more else {})
+        self.order = order
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in self.order:
+            x = self.layers[name](x).tanh()
+        return self.last(x).square().mean()  # type: ignore[no-any-return]
+
+    def trace(self) -> gradviz.GradGraph:
+        return gradviz.trace(self, torch.linspace(-1, 1, 12).reshape(3, 4), device="cpu")
+
+
+def test_swapped_layers_of_one_shape_are_told_to_read_other_weights() -> None:
+    found = Named("a", "b").trace().compare(Named("b", "a").trace())
+    first, second = ([f"layers.{name}.{own}" for own in ("weight", "bias")] for name in "ab")
+    told = [one.message.partition(") ")[2] for one in found.differences if one.what == "structure"]
+    assert told == [
+        f"reads {', '.join(first)} here, {', '.join(second)} there",
+        f"reads {', '.join(second)} here, {', '.join(first)} there",
+    ]
+    assert all(line in str(found) for line in told)
+    assert found.first_value is not None and found.first_cotangent is not None
+
+
+def test_layers_of_other_names_and_the_same_weights_do_not_differ() -> None:
+    found = Named("a", "b").trace().compare(Named("c", "d", names="cd").trace())
+    (told,) = found.differences
+    assert "names in the second: layers.a.weight is layers.c.weight, layers.a.bias is layers.c.bias, lay" in told.message
+    assert found.compared == Named("a", "b").trace().compare(Named("a", "b").trace()).compared
+
+
+@pytest.mark.parametrize("order", ["eab", "aeb", "abe"])
+def test_one_layer_more_with_weights_is_told_and_the_others_are_compared(order: str) -> None:
+    plain, longer = Named("a", "b").trace(), Named(*order, more="e").trace()
+    for first, second, which in ((plain, longer, "second"), (longer, plain, "first")):
+        found = first.compare(second)
+        only = [one.message for one in found.differences if one.what == "structure"]
+        assert only[0] == f"only the {which} has 'layers.e.weight', 'layers.e.bias': passed over"
+        assert len(only) == 2 and only[1].startswith(f"only the {which} has ") and " = addmm, " in only[1]
+        assert found.compared == plain.compare(plain).compared
+        assert found.first_value is not None and found.first_cotangent is not None
+
+
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_a_layer_of_the_same_shape_put_into_a_sequential_is_known_by_its_weights(at: int) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh()]
+    plain = gradviz.trace(nn.Sequential(*layers), torch.ones(2, 4), loss=torch.sum, device="cpu")
+    layers[at:at] = [nn.Linear(4, 4), nn.Tanh()]
+    longer = gradviz.trace(nn.Sequential(*layers), torch.ones(2, 4), loss=torch.sum, device="cpu")
+    found = plain.compare(longer)
+    assert f"only the second has '{at}.weight', '{at}.bias': passed over" in str(found)
+    assert not any(name in plain.leaves for name in (one.name for one in found.differences if one.what == "value"))
+    assert found.compared == plain.compare(plain).compared
+
+
+def test_factors_in_another_order_are_no_difference() -> None:
+    one, other = (gradviz.trace(text, x=2.0, y=3.0, device="cpu") for text in ("x*y", "y*x"))
+    assert one.compare(other).same
+    one, other = (gradviz.trace(text, x=2.0, y=3.0, device="cpu") for text in ("x/y", "y/x"))
+    assert "reads x, y here, y, x there" in str(one.compare(other))
 
 
 @pytest.mark.parametrize("saved", [False, True])
@@ -368,11 +454,6 @@ def test_layers_with_other_numbers_alone_compute_the_same() -> None:
     found = traced(model()).compare(traced(nn.Sequential(nn.Identity(), first, nn.Identity(), tanh, last)))
     assert [one.what for one in found.differences] == ["structure"]
     assert str(found).splitlines()[1].endswith(", 0.bias is 1.bias, 2.weight is 4.weight, 2.bias is 4.bias")
-
-
-def test_nothing_compared_is_not_called_no_difference() -> None:
-    found = gradviz.trace("x*y", x=2.0, y=3.0, device="cpu").compare(gradviz.trace("x*z", x=2.0, z=3.0, device="cpu"))
-    assert str(found).splitlines()[0] == "0 tensors compared to a relative 2.22e-13"
 
 
 def test_a_path_is_refused_with_the_way_to_read_it() -> None:

@@ -30,7 +30,7 @@ LAYERS = [
     ["graph"],
     ["edge_partial"],
     ["partials"],
-    ["alignment", "paths", "saved"],
+    ["paths", "saved"],
     ["compare"],
     ["assemble"],
     ["tracing"],

@@ -73,7 +73,7 @@ class Comparison:
 
     @property
     def structure(self) -> Difference | None:
-        """Where the graphs are first not of the same calls; None where they have the same structure."""
+        """Where the graphs are first not of the same calls, or these read other values; None where no place is."""
         return next((found for found in self.differences if found.what == "structure"), None)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Two graphs of the same code -> where their numbers part: the first value, and going back the first cotangent.
 
 The same model traced at two steps, in two dtypes, or on CPU and CUDA has the same nodes in the same order. Where one has
-calls more, as a dropout, a cast or a copy, or others in their place, as another activation or two layers that are swapped,
-these are told, and the others are compared (`alignment`), whatever numbers that gives to the layers behind them. Where the
-structure differs otherwise, as calls that both have read other values, the comparison ends at the first node that does.
+calls more, as a dropout, a cast, a copy or a whole layer with its parameters, or others in their place, as another
+activation or two layers that are swapped, these are told, and the others are compared (`alignment`), whatever names or
+numbers that gives to the layers behind them (`leaves`). Calls that are the same and read other values, as those of two
+layers of one shape that are swapped, are told too. Where the structure differs otherwise, the comparison ends at the first
+node that does.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from gradviz.alignment import alignment, not_leaves, paired_leaves
 from gradviz.attributes import unfilled
+from gradviz.compare.alignment import alignment, not_leaves
 from gradviz.compare.comparison import Comparison, Difference, What
 from gradviz.compare.distance import is_zero, relative, relative_of_statistics, tolerance_of
-from gradviz.compare.structure import first_structural, in_between, renamed
+from gradviz.compare.leaves import Pairs, paired_leaves
+from gradviz.compare.structure import first_structural, in_between, leaves_told, rewired
 from gradviz.errors import InputError
 from gradviz.graph import GradGraph
 from gradviz.saved.write import LOADED
@@ -34,9 +37,11 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
     second.require_numbers("a comparison")
     if rtol is not None and (not isinstance(rtol, (int, float)) or not rtol >= 0):
         raise InputError(f"rtol is {rtol!r}; accepted: 0 or more")
-    pairs = _pairs(first, second)
-    structure = first_structural(first, second, pairs)
-    aligned = None if structure is None else alignment(first, second)
+    leaves = paired_leaves(first, second)
+    is_whole = len(leaves) == len(first.leaves) == len(second.leaves)
+    pairs = _pairs(first, second, leaves) if is_whole else []
+    structure = first_structural(first, second, leaves, pairs)
+    aligned = None if structure is None else alignment(first, second, leaves)
     if aligned is not None:
         structure, pairs = None, list(aligned.pairs)
     allowed = tolerance_of(first, second, None if aligned is None else pairs) if rtol is None else rtol
@@ -57,15 +62,15 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
         summed += not by_elements
         if not apart <= allowed:
             found.append(_difference(first, what, node, name, apart))
-    found += renamed(first, second)
+    found += leaves_told(first, second, leaves) if pairs else []
     found += in_between(first, second, aligned)
+    found += rewired(first, second, pairs) if structure is None and aligned is None else []
     found += [] if structure is None else [structure]
     return Comparison(differences=tuple(found), compared=compared, skipped=skipped, rtol=allowed, summed=summed)
 
 
-def _pairs(first: GradGraph, second: GradGraph) -> list[tuple[int, int]]:
+def _pairs(first: GradGraph, second: GradGraph, leaves: Pairs) -> Pairs:
     """Leaves as they are paired, all other nodes in their order."""
-    leaves = paired_leaves(first, second)
     others = zip(not_leaves(first), not_leaves(second), strict=False)
     return sorted([*leaves, *others])
 
@@ -80,7 +85,7 @@ def _tensors_before(
         yield from _tensors("cotangent", first, second, backward)
     elif structure.node is not None:  # what comes back to the common part has gone other ways
         yield from _tensors("value", first, second, [pair for pair in pairs if pair[0] < structure.node])
-    elif len(paired_leaves(first, second)) == len(first.leaves) == len(second.leaves):
+    else:
         yield from _tensors("value", first, second, pairs)
 
 

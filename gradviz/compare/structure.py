@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any
+from itertools import chain, groupby
+from typing import Any, NamedTuple
 
-from gradviz.alignment import Alignment, before, paired_leaves, renamed_leaves
+from gradviz.compare.alignment import Alignment, before
 from gradviz.compare.comparison import NAMED, Difference
+from gradviz.compare.leaves import Pairs, renamed_leaves, without_numbers
 from gradviz.graph import GradGraph
 
+_SYMMETRIC = {"add", "mul", "maximum", "minimum", "eq", "ne", "logical_and", "logical_or", "bitwise_and", "bitwise_or"}
+"""Ops of two values that may be read in either order."""
 
-def first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]) -> Difference | None:
-    leaves = paired_leaves(first, second)
+
+class _Other(NamedTuple):
+    """A call of the first graph that reads other values than its counterpart: what these are called here and there."""
+
+    node: int
+    names: tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def first_structural(first: GradGraph, second: GradGraph, leaves: Pairs, pairs: Pairs) -> Difference | None:
+    """The first place where two graphs, of which these leaves and these nodes stand for each other, are of other calls."""
     if not len(leaves) == len(first.leaves) == len(second.leaves):
-        alone = [*_only("first", first, second), *_only("second", second, first)]
+        alone = _unpaired(first, second, leaves)
         return _of_the_whole(f"the graphs have different leaves: {', and '.join(alone)}; nothing else is compared")
     for place, (one, other) in enumerate(pairs):
         left, right = first.nodes[one], second.nodes[other]
@@ -26,12 +38,35 @@ def first_structural(first: GradGraph, second: GradGraph, pairs: list[tuple[int,
     return None
 
 
-def renamed(first: GradGraph, second: GradGraph) -> list[Difference]:
-    """One that tells the leaves whose layers have other numbers in the second graph; else none."""
-    names = [f"{one} is {other}" for one, other in renamed_leaves(first, second)]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    message = f"layers have other numbers in the second: {', '.join(names[:NAMED])}{more}"
-    return [_of_the_whole(message)] if names else []
+def leaves_told(first: GradGraph, second: GradGraph, leaves: Pairs) -> Iterator[Difference]:
+    """What leaves are called in the second graph where that differs, and those that one graph alone has."""
+    names = renamed_leaves(first, second, leaves)
+    if names:
+        is_of_numbers = all(without_numbers(one) == without_numbers(other) for one, other in names)
+        what = "layers have other numbers" if is_of_numbers else "leaves have other names"
+        yield _of_the_whole(f"{what} in the second: {_listed([f'{one} is {other}' for one, other in names])}")
+    if alone := _unpaired(first, second, leaves):
+        yield _of_the_whole(f"{', and '.join(alone)}: passed over")
+
+
+def rewired(first: GradGraph, second: GradGraph, pairs: Pairs) -> Iterator[Difference]:
+    """The calls that read other values than their counterparts; once for those of one line and module that are in a row."""
+    partner = dict(pairs)
+
+    def place(call: _Other) -> tuple[object, ...]:
+        data = first.nodes[call.node]
+        return data["source"], data["module"] or call.node
+
+    others = (_read_otherwise(first, second, one, other, partner) for one, other in pairs)
+    for _, group in groupby((call for call in others if call is not None), place):
+        told = [*group]
+        sides = zip(*(call.names for call in told), strict=True)
+        here, there = (_listed([*dict.fromkeys(chain(*names))]) for names in sides)
+        name, source = (str(first.nodes[told[-1].node][which]) for which in ("name", "source"))
+        message = f"{name} ({source or 'no source line'}) reads {here or 'nothing'} here, {there or 'nothing'} there"
+        yield Difference(
+            what="structure", node=told[-1].node, name=name, source=source, relative=float("inf"), message=message
+        )
 
 
 def in_between(first: GradGraph, second: GradGraph, aligned: Alignment | None) -> Iterator[Difference]:
@@ -71,16 +106,22 @@ def _run_told(
 def _calls(graph: GradGraph, run: tuple[int, ...]) -> str:
     """The first calls of a run, as "h = tanh", and how many more there are."""
     calls = [f"{graph.nodes[node]['name']} = {graph.nodes[node]['op'] or graph.nodes[node]['kind']}" for node in run]
-    more = f" and {len(calls) - NAMED} more" if len(calls) > NAMED else ""
-    return f"{', '.join(calls[:NAMED])}{more}"
+    return _listed(calls)
 
 
-def _only(which: str, graph: GradGraph, other: GradGraph) -> Iterator[str]:
-    """The leaves that one graph has and the other has not, in words."""
-    names = [repr(name) for name in graph.leaves if name not in other.leaves]
+def _unpaired(first: GradGraph, second: GradGraph, leaves: Pairs) -> list[str]:
+    """The leaves that one graph alone has, in words."""
+    known = ({one for one, _ in leaves}, {other for _, other in leaves})
+    told = []
+    for which, graph, paired in zip(("first", "second"), (first, second), known, strict=True):
+        names = [repr(name) for name, node in graph.leaves.items() if node not in paired]
+        told += [f"only the {which} has {_listed(names)}"] if names else []
+    return told
+
+
+def _listed(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    if names:
-        yield f"only the {which} has {', '.join(names[:NAMED])}{more}"
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def _unlike(left: dict[str, Any], right: dict[str, Any]) -> str:
@@ -91,14 +132,32 @@ def _unlike(left: dict[str, Any], right: dict[str, Any]) -> str:
     return ""
 
 
-def _first_rewired(first: GradGraph, second: GradGraph, pairs: list[tuple[int, int]]) -> Difference | None:
+def _first_rewired(first: GradGraph, second: GradGraph, pairs: Pairs) -> Difference | None:
     """The first of calls that look alike which reads other values, where the graphs are known to part later on."""
     partner = dict(pairs)
     for one, other in pairs:
-        if [(partner.get(tail), *use) for tail, *use in _arguments(first, one)] != _arguments(second, other):
+        if _read_otherwise(first, second, one, other, partner):
             told = f"it reads {_read(first, one)} here, and its counterpart {_read(second, other)} in the other"
             return _parting(first, one, told)
     return None
+
+
+def _read_otherwise(first: GradGraph, second: GradGraph, one: int, other: int, partner: dict[int, int]) -> _Other | None:
+    """What a call reads here, and its counterpart there, in the argument positions where that is not the same."""
+    here = {(partner.get(tail), *use): first.output_name(tail, use[-1]) for tail, *use in _arguments(first, one)}
+    there = {(tail, *use): second.output_name(tail, use[-1]) for tail, *use in _arguments(second, other)}
+    if first.nodes[one]["op"] in _SYMMETRIC and sorted(map(_value, here), key=str) == sorted(map(_value, there), key=str):
+        return None
+    if here.keys() == there.keys():
+        return None
+    only_here = tuple(name for use, name in here.items() if use not in there)
+    return _Other(one, (only_here, tuple(name for use, name in there.items() if use not in here)))
+
+
+def _value(use: tuple[int | None, ...]) -> tuple[int | None, int | None]:
+    """Which value a use is of, wherever it stands."""
+    tail, _, output = use
+    return tail, output
 
 
 def _arguments(graph: GradGraph, node: int) -> list[tuple[int, int, int]]:

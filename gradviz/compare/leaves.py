@@ -1,0 +1,150 @@
+"""Two graphs -> which leaf of the one is which of the other: by name, else layer by layer, by value, words and shapes.
+
+A layer put into an `nn.Sequential` renumbers all that come after it, and with them their parameters; an attribute that is
+called otherwise renames them. One layer more has parameters that the other graph does not have.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+
+from gradviz.compare.sequences import runs
+from gradviz.graph import GradGraph
+from gradviz.standin import is_kept
+
+Pairs = list[tuple[int, int]]
+"""(node of the first, node of the second)"""
+_ELEMENTS = 16
+"""By so many elements of each parameter a layer is known again."""
+
+
+class _Layer(NamedTuple):
+    """The leaves of one module, or one leaf by itself.
+
+    Attributes:
+        words: what its name consists of, without numbers.
+        names: of the leaves within it.
+        shapes: of the leaves.
+        nodes: of the leaves.
+    """
+
+    words: tuple[str, ...]
+    names: tuple[str, ...]
+    shapes: tuple[Hashable, ...]
+    nodes: tuple[int, ...]
+
+
+def paired_leaves(first: GradGraph, second: GradGraph) -> Pairs:
+    """Each leaf that both have, in the order of the first; what has no counterpart is left out.
+
+    Numbers of layers name nothing where other layers are there: then these are lined up in their order.
+    """
+    if set(first.leaves) == set(second.leaves):
+        return [(node, second.leaves[name]) for name, node in first.leaves.items()]
+    if _without_numbers(first) == _without_numbers(second):
+        return [*zip(first.leaves.values(), second.leaves.values(), strict=True)]
+    by_name = {
+        node: second.leaves[name]
+        for name, node in first.leaves.items()
+        if name in second.leaves and ".".join(without_numbers(name)) == name and _shape(first, name) == _shape(second, name)
+    }
+    left, right = _layers(first, by_name.keys()), _layers(second, {*by_name.values()})
+    paired = by_name | dict(_by_value(first, second, left, right))
+    return [(node, paired[node]) for node in first.leaves.values() if node in paired]
+
+
+def renamed_leaves(first: GradGraph, second: GradGraph, leaves: Pairs) -> list[tuple[str, str]]:
+    """What leaves that both have are called in the first and in the second, where that is not the same."""
+    names = ((str(first.nodes[one]["name"]), str(second.nodes[other]["name"])) for one, other in leaves)
+    return [(one, other) for one, other in names if one != other]
+
+
+def without_numbers(name: str) -> list[str]:
+    """The words of a dotted name.
+
+    >>> without_numbers("layers.3.weight")
+    ['layers', 'weight']
+    """
+    return [part for part in name.split(".") if not part.isdigit()]
+
+
+def _by_value(
+    first: GradGraph, second: GradGraph, left: Sequence[_Layer], right: Sequence[_Layer]
+) -> Iterator[tuple[int, int]]:
+    """Layers of the same numbers; those of the same words and shapes between these; and so on, at last by shapes alone."""
+    here, there = ([tuple(_elements(graph, node) for node in layer.nodes) for layer in layers]
+                   for graph, layers in ((first, left), (second, right)))  # fmt: skip
+    alone = {key for key, times in Counter(here).items() if times == 1} & {
+        key for key, times in Counter(there).items() if times == 1
+    }
+    keys = ([key if key in alone else (which, place) for place, key in enumerate(side)]
+            for which, side in (("first", here), ("second", there)))  # fmt: skip
+    for one, other, is_equal in _runs(left, right, *keys):
+        yield from _pairs(one, other) if is_equal else _by_words(one, other)
+
+
+def _by_words(left: Sequence[_Layer], right: Sequence[_Layer]) -> Iterator[tuple[int, int]]:
+    here, there = ([(layer.words, layer.names, layer.shapes) for layer in layers] for layers in (left, right))
+    for one, other, is_equal in _runs(left, right, here, there):
+        yield from _pairs(one, other) if is_equal else _by_names(one, other)
+
+
+def _by_names(left: Sequence[_Layer], right: Sequence[_Layer]) -> Iterator[tuple[int, int]]:
+    here, there = ([(layer.names, layer.shapes) for layer in layers] for layers in (left, right))
+    for one, other, is_equal in _runs(left, right, here, there):
+        if is_equal or [layer.shapes for layer in one] == [layer.shapes for layer in other]:
+            yield from _pairs(one, other)
+
+
+def _runs(
+    left: Sequence[_Layer], right: Sequence[_Layer], here: Sequence[Hashable], there: Sequence[Hashable]
+) -> Iterator[tuple[Sequence[_Layer], Sequence[_Layer], bool]]:
+    """Layers of both sides, in order, that have the same keys, or that stand between those."""
+    for tag, start, stop, at, end in runs(here, there):
+        yield left[start:stop], right[at:end], tag == "equal"
+
+
+def _pairs(left: Sequence[_Layer], right: Sequence[_Layer]) -> Iterator[tuple[int, int]]:
+    for one, other in zip(left, right, strict=True):
+        yield from zip(one.nodes, other.nodes, strict=True)
+
+
+def _elements(graph: GradGraph, node: int) -> Hashable:
+    """Shape and some elements of a leaf; the node itself where these are not known."""
+    value = graph.value(node)
+    if value is None or not is_kept(value) or value.layout is not torch.strided:
+        return (id(graph), node)
+    flat = value.detach().reshape(-1)
+    return tuple(value.shape), tuple(flat[:: max(flat.numel() // _ELEMENTS, 1)].tolist())
+
+
+def _layers(graph: GradGraph, known: Collection[int]) -> list[_Layer]:
+    """The leaves that are not known yet, in their order, by the modules that hold them."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for name, node in graph.leaves.items():
+        module, _, own = name.rpartition(".")
+        is_alone = not module or own.isdigit()
+        if node not in known:
+            found.setdefault(name if is_alone else module, []).append(("" if is_alone else own, node))
+    return [
+        _Layer(
+            words=tuple(without_numbers(module)),
+            names=tuple(name for name, _ in leaves),
+            shapes=tuple(graph.nodes[node]["shape"] for _, node in leaves),
+            nodes=tuple(node for _, node in leaves),
+        )
+        for module, leaves in found.items()
+    ]
+
+
+def _without_numbers(graph: GradGraph) -> list[tuple[list[str], object]]:
+    """The leaves in their order: names without the numbers of layers, and shapes."""
+    return [(without_numbers(name), graph.nodes[node]["shape"]) for name, node in graph.leaves.items()]
+
+
+def _shape(graph: GradGraph, name: str) -> object:
+    return graph.nodes[graph.leaves[name]]["shape"]
