@@ -160,8 +160,6 @@ def _table(what: str, formula: str, entries: Sequence[Checked], columns: float, 
     widths = _widths(cells)
     lines = ["  ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     lines.insert(1, "  ".join("─" * width for width in widths))
-    if not_shown:
-        lines.append(_wrapped(f"Not shown in {int(columns)} columns: {', '.join(not_shown)}.", columns))
     if len(shown) < len(entries):
         left_out = Counter(entry.verdict for entry in entries) - Counter(entry.verdict for entry in shown)
         told = ", ".join(f"{left_out[verdict]} more that {_LEFT_OUT[verdict]}" for verdict in _ORDER if left_out[verdict])
@@ -169,6 +167,8 @@ def _table(what: str, formula: str, entries: Sequence[Checked], columns: float, 
     lines += [_wrapped(f"  {name}: {text}", columns) for name, text in list(whole.items())[:_WHOLE]]
     if len(whole) > _WHOLE:
         lines.append(_wrapped(f"  ... {len(whole) - _WHOLE} more formulas are cut; {elsewhere} has all", columns))
+    if not_shown:
+        lines.append(_wrapped(f"Not shown in {int(columns)} columns: {', '.join(not_shown)}.", columns))
     return "\n".join(lines)
 
 

@@ -130,7 +130,7 @@ def _series_table(what: str, series: Sequence[Series], columns: float) -> str:
             )
         )
     more = len(series) - len(chosen)
-    return "\n".join([_table(rows, columns), *([f"... and {more} more that moved less"] if more else [])])
+    return _table(rows, columns, f"... and {more} more that moved less" if more else "")
 
 
 def _last(series: Series) -> float | None:
@@ -141,7 +141,8 @@ def _text(value: float | None) -> str:
     return "" if value is None else number_text(value)
 
 
-def _table(rows: Sequence[tuple[str, ...]], columns: float) -> str:
+def _table(rows: Sequence[tuple[str, ...]], columns: float, more: str = "") -> str:
+    """Rows below each other, how many more there are, and what each of them is shown without."""
     kept, left_out = [*rows], list[str]()
     for title in LEFT_OUT_FIRST:
         place = kept[0].index(title) if title in kept[0] and _width(kept) > columns else None
@@ -154,7 +155,8 @@ def _table(rows: Sequence[tuple[str, ...]], columns: float) -> str:
         kept = [(name, *row[1:]) for name, row in zip(names, kept, strict=True)]
     widths = _widths(kept)
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in kept]
-    told = textwrap.wrap(f"Not shown in {columns:.0f} columns: {', '.join(left_out)}.", int(columns)) if left_out else []
+    told = [more] if more else []
+    told += textwrap.wrap(f"Not shown in {columns:.0f} columns: {', '.join(left_out)}.", int(columns)) if left_out else []
     return "\n".join([lines[0], "  ".join("─" * width for width in widths).rstrip(), *lines[1:], *told])
 
 

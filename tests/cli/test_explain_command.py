@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner, Result
 
@@ -77,3 +79,37 @@ def test_a_leaf_that_is_misspelt_is_told_the_name_that_was_meant() -> None:
     assert done.exit_code == 2 and "no node called 'heigth'; did you mean 'height'? its nodes are" in done.output
     done = CliRunner().invoke(main, ["explain", "x*y", "--at", "x=2", "--at", "y=3", "--leaf", "z"])
     assert "no node called 'z'; its nodes are called x, y, a" in done.output
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.md", "x.tex", "x.HTML"])
+def test_a_file_has_what_is_printed_in_the_format_of_its_ending(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    done = run(*TEXT, "-o", str(path))
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"wrote {path}\n")
+    as_format = {"txt": "text", "md": "markdown", "tex": "latex", "html": "html"}[name.lower()[2:]]
+    assert path.read_text(encoding="utf-8") == run(*TEXT, "--format", as_format).stdout
+
+
+def test_several_files_are_written_at_once_and_a_format_stands_for_an_ending(tmp_path: Path) -> None:
+    run(*TEXT, "-o", str(tmp_path / "x.md"), "-o", str(tmp_path / "x.tex"))
+    assert (tmp_path / "x.md").read_text().startswith("## How") and "documentclass" in (tmp_path / "x.tex").read_text()
+    run(*TEXT, "-o", str(tmp_path / "README"), "--format", "markdown")
+    assert (tmp_path / "README").read_text() == (tmp_path / "x.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x.svg"], "unknown format '.svg' of 'x.svg'; accepted: txt, md, tex, html"),
+        (["x"], "unknown format '' of 'x'"),
+        (["x.md", "--format", "latex"], "'x.md' ends as markdown does, and --format is latex"),
+        (["missing/x.md"], "cannot write 'missing/x.md': No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(*TEXT, "-o", *arguments)
+    assert done.exit_code == 2 and message in done.stderr
+    assert not [*tmp_path.iterdir()]

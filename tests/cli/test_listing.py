@@ -148,6 +148,14 @@ def test_columns_for_which_there_is_no_room_are_named() -> None:
     assert "Not shown in 60 columns: formula, ULP, checked." in report_text(graph.check(), 60)
 
 
+def test_how_many_rows_there_are_more_is_told_before_the_columns_that_are_left_out() -> None:
+    text = "; ".join(f"a{place} = sin({f'a{place - 1}' if place else 'x'})" for place in range(60))
+    told = report_text(gradviz.trace(f"{text}; a59 * x", x=0.5, device="cpu").check(), 60).split("\n\n")[0].splitlines()
+    starts = [line[:3] for line in told]
+    more, without = starts.index("..."), starts.index("Not")
+    assert "✓" in told[more - 1] and more < without
+
+
 def test_what_is_shortened_is_told_and_nothing_is_without_need() -> None:
     graph = encoder()
     narrow, whole = " ".join(listing(graph, 80, rows=60).split()), listing(graph)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from runs.loops import one_step, watched
+from torch import nn
 
 import gradviz
 from gradviz.cli.command import main
@@ -47,6 +48,16 @@ def test_no_table_of_a_run_is_wider_than_the_terminal(run: Run, columns: int) ->
         gone = [title for title in ("rank", "passes", "least", "largest") if title in heads[0] and title not in heads[1]]
         assert [title for title in gone if title not in told] == []
     assert any(f"Not shown in {columns} columns: rank" in one for one in narrow)
+
+
+def test_how_many_rows_there_are_more_is_told_before_the_columns_that_are_left_out(tmp_path: Path) -> None:
+    deep = nn.Sequential(nn.Linear(8, 1), *[nn.Linear(1, 1) for _ in range(30)])
+    run = watched(lambda model, optimizer: [one_step(model, optimizer) for _ in range(3)], tmp_path, model=deep)
+    cut = [one.splitlines() for one in tables(run, 50) if "... and " in one]
+    assert cut
+    for lines in cut:
+        more = next(place for place, line in enumerate(lines) if line.startswith("... and "))
+        assert lines[more + 1].startswith("Not shown in 50 columns")
 
 
 def test_ranks_are_told_apart_however_narrow_the_terminal_is(run: Run) -> None:
