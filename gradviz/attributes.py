@@ -157,14 +157,14 @@ class AttributedGraph(nx.MultiDiGraph):
         return {node: version for node, version in counted.items() if node in self}
 
     def hooks(self) -> dict[tuple[int, int], tuple[str, ...]]:
-        """(node, output) -> the hooks that may change its cotangent, as "clip at train.py:12"; of a loaded graph none."""
+        """(node, output) -> the hooks that may change its cotangent, as "clip at train.py:12"."""
         found: dict[tuple[int, int], tuple[str, ...]] = self.graph.get("hooks", {})
         return {(node, output): hooks for (node, output), hooks in found.items() if node in self}
 
     def node_hooks(self) -> dict[int, NodeHooks]:
         """Node -> the hooks that lay on its autograd node in the backward pass, of a leaf those that act on its `.grad`."""
-        found: dict[int, NodeHooks] = self.graph.get("node_hooks", {})
-        return {node: hooks for node, hooks in found.items() if node in self}
+        found: dict[int, tuple[tuple[str, ...], ...]] = self.graph.get("node_hooks", {})
+        return {node: NodeHooks(*hooks) for node, hooks in found.items() if node in self}
 
     def inner_gradients(self) -> dict[int, str]:
         """Each leaf to whose gradient a backward pass within a custom Function's adds -> why nobody can check it."""

@@ -116,7 +116,8 @@ def _is_changed(readings: Readings, use: Use) -> bool:
         return False
     try:
         answered = use.partial.vjp(cotangent)
-    except PartialError:  # what it needs was freed, and nobody can tell what the hook did
+    except PartialError:  # what it needs was freed, or is in no file, and nobody can tell what the hook did
+        readings.leave_hooks_unanswered(use.edge[1])
         return False
     return not is_zero(use.contribution) and _differ([answered], use.contribution)
 

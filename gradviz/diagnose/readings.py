@@ -65,6 +65,12 @@ class Readings:
         self._heads: dict[int, list[int]] = {}
         self._kept: list[Tensor] = []  # keeps what is known by id alive
 
+    def leave_hooks_unanswered(self, node: int) -> None:
+        """Says of a loaded graph that nobody knows what a node hands its hooks, which are told by name and line."""
+        if self.graph.is_loaded:
+            hooks = " or ".join(self.graph.node_hooks()[node].after)
+            self.unanswered[f"whether the hook {hooks} changes what {self.name(node)} passes on"] = node
+
     def norm(self, tensor: Tensor | None) -> float:
         """The Euclidean norm, in float32 at least; 0 for None and for what has no elements."""
         if tensor is not None and (known := kept_statistics(tensor)) is not None:

@@ -45,7 +45,7 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
     }
     if not zeros or not all(readings.is_finite(value) for output in graph.outputs for value in readings.values(output)):
         return  # what follows from NaN is told with the NaN
-    hooks = None if graph.is_loaded else Hooks(graph)
+    hooks = Hooks(graph)
     heads = [node for node in reversed(readings.ops) if graph.cotangent(node) is not None]
     edges = list(turned_zero(graph, heads, set(graph)))
     ways = {name: _zeros_ahead(readings, node) for name, node in zeros.items()}
@@ -54,7 +54,7 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
     for use in edges:
         names = [name for name in zeros if name not in told and use.edge[0] in ways[name]]
         told |= set(names)
-        by = "" if hooks is None or not names else _hook_on(readings, use, hooks)
+        by = _hook_on(readings, use, hooks) if names else ""
         finding = (_hooked(readings, use, names, by) if by else _finding(readings, use, names)) if names else None
         if finding is not None:
             is_told = True
@@ -62,7 +62,7 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
     reached = [node for node in graph.leaves.values() if graph.cotangent(node) is not None]
     if is_told or len(zeros) < len(reached):
         return
-    by_hooks = [] if hooks is None else list(_zeroed_by_hooks(readings, hooks, list(zeros)))
+    by_hooks = list(_zeroed_by_hooks(readings, hooks, list(zeros)))
     if by_hooks:
         yield from by_hooks
     elif edges:
@@ -79,7 +79,8 @@ def _hook_on(readings: Readings, use: Use, hooks: Hooks) -> str:
         return ""
     try:
         passed = use.partial.vjp(cotangent)
-    except PartialError:  # what it needs was freed, and nobody can tell the hook's zeros from its own
+    except PartialError:  # what it needs was freed, or is in no file, and nobody can tell the hook's zeros from its own
+        readings.leave_hooks_unanswered(use.edge[1])
         return ""
     return " or ".join(names) if readings.norm(passed) else ""
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from gradviz.edge_partial import EdgePartial
 from gradviz.errors import PartialError
 from gradviz.opcall import OpCall
+from gradviz.recording.hooks import NodeHooks
 
 if TYPE_CHECKING:
     from gradviz.graph import Edge
@@ -87,6 +88,10 @@ class SavedPartial(EdgePartial):
         dense = self.jacobian()
         found: Tensor = torch.tensordot(cotangent.to(dense), dense, dims=cotangent.ndim)
         return found
+
+    def hooks(self) -> NodeHooks:
+        """None that lies on the autograd node now, as there is no node; `GradGraph.node_hooks` tells those of the trace."""
+        return NodeHooks()
 
     @property
     def _call(self) -> OpCall | None:

@@ -78,6 +78,8 @@ _GRAPH: dict[str, tuple[type, ...]] = {
     "unseen_writes": (dict,),
     "numbers_read": (dict,),
     "numbers_of": (dict,),
+    "hooks": (dict,),
+    "node_hooks": (dict,),
 }
 
 

@@ -36,6 +36,12 @@ def check_references(graph: GradGraph) -> None:
     for node, writes in told["unseen_writes"].items():
         fits = isinstance(writes, tuple) and all(_is_row(write, str, str) for write in writes)
         _require(fits and _is_node(graph, node), "a write that autograd does not see is not told by texts")
+    for place, hooks in told["hooks"].items():
+        is_place = _is_row(place, int, int) and _is_node(graph, place[0]) and place[1] in graph.nodes[place[0]]["outputs"]
+        _require(is_place and _is_texts(hooks), "hooks on a value are not told by texts")
+    for node, hooks in told["node_hooks"].items():
+        fits = _is_row(hooks, tuple, tuple) and all(map(_is_texts, hooks))
+        _require(fits and _is_node(graph, node), "hooks on a node are not told by texts")
     outputs = told["outputs"]
     _require(bool(outputs) and all(_is_node(graph, node) for node in outputs), "the graph has no output that is there")
     for place, cotangent in told["starting_cotangents"].items():
@@ -69,6 +75,10 @@ def _is_node(graph: GradGraph, number: Any) -> bool:
 
 def _is_leaf(graph: GradGraph, name: Any) -> bool:
     return isinstance(name, str) and name in graph.graph["leaves"]
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(entry, str) for entry in value)
 
 
 def _is_row(value: Any, *kinds: Any) -> bool:

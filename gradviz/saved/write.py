@@ -17,14 +17,14 @@ from gradviz.partials import LocalPartial
 from gradviz.saved.partial import MAX_ELEMENTS, SavedPartial
 from gradviz.saved.values import Encoder
 
-VERSION = "4"
+VERSION = "5"
 """Raised whenever attributes are added, removed or written otherwise: a file of before could not be read as it is."""
 LOADED = "loaded_from"
 """The graph attribute that says that a graph came from a file; it is not written again."""
 NOT_IN_FILE = "not in the saved file: over its budget, or of a kind that it cannot hold"
 """Why a value that the graph had is missing in the loaded one."""
-_NOT_WRITTEN = {LOADED, "functions", "hooks", "node_hooks", "versions"}
-"""Of custom Functions a file cannot hold the code; hooks and versions only matter to a check, which it cannot have."""
+_NOT_WRITTEN = {LOADED, "functions", "versions"}
+"""Of custom Functions a file cannot hold the code; versions only matter to a check, which it cannot have."""
 
 
 def save(graph: GradGraph, path: str | os.PathLike[str], *, max_bytes: int = 2**30) -> None:

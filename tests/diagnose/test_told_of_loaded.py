@@ -99,6 +99,52 @@ def test_an_attention_that_reads_later_tokens_answers_the_question_of_labels(cau
     assert [one.kind for one in loaded(graph, tmp_path)] == ["not-checked"] * causal
 
 
+def zeroed(gradient: Tensor) -> Tensor:
+    return gradient * 0
+
+
+def halved(*gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (gradients[-2][0] * 0.5,)
+
+
+def hooked(where: str, width: int = 4) -> GradGraph:
+    torch.manual_seed(0)
+    model, data = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1)), torch.randn(8, width)
+    if where == "leaves":
+        for parameter in model.parameters():
+            parameter.register_hook(zeroed)
+    if where == "module":
+        model[1].register_full_backward_hook(lambda module, *gradients: (gradients[0][0] * 0.5,))
+
+    def loss() -> Tensor:
+        h = model[:2](data)
+        if where == "value":
+            h.register_hook(lambda gradient: 3 * gradient)
+        if where == "node":
+            h.grad_fn.register_hook(halved)
+        if where == "before node":
+            h.grad_fn.register_prehook(lambda gradients: (3 * gradients[0],))
+        return model[2](h).square().mean()
+
+    return gradviz.trace(loss)
+
+
+@pytest.mark.parametrize("where", ["leaves", "module", "value", "node", "before node"])
+def test_hooks_are_told_of_a_loaded_graph_as_they_were_of_the_traced_one(where: str, tmp_path: Path) -> None:
+    graph = hooked(where)
+    (told,) = graph.diagnose()
+    assert " at test_told_of_loaded.py:" in told.message and "hook" in told.message
+    assert [one.to_dict() for one in loaded(graph, tmp_path)] == [told.to_dict()]
+    assert hooked("nowhere").diagnose() == loaded(hooked("nowhere"), tmp_path) == []
+
+
+def test_a_hook_on_what_is_too_large_for_a_file_is_named_as_not_looked_at(tmp_path: Path) -> None:
+    graph = hooked("node", width=100)
+    assert [one.kind for one in graph.diagnose()] == ["hooked-gradient"]
+    (told,) = loaded(graph, tmp_path)
+    assert told.kind == "not-checked" and "whether the hook halved at test_told_of_loaded.py:" in told.message
+
+
 def test_the_commands_take_a_saved_trace(tmp_path: Path) -> None:
     file = str(tmp_path / "run.gradviz")
     graph_of_target(f"{BUGS / 'labels_not_shifted'}.py:broken", at=[], device="cpu").save(file)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import gradviz
+from gradviz.recording.hooks import NodeHooks
 from gradviz.saved.references import check_references
 
 NO_NODE = 999
@@ -22,6 +23,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("numbers_of", {0.5: ([],)}, "a number that was read is not told by leaves"),
     ("unseen_writes", {0: (("mul",),)}, "a write that autograd does not see is not told by texts"),
     ("unseen_writes", {NO_NODE: (("mul", "train.py:3"),)}, "a write that autograd does not see is not told by texts"),
+    ("hooks", {(0, 0): "clip at train.py:3"}, "hooks on a value are not told by texts"),
+    ("hooks", {(0, 1): ("clip at train.py:3",)}, "hooks on a value are not told by texts"),
+    ("hooks", {0: ("clip at train.py:3",)}, "hooks on a value are not told by texts"),
+    ("node_hooks", {0: ("clip at train.py:3",)}, "hooks on a node are not told by texts"),
+    ("node_hooks", {NO_NODE: ((), ("clip at train.py:3",))}, "hooks on a node are not told by texts"),
     ("outputs", [], "the graph has no output that is there"),
     ("outputs", [True], "the graph has no output that is there"),
     ("starting_cotangents", {(NO_NODE, 0): torch.tensor(1.0)}, "the backward pass starts where no node is"),
@@ -43,6 +49,8 @@ def test_what_a_trace_says_of_itself_fits() -> None:
     graph.graph["lost_leaves"] = {"w": ("", "unused", "", "")}
     graph.graph["moved_leaves"] = {"x": "train.py:3"}
     graph.graph["unseen_writes"] = {0: (("mul", "train.py:3"), ("add", "train.py:4"))}
+    graph.graph["hooks"] = {(0, 0): ("clip at train.py:3", "neg")}
+    graph.graph["node_hooks"] = {2: NodeHooks(after=("clip at train.py:3",))}
     check_references(graph)
 
 
