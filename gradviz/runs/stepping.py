@@ -166,8 +166,9 @@ class Stepping:
 
     @property
     def _is_due_next(self) -> bool:
-        """Whether the step after this one may be recorded; the first one is known only when it is over."""
-        return (self.step + 1) % self._every == 0 or self._first is None or self.step == self._first
+        """Whether the step after this one may be recorded; that an open one is the first is known only when it is over."""
+        is_first = self._open is not None if self._first is None else self.step == self._first
+        return is_first or (self.step + 1) % self._every == 0
 
     @property
     def _most_attempts(self) -> int:

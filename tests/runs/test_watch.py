@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,31 @@ def test_nothing_is_left_on_the_model_between_recorded_steps_and_afterwards(tmp_
         between = hooks()
     assert [now - then for now, then in zip(between, before, strict=True)] == [0, 0, 1, 1, 0, 1, 0]
     assert hooks() == before
+
+
+@pytest.mark.parametrize("first_step", [0, 1])
+def test_nothing_is_read_on_steps_between(tmp_path: Path, first_step: int) -> None:
+    model = small_model()
+    stepper = torch.optim.SGD(model.parameters(), lr=0.01)
+
+    def our_modules_in_a_step() -> set[str]:
+        seen = set()
+        sys.setprofile(lambda frame, event, argument: seen.add(frame.f_globals["__name__"]))
+        try:
+            one_step(model, stepper)
+        finally:
+            sys.setprofile(None)
+        return {name for name in seen if name.startswith("gradviz.")}
+
+    with gradviz.watch(model, tmp_path, every=10, first_step=first_step):
+        called = {first_step + taken: our_modules_in_a_step() for taken in range(13)}
+    counting = {"gradviz.runs.stepping", "gradviz.runs.listening", "gradviz.runs.tally"}
+    recorded = {step.step for step in gradviz.load_run(tmp_path).steps}
+    around = recorded | {step - 1 for step in recorded} | {step + 1 for step in recorded}
+    between = set(called) - around - {first_step}  # on the first one nobody knows yet that there is an optimizer
+    assert len(between) >= 6
+    assert all(called[step] == counting for step in between)
+    assert all(called[step] > counting for step in recorded)
 
 
 def test_interrupt_in_the_forward_pass_leaves_no_dispatch_mode(tmp_path: Path) -> None:
