@@ -17,7 +17,7 @@ from torch.autograd.graph import Node
 from gradviz.assemble.forwards import Forward
 from gradviz.assemble.lookup import Application
 from gradviz.opcall import OpCall
-from gradviz.recording.names import Frames
+from gradviz.recording.bytecode import Frames
 
 Key = Hashable
 _new: Callable[..., DraftEdge] = tuple.__new__  # what the class of a named tuple calls in turn, by a function more

@@ -18,7 +18,7 @@ from gradviz.assemble.cuts import can_carry_gradient
 from gradviz.assemble.lookup import Lookup
 from gradviz.attributes import NO_WAY
 from gradviz.opcall import OpCall
-from gradviz.recording.names import Frames
+from gradviz.recording.bytecode import Frames
 from gradviz.recording.nodes import code_behind, forward_class, is_custom, is_torchs_code, is_torchs_own, node_of
 
 

@@ -17,9 +17,9 @@ from gradviz.assemble.writes import Write
 from gradviz.errors import TraceError
 from gradviz.opcall import op_name, tensors_of
 from gradviz.recording.backward import AutogradGraph
+from gradviz.recording.bytecode import Frames
 from gradviz.recording.classes import once_per_class
 from gradviz.recording.functions import Applied
-from gradviz.recording.names import Frames
 from gradviz.recording.nodes import forward_class, forward_code, node_of, output_metadata, sequence_number
 from gradviz.recording.record import Recorder
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from gradviz.assemble.drafted import Draft, DraftNode, Key, is_autograd_node
-from gradviz.recording.names import names_around, result_names
+from gradviz.recording.bytecode import names_around, result_names
 from gradviz.recording.naming import (
     TensorNames,
     UniqueNames,

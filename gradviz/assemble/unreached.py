@@ -16,7 +16,7 @@ from torch import Tensor
 from gradviz.assemble.cuts import cut_at
 from gradviz.assemble.forwards import Forward
 from gradviz.opcall import SHAPE_READING, op_name, tensors_of
-from gradviz.recording.names import source_line
+from gradviz.recording.bytecode import source_line
 from gradviz.recording.record import RecordedCall, Recorder
 
 COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})

@@ -3,7 +3,7 @@
     program.py      text, sympy, callable, module -> one `Program`: what to run, on which inputs
     refusals.py     which input torch refuses, as an error of ours
     record.py       runs it and writes down every aten call, in order
-    user_code.py    whose code a frame runs; names.py reads variables' names and source lines from it
+    user_code.py    whose code a frame runs; bytecode.py reads variables' names and source lines from it
     scopes.py       which calls of modules and functions a call lies in
     versions.py     what each tensor held when, while in-place ops change it
     data_assignment.py  hears of `h.data = other`, which no dispatch mode is told of
@@ -20,6 +20,7 @@
     nodes.py        what is read of an autograd node
     modules.py      what a module holds
     classes.py      remembers what is asked of a class, and lets go of it
-    naming.py       what the user's code calls each value; module_names.py: the modules that only it knows
+    naming.py       what the user's code calls each value; names.py: tensors in variables, containers and modules;
+                    module_names.py: the modules that only the code knows
     optimizers.py   which parameter each optimizer in sight holds
 """

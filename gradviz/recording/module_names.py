@@ -9,16 +9,9 @@ from typing import Any
 
 import torch
 
+from gradviz.recording.bytecode import bound_in_loops
 from gradviz.recording.modules import modules_within
-from gradviz.recording.names import (
-    CONTAINERS,
-    HOLDERS,
-    MAX_ITEMS,
-    bound_in_loops,
-    frame_names,
-    modules_among,
-    named_items,
-)
+from gradviz.recording.names import CONTAINERS, HOLDERS, MAX_ITEMS, frame_names, modules_among, named_items
 
 
 def with_root_modules(

@@ -17,17 +17,9 @@ from torch import Tensor
 from torch.autograd.graph import Node
 from torch.nn.modules._functions import BackwardHookFunction
 
+from gradviz.recording.bytecode import Frames, first_names, source_line
 from gradviz.recording.modules import ModulesWithin, modules_within, parameters_within
-from gradviz.recording.names import (
-    CONTAINERS,
-    MAX_ITEMS,
-    Frames,
-    first_names,
-    letters,
-    named_tensors,
-    root_modules,
-    source_line,
-)
+from gradviz.recording.names import CONTAINERS, MAX_ITEMS, letters, named_tensors, root_modules
 from gradviz.recording.nodes import forward_class, node_of
 from gradviz.recording.optimizers import optimizers_in
 from gradviz.recording.program import Note
@@ -179,10 +171,11 @@ def assigned_in_code(recorder: Recorder, handed_in: Collection[int]) -> dict[int
     for index, call in enumerate(recorder.calls):
         if index not in handed_in:
             (made if call.sequence >= 0 else seen)[call.visit] = index
+    called = {(id(code), offset) for call in recorder.calls for code, offset in call.frames[:1]}
     found: dict[int, tuple[str, ...]] = {}
     for _, index in sorted((seen | made).items()):
         call = recorder.calls[index]
-        if names := first_names(call.frames, len(call.outputs)):
+        if names := first_names(call.frames, len(call.outputs), called):
             found[index] = names
     return found
 

@@ -22,12 +22,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradviz.opcall import Effects, OpCall, effects_of, flat_outputs, tensors_of, written_tensors
 from gradviz.recording.again import LARGE_BYTES, Repeatable
+from gradviz.recording.bytecode import Frames, held_names, is_in_loop
 from gradviz.recording.data_assignment import listen, stop_listening
 from gradviz.recording.functions import Applied
 from gradviz.recording.hooks import count_own
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
 from gradviz.recording.module_names import called_as
-from gradviz.recording.names import Frames, assigned_names, is_in_loop, local_value
+from gradviz.recording.names import local_value
 from gradviz.recording.nodes import is_leaf
 from gradviz.recording.scopes import Scope, ScopeStack
 from gradviz.recording.spread import refuse_sharded_module
@@ -294,7 +295,7 @@ class Recorder(UncompiledMode):
         if not is_in_loop(*frames[0]):
             return False
         for frame, (code, offset) in zip(live_frames, frames, strict=True):
-            if names := assigned_names(code, offset):
+            if names := held_names(code, offset):
                 held = local_value(frame, names[0])
                 if held is None:
                     return False

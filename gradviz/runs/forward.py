@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils.weak import WeakIdKeyDictionary
 
 from gradviz.opcall import KEEPING_CHANNELS, WITH_CHANNELS, flat_outputs, op_name, tensors_of
-from gradviz.recording.names import source_line
+from gradviz.recording.bytecode import source_line
 from gradviz.recording.nodes import node_of, sequence_number
 from gradviz.recording.record import UncompiledMode, called_as_outside
 from gradviz.recording.user_code import user_frames

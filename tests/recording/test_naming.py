@@ -12,14 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gradviz import InputError, record, trace
+from gradviz.recording.bytecode import assigned_names, result_names, source_line
 from gradviz.recording.modules import buffers_within, modules_within, parameters_within
-from gradviz.recording.names import (
-    MAX_ITEMS,
-    assigned_names,
-    letters,
-    result_names,
-    source_line,
-)
+from gradviz.recording.names import MAX_ITEMS, letters
 from gradviz.recording.optimizers import optimizers_in
 
 
@@ -246,6 +241,36 @@ def test_a_data_set_that_the_code_reads_is_not_searched_for_names() -> None:
     assert list(trace(function).leaves) == ["weights[0]"]
     assert list(trace(function()).leaves) == ["weights[0]"]
     assert list(optimizers_in({"data": data, "table": table, "held": held})) == ["held[0]"]
+
+
+def test_what_a_condition_chooses_between_has_the_name_that_it_is_assigned_to() -> None:
+    def function(x: Tensor, flag: bool) -> Tensor:
+        y = torch.sin(x) if flag else torch.cos(x)
+        z = torch.exp(y) if not flag else torch.tanh(y) if flag else y
+        return y * z
+
+    x = torch.tensor(0.5, requires_grad=True)
+    assert op_names(trace(function, x, True)) == ["y", "z", "a"]
+    assert op_names(trace(function, x, False)) == ["y", "z", "a"]
+
+
+def test_a_result_that_is_asked_for_a_copy_has_the_name_where_it_is_one_already() -> None:
+    def rounded(x: Tensor) -> Tensor:
+        return torch.sigmoid(x).contiguous()
+
+    def function(x: Tensor) -> Tensor:
+        own = torch.tanh(x).to(x.dtype).contiguous()
+        copied = own.t().contiguous()
+        helped = rounded(copied).to(dtype=torch.float32)
+        for _ in range(3):
+            helped = torch.sin(helped).float()
+        wide = torch.cos(helped).to(torch.float64)
+        return wide.sum()
+
+    graph = trace(function, torch.rand(2, 3, requires_grad=True))
+    named = [(data["op"], data["name"]) for _, data in graph.nodes(data=True) if data["is_named"] and data["kind"] == "op"]
+    sines = [("sin", "helped_2"), ("sin", "helped_3"), ("sin", "helped_4")]
+    assert named == [("tanh", "own"), ("clone", "copied"), ("sigmoid", "helped"), *sines, ("_to_copy", "wide")]
 
 
 def test_names_are_unique_and_letters_avoid_them() -> None:
