@@ -1,7 +1,8 @@
 """A term of the loss that is made of a derivative which `autograd.grad` gave without `create_graph=True`: a constant.
 
 A gradient penalty, or the residual of a differential equation, is then there in the loss and in none of its gradients. What
-was detached is meant, and so is a derivative of a model that learns nothing from this loss, as a teacher's or a score's.
+was detached is meant, and so is a derivative of a model that learns nothing from this loss, as a teacher's or a score's, and
+a term that a factor of 0 switches off.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradviz.diagnose.finding import Finding, Numbers, found
+from gradviz.diagnose.nothing_learned import is_times_zero
 from gradviz.diagnose.readings import SUMMING, Readings
 from gradviz.graph import Use
 
@@ -24,6 +26,8 @@ def constant_term(readings: Readings) -> Iterator[Finding]:
         made_of = readings.made_of(term) | {term}
         derivative = max((one for one in made_of if readings.op(one).endswith(BACKWARD)), default=None)
         if derivative is None or not _is_of_what_learns(readings, made_of) or _is_detached(readings, derivative, made_of):
+            continue
+        if is_times_zero(readings, term):
             continue
         value = readings.value_of(use)
         numbers: Numbers = {} if value is None or value.numel() != 1 else {"term": float(value)}

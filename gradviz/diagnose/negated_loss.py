@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.likelihood import NLL, NLL_IGNORE_INDEX
 from gradviz.diagnose.readings import COPIES, MATRIX_PRODUCTS, Readings
@@ -100,7 +102,16 @@ def _are_data(readings: Readings, node: int, use: Use) -> bool:
     call = graph.nodes[node]["call"]
     if readings.op(node) in NLL and call is not None:
         target = target[target != call.args[NLL_IGNORE_INDEX]]
-    return target.numel() > 1 and bool((target != target.reshape(-1)[0]).any())
+    return target.numel() > 1 and bool((target != target.reshape(-1)[0]).any()) and not _is_one_mean(readings, node, use)
+
+
+def _is_one_mean(readings: Readings, node: int, use: Use) -> bool:
+    """Whether a target is the mean of something, the same for each sample: far from that lies what is spread out."""
+    target, compared = readings.value_of(use), map(readings.value_of, readings.arguments[node][:2])
+    if target is None or readings.op(readings.behind(use.edge[0], COPIES)) != "mean":
+        return False
+    samples = target.expand(torch.broadcast_shapes(*(value.shape for value in compared if value is not None)))
+    return bool((samples == samples[:1]).all())
 
 
 def _called(readings: Readings, node: int) -> str:

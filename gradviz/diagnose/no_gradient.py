@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from gradviz.diagnose.codes import behind, lookups, without_a_way
+from gradviz.diagnose.constant_term import BACKWARD
 from gradviz.diagnose.finding import LISTED, Finding, Severity, found, listed
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.ways import cuts_behind, main_cut, withheld_behind
@@ -136,11 +137,18 @@ def _cuts_by_line(
         root = graph.nodes[leaf]["root"]
         if not root and not graph.nodes[leaf]["is_named"] and any(reached):
             continue  # a point that the step made, as an attack or a sampler does, while it trains a module
+        if not root and name not in optimized and any(reached) and _is_differentiated_within(readings, leaf):
+            continue  # a point that requires grad for `torch.autograd.grad` in the step alone
         is_apart = bool(root) and root not in reached and optimized.get(name) not in at_work
         if found_cuts and not (is_apart and all(use.cut in MEANT for use in found_cuts)):
             cut = main_cut(graph, found_cuts)
             cuts.setdefault((graph.nodes[cut.edge[1]]["source"], cut.cut), {})[name] = cut
     return cuts
+
+
+def _is_differentiated_within(readings: Readings, leaf: int) -> bool:
+    """Whether the step computes a derivative, by a function that only a backward pass calls, from a leaf's numbers."""
+    return any(readings.op(node).endswith(BACKWARD) and leaf in readings.made_of(node) for node in readings.ops)
 
 
 def _withheld(readings: Readings, leaf: int) -> list[Use]:

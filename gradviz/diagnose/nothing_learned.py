@@ -42,7 +42,7 @@ def flat_throughout(readings: Readings, use: Use, names: list[str]) -> Iterator[
     is_still = not any(readings.norm(graph.value(output)) for output in graph.outputs)
     severity: Severity = "warning"
     hint = "look at the limits of this function, and at the scale of its input"
-    if _is_times_zero(readings, head):
+    if is_times_zero(readings, head):
         hint = f"{readings.name(head)} is multiplied by 0: see why the factor is 0, or leave out such a step"
     elif is_still:
         severity = "hint"
@@ -97,7 +97,7 @@ def _is_told_elsewhere(readings: Readings) -> bool:
     return is_saturated or any(next(finder(readings), None) is not None for finder in (dead_units, symmetry))
 
 
-def _is_times_zero(readings: Readings, head: int) -> bool:
+def is_times_zero(readings: Readings, head: int) -> bool:
     """Whether a call multiplies by a number, or by a constant or a leaf, that is 0."""
     call, uses = readings.graph.nodes[head]["call"], readings.arguments[head]
     if readings.op(head) != "mul" or call is None:

@@ -87,8 +87,14 @@ def _slices(tokens: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def _tells_a_shift(tokens: Tensor, axis: int, places: Tensor) -> bool:
-    """Whether targets that are one place ahead would be others for half of the places at least."""
-    ahead = tokens.roll(-1, axis)
+    """Whether targets that are one place ahead would be others for half of the places at least.
+
+    Of sequences that repeat themselves nobody can tell targets some places ahead from those of the same place.
+    """
+    ahead, length = tokens.roll(-1, axis), tokens.shape[axis]
+    for period in range(2, length // 2 + 1):
+        if tokens.narrow(axis, period, length - period).equal(tokens.narrow(axis, 0, length - period)):
+            return False
     return bool((ahead != tokens).flatten()[places].float().mean() >= 0.5) if places.numel() else False
 
 

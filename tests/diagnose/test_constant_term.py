@@ -43,6 +43,18 @@ def test_a_derivative_without_a_graph_is_told(step: Callable[[bool], Tensor]) ->
     assert told(lambda: step(True)) == []
 
 
+@pytest.mark.parametrize("factor", [0, 0.0, torch.tensor(0.0), 0.5])
+def test_a_penalty_that_is_switched_off_is_meant(factor: float) -> None:
+    critic, x = network(4, nn.Tanh()), torch.randn(8, 4)
+
+    def step() -> Tensor:
+        loss = critic(x).square().mean()
+        (slope,) = torch.autograd.grad(loss, critic[0].weight, retain_graph=True)  # type: ignore[index]
+        return loss + factor * slope.norm()  # type: ignore[no-any-return]
+
+    assert len(told(step)) == (factor == 0.5)
+
+
 def test_an_update_of_first_order_is_meant() -> None:
     weight = torch.tensor([0.5, 1.0], requires_grad=True)
 

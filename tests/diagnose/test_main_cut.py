@@ -23,6 +23,28 @@ class Model(nn.Module):
         return self.head(self.between(self.encoder(x)))  # type: ignore[no-any-return]
 
 
+def lowered(critic: nn.Module, x: Tensor) -> Tensor:
+    """A step of an attack."""
+    (slope,) = torch.autograd.grad(critic(x).sum(), x)
+    return critic((x + 0.1 * slope.sign()).detach())  # type: ignore[no-any-return]
+
+
+def score_matched(critic: nn.Module, x: Tensor) -> Tensor:
+    (slope,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+    return critic(x.detach()) - slope.detach().sum(-1, keepdim=True)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("step", [lowered, score_matched])
+def test_an_input_that_requires_grad_for_a_derivative_in_the_step_may_be_detached(step: Callable[..., Tensor]) -> None:
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    points = torch.randn(8, 4, requires_grad=True)
+    assert gradviz.trace(lambda: step(critic, points).square().mean()).diagnose() == []
+    optimizer = torch.optim.SGD([points, *critic.parameters()], lr=0.1)
+    found = gradviz.trace(lambda: step(critic, points).square().mean() + 0 * len(optimizer.param_groups)).diagnose()
+    assert [one.kind for one in found] == ["detached"]
+
+
 def mask_after(h: Tensor) -> Tensor:
     kept = h.detach()
     return kept * (h > 0)

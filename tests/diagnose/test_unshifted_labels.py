@@ -160,6 +160,14 @@ def test_masked_tokens_are_not_what_is_read() -> None:
     assert gradviz.trace(lambda: F.cross_entropy(model(read).transpose(1, 2), asked)).diagnose() == []
 
 
+@pytest.mark.parametrize("period", [2, 3])
+def test_targets_some_places_ahead_in_a_text_that_repeats_itself_are_the_same_tokens(period: int) -> None:
+    torch.manual_seed(0)
+    model, tokens = Language(fused), torch.randint(1, WORDS, (3, period)).repeat(1, 4)
+    graph = gradviz.trace(lambda: F.cross_entropy(model(tokens[:, :-period]).transpose(1, 2), tokens[:, period:]))
+    assert "unshifted-labels" not in [one.kind for one in graph.diagnose()]
+
+
 def test_a_text_of_one_word_tells_nothing() -> None:
     torch.manual_seed(0)
     model, tokens = Language(fused), torch.full((3, 7), 5)
