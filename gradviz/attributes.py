@@ -166,6 +166,11 @@ class AttributedGraph(nx.MultiDiGraph):
         found: dict[int, tuple[tuple[str, ...], ...]] = self.graph.get("node_hooks", {})
         return {node: NodeHooks(*hooks) for node, hooks in found.items() if node in self}
 
+    def kept_graphs(self) -> dict[int, str]:
+        """Node of an earlier step -> the buffer that held it when its module was called, as "state of Memory"."""
+        kept: dict[int, str] = self.graph.get("kept_graphs", {})
+        return {node: buffer for node, buffer in kept.items() if node in self}
+
     def inner_gradients(self) -> dict[int, str]:
         """Each leaf to whose gradient a backward pass within a custom Function's adds -> why nobody can check it."""
         found: dict[int, str] = {}

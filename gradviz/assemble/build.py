@@ -96,7 +96,8 @@ def _built(traced: Traced, naming: Naming, grad_output: Any) -> GradGraph:
     alive = [*outputs, *names.tensors()]
     in_sight = partial(_in_sight, recorder, alive)
     hooks = hooks_known([*autograd.variables.values(), *in_sight()] if registered_by_others() else ())
-    backward = run_backward(autograd, outputs, cotangents, in_sight, recorder.keeper, recorder.leaves)
+    kept = recorder.kept_graphs.found.values()
+    backward = run_backward(autograd, outputs, cotangents, in_sight, recorder.keeper, recorder.leaves, kept)
     if not recorder.calls:
         refuse_freed(autograd.variables.values())
     with torch.no_grad():
@@ -184,6 +185,8 @@ class _Writer:
         applied = custom_functions(self._draft, self._recorder, autograd.slots, self._sources.of_call)
         graph.graph["hooks"] = self._hooks(hooks) if hooks else {}
         graph.graph["node_hooks"] = {number[node]: found for node, found in self._backward.hooks.items()}
+        kept = self._recorder.kept_graphs.found
+        graph.graph["kept_graphs"] = {number[node]: buffer for node, buffer in kept.items() if node in number}
         graph.graph["functions"] = {number[node]: function for node, function in applied.items()}
         return graph
 

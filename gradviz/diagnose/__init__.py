@@ -7,8 +7,8 @@ One analysis per file, each a function from `Readings` to findings, in the list 
                   log_of_softmax, reduction, unshifted_labels
     gradients     codes, no_gradient, new_leaf, data_term, constant_term, sampling, leaf_replaced, unseen_write, number_read,
                   unregistered, zero_gradient (nothing_learned: where no leaf gets any), not_finite_gradient, depth
-                  (recurrence: where one weight is used again and again), underflow, sharing, earlier_gradient, optimizers
-                  (that hold not all, and their rates)
+                  (recurrence: where one weight is used again and again), underflow, sharing, earlier_gradient, kept_graph,
+                  optimizers (that hold not all, and their rates)
     layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence, attention_dim, pooling_dim,
                   reshaped_heads, inverted_mask, rank_collapse
     the rest      wrong_backward, hooked_gradient, packed_values, determinism; not_checked tells what a loaded graph cannot
@@ -21,7 +21,7 @@ The kinds, by severity:
                   reshaped-heads
     warning       detached, no-grad, unused-parameter, unregistered-parameter, zero-gradient, clamped, vanishing-gradient,
                   exploding-gradient, dead-relu, dead-units, symmetric-weights, saturated, underflow, cancellation,
-                  squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient,
+                  squashed-logits, missing-minus, dropout-in-eval, batch-norm-in-eval, earlier-gradient, earlier-graph,
                   unseen-write, not-in-optimizer, learning-rate, self-similarity, lossy-saved-tensors,
                   attention-dim, inverted-mask, unshifted-labels, rank-collapse
     hint          masked-nan, opposing-uses, sum-reduction, log-of-softmax, frozen-layer, number-read, few-rows,

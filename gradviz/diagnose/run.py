@@ -22,6 +22,7 @@ from gradviz.diagnose.finding import Diagnosis, Finding
 from gradviz.diagnose.frozen import frozen
 from gradviz.diagnose.hooked_gradient import hooked_gradient
 from gradviz.diagnose.inverted_mask import inverted_mask
+from gradviz.diagnose.kept_graph import kept_graph
 from gradviz.diagnose.leaf_replaced import leaf_replaced
 from gradviz.diagnose.likelihood import likelihood
 from gradviz.diagnose.log_of_softmax import log_of_softmax
@@ -103,6 +104,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     cancellation,
     modes,
     earlier_gradient,
+    kept_graph,
     unheld,
     rates,
     frozen,

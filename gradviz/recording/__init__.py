@@ -15,6 +15,7 @@
                     failed_backward.py says why it failed
     accumulating.py the same pass where hooks act only while `.grad` is filled
     hooks.py        the hooks on tensors, autograd nodes and modules
+    kept_graphs.py  the buffers that hold the graph of an earlier step
     packed.py       what hooks on saved tensors give back
     spread.py       refuses what is spread over processes
     nodes.py        what is read of an autograd node

@@ -117,6 +117,7 @@ def run_backward(
     in_sight: Callable[[], Iterator[Tensor]],
     keeper: Keeper,
     read: Callable[[], Sequence[Tensor]],
+    kept_graphs: Collection[str] = (),
 ) -> Backward:
     """One backward pass from `outputs`, whose cotangents are `grad_outputs`. The hooks of tensors are called as in any.
 
@@ -129,6 +130,7 @@ def run_backward(
             leaves; a list of them would look as if somebody held them.
         keeper: has kept the forward values, and says how much room is left.
         read: tells the leaves that the code read, for where a custom Function runs a backward pass of its own.
+        kept_graphs: the buffers that hold the graph of an earlier step, as "state of Memory".
 
     Raises:
         TraceError: where DTensors or compiled code made a part of the graph, an earlier pass freed it, or this one fails.
@@ -156,7 +158,7 @@ def run_backward(
             else:
                 found = engine(accumulate_grad=False)
         except RuntimeError as error:
-            raise TraceError(backward_failure(error, custom)) from error
+            raise TraceError(backward_failure(error, custom, kept_graphs)) from error
     log.finish()
     order, contributions, cotangents = zip(*log.entries, strict=True) if log.entries else ((), (), ())
     gathered = {id(leaf) for leaf in leaves} if of_leaves else set()

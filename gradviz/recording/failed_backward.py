@@ -19,15 +19,22 @@ _RETURNED = re.compile(
 _NOT_OF_THE_USER = (Path(torch.__file__).parent, Path(__file__).parents[1])
 
 
-def backward_failure(error: RuntimeError, custom: Iterable[Node]) -> str:
+def backward_failure(error: RuntimeError, custom: Iterable[Node], kept_graphs: Iterable[str] = ()) -> str:
     """What autograd's engine raised, as a sentence.
 
     Args:
         error: with the traceback that it was raised with.
         custom: the nodes of custom Functions in the graph.
+        kept_graphs: the buffers that hold the graph of an earlier step, as "state of Memory".
     """
     text = str(error)
     if "backward through the graph a second time" in text or "have already been freed" in text:
+        for buffer in kept_graphs:
+            own = buffer.partition(" ")[0]
+            return (
+                f"the buffer {buffer} holds the graph of an earlier step, which a backward pass freed; detach it where a "
+                f"step ends, or where it is read: self.{own} = self.{own}.detach()"
+            )
         return (
             "the graph of this tensor was freed by an earlier backward pass; trace it before calling .backward(), have a "
             "traced step return its loss without calling that, or call .backward(retain_graph=True)"

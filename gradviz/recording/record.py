@@ -27,6 +27,7 @@ from gradviz.recording.data_assignment import listen, stop_listening
 from gradviz.recording.functions import Applied
 from gradviz.recording.hooks import count_own
 from gradviz.recording.keeping import EVERYTHING, Keeper, Keeping, is_plain, stand_ins
+from gradviz.recording.kept_graphs import KeptGraphs
 from gradviz.recording.module_names import called_as
 from gradviz.recording.names import local_value
 from gradviz.recording.nodes import is_leaf
@@ -101,6 +102,7 @@ class Recorder(UncompiledMode):
         root_names: id of a root module -> what the code that called it calls it.
         replacements: the calls among them that stand for an assignment to `.data`.
         any_hooked: whether any module had backward hooks when it was called.
+        kept_graphs: the buffers of called modules that hold the graph of an earlier step.
     """
 
     def __init__(self, keeping: Keeping = EVERYTHING) -> None:
@@ -114,6 +116,7 @@ class Recorder(UncompiledMode):
         self.root_names: dict[int, str] = {}
         self.replacements: set[int] = set()
         self.any_hooked = False
+        self.kept_graphs = KeptGraphs()
         self._thread = threading.get_ident()
         self._last_sequence = 0
         self._visit = 0
@@ -138,6 +141,7 @@ class Recorder(UncompiledMode):
             torch.clear_autocast_cache()  # else what the code cast before, in the same block, would not be cast in sight
         super().__enter__()  # type: ignore[no-untyped-call]
         self._last_sequence = _sequence_number()
+        self.kept_graphs.begin(self._last_sequence)
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -315,6 +319,8 @@ class Recorder(UncompiledMode):
                 self.root_names[id(module)] = name
             if module._backward_hooks or module._backward_pre_hooks:
                 self.any_hooked = True
+            if module._buffers:
+                self.kept_graphs.note(module)
             self._around_modules.append(around)
             self._scopes.enter_module(module, around.frames[0] if around.frames else None)
 

@@ -4,7 +4,7 @@ The file is a safetensors file: tensors, and one header of JSON text. Nothing in
 reads safetensors can read its numbers. The header's metadata has the keys
 
     format    "gradviz"
-    version   "5"; raised with every change of what is in a file, and told apart before anything else is read
+    version   "6"; raised with every change of what is in a file, and told apart before anything else is read
     torch     the release that traced
     graph     JSON: {"nodes": [attributes, ...], "edges": [[tail, head, key, attributes], ...], "graph": attributes}
 

@@ -80,6 +80,7 @@ _GRAPH: dict[str, tuple[type, ...]] = {
     "numbers_of": (dict,),
     "hooks": (dict,),
     "node_hooks": (dict,),
+    "kept_graphs": (dict,),
 }
 
 

@@ -42,6 +42,8 @@ def check_references(graph: GradGraph) -> None:
     for node, hooks in told["node_hooks"].items():
         fits = _is_row(hooks, tuple, tuple) and all(map(_is_texts, hooks))
         _require(fits and _is_node(graph, node), "hooks on a node are not told by texts")
+    for node, buffer in told["kept_graphs"].items():
+        _require(_is_node(graph, node) and isinstance(buffer, str), "a buffer with an earlier graph is not told by its name")
     outputs = told["outputs"]
     _require(bool(outputs) and all(_is_node(graph, node) for node in outputs), "the graph has no output that is there")
     for place, cotangent in told["starting_cotangents"].items():

@@ -17,7 +17,7 @@ from gradviz.partials import LocalPartial
 from gradviz.saved.partial import MAX_ELEMENTS, SavedPartial
 from gradviz.saved.values import Encoder
 
-VERSION = "5"
+VERSION = "6"
 """Raised whenever attributes are added, removed or written otherwise: a file of before could not be read as it is."""
 LOADED = "loaded_from"
 """The graph attribute that says that a graph came from a file; it is not written again."""

@@ -28,6 +28,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("hooks", {0: ("clip at train.py:3",)}, "hooks on a value are not told by texts"),
     ("node_hooks", {0: ("clip at train.py:3",)}, "hooks on a node are not told by texts"),
     ("node_hooks", {NO_NODE: ((), ("clip at train.py:3",))}, "hooks on a node are not told by texts"),
+    ("kept_graphs", {NO_NODE: "state of Memory"}, "a buffer with an earlier graph is not told by its name"),
+    ("kept_graphs", {0: 3}, "a buffer with an earlier graph is not told by its name"),
     ("outputs", [], "the graph has no output that is there"),
     ("outputs", [True], "the graph has no output that is there"),
     ("starting_cotangents", {(NO_NODE, 0): torch.tensor(1.0)}, "the backward pass starts where no node is"),
@@ -50,6 +52,7 @@ def test_what_a_trace_says_of_itself_fits() -> None:
     graph.graph["moved_leaves"] = {"x": "train.py:3"}
     graph.graph["unseen_writes"] = {0: (("mul", "train.py:3"), ("add", "train.py:4"))}
     graph.graph["hooks"] = {(0, 0): ("clip at train.py:3", "neg")}
+    graph.graph["kept_graphs"] = {2: "state of Memory"}
     graph.graph["node_hooks"] = {2: NodeHooks(after=("clip at train.py:3",))}
     check_references(graph)
 

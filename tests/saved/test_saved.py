@@ -248,8 +248,8 @@ def test_tensors_of_another_tool_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "told"),
     [
-        ("1", "another version of gradviz: its format is '1', this one reads '5'; trace .*, or read it with"),
-        ("999", "a later version of gradviz: its format is '999', this one reads '5'; trace .*, or update this one"),
+        ("1", "another version of gradviz: its format is '1', this one reads '6'; trace .*, or read it with"),
+        ("999", "a later version of gradviz: its format is '999', this one reads '6'; trace .*, or update this one"),
         ("x" * 99, "another version of gradviz: its format is 'x{20}', this one"),
     ],
 )
@@ -268,13 +268,13 @@ def test_the_version_is_that_of_these_attributes(content: dict[str, Any]) -> Non
     graph = json.loads(content["metadata"]["graph"])
     names = [" ".join(sorted(one)) for one in (graph["nodes"][0], graph["edges"][0][3], graph["graph"])]
     assert [content["metadata"]["version"], *names] == [
-        "5",
+        "6",
         "backward_order call cotangent device differentiable dtype earlier_gradient expression inner_calls inner_inputs "
         "is_named is_output kind module name op output_names outputs requires_grad root scope shape source training value "
         "value_missing",
         "argument contribution cut output partial",
-        "classes hooks leaves lost_leaves moved_leaves names node_hooks numbers_of numbers_read optimized outputs "
-        "starting_cotangents unseen_writes",
+        "classes hooks kept_graphs leaves lost_leaves moved_leaves names node_hooks numbers_of numbers_read optimized "
+        "outputs starting_cotangents unseen_writes",
     ]
 
 
