@@ -1,7 +1,8 @@
 """What dividing the scores of an attention by √d would change, where nothing divides them: queries times keys of d features.
 
 A sum of d products of independent numbers grows as √d; a softmax of it picks one key, and its local partials vanish. Scores
-that are multiplied by √d in place of divided do so sooner. Any other factor is meant.
+that are multiplied by √d in place of divided do so sooner, and so do those of layers' own results, with nothing that
+normalises them, that are multiplied by a number above 1. Any other factor is meant, as a temperature that divides is.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import torch
 
 from gradviz.diagnose.attention_dim import PRODUCTS
 from gradviz.diagnose.finding import Numbers
-from gradviz.diagnose.readings import COPIES, Readings
+from gradviz.diagnose.readings import COPIES, MATRIX_PRODUCTS, Readings
 from gradviz.graph import Use
 
 SCALES = frozenset({"mul", "div"})
 MASKS = frozenset({"masked_fill", "where", "add", "sub"})
 TURNED = "scores multiplied by"
-"""The number that is there where √d multiplies the scores."""
+"""The number that is there where √d, or another above 1, multiplies the scores."""
+ROOT = "√d"
+_NEAR = 1e-3
+"""√d as it is written by hand, with a few digits."""
 HELPED = 0.5
 """So many of the flat rows at most are still flat with the scale, where that is to blame."""
 
@@ -32,7 +36,7 @@ def without_scale(readings: Readings, softmax: int, *, masked: float, flat: floa
         masked: scores below this are masked out.
         flat: rows whose local partials are all below this are flat.
     """
-    product, multiplied = _product_and_factor(readings, softmax)
+    product, multiplied, is_divided = _product_and_factor(readings, softmax)
     scores = readings.value_of(readings.arguments[softmax][0])
     call = readings.graph.nodes[softmax]["call"]
     if product is None or scores is None or call is None or not readings.has_elements(scores):
@@ -41,8 +45,9 @@ def without_scale(readings: Readings, softmax: int, *, masked: float, flat: floa
     if len(factors) != 2 or factors[0] is None or factors[0].ndim < 2:
         return None
     root, dim = math.sqrt(factors[0].shape[-1]), call.args[1]
-    is_turned = root > 1 and math.isclose(multiplied, root, rel_tol=1e-3)
-    if multiplied != 1 and not is_turned:
+    is_turned = root > 1 and math.isclose(multiplied, root, rel_tol=_NEAR)
+    is_larger = multiplied > 1 and not is_divided and _are_of_layers(readings, product)
+    if multiplied != 1 and not is_turned and not is_larger:
         return None
     allowed, wide = scores > masked, scores.float()
     choices = allowed.sum(dim) > 1
@@ -51,32 +56,45 @@ def without_scale(readings: Readings, softmax: int, *, masked: float, flat: floa
     are_flat, still_flat = (int((one * (1 - one) < flat).sum()) for one in largest)
     if still_flat > HELPED * are_flat:
         return None
-    told: Numbers = {TURNED: multiplied} if is_turned else {}
-    return told | {"std of the scores": float(wide[allowed].std()), "√d": root, "flat if divided by √d": still_flat}
+    told: Numbers = {} if multiplied == 1 else {TURNED: multiplied}
+    return told | {"std of the scores": float(wide[allowed].std()), ROOT: root, "flat if divided by √d": still_flat}
+
+
+def is_root(told: Numbers) -> bool:
+    """Whether what multiplies the scores is √d itself."""
+    return math.isclose(float(told[TURNED]), float(told[ROOT]), rel_tol=_NEAR)
 
 
 def _factors(readings: Readings, product: int) -> list[Use]:
     return [use for use in readings.arguments[product] if use.argument in PRODUCTS[readings.op(product)]]
 
 
-def _product_and_factor(readings: Readings, softmax: int) -> tuple[int | None, float]:
-    """The product of queries and keys that a softmax is of, masked at most, and the number that it is multiplied by.
+def _are_of_layers(readings: Readings, product: int) -> bool:
+    """Whether queries and keys are what layers made, as they made it: normalised ones have scores of known size."""
+    made = (readings.behind(use.edge[0], COPIES) for use in _factors(readings, product))
+    return all(readings.op(one) in MATRIX_PRODUCTS for one in made)
+
+
+def _product_and_factor(readings: Readings, softmax: int) -> tuple[int | None, float, bool]:
+    """The product of queries and keys that a softmax is of, masked at most, the number that it is multiplied by, and
+    whether anything divides it, as a temperature does.
 
     None where anything else scales it or adds to it.
     """
-    node, factor = readings.arguments[softmax][0].edge[0], 1.0
+    node, factor, is_divided = readings.arguments[softmax][0].edge[0], 1.0, False
     while readings.op(node) not in ("mm", "bmm"):
         carriers = [use for use in readings.arguments[node] if use.partial is not None]
         number = _number(readings, node) if readings.op(node) in SCALES else None
         if len(carriers) != 1 or (number is None and readings.op(node) not in MASKS | COPIES):
-            return None, factor
+            return None, factor, is_divided
         factor *= 1.0 if number is None else number
+        is_divided |= number is not None and readings.op(node) == "div"
         node = carriers[0].edge[0]
     factors = _factors(readings, node)
     made = [readings.behind(use.edge[0], COPIES) for use in factors]
     if any(use.partial is None for use in factors) or any(readings.graph.nodes[one]["kind"] != "op" for one in made):
-        return None, factor
-    return (None if any(readings.op(one) in SCALES for one in made) else node), factor
+        return None, factor, is_divided
+    return (None if any(readings.op(one) in SCALES for one in made) else node), factor, is_divided
 
 
 def _number(readings: Readings, node: int) -> float | None:

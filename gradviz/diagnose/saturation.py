@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from gradviz.diagnose.attention_scale import TURNED, without_scale
+from gradviz.diagnose.attention_scale import ROOT, TURNED, is_root, without_scale
 from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.readings import MATRIX_PRODUCTS, VIEWS, Readings
 from gradviz.diagnose.units import flat_units, unit_dim
+from gradviz.view.notation import number_text
 
 FLAT = 1e-3
 """A local partial below this is flat: |x| > 6.9 for sigmoid, whose steepest is 1/4, |x| > 4.1 for tanh."""
@@ -66,7 +67,7 @@ def saturation(readings: Readings) -> Iterator[Finding]:
             f"{readings.name(node)} = {function}({readings.name(use.edge[0])}) is saturated: "
             f"{share:.0%} of its {what} have local partials below {FLAT:g}"
             + _said_of_scale(scale),
-            _remedy(what == "rows", is_hint=share < FLAT_SHARE and TURNED not in (scale or {})),
+            _remedy(what == "rows", scale or {}, is_hint=share < FLAT_SHARE),
             edge=use.edge,
             numbers=numbers,
         )
@@ -76,13 +77,22 @@ def _said_of_scale(scale: Numbers | None) -> str:
     if not scale:
         return ""
     if TURNED in scale:
-        return "; the products of queries and keys are multiplied by √d, by which they are to be divided"
+        number = "√d" if is_root(scale) else number_text(float(scale[TURNED]))
+        usual = "by which they are to be divided" if is_root(scale) else "where they are divided by √d as a rule"
+        return f"; the products of queries and keys are multiplied by {number}, {usual}"
     return "; nothing divides the products of queries and keys by √d"
 
 
-def _remedy(is_softmax: bool, *, is_hint: bool) -> str:
+def _remedy(is_softmax: bool, scale: Numbers, *, is_hint: bool) -> str:
     if not is_softmax:
         return "scale weights or inputs down, or normalise"
+    if TURNED in scale and not is_root(scale):
+        there, right = number_text(float(scale[TURNED])), number_text(1 / float(scale[ROOT]))
+        return (
+            f"multiply by 1/√d = {right} in place of {there}, unless each query is meant to pick one key; "
+            "normalise queries and keys for scores of a known size"
+        )
+    is_hint &= TURNED not in scale
     meant = ", unless the weights are made for scores without it, as those of T5 are" if is_hint else ""
     return f"divide the logits by √d or a temperature{meant}"
 

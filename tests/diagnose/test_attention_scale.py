@@ -72,6 +72,43 @@ def test_a_root_that_multiplies_in_place_of_dividing_is_told(root: Callable[[Ten
     assert told(lambda q, k: masked(q, k) / 128**0.5, size=1.0) == []
 
 
+@pytest.mark.parametrize("factor", [4.0, 20.0])
+def test_a_number_above_1_that_multiplies_is_told(factor: float) -> None:
+    (finding,) = told(lambda q, k: factor * plain(q, k), size=4 / factor**0.5)
+    assert f"are multiplied by {factor:g}, where they are divided by √d as a rule" in finding.message
+    assert finding.hint.startswith(f"multiply by 1/√d = 0.08839 in place of {factor:g}, unless each query")
+    assert finding.numbers["scores multiplied by"] == factor
+
+
+def unit(part: Tensor) -> Tensor:
+    return F.normalize(part, dim=-1)
+
+
+SCALE = torch.tensor(20.0, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        lambda q, k: plain(q, k) / 0.05,
+        lambda q, k: plain(unit(q), unit(k)) * 100,
+        lambda q, k: 100 * unit(q) @ unit(k).transpose(1, 2),
+        lambda q, k: plain(unit(q), unit(k)) * SCALE,
+        lambda q, k: plain(unit(q), unit(k)) * SCALE.log().clamp(max=4.6).exp(),
+        lambda q, k: plain(F.layer_norm(q, (128,)), F.layer_norm(k, (128,))) * 2,
+        lambda q, k: plain(F.rms_norm(q, (128,)), F.rms_norm(k, (128,))) * 2,
+        lambda q, k: plain(q, k) * SCALE,
+        lambda q, k: -torch.cdist(q, k) * 20,
+        lambda q, k: plain(q / 128**0.5, k) * 20,
+        lambda q, k: plain(q, k) * 20 / 128**0.5 / 0.7,
+        lambda q, k: F.cosine_similarity(q[:, :, None], k[:, None], dim=-1) * 100,
+        lambda q, k: plain(torch.tanh(q), torch.tanh(k)) * 20,
+    ],
+)
+def test_a_number_that_multiplies_scores_of_known_size_or_a_temperature_is_meant(scores: Scores) -> None:
+    assert [one for one in told(scores, size=1.5) if "divided by √d" in one.message] == []
+
+
 def test_what_does_no_harm_is_not_told() -> None:
     assert told(plain, size=1.0) == []
 
