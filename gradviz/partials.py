@@ -20,8 +20,9 @@ from torch.autograd.graph import Node
 from gradviz.edge_partial import EdgePartial
 from gradviz.errors import PartialError
 from gradviz.recording.backward import gradients_aside
+from gradviz.recording.checkpoints import contributions
 from gradviz.recording.hooks import NodeHooks, hooks_of_node
-from gradviz.recording.nodes import contributions, is_custom, needed_arguments, op_of_node, output_metadata
+from gradviz.recording.nodes import is_custom, needed_arguments, op_of_node, output_metadata
 from gradviz.recording.packed import Packed, packed_tensors
 
 if TYPE_CHECKING:
@@ -250,23 +251,16 @@ class LocalPartial(EdgePartial):
         """`_ask` for a stack of cotangents: all at once where torch can and does so rightly, else one by one."""
         if not is_custom(self._node) and len(cotangents) > 1:
             try:
+                asked = self._ask(_weighted(cotangents)).detach()  # first: a checkpoint is not to be run within vmap
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", "There is a performance drop")  # one by one inside is as well
                     rows: Tensor = torch.vmap(self._ask)(cotangents)
-                if self._is_linear_in(cotangents, rows):
+                if _is_near(asked, _weighted(rows)):  # vmap of cdist's node is not linear in them
                     return rows
             except PartialError:  # batching has gaps and slips of its own; one by one the node itself answers or refuses
                 pass
         answers = [self._ask(self._laid_out(cotangent)) for cotangent in cotangents]
         return torch.stack([one if one.layout is torch.strided else one.to_dense() for one in answers])
-
-    def _is_linear_in(self, cotangents: Tensor, rows: Tensor) -> bool:
-        """Whether the node gives a weighted sum of the rows for that sum of the cotangents: vmap of cdist's does not."""
-        weights = torch.arange(1, len(rows) + 1, dtype=torch.float64, device=rows.device) / len(rows)
-        asked = self._ask(torch.tensordot(weights.to(cotangents.dtype), cotangents, dims=1)).detach()
-        expected = torch.tensordot(weights.to(rows.dtype), rows.detach(), dims=1)
-        size = float(expected.abs().max()) if expected.numel() else 0.0
-        return bool(((asked - expected).abs() <= _BATCHED_WITHIN * size).all())
 
     def hooks(self) -> NodeHooks:
         """The hooks that lie on the autograd node now: they change what the backward pass made of it, and no partial."""
@@ -357,6 +351,18 @@ class LocalPartial(EdgePartial):
         if "modified by an inplace operation" in text:
             return f"{self._where}: a tensor that its derivative needs was changed in place after the trace; trace again"
         return f"{self._where}: its autograd node refused: {text.splitlines()[0] if text else type(error).__name__}"
+
+
+def _weighted(rows: Tensor) -> Tensor:
+    """A weighted sum of the rows."""
+    weights = torch.arange(1, len(rows) + 1, dtype=torch.float64, device=rows.device) / len(rows)
+    total: Tensor = torch.tensordot(weights.to(rows.dtype), rows.detach(), dims=1)
+    return total
+
+
+def _is_near(asked: Tensor, expected: Tensor) -> bool:
+    size = float(expected.abs().max()) if expected.numel() else 0.0
+    return bool(((asked - expected).abs() <= _BATCHED_WITHIN * size).all())
 
 
 def _raised_by(node: Node) -> type[Exception]:

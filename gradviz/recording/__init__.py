@@ -17,6 +17,7 @@
     hooks.py        the hooks on tensors, autograd nodes and modules
     kept_graphs.py  the buffers that hold the graph of an earlier step
     packed.py       what hooks on saved tensors give back
+    checkpoints.py  what a checkpoint recomputes, kept while its nodes are asked
     spread.py       refuses what is spread over processes
     nodes.py        what is read of an autograd node
     modules.py      what a module holds

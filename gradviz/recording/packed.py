@@ -36,16 +36,21 @@ def packed_tensors(node: Node) -> Iterator[Packed]:
     >>> [(packed.saved, packed.hook) for packed in packed_tensors(y.grad_fn)]
     [('self', 'float')]
     """
+    for name, raw in raw_saved_tensors(node):
+        hook = getattr(raw, "unpack_hook", None)
+        if hook is None or (getattr(hook, "__module__", None) or "").startswith("torch."):
+            continue
+        given_back = hook(raw.data)
+        if isinstance(given_back, Tensor):
+            yield Packed(name, given_back.detach(), described(hook))
+
+
+def raw_saved_tensors(node: Node) -> Iterator[tuple[str, Any]]:
+    """What a node saved as autograd holds it, each with its name as in `Packed`; hooks are not run."""
     for name in ("_raw_saved_tensors",) if is_custom(node) else _raw_names(type(node)):
         held = getattr(node, name)
-        for raw in held if isinstance(held, tuple) else (held,):
-            hook = getattr(raw, "unpack_hook", None)
-            if hook is None or (getattr(hook, "__module__", None) or "").startswith("torch."):
-                continue
-            given_back = hook(raw.data)
-            if isinstance(given_back, Tensor):
-                saved = "" if is_custom(node) else name.removeprefix("_raw_saved_")
-                yield Packed(saved, given_back.detach(), described(hook))
+        saved = "" if is_custom(node) else name.removeprefix("_raw_saved_")
+        yield from ((saved, raw) for raw in (held if isinstance(held, tuple) else (held,)))
 
 
 @cache
