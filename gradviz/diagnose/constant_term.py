@@ -21,7 +21,7 @@ BACKWARD = "_backward"
 def constant_term(readings: Readings) -> Iterator[Finding]:
     """One for each such term."""
     graph = readings.graph
-    for use in _constants(readings):
+    for use in constants_added(readings):
         term = use.edge[0]
         made_of = readings.made_of(term) | {term}
         derivative = max((one for one in made_of if readings.op(one).endswith(BACKWARD)), default=None)
@@ -57,7 +57,7 @@ def _is_detached(readings: Readings, derivative: int, made_of: set[int]) -> bool
     return any(readings.op(one) == "detach" and derivative in readings.made_of(one) for one in made_of)
 
 
-def _constants(readings: Readings) -> Iterator[Use]:
+def constants_added(readings: Readings) -> Iterator[Use]:
     """The edges by which a computed value without a gradient is added to the loss or to a term of it.
 
     What is added to a leaf is its update, as the first-order steps of meta-learning are, and so is what is added to that.

@@ -16,6 +16,7 @@ from gradviz.diagnose.constant_term import constant_term
 from gradviz.diagnose.data_term import data_term
 from gradviz.diagnose.dead_units import dead_units
 from gradviz.diagnose.depth import depth
+from gradviz.diagnose.detached_term import detached_term
 from gradviz.diagnose.determinism import determinism
 from gradviz.diagnose.earlier_gradient import earlier_gradient
 from gradviz.diagnose.finding import Diagnosis, Finding
@@ -73,6 +74,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     new_leaf,
     data_term,
     constant_term,
+    detached_term,
     sampling,
     leaf_replaced,
     unseen_write,

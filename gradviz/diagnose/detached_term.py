@@ -1,0 +1,87 @@
+"""A whole term of the loss that was detached: it changes the number that is printed, and nothing that is learned.
+
+The leaves behind it have gradients, of the other terms, so that nothing is missing where one looks. A value that stands in
+for another's, as in `surrogate + (value - surrogate).detach()`, a reference that is subtracted, a largest score that keeps
+exponentials small, and what is computed a second time beside a term with a gradient, are meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradviz.diagnose.constant_term import constants_added
+from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.negated_loss import ERRORS, POWERS
+from gradviz.diagnose.nothing_learned import is_times_zero
+from gradviz.diagnose.readings import COPIES, Readings
+
+LOSSES = ERRORS | POWERS | {"kl_div", "xlogy", "softplus", "soft_margin_loss", "log_sigmoid_forward"}
+"""What measures an error, or a size, of each sample or of all."""
+_REDUCING = COPIES - {"detach", "index", "cat", "stack"} | {"mean", "sum", "neg"}
+
+
+def detached_term(readings: Readings) -> Iterator[Finding]:
+    """One for each such term that nothing else passes a gradient of."""
+    graph = readings.graph
+    for use in constants_added(readings):
+        value = readings.value_of(use)
+        detach = _detach(readings, use.edge[0]) if readings.op(use.edge[1]) == "add" else None
+        if detach is None or value is None or value.numel() != 1 or not readings.has_elements(value):
+            continue
+        if next(readings.values(use.edge[1]), value).numel() != 1 or not _is_a_lost_loss(readings, detach):
+            continue
+        term = readings.arguments[detach][0].edge[0]
+        yield found(
+            graph,
+            "detached",
+            "hint",
+            f"the term {readings.name(term)} of the loss is detached: it adds to the number that is printed, and nothing "
+            "learns from it",
+            "take .detach() out; where the term is only to be told, add it to what is printed, not to the loss",
+            edge=readings.arguments[detach][0].edge,
+            numbers={"added": float(value)},
+        )
+
+
+def _detach(readings: Readings, node: int) -> int | None:
+    """The `detach` that a constant term is, or a multiple of, by a number that is not 0."""
+    while readings.op(node) != "detach":
+        if not _is_a_multiple(readings, node) or is_times_zero(readings, node):
+            return None
+        node = readings.arguments[node][0].edge[0]
+    return node
+
+
+def _is_a_lost_loss(readings: Readings, detach: int) -> bool:
+    """Whether what was detached is an error of what learns, and no term with a gradient tells the same or is part of it."""
+    graph = readings.graph
+    term = readings.arguments[detach][0].edge[0]
+    value = graph.value(term, readings.arguments[detach][0].output)
+    if not graph.nodes[term]["requires_grad"] or value is None or value.numel() != 1 or not readings.has_elements(value):
+        return False
+    if graph.cotangent(term) is not None or readings.op(_measured(readings, term)) not in LOSSES:
+        return False
+    made_of = readings.made_of(term)
+    learning = [one for one in made_of if graph.nodes[one]["kind"] == "leaf" and graph.nodes[one]["requires_grad"]]
+    if not learning or any(graph.cotangent(leaf) is None for leaf in learning):
+        return False  # what gets no gradient at all is told as such
+    for node in readings.ops:
+        known = graph.value(node) if graph.cotangent(node) is not None else None
+        if known is None or known.numel() != 1 or not readings.has_elements(known):
+            continue
+        if node in made_of or (readings.op(node) == readings.op(term) and float(known) == float(value)):
+            return False
+    return True
+
+
+def _measured(readings: Readings, node: int) -> int:
+    """The call whose numbers a term sums up, or is a multiple of."""
+    while _is_a_multiple(readings, node):
+        node = readings.arguments[node][0].edge[0]
+    return node
+
+
+def _is_a_multiple(readings: Readings, node: int) -> bool:
+    """Whether a call sums up or moves one value, or multiplies it by a number."""
+    op, uses = readings.op(node), readings.arguments[node]
+    return bool(uses) and (op in _REDUCING or (op in ("mul", "div") and len(uses) == 1))
