@@ -15,6 +15,8 @@ from gradviz.standin import StandIn
 
 Index = tuple[int, ...]
 _LOOKED_AT = 32
+_BY_ERROR_ALONE = 1 / 8
+"""The power of an error in units of its bound that stands for what it tells beside a true number of no size."""
 
 
 def ulp(value: float, dtype: torch.dtype) -> float:
@@ -142,14 +144,35 @@ def largest_error(
     return float(errors[worst]), float(size[worst]), worst
 
 
-def worst_first(error: NDArray[np.float64], bound: NDArray[np.float64], good: NDArray[np.bool_]) -> list[Any]:
-    """Places of elements that are not good: the worst of them, then some without a finite error."""
+def worst_first(
+    error: NDArray[np.float64], true: NDArray[np.longdouble], bound: NDArray[np.float64], good: NDArray[np.bool_]
+) -> list[Any]:
+    """Places of elements that are not good: those that tell most of what is wrong, then some without a finite error."""
     bad = np.flatnonzero(~good)
     with np.errstate(all="ignore"):
-        excess = error.reshape(-1)[bad] / np.maximum(bound.reshape(-1)[bad], np.finfo(np.float64).tiny)
-    strange = bad[~np.isfinite(excess)][:_LOOKED_AT]
-    worst = bad[np.argsort(-np.where(np.isfinite(excess), excess, -1.0), kind="stable")[:_LOOKED_AT]]
+        size = np.abs(true.reshape(-1)[bad]).astype(np.float64)
+        found = telling_of(error.reshape(-1)[bad], size, np.broadcast_to(bound, good.shape).reshape(-1)[bad])
+    strange = bad[~np.isfinite(found)][:_LOOKED_AT]
+    worst = bad[np.argsort(-np.where(np.isfinite(found), found, -1.0), kind="stable")[:_LOOKED_AT]]
     return [np.unravel_index(flat, good.shape) for flat in dict.fromkeys([*worst.tolist(), *strange.tolist()])]
+
+
+def telling_of(
+    error: NDArray[np.float64] | np.float64, size: NDArray[np.float64] | np.float64, bound: NDArray[np.float64] | np.float64
+) -> NDArray[np.float64]:
+    """How much a wrong number tells of what is wrong: one whose error and whose true size are both far above its bound.
+
+    The ratio of a wrong number to a true one that is what rounding leaves, as of terms that cancel, says nothing. Where all
+    are so, the error alone tells, and it tells more than an error just above its bound.
+
+    >>> error, size, bound = np.array([5.0, 1e-3, 4.0]), np.array([1e-6, 1.0, 8.0]), np.full(3, 1e-6)
+    >>> telling_of(error, size, bound).argsort()[::-1]
+    array([2, 1, 0])
+    """
+    with np.errstate(all="ignore"):
+        least = np.maximum(bound, np.finfo(np.float64).tiny)
+        excess = error / least
+        return np.asarray(np.maximum(np.minimum(excess, size / least), excess**_BY_ERROR_ALONE))
 
 
 def _has_elements(tensor: Tensor) -> bool:

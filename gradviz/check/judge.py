@@ -1,7 +1,8 @@
 """Torch's numbers beside true ones: the error in ULP, and a verdict against the bound on rounding.
 
 A `Comparison` gathers what was compared for one edge, value or gradient, possibly in several steps (sampled rows, then a
-probe of the whole map), and keeps the element that tells most: the first mismatch's worst, else the largest error.
+probe of the whole map), and keeps the element that tells most: of wrong ones that whose error and true size stand out of
+rounding, else the one with the largest error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gradviz.check.arrays import Index, apart, is_nan_at, largest_error, not_finite_place, ulp, worst_first
+from gradviz.check.arrays import Index, apart, is_nan_at, largest_error, not_finite_place, telling_of, ulp, worst_first
 from gradviz.check.range_ends import is_flushed, is_near_largest, negative_zero_in
 from gradviz.check.ratios import Ratios
 from gradviz.check.report import Finding, Method, Quantity, Verdict
@@ -235,7 +236,8 @@ class Comparison:
             self.doubt(f"{text}: a right formula and a wrong one could give this", "cancellation")
         else:
             self._ratios.see(np.array([got]), np.array([value]), np.array([bound]))
-            self._fail(index, got, value, error_ulp, error / bound if bound else math.inf, what, of)
+            telling = float(telling_of(np.float64(error), np.float64(abs(value)), np.float64(bound))) if bound else math.inf
+            self._fail(index, got, value, error_ulp, telling, what, of)
 
     def elements(
         self,
@@ -282,7 +284,7 @@ class Comparison:
         found = Evidence(got=got, true=finite, bound=bounds, cotangent=cotangent, true_vjp=true_vjp, pairs=pairs)
         if self.evidence is None or found.telling.sum() >= self.evidence.telling.sum():
             self.evidence = found
-        for where in worst_first(error, bound, good):
+        for where in worst_first(error, true, bound, good):
             cancelled = float(np.broadcast_to(loose, good.shape)[where])
             numbers = (float(got[where]), true[where], float(bound[where]))
             whole = 0.0 if modulus is None else float(modulus[where])
@@ -359,7 +361,7 @@ class Comparison:
             self.quantity = of
 
     def _fail(
-        self, index: Index | None, got: float, true: float, error_ulp: float, excess: float, what: str, of: Quantity
+        self, index: Index | None, got: float, true: float, error_ulp: float, telling: float, what: str, of: Quantity
     ) -> None:
         told = f"torch gives {got:.4g}, the true value is {true:.4g}"
         if self.overflowed:
@@ -375,9 +377,9 @@ class Comparison:
             self.show(index, got, math.nan, of)
             self.doubt(f"undefined: torch gives {got:.4g} where there is no true value", "undefined")
             return
-        if excess <= self._wrong:
+        if telling <= self._wrong:
             return
-        self._wrong = excess
+        self._wrong = telling
         self.index, self.autograd, self.reference, self.error_ulp = index, got, true, error_ulp
         self.quantity = of
         where = "" if not index else f" at {list(index)}"

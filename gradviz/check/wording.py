@@ -8,10 +8,14 @@ import torch
 
 
 def ratio_text(got: float, true: float) -> str:
-    """How many times the true number it is; "" where that is no number."""
-    if not true or not math.isfinite(got / true):
+    """How many times the true number it is; "" where that is no number.
+
+    >>> ratio_text(1.001, 1.0), ratio_text(-0.0, 2.0), ratio_text(1.0, math.inf)
+    (' (ratio 1.001)', ' (ratio 0)', '')
+    """
+    if not true or math.isinf(true) or not math.isfinite(got / true):
         return ""
-    return f" (ratio {got / true:.6g})"
+    return f" (ratio {got / true + 0.0:.6g})"
 
 
 def cancellation_text(got: float, true: float, dtype: torch.dtype) -> str:
