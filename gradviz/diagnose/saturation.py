@@ -34,7 +34,7 @@ LOSSES = frozenset({"log", "binary_cross_entropy", "log1p", "rsub"})
 def saturation(readings: Readings) -> Iterator[Finding]:
     """Layers of which `FLAT_SHARE` of the elements, for softmax of the rows, are flat; as a hint, some that nearly are.
 
-    Of an attention without 1/√d half of the rows are enough for a hint.
+    Of an attention without 1/√d, or with a factor above 1 in its place, half of the rows are enough for a hint.
     """
     graph = readings.graph
     for node in readings.ops:
