@@ -57,6 +57,8 @@ class ScalarFunction:
         expression: the function, in those symbols.
         written: parameter place -> the partial as torch computes it, in the parameters and `RESULT`.
         kinks: name -> an expression that is zero exactly where the derivative does not exist (or is one-sided).
+        jump: an expression that is zero exactly where the function jumps: no number is its derivative there, nor lies
+            between one-sided ones; None where it jumps nowhere.
         takes_nan: whether the branches say what becomes of NaN; else a function that chooses them by comparing is NaN where
             what it compares is.
 
@@ -76,6 +78,7 @@ class ScalarFunction:
         *,
         written: Mapping[int, sp.Expr] | None = None,
         kinks: Mapping[str, sp.Expr] | None = None,
+        jump: sp.Expr | None = None,
         takes_nan: bool = False,
     ) -> None:
         self.name = name
@@ -83,6 +86,7 @@ class ScalarFunction:
         self.expression = sp.sympify(expression)
         self.written = dict(written or {})
         self.kinks = {kink: sp.sympify(zero) for kink, zero in (kinks or {}).items()}
+        self.jump = jump
         self.takes_nan = takes_nan
         self._partials: dict[int, sp.Expr] = {}
         self._tapes: dict[tuple[str, int | str], Tape] = {}
@@ -130,6 +134,9 @@ class ScalarFunction:
     def _is_undefined(self, arguments: Sequence[Any]) -> bool:
         return any(MP.isnan(arguments[place]) for place in self._compared)
 
+    def _has_no_partial(self, arguments: Sequence[Any]) -> bool:
+        return self._is_undefined(arguments) or (self.jump is not None and self._tape("jump", 0).run(EXACT, arguments) == 0)
+
     def _defined(self, result: Any, arguments: Sequence[Any]) -> Any:
         """The result at wide arrays, NaN where what was compared is."""
         for place in self._compared:
@@ -167,7 +174,7 @@ class ScalarFunction:
 
     def tracked_partial(self, place: int, arguments: Sequence[TrackedNumber], result: TrackedNumber) -> TrackedNumber:
         """(partial to 50 digits, error in units of u): the error is that of the written form, given the result."""
-        if self._compared and self._is_undefined([value for value, _ in arguments]):
+        if self._has_no_partial([value for value, _ in arguments]):
             return MP.nan, 0.0
         shown: TrackedNumber = self._tape("shown", place).run(TRACKED, [*arguments, result])
         if place not in self.written:
@@ -215,7 +222,7 @@ class ScalarFunction:
 
     def exact_partial(self, place: int, arguments: Sequence[Any]) -> Any:
         """The partial with respect to parameter `place` at exact numbers, to 50 digits."""
-        return MP.nan if self._is_undefined(arguments) else self._tape("partial", place).run(EXACT, arguments)
+        return MP.nan if self._has_no_partial(arguments) else self._tape("partial", place).run(EXACT, arguments)
 
     def wide_value(self, arguments: Sequence[Any]) -> Any:
         """The value at wide arrays, broadcast."""
@@ -225,7 +232,10 @@ class ScalarFunction:
         """The partial at wide arrays, broadcast, in its written form: sympy's may overflow in a float."""
         tape = self._tape("shown", place)
         result = [self.wide_value(arguments)] if self._needs_result(place) else [np.longdouble(0)]
-        return self._defined(self._on_arrays(tape, WIDE, [*arguments, *result]), arguments)
+        partial = self._defined(self._on_arrays(tape, WIDE, [*arguments, *result]), arguments)
+        if self.jump is None:
+            return partial
+        return np.where(self._on_arrays(self._tape("jump", 0), WIDE, arguments) == 0, np.longdouble("nan"), partial)
 
     def value_rounding(self, arguments: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
         """(value, error in units of u) of the value at arguments that are such pairs themselves."""
@@ -263,6 +273,8 @@ class ScalarFunction:
         if tape is None:
             if isinstance(which, str):
                 expression, parameters = self.kinks[which], self.parameters
+            elif kind == "jump" and self.jump is not None:
+                expression, parameters = self.jump, self.parameters
             elif kind == "partial":
                 expression, parameters = self.partial(which), self.parameters
             else:

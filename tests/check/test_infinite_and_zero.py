@@ -91,3 +91,23 @@ def test_a_wrong_backward_beside_infinity_is_still_seen() -> None:
             return cotangent * 2.002 * x
 
     assert not checked(lambda x: Doubled.apply(x).sum(), [math.inf, 2.0, 3.0], torch.float64).ok
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (70, 70)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_zero_to_the_power_of_zero_has_no_derivative_along_the_exponent(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """0**y is 0 above 0, 1 there and infinite below: torch takes 0 by convention."""
+    x, y = (torch.zeros(shape, dtype=dtype, requires_grad=True) for _ in range(2))
+    report = gradviz.trace(lambda x, y: (x**y).sum(), x, y).check()
+    assert report.ok, report
+    (along_y,) = [entry for entry in report.edges if entry.name.endswith("/∂y")]
+    assert (along_y.verdict, along_y.finding, along_y.autograd) == ("unverified", "undefined", 0.0)
+    assert {entry.verdict for entry in report.leaves} <= {"unverified"}
+
+
+def test_a_number_to_the_power_of_zero_is_checked_where_it_does_not_jump() -> None:
+    y = torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
+    assert gradviz.trace(lambda y: (0.0**y).sum(), y).check().ok
+    assert gradviz.trace(lambda y: (2.0**y).sum(), y).check().verified
+    x = torch.tensor([3.0, 2.0], dtype=torch.float64, requires_grad=True)
+    assert gradviz.trace(lambda x, y: (x**y).sum(), x, y).check().verified

@@ -61,8 +61,14 @@ def _root(x: Expr, exponent: Expr) -> Expr:
     return x if exponent.is_real and 0 < exponent < 1 else sp.S.One
 
 
+def _zero_to_the_zero(self: Expr, exponent: Expr) -> Expr:
+    """0**y is 0 for y > 0, 1 at 0 and infinite below: torch takes 0 for its derivative at 0, by convention."""
+    return sp.Abs(self) + sp.Abs(exponent)
+
+
 @pointwise_rule(
     aten.pow.Tensor_Tensor,
+    jump=_zero_to_the_zero,
     written={
         "self": lambda self, exponent, result: exponent * self ** (exponent - 1),
         "exponent": lambda self, exponent, result: result * sp.log(self),
@@ -72,7 +78,11 @@ def pow_tensor(self: Expr, exponent: Expr) -> Expr:
     return self**exponent
 
 
-@pointwise_rule(aten.pow.Scalar, written={"exponent": lambda self, exponent, result: result * sp.log(self)})
+@pointwise_rule(
+    aten.pow.Scalar,
+    jump=_zero_to_the_zero,
+    written={"exponent": lambda self, exponent, result: result * sp.log(self)},
+)
 def pow_of_scalar(self: Expr, exponent: Expr) -> Expr:
     return self**exponent
 
