@@ -58,5 +58,5 @@ def _flow(data: Attributes, head: Attributes, moved: str) -> str:
     if moved in KEEPING:
         return ""
     partial = data["partial"]
-    kind = "" if moved else jacobian_kind(head, partial.in_shape, partial.out_shape)
+    kind = "" if moved else jacobian_kind(head, data["argument"], partial.in_shape, partial.out_shape)
     return ", ".join(part for part in (kind, flow_text(data["contribution"], head["cotangent"])) if part)

@@ -27,13 +27,29 @@ _LINEAR = {
 }
 """Functions that are linear in each tensor that they read, and neither elementwise nor mere movement."""
 
+_NORMS = {
+    *("native_layer_norm", "native_group_norm", "native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update"),
+    *("_native_batch_norm_legit_no_training", "_batch_norm_no_update", "cudnn_batch_norm", "miopen_batch_norm"),
+    "_fused_rms_norm",
+}
+_SCALING = {"weight", "bias"}
+"""The arguments of a norm of which each element of the result reads one."""
+_ELEMENTWISE = {
+    *("_prelu_kernel", "rrelu_with_noise", "native_dropout", "_to_copy", "mse_loss", "binary_cross_entropy", "huber_loss"),
+    *("binary_cross_entropy_with_logits", "smooth_l1_loss", "soft_margin_loss"),
+}
+"""Elementwise functions, losses unless they are reduced, that torch does not list as such."""
 
-def jacobian_kind(attributes: Mapping[str, Any], in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> str:
+
+def jacobian_kind(
+    attributes: Mapping[str, Any], argument: str, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
+) -> str:
     """In one word: how elements are moved, "elementwise" for a diagonal, "broadcast" for a diagonal spread out, "linear" for
     a matrix that does not depend on the value it is taken at, "dense" for any other; "" where the function is not known.
 
     Args:
         attributes: of the edge's head.
+        argument: the name of the head's argument that the edge leads to.
         in_shape, out_shape: of the edge's two ends.
     """
     op, call = attributes["op"], attributes["call"]
@@ -41,10 +57,13 @@ def jacobian_kind(attributes: Mapping[str, Any], in_shape: tuple[int, ...], out_
         return moved
     if op in _LINEAR:
         return "linear"
+    spread_out = "elementwise" if in_shape == out_shape else "broadcast"
+    if op in _NORMS and argument in _SCALING:
+        return spread_out
     if call is None:
         return ""
-    if torch.Tag.pointwise in call.overload.tags:
-        return "elementwise" if in_shape == out_shape else "broadcast"
+    if torch.Tag.pointwise in call.overload.tags or (op in _ELEMENTWISE and len(out_shape) >= len(in_shape)):
+        return spread_out
     return "dense"
 
 

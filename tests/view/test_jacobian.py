@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gradviz import trace
 from gradviz.view import ViewEdge
@@ -31,6 +32,30 @@ def edge_from_x(function: Callable[[Tensor], Tensor], x: Tensor) -> ViewEdge:
 )
 def test_the_kind_of_a_jacobian_is_said_in_a_word(function: Callable[[Tensor], Tensor], kind: str) -> None:
     edge = edge_from_x(function, torch.rand(4, 3) + 0.5)
+    assert edge.flow.startswith(f"{kind}, gain ")
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "kind"),
+    [
+        (lambda x, w: functional.layer_norm(x, (3,), w, w), (3,), "broadcast"),
+        (lambda x, w: functional.layer_norm(x, (4, 3), w, w), (4, 3), "elementwise"),
+        (lambda x, w: functional.group_norm(x, 1, w, w), (3,), "broadcast"),
+        (lambda x, w: functional.batch_norm(x, None, None, w, w, training=True), (3,), "broadcast"),
+        (lambda x, w: functional.rms_norm(x, (3,), w), (3,), "broadcast"),
+    ],
+)
+def test_each_element_of_a_norm_reads_one_of_its_weight(
+    function: Callable[[Tensor, Tensor], Tensor], shape: tuple[int, ...], kind: str
+) -> None:
+    x, w = (torch.rand(size) + 0.5 for size in ((4, 3), shape))
+    graph = trace(lambda w: function(x, w).square().sum(), w.requires_grad_())
+    assert {edge.flow.split(",")[0] for edge in graph.view().edges if edge.edge[0] == graph.leaves["w"]} == {kind}
+
+
+@pytest.mark.parametrize(("reduction", "kind"), [("none", "elementwise"), ("mean", "dense")])
+def test_a_loss_is_elementwise_unless_it_is_reduced(reduction: str, kind: str) -> None:
+    edge = edge_from_x(lambda x: functional.mse_loss(x, torch.ones(4, 3), reduction=reduction), torch.rand(4, 3))
     assert edge.flow.startswith(f"{kind}, gain ")
 
 
