@@ -52,6 +52,8 @@ def unseen_writes(draft: Draft, recorder: Recorder) -> dict[Key, list[int]]:
     for key, node in draft.nodes.items():
         if node.kind != "op" and (tensor := node.tensors[0]) is not None:
             times = recorder.versions.changes(tensor)
+            if node.kind == "constant":  # a buffer is meant to be written to: batch norms count in theirs, and save it
+                times = [time for time in times if time in recorder.replacements]
             if times and (felt := list(_felt(key, node.kind, tensor, times, uses, recorder))):
                 found[key] = [time for time in felt if time not in draft.in_forwards]
     return {key: times for key, times in found.items() if times}
@@ -60,12 +62,12 @@ def unseen_writes(draft: Draft, recorder: Recorder) -> dict[Key, list[int]]:
 def _felt(
     key: Key, kind: str, tensor: Tensor, times: Iterable[int], uses: _Uses, recorder: Recorder
 ) -> Iterator[int]:
-    """The writes to a leaf or a constant that come between its uses, or before the backward pass that reads it."""
+    """Those of the changes of a leaf, or replacements of a constant, that come between its uses, or before the backward pass
+    that reads it."""
     calls, is_saved = uses.calls(key), uses.save(tensor, key)
     last = float("inf") if is_saved else max(calls, default=-1)
     for time in times:
-        # A buffer is meant to be written to: batch norms count in theirs, and save it.
-        is_told = kind == "leaf" or (is_saved and time in recorder.replacements)
+        is_told = kind == "leaf" or is_saved
         if is_told and min(calls, default=time) < time < last and _changes(tensor, time, recorder):
             yield time
 
