@@ -39,6 +39,7 @@ class Derivative(NamedTuple):
         """The saved tensors, small ones copied; None where one may be another when it is read later.
 
         A hook may have packed it, or it looks at the memory of a leaf or a constant, which optimizers and loaders write to.
+        This runs between the kernels of a backward pass, and falls out of the caches between them: it does little.
         """
         found: list[Tensor | None] = []
         for name in self.saved:
@@ -47,9 +48,9 @@ class Derivative(NamedTuple):
             saved: Tensor | None = getattr(node, f"_saved_{name}")
             if saved is None:
                 found.append(None)
-            elif element_bytes(saved) < AGAIN_BYTES:
+            elif name not in _BESIDE_A_RESULT and element_bytes(saved) < AGAIN_BYTES:
                 found.append(saved.detach().clone())
-            elif is_result(saved):
+            elif name in _BESIDE_A_RESULT or is_result(saved):
                 found.append(saved.detach())
             else:
                 return None
@@ -68,8 +69,13 @@ def _of_hardtanh(node: Any, cotangent: Tensor, x: Tensor) -> tuple[Any, ...]:
     return (cotangent, x, node._saved_min_val, node._saved_max_val)
 
 
-def _of_batch_norm(node: Any, cotangent: Tensor, *saved: Tensor | None) -> tuple[Any, ...]:
-    return (cotangent, *saved, node._saved_training, node._saved_eps, _INPUT_ALONE)
+def _of_batch_norm(
+    node: Any, cotangent: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, inverse_std: Tensor
+) -> tuple[Any, ...]:
+    running: tuple[Tensor | None, Tensor | None] = (None, None)  # what a training step does not read
+    if not node._saved_training:
+        running = (node._saved_running_mean.clone(), node._saved_running_var.clone())
+    return (cotangent, x, weight, *running, mean, inverse_std, node._saved_training, node._saved_eps, _INPUT_ALONE)
 
 
 def _of_layer_norm(node: Any, cotangent: Tensor, x: Tensor, *saved: Tensor | None) -> tuple[Any, ...]:
@@ -103,6 +109,8 @@ def _signed(number: int) -> int:
     return number - 2**64 if number >= 2**63 else number
 
 
+_BESIDE_A_RESULT = frozenset({"result1", "result2"})
+"""What a norm made beside its result, a mean and a spread, and keeps to itself: nobody writes to it."""
 _INPUT_ALONE = [True, False, False]
 _SCORES = ("self", "target", "weight", "total_weight")
 _SOFTMAX = Derivative(aten._softmax_backward_data.default, ("result",), _of_softmax)
@@ -132,7 +140,7 @@ _OF_NODES: dict[str, tuple[Derivative, ...]] = {
     "NativeBatchNormBackward0": (
         Derivative(
             aten.native_batch_norm_backward.default,
-            ("input", "weight", "running_mean", "running_var", "result1", "result2"),
+            ("input", "weight", "result1", "result2"),
             _of_batch_norm,
         ),
     ),
