@@ -6,9 +6,10 @@ One analysis per file, each a function from `Readings` to findings, in the list 
     losses        logits, likelihood, reshaped_classes, missing_minus, negated_loss, self_similarity, sure_and_wrong,
                   log_of_softmax, reduction, unshifted_labels
     gradients     codes, no_gradient, new_leaf, data_term, constant_term, detached_term, sampling, leaf_replaced,
-                  unseen_write, number_read, unregistered, zero_gradient (nothing_learned: where no leaf gets any),
-                  not_finite_gradient, depth (recurrence: where one weight is used again and again), underflow, sharing,
-                  earlier_gradient, kept_graph, optimizers (that hold not all, and their rates)
+                  unseen_write, number_read, unregistered, zero_gradient (nothing_learned: where no leaf gets any; too_small:
+                  where numbers shrink until they are zero), not_finite_gradient, depth (recurrence: where one weight is used
+                  again and again), underflow, sharing, earlier_gradient, kept_graph, optimizers (that hold not all, and
+                  their rates)
     layers        dead_units, symmetry, saturation, frozen, rows, modes, batch_as_sequence, attention_dim, pooling_dim,
                   reshaped_heads, inverted_mask, rank_collapse
     the rest      wrong_backward, hooked_gradient, packed_values, determinism; not_checked tells what a loaded graph cannot

@@ -14,6 +14,7 @@ from gradviz.diagnose.modes import BATCH_NORMS
 from gradviz.diagnose.not_finite_causes import ignored_targets
 from gradviz.diagnose.nothing_learned import CHOICES, LIMITS, TOLD_ELSEWHERE, cancelled, flat_throughout, is_kept_margin
 from gradviz.diagnose.readings import STEPS, VIEWS, Readings, called
+from gradviz.diagnose.too_small import TooSmall, is_added, shrunk, too_small
 from gradviz.diagnose.ways import is_zero, turned_zero
 from gradviz.errors import PartialError
 from gradviz.graph import Use
@@ -31,8 +32,6 @@ DISTANCES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 PRODUCTS = frozenset({"mul", "mm", "addmm", "bmm", "baddbmm", "convolution", "mv", "addmv", "dot", "div"})
 FACTORED = frozenset({"native_layer_norm", "native_group_norm", *BATCH_NORMS, *ATTENTIONS})
 """Functions that multiply one argument by what they make of another."""
-ADDED = frozenset({("addmm", "self"), ("addmv", "self"), ("baddbmm", "self")})
-"""Arguments of such functions that are no factors, besides each bias and what a batch norm remembers."""
 
 
 def zero_gradient(readings: Readings) -> Iterator[Finding]:
@@ -51,14 +50,23 @@ def zero_gradient(readings: Readings) -> Iterator[Finding]:
     ways = {name: _zeros_ahead(readings, node) for name, node in zeros.items()}
     told: set[str] = set()
     is_told = False
+    small: list[TooSmall] = []
+    of_small: list[str] = []
     for use in edges:
         names = [name for name in zeros if name not in told and use.edge[0] in ways[name]]
         told |= set(names)
         by = _hook_on(readings, use, hooks) if names else ""
+        if names and not by and (place := _too_small(readings, use)):
+            small.append(place)
+            of_small += names
+            continue
         finding = (_hooked(readings, use, names, by) if by else _finding(readings, use, names)) if names else None
         if finding is not None:
             is_told = True
             yield finding
+    if small:
+        yield shrunk(readings, small, of_small)
+        return
     reached = [node for node in graph.leaves.values() if graph.cotangent(node) is not None]
     if is_told or len(zeros) < len(reached):
         return
@@ -163,7 +171,7 @@ def _cause(readings: Readings, use: Use) -> tuple[str, str] | None:
     kind, hint = "zero-gradient", "see why this local partial is zero"
     if op in STEPS:
         kind, hint = "step-function", f"{op} is flat: use a smooth stand-in, or a straight-through estimator"
-    elif op in ("add", "sub") or _is_added(op, use):
+    elif op in ("add", "sub") or is_added(readings, use):
         return None  # a sum of what is not zero came to nothing, as before a normalization, which takes any shift away
     elif op in CHOICES or (op in LIMITS and readings.is_a_term_of_the_loss(head)) or is_kept_margin(readings, use):
         return None
@@ -188,17 +196,24 @@ def _cause(readings: Readings, use: Use) -> tuple[str, str] | None:
         hint = f"of {readings.name(head)} the other parts are used, this one is not: use it too, or do not compute it"
     elif op in TOLD_ELSEWHERE | PIECEWISE_LINEAR or _is_times_a_meant_zero(readings, use) or _asked_by_zeros(readings, use):
         return None
-    elif zeros := _zero_factors(readings, use):
-        hint = f"it is multiplied by {listed(zeros)}, zero everywhere: see what made that zero"
+    elif zeros := _zero_factors(readings, use, PRODUCTS):
+        named = [readings.graph.output_name(zero.edge[0], zero.output) for zero in zeros]
+        hint = f"it is multiplied by {listed(named)}, zero everywhere: see what made that zero"
     return kind, hint
 
 
-def _zero_factors(readings: Readings, use: Use) -> list[str]:
+def _too_small(readings: Readings, use: Use) -> TooSmall | None:
+    """Where the zeros that an edge passes on come of numbers that are too small; None where they have another reason."""
+    kind, _ = _cause(readings, use) or ("zero-gradient", "")
+    return too_small(readings, use, _zero_factors(readings, use, PRODUCTS | FACTORED)) if kind == "zero-gradient" else None
+
+
+def _zero_factors(readings: Readings, use: Use, products: frozenset[str]) -> list[Use]:
     """The other factors of a product that are zero everywhere."""
     head = use.edge[1]
-    others = [other for other in readings.arguments[head] if other.edge != use.edge] if readings.op(head) in PRODUCTS else []
-    zeros = [other for other in others if not _is_added(readings.op(head), other) and _is_zero(readings, other)]
-    return [readings.graph.output_name(other.edge[0], other.output) for other in zeros]
+    others = [other for other in readings.arguments[head] if other.edge != use.edge]
+    is_product = readings.op_written(head) in products
+    return [other for other in others if is_product and not is_added(readings, other) and _is_zero(readings, other)]
 
 
 def _is_times_a_meant_zero(readings: Readings, use: Use) -> bool:
@@ -207,7 +222,7 @@ def _is_times_a_meant_zero(readings: Readings, use: Use) -> bool:
     op = readings.op_written(head)
     if op not in PRODUCTS | FACTORED:
         return False
-    others = [other for other in readings.arguments[head] if other.edge != use.edge and not _is_added(op, other)]
+    others = [other for other in readings.arguments[head] if other.edge != use.edge and not is_added(readings, other)]
     zeros = [other for other in others if _is_zero(readings, other)]
     makers = {maker for zero in zeros for maker in _makers_of_zero(readings, zero)}
     return bool(zeros or op in PRODUCTS) and makers <= TOLD_ELSEWHERE | SHAPE_READING | {"", "embedding", "zeros"}
@@ -229,10 +244,6 @@ def _makers_of_zero(readings: Readings, use: Use) -> set[str]:
                 seen.add(other.edge[0])
                 pending.append(other)
     return makers
-
-
-def _is_added(op: str, use: Use) -> bool:
-    return use.argument in ("bias", "running_mean", "running_var") or (op, use.argument) in ADDED
 
 
 def _is_zero(readings: Readings, use: Use) -> bool:
