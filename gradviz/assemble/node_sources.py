@@ -33,7 +33,13 @@ class NodeSources:
             made = self._made_leaves.get(id(node.tensors[0]), self._wrapped.get(key))
             if made is not None:
                 return self.outside_functions(made)
-        return "" if node.call_index is None else self._line(node.frames)
+        return self._of_write_before(key) if node.call_index is None else self._line(node.frames)
+
+    def _of_write_before(self, key: Key) -> str:
+        """Of a view that autograd made anew since its base was written to: the line of that write."""
+        edges = self._draft.edges_into.get(key, ())
+        written = self._draft.nodes[edges[0].tail] if len(edges) == 1 else None
+        return self._line(written.frames) if written is not None and written.op == "copy_slices" else ""
 
     def of_call(self, index: int) -> str:
         return "" if index < 0 else self._line(self._recorder.calls[index].frames)
