@@ -148,7 +148,8 @@ def moved_power(base: Any, base_error: Any, exponent: Any, size: Any) -> Any:
     """How far an error of the base moves base ** exponent, of this size, in units of u; run it under `np.errstate`.
 
     To first order while that is small beside the base; else as far as the base may be off: a root, near 0, less than its
-    slope there says. Of reciprocals no more than half of the base is taken away, then in proportion.
+    slope there says. Of reciprocals no more than half of the base is taken away, then in proportion. An infinite base
+    carries no error: 1 / (1 + exp(-x)) at -∞ is 0.
 
     >>> with Range(torch.float32).entered():
     ...     float(moved_power(4.0, 1.0, 0.5, 2.0)), float(moved_power(0.0, 1.0, 0.5, 0.0)) * 2.0**-24 == 2.0**-12
@@ -157,7 +158,7 @@ def moved_power(base: Any, base_error: Any, exponent: Any, size: Any) -> Any:
     unit = unit_in_use()
     base = np.abs(np.float64(base))
     exponent = np.float64(exponent)
-    first = np.where(base_error == 0, 0.0, np.abs(exponent) * size * (base_error / base))
+    first = np.where((base_error == 0) | np.isinf(base), 0.0, np.abs(exponent) * size * (base_error / base))
     share = unit * np.float64(base_error) / base
     if not np.any(share > _SMALL_SHARE):
         return first

@@ -111,3 +111,12 @@ def test_a_number_to_the_power_of_zero_is_checked_where_it_does_not_jump() -> No
     assert gradviz.trace(lambda y: (2.0**y).sum(), y).check().verified
     x = torch.tensor([3.0, 2.0], dtype=torch.float64, requires_grad=True)
     assert gradviz.trace(lambda x, y: (x**y).sum(), x, y).check().verified
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_sigmoid_of_minus_infinity_is_verified_to_be_zero(dtype: torch.dtype) -> None:
+    x = torch.tensor([-math.inf, 0.5] * 6, dtype=dtype, requires_grad=True)
+    graph = gradviz.trace(lambda x: torch.sigmoid(x).sum(), x)
+    report = graph.check()
+    (sigmoid,) = [entry for entry in report.nodes if graph.nodes[entry.node]["op"] == "sigmoid"]
+    assert report.ok and sigmoid.verdict == "match", report
