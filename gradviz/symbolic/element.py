@@ -19,7 +19,7 @@ import sympy as sp
 from gradviz.symbolic.arithmetic import MP
 from gradviz.symbolic.function import ScalarFunction
 from gradviz.symbolic.registry import NoRule
-from gradviz.symbolic.rounding import moved_product, rounded
+from gradviz.symbolic.rounding import least_normal, moved_product, rounded
 
 _MOST_CASES = 64
 
@@ -165,10 +165,15 @@ class Dot(Operation):
 
 
 class Product(Operation):
-    """a0 * a1 * ..."""
+    """a0 * a1 * ...
+
+    torch divides the product by each factor: what the product lost below the normal numbers is missing in all quotients.
+    """
 
     def locals(self, scalar: Scalar) -> list[Local]:
         operands = scalar.operands
+        size = abs(scalar.approximate)
+        lost = scalar.error + least_normal() if 0 < size < least_normal() else 0.0
         before = [(MP.one, 0.0)]
         for operand in operands[:-1]:
             before.append(times(before[-1], operand))
@@ -180,7 +185,8 @@ class Product(Operation):
                 value, error = before[place]
                 rest = value * after[0]
                 moved = moved_product(abs(float(value)), error, abs(float(after[0])), after[1])
-                found.append((operand, rest, moved + rounded(rest)))
+                quotient = lost / abs(operand.approximate) if lost else 0.0
+                found.append((operand, rest, moved + rounded(rest) + quotient))
             after = times(after, operand)
         return found
 

@@ -172,7 +172,13 @@ def addcmul(self: Expr, tensor1: Expr, tensor2: Expr, *, value: Expr) -> Expr:
     return self + value * tensor1 * tensor2
 
 
-@pointwise_rule(aten.addcdiv.default)
+def _by_square(self: Expr, tensor1: Expr, tensor2: Expr, result: Expr, *, value: Expr) -> Expr:
+    """-value a / (b b), as torch computes it: the square of b, kept as a step of its own, may overflow."""
+    square = sp.Pow(tensor2, 2, evaluate=False)
+    return sp.Mul(-value * tensor1, sp.Pow(square, -1, evaluate=False), evaluate=False)
+
+
+@pointwise_rule(aten.addcdiv.default, written={"tensor2": _by_square})
 def addcdiv(self: Expr, tensor1: Expr, tensor2: Expr, *, value: Expr) -> Expr:
     return self + value * tensor1 / tensor2
 

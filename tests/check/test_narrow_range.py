@@ -1,0 +1,45 @@
+"""Half precision at the ends of its range: what torch's own formulas lose there is no mismatch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+import gradviz
+from gradviz.check import CheckReport
+
+SMALL = [0.1, 0.02, 0.005, 0.3, 0.04, 0.2, 5.0, 7.0, 0.001]
+"""Their running products lie below the normal numbers of float16."""
+MIXED = [6.1e-5, 2e-5, 1.2e-4, 300.0, 0.007, 30.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("numbers", [SMALL, [0.03] * 8, MIXED], ids=["small", "alike", "mixed"])
+@pytest.mark.parametrize("op", ["cumprod", "prod"])
+def test_products_below_the_normal_numbers_are_no_mismatch(op: str, numbers: list[float], dtype: torch.dtype) -> None:
+    x = torch.tensor(numbers, dtype=dtype, requires_grad=True)
+    weights = torch.linspace(-1, 1.5, len(numbers)).to(dtype)
+    report = gradviz.trace(lambda x: (getattr(x, op)(-1) * (weights if op == "cumprod" else 2)).sum(), x).check()
+    assert report.ok, report
+
+
+def quotient(numbers: list[float]) -> CheckReport:
+    a, b = (torch.tensor(numbers, dtype=torch.float16, requires_grad=True) for _ in range(2))
+
+    def added(a: Tensor, b: Tensor) -> Tensor:
+        return torch.addcdiv(a, a, b, value=0.7).sum()
+
+    return gradviz.trace(added, a, b).check()
+
+
+def test_a_denominator_whose_square_overflows_leaves_addcdiv_unverified() -> None:
+    report = quotient([300.0, 3.0])
+    assert report.ok, report
+    assert "beyond its range" in report.edges[2].reason and report.edges[2].verdict == "unverified"
+
+
+def test_addcdiv_is_verified_where_nothing_overflows() -> None:
+    report = quotient([200.0, 3.0])
+    assert report.verified, report
+    assert report.edges[2].formula == "-0.7·a/b²"
