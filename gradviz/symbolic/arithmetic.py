@@ -19,6 +19,7 @@ import numpy as np
 import sympy as sp
 from mpmath.libmp import MPZ
 
+from gradviz.symbolic.deadline import require_time
 from gradviz.symbolic.wide import erf_wide, erfc_wide
 
 PRECISION_DIGITS = 50
@@ -199,6 +200,7 @@ def _elementwise(name: str) -> Callable[..., Any]:
     exact = _EXACT_FUNCTIONS[name]
 
     def one(*values: Any) -> np.longdouble:
+        require_time(work=0)
         if any(np.isnan(value) for value in values):
             return np.longdouble(np.nan)
         try:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradviz.symbolic.arithmetic import MP, WIDE_UNIT, from_wide
+from gradviz.symbolic import OutOfTime, until
+from gradviz.symbolic.arithmetic import MP, WIDE, WIDE_UNIT, from_wide
 from gradviz.symbolic.wide import erf_wide, erfc_wide
 
 UNITS = 8
@@ -29,3 +30,8 @@ def test_the_error_function_in_wide_floats_is_that_to_50_digits(
 
 def test_the_error_function_of_what_is_not_finite() -> None:
     assert str(erf_wide(np.array([np.inf, -np.inf, np.nan]))) == "[ 1. -1. nan]"
+
+
+def test_a_function_that_is_had_one_element_after_the_other_looks_at_the_clock() -> None:
+    with until(0.0), pytest.raises(OutOfTime):
+        WIDE.function("Entr", [np.ones(3, dtype=np.longdouble)])
