@@ -1,8 +1,9 @@
 """A whole term of the loss that was detached: it changes the number that is printed, and nothing that is learned.
 
 The leaves behind it have gradients, of the other terms, so that nothing is missing where one looks. A value that stands in
-for another's, as in `surrogate + (value - surrogate).detach()`, a reference that is subtracted, a largest score that keeps
-exponentials small, and what is computed a second time beside a term with a gradient, are meant.
+for another's, as in `surrogate + (value - surrogate).detach()` or `surrogate - surrogate.detach() + value.detach()`, a
+reference that is subtracted, a shift that other calls take away first, as a largest score that keeps exponentials small, and
+what is computed a second time beside a term with a gradient, are meant.
 """
 
 from __future__ import annotations
@@ -14,21 +15,27 @@ from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.negated_loss import ERRORS, POWERS
 from gradviz.diagnose.nothing_learned import is_times_zero
 from gradviz.diagnose.readings import COPIES, Readings
+from gradviz.graph import Use
 
-LOSSES = ERRORS | POWERS | {"kl_div", "xlogy", "softplus", "soft_margin_loss", "log_sigmoid_forward"}
+LOSSES = ERRORS | POWERS | {"kl_div", "xlogy", "softplus", "soft_margin_loss", "log_sigmoid_forward", "linalg_vector_norm"}
 """What measures an error, or a size, of each sample or of all."""
 _REDUCING = COPIES - {"detach", "index", "cat", "stack"} | {"mean", "sum", "neg"}
 
 
 def detached_term(readings: Readings) -> Iterator[Finding]:
     """One for each such term that nothing else passes a gradient of."""
-    graph = readings.graph
-    for use in constants_added(readings):
+    graph, constants = readings.graph, list(constants_added(readings))
+    if any(_takes_away_what_learns(readings, use) for use in constants):
+        return
+    sums = {use.edge[1] for use in constants}
+    for use in constants:
         value = readings.value_of(use)
         detach = _detach(readings, use.edge[0]) if readings.op(use.edge[1]) == "add" else None
         if detach is None or value is None or value.numel() != 1 or not readings.has_elements(value):
             continue
         if next(readings.values(use.edge[1]), value).numel() != 1 or not _is_a_lost_loss(readings, detach):
+            continue
+        if any(graph.cotangent(other.edge[1]) is not None for other in graph.uses_of(detach) if other.edge[1] not in sums):
             continue
         term = readings.arguments[detach][0].edge[0]
         yield found(
@@ -52,6 +59,17 @@ def _detach(readings: Readings, node: int) -> int | None:
     return node
 
 
+def _takes_away_what_learns(readings: Readings, use: Use) -> bool:
+    """Whether a constant is minus the number of a value that has a gradient, for which other constants stand in."""
+    node, is_minus = use.edge[0], readings.op(use.edge[1]) == "sub" and use.edge[2] == 1
+    while readings.op(node) != "detach":
+        if not _is_a_multiple(readings, node):
+            return False
+        is_minus ^= readings.op(node) == "neg"
+        node = readings.arguments[node][0].edge[0]
+    return is_minus and readings.graph.cotangent(readings.arguments[node][0].edge[0]) is not None
+
+
 def _is_a_lost_loss(readings: Readings, detach: int) -> bool:
     """Whether what was detached is an error of what learns, and no term with a gradient tells the same or is part of it."""
     graph = readings.graph
@@ -59,7 +77,7 @@ def _is_a_lost_loss(readings: Readings, detach: int) -> bool:
     value = graph.value(term, readings.arguments[detach][0].output)
     if not graph.nodes[term]["requires_grad"] or value is None or value.numel() != 1 or not readings.has_elements(value):
         return False
-    if graph.cotangent(term) is not None or readings.op(_measured(readings, term)) not in LOSSES:
+    if graph.cotangent(term) is not None or not _measures(readings, term):
         return False
     made_of = readings.made_of(term)
     learning = [one for one in made_of if graph.nodes[one]["kind"] == "leaf" and graph.nodes[one]["requires_grad"]]
@@ -74,11 +92,19 @@ def _is_a_lost_loss(readings: Readings, detach: int) -> bool:
     return True
 
 
-def _measured(readings: Readings, node: int) -> int:
-    """The call whose numbers a term sums up, or is a multiple of."""
-    while _is_a_multiple(readings, node):
-        node = readings.arguments[node][0].edge[0]
-    return node
+def _measures(readings: Readings, term: int) -> bool:
+    """Whether a term sums up an error or a size, or is a multiple of one, or of a sum with one."""
+    pending, seen = [term], {term}
+    while pending:
+        node = pending.pop()
+        op = readings.op(node)
+        if op in LOSSES:
+            return True
+        tails = {use.edge[0] for use in readings.arguments[node]} - seen
+        if op in ("add", "sub") or _is_a_multiple(readings, node):
+            seen |= tails
+            pending += tails
+    return False
 
 
 def _is_a_multiple(readings: Readings, node: int) -> bool:

@@ -55,6 +55,10 @@ def told(loss: Callable[[Model], Tensor]) -> list[Finding]:
         lambda model: model.named() + model.codes().abs().sum(1).mean().detach() * 0.01,
         lambda model: model.rebuilt() + F.mse_loss(model.codes(), model.other).detach(),
         lambda model: sum([model.named(), model.compact().detach(), model.rebuilt()]),
+        lambda model: model.named() + divergence(model).detach(),
+        lambda model: model.named() + F.kl_div(model.scores(), torch.full((16, 3), 1 / 3), reduction="batchmean").detach(),
+        lambda model: model.named() + sum(part.pow(2).sum() for part in model.head.parameters()).detach(),  # type: ignore[attr-defined, union-attr]
+        lambda model: model.named() + model.codes().norm().detach(),
     ],
 )
 def test_a_term_that_is_detached_as_a_whole_is_told(loss: Callable[[Model], Tensor]) -> None:
@@ -71,6 +75,12 @@ def test_leaves_that_get_no_gradient_at_all_are_told_once() -> None:
     assert [one.message.partition(":")[0] for one in found if one.kind == "detached"] == [
         "no gradient reaches decoder.weight, decoder.bias"
     ]
+
+
+def divergence(model: Model) -> Tensor:
+    """Of Gaussian codes from the standard normal distribution."""
+    mean, log_variance = model.codes().chunk(2, 1)
+    return -0.5 * (1 + log_variance - mean.pow(2) - log_variance.exp()).sum(1).mean()
 
 
 def quantised(model: Model) -> Tensor:
@@ -114,6 +124,22 @@ def value_of_another(model: Model) -> Tensor:
 def value_of_another_added(model: Model) -> Tensor:
     surrogate, value = model.compact(), model.named()
     return value - value.detach() + (surrogate - surrogate.detach()) + value.detach()
+
+
+def value_of_another_in_three(model: Model) -> Tensor:
+    surrogate, value = model.compact(), model.named()
+    return surrogate - surrogate.detach() + value.detach()
+
+
+def value_of_another_minus_first(model: Model) -> Tensor:
+    surrogate, value = model.compact(), model.named()
+    return -surrogate.detach() + surrogate + value.detach()
+
+
+def log_of_mean_exponential(model: Model) -> Tensor:
+    errors = (model.decoder(model.codes()) - model.x).square().mean(1)
+    middle = errors.mean().detach()
+    return middle + (errors - middle).exp().mean().log() + model.named()
 
 
 def computed_twice(model: Model) -> Tensor:
@@ -200,6 +226,7 @@ def contrast(model: Model) -> Tensor:
 
 HEALTHY: list[Callable[[Model], Tensor]] = [
     *(quantised, siamese, target_network, bootstrapped, logged, value_of_another, value_of_another_added),
+    *(value_of_another_in_three, value_of_another_minus_first, log_of_mean_exponential),
     *(computed_twice, value_put_back, in_equal_parts, above_the_largest, above_the_mean, policy, clipped_ratio),
     *(temperature, multiplier, moving_denominator, teacher, consistent, discriminator, anchored, contrast),
     lambda model: model.named() + 0.0 * model.rebuilt() + 0 * model.compact().detach(),
