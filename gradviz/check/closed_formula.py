@@ -81,7 +81,7 @@ def closed_form_text(composed: Composed, leaf: str, index: Index, shapes: Mappin
         return "0"
     expression = _single_output(composed)
     shown = None if expression is None else derivative_of(expression, _element_name(leaf, index))
-    if shown is None or len(formula_text(shown)) > _LENGTH:
+    if shown is None or shown in (sp.nan, sp.zoo) or len(formula_text(shown)) > _LENGTH:
         return ""
     elements = [(one, place) for one, shape in shapes.items() for place in np.ndindex(*shape) if place]
     names = {_element_name(one, place): f"{one}{list(place)}" for one, place in elements}

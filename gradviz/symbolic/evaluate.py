@@ -179,7 +179,7 @@ def _build(rule: PointwiseRule, values: dict[str, Any], keyword_only: dict[str, 
             if name in places
         },
         kinks={name: zero(*positional, **keywords) for name, zero in rule.kinks.items()},
-        jump=None if rule.jump is None else rule.jump(*positional, **keywords),
+        limits={places[name]: limit(*positional, **keywords) for name, limit in rule.limits.items() if name in places},
         takes_nan=rule.takes_nan,
     )
 

@@ -121,7 +121,10 @@ def _pointwise_formula(
             replaced[parameter] = shown_number(operand)
         if isinstance(operand, Tensor) and operand.dtype == torch.bool:
             replaced |= {sp.Ne(parameter, 0): replaced[parameter], sp.Eq(parameter, 0): sp.Not(replaced[parameter])}
-    formula = function.shown_partial(pointwise.positions.index(position))
+    place = pointwise.positions.index(position)
+    formula = function.shown_partial(place)
+    if place in function.limits and formula.xreplace(replaced).has(sp.zoo, sp.nan):  # along the exponent of 0**y
+        formula = function.limits[place]
     for special, plain in _SCALAR_FORM.items():
         formula = formula.replace(special, plain)
     formula = formula.xreplace(replaced)

@@ -9,6 +9,7 @@ truth is always sympy's own derivative of the expression.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property, reduce
 from typing import Any
@@ -57,8 +58,8 @@ class ScalarFunction:
         expression: the function, in those symbols.
         written: parameter place -> the partial as torch computes it, in the parameters and `RESULT`.
         kinks: name -> an expression that is zero exactly where the derivative does not exist (or is one-sided).
-        jump: an expression that is zero exactly where the function jumps: no number is its derivative there, nor lies
-            between one-sided ones; None where it jumps nowhere.
+        limits: parameter place -> the partial where its formula says nothing, as 0 times infinity: by cases, without one for
+            elsewhere; NaN where there is none.
         takes_nan: whether the branches say what becomes of NaN; else a function that chooses them by comparing is NaN where
             what it compares is.
 
@@ -78,7 +79,7 @@ class ScalarFunction:
         *,
         written: Mapping[int, sp.Expr] | None = None,
         kinks: Mapping[str, sp.Expr] | None = None,
-        jump: sp.Expr | None = None,
+        limits: Mapping[int, sp.Piecewise] | None = None,
         takes_nan: bool = False,
     ) -> None:
         self.name = name
@@ -86,7 +87,7 @@ class ScalarFunction:
         self.expression = sp.sympify(expression)
         self.written = dict(written or {})
         self.kinks = {kink: sp.sympify(zero) for kink, zero in (kinks or {}).items()}
-        self.jump = jump
+        self.limits = dict(limits or {})
         self.takes_nan = takes_nan
         self._partials: dict[int, sp.Expr] = {}
         self._tapes: dict[tuple[str, int | str], Tape] = {}
@@ -134,8 +135,9 @@ class ScalarFunction:
     def _is_undefined(self, arguments: Sequence[Any]) -> bool:
         return any(MP.isnan(arguments[place]) for place in self._compared)
 
-    def _has_no_partial(self, arguments: Sequence[Any]) -> bool:
-        return self._is_undefined(arguments) or (self.jump is not None and self._tape("jump", 0).run(EXACT, arguments) == 0)
+    def _is_limit(self, place: int, arguments: Sequence[Any], arithmetic: Arithmetic = EXACT) -> Any:
+        """Whether, and in arrays where, `limits` has the partial at these arguments."""
+        return place in self.limits and self._on_arrays(self._tape("is limit", place), arithmetic, arguments) == 1
 
     def _defined(self, result: Any, arguments: Sequence[Any]) -> Any:
         """The result at wide arrays, NaN where what was compared is."""
@@ -174,12 +176,16 @@ class ScalarFunction:
 
     def tracked_partial(self, place: int, arguments: Sequence[TrackedNumber], result: TrackedNumber) -> TrackedNumber:
         """(partial to 50 digits, error in units of u): the error is that of the written form, given the result."""
-        if self._has_no_partial([value for value, _ in arguments]):
+        exact = [value for value, _ in arguments]
+        if self._is_undefined(exact):
             return MP.nan, 0.0
         shown: TrackedNumber = self._tape("shown", place).run(TRACKED, [*arguments, result])
-        if place not in self.written:
+        if place not in self.written and place not in self.limits:
             return shown
-        return self.exact_partial(place, [value for value, _ in arguments]), shown[1]
+        error = shown[1]
+        if math.isnan(error) and self._is_limit(place, exact):  # where an argument is moved by rounding it is no limit
+            error = math.inf if any(moved for _, moved in arguments) else 0.0
+        return self.exact_partial(place, exact), error
 
     def kinks_at(self, arguments: Sequence[TrackedNumber], unit: float) -> list[str]:
         """The names of the kinks that the arguments lie on, within the rounding that they carry."""
@@ -222,7 +228,9 @@ class ScalarFunction:
 
     def exact_partial(self, place: int, arguments: Sequence[Any]) -> Any:
         """The partial with respect to parameter `place` at exact numbers, to 50 digits."""
-        return MP.nan if self._has_no_partial(arguments) else self._tape("partial", place).run(EXACT, arguments)
+        if self._is_undefined(arguments):
+            return MP.nan
+        return self._tape("limit" if self._is_limit(place, arguments) else "partial", place).run(EXACT, arguments)
 
     def wide_value(self, arguments: Sequence[Any]) -> Any:
         """The value at wide arrays, broadcast."""
@@ -233,9 +241,10 @@ class ScalarFunction:
         tape = self._tape("shown", place)
         result = [self.wide_value(arguments)] if self._needs_result(place) else [np.longdouble(0)]
         partial = self._defined(self._on_arrays(tape, WIDE, [*arguments, *result]), arguments)
-        if self.jump is None:
+        if place not in self.limits:
             return partial
-        return np.where(self._on_arrays(self._tape("jump", 0), WIDE, arguments) == 0, np.longdouble("nan"), partial)
+        limit = self._on_arrays(self._tape("limit", place), WIDE, arguments)
+        return np.where(self._is_limit(place, arguments, WIDE), limit, partial)
 
     def value_rounding(self, arguments: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
         """(value, error in units of u) of the value at arguments that are such pairs themselves."""
@@ -248,6 +257,10 @@ class ScalarFunction:
         result = self.value_rounding(arguments) if self._needs_result(place) else (np.float64(0), np.float64(0))
         with np.errstate(all="ignore"):
             value, error = self._tape("shown", place).run(ROUNDING, [*arguments, result])
+        if place in self.limits:
+            at_limit = np.isnan(error) & self._is_limit(place, [value for value, _ in arguments], WIDE)
+            moved = reduce(np.add, [more for _, more in arguments])
+            error = np.where(at_limit, np.where(moved == 0, 0.0, np.inf), error)
         return value, error
 
     def kink_masks(self, arguments: Sequence[tuple[Any, Any]], unit: float) -> dict[str, Any]:
@@ -273,8 +286,11 @@ class ScalarFunction:
         if tape is None:
             if isinstance(which, str):
                 expression, parameters = self.kinks[which], self.parameters
-            elif kind == "jump" and self.jump is not None:
-                expression, parameters = self.jump, self.parameters
+            elif kind == "limit":
+                expression, parameters = self.limits[which], self.parameters
+            elif kind == "is limit":
+                holds = sp.Or(*(case.cond for case in self.limits[which].args))
+                expression, parameters = sp.Piecewise((1, holds), (0, True)), self.parameters
             elif kind == "partial":
                 expression, parameters = self.partial(which), self.parameters
             else:

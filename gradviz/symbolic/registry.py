@@ -46,7 +46,7 @@ class PointwiseRule:
         function: symbols of the arguments -> sympy expression; None, str and bool arguments come as they are.
         written: argument -> the partial as torch computes it: the same symbols, and last the result.
         kinks: name -> function of the same symbols that is zero on the kink.
-        jump: a function of the same symbols that is zero where the function itself jumps; None where it does not.
+        limits: argument -> the partial where its formula says nothing, as 0 times infinity; see `ScalarFunction`.
         exact: numbers that the function gets as numbers rather than symbols (exponents), so that formulas simplify.
         saved: argument of `function` -> which output of the call holds its values (dropout's mask).
         coarse: relative error of torch's partial in every dtype, for kernels that hold a constant in float32.
@@ -59,7 +59,7 @@ class PointwiseRule:
     function: Callable[..., sp.Expr]
     written: Mapping[str, Callable[..., sp.Expr]] = field(default_factory=dict)
     kinks: Mapping[str, Callable[..., sp.Expr]] = field(default_factory=dict)
-    jump: Callable[..., sp.Expr] | None = None
+    limits: Mapping[str, Callable[..., sp.Piecewise]] = field(default_factory=dict)
     exact: tuple[str, ...] = ()
     saved: Mapping[str, int] = field(default_factory=dict)
     coarse: float = 0.0
@@ -135,7 +135,7 @@ def pointwise_rule(
     *overloads: OpOverload,
     written: Mapping[str, Callable[..., sp.Expr]] | None = None,
     kinks: Mapping[str, Callable[..., sp.Expr]] | None = None,
-    jump: Callable[..., sp.Expr] | None = None,
+    limits: Mapping[str, Callable[..., sp.Piecewise]] | None = None,
     exact: Sequence[str] = (),
     saved: Mapping[str, int] | None = None,
     coarse: float = 0.0,
@@ -159,7 +159,7 @@ def pointwise_rule(
                     function=function,
                     written=dict(written or {}),
                     kinks=dict(kinks or {}),
-                    jump=jump,
+                    limits=dict(limits or {}),
                     exact=tuple(exact),
                     saved=dict(saved or {}),
                     coarse=coarse,

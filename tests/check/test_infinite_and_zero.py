@@ -102,12 +102,58 @@ def test_zero_to_the_power_of_zero_has_no_derivative_along_the_exponent(shape: t
     assert report.ok, report
     (along_y,) = [entry for entry in report.edges if entry.name.endswith("/∂y")]
     assert (along_y.verdict, along_y.finding, along_y.autograd) == ("unverified", "undefined", 0.0)
-    assert {entry.verdict for entry in report.leaves} <= {"unverified"}
+    assert {entry.name: entry.verdict for entry in report.edges}["∂a/∂x"] == "match"
+    assert {entry.name: entry.verdict for entry in report.leaves} in ({}, {"x": "match", "y": "unverified"})  # {} of many
+
+
+ZEROS = [0.0, 1.0, 2.0, 0.0, 0.0]
+POWERS = [2.0, 3.0, 0.5, 1.0, 0.5]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16], ids=str)
+@pytest.mark.parametrize(
+    ("base", "exponent"),
+    [(0.0, 2.0), (ZEROS, POWERS), (ZEROS, 1.5), (0.0, [2.0, 3.0, 0.5, 1.0]), (ZEROS * 900, POWERS * 900)],
+    ids=["scalars", "tensors", "one exponent", "one base", "many"],
+)
+def test_powers_of_zero_are_verified_along_base_and_exponent(
+    base: float | list[float], exponent: float | list[float], dtype: torch.dtype
+) -> None:
+    x, y = (torch.tensor(numbers, dtype=dtype, requires_grad=True) for numbers in (base, exponent))
+    report = gradviz.trace(lambda x, y: (x**y).sum(), x, y).check()
+    assert {entry.verdict for entry in (*report.edges, *report.leaves)} == {"match"}, report
+
+
+def test_a_power_of_a_difference_that_rounding_may_have_made_zero_is_not_wrong() -> None:
+    x = torch.tensor([0.1, 0.5], dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([0.5, 0.7], dtype=torch.float64, requires_grad=True)
+    report = gradviz.trace(lambda x, y: ((x * 3 - 0.3).abs() ** y).sum(), x, y).check()
+    assert "mismatch" not in {entry.verdict for entry in (*report.edges, *report.leaves)}, report
+
+
+def test_a_wrong_derivative_along_the_exponent_of_zero_is_seen() -> None:
+    class Power(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+            ctx.save_for_backward(x, y)
+            return x**y
+
+        @staticmethod
+        def backward(ctx, cotangent: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
+            x, y = ctx.saved_tensors
+            return cotangent * y * x ** (y - 1), cotangent * x**y * (x + 1e-3).log()
+
+    x, y = (torch.tensor(numbers, dtype=torch.float64, requires_grad=True) for numbers in (ZEROS, POWERS))
+    report = gradviz.trace(lambda x, y: Power.apply(x, y).sum(), x, y).check()
+    assert {entry.name for entry in report.edges if entry.verdict == "mismatch"} == {"∂a/∂y"}, report
 
 
 def test_a_number_to_the_power_of_zero_is_checked_where_it_does_not_jump() -> None:
     y = torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
-    assert gradviz.trace(lambda y: (0.0**y).sum(), y).check().ok
+    (along_y, _) = gradviz.trace(lambda y: (0.0**y).sum(), y).check().edges
+    assert (along_y.verdict, along_y.formula) == ("unverified", "(0 if y > 0 else nan if y = 0)")
+    positive = torch.tensor([2.0, 1.0], dtype=torch.float64, requires_grad=True)
+    assert gradviz.trace(lambda y: (0.0**y).sum(), positive).check().verified
     assert gradviz.trace(lambda y: (2.0**y).sum(), y).check().verified
     x = torch.tensor([3.0, 2.0], dtype=torch.float64, requires_grad=True)
     assert gradviz.trace(lambda x, y: (x**y).sum(), x, y).check().verified

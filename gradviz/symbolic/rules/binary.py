@@ -61,14 +61,19 @@ def _root(x: Expr, exponent: Expr) -> Expr:
     return x if exponent.is_real and 0 < exponent < 1 else sp.S.One
 
 
-def _zero_to_the_zero(self: Expr, exponent: Expr) -> Expr:
+def _along_base(self: Expr, exponent: Expr) -> sp.Piecewise:
+    """x**0 is 1 for all x; at 0 sympy's x**y y/x says nothing."""
+    return sp.Piecewise((0, sp.Eq(exponent, 0)), (exponent * self ** (exponent - 1), sp.Eq(self, 0)))
+
+
+def _along_exponent(self: Expr, exponent: Expr) -> sp.Piecewise:
     """0**y is 0 for y > 0, 1 at 0 and infinite below: torch takes 0 for its derivative at 0, by convention."""
-    return sp.Abs(self) + sp.Abs(exponent)
+    return sp.Piecewise((0, sp.Eq(self, 0) & (exponent > 0)), (sp.nan, sp.Eq(self, 0) & sp.Eq(exponent, 0)))
 
 
 @pointwise_rule(
     aten.pow.Tensor_Tensor,
-    jump=_zero_to_the_zero,
+    limits={"self": _along_base, "exponent": _along_exponent},
     written={
         "self": lambda self, exponent, result: exponent * self ** (exponent - 1),
         "exponent": lambda self, exponent, result: result * sp.log(self),
@@ -80,7 +85,7 @@ def pow_tensor(self: Expr, exponent: Expr) -> Expr:
 
 @pointwise_rule(
     aten.pow.Scalar,
-    jump=_zero_to_the_zero,
+    limits={"exponent": _along_exponent},
     written={"exponent": lambda self, exponent, result: result * sp.log(self)},
 )
 def pow_of_scalar(self: Expr, exponent: Expr) -> Expr:
