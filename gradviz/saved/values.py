@@ -113,9 +113,7 @@ class Decoder:
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        self._tensors = {
-            name: torch.view_as_complex(tensor) if name.startswith("c") else tensor for name, tensor in tensors.items()
-        }
+        self._tensors = {name: _complex(tensor) if name.startswith("c") else tensor for name, tensor in tensors.items()}
         self._stand_ins: dict[int, StandIn] = {}
 
     def decoded(self, value: Any) -> Any:
@@ -218,6 +216,14 @@ def _plain(tensor: Tensor) -> Tensor | None:
         return None
     numbers = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
     return numbers.detach().resolve_neg().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _complex(parts: Tensor) -> Tensor:
+    """What was written as real and imaginary parts, in memory where torch takes complex numbers from.
+
+    In a file they lie where parts may lie, at any multiple of half of their size: there torch's functions end the process.
+    """
+    return torch.view_as_complex(parts.clone())
 
 
 def _overload(name: str) -> torch._ops.OpOverload | None:

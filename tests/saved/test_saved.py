@@ -116,6 +116,18 @@ def test_a_partial_between_complex_numbers_says_that_it_was_not_saved(tmp_path: 
         loaded.paths("x")
 
 
+def test_loaded_complex_numbers_lie_in_memory_where_torch_reads_such_numbers(tmp_path: Path) -> None:
+    """At an address that is no multiple of their size torch's vectorised functions end the process."""
+    z = torch.randn(3, dtype=torch.complex128, requires_grad=True)
+    for size in range(1, 9):  # of a name, which moves what follows in the file
+        graph = gradviz.trace(lambda: (z * z.conj()).real.sum() + z.exp().imag.sum(), names={"z" * size: z})
+        loaded = again(graph, tmp_path)
+        found = [data[which] for _, data in loaded.nodes(data=True) for which in ("value", "cotangent")]
+        complex_ones = [one for one in found if one is not None and one.is_complex()]
+        assert complex_ones
+        assert all(one.data_ptr() % one.element_size() == 0 for one in complex_ones)
+
+
 def test_a_loaded_graph_can_be_saved_again(tmp_path: Path) -> None:
     loaded = again(lecture(), tmp_path)
     assert again(loaded, tmp_path).to_dot() == loaded.to_dot()
