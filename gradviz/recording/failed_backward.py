@@ -32,8 +32,9 @@ def backward_failure(error: RuntimeError, custom: Iterable[Node], kept_graphs: I
         for buffer in kept_graphs:
             own = buffer.partition(" ")[0]
             return (
-                f"the buffer {buffer} holds the graph of an earlier step, which a backward pass freed; detach it where a "
-                f"step ends, or where it is read: self.{own} = self.{own}.detach()"
+                f"the buffer {buffer} holds a graph from before this step, which a backward pass freed; detach it where a "
+                f"step ends, or where it is read: self.{own} = self.{own}.detach(); where what it is made of is to learn, "
+                "compute it in forward()"
             )
         return (
             "the graph of this tensor was freed by an earlier backward pass; trace it before calling .backward(), have a "

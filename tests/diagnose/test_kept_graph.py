@@ -61,7 +61,7 @@ def told(graph: GradGraph) -> list[Finding]:
 
 def test_a_state_that_nobody_detaches_is_told_with_the_calls_behind_it() -> None:
     (one,), (two,) = (told(after(Memory(), nothing, steps=steps)) for steps in (2, 4))
-    assert one.message.startswith("the buffer state of Memory holds the graph of an earlier step")
+    assert one.message.startswith("the buffer state of Memory holds a graph from before this step")
     assert one.source.startswith("test_kept_graph.py:") and "self.state.detach()" in one.hint
     assert two.numbers["calls of earlier steps"] == 2 * one.numbers["calls of earlier steps"]
 
@@ -107,6 +107,49 @@ def test_weights_that_another_network_made_are_not() -> None:
     assert told(gradviz.trace(lambda: layer(x).square().mean())) == []
 
 
+class Moved(nn.Module):
+    """A weight [8, 8] that is a buffer, so that steps of descent can be put in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.randn(8, 8, requires_grad=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight.T
+
+
+def test_weights_that_steps_of_descent_moved_within_the_outer_step_are_not() -> None:
+    torch.manual_seed(0)
+    model, rates = Moved(), torch.ones(4, requires_grad=True)
+    for _ in range(2):
+        inner = (model(torch.randn(4, 8)).square().mean(1) * rates).sum()
+        (slope,) = torch.autograd.grad(inner, model.weight, create_graph=True)
+        model.weight = model.weight - 0.1 * slope
+    graph = gradviz.trace(model, torch.randn(4, 8), loss=lambda out: out.square().mean(), device="cpu")
+    assert graph.kept_graphs()
+    assert told(graph) == []
+
+
+class Learned(nn.Module):
+    """A state [8] that begins at a parameter, or a factor that was computed of one too early."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.ones(8))
+        self.register_buffer("state", self.start + 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.state
+
+
+def test_what_was_computed_of_a_parameter_too_early_is_to_be_computed_in_forward() -> None:
+    model, x = Learned(), torch.randn(4, 8)
+    (finding,) = told(gradviz.trace(model, x, loss=lambda out: out.square().mean(), device="cpu"))
+    assert finding.numbers["calls of earlier steps"] == 1
+    assert "1 call that ran earlier" in finding.message
+    assert "where what it is made of is to learn, compute it in forward()" in finding.hint
+
+
 def test_a_loaded_graph_tells_the_same(tmp_path: Path) -> None:
     graph = after(Memory(), nothing)
     graph.save(tmp_path / "graph.gradviz")
@@ -117,5 +160,5 @@ def test_a_loaded_graph_tells_the_same(tmp_path: Path) -> None:
 def test_where_the_earlier_graph_was_freed_the_refusal_names_the_buffer() -> None:
     model = Memory()
     model(torch.randn(4, 8)).sum().backward()
-    with pytest.raises(gradviz.TraceError, match=r"^the buffer state of Memory holds the graph .* self\.state\.detach\(\)"):
+    with pytest.raises(gradviz.TraceError, match=r"^the buffer state of Memory holds a graph .* self\.state\.detach\(\)"):
         after(model, nothing, steps=0)
