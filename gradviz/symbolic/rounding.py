@@ -179,6 +179,20 @@ def _lgamma_slope(x: Any) -> Any:
     return np.log(np.abs(x) + 2) + 1 / np.where(x == 0, 1e-300, np.abs(x - np.rint(np.minimum(x, 0))))
 
 
+def moved_wave(slope: Any, x_error: Any) -> Any:
+    """How far an error of its argument moves a sine or cosine of this slope, in units of u: to second order, and 2 at most.
+
+    At a crest the slope is 0: cos(π x) of a large whole number x is off by what the square of the rounding of π x makes.
+
+    >>> with Range(torch.float16).entered():
+    ...     [float(moved_wave(0.0, error)) * 2.0**-11 for error in (2.0**10, 2.0**11, 2.0**20)]
+    [0.125, 0.5, 2.0]
+    """
+    unit = unit_in_use()
+    moved = x_error * (np.abs(slope) + 0.5 * unit * x_error)
+    return np.minimum(moved, 2.0 / unit) if unit else moved
+
+
 # |f'(x)| of each library function, from x and f(x).
 SLOPES: dict[str, Callable[[Any, Any], Any]] = {
     "exp": lambda x, y: y,
@@ -210,6 +224,7 @@ SLOPES: dict[str, Callable[[Any, Any], Any]] = {
     "Abs": lambda x, y: 1.0,
 }
 SUMMED_SERIES = {"loggamma", "polygamma", "erfinv", "zeta", "besseli", "ScaledBessel"}
+WAVES = {"sin", "cos"}
 EXACT_IN_ANY_DTYPE = {"Abs", "sign", "Floor", "Ceil", "Round", "Trunc"}
 
 Bounded = tuple[Any, Any]
@@ -260,7 +275,8 @@ class RoundingArithmetic:
         slope = SLOPES.get(payload)
         if slope is not None:
             x, x_error = values[0]
-            error = error + np.where(x_error == 0, 0.0, np.abs(slope(x, result)) * x_error)
+            moved = moved_wave(slope(x, result), x_error) if payload in WAVES else np.abs(slope(x, result)) * x_error
+            error = error + np.where(x_error == 0, 0.0, moved)
         elif payload == "atan2":
             (y, y_error), (x, x_error) = values
             error = error + (np.abs(x) * y_error + np.abs(y) * x_error) / (x * x + y * y)

@@ -22,9 +22,11 @@ from gradviz.symbolic.rounding import (
     SERIES_ROUNDING,
     SLOPES,
     SUMMED_SERIES,
+    WAVES,
     exactly_held,
     moved_power,
     moved_product,
+    moved_wave,
     rounded,
     unit_in_use,
 )
@@ -82,7 +84,8 @@ class TrackedArithmetic:
             return _finite(result, error)
         slope = SLOPES.get(payload)
         if slope is not None:
-            error += abs(float(slope(np.float64(float(values[0][0])), np.float64(y)))) * values[0][1]
+            steep, moved = abs(float(slope(np.float64(float(values[0][0])), np.float64(y)))), values[0][1]
+            error += float(moved_wave(steep, moved)) if payload in WAVES else steep * moved
         elif payload == "atan2":
             (down, down_error), (across, across_error) = ((float(value), moved) for value, moved in values)
             square = down * down + across * across

@@ -43,3 +43,43 @@ def test_addcdiv_is_verified_where_nothing_overflows() -> None:
     report = quotient([200.0, 3.0])
     assert report.verified, report
     assert report.edges[2].formula == "-0.7·a/b²"
+
+
+WHOLE = [2.0, 30.0, 34.0, 85.0, 117.0, -143.0]
+"""Where cos(π x) is at a crest: rounding of π x moves it by the square of that only."""
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("repeated", [1, 700])
+def test_rounding_of_the_argument_of_a_wave_is_no_mismatch(repeated: int, dtype: torch.dtype) -> None:
+    scale = 200.0 if dtype == torch.float32 else 1.0
+    x = (torch.tensor(WHOLE * repeated, dtype=torch.float64) * scale).to(dtype).requires_grad_()
+    report = gradviz.trace(lambda x: torch.sinc(x).sum(), x).check()
+    assert report.ok, report
+    assert report.edges[0].verdict == "match", report.edges[0].reason
+
+
+def test_a_square_that_overflows_leaves_sinc_unverified() -> None:
+    x = torch.tensor([3.0, 160.0, 0.0], dtype=torch.float16, requires_grad=True)
+    report = gradviz.trace(lambda x: torch.sinc(x).sum(), x).check()
+    assert report.ok and "beyond its range" in report.edges[0].reason, report
+
+
+class Sinc(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x)
+        return torch.sinc(x)
+
+    @staticmethod
+    def backward(ctx, cotangent: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        (x,) = ctx.saved_tensors
+        turned = torch.pi * x
+        return 1.001 * cotangent * (turned * turned.cos() - turned.sin()) / (torch.pi * x * x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_a_slip_beside_the_rounding_of_a_wave_is_found(dtype: torch.dtype) -> None:
+    x = torch.tensor([2.0, 0.3, 0.7, 1.2], dtype=dtype, requires_grad=True)
+    report = gradviz.trace(lambda x: Sinc.apply(x).square().sum(), x).check()
+    assert [edge.name for edge in report.edges if edge.verdict == "mismatch"] == ["∂a/∂x"], report

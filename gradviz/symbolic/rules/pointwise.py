@@ -223,7 +223,15 @@ def digamma(self: Expr) -> Expr:
     return sp.polygamma(0, self)
 
 
-@pointwise_rule(aten.sinc.default)
+def _sinc_slope(self: Expr, result: Expr) -> Expr:
+    """(π x cos(π x) - sin(π x)) / (π x²), as torch computes it: π x is rounded, and the square may overflow."""
+    turned = sp.pi * self
+    square = sp.Mul(sp.Pow(self, 2, evaluate=False), sp.pi, evaluate=False)
+    slope = sp.Mul(turned * sp.cos(turned) - sp.sin(turned), sp.Pow(square, -1, evaluate=False), evaluate=False)
+    return sp.Piecewise((slope, sp.Ne(self, 0)), (0, True))
+
+
+@pointwise_rule(aten.sinc.default, written={"self": _sinc_slope})
 def sinc(self: Expr) -> Expr:
     return sp.Piecewise((sp.sin(sp.pi * self) / (sp.pi * self), sp.Ne(self, 0)), (1, True))
 
