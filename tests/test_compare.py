@@ -183,7 +183,7 @@ def structural(found: Comparison) -> list[str]:
 def test_a_copy_put_in_between_changes_nothing_else() -> None:
     plain, copied = Halved().trace(), Halved("copy").trace()
     found = plain.compare(copied)
-    assert structural(found) == ["only the second has d = permute, e = clone, f = permute behind h_3"]
+    assert structural(found) == ["only the second has d = permute, e = clone, h_4 = permute behind h_3"]
     assert found.structure is not None and found.structure.node is None and not found.same
     assert [one.what for one in found.differences] == ["structure"]
     assert found.compared == plain.compare(plain).compared
