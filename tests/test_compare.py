@@ -188,7 +188,7 @@ def test_a_copy_put_in_between_changes_nothing_else() -> None:
     assert [one.what for one in found.differences] == ["structure"]
     assert found.compared == plain.compare(plain).compared
     back = copied.compare(plain)
-    assert structural(back) == ["only the first has d = permute, e = clone, f = permute behind h_3"]
+    assert structural(back) == ["only the first has d = permute, e = clone, h_4 = permute behind h_3"]
     assert back.structure is not None and copied.nodes[back.structure.node]["op"] == "permute"
 
 
