@@ -474,3 +474,37 @@ def test_what_has_no_roundings_and_memory_that_is_not_filled_yet_are_passed_over
         return gradviz.trace(chosen, x)
 
     assert graph(1.0).compare(graph(2.0)).differences == ()
+
+
+class Block(nn.Module):
+    """A residual block; the numbers of its norm are those of any other's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.layer = nn.LayerNorm(3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layer(self.norm(x)).tanh()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("dropped", range(4))
+def test_a_block_that_is_left_out_takes_its_own_norm_along(dropped: int) -> None:
+    torch.manual_seed(0)
+    blocks = [Block() for _ in range(4)]
+    fewer = [block for place, block in enumerate(blocks) if place != dropped]
+    found = traced(nn.Sequential(*blocks)).compare(traced(nn.Sequential(*fewer)))
+    names = [f"'{dropped}.{name}'" for name, _ in blocks[0].named_parameters()]
+    assert f"only the first has {', '.join(names)}: passed over" in structural(found)
+    assert sum("native_layer_norm" in told for told in structural(found)) == 1
+    values = [one for one in found.differences if one.what == "value"]
+    assert found.compared > 50 and not any(one.name.endswith(("weight", "bias")) for one in values)
+
+
+def test_shapes_that_differ_are_told_as_shapes() -> None:
+    torch.manual_seed(0)
+    wider = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))
+    found = traced(model()).compare(traced(wider))
+    assert found.first_value is not None
+    assert found.first_value.message == "the value of 0.weight has shape (4, 3) here and (5, 3) in the other"
+    assert "inf" not in str(found)
+    assert "a = t (3, 4), b = addmm (2, 4)" in str(found) and "a = t (3, 5), b = addmm (2, 5)" in str(found)

@@ -26,12 +26,14 @@ class _Layer(NamedTuple):
     """The leaves of one module, or one leaf by itself.
 
     Attributes:
-        words: what its name consists of, without numbers.
+        module: its name.
+        words: what that consists of, without numbers.
         names: of the leaves within it.
         shapes: of the leaves.
         nodes: of the leaves.
     """
 
+    module: str
     words: tuple[str, ...]
     names: tuple[str, ...]
     shapes: tuple[Hashable, ...]
@@ -75,16 +77,51 @@ def without_numbers(name: str) -> list[str]:
 def _by_value(
     first: GradGraph, second: GradGraph, left: Sequence[_Layer], right: Sequence[_Layer]
 ) -> Iterator[tuple[int, int]]:
-    """Layers of the same numbers; those of the same words and shapes between these; and so on, at last by shapes alone."""
+    """Layers of the same numbers, and what stands beside these in one block, as norms do, whose numbers are all alike.
+
+    Then those of the same words and shapes between these; and so on, at last by shapes alone.
+    """
     here, there = ([tuple(_elements(graph, node) for node in layer.nodes) for layer in layers]
                    for graph, layers in ((first, left), (second, right)))  # fmt: skip
     alone = {key for key, times in Counter(here).items() if times == 1} & {
         key for key, times in Counter(there).items() if times == 1
     }
-    keys = ([key if key in alone else (which, place) for place, key in enumerate(side)]
-            for which, side in (("first", here), ("second", there)))  # fmt: skip
-    for one, other, is_equal in _runs(left, right, *keys):
+    keys, keys_there = ([key if key in alone else (which, place) for place, key in enumerate(side)]
+                        for which, side in (("first", here), ("second", there)))  # fmt: skip
+    for one, other, is_equal in _runs(left, right, _with_neighbours(left, right, keys, keys_there), keys_there):
         yield from _pairs(one, other) if is_equal else _by_words(one, other)
+
+
+def _with_neighbours(
+    left: Sequence[_Layer], right: Sequence[_Layer], here: Sequence[Hashable], there: Sequence[Hashable]
+) -> list[Hashable]:
+    """The keys of the first: in a block that shares layers with one of the second, others have their namesakes' keys."""
+    place_of = {key: place for place, key in enumerate(there)}
+    blocks: dict[str, set[str]] = {}
+    for layer, key in zip(left, here, strict=True):
+        if key in place_of:
+            blocks.setdefault(_block(layer.module), set()).add(_block(right[place_of[key]].module))
+    named = {(layer.module, layer.names, layer.shapes): key for layer, key in zip(right, there, strict=True)}
+    keys = []
+    for layer, key in zip(left, here, strict=True):
+        block = _block(layer.module)
+        others = blocks.get(block, set())
+        if key not in place_of and block and len(others) == 1:
+            module = next(iter(others)) + layer.module.removeprefix(block)
+            key = named.get((module, layer.names, layer.shapes), key)
+        keys.append(key)
+    return keys
+
+
+def _block(module: str) -> str:
+    """The numbered module that a module lies in; "" where it lies in none.
+
+    >>> _block("transformer.h.3.attn.c_proj"), _block("layers.3")
+    ('transformer.h.3', '')
+    """
+    parts = module.split(".")
+    ends = (end for end in range(len(parts) - 1, 0, -1) if parts[end - 1].isdigit())
+    return ".".join(parts[: next(ends, 0)])
 
 
 def _by_words(left: Sequence[_Layer], right: Sequence[_Layer]) -> Iterator[tuple[int, int]]:
@@ -132,6 +169,7 @@ def _layers(graph: GradGraph, known: Collection[int]) -> list[_Layer]:
             found.setdefault(name if is_alone else module, []).append(("" if is_alone else own, node))
     return [
         _Layer(
+            module=module,
             words=tuple(without_numbers(module)),
             names=tuple(name for name, _ in leaves),
             shapes=tuple(graph.nodes[node]["shape"] for _, node in leaves),

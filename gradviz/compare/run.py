@@ -61,7 +61,7 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
         compared += 1
         summed += not by_elements
         if not apart <= allowed:
-            found.append(_difference(first, what, node, name, apart))
+            found.append(_difference(first, what, node, name, apart, (one, other)))
     found += leaves_told(first, second, leaves) if pairs else []
     found += in_between(first, second, aligned)
     found += rewired(first, second, pairs) if structure is None and aligned is None else []
@@ -136,9 +136,12 @@ def _lost(
     return [Difference(what=what, node=node, name=name, source=source, relative=float("inf"), message=message)]
 
 
-def _difference(graph: GradGraph, what: What, node: int, name: str, apart: float) -> Difference:
+def _difference(
+    graph: GradGraph, what: What, node: int, name: str, apart: float, tensors: tuple[Tensor, Tensor]
+) -> Difference:
     source = str(graph.nodes[node]["source"])
     where = f" ({source})" if source else ""
-    kind = "value" if what == "value" else "cotangent"
-    message = f"the {kind} of {name}{where} differs by a relative {apart:.3g}"
+    here, there = (tuple(tensor.shape) for tensor in tensors)
+    told = f"differs by a relative {apart:.3g}" if here == there else f"has shape {here} here and {there} in the other"
+    message = f"the {what} of {name}{where} {told}"
     return Difference(what=what, node=node, name=name, source=source, relative=apart, message=message)

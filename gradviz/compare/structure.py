@@ -82,7 +82,10 @@ def in_between(first: GradGraph, second: GradGraph, aligned: Alignment | None) -
         said = f"only the second has {_calls(second, run)}"
         told.append((place, _run_told(second, run, said, back, is_first=False)))
     for run, other in aligned.replaced:
-        said = f"the first has {_calls(first, run)} where the second has {_calls(second, other)}"
+        calls = _calls(first, run), _calls(second, other)
+        if calls[0] == calls[1]:
+            calls = _calls(first, run, shaped=True), _calls(second, other, shaped=True)
+        said = f"the first has {calls[0]} where the second has {calls[1]}"
         told.append((run[0], _run_told(first, run, said, here, is_first=True)))
     yield from (one for _, one in sorted(told, key=lambda item: item[0]))
 
@@ -103,10 +106,11 @@ def _run_told(
     )
 
 
-def _calls(graph: GradGraph, run: tuple[int, ...]) -> str:
-    """The first calls of a run, as "h = tanh", and how many more there are."""
-    calls = [f"{graph.nodes[node]['name']} = {graph.nodes[node]['op'] or graph.nodes[node]['kind']}" for node in run]
-    return _listed(calls)
+def _calls(graph: GradGraph, run: tuple[int, ...], *, shaped: bool = False) -> str:
+    """The first calls of a run, as "h = tanh", or with shapes as "h = tanh (8, 4)", and how many more there are."""
+    nodes = [graph.nodes[node] for node in run]
+    calls = [f"{data['name']} = {data['op'] or data['kind']}" for data in nodes]
+    return _listed([f"{call} {data['shape']}" for call, data in zip(calls, nodes, strict=True)] if shaped else calls)
 
 
 def _unpaired(first: GradGraph, second: GradGraph, leaves: Pairs) -> list[str]:
