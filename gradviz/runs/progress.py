@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from gradviz.diagnose import Finding
 from gradviz.diagnose.finding import listed
@@ -16,6 +16,8 @@ from gradviz.view.notation import number_text
 
 ENOUGH = 5
 """How many recorded losses there must be, each above the one before."""
+FEWEST = 3
+"""How many there must be before one that is not finite: what has no bound soon overflows."""
 RISEN, CLIMBED = 100.0, 3.0
 """The loss of a player in a game may become ten times as large as another learns; with `maximize=True` that is no chance."""
 FALLEN = 10.0
@@ -39,15 +41,21 @@ def loss_course(run: Run) -> Iterator[Finding]:
     """A loss that rose, or fell below zero, ever on and by far."""
     for series in loss_values(run):
         values = [value for value in series.values if value is not None]
-        if len(values) < ENOUGH or any(map(math.isnan, values)):
+        if len(values) < ENOUGH:
             continue
-        falls = all(later < earlier for earlier, later in pairwise(values))
-        if values[0] < 0 and falls:
-            yield from _negated(run, series, values)
-        elif values[0] > 0 and falls:
+        finite = list(takewhile(math.isfinite, values))
+        if len(finite) >= FEWEST and finite[0] < 0 and _falls(finite):
+            yield from _negated(run, series, finite)
+        elif any(map(math.isnan, values)) or values[0] <= 0:
+            continue
+        elif _falls(values):
             yield from _fallen(run, series, values)
-        elif values[0] > 0 and all(later > earlier for earlier, later in pairwise(values)):
+        elif _falls(values[::-1]):
             yield from _risen(run, series, values)
+
+
+def _falls(values: Sequence[float]) -> bool:
+    return all(later < earlier for earlier, later in pairwise(values))
 
 
 def _risen(run: Run, series: Series, values: list[float]) -> Iterator[Finding]:
@@ -92,15 +100,17 @@ def _negated(run: Run, series: Series, values: list[float]) -> Iterator[Finding]
     (ops,) = made_of
     if (told := _minus_of(ops)) is not None:
         what, hint = told
+        steps = [step for step, value in zip(series.steps, series.values, strict=True) if value is not None]
+        overflows = ", and then to what is not finite" if len(values) < len(steps) else ""
         yield Finding(
             kind="loss-without-bound",
             severity="warning",
-            message=f"the loss is {what}, and fell {_course(values)}: nothing holds it, and the worse the answers are, the "
-            "smaller it is",
+            message=f"the loss is {what}, and fell {_course(values)}{overflows}: nothing holds it, and the "
+            "worse the answers are, the smaller it is",
             hint=hint,
             numbers={"first": values[0], "last": values[-1]},
             source=series.name,
-            step=series.steps[-1],
+            step=steps[len(values) - 1],
             rank=run.told(series.rank),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,26 @@ def test_minus_a_loss_that_falls_on_and_on_is_told(tmp_path: Path, scale: int) -
     finding = found(run)["loss-without-bound"]
     assert finding.severity == "warning" and finding.message.startswith("the loss is minus the mse_loss, and fell from −")
     assert "remove the minus" in finding.hint
+
+
+@pytest.mark.parametrize(("sign", "every"), [(-1, 5), (1, 5), (-1, 20)])
+def test_minus_a_loss_that_falls_until_it_overflows_is_told(tmp_path: Path, sign: int, every: int) -> None:
+    model, x, y = regression()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05 if sign < 0 else 2.0)
+    with gradviz.watch(model, tmp_path, every=every) as watcher:
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(model(x), y)
+            (-loss if sign < 0 else loss).backward()
+            optimizer.step()
+    (series,) = loss_values(watcher.run)
+    assert series.values[-1] is not None and not math.isfinite(series.values[-1])
+    finding = found(watcher.run).get("loss-without-bound")
+    assert (finding is not None) == (sign < 0 and len(series.known) >= 3)
+    if finding is not None:
+        assert finding.message.startswith("the loss is minus the mse_loss, and fell from −")
+        assert "recorded steps, and then to what is not finite: nothing holds it" in finding.message
+        assert finding.step == series.steps[len(series.known) - 1]
 
 
 LOG_PROBABILITIES = {
