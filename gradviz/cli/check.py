@@ -8,7 +8,13 @@ from gradviz.cli.reports import exit_with, report_of
 from gradviz.cli.targets import TargetCommand, as_json, graph_of, print_json, target_options
 
 
-@click.command("check", cls=TargetCommand)
+class CheckCommand(TargetCommand):
+    """Its targets are what is traced now."""
+
+    of_saved = "Not FILE.gradviz, a trace that was saved: the check takes autograd's nodes, which are not in it."
+
+
+@click.command("check", cls=CheckCommand)
 @target_options
 @as_json
 @click.option("--samples", default=8, show_default=True, help="Rows of a large Jacobian that are looked at one by one.")

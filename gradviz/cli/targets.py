@@ -19,6 +19,8 @@ SAVED = ".gradviz"
 class TargetCommand(click.Command):
     """A command with a target: its help ends with what that may be."""
 
+    of_saved = "Or FILE.gradviz, a trace that `gradviz trace -o` or `graph.save` wrote, which is shown as it is there."
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from gradviz.expression.functions import functions_text
 
@@ -29,7 +31,7 @@ class TargetCommand(click.Command):
                 "Or FILE.py:NAME, a function without arguments in a file. It returns a scalar loss tensor, or a triple "
                 "(model, inputs, loss): inputs is a tensor, a tuple or a dict; loss maps the model's output to one number, "
                 "and is None where that output is the loss.",
-                "Or FILE.gradviz, a trace that `gradviz trace -o` or `graph.save` wrote, which is shown as it is there.",
+                self.of_saved,
             ),
             "In math text": (
                 "Operators + - * / ^ @ (a matrix product), |x|, ||x||, A.T; 2x and wx are products; constants pi and e.",

@@ -53,6 +53,8 @@ def trace_command(
     asked = [name for name in choices if name != "theme"] + (["dpi"] if dpi else [])
     if asked and all(path.suffix == SAVED for path in output):
         raise InputError(f"{asked[0]}= is about a picture, and none is asked for; add -o and a file, as -o graph.svg")
+    for path in output:
+        _check_format(path)
     graph = graph_of(target, at=at, device=device, values=values)
     report = graph.check() if checked else None
     diagnosis = graph.diagnose(report=report) if diagnosed else None
@@ -84,3 +86,11 @@ def draw(graph: GradGraph, found: dict[str, Any], path: Path, dpi: float | None,
     else:
         graph.render(path, dpi=dpi or DPI, **choices | ({} if path.suffix.lower() == PAGE else found))
     click.echo(f"wrote {path}", err=True)
+
+
+def _check_format(path: Path) -> None:
+    """Refuses an ending before anything runs: a step may take minutes."""
+    from gradviz.render.picture import FORMATS, format_name
+
+    if path.suffix != SAVED:
+        format_name(path, None, (*FORMATS, PAGE.removeprefix("."), SAVED.removeprefix(".")))

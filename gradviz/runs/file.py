@@ -89,12 +89,13 @@ def read_lines(file: Path) -> Iterator[Header | Step | End]:
                 number += 1
                 if not line.endswith("\n"):
                     if len(line) >= MAX_LINE or number == 1:
-                        raise InputError(f"{str(file)!r} is no file of a training run that gradviz wrote")
+                        raise InputError(_no_run(file))
                     return  # cut short: the process ended while it wrote this
                 yield _read_line(line, file, number)
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read {str(file)!r}: {why}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(_no_run(file)) from error
+    except OSError as error:
+        raise InputError(f"cannot read {str(file)!r}: {error.strerror or error}") from error
 
 
 def files_of(path: str | os.PathLike[str]) -> list[Path]:
@@ -122,12 +123,17 @@ def _read_line(line: str, file: Path, number: int) -> Header | Step | End:
         found: Header | Step | End = _of_kind(kinds[name], content[name])
         return found
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{str(file)!r}, line {number}: {str(error)[:200]}") from error
+        unread = number == 1 and isinstance(error, json.JSONDecodeError)
+        raise InputError(_no_run(file) if unread else f"{str(file)!r}, line {number}: {str(error)[:200]}") from error
+
+
+def _no_run(file: Path) -> str:
+    return f"{str(file)!r} is no file of a training run that gradviz wrote; accepted: the directory, or a file in it"
 
 
 def _check_version(content: Any, file: Path) -> None:
-    if content.get("gradviz") != FORMAT:
-        raise ValueError("no header of a training run that gradviz wrote")
+    if not isinstance(content, dict) or content.get("gradviz") != FORMAT:
+        raise InputError(_no_run(file))
     if content.get("version") != VERSION:
         again = "watch the run once more with this one"
         raise OtherVersionError(str(file), found=str(content.get("version")), read=str(VERSION), again=again)

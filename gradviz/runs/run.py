@@ -99,7 +99,9 @@ def load_run(path: str | os.PathLike[str]) -> Run:
             else:
                 headers[note.rank] = note
     found = [headers[rank] for rank in sorted(headers)]
-    if len({(header.world_size, header.model, header.every) for header in found}) > 1 or not found:
+    if not found:
+        raise InputError(f"{str(path)!r} is empty; accepted: what gradviz.watch wrote")
+    if len({(header.world_size, header.model, header.every) for header in found}) > 1:
         told = ", ".join(f"rank {one.rank} of {one.world_size} ({one.model}, every {one.every})" for one in found)
         raise InputError(f"{str(path)!r} holds ranks of different runs: {told}; remove the files of the older one")
     # A step that was skipped and made again comes twice; the order of the file, which sorting keeps, tells which is which.

@@ -219,7 +219,7 @@ def test_trace_with_check_has_the_keys_of_both_in_json() -> None:
         (["trace", "x", "--at", "x"], "accepted is name=value"),
         (["trace", "x", "--at", "x=1", "--at", "x=2"], "x has a value already"),
         (["trace", "x", "--at", "x=1", "--device", "abacus"], "device 'abacus' cannot be used here"),
-        (["trace", "x", "--at", "x=1", "-o", "graph.gif"], "unknown picture format"),
+        (["trace", "x", "--at", "x=1", "-o", "graph.gif"], "accepted: svg, png, pdf, dot, gv, html, gradviz\n"),
         (["check", "missing.py:loss"], "there is no file missing.py"),
         (["trace", "missing.py"], "there is no file missing.py"),
         (["trace", "2x", "--at", "x=[1,2]"], "write sum(...), mean(...) or norm(...)"),
@@ -236,6 +236,20 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments: list[str], message
     assert result.stdout == ""
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_ending_is_refused_before_the_target_runs(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("def step():\n    raise RuntimeError('this ran')\n")
+    result = run("trace", f"{tmp_path / 'train.py'}:step", "-o", "graph.svg", "-o", "graph.gif")
+    assert result.exit_code == 2
+    assert "unknown picture format '.gif' of 'graph.gif'" in result.stderr
+
+
+def test_help_of_check_names_no_target_that_it_refuses() -> None:
+    told = {command: " ".join(run(command, "--help").stdout.split()) for command in ("trace", "check")}
+    assert "Or FILE.gradviz, a trace that" in told["trace"]
+    assert "Not FILE.gradviz, a trace that was saved" in told["check"]
+    assert "Or FILE.gradviz" not in told["check"]
 
 
 @pytest.mark.parametrize("arguments", [["trace"], ["trace", "x", "--them", "dark"], ["draw", "x"]])

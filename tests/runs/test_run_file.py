@@ -104,6 +104,19 @@ def test_file_that_is_no_run_is_refused(tmp_path: Path, other: str) -> None:
         gradviz.load_run(written(tmp_path, [OTHERS[other]]))
 
 
+@pytest.mark.parametrize("other", ["import torch\n", "[1, 2]\n", '{"other": 1}\n', "\x80\n", "hello"])
+def test_first_line_of_no_run_is_told_as_such(tmp_path: Path, other: str) -> None:
+    file = tmp_path / "other.py"
+    file.write_bytes(other.encode("latin-1"))
+    with pytest.raises(InputError, match=r"other\.py' is no file of a training run that gradviz wrote; accepted: the dir"):
+        gradviz.load_run(file)
+
+
+def test_empty_file_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"changed\.jsonl' is empty; accepted: what gradviz\.watch wrote$"):
+        gradviz.load_run(written(tmp_path, []))
+
+
 @pytest.mark.parametrize(
     ("version", "told"),
     [
