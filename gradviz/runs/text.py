@@ -93,7 +93,7 @@ def _steps_table(run: Run, columns: float) -> str:
     steps = [step for step in run.steps if step.updated or step.origins or step in made[step.step]]  # else made again later
     rows = [head, *map(_step_row, steps)]
     left_out = len(steps) - STEP_ROWS
-    if left_out > 0:
+    if left_out > 1:  # "... 1 more" takes the line of that one
         half = STEP_ROWS // 2
         rows = [*rows[: 1 + half], (f"... {left_out} more", *[""] * 6), *rows[-half:]]
     together = [one for one in gradient_norms(run) if one.rank is None]

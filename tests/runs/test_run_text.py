@@ -90,3 +90,10 @@ def test_a_report_is_written_to_no_other_file_than_a_page(name: str, run: Run, t
     with pytest.raises(gradviz.InputError, match=f"a report is a page, and .*{name}' names none; accepted: .*html"):
         run.save_report(tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+def test_the_one_step_too_many_is_shown_and_not_counted(run: Run) -> None:
+    texts = {count: tables(replace(run, steps=run.steps[:count]), 200)[0] for count in (12, 13, 14)}
+    assert len(run.steps) >= 14
+    assert {count: "... 2 more" in text for count, text in texts.items()} == {12: False, 13: False, 14: True}
+    assert [len(text.splitlines()) for text in texts.values()] == [14, 15, 15]
