@@ -500,6 +500,17 @@ def test_a_block_that_is_left_out_takes_its_own_norm_along(dropped: int) -> None
     assert found.compared > 50 and not any(one.name.endswith(("weight", "bias")) for one in values)
 
 
+@pytest.mark.parametrize("dropped", range(3))
+def test_a_layer_that_is_left_out_takes_its_own_buffers_along(dropped: int) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)) for _ in range(3)]
+    fewer = [layer for place, layer in enumerate(layers) if place != dropped]
+    found = traced(nn.Sequential(*layers)).compare(traced(nn.Sequential(*fewer)))
+    (told,) = (one for one in structural(found) if "constant" in one)
+    mean, variance = (f"{dropped}.1.running_{which} = constant" for which in ("mean", "var"))
+    assert told.startswith(f"only the first has {mean}, {variance}") and found.compared > 30
+
+
 def test_shapes_that_differ_are_told_as_shapes() -> None:
     torch.manual_seed(0)
     wider = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))

@@ -1,13 +1,13 @@
 """Two graphs of which one has calls more, or others in their place -> which nodes of the one are which of the other.
 
-Nodes are lined up by what they are, in forward order (`sequences`). That counts only where every call that both have reads
-the same in both, once what was put in between is left out; else nobody can say which of several calls that look alike is
-which.
+Nodes are lined up by what they are, in forward order (`sequences`), constants where that is not enough by what reads them.
+That counts only where every call that both have reads the same in both, once what was put in between is left out; else
+nobody can say which of several calls that look alike is which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gradviz.compare.leaves import Pairs, renamed_leaves
@@ -45,22 +45,30 @@ def alignment(first: GradGraph, second: GradGraph, leaves: Pairs) -> Alignment |
     if not is_whole and not leaves:
         return None
     keys = _Keys(first, second, leaves)
+    found = _lined_up(first, second, leaves, keys)
+    if is_whole and not (found.only_first or found.only_second or found.replaced):
+        return None
+    if not _reads_alike(first, second, found):
+        keys.tell_constants_apart(found.pairs)
+        found = _lined_up(first, second, leaves, keys)
+    return found if not _is_reordered(first, second, found, keys) and _reads_alike(first, second, found) else None
+
+
+def _lined_up(first: GradGraph, second: GradGraph, leaves: Pairs, keys: _Keys) -> Alignment:
+    """The leaves, and all other nodes by their keys."""
     left, right = not_leaves(first), not_leaves(second)
     opcodes = [*runs([keys.first(node) for node in left], [keys.second(node) for node in right])]
-    if is_whole and all(tag == "equal" for tag, *_ in opcodes):
-        return None
     pairs = [*leaves]
     for tag, start, stop, start_there, stop_there in opcodes:
         if tag == "equal":
             pairs += zip(left[start:stop], right[start_there:stop_there], strict=True)
     told = [(tag, tuple(left[start:stop]), tuple(right[at:end])) for tag, start, stop, at, end in opcodes]
-    found = Alignment(
+    return Alignment(
         pairs=tuple(sorted(pairs)),
         only_first=tuple(run for tag, run, _ in told if tag == "delete"),
         only_second=tuple(run for tag, _, run in told if tag == "insert"),
         replaced=tuple((run, other) for tag, run, other in told if tag == "replace"),
     )
-    return found if not _is_reordered(first, second, found, keys) and _reads_alike(first, second, found) else None
 
 
 def before(graph: GradGraph, node: int, common: Collection[int]) -> int | None:
@@ -97,6 +105,7 @@ class _Keys:
         of_second: dict[int, Hashable] = {node: ("second", node) for node in second.leaves.values()}
         of_second |= {other: of_first[one] for one, other in leaves}
         self._leaf: tuple[dict[int, Hashable], ...] = ({}, {}) if is_whole else (of_first, of_second)
+        self._read_by: tuple[dict[int, Hashable], ...] = ({}, {})
 
     def first(self, node: int) -> Key:
         """Of a node of the first graph."""
@@ -106,11 +115,30 @@ class _Keys:
         """Of a node of the second graph."""
         return self._key(1, node)
 
+    def tell_constants_apart(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """From here on constants are known again by the first of these calls that reads them in both, and where it does.
+
+        The running mean, the mask or the empty cache of one layer looks like that of any other.
+        """
+        for number, pair in enumerate(pairs):
+            here, there = (dict(_constants(graph, call)) for graph, call in zip(self._graphs, pair, strict=True))
+            for place in here.keys() & there.keys():
+                if here[place] not in self._read_by[0] and there[place] not in self._read_by[1]:
+                    self._read_by[0][here[place]] = self._read_by[1][there[place]] = (number, place)
+
     def _key(self, which: int, node: int) -> Key:
         graph, leaf = self._graphs[which], self._leaf[which]
         data = graph.nodes[node]
+        if node in self._read_by[which]:
+            return data["kind"], data["op"], data["shape"], "", self._read_by[which][node]
         read = tuple(leaf[use.edge[0]] for use in graph.arguments_of(node) if use.edge[0] in leaf) if leaf else ()
         return data["kind"], data["op"], data["shape"], self._place_of(data["module"]), read
+
+
+def _constants(graph: GradGraph, call: int) -> Iterator[tuple[int, int]]:
+    """Argument position and node of the constants that a call reads."""
+    uses = ((use.edge[2], use.edge[0]) for use in graph.arguments_of(call))
+    return ((place, tail) for place, tail in uses if graph.nodes[tail]["kind"] == "constant")
 
 
 def _is_reordered(first: GradGraph, second: GradGraph, found: Alignment, keys: _Keys) -> bool:
