@@ -24,7 +24,7 @@ MAX_ELEMENTS = 4096
 class SavedPartial(EdgePartial):
     """d(head)/d(tail) across one edge of a loaded graph."""
 
-    __slots__ = ("_arguments", "_in_shape", "_jacobian", "_out_shape", "_recorded", "_result")
+    __slots__ = ("_arguments", "_in_shape", "_jacobian", "_out_shape", "_recorded", "_result", "in_dtype", "out_dtype")
 
     def __init__(
         self,
@@ -32,6 +32,8 @@ class SavedPartial(EdgePartial):
         edge: Edge,
         in_shape: tuple[int, ...],
         out_shape: tuple[int, ...],
+        in_dtype: torch.dtype,
+        out_dtype: torch.dtype,
         jacobian: Tensor | None,
         call: OpCall | None,
         arguments: tuple[str, ...],
@@ -40,6 +42,8 @@ class SavedPartial(EdgePartial):
         self.edge = edge
         self._in_shape = in_shape
         self._out_shape = out_shape
+        self.in_dtype = in_dtype
+        self.out_dtype = out_dtype
         self._jacobian = jacobian
         self._recorded = call
         self._arguments = arguments
@@ -67,14 +71,14 @@ class SavedPartial(EdgePartial):
         """The dense local Jacobian, shape `(*out, *in)`.
 
         Raises:
-            PartialError: it was too large to be saved.
+            PartialError: it was not saved, being too large, complex, or over the file's budget.
         """
         if self._jacobian is None:
             size = math.prod(self.out_shape) * math.prod(self.in_shape)
             raise PartialError(
                 f"{self._where}: its Jacobian has {size} elements and was not saved; files hold up to {MAX_ELEMENTS}, of "
-                "real numbers, and a loaded graph has no autograd node to ask. Derive it where the code is traced, or "
-                "derive a value that lies behind this edge, nearer to the output"
+                "real numbers, as far as their max_bytes allows, and a loaded graph has no autograd node to ask. Derive it "
+                "where the code is traced, or derive a value that lies behind this edge, nearer to the output"
             )
         return self._jacobian
 

@@ -186,11 +186,13 @@ def _partial(graph: GradGraph, edge: Edge, content: Any, decoder: Decoder) -> Sa
     fits = jacobian is None or (isinstance(jacobian, Tensor) and tuple(jacobian.shape) == out_shape + in_shape)
     if not all(map(is_number, in_shape + out_shape)) or not fits:
         raise InputError(f"the Jacobian of edge {edge} does not have the shapes of its ends")
-    head = edge[1]
+    tail, head, _ = edge
     return SavedPartial(
         edge=edge,
         in_shape=in_shape,
         out_shape=out_shape,
+        in_dtype=graph.nodes[tail]["dtype"],
+        out_dtype=graph.nodes[head]["dtype"],
         jacobian=jacobian,
         call=graph.nodes[head]["call"],
         arguments=tuple(graph.argument_names(head)),

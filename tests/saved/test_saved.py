@@ -54,7 +54,18 @@ def odd() -> GradGraph:
     return gradviz.trace(computed, *(leaf.requires_grad_() for leaf in leaves))
 
 
-GRAPHS: dict[str, Callable[[], GradGraph]] = {"lecture": lecture, "layers": layers, "odd": odd}
+def written() -> GradGraph:
+    """A write into a part of a value."""
+
+    def computed(x: Tensor) -> Tensor:
+        y = x * 1
+        y[1:].mul_(2)
+        return y.sum()
+
+    return gradviz.trace(computed, torch.linspace(-1, 1, 12).reshape(3, 4).requires_grad_())
+
+
+GRAPHS: dict[str, Callable[[], GradGraph]] = {"lecture": lecture, "layers": layers, "odd": odd, "written": written}
 
 
 def again(graph: GradGraph, folder: Path, **options: Any) -> GradGraph:
@@ -165,6 +176,13 @@ def test_a_jacobian_that_was_too_large_to_save_says_so(tmp_path: Path) -> None:
     with pytest.raises(gradviz.PartialError, match="10000 elements and was not saved"):
         partial.vjp(torch.ones(100))
     assert partial.in_shape == (100,)
+
+
+def test_a_small_jacobian_that_was_left_out_is_not_called_too_large(tmp_path: Path) -> None:
+    x = torch.linspace(-1, 1, 64, requires_grad=True)
+    loaded = again(gradviz.trace(lambda x: x.softmax(0).square().sum(), x), tmp_path, max_bytes=2000)
+    with pytest.raises(gradviz.PartialError, match=r"has 4096 elements .* up to 4096, .* max_bytes allows"):
+        loaded.paths("x")
 
 
 def test_what_is_over_the_budget_is_left_out_and_says_so(tmp_path: Path) -> None:
