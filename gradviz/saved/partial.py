@@ -82,6 +82,22 @@ class SavedPartial(EdgePartial):
             )
         return self._jacobian
 
+    def diagonal(self) -> Tensor:
+        """The diagonal of the Jacobian of an elementwise function, shaped like both sides.
+
+        Raises:
+            PartialError: the function is not elementwise, or broadcasts this argument, or the Jacobian was not saved.
+        """
+        if not self._is_elementwise:
+            return super().diagonal()
+        size = math.prod(self.in_shape)
+        return self.jacobian().reshape(size, size).diagonal().reshape(self.in_shape).clone()
+
+    @property
+    def _is_elementwise(self) -> bool:
+        call = self._recorded
+        return self.in_shape == self.out_shape and call is not None and torch.Tag.pointwise in call.overload.tags
+
     def vjp(self, cotangent: Tensor) -> Tensor:
         """The contribution to the producer's cotangent that `cotangent`, shaped like the consumer, makes.
 
@@ -90,6 +106,8 @@ class SavedPartial(EdgePartial):
         """
         self._require_shape("cotangent", cotangent, self.out_shape)
         dense = self.jacobian()
+        if self._is_elementwise:  # of infinite slopes a product with the whole matrix makes NaN, by its zeros
+            return cotangent.to(dense) * self.diagonal()
         found: Tensor = torch.tensordot(cotangent.to(dense), dense, dims=cotangent.ndim)
         return found
 

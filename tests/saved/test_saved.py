@@ -120,6 +120,16 @@ def test_a_loaded_graph_is_drawn_and_explained_as_before(name: str, tmp_path: Pa
             assert str(loaded.explain(leaf)) == str(graph.explain(leaf))
 
 
+def test_infinite_slopes_of_a_loaded_graph_stay_infinite(tmp_path: Path) -> None:
+    x = torch.tensor([0.0, 1.0, 4.0], requires_grad=True)
+    graph = gradviz.trace(lambda x: (x.sqrt() * 3).sum(), x)
+    loaded = again(graph, tmp_path)
+    assert str(loaded.explain("x")) == str(graph.explain("x"))
+    (use,) = loaded.uses_of(loaded.leaves["x"])
+    assert use.partial is not None
+    assert use.partial.vjp(torch.ones(3)).tolist() == use.partial.diagonal().tolist() == [torch.inf, 0.5, 0.25]
+
+
 def test_a_partial_between_complex_numbers_says_that_it_was_not_saved(tmp_path: Path) -> None:
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     loaded = again(gradviz.trace(lambda x: torch.fft.fft(x).abs().sum(), x), tmp_path)
