@@ -277,7 +277,8 @@ class Comparison:
         self._ratios.see_good(true, bound, good)
         if good.all():
             return
-        finite = np.asarray(true, dtype=np.float64)
+        with np.errstate(over="ignore"):  # wide numbers reach further
+            finite = np.asarray(true, dtype=np.float64)
         self._ratios.see(got, finite, bound)
         bounds = np.broadcast_to(bound, got.shape)
         pairs = modulus is not None and got.shape[-1:] == (2,)

@@ -35,6 +35,7 @@ LIBRARY_ROUNDING = 2.0
 ROUGHER = {"erf": 4.0}
 """Functions that some kernels of torch take less accurately: that of gelu is off by up to 3 units of 1 + erf (AVX-512)."""
 _SMALL_SHARE = 2.0**-10
+_FEW = 8
 SERIES_ROUNDING = 100.0  # the gamma family: torch sums short series, absolutely accurate only
 
 
@@ -225,6 +226,7 @@ SLOPES: dict[str, Callable[[Any, Any], Any]] = {
 }
 SUMMED_SERIES = {"loggamma", "polygamma", "erfinv", "zeta", "besseli", "ScaledBessel"}
 WAVES = {"sin", "cos"}
+UNBOUNDED = {"exp", "exp2", "expm1", "sinh", "cosh"}
 EXACT_IN_ANY_DTYPE = {"Abs", "sign", "Floor", "Ceil", "Round", "Trunc"}
 
 Bounded = tuple[Any, Any]
@@ -240,7 +242,7 @@ class RoundingArithmetic:
     def add(self, payload: Any, values: Sequence[Bounded]) -> Bounded:
         total, error = values[0]
         for value, more in values[1:]:
-            total = total + value
+            total = _seen(total + value, total, value)
             error = error + more + all_rounded(total)
         return total, error
 
@@ -249,7 +251,7 @@ class RoundingArithmetic:
         for value, more in values[1:]:
             error = moved_product(np.abs(product), error, np.abs(value), more)
             is_zero = (product == 0) | (value == 0)
-            product = product * value
+            product = _seen(product * value, product, value)
             error = error + all_rounded(product, is_zero)
         if np.isnan(error).any():  # 0 times infinity; infinite values carry no error
             unbounded = reduce(np.logical_or, [np.isinf(more) for _, more in values]) & np.isfinite(product) & (product != 0)
@@ -258,7 +260,8 @@ class RoundingArithmetic:
 
     def power(self, payload: sp.Rational | None, values: Sequence[Bounded]) -> Bounded:
         (base, base_error), (exponent, exponent_error) = values
-        result = np.power(base, exponent)
+        underflowed = (base_error > 0) & (base_error <= _FEW * least_normal())  # more is what cancelled
+        result = _seen(np.power(base, exponent), np.where((base == 0) & ~underflowed, np.inf, base), exponent)
         error = moved_power(base, base_error, exponent, np.abs(result))
         if payload is None:
             moved = np.abs(result * np.log(np.abs(base)))
@@ -267,6 +270,8 @@ class RoundingArithmetic:
 
     def function(self, payload: str, values: Sequence[Bounded]) -> Bounded:
         result = np.asarray(WIDE.function(payload, [value for value, _ in values]), dtype=np.float64)
+        if payload in UNBOUNDED:
+            _seen(result, values[0][0])
         if payload in EXACT_IN_ANY_DTYPE:
             return result, values[0][1] if payload == "Abs" else np.zeros_like(result)
         error = ROUGHER.get(payload, LIBRARY_ROUNDING) * all_rounded(result)
@@ -298,6 +303,16 @@ class RoundingArithmetic:
 
     def logic(self, payload: str, values: Sequence[Any]) -> Any:
         return WIDE.logic(payload, values)
+
+
+def _seen(result: Any, *operands: Any) -> Any:
+    """The result; where float64 has none for these finite operands, the range of whatever dtype is rounded in was left."""
+    kind = _RANGE.get()
+    if kind.unit and not kind.overflowed:
+        beyond = np.isinf(result)
+        if beyond.any() and (beyond & reduce(np.logical_and, map(np.isfinite, operands))).any():
+            kind.overflowed = True
+    return result
 
 
 ROUNDING = RoundingArithmetic()
