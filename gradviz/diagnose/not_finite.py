@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gradviz.diagnose.finding import Finding, Numbers, found
+from gradviz.diagnose.finding import Finding, Numbers, found, listed
 from gradviz.diagnose.not_finite_causes import cause, emptied_rows
 from gradviz.diagnose.readings import MATRIX_PRODUCTS, Readings
 from gradviz.view.summary import kept_statistics
@@ -30,7 +30,11 @@ def not_finite(readings: Readings) -> Iterator[Finding]:
     masked = _behind(emptied, infinite, readings) - set(emptied)  # the minus infinities of a mask are meant
     first = {node for node in emptied if not _reads_nan(readings, node)}  # later layers empty the same rows of what is NaN
     origins = [node for node in sorted(bad - masked) if node in first or _is_origin(readings, node, bad)]
-    for node in [node for node in origins if node in reaching][:SHOWN]:
+    told = [node for node in origins if node in reaching]
+    given = [node for node in told if graph.nodes[node]["kind"] != "op"]
+    if given:
+        yield _given(readings, given)
+    for node in [node for node in told if node not in given][:SHOWN]:
         yield _finding(readings, node)
     if not reaching:
         hidden = [node for node in origins if node not in emptied and node not in infinite]
@@ -62,21 +66,30 @@ def _behind(ends: list[int], bad: set[int], readings: Readings) -> set[int]:
     return seen
 
 
+def _given(readings: Readings, nodes: list[int]) -> Finding:
+    """One finding for all leaves and constants: an update that diverged leaves NaN in each parameter."""
+    values = [next(value for value in readings.values(node) if not readings.is_finite(value)) for node in nodes]
+    each = [counts(value) for value in values]
+    numbers: Numbers = {name: sum(int(one[name]) for one in each) for name in each[0]}
+    what = " or ".join(word for name, word in (("NaN", "NaN"), ("infinite", "infinity")) if numbers[name])
+    one = len(nodes) == 1
+    names = listed([readings.name(node) for node in nodes])
+    return found(
+        readings.graph,
+        "not-finite-value",
+        "error",
+        f"{names} hold{'s' * one} {what} from the start, and it reaches the output",
+        "look at where it comes from: a division in the preprocessing, a broken file, an earlier step that diverged",
+        node=nodes[0],
+        numbers=({} if one else {"tensors": len(nodes)}) | numbers,
+    )
+
+
 def _finding(readings: Readings, node: int) -> Finding:
     graph, name = readings.graph, readings.name(node)
     value = next(value for value in readings.values(node) if not readings.is_finite(value))
     numbers = counts(value)
     what = "NaN" if numbers["NaN"] else "infinity"
-    if graph.nodes[node]["kind"] != "op":
-        return found(
-            graph,
-            "not-finite-value",
-            "error",
-            f"{name} holds {what} from the start, and it reaches the output",
-            "look at where it comes from: a division in the preprocessing, a broken file, an earlier step that diverged",
-            node=node,
-            numbers=numbers,
-        )
     numbers |= _operands(readings, node, value)
     limit = torch.finfo(value.dtype)
     reason, hint, proof = cause(readings, node, is_nan=what == "NaN")

@@ -241,3 +241,20 @@ def test_functions_are_called_as_people_call_them() -> None:
 def test_a_factor_that_is_zero_is_named() -> None:
     (finding,) = [one for one in of_gallery("padding_mask_inverted") if one.kind == "zero-gradient"]
     assert "zero everywhere: see what made that zero" in finding.hint
+
+
+@pytest.mark.parametrize("broken", [["one.weight"], ["one.weight", "one.bias", "two.weight", "six.bias"]])
+def test_parameters_that_hold_nan_from_the_start_are_told_together(broken: list[str]) -> None:
+    torch.manual_seed(0)
+    model = Frozen()
+    with torch.no_grad():
+        for name in broken:
+            model.get_parameter(name)[-1] = torch.nan
+    graph = gradviz.trace(model, torch.randn(2, 4), loss=lambda out: out.square().mean())
+    (finding,) = [finding for finding in graph.diagnose() if "from the start" in finding.message]
+    verb = "holds" if len(broken) == 1 else "hold"
+    assert finding.message == f"{', '.join(broken)} {verb} NaN from the start, and it reaches the output"
+    assert finding.node == graph.node("one.weight")
+    sizes = [model.get_parameter(name).numel() for name in broken]
+    assert (finding.numbers["NaN"], finding.numbers["of"]) == (sum(4 if size > 4 else 1 for size in sizes), sum(sizes))
+    assert finding.numbers.get("tensors", 1) == len(broken)
