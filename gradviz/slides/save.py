@@ -83,8 +83,8 @@ def save_slides(
     """
     name = _format(path, format)
     if one_slide and name != "pptx":
-        timed = "seconds_per_frame, " if name in ("gif", "webp") else ""
-        accepted = f"{timed}theme, font_size, highlight and time_limit_s"
+        timed = "seconds_per_frame=, " if name in ("gif", "webp") else ""
+        accepted = f"{timed}theme=, font_size=, highlight= and time_limit_s="
         raise InputError(f"one_slide is for .pptx files, not for {name}; accepted: {accepted}")
     if not isinstance(seconds_per_frame, (int, float)) or not 0 < seconds_per_frame <= SLOWEST_S:
         raise InputError(f"seconds_per_frame is {given(seconds_per_frame)}; accepted: above 0, up to {SLOWEST_S:g}")

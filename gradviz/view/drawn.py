@@ -65,9 +65,9 @@ def part_of(
         InputError: the options contradict each other, or name what is not there.
     """
     if focus is not None and ends is not None:
-        raise InputError("both focus and between are given; accepted: one of them")
+        raise InputError("both focus= and between= are given; accepted: one of them")
     if focus is None and (radius is not None or side != "both"):
-        raise InputError("radius and side are about a focus, and none is given")
+        raise InputError("radius= and side= are about a focus, and none is given")
     if ends is not None:
         return between_nodes(graph, ends)
     return None if focus is None else around(graph, focus, radius=radius, side=side)

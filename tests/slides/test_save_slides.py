@@ -117,9 +117,9 @@ def test_html_slides_are_the_page_of_the_player_with_the_same_options(tmp_path: 
         (
             "a.pdf",
             {"one_slide": True},
-            "one_slide is for .pptx files, not for pdf; accepted: theme, font_size, highlight and time_limit_s",
+            "one_slide is for .pptx files, not for pdf; accepted: theme=, font_size=, highlight= and time_limit_s=",
         ),
-        ("a.gif", {"one_slide": True}, "not for gif; accepted: seconds_per_frame, theme, font_size, highlight"),
+        ("a.gif", {"one_slide": True}, "not for gif; accepted: seconds_per_frame=, theme=, font_size=, highlight="),
         ("a.gif", {"seconds_per_frame": 0}, "seconds_per_frame is 0; accepted: above 0, up to 600"),
         ("a.pdf", {"theme": "sepia"}, "unknown theme 'sepia'"),
         ("a.gif", {"seconds_per_frame": "1"}, "seconds_per_frame is '1'; accepted: above 0, up to 600"),
