@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gradviz.moves import moved_as
+from gradviz.opcall import OpCall
 from gradviz.view.notation import number_text
 from gradviz.view.summary import has_norm, kept_statistics, norm
 
@@ -36,9 +37,12 @@ _SCALING = {"weight", "bias"}
 """The arguments of a norm of which each element of the result reads one."""
 _ELEMENTWISE = {
     *("_prelu_kernel", "rrelu_with_noise", "native_dropout", "_to_copy", "mse_loss", "binary_cross_entropy", "huber_loss"),
-    *("binary_cross_entropy_with_logits", "smooth_l1_loss", "soft_margin_loss"),
+    *("binary_cross_entropy_with_logits", "smooth_l1_loss", "soft_margin_loss", "rsub", "masked_fill", "hardswish", "abs"),
+    *("log_sigmoid_forward", "gelu", "mish", "threshold", "copysign", "where", "xlogy"),
 }
-"""Elementwise functions, losses unless they are reduced, that torch does not list as such."""
+"""Elementwise functions, losses unless they are reduced, that torch does not list as such, or not those in place."""
+_TRAINED = {"training", "use_input_stats"}
+"""Arguments of a batch norm that say whether it takes mean and variance of its input: else each element is scaled alone."""
 
 
 def jacobian_kind(
@@ -62,9 +66,19 @@ def jacobian_kind(
         return spread_out
     if call is None:
         return ""
+    if op in _NORMS and argument == "input" and _has_fixed_statistics(call):
+        return spread_out
     if torch.Tag.pointwise in call.overload.tags or (op in _ELEMENTWISE and len(out_shape) >= len(in_shape)):
         return spread_out
     return "dense"
+
+
+def _has_fixed_statistics(call: OpCall) -> bool:
+    """Whether a norm takes mean and variance that it was handed: a batch norm that is not in training."""
+    arguments = {argument.name: place for place, argument in enumerate(call.overload._schema.arguments)}
+    told = {name: place for name, place in arguments.items() if name in _TRAINED}
+    flags = [call.args[place] if place < len(call.args) else call.kwargs[name] for name, place in told.items()]
+    return not any(flags) if flags else "no_training" in call.op or "no_update" in call.op
 
 
 def flow_text(contribution: Tensor | None, cotangents: Tensor | tuple[Tensor | None, ...] | None) -> str:

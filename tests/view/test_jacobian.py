@@ -12,6 +12,8 @@ from torch.nn import functional
 from gradviz import trace
 from gradviz.view import ViewEdge
 
+MASK = torch.tensor([True, False, False])
+
 
 def edge_from_x(function: Callable[[Tensor], Tensor], x: Tensor) -> ViewEdge:
     graph = trace(lambda x: function(x).square().sum(), x.requires_grad_())
@@ -51,6 +53,38 @@ def test_each_element_of_a_norm_reads_one_of_its_weight(
     x, w = (torch.rand(size) + 0.5 for size in ((4, 3), shape))
     graph = trace(lambda w: function(x, w).square().sum(), w.requires_grad_())
     assert {edge.flow.split(",")[0] for edge in graph.view().edges if edge.edge[0] == graph.leaves["w"]} == {kind}
+
+
+@pytest.mark.parametrize(("training", "kind"), [(True, "dense"), (False, "elementwise")])
+def test_a_batch_norm_with_the_statistics_that_it_learned_is_elementwise(training: bool, kind: str) -> None:
+    norm = torch.nn.BatchNorm1d(3).train(training)
+    edge = edge_from_x(norm, torch.rand(4, 3))
+    assert edge.flow.startswith(f"{kind}, gain ")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        functional.hardswish,
+        functional.logsigmoid,
+        lambda x: torch.rsub(x, torch.ones(3)),
+        lambda x: x.masked_fill(MASK, torch.tensor(0.0)),
+        lambda x: x.masked_fill_(MASK, 0.0),
+        torch.Tensor.abs_,
+        torch.ops.aten.gelu_,
+        lambda x: functional.mish(x, inplace=True),
+        lambda x: functional.threshold(x, 0.7, 0.0, inplace=True),
+        lambda x: x.copysign_(torch.ones(3)),
+    ],
+)
+def test_elementwise_functions_that_torch_does_not_list_are_no_dense_ones(function: Callable[[Tensor], Tensor]) -> None:
+    x = torch.rand(4, 3, dtype=torch.float64) + 0.5
+    graph = trace(lambda x: function(2 * x).square().sum(), x.requires_grad_())
+    (doubled,) = graph.successors(graph.leaves["x"])
+    (edge,) = [edge for edge in graph.view().edges if edge.edge[0] == doubled]
+    jacobian = graph.edges[edge.edge]["partial"].jacobian().reshape(12, 12)
+    assert torch.equal(jacobian, jacobian.diagonal().diag())
+    assert edge.flow.startswith("elementwise, gain ")
 
 
 @pytest.mark.parametrize(("reduction", "kind"), [("none", "elementwise"), ("mean", "dense")])
