@@ -42,12 +42,13 @@ def report_command(run: Path, output: Path | None, as_json: bool) -> None:
 
     found = load_run(run)
     diagnosis = found.diagnose()
+    if output is not None:
+        found.save_report(output)  # refused before anything is printed
     if as_json:
         print_json(diagnosis.to_dict())
     else:
         click.echo(report_text(found, columns=columns(), findings=diagnosis_of(diagnosis)))
     if output is not None:
-        found.save_report(output)
         click.echo(f"wrote {output}", err=True)
     if not diagnosis.ok:
         click.get_current_context().exit(ERRORS)

@@ -296,6 +296,8 @@ def test_report_on_the_command_line_ends_with_1_where_there_is_an_error(tmp_path
     done = CliRunner().invoke(main, ["report", str(tmp_path), "-o", str(tmp_path / "report.html")])
     assert done.exit_code == 1
     assert "error not-finite-value" in done.output
+    refused = CliRunner().invoke(main, ["report", str(tmp_path), "-o", str(tmp_path / "report.pdf")])
+    assert (refused.exit_code, refused.stdout) == (2, "")
     as_json = CliRunner().invoke(main, ["report", str(tmp_path), "--json"])
     assert '"step": 2' in as_json.output and as_json.exit_code == 1
     assert CliRunner().invoke(main, ["report", str(tmp_path / "nothing")]).exit_code == 2
