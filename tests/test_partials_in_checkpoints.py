@@ -124,3 +124,14 @@ def test_a_question_within_a_group_of_the_users_own_is_answered() -> None:
     alone = partial.vjp(torch.ones(partial.out_shape))
     with GraphExecGroup():
         assert torch.equal(partial.vjp(torch.ones(partial.out_shape)), alone)
+
+
+def test_a_block_is_not_run_again_with_leaves_that_were_written_to_since() -> None:
+    graph, model = traced(checkpointed=True)
+    with torch.no_grad():
+        model.blocks[0].first.weight += 1
+    before, report = model.runs(), graph.check()
+    assert model.runs() == before
+    assert not report.mismatches and report.unverified
+    with pytest.raises(PartialError, match="was changed in place after the trace; trace again"):
+        next(one for one in partials(graph) if packed_by_checkpoint(one._node)).jacobian()

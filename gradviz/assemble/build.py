@@ -146,6 +146,8 @@ class _Writer:
         self._order = list(self._number)
         self._given = [key for key in self._order if draft.nodes[key].kind != "op"]
         self._leaves = [key for key in self._given if draft.nodes[key].kind == "leaf"]
+        held = (draft.nodes[key].tensors[0] for key in self._leaves)
+        self._leaf_versions = [(leaf, leaf._version) for leaf in held if leaf is not None and not leaf.is_inference()]
         self._scopes = node_scopes(draft, self._order, recorder.calls, self._modules)
         calls = {name for scope in set(self._scopes.values()) for name in scope}
         self._names = NodeNames(draft, self._order, self._used, names, recorder, calls)
@@ -354,8 +356,8 @@ class _Writer:
         names = self._names
         name = names.of_output(key, self._used[key][0]) if key in names.several else names.of_node[key]
         inner = [leaf for leaf, _ in self._backward.inner] if key in self._draft.applied else ()
-        handed = self._cotangents.handed(key)
-        return _new_head(Head, (nodes, place, self._draft.nodes[key].call, name, arguments, inner, handed))
+        shared = (nodes, place, self._draft.nodes[key].call, name, arguments, inner)
+        return _new_head(Head, (*shared, self._cotangents.handed(key), self._leaf_versions))
 
     def _first_output(self, key: Key) -> int:
         """The first of the autograd node's outputs that is used, in the node's own order."""

@@ -8,7 +8,7 @@ long as only its own nodes are asked.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, ref
@@ -78,9 +78,23 @@ def packed_by_checkpoint(node: Node) -> tuple[Packed, ...]:
     return tuple(found)
 
 
-def contributions(node: Node, cotangents: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
-    """What `nodes.contributions` tells, of a node that may lie in a checkpoint."""
-    with _recomputed_once(packed_by_checkpoint(node)):
+def contributions(
+    node: Node, cotangents: Sequence[Tensor | None], leaves: Iterable[tuple[Tensor, int]] = ()
+) -> tuple[Tensor | None, ...]:
+    """What `nodes.contributions` tells, of a node that may lie in a checkpoint.
+
+    Args:
+        node, cotangents: as there.
+        leaves: those that the block may read, each with how often it had been written to when the graph was made.
+
+    Raises:
+        RuntimeError: what it says of any node that cannot be asked; and as of tensors that a node saved itself, a leaf was
+            written to since, which the block would read as it is now.
+    """
+    packed = packed_by_checkpoint(node)
+    if packed and any(leaf._version != version for leaf, version in leaves):
+        raise RuntimeError("what the checkpoint runs again reads a leaf that was modified by an inplace operation")
+    with _recomputed_once(packed):
         return nodes.contributions(node, list(cotangents))
 
 
