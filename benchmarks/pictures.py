@@ -1,7 +1,8 @@
 """`python -m benchmarks.pictures`: the first picture of large models: how long it takes, and how large it is.
 
 Beside it, the pictures that torchview and torchviz make of the same model, drawn by the same Graphviz under a time limit.
-Then a cell unrolled to 1,000, 10,000 and 100,000 nodes. It ends with 1 where a picture of gradviz is late or too long.
+Then a cell unrolled to 1,000, 10,000 and 100,000 nodes, of which the trace counts too, beyond the plain pass. It ends with 1
+where a picture of gradviz is late or too long.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from gradviz.view import view_of
 LIMIT_S = 2.0
 """For the first picture after the trace."""
 LARGE_LIMIT_S = 10.0
-"""The same for 100,000 nodes."""
+"""For trace and first picture of 100,000 nodes, beyond the plain pass."""
 LONGEST_POINTS = 2600
 """A longer picture is not read at a glance."""
 PEER_LIMIT_S = 60.0
@@ -56,8 +57,12 @@ def lstm(steps: int) -> Job:
     return Job(module=Unrolled(steps), inputs=(torch.randn(steps, 2, 8),))
 
 
-def first_picture(title: str, job: Job, limit_s: float, folder: Path | None) -> bool:
+def first_picture(title: str, job: Job, limit_s: float, folder: Path | None, *, with_trace: bool = False) -> bool:
     """Traces, draws, prints; whether the picture is in time and readable."""
+    began = time.perf_counter()
+    job.plain()
+    plain_s = time.perf_counter() - began
+    job.drop_gradients()
     began = time.perf_counter()
     graph = gradviz.trace(job.module, *job.inputs)
     traced = time.perf_counter()
@@ -66,10 +71,12 @@ def first_picture(title: str, job: Job, limit_s: float, folder: Path | None) -> 
     svg = render(view, format="svg").decode()
     total_s = time.perf_counter() - traced
     width, height = size_of(svg)
-    good = total_s <= limit_s and max(width, height) <= LONGEST_POINTS
+    counted_s = total_s + traced - began - plain_s if with_trace else total_s
+    good = counted_s <= limit_s and max(width, height) <= LONGEST_POINTS
+    within = f"with the trace {counted_s:.2f} beyond a plain pass, " if with_trace else ""
     print(
         f"{title}: {len(graph):,} nodes traced in {traced - began:.2f} s; first picture {total_s:.2f} s "
-        f"(view {viewed - traced:.2f}, drawing {total_s - viewed + traced:.2f}; limit {limit_s:g}), "
+        f"(view {viewed - traced:.2f}, drawing {total_s - viewed + traced:.2f}; {within}limit {limit_s:g}), "
         f"{len(view.nodes)} nodes, {len(view.groups)} groups, {width} x {height} points{'' if good else '  MISSED'}",
         flush=True,
     )
@@ -137,7 +144,7 @@ def main() -> int:
             peer_picture(name, dot_text, build())
     for nodes in GROWTH:
         steps = nodes // NODES_PER_STEP
-        good &= first_picture(f"LSTM, {steps:,} steps unrolled", lstm(steps), LARGE_LIMIT_S, None)
+        good &= first_picture(f"LSTM, {steps:,} steps unrolled", lstm(steps), LARGE_LIMIT_S, None, with_trace=True)
     return 0 if good else 1
 
 

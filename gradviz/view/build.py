@@ -78,9 +78,8 @@ def view_of(
     most = MAX_NODES if max_nodes is None else max_nodes
 
     def draw(page: int, unfold: Collection[str], fold: Collection[str]) -> View:
-        with collector_paused():
-            kept = marks.places_to_keep()
-            drawn = drawn_of(graph, part, collapse, unfold, fold, page, keep=kept, with_calls="call" in parts)
+        kept = marks.places_to_keep()
+        drawn = drawn_of(graph, part, collapse, unfold, fold, page, keep=kept, with_calls="call" in parts)
         shown = shown_of(drawn, marks, most, with_calls="call" in parts)
         is_deep = shown.gaps or depth(shown.graph, set(shown.nodes)) >= (DEEP_IN_GROUPS if shown.groups else DEEP)
         view = _Builder(shown, marks, parts, max_edge_labels).view(direction or ("BT" if is_deep else "LR"), theme)
@@ -89,9 +88,10 @@ def view_of(
             view = replace(view, notes=(*view.notes, *(f"nothing is drawn as one: {first}" for first in why[:1]), *why[1:]))
         return view if direction else fitted(view, may_leave_out=show is None)
 
-    if direction or collapse != "auto" or max_nodes is not None:
-        return draw(PAGE_NODES if max_nodes is None else max_nodes, opened, closed)
-    return paged(draw, opened, closed)
+    with collector_paused():  # which would walk the whole graph whenever some groups of it are made
+        if direction or collapse != "auto" or max_nodes is not None:
+            return draw(PAGE_NODES if max_nodes is None else max_nodes, opened, closed)
+        return paged(draw, opened, closed)
 
 
 class _Builder:
