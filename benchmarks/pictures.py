@@ -59,6 +59,7 @@ def lstm(steps: int) -> Job:
 
 def first_picture(title: str, job: Job, limit_s: float, folder: Path | None, *, with_trace: bool = False) -> bool:
     """Traces, draws, prints; whether the picture is in time and readable."""
+    job.plain()  # the first one warms up
     began = time.perf_counter()
     job.plain()
     plain_s = time.perf_counter() - began
