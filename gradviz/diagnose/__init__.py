@@ -34,6 +34,7 @@ The other files:
     readings.py   sizes of tensors, each measured once; what stands behind views
     attentions.py  the attentions of a graph; what was moved, and from where
     attention_scale.py  scores that nothing divides by √d
+    fused_attention.py  the scores inside of a fused attention
     units.py      the units of a layer
     log_constants.py  the constant in a logarithm, by which hand-written densities are known
     straight_through.py  backwards that are meant to be no derivative: of quantizers and prunings

@@ -2,7 +2,8 @@
 
 A sum of d products of independent numbers grows as √d; a softmax of it picks one key, and its local partials vanish. Scores
 that are multiplied by √d in place of divided do so sooner, and so do those of layers' own results, with nothing that
-normalises them, that are multiplied by a number above 1. Any other factor is meant, as a temperature that divides is.
+normalises them, that are multiplied by a number above 1. Any other factor is meant, as a temperature that divides is. A
+fused attention divides by itself, unless it is given a scale.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from gradviz.diagnose.attention_dim import PRODUCTS
 from gradviz.diagnose.finding import Numbers
+from gradviz.diagnose.fused_attention import FusedScores
 from gradviz.diagnose.readings import COPIES, MATRIX_PRODUCTS, Readings
 from gradviz.graph import Use
 
@@ -41,14 +44,36 @@ def without_scale(readings: Readings, softmax: int, *, masked: float, flat: floa
     call = readings.graph.nodes[softmax]["call"]
     if product is None or scores is None or call is None or not readings.has_elements(scores):
         return None
-    factors = [readings.value_of(use) for use in _factors(readings, product)]
+    uses = _factors(readings, product)
+    factors = [readings.value_of(use) for use in uses]
     if len(factors) != 2 or factors[0] is None or factors[0].ndim < 2:
         return None
-    root, dim = math.sqrt(factors[0].shape[-1]), call.args[1]
-    is_turned = root > 1 and math.isclose(multiplied, root, rel_tol=_NEAR)
-    is_larger = multiplied > 1 and not is_divided and _are_of_layers(readings, product)
-    if multiplied != 1 and not is_turned and not is_larger:
+    root = math.sqrt(factors[0].shape[-1])
+    if not _is_to_blame(multiplied, root, is_of_layers=not is_divided and _are_of_layers(readings, uses)):
         return None
+    return _numbers(scores, call.args[1], multiplied, root, masked=masked, flat=flat)
+
+
+def without_scale_inside(
+    readings: Readings, attention: int, fused: FusedScores, *, masked: float, flat: float
+) -> Numbers | None:
+    """The same of a fused attention, which divides by √d unless it is given another scale."""
+    uses = [use for use in readings.arguments[attention] if use.argument in ("query", "key")]
+    made = [readings.behind(use.edge[0], COPIES) for use in uses]
+    if any(readings.graph.nodes[one]["kind"] != "op" or readings.op(one) in SCALES for one in made):
+        return None
+    if not _is_to_blame(fused.scale, fused.root, is_of_layers=_are_of_layers(readings, uses)):
+        return None
+    return _numbers(fused.scores, -1, fused.scale, fused.root, masked=masked, flat=flat)
+
+
+def _is_to_blame(multiplied: float, root: float, *, is_of_layers: bool) -> bool:
+    """Whether the number that multiplies the scores is 1, √d, or another above 1 where layers made queries and keys."""
+    is_turned = root > 1 and math.isclose(multiplied, root, rel_tol=_NEAR)
+    return multiplied == 1 or is_turned or (multiplied > 1 and is_of_layers)
+
+
+def _numbers(scores: Tensor, dim: int, multiplied: float, root: float, *, masked: float, flat: float) -> Numbers | None:
     allowed, wide = scores > masked, scores.float()
     choices = allowed.sum(dim) > 1
     right = wide / (root * multiplied)
@@ -69,9 +94,14 @@ def _factors(readings: Readings, product: int) -> list[Use]:
     return [use for use in readings.arguments[product] if use.argument in PRODUCTS[readings.op(product)]]
 
 
-def _are_of_layers(readings: Readings, product: int) -> bool:
-    """Whether queries and keys are what layers made, as they made it: normalised ones have scores of known size."""
-    made = (readings.behind(use.edge[0], COPIES) for use in _factors(readings, product))
+def _are_of_layers(readings: Readings, uses: list[Use]) -> bool:
+    """Whether queries and keys are what layers made, as they made it: normalised ones have scores of known size.
+
+    A number that multiplies both alike is a part of the scale.
+    """
+    made = [readings.behind(use.edge[0], COPIES) for use in uses]
+    if all(readings.op(one) == "mul" and _number(readings, one) is not None for one in made):
+        made = [readings.behind(readings.arguments[one][0].edge[0], COPIES) for one in made]
     return all(readings.op(one) in MATRIX_PRODUCTS for one in made)
 
 
@@ -94,7 +124,12 @@ def _product_and_factor(readings: Readings, softmax: int) -> tuple[int | None, f
     made = [readings.behind(use.edge[0], COPIES) for use in factors]
     if any(use.partial is None for use in factors) or any(readings.graph.nodes[one]["kind"] != "op" for one in made):
         return None, factor, is_divided
-    return (None if any(readings.op(one) in SCALES for one in made) else node), factor, is_divided
+    if not any(readings.op(one) in SCALES for one in made):
+        return node, factor, is_divided
+    roots = [_number(readings, one) if readings.op(one) == "mul" else None for one in made]
+    if None in roots or len(roots) != 2 or roots[0] != roots[1]:
+        return None, factor, is_divided
+    return node, factor * float(roots[0] or 0) ** 2, is_divided  # as torch takes its fused attention apart
 
 
 def _number(readings: Readings, node: int) -> float | None:

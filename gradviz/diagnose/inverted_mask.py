@@ -15,12 +15,12 @@ from torch import Tensor
 from gradviz.diagnose.attention_dim import SOFTMAX
 from gradviz.diagnose.attentions import Attention, attentions
 from gradviz.diagnose.finding import Finding, Numbers, Severity, found
+from gradviz.diagnose.fused_attention import MASKS, is_causal
 from gradviz.diagnose.readings import Readings
 
 MASKED = -5e3
 """A score below this was masked; masks of half precision are −10,000."""
 FEWEST_QUERIES = 3
-MASKS = ("attn_mask", "attn_bias")
 PADDING_IDX = 2
 """The place of `padding_idx` among the arguments of an embedding; −1 stands for none."""
 REMEDY = (
@@ -53,7 +53,7 @@ def inverted_mask(readings: Readings) -> Iterator[Finding]:
 def reads_one_way(readings: Readings, attention: Attention) -> bool:
     """Whether queries read the keys on one side alone, themselves among them or not: a causal mask, either way round."""
     call = readings.graph.nodes[attention.node]["call"]
-    if attention.weights is None and call is not None and True in call.args[3:]:
+    if attention.weights is None and call is not None and is_causal(call):
         return True
     reads = _read_by_any(readings, attention)
     if reads is None or reads.shape[0] != reads.shape[1] or len(reads) < FEWEST_QUERIES:
@@ -69,7 +69,7 @@ def reads_later_keys(readings: Readings, attention: Attention) -> bool:
     if call is None or values is None or sums is None or sums.shape[attention.rows] != values.shape[attention.rows]:
         return False
     if attention.weights is None and all(readings.argument(attention.node, name) is None for name in MASKS):
-        return True not in call.args[3:]
+        return not is_causal(call)
     reads = _read_by_any(readings, attention)
     return reads is not None and bool(reads.triu(1).any())
 
@@ -85,7 +85,7 @@ def _mask(readings: Readings, attention: Attention) -> Tensor | None:
     call = readings.graph.nodes[attention.node]["call"]
     named = (readings.argument(attention.node, name) for name in MASKS)
     use = next((use for use in named if use is not None), None)
-    return None if use is None or call is None or True in call.args[3:] else readings.value_of(use)
+    return None if use is None or call is None or is_causal(call) else readings.value_of(use)
 
 
 def _allowed(readings: Readings, attention: Attention) -> Tensor | None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from gradviz.diagnose.attention_scale import ROOT, TURNED, is_root, without_scale
+from gradviz.diagnose.attention_scale import ROOT, TURNED, is_root, without_scale, without_scale_inside
 from gradviz.diagnose.finding import Finding, Numbers, found
+from gradviz.diagnose.fused_attention import fused_scores, is_fused
 from gradviz.diagnose.readings import MATRIX_PRODUCTS, VIEWS, Readings
 from gradviz.diagnose.units import flat_units, unit_dim
 from gradviz.view.notation import number_text
@@ -38,6 +39,9 @@ def saturation(readings: Readings) -> Iterator[Finding]:
     """
     graph = readings.graph
     for node in readings.ops:
+        if is_fused(readings, node):
+            yield from _fused(readings, node)
+            continue
         op, value = readings.op(node), graph.value(node)
         if op not in ("sigmoid", "tanh", "_softmax", "_safe_softmax") or value is None or graph.cotangent(node) is None:
             continue
@@ -71,6 +75,34 @@ def saturation(readings: Readings) -> Iterator[Finding]:
             edge=use.edge,
             numbers=numbers,
         )
+
+
+def _fused(readings: Readings, node: int) -> Iterator[Finding]:
+    """The same of the softmax inside of `F.scaled_dot_product_attention`."""
+    fused = None if readings.graph.cotangent(node) is None else fused_scores(readings, node)
+    flat = None if fused is None else _flat_rows(fused.scores, fused.scores.softmax(-1), -1)
+    if fused is None or flat is None or flat.numel() < MIN_ELEMENTS:
+        return
+    share = float(flat.float().mean())
+    if share < UNSCALED_SHARE:
+        return
+    scale = without_scale_inside(readings, node, fused, masked=ALLOWED, flat=FLAT)
+    if share < (FLAT_SHARE if scale is None else UNSCALED_SHARE):
+        return
+    told: Numbers = scale or {TURNED: fused.scale}
+    numbers: Numbers = {"flat": int(flat.sum()), "of": flat.numel()} | told
+    numbers["median |score|"] = float(fused.scores[fused.scores > ALLOWED].abs().median())
+    remedy = _remedy(True, scale, is_hint=share < FLAT_SHARE) if scale else "scale queries and keys down, or normalise them"
+    yield found(
+        readings.graph,
+        "saturated",
+        "warning" if share >= FLAT_SHARE else "hint",
+        f"the softmax in {readings.name(node)} = {readings.function(node)}(...) is saturated: {share:.0%} of its rows have "
+        f"local partials below {FLAT:g}" + _said_of_scale(scale),
+        remedy,
+        edge=readings.arguments[node][0].edge,
+        numbers=numbers,
+    )
 
 
 def _said_of_scale(scale: Numbers | None) -> str:
@@ -134,7 +166,11 @@ def _flat(readings: Readings, node: int, op: str, value: Tensor) -> Tensor | Non
     before = readings.value_of(readings.arguments[node][0])
     if call is None or before is None or value.ndim == 0:
         return None
-    dim = call.args[1]
-    choices = (before > ALLOWED).sum(dim) > 1
-    largest = wide.amax(dim)
+    return _flat_rows(before, wide, call.args[1])
+
+
+def _flat_rows(scores: Tensor, weights: Tensor, dim: int) -> Tensor:
+    """Of each row of a softmax with a choice of more than one, whether every local partial is below `FLAT`."""
+    choices = (scores > ALLOWED).sum(dim) > 1
+    largest = weights.amax(dim)
     return (largest * (1 - largest) < FLAT)[choices]

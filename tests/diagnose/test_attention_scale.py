@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -137,3 +138,76 @@ def test_a_learned_bias_on_the_scores_is_that_of_weights_made_for_it() -> None:
 def test_scores_that_are_large_beyond_the_scale_are_no_matter_of_it() -> None:
     (finding,) = told(plain, size=40.0)
     assert finding.severity == "warning" and "√d" not in finding.message
+
+
+def told_fused(
+    size: float, *, heads: int = 4, mask: Tensor | None = None, root: float | None = None, **given: Any
+) -> list[Finding]:
+    """Of `F.scaled_dot_product_attention` with these arguments."""
+    torch.manual_seed(0)
+    query, key = nn.Linear(128, 128), nn.Linear(128, 128)
+    x, target = size * torch.randn(4, 12, 128), torch.randn(4, 12, 128)
+
+    def split(part: Tensor) -> Tensor:
+        return part.view(4, 12, heads, 128 // heads).transpose(1, 2)
+
+    def loss() -> Tensor:
+        q, k, v = (split(part) for part in (query(x), key(x), x))
+        q, k = (q, k) if root is None else (q * root, k * root)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, **given)
+        return F.mse_loss(attended.transpose(1, 2).flatten(2), target)
+
+    return [one for one in gradviz.trace(loss).diagnose() if one.kind == "saturated"]
+
+
+ADDED = torch.zeros(12, 12).masked_fill(FUTURE, -torch.inf)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"is_causal": True}, {"mask": ~FUTURE}, {"mask": ADDED}, {"mask": ADDED.expand(4, 1, 12, 12)}, {"dropout_p": 0.1}],
+)
+def test_a_scale_above_1_of_a_fused_attention_is_told(given: dict[str, Any]) -> None:
+    (finding,) = told_fused(1.0, scale=20.0, **given)
+    assert "are multiplied by 20, where they are divided by √d as a rule" in finding.message
+    assert finding.source.startswith("test_attention_scale.py:")
+    assert finding.hint.startswith("multiply by 1/√d = 0.1768 in place of 20")
+    assert finding.numbers["scores multiplied by"] == pytest.approx(20)
+    assert finding.numbers["flat if divided by √d"] == 0
+
+
+def test_the_scores_of_a_fused_attention_are_those_that_are_written_out() -> None:
+    (written,) = told(lambda q, k: 20.0 * masked(q, k), size=1.0)
+    (fused,) = told_fused(1.0, heads=1, scale=20.0, is_causal=True)
+    for name in ("flat", "of", "std of the scores", "√d", "flat if divided by √d"):
+        assert fused.numbers[name] == pytest.approx(written.numbers[name])
+
+
+def test_a_fused_attention_without_a_scale_is_told_as_one_that_is_written_out() -> None:
+    (finding,) = told_fused(4.5, scale=1.0)
+    assert "nothing divides the products of queries and keys by √d" in finding.message
+
+
+def test_a_fused_attention_of_large_queries_is_told_without_blame_on_the_scale() -> None:
+    (finding,) = told_fused(100.0)
+    assert finding.severity == "warning" and "√d" not in finding.message
+    assert finding.numbers["scores multiplied by"] == pytest.approx(32**-0.5)
+
+
+@pytest.mark.parametrize("given", [{}, {"is_causal": True}, {"dropout_p": 0.1}, {"scale": 1.0, "root": 32**-0.25}])
+def test_a_fused_attention_with_its_usual_scale_is_not_told(given: dict[str, Any]) -> None:
+    assert told_fused(1.0, **given) == []
+
+
+def test_of_a_long_sequence_and_of_few_heads_of_keys_a_share_is_read() -> None:
+    torch.manual_seed(0)
+    q, k = (nn.Linear(32, 32 * heads) for heads in (4, 2))
+    x = torch.randn(1, 1100, 32)
+
+    def loss() -> Tensor:
+        query, key = (layer(x).view(1, 1100, -1, 32).transpose(1, 2) for layer in (q, k))
+        attended = F.scaled_dot_product_attention(query, key, key, is_causal=True, scale=20.0, enable_gqa=True)
+        return attended.square().mean()
+
+    (finding,) = [one for one in gradviz.trace(loss).diagnose() if one.kind == "saturated"]
+    assert "multiplied by 20" in finding.message and 0 < int(finding.numbers["of"]) <= 1100
