@@ -66,8 +66,10 @@ class DrawingProcess:
             answer = self._ask([json.dumps(request).encode(), *images.values()])
         finally:
             clock.cancel()
-        if answer is None:
+            clock.join()  # it may be ringing just now
+        if answer is None or self.late:
             self.close()
+        if answer is None:
             if self.late:
                 raise OutOfTimeError(f"drawing took more than {time_limit_s:g} s")
             raise RenderError(f"the drawing process ended by itself (status {self.process.returncode})")
