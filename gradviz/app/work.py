@@ -77,6 +77,7 @@ class Job:
             refusal = self._refusal_of(make, limit)
         finally:
             limit.cancel()
+            limit.join()  # its thread holds this job, and with it the graph
         with self._ending:
             if not self.ended:
                 self.refusal, self.ended = refusal, True
@@ -163,11 +164,12 @@ def job_for(key: str, make: Callable[[], gradviz.GradGraph], *, at_once: bool = 
         at_once: whether it waits for no other: code that may hang must not let others wait.
     """
     with _guard:
+        sizes = {old: one.size_bytes for old, one in _jobs.items()}  # what begins now takes nothing yet, however fast it is
         job = _jobs.get(key)
         if job is None:
             job = _jobs[key] = begun(key, make, at_once=at_once)
         _jobs.move_to_end(key)
-        while len(_jobs) > KEPT_JOBS or (len(_jobs) > 1 and sum(one.size_bytes for one in _jobs.values()) > KEPT_BYTES):
+        while len(_jobs) > KEPT_JOBS or (len(_jobs) > 1 and sum(sizes.get(one, 0) for one in _jobs) > KEPT_BYTES):
             _jobs.popitem(last=False)
         return job
 

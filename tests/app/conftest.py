@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from model_pages import at_rest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent.parent
@@ -24,6 +25,12 @@ Open = Callable[..., Page]
 
 
 expect.set_options(timeout=60_000)  # a busy machine
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on_behind_the_next_test() -> Iterator[None]:
+    yield
+    at_rest()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from streamlit.testing.v1 import AppTest
@@ -31,6 +32,14 @@ def finished(app: AppTest, patience_s: float = 60) -> AppTest:
     while any(not job.ended for job in jobs(app)) and time.monotonic() < last:
         time.sleep(0.02)
     return app.run()
+
+
+def at_rest() -> None:
+    """Waits until no thread of a job is left: it holds the graph, and warnings and the collector are all threads' own."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(("gradviz ", "stop ")):
+            thread.join(60)
+            assert not thread.is_alive(), thread.name
 
 
 def jobs(app: AppTest) -> list[work.Job]:

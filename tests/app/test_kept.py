@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from model_pages import finished, page
+from model_pages import at_rest, finished, page
 from test_saved_traces import saved
+from test_work import ended
 
 import gradviz
 from gradviz.app import panels, shown, tracing, work
@@ -102,13 +103,20 @@ def test_an_expression_whose_values_are_too_large_is_refused() -> None:
         tracing.traced("sum(" + " + ".join(["sin(x @ y)"] * 50) + ")", values)
 
 
-def test_old_jobs_go_where_all_are_too_large_together_but_never_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
-    def job(key: str) -> work.Job:
-        made = work.job_for(key, lambda: gradviz.trace("x*y", x=2.0, y=3.0, device="cpu"))
-        while not made.ended:
-            gc.collect(0)
-        return made
+@pytest.mark.parametrize("is_fast", [False, True], ids=["slow", "fast"])
+def test_old_jobs_go_where_all_are_too_large_together_but_never_the_latest(
+    is_fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = work.begun
 
+    def job(key: str) -> work.Job:
+        return ended(work.job_for(key, lambda: gradviz.trace("x*y", x=2.0, y=3.0, device="cpu")))
+
+    def begun_and_ended(*given: Any, **options: Any) -> work.Job:
+        return ended(begun(*given, **options))
+
+    if is_fast:
+        monkeypatch.setattr(work, "begun", begun_and_ended)
     work._jobs.clear()
     size = job("a").size_bytes
     assert size == graph_bytes(job("a").shown.graph) > 0  # type: ignore[union-attr]
@@ -129,5 +137,6 @@ def test_what_a_visitor_opened_is_released_when_the_session_ends(tmp_path: Path)
     graph = weakref.ref(app.session_state["model opened"][1].shown.graph)
     assert graph() is not None and not app.exception
     del app
+    at_rest()
     gc.collect()
     assert graph() is None

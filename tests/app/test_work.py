@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import gradviz
 from gradviz.app import work
+from gradviz.check import CheckReport
 
 
 def graph() -> gradviz.GradGraph:
@@ -99,9 +101,21 @@ def test_tracing_has_a_limit_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_limit_of_time_is_that_of_tracing_only(monkeypatch: pytest.MonkeyPatch) -> None:
     timers: list[threading.Timer] = []
-    monkeypatch.setattr(threading.Timer, "start", lambda timer: timers.append(timer))
-    job = ended(work.job_for("a", graph))
-    assert [timer.finished.is_set() for timer in timers] == [True] and job.refusal is None
+    is_over: list[bool] = []
+    start, check = threading.Timer.start, gradviz.GradGraph.check
+
+    def started(timer: threading.Timer) -> None:
+        timers.append(timer)
+        start(timer)
+
+    def checked(own: gradviz.GradGraph, **options: Any) -> CheckReport:
+        is_over.extend(timer.finished.is_set() for timer in timers)
+        return check(own, **options)
+
+    monkeypatch.setattr(threading.Timer, "start", started)
+    monkeypatch.setattr(gradviz.GradGraph, "check", checked)
+    assert ended(work.job_for("a", graph)).refusal is None
+    assert is_over == [True]
 
 
 def test_a_job_that_is_stopped_while_it_checks_keeps_its_graph(monkeypatch: pytest.MonkeyPatch) -> None:
