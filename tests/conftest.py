@@ -1,4 +1,8 @@
-"""What all tests share: text that was looked at once, kept in files and rewritten only when asked for; and a browser."""
+"""What all tests share: text that was looked at once, kept in files and rewritten only when asked for; and a browser.
+
+Examples that Hypothesis draws are the same on every run, and none is refused for its time, which on a busy machine says
+nothing. `--hypothesis-profile=default --hypothesis-seed=N` draws others.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("same-everywhere", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same-everywhere")
 
 collect_ignore = ["conftest.py", "app/conftest.py"]  # they hold no doctests, and as test modules their names clash
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
