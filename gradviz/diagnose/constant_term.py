@@ -16,6 +16,10 @@ from gradviz.graph import Use
 
 BACKWARD = "_backward"
 """How the functions end that only a backward pass calls."""
+WEIGHTING = frozenset({"mul", "div", "mv", "dot"})
+"""What weights terms, by numbers or by a constant."""
+JOINING = frozenset({"stack", "cat"})
+ADDING = JOINING | {"add", "sub"}
 
 
 def constant_term(readings: Readings) -> Iterator[Finding]:
@@ -58,7 +62,7 @@ def _is_detached(readings: Readings, derivative: int, made_of: set[int]) -> bool
 
 
 def constants_added(readings: Readings) -> Iterator[Use]:
-    """The edges by which a computed value without a gradient is added to the loss or to a term of it.
+    """The edges by which a computed value without a gradient is added to the loss or to a term of it, or joins its terms.
 
     What is added to a leaf is its update, as the first-order steps of meta-learning are, and so is what is added to that.
     """
@@ -68,7 +72,7 @@ def constants_added(readings: Readings) -> Iterator[Use]:
     while pending:
         node = pending.pop()
         op, uses = readings.op(node), readings.arguments[node]
-        if op not in SUMMING or (op in ("mul", "div") and len(uses) > 1):
+        if op not in SUMMING | WEIGHTING or (op in WEIGHTING and not _only_weights(op, uses)):
             continue
         is_update = any(_is_updated(readings, use.edge[0]) for use in uses)
         for use in uses:
@@ -76,8 +80,13 @@ def constants_added(readings: Readings) -> Iterator[Use]:
             if use.partial is not None and tail not in seen:
                 seen.add(tail)
                 pending.append(tail)
-            elif use.partial is None and op in ("add", "sub") and graph.nodes[tail]["kind"] == "op" and not is_update:
+            elif use.partial is None and op in ADDING and graph.nodes[tail]["kind"] == "op" and not is_update:
                 yield use
+
+
+def _only_weights(op: str, uses: list[Use]) -> bool:
+    """Whether one factor alone has a gradient, and is no denominator."""
+    return [use.edge[2] for use in uses if use.partial is not None] in ([[0], [1]] if op != "div" else [[0]])
 
 
 def _is_updated(readings: Readings, node: int) -> bool:

@@ -1,16 +1,17 @@
 """A whole term of the loss that was detached: it changes the number that is printed, and nothing that is learned.
 
-The leaves behind it have gradients, of the other terms, so that nothing is missing where one looks. A value that stands in
-for another's, as in `surrogate + (value - surrogate).detach()` or `surrogate - surrogate.detach() + value.detach()`, a
-reference that is subtracted, a shift that other calls take away first, as a largest score that keeps exponentials small, and
-what is computed a second time beside a term with a gradient, are meant.
+It is added, or is one of a list, `torch.stack(losses).sum()`. The leaves behind it have gradients, of the other terms, so
+that nothing is missing where one looks. A value that stands in for another's, as in `surrogate + (value -
+surrogate).detach()` or `surrogate - surrogate.detach() + value.detach()`, a reference that is subtracted, a shift that other
+calls take away first, as a largest score that keeps exponentials small, and what is computed a second time beside a term
+with a gradient, are meant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradviz.diagnose.constant_term import constants_added
+from gradviz.diagnose.constant_term import JOINING, constants_added
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.negated_loss import ERRORS, POWERS
 from gradviz.diagnose.nothing_learned import is_times_zero
@@ -30,10 +31,10 @@ def detached_term(readings: Readings) -> Iterator[Finding]:
     sums = {use.edge[1] for use in constants}
     for use in constants:
         value = readings.value_of(use)
-        detach = _detach(readings, use.edge[0]) if readings.op(use.edge[1]) == "add" else None
+        detach = _detach(readings, use.edge[0]) if readings.op(use.edge[1]) != "sub" else None
         if detach is None or value is None or value.numel() != 1 or not readings.has_elements(value):
             continue
-        if next(readings.values(use.edge[1]), value).numel() != 1 or not _is_a_lost_loss(readings, detach):
+        if not _is_of_terms(readings, use) or not _is_a_lost_loss(readings, detach):
             continue
         if any(graph.cotangent(other.edge[1]) is not None for other in graph.uses_of(detach) if other.edge[1] not in sums):
             continue
@@ -57,6 +58,17 @@ def _detach(readings: Readings, node: int) -> int | None:
             return None
         node = readings.arguments[node][0].edge[0]
     return node
+
+
+def _is_of_terms(readings: Readings, use: Use) -> bool:
+    """Whether a constant is added to one number, or is one of several that are joined and summed up, none times 0."""
+    head, uses = use.edge[1], readings.arguments[use.edge[1]]
+    if readings.op(head) not in JOINING:
+        return next((value.numel() for value in readings.values(head)), 1) == 1
+    arrived, values = next(readings.cotangents(head), None), [readings.value_of(one) for one in uses]
+    if arrived is None or not readings.has_elements(arrived) or any(one is None or one.numel() != 1 for one in values):
+        return False
+    return arrived.numel() == len(uses) and bool(arrived.reshape(-1)[use.edge[2]] != 0)
 
 
 def _takes_away_what_learns(readings: Readings, use: Use) -> bool:

@@ -59,6 +59,13 @@ def told(loss: Callable[[Model], Tensor]) -> list[Finding]:
         lambda model: model.named() + F.kl_div(model.scores(), torch.full((16, 3), 1 / 3), reduction="batchmean").detach(),
         lambda model: model.named() + sum(part.pow(2).sum() for part in model.head.parameters()).detach(),  # type: ignore[attr-defined, union-attr]
         lambda model: model.named() + model.codes().norm().detach(),
+        lambda model: torch.stack([model.named(), model.compact().detach(), model.rebuilt()]).sum(),
+        lambda model: 2 * torch.stack([model.named(), 0.1 * model.compact().detach()]).mean(),
+        lambda model: torch.cat([model.named()[None], model.compact().detach()[None]]).sum(),
+        lambda model: torch.hstack([model.named(), model.compact().detach()]).sum(),
+        lambda model: (torch.stack([model.named(), model.compact().detach()]) * torch.tensor([1.0, 0.1])).sum(),
+        lambda model: torch.stack([model.named(), model.compact().detach()]) @ torch.tensor([1.0, 0.1]),
+        lambda model: (model.named() + model.compact().detach()) * torch.tensor(0.5),
     ],
 )
 def test_a_term_that_is_detached_as_a_whole_is_told(loss: Callable[[Model], Tensor]) -> None:
@@ -224,6 +231,12 @@ def contrast(model: Model) -> Tensor:
     return (F.cross_entropy(scores, pairs) + F.cross_entropy(scores.T, pairs)) / 2
 
 
+def balanced(model: Model) -> Tensor:
+    """As the learned weights of several tasks."""
+    logs = torch.zeros(2, requires_grad=True)
+    return (torch.stack([model.named(), model.rebuilt()]) * (-logs).exp() + logs).sum()
+
+
 HEALTHY: list[Callable[[Model], Tensor]] = [
     *(quantised, siamese, target_network, bootstrapped, logged, value_of_another, value_of_another_added),
     *(value_of_another_in_three, value_of_another_minus_first, log_of_mean_exponential),
@@ -237,6 +250,13 @@ HEALTHY: list[Callable[[Model], Tensor]] = [
     lambda model: model.named() + torch.maximum(model.compact(), torch.tensor(0.1)),
     lambda model: model.compact() / model.other.std().detach() + model.named(),
     lambda model: F.mse_loss(model.decoder(model.codes() + model.codes().detach()), model.x),
+    balanced,
+    lambda model: torch.stack([model.named(), model.compact().detach()])[0],
+    lambda model: (torch.stack([model.named(), model.compact().detach()]) * torch.tensor([1.0, 0.0])).sum(),
+    lambda model: model.named() + 1 / torch.stack([model.rebuilt(), model.compact().detach()]).sum(),
+    lambda model: model.other.mean() / (model.rebuilt() + model.compact().detach()) + model.named(),
+    lambda model: torch.cat([model.rebuilt()[None], model.compact().detach()[None]]).softmax(0)[0] + model.named(),
+    lambda model: torch.stack([model.rebuilt(), model.other.square().mean().detach()]).sum() + model.named(),
 ]
 
 
