@@ -7,7 +7,7 @@ where the value is made another tag says in which columns it goes on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import graphviz
 
@@ -43,17 +43,18 @@ def add_shapes(graph: graphviz.Digraph, view: View, shapes: Mapping[str, dict[st
         theme: for boxes and tags.
     """
     if not view.columns:
-        _add_part(graph, view, shapes, set(shapes), theme)
+        _add_part(graph, view, shapes, theme, {})
         return
     values = carried(view.columns, view.arrows)
     names = {node.id: node.name for node in view.nodes} | {group.id: group.title for group in view.groups}
     for place, members in enumerate(view.columns):
         with graph.subgraph(name=f"cluster_column_{place}") as column:
             column.attr(label=f"column {place + 1}", sortv=f"{place}", **_column_attributes(theme))
-            _add_part(column, view, shapes, set(members), theme)
+            onward = {value.shape: _onward_text(value, names) for value in values if value.column == place}
+            _add_part(column, view, {name: shapes[name] for name in members}, theme, onward)
             for value in values:
-                for tag, text in _tags(value, place, names.get(value.shape, "⋯")):
-                    column.node(tag, label=text, id=tag, **_tag_attributes(theme))
+                if place in value.readers:
+                    _add_tag(column, _coming(value.shape, place), _coming_text(value, names), theme)
     for value in values:
         graph.edge(value.shape, _onward(value.shape), **_tag_edge_attributes(theme))
 
@@ -68,14 +69,14 @@ def tail_in(view: View) -> dict[tuple[str, str], str]:
     }
 
 
-def _tags(value: Carried, place: int, name: str) -> Iterator[tuple[str, str]]:
-    """The id and the label of each tag of a value that stands in a column."""
-    if place == value.column:
-        places = [str(reader + 1) for reader in value.readers]
-        columns = f"column{'' if len(places) == 1 else 's'} {', '.join(places)}"
-        yield _onward(value.shape), f"<<B>{escaped(name)}</B> goes on in {columns}>"
-    if place in value.readers:
-        yield _coming(value.shape, place), f"<<B>{escaped(name)}</B> from column {value.column + 1}>"
+def _onward_text(value: Carried, names: Mapping[str, str]) -> str:
+    places = [str(reader + 1) for reader in value.readers]
+    columns = f"column{'' if len(places) == 1 else 's'} {', '.join(places)}"
+    return f"<<B>{escaped(names.get(value.shape, '⋯'))}</B> goes on in {columns}>"
+
+
+def _coming_text(value: Carried, names: Mapping[str, str]) -> str:
+    return f"<<B>{escaped(names.get(value.shape, '⋯'))}</B> from column {value.column + 1}>"
 
 
 def _onward(shape: str) -> str:
@@ -87,15 +88,22 @@ def _coming(shape: str, column: int) -> str:
 
 
 def _add_part(
-    graph: graphviz.Digraph, view: View, shapes: Mapping[str, dict[str, str]], members: Collection[str], theme: Theme
+    graph: graphviz.Digraph, view: View, shapes: Mapping[str, dict[str, str]], theme: Theme, onward: Mapping[str, str]
 ) -> None:
-    """Some of the shapes, with the boxes that they are in."""
+    """Some of the shapes, with the boxes that they are in.
+
+    Args:
+        graph: grows.
+        view: with the boxes.
+        shapes: id -> attributes, of those that stand here.
+        theme: for boxes and tags.
+        onward: id -> what is said of those that go on in other columns.
+    """
     boxed = {name for box in view.boxes for name in box.members}
-    for name, attributes in shapes.items():
-        if name in members and name not in boxed:
-            graph.node(name, **attributes)
+    _add_members(graph, [name for name in shapes if name not in boxed], shapes, theme, onward)
     inside = contents(view.boxes)
-    _add_boxes(graph, "", view, {box for box, names in inside.items() if not names.isdisjoint(members)}, shapes, theme)
+    wanted = {box for box, names in inside.items() if not names.isdisjoint(shapes)}
+    _add_boxes(graph, "", view, wanted, shapes, theme, onward)
 
 
 def _add_boxes(
@@ -105,6 +113,7 @@ def _add_boxes(
     wanted: Collection[str],
     shapes: Mapping[str, dict[str, str]],
     theme: Theme,
+    onward: Mapping[str, str],
 ) -> None:
     """Graphviz keeps what stands in a subgraph together where its name begins with `cluster`, and draws a box around it."""
     for box in view.boxes:
@@ -113,9 +122,26 @@ def _add_boxes(
                 inside.attr(label=f"<<B>{escaped(box.title)}</B>>", id=box.id, **_box_attributes(theme))
                 if view.columns:
                     inside.attr(labelloc="b")  # not where the heading of the column is
-                for name in box.members:
-                    inside.node(name, **shapes[name])
-                _add_boxes(inside, box.id, view, wanted, shapes, theme)
+                _add_members(inside, box.members, shapes, theme, onward)
+                _add_boxes(inside, box.id, view, wanted, shapes, theme, onward)
+
+
+def _add_members(
+    graph: graphviz.Digraph,
+    members: Iterable[str],
+    shapes: Mapping[str, dict[str, str]],
+    theme: Theme,
+    onward: Mapping[str, str],
+) -> None:
+    """The tag of what goes on stands in the same box: an arrow that left the box for it would cross the box's title."""
+    for name in members:
+        graph.node(name, **shapes[name])
+        if name in onward:
+            _add_tag(graph, _onward(name), onward[name], theme)
+
+
+def _add_tag(graph: graphviz.Digraph, tag: str, text: str, theme: Theme) -> None:
+    graph.node(tag, label=text, id=tag, **_tag_attributes(theme))
 
 
 def _box_attributes(theme: Theme) -> dict[str, str]:

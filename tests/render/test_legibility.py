@@ -11,8 +11,10 @@ from pathlib import Path
 import networkx as nx
 import pytest
 import sample_graphs as samples
+import torch
 from PIL import ImageFont
 
+import gradviz
 from gradviz import render
 from gradviz.render import svg_text
 from gradviz.view import view_of
@@ -155,3 +157,17 @@ def test_a_text_that_is_too_wide_would_be_found() -> None:
     corner = Box(left=outline.left + 1, top=outline.top + 1, right=texts[0].right, bottom=texts[0].bottom)
     assert outline.is_ellipse
     assert not outline.contains(corner, slack=0.0)
+
+
+def test_no_arrow_to_another_column_crosses_the_title_of_the_box_it_leaves() -> None:
+    layer = torch.nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+    encoder = torch.nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), encoder, torch.nn.Linear(16, 1))
+    graph = gradviz.trace(model, torch.ones(2, 5, 8), loss=lambda out: out.square().mean(), device="cpu")
+    view = view_of(graph, unfold="1.layers.3")
+    root = ElementTree.fromstring(svg_text(view))
+    (title,) = (text_box(text) for text in root.findall(".//{*}g[@class='cluster box']/{*}text"))
+    onward = {str(node.get("id")).removeprefix("onward_") for node in root.findall(".//{*}g[@class='node tag']")}
+    assert len(view.columns) > 1 and not onward.isdisjoint(view.boxes[0].members)  # an arrow comes out of the box
+    arrows = [shape_box(group) for group in root.findall(".//{*}g[@class='edge tag']")]
+    assert arrows and not any(arrow.overlaps(title) for arrow in arrows)
