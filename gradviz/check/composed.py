@@ -17,7 +17,7 @@ from torch import Tensor
 from gradviz.attributes import said_of_write
 from gradviz.check.arrays import Index, nan_place
 from gradviz.check.changed import Changed
-from gradviz.check.heads import head_under_check
+from gradviz.check.heads import head_under_check, why_unknown_call
 from gradviz.check.hooks import Hooks
 from gradviz.check.nested import nested_kind
 from gradviz.check.options import Meant
@@ -163,10 +163,7 @@ class _Flow:
             elif attributes["inner_calls"]:
                 self.calls += self._connected_inside(node)
             else:
-                raise NoRule(
-                    f"how {attributes['op']} was called is not known, since the graph was made from a tensor that was "
-                    "already computed, or loaded; trace the function that computes it"
-                )
+                raise NoRule(why_unknown_call(attributes["op"]))
             elements += sum(tensor.numel() for tensor in self.calls[-1].outputs if tensor is not None)
             if len(self.calls) > _CALLS_UP_TO or elements > _ELEMENTS_UP_TO:
                 raise NoRule("the graph is too large to be composed into one expression")

@@ -175,7 +175,7 @@ class HeadUnderCheck:
         """Why it is not known what made the value of this node."""
         if self.attributes["value_missing"]:
             return str(self.attributes["value_missing"])
-        return f"what {self.attributes['op'] or 'this function'} ran was not recorded; trace the code that computes it"
+        return why_unknown_call(self.attributes["op"])
 
     def shape(self, place: int) -> tuple[int, ...]:
         value = self.outputs[place]
@@ -189,6 +189,14 @@ class HeadUnderCheck:
         if not isinstance(found, tuple):
             return found  # type: ignore[no-any-return]
         return found[place]  # type: ignore[no-any-return]
+
+
+def why_unknown_call(op: str) -> str:
+    """Why nothing is known of what made a value but its autograd node."""
+    return (
+        f"how {op or 'this function'} was called is not known, since it ran before gradviz recorded, or was left out of the "
+        "file of a loaded graph; trace the function that computes it"
+    )
 
 
 def vjps_into(edges: Sequence[EdgeUnderCheck], place: int, cotangent: Tensor) -> list[Tensor]:

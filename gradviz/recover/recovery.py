@@ -297,7 +297,7 @@ class _Examiner:
         node = key[0]
         if is_leaf(node):
             return "the leaf was changed in place after it was used"
-        note = self._notes.get(node, "it is not known")
+        note = self._notes.get(node, "what it was computed from is not known")
         return f"nothing kept the result of {type(node).__name__}, and {note}{use_lost}"
 
 

@@ -109,7 +109,7 @@ def missing_rule_reason(node: Node) -> str:
         return "it is the result of a custom autograd.Function, whose forward cannot be run again safely"
     if name == "CopySlices":
         return "it is the result of an in-place write to a part of a tensor, of which autograd keeps no record"
-    return f"gradviz has no way of recomputing {name}"
+    return "it cannot be computed again from what autograd keeps"
 
 
 def slot_names(node: Node) -> tuple[str, ...]:

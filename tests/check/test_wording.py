@@ -131,3 +131,13 @@ def test_the_largest_number_of_float32_is_written_in_four_digits() -> None:
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     report = gradviz.trace(lambda: x.clamp(min=torch.finfo(torch.float32).min).sum()).check()
     assert report.edges[0].formula == "[x ≥ -3.403e+38]" and "[x ≥ −3.403e+38]" in str(report)
+
+
+def test_what_ran_before_the_trace_is_said_once_for_all_that_it_leaves_open() -> None:
+    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    masked = (2 * x).masked_fill(torch.tensor([False, True, False]), 0.0)
+    said = " ".join(str(gradviz.trace(masked.exp().sum()).check()).split())
+    assert ", x: unverified: how masked_fill was called is not known, since it ran before gradviz recorded" in said
+    filled = gradviz.trace((x * 2).clone().fill_(2.0) + x, grad_output=torch.ones_like).check()
+    missing = {entry.reason for entry in filled.edges if entry.verdict == "unverified"}
+    assert "nothing kept the result of FillBackward2, and it cannot be computed again from what autograd keeps" in missing
