@@ -26,6 +26,7 @@ from torch import Tensor
 
 from gradviz.errors import InputError
 from gradviz.opcall import ALLOCATING, SAME_MEMORY
+from gradviz.recording.held import State
 from gradviz.recording.hooks import NodeHooks
 from gradviz.recording.optimizers import Held
 from gradviz.standin import StandIn, is_kept, statistics_kept
@@ -151,10 +152,10 @@ class AttributedGraph(nx.MultiDiGraph):
         written: dict[int, tuple[tuple[str, str], ...]] = self.graph.get("unseen_writes", {})
         return {node: writes for node, writes in written.items() if node in self}
 
-    def versions(self) -> dict[int, int]:
-        """Leaf or constant -> how often its value had been written to at the time of the trace; of a loaded graph none."""
-        counted: dict[int, int] = self.graph.get("versions", {})
-        return {node: version for node, version in counted.items() if node in self}
+    def states(self) -> dict[int, State]:
+        """Leaf or constant -> what its value held at the time of the trace; of a loaded graph none."""
+        held: dict[int, State] = self.graph.get("states", {})
+        return {node: state for node, state in held.items() if node in self}
 
     def hooks(self) -> dict[tuple[int, int], tuple[str, ...]]:
         """(node, output) -> the hooks that may change its cotangent, as "clip at train.py:12"."""

@@ -21,6 +21,7 @@ from gradviz.edge_partial import EdgePartial
 from gradviz.errors import PartialError
 from gradviz.recording.backward import gradients_aside
 from gradviz.recording.checkpoints import contributions
+from gradviz.recording.held import State
 from gradviz.recording.hooks import NodeHooks, hooks_of_node
 from gradviz.recording.nodes import is_custom, needed_arguments, op_of_node, output_metadata
 from gradviz.recording.packed import Packed, packed_tensors
@@ -45,8 +46,8 @@ class Head(NamedTuple):
     """What the partials into one node share: its call, what it and its arguments (by position) are called, and its node.
 
     `inner` are the leaves whose `.grad` a backward pass of its own adds to, which the node of a custom Function may run.
-    `handed` are the cotangents that the node was handed, by output. `leaves` are those of the graph, each with how often it
-    had been written to.
+    `handed` are the cotangents that the node was handed, by output. `given` are the leaves
+    and constants that what runs again reads, each with what it held.
 
     The autograd nodes of a graph are kept in one tuple, consumers last, which is freed from its end: torch frees a long
     chain by recursion, and overflows the stack, where Python lets go of producers first.
@@ -59,7 +60,7 @@ class Head(NamedTuple):
     arguments: Mapping[int, str]
     inner: Sequence[Tensor]
     handed: Sequence[Tensor | None]
-    leaves: Sequence[tuple[Tensor, int]]
+    given: Sequence[tuple[Tensor, State]]
 
 
 class LocalPartial(EdgePartial):
@@ -309,17 +310,17 @@ class LocalPartial(EdgePartial):
         """
         count = len(output_metadata(self._node))
         alone: list[Tensor | None] = [cotangent if output == self._output else None for output in range(count)]
-        leaves = self._head.leaves
+        given = self._head.given
         with gradients_aside(self._head.inner):
             if not is_custom(self._node):
-                return contributions(self._node, self._beside_handed(alone) if self._is_joint() else alone, leaves)
+                return contributions(self._node, self._beside_handed(alone) if self._is_joint() else alone, given)
             filled = [self._zeros(output) if one is None else one for output, one in enumerate(alone)]
             try:
-                return contributions(self._node, filled, leaves)
+                return contributions(self._node, filled, given)
             except Exception:  # whatever a hand-written backward raises
                 if count > 1:
                     with suppress(Exception):  # what it said of zeros is told
-                        return contributions(self._node, alone, leaves)
+                        return contributions(self._node, alone, given)
                 raise
 
     def _is_joint(self) -> bool:

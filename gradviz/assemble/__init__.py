@@ -17,7 +17,7 @@
     node_names.py   every node's name
     node_scopes.py  the calls of modules and functions that each node lies in
     node_sources.py the source line of each node
-    leaves.py       the gradients that leaves bring with them
+    leaves.py       the gradients that leaves bring with them; given.py: what they and constants hold
     cotangents.py   what the backward pass sent to each node's outputs
     build.py        numbered, named, written
 """

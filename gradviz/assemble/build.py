@@ -16,6 +16,7 @@ from gradviz.assemble.cotangents import Cotangents
 from gradviz.assemble.custom import custom_functions
 from gradviz.assemble.draft import draft_of
 from gradviz.assemble.drafted import Draft, DraftNode, Key, draft_edge, is_autograd_node
+from gradviz.assemble.given import Given
 from gradviz.assemble.leaves import earlier_gradient
 from gradviz.assemble.node_attributes import NodeAttributes
 from gradviz.assemble.node_names import NodeNames, Used
@@ -146,8 +147,7 @@ class _Writer:
         self._order = list(self._number)
         self._given = [key for key in self._order if draft.nodes[key].kind != "op"]
         self._leaves = [key for key in self._given if draft.nodes[key].kind == "leaf"]
-        held = (draft.nodes[key].tensors[0] for key in self._leaves)
-        self._leaf_versions = [(leaf, leaf._version) for leaf in held if leaf is not None and not leaf.is_inference()]
+        self._held = Given(draft, self._given)
         self._scopes = node_scopes(draft, self._order, recorder.calls, self._modules)
         calls = {name for scope in set(self._scopes.values()) for name in scope}
         self._names = NodeNames(draft, self._order, self._used, names, recorder, calls)
@@ -180,7 +180,7 @@ class _Writer:
         graph.graph["moved_leaves"] = self._moved_leaves(graph)
         graph.graph["optimized"] = self._optimized([*graph.leaves, *graph.graph["lost_leaves"]])
         graph.graph["unseen_writes"] = self._unseen_writes()
-        graph.graph["versions"] = self._versions(graph)
+        graph.graph["states"] = {number[key]: state for key, state in self._held.states.items()}
         read = numbers_read(self._draft, self._recorder)
         graph.graph["numbers_read"] = {number: self._sources.of_call(index) for number, index in read.items()}
         graph.graph["numbers_of"] = self._numbers_of(read)
@@ -341,23 +341,13 @@ class _Writer:
         """(node, output) -> the hooks on it."""
         return hooks_on({self._number[key]: node.tensors for key, node in self._draft.nodes.items()}, known)
 
-    def _versions(self, graph: GradGraph) -> dict[int, int]:
-        """Leaf or constant -> how often its value was written to so far, where torch counts that."""
-        values = {number: graph.nodes[number]["value"] for number in map(self._number.__getitem__, self._given)}
-        counted = {node: value for node, value in values.items() if isinstance(value, Tensor)}
-        return {
-            node: value._version
-            for node, value in counted.items()
-            if not isinstance(value, StandIn) and not value.is_inference()
-        }
-
     def _head(self, key: Key, arguments: Mapping[int, str], nodes: tuple[Node, ...], place: int) -> Head:
         """What the partials into one node share. `arguments` is filled while the edges are written."""
         names = self._names
         name = names.of_output(key, self._used[key][0]) if key in names.several else names.of_node[key]
         inner = [leaf for leaf, _ in self._backward.inner] if key in self._draft.applied else ()
         shared = (nodes, place, self._draft.nodes[key].call, name, arguments, inner)
-        return _new_head(Head, (*shared, self._cotangents.handed(key), self._leaf_versions))
+        return _new_head(Head, (*shared, self._cotangents.handed(key), self._held.live))
 
     def _first_output(self, key: Key) -> int:
         """The first of the autograd node's outputs that is used, in the node's own order."""

@@ -1,7 +1,8 @@
 """Which nodes read memory that was changed in place since the trace: nothing is known any more of what they computed.
 
 Leaves of more than 1 MiB and constants are not copied, nor are views of them: an optimizer step changes what a graph holds.
-torch counts the writes to a tensor, and the graph keeps the count of each at the time of the trace.
+torch counts the writes to a tensor, but for those through `.data`: the graph keeps the count of each at the time of the
+trace, and some of its elements.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from gradviz.standin import StandIn
 
 
 class Changed:
-    """The memory of a graph's leaves and constants that was written to since the trace, as far as torch counts it."""
+    """The memory of a graph's leaves and constants that was written to since the trace, as far as it shows."""
 
     def __init__(self, graph: GradGraph) -> None:
         self._names: dict[int, str] = {}
-        for node, version in graph.versions().items():
+        for node, state in graph.states().items():
             value = graph.nodes[node]["value"]
-            if value._version != version:
+            if state.is_lost_in(value):
                 self._names[memory_of(value)] = graph.nodes[node]["name"]
 
     @property

@@ -6,6 +6,7 @@
     user_code.py    whose code a frame runs; bytecode.py reads variables' names and source lines from it
     scopes.py       which calls of modules and functions a call lies in
     versions.py     what each tensor held when, while in-place ops change it
+    held.py         what a tensor held at one time, to notice later writes to it
     data_assignment.py  hears of `h.data = other`, which no dispatch mode is told of
     keeping.py      which of it is kept in full; again.py, handed_on.py: which is computed again when it is read
     derivatives.py  which nodes of autograd compute what they hand on in one cheap pass, and how

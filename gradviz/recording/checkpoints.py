@@ -8,7 +8,7 @@ long as only its own nodes are asked.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, ref
@@ -19,8 +19,10 @@ from torch.autograd.graph import Node
 from torch.utils import checkpoint
 
 from gradviz.recording import nodes
+from gradviz.recording.held import State
 from gradviz.recording.packed import raw_saved_tensors
 
+_WRITTEN_SINCE = "what the checkpoint runs again reads a leaf or a constant that was modified by an inplace operation"
 _HOOKS = "_checkpoint_hook.__init__.<locals>."
 
 
@@ -79,27 +81,27 @@ def packed_by_checkpoint(node: Node) -> tuple[Packed, ...]:
 
 
 def contributions(
-    node: Node, cotangents: Sequence[Tensor | None], leaves: Iterable[tuple[Tensor, int]] = ()
+    node: Node, cotangents: Sequence[Tensor | None], given: Sequence[tuple[Tensor, State]] = ()
 ) -> tuple[Tensor | None, ...]:
     """What `nodes.contributions` tells, of a node that may lie in a checkpoint.
 
     Args:
         node, cotangents: as there.
-        leaves: those that the block may read, each with how often it had been written to when the graph was made.
+        given: the leaves and constants that the block may read, each with what it held when the graph was made.
 
     Raises:
-        RuntimeError: what it says of any node that cannot be asked; and as of tensors that a node saved itself, a leaf was
-            written to since, which the block would read as it is now.
+        RuntimeError: what it says of any node that cannot be asked; and as of tensors that a node saved itself, one of these
+            was written to since, which the block would read as it is now.
     """
     packed = packed_by_checkpoint(node)
-    if packed and any(leaf._version != version for leaf, version in leaves):
-        raise RuntimeError("what the checkpoint runs again reads a leaf that was modified by an inplace operation")
-    with _recomputed_once(packed):
+    if packed and any(state.is_counted_in(tensor) for tensor, state in given):
+        raise RuntimeError(_WRITTEN_SINCE)
+    with _recomputed_once(packed, given):
         return nodes.contributions(node, list(cotangents))
 
 
 @contextmanager
-def _recomputed_once(packed: tuple[Packed, ...]) -> Iterator[None]:
+def _recomputed_once(packed: tuple[Packed, ...], given: Sequence[tuple[Tensor, State]]) -> Iterator[None]:
     """Within, the node that saved these tensors may be asked once; its block is not run again for that where it was before.
 
     torch hands out a recomputed tensor once for each group of backward passes: it is put back before.
@@ -109,9 +111,12 @@ def _recomputed_once(packed: tuple[Packed, ...]) -> Iterator[None]:
         return
     before = torch._C._get_graph_exec_group()
     if before is not None and before is not _recomputed.group:
+        _require_untouched(given)
         yield  # the user's own group: torch decides what is run again
         return
     _recomputed.start(packed[0].block)
+    if not packed[0].block.is_recomputed.get(_recomputed.group):
+        _require_untouched(given)
     torch._C._set_graph_exec_group(_recomputed.group)
     try:
         for holder, block, unpack in packed:
@@ -122,3 +127,9 @@ def _recomputed_once(packed: tuple[Packed, ...]) -> Iterator[None]:
         yield
     finally:
         torch._C._set_graph_exec_group(before)
+
+
+def _require_untouched(given: Sequence[tuple[Tensor, State]]) -> None:
+    """Before a block runs again: what torch does not count shows in what these hold."""
+    if any(state.is_lost_in(tensor) for tensor, state in given):
+        raise RuntimeError(_WRITTEN_SINCE)

@@ -23,8 +23,8 @@ LOADED = "loaded_from"
 """The graph attribute that says that a graph came from a file; it is not written again."""
 NOT_IN_FILE = "not in the saved file: over its budget, or of a kind that it cannot hold"
 """Why a value that the graph had is missing in the loaded one."""
-_NOT_WRITTEN = {LOADED, "functions", "versions"}
-"""Of custom Functions a file cannot hold the code; versions only matter to a check, which it cannot have."""
+_NOT_WRITTEN = {LOADED, "functions", "states"}
+"""Of custom Functions a file cannot hold the code; states only matter to a check, which it cannot have."""
 
 
 def save(graph: GradGraph, path: str | os.PathLike[str], *, max_bytes: int = 2**30) -> None:

@@ -69,3 +69,13 @@ def test_a_small_leaf_is_copied_and_stays_verified() -> None:
     with torch.no_grad():
         w.mul_(2)
     assert not unverified(graph.check())
+
+
+@pytest.mark.parametrize("name", FROM_DETACHED)
+def test_a_write_through_data_that_torch_does_not_count_is_noticed(name: str) -> None:
+    w = large()
+    graph = gradviz.trace(FROM_DETACHED[name], w, device="cpu")
+    w.data[1::2] *= -3
+    report = graph.check()
+    assert not report.mismatches, report
+    assert SAID.format("w") in unverified(report).values()
