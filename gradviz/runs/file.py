@@ -1,6 +1,6 @@
 """Headers and steps <-> lines of JSON in a file; the file may come from anywhere, and nothing in it is executed.
 
-The first line of a rank's file is its header, `{"gradviz": "run", "version": 2, "header": {...}}`; each further line is a
+The first line of a rank's file is its header, `{"gradviz": "run", "version": 4, "header": {...}}`; each further line is a
 step, `{"step": {...}}`, with the fields of `notes.Step`, and the last one an end, `{"end": {...}}`, unless the run was
 killed. A step's line is written as soon as the step is over, so that such a run keeps what it had: a last line that was cut
 short is left out. A merged file has the lines of several.
@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 from gradviz.errors import InputError, OtherVersionError
 from gradviz.runs.notes import End, Header, Step
 
-FORMAT, VERSION = "run", 3
+FORMAT, VERSION = "run", 4
 """The version is raised whenever a record of `notes` gets or loses a field: a file of before could not be read as it is."""
 PATTERN = "rank*.jsonl"
 MERGED = "run.jsonl"

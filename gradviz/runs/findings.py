@@ -8,10 +8,12 @@
     clearing.py error      gradients-cleared, gradients-thrown-away
     progress.py error      loss-rises, which is a warning under maximize=True
                 warning    loss-without-bound, tiny-updates, updates-rounded
+                hint       negated-loss
+    outsiders.py warning   unregistered-parameter
     updates.py  error      never-updated, gradients-not-cleared
                 warning    parameter-not-updated, unused-parameter, large-update, trained-in-eval
                 hint       frozen-parameter
-    losses.py   error      double-softmax, sigmoid-before-logits
+    losses.py   error      double-softmax, sigmoid-before-logits, softmax-over-batch
                 warning    squashed-logits, broadcast-pairs
                 hint       log-of-softmax
 """
@@ -26,6 +28,7 @@ from gradviz.runs.broken import not_finite, ranks_differ
 from gradviz.runs.clearing import cleared_early, thrown_away
 from gradviz.runs.layers import dead_units, gradient_jump, saturated, vanishing
 from gradviz.runs.losses import pairs
+from gradviz.runs.outsiders import outsiders
 from gradviz.runs.progress import loss_course, rounded_updates, tiny_updates
 from gradviz.runs.run import Run
 from gradviz.runs.updates import (
@@ -49,6 +52,7 @@ FINDERS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
     thrown_away,
     loss_course,
     pairs,
+    outsiders,
     partly_updated,
     zero_gradients,
     rounded_updates,

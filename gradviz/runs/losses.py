@@ -8,6 +8,7 @@ from gradviz.diagnose import Finding
 from gradviz.diagnose.finding import Severity
 from gradviz.diagnose.log_of_softmax import STABLE
 from gradviz.diagnose.logits import SQUASHED
+from gradviz.runs.loss import CLASSES
 from gradviz.runs.notes import Pair
 from gradviz.runs.run import Run
 
@@ -38,6 +39,14 @@ def _told(pair: Pair) -> tuple[str, Severity, str, str] | None:
             f"{op} made {pair.made} of {pair.before}, which the model returned: it pairs each output with each of something "
             f"else{where}",
             "give the target the shape of the output: squeeze(-1) on one, or unsqueeze(-1) on the other",
+        )
+    if pair.dim is not None:
+        return (
+            "softmax-over-batch",
+            "error",
+            f"{before} makes the numbers along dimension {pair.dim} sum to 1, while the classes of {op} are along "
+            f"dimension {CLASSES}{where}",
+            f"pass dim={CLASSES} to the softmax",
         )
     if pair.before in SQUASHED.get(pair.op, {}):
         kind, severity, hint = SQUASHED[pair.op][pair.before]

@@ -3,7 +3,7 @@
     Header      of one process: its rank, and what it watched
     End         of one process: what came by in all, recorded or not
     Step        one recorded training step on one rank; it holds the others
-    ModuleNote, UnitsNote, ParameterNote, LossNote, Pair, Origin
+    ModuleNote, UnitsNote, ParameterNote, OutsiderNote, LossNote, Pair, Origin
 """
 
 from __future__ import annotations
@@ -152,11 +152,14 @@ class LossNote:
         value: its mean over the passes of the step, as `backward()` got it: scaled or divided where the loop does so; None
             where it is more than one number.
         ops: the differentiable functions between what the model returned and it, in their order; each once.
+        minus_of: the loss of torch's that it is minus a multiple of, "mse_loss", where it is the only loss of a step whose
+            optimizers train all that it was computed of, and nothing of the model is frozen; else "".
     """
 
     source: str
     value: float | None
     ops: tuple[str, ...]
+    minus_of: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,11 +172,28 @@ class Pair:
         made: the shape that `op` made of it, or "".
         module: where it ran, by its dotted path; "" for the model itself and outside of it.
         source: the user's line; outside of the model that of `backward()`.
+        dim: of a softmax before a loss that takes log-probabilities, the dimension that it makes sum to 1, where that is not
+            the one of the classes; else None.
     """
 
     op: str
     before: str
     made: str
+    module: str
+    source: str
+    dim: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsiderNote:
+    """A parameter that the forward pass of the model used, and that is none of the model's.
+
+    Attributes:
+        shape: of it.
+        module, source: where it was used.
+    """
+
+    shape: tuple[int, ...]
     module: str
     source: str
 
@@ -216,6 +236,8 @@ class Step:
         modules, units: in the order of their first call.
         parameters: those that an optimizer got, or that were updated by hand with a gradient, in the model's order.
         unheld: the parameters that had a gradient and that no optimizer held so far.
+        outsiders: the parameters that a gradient reached within the model, though they are none of its own, and that no
+            optimizer held so far.
         unmoved: those that require a gradient and at the end of the step still have the value that they began with.
         in_eval: the dropouts and batch norms that, in every pass, ran in eval mode because the whole model did.
         losses, pairs: what stands between the model and `backward()`.
@@ -235,6 +257,7 @@ class Step:
     units: tuple[UnitsNote, ...]
     parameters: tuple[ParameterNote, ...]
     unheld: tuple[str, ...]
+    outsiders: tuple[OutsiderNote, ...]
     unmoved: tuple[str, ...]
     in_eval: tuple[str, ...]
     losses: tuple[LossNote, ...]

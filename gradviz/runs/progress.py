@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise, takewhile
 
 from gradviz.diagnose import Finding
 from gradviz.diagnose.finding import listed
+from gradviz.runs.loss import NEVER_NEGATIVE
 from gradviz.runs.notes import ParameterNote, Step
 from gradviz.runs.run import Run, gradient_norm
 from gradviz.runs.series import Series, loss_values
@@ -24,8 +25,6 @@ FALLEN = 10.0
 HELD = -5.0
 """A loss that begins next to zero, as a difference of two scores does, is soon many times as low as it was high. Means of
 probabilities and cosines, and their differences, stay above this."""
-NEVER_NEGATIVE = frozenset({"nll_loss", "nll_loss2d", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
-"""The binary cross entropy is none of these: minus one is the loss of a generator in the game as it was first told."""
 SCALINGS = frozenset({"mul", "div"})
 REDUCING = frozenset({"mean", "sum"})
 LOG_PROBABILITIES = frozenset({"log_softmax", "log_sigmoid"})
@@ -38,7 +37,34 @@ FEW_BITS = ("bfloat16", "float16")
 
 
 def loss_course(run: Run) -> Iterator[Finding]:
-    """A loss that rose, or fell below zero, ever on and by far."""
+    """A loss that rose, or fell below zero, ever on and by far; and one that is minus an error, however slowly it falls."""
+    courses = list(_courses(run))
+    yield from courses
+    yield from _minus_an_error(run, {finding.source for finding in courses})
+
+
+def _minus_an_error(run: Run, told: Collection[str]) -> Iterator[Finding]:
+    """At most one, where each recorded loss was, and where the course of its numbers does not tell."""
+    losses = [note for step in run.steps for note in step.losses]
+    names = {note.minus_of for note in losses}
+    values = [note.value for note in losses if note.value is not None]
+    is_told = any(note.source in told for note in losses) or any(step.maximizes for step in run.steps)
+    if len(names) != 1 or "" in names or is_told:
+        return
+    if values and max(values) < 0:
+        yield Finding(
+            kind="negated-loss",
+            severity="hint",
+            message=f"the loss is minus {names.pop()}: to make it smaller is to make the error larger, without bound",
+            hint="take the minus away; all is well where the error shall grow, as an adversary's or that of what shall be "
+            "unlearned, or where the optimizer maximises",
+            numbers={"first": values[0], "last": values[-1]},
+            source=losses[0].source,
+            step=run.steps[-1].step,
+        )
+
+
+def _courses(run: Run) -> Iterator[Finding]:
     for series in loss_values(run):
         values = [value for value in series.values if value is not None]
         if len(values) < ENOUGH:

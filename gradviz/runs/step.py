@@ -15,7 +15,7 @@ from torch.optim.optimizer import Optimizer
 from gradviz.runs.forward import ForwardPass, source_at
 from gradviz.runs.listening import Root
 from gradviz.runs.loss import LossGraph
-from gradviz.runs.notes import LossNote, ModuleNote, Pair, ParameterNote, Step
+from gradviz.runs.notes import LossNote, ModuleNote, OutsiderNote, Pair, ParameterNote, Step
 from gradviz.runs.plain import plain, reading, shard_of
 from gradviz.runs.tally import Tally
 from gradviz.runs.units import DeadUnits
@@ -58,6 +58,9 @@ class OpenStep:
         self._had_gradient: set[int] = set()
         self._losses: dict[tuple[str, tuple[str, ...]], list[float | None]] = {}
         self._pairs: dict[Pair, None] = {}
+        self._minus_of = ""
+        self._reached: set[int] = set()
+        self._outsiders: dict[int, tuple[Tensor, OutsiderNote]] = {}
 
     def open_pass(self) -> None:
         """Watches the forward pass that begins now, unless the step has had very many."""
@@ -94,7 +97,20 @@ class OpenStep:
         source = source_at(frame)
         self._tally.begin((source, graph.ops), parameters)
         self._losses.setdefault((source, graph.ops), []).append(_number(roots))
+        self._minus_of = graph.minus_of
         self._pairs |= dict.fromkeys(graph.pairs(source))
+        self._reached.update(id(leaf) for _, leaf in graph.leaves())
+        self._note_outsiders(graph)
+
+    def _note_outsiders(self, graph: LossGraph) -> None:
+        """Notes the parameters that the model used and does not have: those of layers in a plain list, for instance."""
+        own = {id(one) for one in self._model.parameters()}
+        if any(hasattr(one, "device_mesh") for one in self._model.parameters()):
+            return  # within a forward pass fully_shard has put other parameters in their place
+        for leaf, module, source in graph.used_inside():
+            if id(leaf) not in own and id(leaf) not in self._names:
+                note = OutsiderNote(shape=tuple(leaf.shape), module=module, source=source)
+                self._outsiders.setdefault(id(leaf), (leaf, note))
 
     def end_backward(self, parameters: Iterable[Tensor]) -> None:
         """Reads what a backward pass left."""
@@ -171,7 +187,9 @@ class OpenStep:
             )
         return new
 
-    def finished(self, rank: int, *, updated: bool, units: DeadUnits, unmoved: Collection[int]) -> Step | None:
+    def finished(
+        self, rank: int, *, updated: bool, units: DeadUnits, unmoved: Collection[int], others: Collection[int]
+    ) -> Step | None:
         """The step as it is written down; None where no backward pass and no NaN was seen in it.
 
         A pass without a backward pass, of an evaluation, counts only where it made NaN.
@@ -181,6 +199,7 @@ class OpenStep:
             updated: whether the parameters were updated.
             units: which units were dead at the steps before.
             unmoved: ids of the parameters that never changed so far.
+            others: ids of the parameters that optimizers hold which have none of the model's.
         """
         self.close_pass()
         broken = {one: origin for one in self._passes if (origin := one.finish()) is not None}
@@ -190,6 +209,7 @@ class OpenStep:
         harmful += [one.infinity for one in broken if one.infinity is not None]
         if not trained and not harmful:
             return None
+        minus_of = self._minus_of if len(self._losses) == 1 and self._trains_all() else ""
         in_all = set.intersection(*[set(one.in_eval) for one in trained]) if trained else set()
         return Step(
             rank=rank,
@@ -205,12 +225,22 @@ class OpenStep:
             units=units.notes([one.dead for one in trained]),
             parameters=tuple(self._parameters[key] for key in self._names if key in self._parameters),
             unheld=tuple(name for key, name in self._names.items() if key in self._had_gradient and key not in self._held),
+            outsiders=tuple(
+                note for key, (_, note) in self._outsiders.items() if key not in self._held and key not in others
+            ),
             unmoved=tuple(name for key, name in self._names.items() if key in unmoved),
             in_eval=tuple(path for path in self._paths.values() if path in in_all),
-            losses=tuple(LossNote(source=source, ops=ops, value=_mean(of)) for (source, ops), of in self._losses.items()),
+            losses=tuple(
+                LossNote(source=source, ops=ops, value=_mean(of), minus_of=minus_of)
+                for (source, ops), of in self._losses.items()
+            ),
             pairs=tuple(self._pairs),
             origins=(*harmful[:1], *list(broken.values())[:1]),
         )
+
+    def _trains_all(self) -> bool:
+        """Whether the updates were of all that the losses were computed of, and nothing of the model is frozen."""
+        return self._reached <= self._parameters.keys() and all(one.requires_grad for one in self._model.parameters())
 
 
 def as_written(name: str) -> str:

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import nn
@@ -77,6 +78,7 @@ class Stepping:
         self._names = {id(parameter): as_written(name) for name, parameter in model.named_parameters()}
         self._held = {id(parameter) for optimizer in optimizers for parameter in parameters_of(optimizer)}
         self._last_update: dict[int, int] = {}
+        self._others: WeakSet[Optimizer] = WeakSet()
         self._units, self._unmoved, self._spoilt = DeadUnits(), Unmoved(self._parameters), Spoilt(self._parameters)
         self._gradients = {id(one): _gradient_digest(one) for one in self._parameters}
         self._thread = threading.get_ident()
@@ -177,6 +179,7 @@ class Stepping:
 
     def _before_update(self, optimizer: Optimizer, *_: Any) -> None:
         if not self._is_ours(optimizer):
+            self._others.add(optimizer)
             return
         self._saw_optimizer = self._is_updating = True
         if self._open is not None and self._open.had_backward:
@@ -216,7 +219,10 @@ class Stepping:
         ended, self._open = self._open, None
         if not self._saw_optimizer:
             ended.end_update_by_hand(self._parameters, updated=self.updated)
-        step = ended.finished(self.rank, updated=self.updated, units=self._units, unmoved=self._unmoved.look())
+        others = {id(parameter) for optimizer in self._others for parameter in parameters_of(optimizer)}
+        step = ended.finished(
+            self.rank, updated=self.updated, units=self._units, unmoved=self._unmoved.look(), others=others
+        )
         if step is not None and (step.updated or step.origins or is_cut_short or not self._saw_optimizer):
             self._first = step.step if self._first is None and step.updated else self._first
             self._write(step)

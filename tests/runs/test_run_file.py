@@ -93,7 +93,7 @@ OTHERS = {
     "a list": "[]\n",
     "an object": "{}\n",
     "another format": '{"gradviz": "graph", "version": 2}\n',
-    "no header": '{"gradviz": "run", "version": 3}\n',
+    "no header": '{"gradviz": "run", "version": 4}\n',
     "deeply nested": "[" * 100_000 + "\n",
 }
 
@@ -120,8 +120,8 @@ def test_empty_file_is_told_as_such(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "told"),
     [
-        (1, "another version of gradviz: its format is '1', this one reads '3'; watch the run .*, or read it with"),
-        (999, "a later version of gradviz: its format is '999', this one reads '3'; watch the run .*, or update this one"),
+        (1, "another version of gradviz: its format is '1', this one reads '4'; watch the run .*, or read it with"),
+        (999, "a later version of gradviz: its format is '999', this one reads '4'; watch the run .*, or update this one"),
         (None, "another version of gradviz: its format is 'None'"),
     ],
 )
@@ -135,18 +135,19 @@ def test_the_version_is_that_of_these_fields() -> None:
     """Whoever changes a record raises VERSION and writes its new fields here."""
     records = [kind for kind in vars(notes).values() if is_dataclass(kind)]
     assert [VERSION, *(" ".join([kind.__name__, *(field.name for field in fields(kind))]) for kind in records)] == [
-        3,
+        4,
         "Statistics count zeros nans infs low high mean std histogram",
         "Header rank world_size model parallel every torch knows_optimizers",
         "End rank forwards updates opened moved broken",
         "ModuleNote path kind calls value arriving leaving",
         "UnitsNote module source units dead lasting",
         "ParameterNote name shape frozen shard weight gradient update dtype lr unchanged carried",
-        "LossNote source value ops",
-        "Pair op before made module source",
+        "LossNote source value ops minus_of",
+        "Pair op before made module source dim",
+        "OutsiderNote shape module source",
         "Origin what number made op module source",
-        "Step rank step forwards backwards updated maximizes made thrown kept modules units parameters unheld unmoved "
-        "in_eval losses pairs origins",
+        "Step rank step forwards backwards updated maximizes made thrown kept modules units parameters unheld "
+        "outsiders unmoved in_eval losses pairs origins",
     ]
 
 
