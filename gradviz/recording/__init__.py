@@ -3,7 +3,8 @@
     program.py      text, sympy, callable, module -> one `Program`: what to run, on which inputs
     refusals.py     which input torch refuses, as an error of ours
     record.py       runs it and writes down every aten call, in order
-    user_code.py    whose code a frame runs; bytecode.py reads variables' names and source lines from it
+    user_code.py    whose code a frame runs; bytecode.py reads variables' names and source lines from it, placing.py where
+                    in a container a result goes; instructions.py: the instructions around a place
     scopes.py       which calls of modules and functions a call lies in
     versions.py     what each tensor held when, while in-place ops change it
     held.py         what a tensor held at one time, to notice later writes to it

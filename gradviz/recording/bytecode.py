@@ -6,17 +6,16 @@ nothing while the code runs.
 
 from __future__ import annotations
 
-import bisect
 import dis
-from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import wraps
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import CodeType
-from typing import TypeVar
+
+from gradviz.recording.instructions import instructions_after, instructions_of, once_per_place
+from gradviz.recording.placing import Placed, placed
 
 Frames = tuple[tuple[CodeType, int], ...]
-Result = TypeVar("Result")
 _GIVING = ("LOAD_CONST", "LOAD_SMALL_INT", "KW_NAMES", "PRECALL")
 """Instructions between an argument and the call that takes it, where all other arguments are constants."""
 _CALLING = ("CALL", "CALL_KW")
@@ -27,30 +26,13 @@ _TENSORS_OWN = ("data", "grad")
 _UNUSED = ("_",)
 
 
-def once_per_place(function: Callable[[CodeType, int], Result]) -> Callable[[CodeType, int], Result]:
-    """Remembers what a function said of each place in the code. By identity: a code object's own hash reads all of it."""
-    said: dict[tuple[int, int], Result] = {}
-    kept: dict[int, CodeType] = {}  # so that its id stays its own
-
-    @wraps(function)
-    def remembered(code: CodeType, offset: int) -> Result:
-        try:
-            return said[id(code), offset]
-        except KeyError:
-            said[id(code), offset] = found = function(code, offset)
-            kept[id(code)] = code
-            return found
-
-    return remembered
-
-
 @once_per_place
 def assigned_names(code: CodeType, offset: int) -> tuple[str, ...]:
     """The names that the result of the instruction at `offset` is assigned to, in order; () where it is not assigned.
 
     Two names for `a, b = f(x)`, one for `y = f(x)`, `self.y = f(x)` and `y: Tensor = f(x)`. `y = z = f(x)` gives the first.
     """
-    following = _following(code, offset)
+    following = instructions_after(code, offset)
     if not following:
         return ()
     first = following[0]
@@ -79,7 +61,7 @@ def names_around(code: CodeType, offset: int) -> tuple[str, ...]:
 
     `w = nn.Parameter(torch.ones(3))` and `w = torch.ones(3).requires_grad_()` give `w`.
     """
-    following = _following(code, offset)
+    following = instructions_after(code, offset)
     called = next((place for place, step in enumerate(following) if not _is_giving(step)), len(following))
     is_call = called < len(following) and following[called].opname in _CALLING
     return tuple(islice(_stored(following[called + 1 :]), 1)) if is_call else ()
@@ -99,7 +81,7 @@ def is_in_loop(code: CodeType, offset: int) -> bool:
 def bound_in_loops(code: CodeType, _: int) -> frozenset[str]:
     """The variables that are bound again each time that a loop goes round."""
     loops = _loops(code, 0)
-    inside = (step for step in _instructions(code, 0)[0] if any(start <= step.offset <= end for start, end in loops))
+    inside = (step for step in instructions_of(code, 0)[0] if any(start <= step.offset <= end for start, end in loops))
     bound = (step.argval for step in inside if step.opname.startswith("STORE_") and step.opname != "STORE_ATTR")
     return frozenset(name for names in bound for name in (names if isinstance(names, tuple) else (names,)))
 
@@ -114,15 +96,19 @@ def source_line(code: CodeType, offset: int) -> str:
 def result_names(frames: Frames) -> Iterator[tuple[str, ...]]:
     """The names that the result of a call gets, frame by frame: where a function returns it, its caller's name follows."""
     for code, offset in frames:
-        names, is_returned = _fate(code, offset)
+        names, is_returned, place = _fate(code, offset)
         if names:
             yield names
         elif not is_returned:
+            if place is not None:
+                yield (place.name,)
             return
 
 
 def first_names(frames: Frames, count: int, called: Collection[tuple[int, int]] = ()) -> tuple[str, ...]:
     """Of the `result_names` of a call with `count` results the first that fit them, "_" apart; () where none do.
+
+    What is written into a part of a tensor, `y[0] = f(x)`, is not called after it.
 
     Args:
         frames: of the call.
@@ -131,40 +117,26 @@ def first_names(frames: Frames, count: int, called: Collection[tuple[int, int]] 
             where `.float()` ran nothing.
     """
     for code, offset in frames:  # not over result_names: resuming a generator for each call costs as much again
-        names, is_returned = _fate(code, offset)
+        names, is_returned, place = _fate(code, offset)
         while not names and not is_returned and (kept := _kept_by(code, offset)):
-            if any((id(code), place) in called for place in range(*kept)):
+            if any((id(code), between) in called for between in range(*kept)):
                 break
             offset = kept[0]
-            names, is_returned = _fate(code, offset)
+            names, is_returned, place = _fate(code, offset)
         if names:
             if (len(names) == 1 or len(names) == count) and names != _UNUSED:
                 return names
         elif not is_returned:
+            if place is not None and (id(code), place.offset) not in called:  # else that wrote it into a tensor
+                return (place.name,)
             break
     return ()
 
 
 @once_per_place
-def _instructions(code: CodeType, _: int) -> tuple[list[dis.Instruction], list[int]]:
-    instructions = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
-    return instructions, [step.offset for step in instructions]
-
-
-@once_per_place
 def _loops(code: CodeType, _: int) -> list[tuple[int, int]]:
     """The first and the last instruction of each loop."""
-    return [(step.argval, step.offset) for step in _instructions(code, 0)[0] if "JUMP_BACKWARD" in step.opname]
-
-
-@once_per_place
-def _following(code: CodeType, offset: int) -> list[dis.Instruction]:
-    """The instructions after the one at `offset`; CPython may report an offset inside the caches of an instruction."""
-    instructions, offsets = _instructions(code, 0)
-    place = bisect.bisect_right(offsets, offset)
-    while place < len(instructions) and instructions[place].opname == "JUMP_FORWARD":  # `y = f(x) if known else g(x)`
-        place = bisect.bisect_left(offsets, instructions[place].argval)
-    return instructions[place : place + 40]
+    return [(step.argval, step.offset) for step in instructions_of(code, 0)[0] if "JUMP_BACKWARD" in step.opname]
 
 
 @once_per_place
@@ -174,7 +146,7 @@ def _kept_by(code: CodeType, offset: int) -> tuple[int, int] | None:
     Returns:
         the offset of that call, and of what follows on it; None where another thing is done with the result.
     """
-    following = _following(code, offset)
+    following = instructions_after(code, offset)
     if not following or following[0].opname not in ("LOAD_METHOD", "LOAD_ATTR") or following[0].argval not in _KEEPING:
         return None
     others = (place for place, step in enumerate(following) if not (_is_giving(step) or step.opname.startswith("LOAD_")))
@@ -215,7 +187,8 @@ def _stored_by_all(instructions: Sequence[dis.Instruction]) -> Iterator[str]:
 
 
 @once_per_place
-def _fate(code: CodeType, offset: int) -> tuple[tuple[str, ...], bool]:
-    """What the result of the instruction at `offset` is assigned to, and whether the next instruction returns it."""
-    following = _following(code, offset)
-    return assigned_names(code, offset), bool(following) and following[0].opname.startswith("RETURN")
+def _fate(code: CodeType, offset: int) -> tuple[tuple[str, ...], bool, Placed | None]:
+    """What the result of the instruction at `offset` is assigned to, whether the next one returns it, else where it goes."""
+    following = instructions_after(code, offset)
+    names, is_returned = assigned_names(code, offset), bool(following) and following[0].opname.startswith("RETURN")
+    return names, is_returned, None if names or is_returned else placed(code, offset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import CodeType, FrameType, FunctionType, MethodType
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from gradviz.recording.bytecode import once_per_place
+from gradviz.recording.instructions import once_per_place
 from gradviz.recording.modules import ModulesWithin, buffers_within, modules_within, parameters_within
 
 CONTAINERS = (tuple, list, Mapping)
 HOLDERS = (Tensor, torch.nn.Module, *CONTAINERS)
+_BY_KEY = (dict, OrderedDict, defaultdict)
+"""Their items are written as `d["key"]`. Of others they may be attributes too, as of what a Hugging Face model returns."""
 MAX_ITEMS = 1000
 """A container of the code around with more items is not searched for what is to be named: it is data."""
 
@@ -62,6 +65,7 @@ def named_tensors(
     named: Mapping[str, Any],
     *,
     most: int | None = None,
+    by_key: bool = False,
     within: Callable[[torch.nn.Module], ModulesWithin] = modules_within,
 ) -> Iterator[tuple[str, Tensor]]:
     """Tensors in nested tuples, lists, dicts and modules, each with the path that leads to it.
@@ -72,6 +76,7 @@ def named_tensors(
     Args:
         named: name -> any value.
         most: a container of more items is not looked into; None for no limit.
+        by_key: the item of a plain dict is called `losses["kl"]`, as in code that fills one, and not `data.kl`.
         within: tells what `modules_within` does.
     """
     pending = list(reversed(list(named.items())))
@@ -87,19 +92,28 @@ def named_tensors(
             yield from [(prefix + path, tensor) for path, tensor in held] if prefix else held
         elif isinstance(value, CONTAINERS) and id(value) not in seen and (most is None or len(value) <= most):
             seen.add(id(value))
-            pending.extend(reversed(named_items(name, value)))
+            pending.extend(reversed(named_items(name, value, by_key=by_key)))
 
 
-def named_items(name: str, container: Any) -> list[tuple[str, Any]]:
+def named_items(name: str, container: Any, *, by_key: bool = False) -> list[tuple[str, Any]]:
     """What in a container may be or hold a tensor: a list of a million numbers is passed over quickly."""
     if isinstance(container, Mapping):
-        return [(f"{name}.{key}", item) for key, item in list(container.items()) if isinstance(item, HOLDERS)]
+        keyed = by_key and type(container) in _BY_KEY
+        return [
+            (f"{name}[{_quoted(key)}]" if keyed and not isinstance(item, torch.nn.Module) else f"{name}.{key}", item)
+            for key, item in list(container.items())
+            if isinstance(item, HOLDERS)
+        ]
     fields = getattr(container, "_fields", None)
     return [
         (f"{name}.{fields[place]}" if fields else f"{name}[{place}]", item)
         for place, item in enumerate(container)
         if isinstance(item, HOLDERS)
     ]
+
+
+def _quoted(key: Any) -> str:
+    return f'"{key}"' if isinstance(key, str) else str(key)
 
 
 def root_modules(named: Mapping[str, Any]) -> dict[str, torch.nn.Module]:

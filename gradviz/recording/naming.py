@@ -22,6 +22,7 @@ from gradviz.recording.modules import ModulesWithin, modules_within, parameters_
 from gradviz.recording.names import CONTAINERS, MAX_ITEMS, letters, named_tensors, root_modules
 from gradviz.recording.nodes import forward_class, node_of
 from gradviz.recording.optimizers import optimizers_in
+from gradviz.recording.placing import APPENDED
 from gradviz.recording.program import Note
 from gradviz.recording.record import RecordedCall, Recorder
 
@@ -84,7 +85,7 @@ class TensorNames:
             if note.name:
                 self._learn([(note.name, note.tensor)])
         by_containers = sorted(naming.surroundings.items(), key=lambda item: isinstance(item[1], CONTAINERS))
-        others = named_tensors(dict(by_containers), most=MAX_ITEMS, within=naming.modules_within)
+        others = named_tensors(dict(by_containers), most=MAX_ITEMS, by_key=True, within=naming.modules_within)
         self._learn(others)  # last: `params = [*model.parameters()]` names none
 
     def of_tensor(self, tensor: Tensor) -> str:
@@ -233,9 +234,20 @@ class UniqueNames:
         self._counts: dict[str, int] = {}
 
     def named(self, name: str) -> str:
+        if name.endswith(APPENDED):
+            return self._numbered(name.removesuffix(APPENDED))
         candidate = name
         while candidate in self._taken:
             self._counts[name] = count = self._counts.get(name, 1) + 1
+            candidate = f"{name}_{count}"
+        self._taken.add(candidate)
+        return candidate
+
+    def _numbered(self, name: str) -> str:
+        """The next of `name_1`, `name_2`, ...: the items of a container."""
+        candidate = ""
+        while not candidate or candidate in self._taken:
+            self._counts[name + APPENDED] = count = self._counts.get(name + APPENDED, 0) + 1
             candidate = f"{name}_{count}"
         self._taken.add(candidate)
         return candidate

@@ -17,7 +17,7 @@ NAME_LENGTH = 28
 FORMULA_LENGTH = 44
 
 _PATH = re.compile(r"[\w.@]+(\[\d+\])?")
-_ATOM = re.compile(r"[\w.…]+(\[\d+\]|\([^()]*\))?")
+_ATOM = re.compile(r"[\w.…]+((\[[^\[\]]*\])*(_\d+)?|\([^()]*\))")
 
 
 def number_text(value: bool | int | float | complex, digits: int = 4) -> str:
@@ -61,8 +61,8 @@ def derivative_text(head: str, tail: str) -> str:
 def atom_text(name: str) -> str:
     """A name that can stand inside a formula: in parentheses unless it is one word or one call.
 
-    >>> atom_text("fc.bias"), atom_text("x + y"), atom_text("sin(x)")
-    ('fc.bias', '(x + y)', 'sin(x)')
+    >>> atom_text("fc.bias"), atom_text("x + y"), atom_text("sin(x)"), atom_text('losses["kl"]')
+    ('fc.bias', '(x + y)', 'sin(x)', 'losses["kl"]')
     """
     return name if _ATOM.fullmatch(name) else f"({name})"
 

@@ -95,6 +95,95 @@ def test_augmented_assignment_and_attribute_name_their_value() -> None:
     assert op_names(trace(Holder().run, 1.0)) == ["state", "total", "total_2"]
 
 
+class Holder:
+    """An object with attributes."""
+
+    h: object
+
+
+def into_a_dictionary(w: torch.Tensor) -> torch.Tensor:
+    losses = {}
+    losses["recon"] = (w * w).sum()
+    for name in ("kl", "l1"):
+        losses[name] = w.abs().mean()
+    losses["recon"] += w.exp().sum()
+    return losses["recon"] + losses["kl"] + losses["l1"]
+
+
+def into_attributes(w: torch.Tensor) -> torch.Tensor:
+    held, held.losses, held.terms = Holder(), {}, [0, 0]  # type: ignore[attr-defined]
+    held.losses["kl"] = w.sin().sum()  # type: ignore[attr-defined]
+    held.terms[1] = w.cos().sum()  # type: ignore[attr-defined]
+    held.h = w.tan().sum()
+    held.h += w.exp().sum()
+    return held.losses["kl"] + held.terms[1] + held.h  # type: ignore[attr-defined]
+
+
+def into_a_list(w: torch.Tensor) -> torch.Tensor:
+    outs = []
+    for _ in range(2):
+        outs.append(torch.relu(w * 2))
+    outs = torch.stack(outs)
+    return outs.sum()
+
+
+def built(w: torch.Tensor) -> torch.Tensor:
+    losses = {"recon": w.sin().sum(), "kl": w.cos().sum()}
+    terms = [w.tan().sum(), w.exp().sum()]
+    return losses["recon"] + losses["kl"] + sum(terms)
+
+
+def unpacked(w: torch.Tensor) -> torch.Tensor:
+    p, q, r = w.sin(), -w, w.cos()
+    s, (t, u) = w.tan(), (w.exp(), w.abs())
+    if (v := torch.sigmoid(w)) is not None:
+        return (p * q * r * s * t * u * v).sum()
+    return w
+
+
+def written_into_a_tensor(w: torch.Tensor) -> torch.Tensor:
+    out = w * 1
+    out[0] = w.sum()
+    return out.mean()
+
+
+def taken_by_others(w: torch.Tensor) -> torch.Tensor:
+    sums = {}
+    sums["s"] = 1 + w.sin().sum()
+    sums["s"] = sums["s"] * w.cos().prod()
+    return torch.stack([sums["s"], w.exp().sum()]).norm()
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (into_a_dictionary, {'losses["recon"]', "losses[name]", "losses[name]_2", 'losses["recon"]_2'}),
+        (into_attributes, {'losses["kl"]', "terms[1]", "h", "h_2"}),
+        (into_a_list, {"outs_1", "outs_2", "outs"}),
+        (built, {'losses["recon"]', 'losses["kl"]', "terms[0]", "terms[1]"}),
+        (unpacked, {"p", "q", "r", "s", "t", "u", "v"}),
+        (written_into_a_tensor, {"out", "out_2"}),
+        (taken_by_others, {'sums["s"]', 'sums["s"]_2'}),
+    ],
+    ids=lambda given: getattr(given, "__name__", ""),
+)
+def test_a_result_has_the_name_of_the_place_into_which_the_code_puts_it(function: object, names: set[str]) -> None:
+    graph = trace(function, torch.tensor([0.1, 0.2, 0.3], requires_grad=True))
+    given = {graph.nodes[node]["name"]: graph.nodes[node]["op"] for node in graph if graph.nodes[node]["kind"] == "op"}
+    assert {name for name in given if len(name) > 1 or name in names} == names
+    ops = {"p": "sin", "q": "neg", "r": "cos", "s": "tan", "t": "exp", "u": "abs", "v": "sigmoid"}
+    if function is unpacked:
+        assert {name: given[name] for name in names} == ops
+
+
+def test_items_of_a_dictionary_have_the_same_names_where_the_dictionary_is_at_hand() -> None:
+    w, losses = torch.tensor([0.1, 0.2], requires_grad=True), {}
+    with record() as tape:
+        losses["kl"] = (w * w).sum()
+        total = losses["kl"].exp()
+    assert op_names(tape.trace(total)) == ["a", 'losses["kl"]', "total"]
+
+
 def test_unpacked_outputs_have_their_own_names() -> None:
     def function(x: Tensor) -> Tensor:
         query, key = x.split(2)
