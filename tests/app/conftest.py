@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,9 @@ from pathlib import Path
 import pytest
 from model_pages import at_rest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from ports import free_port
+
+from gradviz.app import exports, panels, shown
 
 ROOT = Path(__file__).parent.parent.parent
 TARGET = ("u*v^2", "--at", "u=4", "--at", "v=3")
@@ -28,6 +30,12 @@ expect.set_options(timeout=60_000)  # a busy machine
 
 
 @pytest.fixture(autouse=True)
+def what_is_drawn_is_the_same_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((shown, "DRAW_LIMIT_S"), (panels, "DRAW_LIMIT_S"), (exports, "TIME_LIMIT_S")):
+        monkeypatch.setattr(module, name, 300.0)
+
+
+@pytest.fixture(autouse=True)
 def nothing_goes_on_behind_the_next_test() -> Iterator[None]:
     yield
     at_rest()
@@ -36,11 +44,8 @@ def nothing_goes_on_behind_the_next_test() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A running app: its address and its process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("app") / "log"
-    with log.open("w") as output:
+    with free_port() as port, log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "gradviz", "app", *TARGET, "--port", str(port), "--headless"],
             cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1"},

@@ -154,7 +154,8 @@ def test_wheel_drag_and_buttons_move_the_drawing(explorer: Page) -> None:
     page = explorer
     fitted = place(page)
     page.mouse.move(400, 500)
-    page.mouse.wheel(0, -300)
+    page.mouse.wheel(0, -300)  # which waits for no answer
+    expect(page.locator(".gradviz-canvas .area > svg")).not_to_have_attribute("style", fitted)
     larger = place(page)
     page.mouse.down()
     page.mouse.move(460, 540, steps=3)

@@ -10,29 +10,24 @@ from pathlib import Path
 import pytest
 import streamlit.web.cli
 from click.testing import CliRunner, Result
+from ports import free_port
 
 from gradviz.cli.app import FLAGS, HOSTS, theme_flags
 from gradviz.cli.command import main
 from gradviz.render.theme import DARK, LIGHT
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Result, list[str]]:
     handed: list[str] = []
     monkeypatch.setattr(streamlit.web.cli, "main", lambda args, prog_name: handed.extend(args))
-    if "--port" not in arguments:  # what else runs on this machine is not what is asked
-        arguments = ("--port", str(free_port()), *arguments)
-    return CliRunner().invoke(main, ["app", *arguments]), handed
+    with free_port() as port:  # what else runs on this machine is not what is asked
+        given = arguments if "--port" in arguments else ("--port", str(port), *arguments)
+        return CliRunner().invoke(main, ["app", *given]), handed
 
 
 def test_the_server_answers_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = free_port()
-    result, handed = run(monkeypatch, "--port", str(port), "--headless")
+    with free_port() as port:
+        result, handed = run(monkeypatch, "--port", str(port), "--headless")
     assert result.exit_code == 0 and handed[0] == "run" and Path(handed[1]).name == "run.py"
     assert {"--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true"} <= set(handed)
     assert [flag for flag in handed if "allowedHosts" in flag] == [
@@ -42,8 +37,8 @@ def test_the_server_answers_this_machine_only(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_address_is_told_and_nothing_of_streamlit_is_advertised(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = free_port()
-    result, handed = run(monkeypatch, "--port", str(port))
+    with free_port() as port:
+        result, handed = run(monkeypatch, "--port", str(port))
     assert result.output == f"gradviz starts on http://127.0.0.1:{port}; Ctrl+C ends it\n"
     assert "--logger.hideWelcomeMessage=true" in handed
 

@@ -18,11 +18,18 @@ from gradviz.frames import Frames
 from gradviz.models import MODELS
 from gradviz.player import player_data
 from gradviz.slides.beamer import beamer
-from gradviz.stage import MIN_TEXT_PX, THEMES, Pages, pages_of, painted, smallest_text
+from gradviz.stage import MIN_TEXT_PX, THEMES, Pages, painted, smallest_text
+from gradviz.stage import pages_of as pages_in_time
 from gradviz.stage.pages import _parts
 from gradviz.view import View, ViewEdge, ViewNode
 
+TIME_ENOUGH_S = 600.0
+"""On a busy machine too: what does not become parts in time is one page."""
 WIDE = " + ".join(f"tanh(w{i}*x + b{i})" for i in range(8))
+
+
+def pages_of(frames: Frames) -> Pages:
+    return pages_in_time(frames, time_limit_s=TIME_ENOUGH_S)
 
 
 @cache
@@ -151,10 +158,10 @@ def test_the_player_hides_what_is_on_other_parts() -> None:
 
 
 def test_presentations_have_each_frame_with_its_part(tmp_path: Path) -> None:
-    chain().graphs[0].save_slides(tmp_path / "deck.pptx")
+    chain().graphs[0].save_slides(tmp_path / "deck.pptx", time_limit_s=TIME_ENOUGH_S)
     slides = list(pptx.Presentation(str(tmp_path / "deck.pptx")).slides)
     assert [slide.shapes.title.text for slide in slides] == [stage.frames.title for stage, _ in pages("chain")]
-    chain().graphs[0].save_slides(tmp_path / "one.pptx", one_slide=True)
+    chain().graphs[0].save_slides(tmp_path / "one.pptx", one_slide=True, time_limit_s=TIME_ENOUGH_S)
     (slide,) = pptx.Presentation(io.BytesIO((tmp_path / "one.pptx").read_bytes())).slides
     assert slide.shapes.title.text == chain().title  # it stands there in all steps
 
