@@ -139,11 +139,19 @@ def _cuts_by_line(
             continue  # a point that the step made, as an attack or a sampler does, while it trains a module
         if not root and name not in optimized and any(reached) and _is_differentiated_within(readings, leaf):
             continue  # a point that requires grad for `torch.autograd.grad` in the step alone
+        if not root and any(reached) and optimized.get(name) not in at_work and _is_weight(readings, leaf, found_cuts):
+            continue
         is_apart = bool(root) and root not in reached and optimized.get(name) not in at_work
         if found_cuts and not (is_apart and all(use.cut in MEANT for use in found_cuts)):
             cut = main_cut(graph, found_cuts)
             cuts.setdefault((graph.nodes[cut.edge[1]]["source"], cut.cut), {})[name] = cut
     return cuts
+
+
+def _is_weight(readings: Readings, leaf: int, cuts: Sequence[Use]) -> bool:
+    """Whether a leaf is one number that the code detaches: a weight of terms, as a temperature with a loss of its own."""
+    value = readings.graph.value(leaf)
+    return value is not None and value.numel() == 1 and bool(cuts) and all(use.cut in ("detach", "no_grad") for use in cuts)
 
 
 def _is_differentiated_within(readings: Readings, leaf: int) -> bool:

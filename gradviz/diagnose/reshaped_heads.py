@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gradviz.diagnose.attention_dim import RESHAPING
 from gradviz.diagnose.attentions import KEEPING, Attention, attentions, carried, way_back
-from gradviz.diagnose.finding import Finding, found
+from gradviz.diagnose.finding import Finding, Severity, found
 from gradviz.diagnose.inverted_mask import reads_one_way
 from gradviz.diagnose.readings import Readings
 from gradviz.graph import Use
@@ -33,19 +33,31 @@ def reshaped_heads(readings: Readings) -> Iterator[Finding]:
     """One for each attention whose values are no heads, or whose heads are not merged position by position."""
     for attention in attentions(readings):
         way = way_back(readings, attention.values)
-        source = readings.graph.value(way[0].edge[0], way[0].output)
-        is_convolution = readings.op(way[0].edge[0]) == "convolution"
-        if source is None or source.ndim < 2 or not (is_convolution or readings.op(way[0].edge[0]) in WITH_UNITS_LAST):
+        if (origins := _origins(readings, attention, way)) is None:
             continue
-        dim = 1 if is_convolution else source.ndim - 1
-        units = carried(readings, _numbered(source, dim), way)
-        if units is None:
-            continue
-        units, rows = units.movedim(attention.rows, -2), _rows(readings, source, dim, way).movedim(attention.rows, -2)
+        units, rows = origins
         if not _varies(units, -2):
             yield from _merged(readings, attention, units[..., 0, 0], rows[..., 0, 0])
-        elif not _varies(rows, -1) and (_varies(rows, -2) or _are_positions_heads(readings, attention, way, units, rows)):
-            yield from _split(readings, attention, way, units)
+        elif not _varies(rows, -1):
+            among_rows = _varies(rows, -2)
+            severity: Severity | None = "error"
+            if not among_rows:
+                severity = _are_positions_heads(readings, attention, way, units, rows)
+            if severity is not None:
+                yield from _split(readings, way, units, severity)
+
+
+def _origins(readings: Readings, attention: Attention, way: list[Use]) -> tuple[Tensor, Tensor] | None:
+    """Of which unit and of which row of the layer that made them the values (..., S, D) are; None where no layer did."""
+    source = readings.graph.value(way[0].edge[0], way[0].output)
+    is_convolution = readings.op(way[0].edge[0]) == "convolution"
+    if source is None or source.ndim < 2 or not (is_convolution or readings.op(way[0].edge[0]) in WITH_UNITS_LAST):
+        return None
+    dim = 1 if is_convolution else source.ndim - 1
+    units = carried(readings, _numbered(source, dim), way)
+    if units is None:
+        return None
+    return units.movedim(attention.rows, -2), _rows(readings, source, dim, way).movedim(attention.rows, -2)
 
 
 def _numbered(tensor: Tensor, dim: int) -> Tensor:
@@ -65,27 +77,34 @@ def _varies(places: Tensor, axis: int) -> bool:
     return bool((places != places.narrow(axis, 0, 1)).any())
 
 
-def _are_positions_heads(readings: Readings, attention: Attention, way: list[Use], units: Tensor, rows: Tensor) -> bool:
-    """Whether each head has one row of the layer, spread over as many positions as there are heads.
+def _are_positions_heads(
+    readings: Readings, attention: Attention, way: list[Use], units: Tensor, rows: Tensor
+) -> Severity | None:
+    """How sure it is that each head has one row of the layer, spread over as many positions as there are heads.
 
     An attention among the features of each row has such values too. What tells is that what follows reads each place as a
-    position: a causal mask, or a merge of the features of all heads there.
+    position: a merge of the features of all heads there. A causal mask is a hint, as parts of a row may be masked so, too;
+    none where another attention reads one row from another, as one that was split the same way does not.
     """
     keys, features = units.shape[-2:]
     is_split = any(
         whole.shape[-2:] == (keys, keys * features) and parts.shape == (*whole.shape[:-2], keys, keys, features)
         for _, whole, parts in _views(readings, way)
     )
-    if not is_split or not _varies(rows, -3):
-        return False
-    if reads_one_way(readings, attention):
-        return True
     sums = readings.graph.value(attention.node)
-    if sums is None or sums.ndim < 3:
-        return False
+    if not is_split or not _varies(rows, -3) or sums is None or sums.ndim < 3:
+        return None
     positions = _numbered(sums, sums.ndim + attention.rows)
     moved = (carried(readings, positions, ahead) for ahead in _ways_ahead(readings, attention.node))
-    return any(one is not None and one.shape[-1] == keys * features and not _varies(one, -1) for one in moved)
+    if any(one is not None and one.shape[-1] == keys * features and not _varies(one, -1) for one in moved):
+        return "error"
+    return "hint" if reads_one_way(readings, attention) and not _reads_rows_elsewhere(readings) else None
+
+
+def _reads_rows_elsewhere(readings: Readings) -> bool:
+    """Whether any attention reads some rows of a layer from others."""
+    found = (_origins(readings, one, way_back(readings, one.values)) for one in attentions(readings))
+    return any(origins is not None and _varies(origins[1], -2) for origins in found)
 
 
 def _views(readings: Readings, way: list[Use]) -> Iterator[tuple[Use, Tensor, Tensor]]:
@@ -96,7 +115,7 @@ def _views(readings: Readings, way: list[Use]) -> Iterator[tuple[Use, Tensor, Te
             yield before, whole, parts
 
 
-def _split(readings: Readings, attention: Attention, way: list[Use], units: Tensor) -> Iterator[Finding]:
+def _split(readings: Readings, way: list[Use], units: Tensor, severity: Severity) -> Iterator[Finding]:
     """Values (..., S, D) that a view made of (..., S, H * D)."""
     keys, features = units.shape[-2:]
     for before, whole, parts in _views(readings, way):
@@ -114,11 +133,12 @@ def _split(readings: Readings, attention: Attention, way: list[Use], units: Tens
         yield found(
             readings.graph,
             "reshaped-heads",
-            "error",
+            severity,
             f"a view makes the heads {readings.name(before.edge[1])} {shape_text(tuple(parts.shape))} of "
             f"{readings.graph.output_name(before.edge[0], before.output)} {shape_text(tuple(whole.shape))} without a "
             f"transpose: {holds}, and nothing of the others",
-            f"split the features first, then move the heads: .view{split}",
+            f"split the features first, then move the heads: .view{split}"
+            + ("; all is well where the causal mask is one among the parts of each row" if severity == "hint" else ""),
             edge=before.edge,
             numbers={"heads": heads, "positions": keys, "units in one column of a head": units[..., 0].unique().numel()},
         )

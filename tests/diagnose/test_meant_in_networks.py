@@ -100,6 +100,24 @@ def places_that_only_an_attention_reads_that_is_still_uniform() -> GradGraph:
     return gradviz.trace(loss)
 
 
+def actor_beside_a_temperature_with_a_loss_of_its_own() -> GradGraph:
+    """As in soft actor-critic: the temperature, one number, weights the entropy, and another loss moves it."""
+    actor, critic = nn.Linear(8, 4), nn.Linear(10, 1)
+    log_temperature = torch.zeros(1, requires_grad=True)
+    rates = torch.optim.Adam([log_temperature], lr=1e-3), torch.optim.Adam(actor.parameters(), lr=1e-3)
+    states = torch.randn(32, 8)
+
+    def loss() -> Tensor:
+        assert rates
+        mean, spread = actor(states).chunk(2, -1)
+        drawn = torch.distributions.Normal(mean, spread.exp())
+        actions = drawn.rsample()
+        weighted = log_temperature.exp().detach() * drawn.log_prob(actions).sum(-1, keepdim=True)
+        return (weighted - critic(torch.cat([states, actions], -1))).mean()
+
+    return gradviz.trace(loss)
+
+
 def boxes_within_the_boxes_that_they_are_to_be() -> GradGraph:
     """Generalized IoU: what the hull of two boxes has more than both is 0 to rounding where one lies in the other."""
     layer, x, goal = nn.Linear(4, 2), torch.randn(8, 4), torch.tensor([0.05, 0.1, 0.93, 0.87])
@@ -119,6 +137,7 @@ def boxes_within_the_boxes_that_they_are_to_be() -> GradGraph:
 @pytest.mark.parametrize(
     "make",
     [
+        actor_beside_a_temperature_with_a_loss_of_its_own,
         boxes_within_the_boxes_that_they_are_to_be,
         places_that_only_an_attention_reads_that_is_still_uniform,
         residual_branch_whose_batch_norm_starts_at_zero,
@@ -193,3 +212,16 @@ def test_sum_over_the_steps_of_an_episode_is_that_of_a_policy(is_drawn: bool, to
         return torch.cat(terms).sum()
 
     assert [finding.kind for finding in gradviz.trace(loss).diagnose()] == told
+
+
+def test_a_temperature_that_shares_the_optimizer_of_what_learns_is_told() -> None:
+    torch.manual_seed(0)
+    model, log_temperature, x = nn.Linear(8, 4), torch.zeros(1, requires_grad=True), torch.randn(16, 8)
+    optimizer = torch.optim.Adam([*model.parameters(), log_temperature])
+
+    def loss() -> Tensor:
+        assert optimizer
+        return (log_temperature.exp().detach() * model(x)).square().mean()
+
+    (finding,) = gradviz.trace(loss).diagnose()
+    assert finding.kind == "detached" and "no gradient reaches log_temperature" in finding.message
