@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import sympy as sp
@@ -22,6 +23,7 @@ from gradviz.symbolic.registry import NoRule
 from gradviz.symbolic.rounding import least_normal, moved_product, rounded
 
 _MOST_CASES = 64
+_FEW_PARTS = 16
 
 
 class Scalar:
@@ -229,13 +231,23 @@ def _refuse_many_cases(operands: Sequence[sp.Expr]) -> None:
     """Objects to operands that are to stand in conditions and are themselves told by cases, which sympy multiplies out.
 
     Raises:
-        NoRule: that would take minutes, or a case is NaN, which sympy compares with nothing.
+        NoRule: that would take minutes, as it solves each condition for the symbols, which no clock stops; or a case is
+            NaN, which sympy compares with nothing.
     """
+    for operand in operands:
+        if _is_long(operand) and operand.has(sp.Piecewise):
+            raise NoRule("conditions on long expressions that are themselves told by cases")
     told_by_cases = {one for operand in operands for one in operand.atoms(sp.Piecewise)}
     if math.prod(len(one.args) for one in told_by_cases) > _MOST_CASES:
         raise NoRule("conditions on numbers that are themselves told by many cases")
     if any(one.has(sp.nan) for one in told_by_cases):
         raise NoRule("conditions on numbers that are NaN in some case")
+
+
+def _is_long(expression: sp.Expr) -> bool:
+    """Whether an expression has more than a few parts; no more of them are looked at than it takes to know."""
+    parts = (part for part in sp.preorder_traversal(expression) if part.args)
+    return next(islice(parts, _FEW_PARTS, None), None) is not None
 
 
 class Selected(Operation):

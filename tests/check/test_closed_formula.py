@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
+from sympy.logic.boolalg import Boolean
 from torch import Tensor
 
 import gradviz
@@ -34,3 +37,18 @@ def test_a_gradient_is_checked_where_its_formula_would_have_too_many_cases_or_a_
     graph = gradviz.trace(lambda x: F.normalize(torch.nan_to_num(x), dim=-1).diff(dim=-1).sum(), x)
     (leaf,) = graph.check().leaves
     assert (leaf.verdict, leaf.method, leaf.formula) == ("match", "symbolic", "")
+
+
+def test_conditions_on_long_cases_are_not_solved(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told_by_cases(x: Tensor) -> Tensor:
+        return F.hardswish(torch.logit(torch.sigmoid(F.softplus(x)), eps=1e-3))
+
+    solved = Boolean.as_set
+
+    def solve_short(condition: Boolean) -> Any:
+        return solved(condition) if condition.count_ops() < 3 else pytest.fail(f"sympy is to solve {condition}")
+
+    monkeypatch.setattr(Boolean, "as_set", solve_short)
+    graph = gradviz.trace(told_by_cases, torch.tensor(0.3, dtype=torch.float64, requires_grad=True))
+    report = graph.check()
+    assert report.verified and report.leaves[0].formula == "", report

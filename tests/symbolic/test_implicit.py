@@ -8,7 +8,7 @@ from torch import Tensor
 
 import gradviz
 from gradviz.opcall import OpCall
-from gradviz.symbolic import NoRule, reference
+from gradviz.symbolic import NoRule, products, reference
 from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.implicit import implied
 from gradviz.symbolic.scalar import Symbol, dot, number
@@ -96,6 +96,13 @@ def test_a_matrix_exponential_and_its_derivative_have_the_digits_of_mpmath(scale
         assert abs(truth.value((row, column)).value - moved[1][row, column]) < largest * MP.mpf(10) ** -42
         slope = (moved[2][row, column] - moved[0][row, column]) / (2 * step)
         assert abs(truth.row((row, column)).partial(0, (1, 0)).value - slope) < largest * MP.mpf(10) ** -28
+
+
+def test_a_large_exponential_is_refused_before_its_partials_are_entered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "entered", lambda numbers: pytest.fail(f"{numbers.size} numbers are entered"))
+    a = torch.zeros(50, 50, dtype=torch.float64)
+    with pytest.raises(NoRule, match="the exponential of 50 rows, more than the 8"):
+        reference(OpCall(overload=aten.linalg_matrix_exp.default, args=(a,), outputs=(a,))).value((0, 0))
 
 
 def test_the_exponential_of_a_huge_matrix_is_refused() -> None:

@@ -67,13 +67,13 @@ def slogdet(A: SymbolicTensor) -> tuple[SymbolicTensor, SymbolicTensor, None, No
 @symbolic_rule(aten.linalg_matrix_exp.default)
 def matrix_exp(self: SymbolicTensor) -> SymbolicTensor:
     """Its power series at A / 2^k, then squared k times; derivatives by the product rule, along each element of A."""
+    rows = self.shape[-1]
+    if rows > _EXPONENTIAL_UP_TO:  # before all partials between the elements are entered
+        raise NoRule(f"the exponential of {rows} rows, more than the {_EXPONENTIAL_UP_TO} that a power series is summed for")
     return of_arrays(_exponential, self, self.shape[-2:])
 
 
 def _exponential(a: Numbers) -> Numbers:
-    size = len(a.value)
-    if size > _EXPONENTIAL_UP_TO:
-        raise NoRule(f"the exponential of {size} rows, more than the {_EXPONENTIAL_UP_TO} that a power series is summed for")
     largest = a.size.sum(axis=1).max(initial=0.0)
     if largest > _NORM_UP_TO:
         raise NoRule(f"the exponential of a matrix of norm {largest:.4g}, more than {_NORM_UP_TO}")
