@@ -5,6 +5,7 @@ A product of elements is `·` and a matrix product is `@`, so that the two are n
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,6 +36,9 @@ INFIX = {
 FUNCTION = {
     "_softmax": "softmax",
     "_log_softmax": "log_softmax",
+    "_fft_c2c": "fft",
+    "_fft_c2r": "irfft",
+    "_fft_r2c": "rfft",
     "convolution": "conv",
     "linalg_vector_norm": "norm",
     "nansum": "Σ",
@@ -159,7 +163,7 @@ def _argument_texts(operands: Mapping[int, str], arguments: Iterable[Any], call:
         elif isinstance(argument, (int, float, complex)):
             words.append(_CONSTANTS.get(argument) or _scalar_text(argument))
         elif isinstance(argument, (list, tuple)) and all(isinstance(item, int) for item in argument):
-            words.append(shape_text(argument))
+            words.append(shape_text(argument).replace("-", MINUS))
     extra = any(value not in (None, 1, False) for value in call.kwargs.values() if not isinstance(value, torch.Tensor))
     return words, extra
 
@@ -233,6 +237,42 @@ def _indexed(operands: Mapping[int, str], call: OpCall, index: str) -> str:
     return f"{atom_text(operands[0])}[{before}{index}]".replace("-", MINUS)
 
 
+def _index(operands: Mapping[int, str], call: OpCall | None) -> str:
+    """`x[:, rows]` for an index that is a tensor, or several."""
+    return "" if call is None else _picked(operands, call)
+
+
+def _index_put(operands: Mapping[int, str], call: OpCall | None) -> str:
+    """`x[rows] ← y`, or `x[rows] + y` where it is added to what is there."""
+    if call is None or not (place := _picked(operands, call)):
+        return ""
+    written = operands.get(1 + sum(index is not None for index in call.args[1]), "")
+    added = len(call.args) > 3 and call.args[3]
+    return f"{place} {'+' if added else '←'} {written}" if written else ""
+
+
+def _picked(operands: Mapping[int, str], call: OpCall) -> str:
+    """`x[:, rows]`, the index tensors of a call that follow its first argument; "" where one is not known by name."""
+    places = itertools.count(1)
+    words = [":" if index is None else operands.get(next(places), "") for index in call.args[1]]
+    return f"{atom_text(operands[0])}[{', '.join(words)}]" if all(words) else ""
+
+
+def _fourier(operands: Mapping[int, str], call: OpCall | None) -> str:
+    """`fft(x)`, with the axes unless it is the last alone; which of torch's functions it was, a flag says."""
+    if call is None:
+        return ""
+    name = FUNCTION[call.op]
+    if call.op == "_fft_c2c" and not call.args[3]:
+        name = "ifft"
+    if call.op == "_fft_r2c" and not call.args[3]:
+        name = "fft"
+    axes = [axis % call.args[0].ndim for axis in call.args[1]]
+    many = "" if len(axes) == 1 else "n"
+    last = axes == [call.args[0].ndim - 1]
+    return f"{name}{many}({operands[0]})" if last else f"{name}{many}({operands[0]}, {shape_text(axes)})"
+
+
 def _rsub(operands: Mapping[int, str], call: OpCall | None) -> str:
     """`rsub(x, 1)` is 1 − x."""
     words, extra = ([], True) if call is None else _argument_texts(operands, call.args, call)
@@ -256,8 +296,13 @@ def _copy_slices(operands: Mapping[int, str], call: OpCall | None) -> str:
 
 
 _SPECIAL: dict[str, Callable[[Mapping[int, str], OpCall | None], str]] = {
+    "_fft_c2c": _fourier,
+    "_fft_c2r": _fourier,
+    "_fft_r2c": _fourier,
     "_to_copy": _to_copy,
     "copy_slices": _copy_slices,
+    "index": _index,
+    "index_put": _index_put,
     "nll_loss_forward": lambda operands, call: f"nll_loss({', '.join(operands[place] for place in sorted(operands))})",
     "numpy_T": _matrix_transpose,
     "permute": _permute,

@@ -24,7 +24,7 @@ _LINEAR = {
     *("addmm", "addmv", "addbmm", "baddbmm", "addr", "bmm", "mm", "mv", "matmul", "linear", "dot", "vdot", "outer", "ger"),
     *("convolution", "convolution_overrideable", "mkldnn_convolution", "_trilinear", "cumsum", "mean", "sum", "trace"),
     *("avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "adaptive_avg_pool1d", "_fft_c2c", "_fft_r2c"),
-    *("upsample_nearest2d", "upsample_bilinear2d", "_fft_c2r"),
+    *("upsample_nearest2d", "upsample_bilinear2d", "_fft_c2r", "index_add", "scatter_add"),
 }
 """Functions that are linear in each tensor that they read, and neither elementwise nor mere movement."""
 
@@ -38,7 +38,7 @@ _SCALING = {"weight", "bias"}
 _ELEMENTWISE = {
     *("_prelu_kernel", "rrelu_with_noise", "native_dropout", "_to_copy", "mse_loss", "binary_cross_entropy", "huber_loss"),
     *("binary_cross_entropy_with_logits", "smooth_l1_loss", "soft_margin_loss", "rsub", "masked_fill", "hardswish", "abs"),
-    *("log_sigmoid_forward", "gelu", "mish", "threshold", "copysign", "where", "xlogy"),
+    *("complex", "log_sigmoid_forward", "gelu", "mish", "threshold", "copysign", "where", "xlogy"),
 }
 """Elementwise functions, losses unless they are reduced, that torch does not list as such, or not those in place."""
 _TRAINED = {"training", "use_input_stats"}

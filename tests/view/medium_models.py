@@ -142,7 +142,8 @@ class Experts(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weights = torch.softmax(self.gate(x), -1)
-        return torch.stack([weights[:, [place]] * expert(x) for place, expert in enumerate(self.experts)]).sum(0)
+        picked = [weights.index_select(1, torch.tensor([place])) for place in range(5)]
+        return torch.stack([weight * expert(x) for weight, expert in zip(picked, self.experts, strict=True)]).sum(0)
 
 
 class Dense(nn.Module):

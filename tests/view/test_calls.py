@@ -42,6 +42,14 @@ OPEN = 2**63 - 1
         ("rsub", call(aten.rsub.Tensor, A, B), "b − a"),
         ("neg", call(aten.neg.default, A), "−a"),
         ("abs", call(aten.abs.default, A), "|a|"),
+        ("expand", call(aten.expand.default, MATRIX, [2, -1, -1]), "expand(a, [2, −1, −1])"),
+        ("_fft_c2c", call(aten._fft_c2c.default, MATRIX, [1], 0, True), "fft(a)"),
+        ("_fft_c2c", call(aten._fft_c2c.default, MATRIX, [1], 2, False), "ifft(a)"),
+        ("_fft_c2c", call(aten._fft_c2c.default, MATRIX, [0], 0, True), "fft(a, [0])"),
+        ("_fft_r2c", call(aten._fft_r2c.default, MATRIX, [0, 1], 0, True), "rfftn(a, [0, 1])"),
+        ("_fft_r2c", call(aten._fft_r2c.default, MATRIX, [1], 0, False), "fft(a)"),
+        ("_fft_c2r", call(aten._fft_c2r.default, MATRIX, [1], 2, 4), "irfft(a)"),
+        ("index", call(aten.index.Tensor, BATCH, [None, B]), "a[:, b]"),
         ("sqrt", call(aten.sqrt.default, A), "√a"),
         ("reciprocal", call(aten.reciprocal.default, A), "1 / a"),
         ("sum", call(aten.sum.dim_IntList, A, [0, 1], True), "Σ(a, [0, 1])"),
@@ -66,6 +74,13 @@ OPEN = 2**63 - 1
 def test_a_call_is_written_with_the_names_of_its_inputs(op: str, recorded: OpCall, text: str) -> None:
     tensors = sum(1 for _ in recorded.tensor_arguments())
     assert call_text(op, dict(zip(range(tensors), "ab", strict=False)), recorded) == text
+
+
+def test_index_tensors_stand_between_brackets() -> None:
+    names = {0: "a", 1: "b", 2: "c", 3: "d"}
+    assert call_text("index", names, call(aten.index.Tensor, BATCH, [A, None, B])) == "a[b, :, c]"
+    assert call_text("index_put", names, call(aten.index_put.default, BATCH, [A, B], A)) == "a[b, c] ← d"
+    assert call_text("index_put", names, call(aten.index_put.default, BATCH, [None, A], B, True)) == "a[:, b] + c"
 
 
 def test_a_write_into_a_part_says_into_what_and_which_value() -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from gradviz import trace
 from gradviz.view import ViewEdge
 
+ROWS = torch.tensor([0, 1, 1, 0])
 MASK = torch.tensor([True, False, False])
 
 
@@ -28,6 +29,9 @@ def edge_from_x(function: Callable[[Tensor], Tensor], x: Tensor) -> ViewEdge:
         (lambda x: x @ torch.ones(3, 2), "linear"),
         (lambda x: x.sum(0), "linear"),
         (lambda x: x.cumsum(0), "linear"),
+        (lambda x: torch.zeros(2, 3).index_add(0, ROWS, x), "linear"),
+        (lambda x: torch.zeros(2, 3).scatter_add(0, ROWS[:, None].expand(4, 3), x), "linear"),
+        (lambda x: torch.complex(x, torch.ones(4, 3)).abs(), "elementwise"),
         (lambda x: torch.softmax(x, 1), "dense"),
         (lambda x: x.cumprod(0), "dense"),
     ],
