@@ -28,6 +28,13 @@ _LINEAR = {
 }
 """Functions that are linear in each tensor that they read, and neither elementwise nor mere movement."""
 
+_SELECTING = {
+    *("max", "min", "amax", "amin", "aminmax", "median", "nanmedian", "mode", "kthvalue", "sort", "topk"),
+    *("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d"),
+    *("fractional_max_pool2d", "fractional_max_pool3d", "cummax", "cummin"),
+}
+"""Functions that hand on some of the elements, which their values choose; `amax` shares the gradient among equal ones."""
+
 _NORMS = {
     *("native_layer_norm", "native_group_norm", "native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update"),
     *("_native_batch_norm_legit_no_training", "_batch_norm_no_update", "cudnn_batch_norm", "miopen_batch_norm"),
@@ -48,8 +55,9 @@ _TRAINED = {"training", "use_input_stats"}
 def jacobian_kind(
     attributes: Mapping[str, Any], argument: str, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
 ) -> str:
-    """In one word: how elements are moved, "elementwise" for a diagonal, "broadcast" for a diagonal spread out, "linear" for
-    a matrix that does not depend on the value it is taken at, "dense" for any other; "" where the function is not known.
+    """In one word: how elements are moved, "selection" also where their values choose some, "elementwise" for a diagonal,
+    "broadcast" for a diagonal spread out, "linear" for a matrix that does not depend on the value it is taken at, "dense"
+    for any other; "" where the function is not known.
 
     Args:
         attributes: of the edge's head.
@@ -61,6 +69,8 @@ def jacobian_kind(
         return moved
     if op in _LINEAR:
         return "linear"
+    if op in _SELECTING:
+        return "selection"
     spread_out = "elementwise" if in_shape == out_shape else "broadcast"
     if op in _NORMS and argument in _SCALING:
         return spread_out

@@ -42,6 +42,37 @@ def test_the_kind_of_a_jacobian_is_said_in_a_word(function: Callable[[Tensor], T
 
 
 @pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: functional.max_pool1d(x, 2),
+        lambda x: functional.max_pool2d(x[None], 2),
+        lambda x: functional.max_pool3d(x[None, None], (1, 2, 2)),
+        lambda x: functional.adaptive_max_pool1d(x, 2),
+        lambda x: functional.adaptive_max_pool2d(x[None], 2),
+        lambda x: x.sort(1).values,
+        lambda x: x.topk(2).values,
+        lambda x: x.kthvalue(2).values,
+        lambda x: x.max(0).values,
+        torch.min,
+        lambda x: x.amax(1),
+        lambda x: torch.aminmax(x, dim=0)[0],
+        lambda x: x.median(1).values,
+        torch.nanmedian,
+        lambda x: x.mode(1).values,
+        lambda x: x.cummax(0).values,
+        lambda x: x.gather(1, torch.zeros(4, 2, dtype=torch.long)),
+        lambda x: torch.take_along_dim(x, torch.zeros(4, 2, dtype=torch.long), 1),
+        lambda x: x.masked_select(x > 0.7),
+    ],
+)
+def test_what_hands_on_some_elements_is_a_selection(function: Callable[[Tensor], Tensor]) -> None:
+    graph = trace(lambda x: function(x).square().sum(), (torch.rand(4, 3) + 0.5).requires_grad_())
+    jacobians = {edge.flow.split(",")[0] or edge.jacobian for edge in graph.view().edges}
+    assert "dense" not in jacobians, jacobians
+    assert "selection" in {word for edge in graph.view().edges for word in (edge.jacobian, edge.flow.split(",")[0])}
+
+
+@pytest.mark.parametrize(
     ("function", "shape", "kind"),
     [
         (lambda x, w: functional.layer_norm(x, (3,), w, w), (3,), "broadcast"),
