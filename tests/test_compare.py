@@ -519,3 +519,40 @@ def test_shapes_that_differ_are_told_as_shapes() -> None:
     assert found.first_value.message == "the value of 0.weight has shape (4, 3) here and (5, 3) in the other"
     assert "inf" not in str(found)
     assert "a = t (3, 4), b = addmm (2, 4)" in str(found) and "a = t (3, 5), b = addmm (2, 5)" in str(found)
+
+
+@pytest.mark.parametrize("frozen", ["2.weight", "0.", "2."])
+def test_parameters_that_are_frozen_in_one_copy_are_named_and_their_values_compared(frozen: str) -> None:
+    torch.manual_seed(0)
+    layers = [[nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1)] for _ in range(2)]
+    model, copied = (nn.Sequential(*own) for own in layers)
+    copied.load_state_dict(model.state_dict())
+    x = torch.randn(5, 4)
+    names = [name for name, _ in copied.named_parameters() if name.startswith(frozen)]
+    for name in names:
+        copied.get_parameter(name).requires_grad_(False)
+    first, second = (gradviz.trace(one, x, loss=lambda out: out.square().mean()) for one in (model, copied))
+    several = len(names) > 1
+    here = "learn here, and are constants in the other" if several else "learns here, and is a constant in the other"
+    there = "are constants here, and learn in the other" if several else "is a constant here, and learns in the other"
+    for one, other, said in ((first, second, here), (second, first, there)):
+        found = one.compare(other)
+        assert [place.message for place in found.differences if place.what == "structure"] == [f"{', '.join(names)} {said}"]
+        assert not [place for place in found.differences if place.what == "value" or place.name in names]
+    with torch.no_grad():
+        copied.get_parameter(names[0]).mul_(1.5)
+    changed = gradviz.trace(copied, x, loss=lambda out: out.square().mean())
+    told = first.compare(changed).first_value
+    assert told is not None and told.name == names[0] and told.relative == pytest.approx(1 / 3, rel=1e-3)
+
+
+def test_a_frozen_layer_is_told_beside_a_layer_more() -> None:
+    torch.manual_seed(0)
+    layers, x = [nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)], torch.randn(5, 4)
+    frozen = nn.Linear(4, 8).requires_grad_(False)
+    frozen.load_state_dict(layers[0].state_dict())
+    longer = nn.Sequential(frozen, *layers[1:], nn.Linear(1, 1))
+    first, second = (gradviz.trace(one, x, loss=lambda out: out.square().mean()) for one in (nn.Sequential(*layers), longer))
+    told = str(first.compare(second))
+    assert "0.weight, 0.bias learn here, and are constants in the other" in told
+    assert "only the second has '3.weight', '3.bias': passed over" in told

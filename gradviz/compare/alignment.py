@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gradviz.compare.leaves import Pairs, renamed_leaves
+from gradviz.compare.leaves import Leaves, PairedLeaves, Pairs, renamed_leaves
 from gradviz.compare.sequences import runs
 from gradviz.graph import GradGraph
 
@@ -34,15 +34,15 @@ class Alignment:
     replaced: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 
 
-def alignment(first: GradGraph, second: GradGraph, leaves: Pairs) -> Alignment | None:
+def alignment(first: GradGraph, second: GradGraph, leaves: PairedLeaves) -> Alignment | None:
     """None where what both have reads other values, or runs in another order alone, or they have no leaf in common.
 
     Args:
         first, second: two graphs.
         leaves: those that both have. Where one has others beside these, calls are told apart by the leaves that they read.
     """
-    is_whole = len(leaves) == len(first.leaves) == len(second.leaves)
-    if not is_whole and not leaves:
+    is_whole = leaves.is_whole
+    if not is_whole and not leaves.pairs:
         return None
     keys = _Keys(first, second, leaves)
     found = _lined_up(first, second, leaves, keys)
@@ -54,11 +54,11 @@ def alignment(first: GradGraph, second: GradGraph, leaves: Pairs) -> Alignment |
     return found if not _is_reordered(first, second, found, keys) and _reads_alike(first, second, found) else None
 
 
-def _lined_up(first: GradGraph, second: GradGraph, leaves: Pairs, keys: _Keys) -> Alignment:
+def _lined_up(first: GradGraph, second: GradGraph, leaves: PairedLeaves, keys: _Keys) -> Alignment:
     """The leaves, and all other nodes by their keys."""
-    left, right = not_leaves(first), not_leaves(second)
+    left, right = not_leaves(first, leaves.first), not_leaves(second, leaves.second)
     opcodes = [*runs([keys.first(node) for node in left], [keys.second(node) for node in right])]
-    pairs = [*leaves]
+    pairs = [*leaves.pairs]
     for tag, start, stop, start_there, stop_there in opcodes:
         if tag == "equal":
             pairs += zip(left[start:stop], right[start_there:stop_there], strict=True)
@@ -97,14 +97,13 @@ def anchors(graph: GradGraph, node: int, common: Collection[int]) -> dict[int, N
 class _Keys:
     """What the nodes of two graphs are known again by."""
 
-    def __init__(self, first: GradGraph, second: GradGraph, leaves: Pairs) -> None:
+    def __init__(self, first: GradGraph, second: GradGraph, leaves: PairedLeaves) -> None:
         self._graphs = first, second
-        self._place_of = _place_of(first, second, leaves)
-        is_whole = len(leaves) == len(first.leaves) == len(second.leaves)
-        of_first: dict[int, Hashable] = {node: ("first", node) for node in first.leaves.values()}
-        of_second: dict[int, Hashable] = {node: ("second", node) for node in second.leaves.values()}
-        of_second |= {other: of_first[one] for one, other in leaves}
-        self._leaf: tuple[dict[int, Hashable], ...] = ({}, {}) if is_whole else (of_first, of_second)
+        self._place_of = _place_of(first, second, leaves.pairs)
+        of_first: dict[int, Hashable] = {node: ("first", node) for node in leaves.first.values()}
+        of_second: dict[int, Hashable] = {node: ("second", node) for node in leaves.second.values()}
+        of_second |= {other: of_first[one] for one, other in leaves.pairs}
+        self._leaf: tuple[dict[int, Hashable], ...] = ({}, {}) if leaves.is_whole else (of_first, of_second)
         self._read_by: tuple[dict[int, Hashable], ...] = ({}, {})
 
     def first(self, node: int) -> Key:
@@ -184,10 +183,10 @@ def _modules(graph: GradGraph) -> set[str]:
     return {module for _, module in graph.nodes(data="module") if module}
 
 
-def not_leaves(graph: GradGraph) -> list[int]:
-    """Constants and what calls made, in forward order."""
-    leaves = set(graph.leaves.values())
-    return [node for node in graph if node not in leaves]
+def not_leaves(graph: GradGraph, leaves: Leaves) -> list[int]:
+    """Other constants and what calls made, in forward order."""
+    known = set(leaves.values())
+    return [node for node in graph if node not in known]
 
 
 def _reads_alike(first: GradGraph, second: GradGraph, found: Alignment) -> bool:

@@ -1,7 +1,8 @@
 """Two graphs -> which leaf of the one is which of the other: by name, else layer by layer, by value, words and shapes.
 
 A layer put into an `nn.Sequential` renumbers all that come after it, and with them their parameters; an attribute that is
-called otherwise renames them. One layer more has parameters that the other graph does not have.
+called otherwise renames them. One layer more has parameters that the other graph does not have. A parameter that is frozen
+in one of them is a leaf in the other, by the same name.
 """
 
 from __future__ import annotations
@@ -18,8 +19,28 @@ from gradviz.standin import is_kept
 
 Pairs = list[tuple[int, int]]
 """(node of the first, node of the second)"""
+Leaves = dict[str, int]
+"""Name -> node."""
 _ELEMENTS = 16
 """By so many elements of each parameter a layer is known again."""
+
+
+class PairedLeaves(NamedTuple):
+    """Which leaf is which.
+
+    Attributes:
+        pairs: those that both graphs have, in the order of the first.
+        first, second: name -> node of the leaves of each, and of its constants that are leaves of the other by that name.
+    """
+
+    pairs: Pairs
+    first: dict[str, int]
+    second: dict[str, int]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether none has a leaf more."""
+        return len(self.pairs) == len(self.first) == len(self.second)
 
 
 class _Layer(NamedTuple):
@@ -40,23 +61,56 @@ class _Layer(NamedTuple):
     nodes: tuple[int, ...]
 
 
-def paired_leaves(first: GradGraph, second: GradGraph) -> Pairs:
-    """Each leaf that both have, in the order of the first; what has no counterpart is left out.
+def paired_leaves(first: GradGraph, second: GradGraph) -> PairedLeaves:
+    """Each leaf that both have; what has no counterpart is left out of the pairs.
 
     Numbers of layers name nothing where other layers are there: then these are lined up in their order.
     """
-    if set(first.leaves) == set(second.leaves):
-        return [(node, second.leaves[name]) for name, node in first.leaves.items()]
-    if _without_numbers(first) == _without_numbers(second):
-        return [*zip(first.leaves.values(), second.leaves.values(), strict=True)]
-    by_name = {
-        node: second.leaves[name]
-        for name, node in first.leaves.items()
-        if name in second.leaves and ".".join(without_numbers(name)) == name and _shape(first, name) == _shape(second, name)
+    here, there = _with_frozen(first, second), _with_frozen(second, first)
+    return PairedLeaves(pairs=_paired(first, second, here, there), first=here, second=there)
+
+
+def frozen_pairs(first: GradGraph, second: GradGraph, leaves: PairedLeaves) -> Pairs:
+    """The leaves that are constants in one of the graphs."""
+    kinds = {"leaf", "constant"}
+    return [pair for pair in leaves.pairs if {first.nodes[pair[0]]["kind"], second.nodes[pair[1]]["kind"]} == kinds]
+
+
+def _with_frozen(graph: GradGraph, other: GradGraph) -> Leaves:
+    """The leaves, and where the other has them the parameters that are constants here, and leaves of the other."""
+    nodes = graph.nodes(data=True)
+    constants = {str(data["name"]): node for node, data in nodes if data["kind"] == "constant" and data["root"]}
+    frozen = {
+        name: node
+        for name, node in constants.items()
+        if name in other.leaves
+        and name not in graph.leaves
+        and graph.nodes[node]["shape"] == other.nodes[other.leaves[name]]["shape"]
     }
-    left, right = _layers(first, by_name.keys()), _layers(second, {*by_name.values()})
+    names, place = list(graph.leaves), 0
+    for name in other.leaves:
+        if name in frozen:
+            names.insert(place, name)
+        place = names.index(name) + 1 if name in frozen or name in graph.leaves else place
+    held = graph.leaves | frozen
+    return {name: held[name] for name in names}
+
+
+def _paired(first: GradGraph, second: GradGraph, here: Leaves, there: Leaves) -> Pairs:
+    if set(here) == set(there):
+        return [(node, there[name]) for name, node in here.items()]
+    if _without_numbers(first, here) == _without_numbers(second, there):
+        return [*zip(here.values(), there.values(), strict=True)]
+    by_name = {
+        node: there[name]
+        for name, node in here.items()
+        if name in there
+        and ".".join(without_numbers(name)) == name
+        and first.nodes[node]["shape"] == second.nodes[there[name]]["shape"]
+    }
+    left, right = _layers(first, here, by_name.keys()), _layers(second, there, {*by_name.values()})
     paired = by_name | dict(_by_value(first, second, left, right))
-    return [(node, paired[node]) for node in first.leaves.values() if node in paired]
+    return [(node, paired[node]) for node in here.values() if node in paired]
 
 
 def renamed_leaves(first: GradGraph, second: GradGraph, leaves: Pairs) -> list[tuple[str, str]]:
@@ -159,10 +213,10 @@ def _elements(graph: GradGraph, node: int) -> Hashable:
     return tuple(value.shape), tuple(flat[:: max(flat.numel() // _ELEMENTS, 1)].tolist())
 
 
-def _layers(graph: GradGraph, known: Collection[int]) -> list[_Layer]:
+def _layers(graph: GradGraph, leaves: Leaves, known: Collection[int]) -> list[_Layer]:
     """The leaves that are not known yet, in their order, by the modules that hold them."""
     found: dict[str, list[tuple[str, int]]] = {}
-    for name, node in graph.leaves.items():
+    for name, node in leaves.items():
         module, _, own = name.rpartition(".")
         is_alone = not module or own.isdigit()
         if node not in known:
@@ -171,18 +225,14 @@ def _layers(graph: GradGraph, known: Collection[int]) -> list[_Layer]:
         _Layer(
             module=module,
             words=tuple(without_numbers(module)),
-            names=tuple(name for name, _ in leaves),
-            shapes=tuple(graph.nodes[node]["shape"] for _, node in leaves),
-            nodes=tuple(node for _, node in leaves),
+            names=tuple(name for name, _ in held),
+            shapes=tuple(graph.nodes[node]["shape"] for _, node in held),
+            nodes=tuple(node for _, node in held),
         )
-        for module, leaves in found.items()
+        for module, held in found.items()
     ]
 
 
-def _without_numbers(graph: GradGraph) -> list[tuple[list[str], object]]:
+def _without_numbers(graph: GradGraph, leaves: Leaves) -> list[tuple[list[str], object]]:
     """The leaves in their order: names without the numbers of layers, and shapes."""
-    return [(without_numbers(name), graph.nodes[node]["shape"]) for name, node in graph.leaves.items()]
-
-
-def _shape(graph: GradGraph, name: str) -> object:
-    return graph.nodes[graph.leaves[name]]["shape"]
+    return [(without_numbers(name), graph.nodes[node]["shape"]) for name, node in leaves.items()]

@@ -18,7 +18,7 @@ from gradviz.attributes import unfilled
 from gradviz.compare.alignment import alignment, not_leaves
 from gradviz.compare.comparison import Comparison, Difference, What
 from gradviz.compare.distance import is_zero, relative, relative_of_statistics, tolerance_of
-from gradviz.compare.leaves import Pairs, paired_leaves
+from gradviz.compare.leaves import PairedLeaves, Pairs, frozen_pairs, paired_leaves
 from gradviz.compare.structure import first_structural, in_between, leaves_told, rewired
 from gradviz.errors import InputError
 from gradviz.graph import GradGraph
@@ -38,16 +38,18 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
     if rtol is not None and (not isinstance(rtol, (int, float)) or not rtol >= 0):
         raise InputError(f"rtol is {rtol!r}; accepted: 0 or more")
     leaves = paired_leaves(first, second)
-    is_whole = len(leaves) == len(first.leaves) == len(second.leaves)
-    pairs = _pairs(first, second, leaves) if is_whole else []
+    pairs = _pairs(first, second, leaves) if leaves.is_whole else []
     structure = first_structural(first, second, leaves, pairs)
     aligned = None if structure is None else alignment(first, second, leaves)
     if aligned is not None:
         structure, pairs = None, list(aligned.pairs)
     allowed = tolerance_of(first, second, None if aligned is None else pairs) if rtol is None else rtol
+    frozen = {*frozen_pairs(first, second, leaves)}
     found: list[Difference] = []
     compared = skipped = summed = 0
     for what, node, partner, name, one, other in _tensors_before(structure, first, second, pairs):
+        if what == "cotangent" and (node, partner) in frozen:
+            continue
         if one is None or other is None:
             lost = _lost(first, second, what, node, partner, name, one, other)
             found += lost
@@ -69,10 +71,10 @@ def compare(first: GradGraph, second: GradGraph, *, rtol: float | None = None) -
     return Comparison(differences=tuple(found), compared=compared, skipped=skipped, rtol=allowed, summed=summed)
 
 
-def _pairs(first: GradGraph, second: GradGraph, leaves: Pairs) -> Pairs:
+def _pairs(first: GradGraph, second: GradGraph, leaves: PairedLeaves) -> Pairs:
     """Leaves as they are paired, all other nodes in their order."""
-    others = zip(not_leaves(first), not_leaves(second), strict=False)
-    return sorted([*leaves, *others])
+    others = zip(not_leaves(first, leaves.first), not_leaves(second, leaves.second), strict=False)
+    return sorted([*leaves.pairs, *others])
 
 
 def _tensors_before(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from gradviz.compare.alignment import Alignment, before
 from gradviz.compare.comparison import NAMED, Difference
-from gradviz.compare.leaves import Pairs, renamed_leaves, without_numbers
+from gradviz.compare.leaves import PairedLeaves, Pairs, frozen_pairs, renamed_leaves, without_numbers
 from gradviz.graph import GradGraph
 
 _SYMMETRIC = {"add", "mul", "maximum", "minimum", "eq", "ne", "logical_and", "logical_or", "bitwise_and", "bitwise_or"}
@@ -22,14 +22,15 @@ class _Other(NamedTuple):
     names: tuple[tuple[str, ...], tuple[str, ...]]
 
 
-def first_structural(first: GradGraph, second: GradGraph, leaves: Pairs, pairs: Pairs) -> Difference | None:
+def first_structural(first: GradGraph, second: GradGraph, leaves: PairedLeaves, pairs: Pairs) -> Difference | None:
     """The first place where two graphs, of which these leaves and these nodes stand for each other, are of other calls."""
-    if not len(leaves) == len(first.leaves) == len(second.leaves):
-        alone = _unpaired(first, second, leaves)
+    if not leaves.is_whole:
+        alone = _unpaired(leaves)
         return _of_the_whole(f"the graphs have different leaves: {', and '.join(alone)}; nothing else is compared")
+    frozen = {*frozen_pairs(first, second, leaves)}
     for place, (one, other) in enumerate(pairs):
         left, right = first.nodes[one], second.nodes[other]
-        if told := _unlike(left, right):
+        if (one, other) not in frozen and (told := _unlike(left, right)):
             return _first_rewired(first, second, pairs[:place]) or _parting(first, one, told)
     if len(first) != len(second) and (rewired := _first_rewired(first, second, pairs)):
         return rewired
@@ -38,14 +39,22 @@ def first_structural(first: GradGraph, second: GradGraph, leaves: Pairs, pairs: 
     return None
 
 
-def leaves_told(first: GradGraph, second: GradGraph, leaves: Pairs) -> Iterator[Difference]:
-    """What leaves are called in the second graph where that differs, and those that one graph alone has."""
-    names = renamed_leaves(first, second, leaves)
+def leaves_told(first: GradGraph, second: GradGraph, leaves: PairedLeaves) -> Iterator[Difference]:
+    """What leaves are called in the second graph where that differs, those that learn in one alone, or that it alone has."""
+    frozen = frozen_pairs(first, second, leaves)
+    for kind, one_does, several_do in (
+        ("leaf", "learns here, and is a constant in the other", "learn here, and are constants in the other"),
+        ("constant", "is a constant here, and learns in the other", "are constants here, and learn in the other"),
+    ):
+        of_kind = [str(first.nodes[one]["name"]) for one, _ in frozen if first.nodes[one]["kind"] == kind]
+        if of_kind:
+            yield _of_the_whole(f"{_listed(of_kind)} {several_do if len(of_kind) > 1 else one_does}")
+    names = renamed_leaves(first, second, leaves.pairs)
     if names:
         is_of_numbers = all(without_numbers(one) == without_numbers(other) for one, other in names)
         what = "layers have other numbers" if is_of_numbers else "leaves have other names"
         yield _of_the_whole(f"{what} in the second: {_listed([f'{one} is {other}' for one, other in names])}")
-    if alone := _unpaired(first, second, leaves):
+    if alone := _unpaired(leaves):
         yield _of_the_whole(f"{', and '.join(alone)}: passed over")
 
 
@@ -113,12 +122,12 @@ def _calls(graph: GradGraph, run: tuple[int, ...], *, shaped: bool = False) -> s
     return _listed([f"{call} {data['shape']}" for call, data in zip(calls, nodes, strict=True)] if shaped else calls)
 
 
-def _unpaired(first: GradGraph, second: GradGraph, leaves: Pairs) -> list[str]:
+def _unpaired(leaves: PairedLeaves) -> list[str]:
     """The leaves that one graph alone has, in words."""
-    known = ({one for one, _ in leaves}, {other for _, other in leaves})
+    known = ({one for one, _ in leaves.pairs}, {other for _, other in leaves.pairs})
     told = []
-    for which, graph, paired in zip(("first", "second"), (first, second), known, strict=True):
-        names = [repr(name) for name, node in graph.leaves.items() if node not in paired]
+    for which, held, paired in zip(("first", "second"), (leaves.first, leaves.second), known, strict=True):
+        names = [repr(name) for name, node in held.items() if node not in paired]
         told += [f"only the {which} has {_listed(names)}"] if names else []
     return told
 
