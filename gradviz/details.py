@@ -15,6 +15,7 @@ from gradviz.explain.latex import line_latex, term_latex
 from gradviz.explain.terms import Derivative, Equation, Name, Number, Words
 from gradviz.graph import Edge, GradGraph
 from gradviz.moves import moved_as
+from gradviz.signs import derivative_sign
 from gradviz.view import node_call
 from gradviz.view.summary import has_norm, norm
 
@@ -174,7 +175,7 @@ def checks_of(report: CheckReport) -> Iterator[tuple[str, NodeCheck | LeafCheck 
 
 def _sign(graph: GradGraph, name: str) -> str:
     """Cotangents are derivatives of the output where the backward pass started from 1."""
-    return "" if graph.loss is None else f"∂{graph.output_name(*graph.loss)}/∂{name}"
+    return "" if graph.loss is None else derivative_sign(graph.output_name(*graph.loss), name)
 
 
 def _fits(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:

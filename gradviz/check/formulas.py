@@ -11,6 +11,7 @@ from gradviz.check.custom_formula import custom_formula
 from gradviz.check.heads import EdgeUnderCheck, HeadUnderCheck
 from gradviz.graph import Edge, GradGraph
 from gradviz.moves import moved_as
+from gradviz.signs import derivative_sign
 from gradviz.symbolic import formula_text, local_formula
 
 _KNOWN: dict[Hashable, str] = {}
@@ -21,7 +22,7 @@ def edge_name(graph: GradGraph, edge: Edge) -> str:
     """`∂c/∂a`; where the head uses the value twice also which argument it is, `∂c/∂a (other)`."""
     tail, head, key = edge
     output = graph.edges[edge]["output"]
-    name = f"∂{graph.nodes[head]['name']}/∂{graph.output_name(tail, output)}"
+    name = derivative_sign(graph.nodes[head]["name"], graph.output_name(tail, output))
     uses = [use for use in graph.arguments_of(head) if use.edge[0] == tail and use.output == output]
     if len(uses) < 2:
         return name

@@ -16,7 +16,7 @@ from gradviz.fitting import cut_end, cut_middle, cut_numbers, distinct
 from gradviz.graph import GradGraph, Use
 from gradviz.moves import moved_as
 from gradviz.partials import LocalPartial
-from gradviz.signs import with_minus_signs
+from gradviz.signs import derivative_sign, with_minus_signs
 from gradviz.symbolic import formula_text
 from gradviz.view.calls import call_text
 from gradviz.view.notation import number_text, shape_text, shorten
@@ -134,7 +134,7 @@ def _gradients(graph: GradGraph, *, most: float, brief: bool) -> Table:
     sizes = {name: _size(gradient) for name, gradient in gradients.items()} if len(gradients) > most else {}
     largest = set(sorted(sizes, key=sizes.__getitem__, reverse=True)[: int(min(most, len(sizes)))]) or set(gradients)
     rows = [
-        (f"∂{output}/∂{name}", "none reached it" if gradient is None else _gradient_text(gradient, brief))
+        (derivative_sign(output, name), "none reached it" if gradient is None else _gradient_text(gradient, brief))
         for name, gradient in gradients.items()
         if name in largest
     ]

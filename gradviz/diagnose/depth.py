@@ -10,6 +10,7 @@ from gradviz.diagnose.finding import Finding, Numbers, found
 from gradviz.diagnose.readings import Readings
 from gradviz.diagnose.recurrence import recurrence
 from gradviz.graph import Edge, Use
+from gradviz.signs import derivative_sign
 
 APART = 1e-6
 """The smallest norm over the largest. Gradients of the weights of transformers and ResNets with random weights stay above
@@ -63,7 +64,7 @@ def _finding(readings: Readings, leaf: int, near: int, norms: dict[int, float], 
     numbers: Numbers = {"ratio": ratio}
     numbers |= {f"{what} norm at {readings.name(node)}": norms[node] for node in (leaf, near)}
     numbers |= {f"gain of {name}": gain for name, gain in _module_gains(readings, path, gains, vanishing)}
-    costs = ", ".join(f"∂{readings.name(head)}/∂{readings.name(tail)}" for tail, head, _ in worst)
+    costs = ", ".join(derivative_sign(readings.name(head), readings.name(tail)) for tail, head, _ in worst)
     numbers |= {f"gain of edge {number}": gains[edge] for number, edge in enumerate(worst, 1)}
     return found(
         readings.graph,

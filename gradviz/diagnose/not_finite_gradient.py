@@ -14,6 +14,7 @@ from gradviz.diagnose.not_finite_causes import emptied_rows
 from gradviz.diagnose.readings import Readings
 from gradviz.errors import PartialError
 from gradviz.graph import Use
+from gradviz.signs import derivative_sign
 from gradviz.view.notation import number_text
 
 
@@ -47,12 +48,12 @@ def _finding(readings: Readings, use: Use, lost: list[str]) -> Finding:
     assert contribution is not None
     product, numbers = _written_out(readings, use, contribution)
     end = f"it reaches the gradient of {listed(lost)}" if lost else "it is masked again before it reaches a leaf"
+    partial = derivative_sign(readings.name(head), graph.output_name(tail, use.output))
     return found(
         graph,
         "not-finite-gradient",
         "error" if lost else "hint",
-        f"going back, ∂{readings.name(head)}/∂{graph.output_name(tail, use.output)} ({readings.function(head)}) turns a "
-        f"finite cotangent into one that is not{product}; {end}",
+        f"going back, {partial} ({readings.function(head)}) turns a finite cotangent into one that is not{product}; {end}",
         _overflow_hint(use, numbers) or _hint(readings, head, product),
         edge=use.edge,
         numbers=numbers,

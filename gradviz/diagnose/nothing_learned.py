@@ -16,6 +16,7 @@ from gradviz.diagnose.readings import COPIES, Readings
 from gradviz.diagnose.saturation import saturation
 from gradviz.diagnose.symmetry import symmetry
 from gradviz.graph import Use
+from gradviz.signs import derivative_sign
 
 LIMITS = frozenset({"clamp", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid"})
 TOLD_ELSEWHERE = frozenset({"relu", "threshold", *FLAT_BELOW, "sigmoid", "tanh", "_softmax"})
@@ -55,7 +56,7 @@ def flat_throughout(readings: Readings, use: Use, names: list[str]) -> Iterator[
         graph,
         "zero-gradient",
         severity,
-        f"no leaf gets any gradient{still}: ∂{readings.name(head)}/∂{name} ({op}) passes on nothing but zeros",
+        f"no leaf gets any gradient{still}: {derivative_sign(readings.name(head), name)} ({op}) passes on nothing but zeros",
         hint,
         edge=use.edge,
         numbers={"leaves with a zero gradient": len(names), **_range(readings, name, value)},

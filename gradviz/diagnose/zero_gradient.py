@@ -19,6 +19,7 @@ from gradviz.diagnose.ways import is_zero, turned_zero
 from gradviz.errors import PartialError
 from gradviz.graph import Use
 from gradviz.opcall import SHAPE_READING
+from gradviz.signs import derivative_sign
 from gradviz.standin import is_kept
 
 PIECEWISE_LINEAR = frozenset(
@@ -148,11 +149,12 @@ def _finding(readings: Readings, use: Use, names: list[str]) -> Finding | None:
     if cause is None:
         return None
     kind, hint = cause
+    partial = derivative_sign(readings.name(head), graph.output_name(tail, use.output))
     return found(
         graph,
         kind,
         "error" if kind == "step-function" else "warning",
-        f"the gradient of {listed(names)} is zero everywhere: ∂{readings.name(head)}/∂{graph.output_name(tail, use.output)} "
+        f"the gradient of {listed(names)} is zero everywhere: {partial} "
         f"({called(readings.op_written(head))}) passes on nothing but zeros",
         hint,
         edge=use.edge,

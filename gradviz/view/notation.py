@@ -10,14 +10,14 @@ import math
 import re
 from collections.abc import Sequence
 
-from gradviz.signs import MINUS
+from gradviz.signs import MINUS, derivative_sign
+from gradviz.signs import atom_text as atom_text
 
 SUPERSCRIPT = str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NAME_LENGTH = 28
 FORMULA_LENGTH = 44
 
 _PATH = re.compile(r"[\w.@]+(\[\d+\])?")
-_ATOM = re.compile(r"[\w.…]+((\[[^\[\]]*\])*(_\d+)?|\([^()]*\))")
 
 
 def number_text(value: bool | int | float | complex, digits: int = 4) -> str:
@@ -50,21 +50,12 @@ def digits_text(value: complex) -> str:
 
 
 def derivative_text(head: str, tail: str) -> str:
-    """The sign for a derivative.
+    """The sign for a derivative, of names that are shortened.
 
     >>> derivative_text("c", "a"), derivative_text("d", "x*y")
     ('∂c/∂a', '∂d/∂(x*y)')
     """
-    return f"∂{atom_text(shorten(head, 20))}/∂{atom_text(shorten(tail, 20))}"
-
-
-def atom_text(name: str) -> str:
-    """A name that can stand inside a formula: in parentheses unless it is one word or one call.
-
-    >>> atom_text("fc.bias"), atom_text("x + y"), atom_text("sin(x)"), atom_text('losses["kl"]')
-    ('fc.bias', '(x + y)', 'sin(x)', 'losses["kl"]')
-    """
-    return name if _ATOM.fullmatch(name) else f"({name})"
+    return derivative_sign(shorten(head, 20), shorten(tail, 20))
 
 
 def shorten(text: str, length: int) -> str:

@@ -141,3 +141,12 @@ def test_what_ran_before_the_trace_is_said_once_for_all_that_it_leaves_open() ->
     filled = gradviz.trace((x * 2).clone().fill_(2.0) + x, grad_output=torch.ones_like).check()
     missing = {entry.reason for entry in filled.edges if entry.verdict == "unverified"}
     assert "nothing kept the result of FillBackward2, and it cannot be computed again from what autograd keeps" in missing
+
+
+def test_several_results_stand_in_parentheses_in_the_sign_of_a_derivative() -> None:
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        low, high = torch.aminmax(x)
+        return low * high
+
+    report = gradviz.trace(loss, torch.tensor([1.0, 2.0, 3.0], requires_grad=True)).check()
+    assert [edge.name for edge in report.edges] == ["∂(low, high)/∂x", "∂a/∂low", "∂a/∂high"]
