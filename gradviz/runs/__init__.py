@@ -15,7 +15,7 @@
     run.py        `Run`, `load_run`, `merge`
       series.py   how numbers moved from step to step
       findings.py what went wrong, on which rank: absent.py, broken.py, clearing.py, progress.py,
-                  updates.py, outsiders.py, losses.py, layers.py
+                  updates.py, moves.py, outsiders.py, losses.py, layers.py
       text.py     the report for the terminal
       page.py     the report as a page, with plots: curves.py, heat.py, svg.py
 """

@@ -9,9 +9,10 @@
     progress.py error      loss-rises, which is a warning under maximize=True
                 warning    loss-without-bound, tiny-updates, updates-rounded
                 hint       negated-loss
+    moves.py    warning    large-update
     outsiders.py warning   unregistered-parameter
     updates.py  error      never-updated, gradients-not-cleared
-                warning    parameter-not-updated, unused-parameter, large-update, trained-in-eval
+                warning    parameter-not-updated, unused-parameter, trained-in-eval
                 hint       frozen-parameter
     losses.py   error      double-softmax, sigmoid-before-logits, softmax-over-batch
                 warning    squashed-logits, broadcast-pairs
@@ -28,12 +29,12 @@ from gradviz.runs.broken import not_finite, ranks_differ
 from gradviz.runs.clearing import cleared_early, thrown_away
 from gradviz.runs.layers import dead_units, gradient_jump, saturated, vanishing
 from gradviz.runs.losses import pairs
+from gradviz.runs.moves import large_update
 from gradviz.runs.outsiders import outsiders
 from gradviz.runs.progress import loss_course, rounded_updates, tiny_updates
 from gradviz.runs.run import Run
 from gradviz.runs.updates import (
     frozen,
-    large_update,
     never_updated,
     not_cleared,
     partly_updated,

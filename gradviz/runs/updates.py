@@ -1,10 +1,9 @@
-"""`Run` -> findings on what updates do: nothing, to a part of the model only, with old gradients, or far too much."""
+"""`Run` -> findings on what updates do: nothing, to a part of the model only, or with old gradients."""
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from gradviz.diagnose import Finding
 from gradviz.diagnose.finding import listed
@@ -14,12 +13,8 @@ from gradviz.runs.progress import rates_text, rounded
 from gradviz.runs.run import Run
 from gradviz.runs.series import by_step
 
-LARGE = 0.3
-"""A healthy update moves the weights by 1e-4 to 1e-2 of their norm; Adam's first one of a small model by 0.1."""
 TINY = 1e-3
 """A gradient that small beside the largest may be rounding, as that of a bias before a batch norm; so may be its update."""
-SOON = 100
-"""How many updates are measured beside the weights as they were in the beginning."""
 ENOUGH = 2
 """How many recorded updates there must be before what has not moved counts: the first may be part of a warm-up from 0."""
 
@@ -123,46 +118,6 @@ def not_cleared(run: Run) -> Iterator[Finding]:
             numbers={"parameters": len(names), f"norm at step {later[0].step}": norms[0], "norm at last": norms[-1]},
             step=later[0].step,
         )
-
-
-def large_update(run: Run) -> Iterator[Finding]:
-    """An update, or one of the first, after which little is left of the weights that were drawn with care.
-
-    What counts is the median over weight matrices: an embedding is larger than the others, a last layer may move more.
-    Weights that grew hide how far they are thrown; so an early update is measured beside the norms that they began with,
-    too. That they grew, alone, is no harm: those of a model that learns its few samples by heart do.
-    """
-    begin: dict[tuple[str, int], float] = {}
-    moves: dict[int, dict[tuple[str, int], float]] = {}
-    early: dict[int, dict[tuple[str, int], float]] = {}
-    for number, steps in by_step(run).items():
-        notes = [(note, note.weight, step.rank) for step in steps for note in step.parameters if len(note.shape) > 1]
-        known = {(note.name, rank): (size, note.update or 0.0) for note, size, rank in notes if size and math.isfinite(size)}
-        if len(known) > 1:
-            begin = begin or {place: size for place, (size, _) in known.items()}
-            moves[number] = {place: update for place, (_, update) in known.items()}
-            if number <= min(moves) + SOON:
-                early[number] = {place: update * size / begin.get(place, size) for place, (size, update) in known.items()}
-    for measured, beside in ((moves, "their norm"), (early, "the norm that they began with")):
-        middles = {number: _middle(of_step.values()) for number, of_step in measured.items()}
-        far = max(middles, key=middles.__getitem__, default=0)
-        if middles and middles[far] > LARGE:
-            (name, _), most = max(measured[far].items(), key=lambda item: item[1])
-            yield Finding(
-                kind="large-update",
-                severity="warning",
-                message=f"one update moved weights by {middles[far]:.2g} times {beside}, {name} by {most:.2g} times",
-                hint="lower the learning rate; normalise inputs and targets",
-                module=name.rpartition(".")[0],
-                numbers={"an update moved them by": middles[far], f"{name} by": most},
-                step=far,
-            )
-            return
-
-
-def _middle(ratios: Iterable[float]) -> float:
-    """The median of ratios; between two of them their geometric mean, so that of two layers the last may move more, too."""
-    return math.exp(statistics.median(math.log(ratio) if ratio else -math.inf for ratio in ratios))
 
 
 def trained_in_eval(run: Run) -> Iterator[Finding]:
