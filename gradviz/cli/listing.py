@@ -115,9 +115,9 @@ def _told(columns: int, left_out: Sequence[str]) -> str:
 
 def _values(graph: GradGraph, *, most: float, brief: bool) -> Table:
     """At most so many values; brief ones say less of large tensors."""
-    nodes = list(graph)
-    rows = [_value_row(graph, node, brief) for node in _ends(nodes, most)]
-    return _middle_left_out(VALUES, rows, len(nodes))
+    values = [(node, place) for node, places in graph.nodes(data="outputs") for place in places or (0,)]
+    rows = [_value_row(graph, node, place, brief) for node, place in _ends(values, most)]
+    return _middle_left_out(VALUES, rows, len(values))
 
 
 def _partials(graph: GradGraph, *, most: float, brief: bool) -> Table:
@@ -204,11 +204,11 @@ def _ends(rows: Sequence[Any], most: float) -> Sequence[Any]:
     return rows if len(rows) <= most else (*rows[:half], *rows[-half:])
 
 
-def _value_row(graph: GradGraph, node: int, brief: bool) -> tuple[str, ...]:
+def _value_row(graph: GradGraph, node: int, place: int, brief: bool) -> tuple[str, ...]:
     attributes = graph.nodes[node]
-    value, cotangent = graph.value(node), graph.cotangent(node)
+    value, cotangent = graph.value(node, place), graph.cotangent(node, place)
     return (
-        attributes["name"],
+        graph.output_name(node, place),
         _call(graph, node),
         attributes["value_missing"] if value is None else brief_line(value) if brief else _text(value),
         "" if cotangent is None else norm_line(cotangent) if brief else _text(cotangent),
@@ -288,7 +288,7 @@ def _number(partial: LocalPartial) -> str:
     try:
         if partial.out_shape == partial.in_shape == ():
             return number_text(float(partial))
-        return f"{list(partial.out_shape)} x {list(partial.in_shape)}"
+        return f"{list(partial.out_shape)} × {list(partial.in_shape)}"
     except PartialError as refusal:
         return str(refusal)
 

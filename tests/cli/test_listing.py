@@ -189,3 +189,14 @@ def test_numbers_that_do_not_match_keep_their_digits_where_others_are_rounded() 
     text = report_text(report, 60)
     assert "2.001234567 " in text and report.edges[1].autograd is not None
     assert f"{report.edges[1].autograd:.5g} " in text and repr(report.edges[1].autograd) not in text
+
+
+def test_each_result_of_a_function_has_a_row_of_its_own() -> None:
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        low, high = torch.aminmax(x)
+        return low * high
+
+    text = listing(gradviz.trace(loss, torch.tensor([1.0, 2.0, 3.0], requires_grad=True)))
+    rows = [line.split()[:4] for line in text.splitlines()]
+    assert ["low", "aminmax(x)", "1", "3"] in rows and ["high", "aminmax(x)", "3", "1"] in rows
+    assert "[] × [3]" in text
