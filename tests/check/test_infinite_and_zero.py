@@ -166,3 +166,26 @@ def test_a_sigmoid_of_minus_infinity_is_verified_to_be_zero(dtype: torch.dtype) 
     report = graph.check()
     (sigmoid,) = [entry for entry in report.nodes if graph.nodes[entry.node]["op"] == "sigmoid"]
     assert report.ok and sigmoid.verdict == "match", report
+
+
+class LooseSigmoid(torch.autograd.Function):
+    """The derivative is that of a clamped argument."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x)
+        return torch.sigmoid(x)
+
+    @staticmethod
+    def backward(ctx, cotangent: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        result = torch.sigmoid(ctx.saved_tensors[0].clamp(-2, 2))
+        return cotangent * result * (1 - result)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("repeated", [1, 6, 5000])
+def test_the_slope_of_a_sigmoid_at_minus_infinity_is_zero(repeated: int, dtype: torch.dtype) -> None:
+    numbers = [-math.inf, math.inf, 0.5] * repeated
+    assert checked(lambda x: torch.sigmoid(x).sum(), numbers, dtype).verified
+    report = checked(lambda x: LooseSigmoid.apply(x).sum(), numbers, dtype)
+    assert [edge.name for edge in report.edges if edge.verdict == "mismatch"] == ["∂a/∂x"], report

@@ -83,3 +83,18 @@ def test_a_slip_beside_the_rounding_of_a_wave_is_found(dtype: torch.dtype) -> No
     x = torch.tensor([2.0, 0.3, 0.7, 1.2], dtype=dtype, requires_grad=True)
     report = gradviz.trace(lambda x: Sinc.apply(x).square().sum(), x).check()
     assert [edge.name for edge in report.edges if edge.verdict == "mismatch"] == ["∂a/∂x"], report
+
+
+@pytest.mark.parametrize("repeated", [1, 20, 2000])
+def test_erf_of_small_numbers_is_as_coarse_as_its_kernel_in_bfloat16(repeated: int) -> None:
+    numbers = torch.tensor([6e-7, -4.5e-7, -1.8e-7, 1e-6, 1.5e-5, 0.3] * repeated, dtype=torch.bfloat16, requires_grad=True)
+    assert (torch.erf(numbers).double() / torch.erf(numbers.double()) - 1).abs().max() > 0.1
+    assert gradviz.trace(lambda x: torch.erf(x).sum(), numbers).check().verified
+
+
+def test_erf_of_small_numbers_in_float32_is_checked_to_its_digits() -> None:
+    x = torch.tensor([6e-7, 1e-3], requires_grad=True)
+    graph = gradviz.trace(torch.erf, x, grad_output=torch.ones_like)
+    graph.value(graph.node("a")).mul_(1.001)
+    report = graph.check()
+    assert [entry.name for entry in report.nodes if entry.verdict == "mismatch"] == ["a"], report

@@ -161,7 +161,16 @@ def atanh(self: Expr) -> Expr:
     return sp.atanh(self)
 
 
-@pointwise_rule(aten.sigmoid.default, written={"self": lambda self, result: result * (1 - result)})
+def _at_minus_infinity(self: Expr) -> sp.Piecewise:
+    """There exp(-x) / (1 + exp(-x))² is ∞/∞; a condition in real symbols can name only numbers."""
+    return sp.Piecewise((0, self < -_LARGEST))
+
+
+@pointwise_rule(
+    aten.sigmoid.default,
+    limits={"self": _at_minus_infinity},
+    written={"self": lambda self, result: result * (1 - result)},
+)
 def sigmoid(self: Expr) -> Expr:
     return 1 / (1 + sp.exp(-self))
 
