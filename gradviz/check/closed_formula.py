@@ -17,6 +17,7 @@ from gradviz.check.composed import MAX_LEAF_ELEMENTS, Composed, composed_graph, 
 from gradviz.check.failures import FAILURES, failure_reason
 from gradviz.graph import GradGraph
 from gradviz.symbolic import NoRule, formula_text
+from gradviz.symbolic.differentiation import derivative
 from gradviz.symbolic.formula import shown_number
 from gradviz.symbolic.shifts import unshifted
 from gradviz.symbolic.sigmoids import in_sigmoids
@@ -79,7 +80,10 @@ def closed_form_text(composed: Composed, leaf: str, index: Index, shapes: Mappin
     """
     if composed.calls <= _OPERATIONS and not composed.weights:
         return "0"
-    expression = _single_output(composed)
+    try:
+        expression = _single_output(composed)
+    except NoRule:
+        return ""
     shown = None if expression is None else derivative_of(expression, _element_name(leaf, index))
     if shown is None or shown in (sp.nan, sp.zoo) or len(formula_text(shown)) > _LENGTH:
         return ""
@@ -94,15 +98,16 @@ def _element_name(leaf: str, index: Index) -> str:
 
 
 def _single_output(composed: Composed) -> sp.Expr | None:
-    """The one output that the backward pass starts from with 1; None where there is no such, or it cannot be written out."""
+    """The one output that the backward pass starts from with 1; None where there is no such.
+
+    Raises:
+        NoRule: it cannot be written out; the reason says why.
+    """
     if composed.calls > _OPERATIONS or list(composed.weights.values()) != [1]:
         return None
     slot, place = next(iter(composed.weights))
     output = composed.truth.outputs[slot]
-    try:
-        return None if output is None else output.expression(place)
-    except NoRule:
-        return None
+    return None if output is None else output.expression(place)
 
 
 @lru_cache(maxsize=512)
@@ -111,10 +116,10 @@ def derivative_of(expression: sp.Expr, symbol: str) -> sp.Expr | None:
     if _is_large(expression) or sp.count_ops(expression) > _OPERATIONS:
         return None
     plain = expression.replace(_is_joined, _joined).replace(_is_extreme, _extreme)
-    derivative = sp.diff(plain, sp.Symbol(symbol, real=True)).replace(sp.Heaviside, _bracket)
-    if derivative.has(sp.ITE):  # conditions within conditions: nobody could read them
+    slope = derivative(plain, sp.Symbol(symbol, real=True)).replace(sp.Heaviside, _bracket)
+    if slope.has(sp.ITE):  # conditions within conditions: nobody could read them
         return None
-    return in_sigmoids(unshifted(derivative)).replace(
+    return in_sigmoids(unshifted(slope)).replace(
         lambda node: node.is_Rational and node.q > _LARGEST_DENOMINATOR, lambda number: shown_number(float(number))
     )
 

@@ -60,6 +60,7 @@ How the parts go together:
     arithmetic.py    the kinds of numbers: 50 digits, and wide floats (wide.py); why they may be trusted: rounding.py,
                      tracked.py, complex_arithmetic.py
     formula.py       local partials as people write them; notation.py as text; shifts.py through softmax, sigmoids.py
+                     (degrees.py: where that would be too large); differentiation.py derivatives of whole expressions
 """
 
 from __future__ import annotations

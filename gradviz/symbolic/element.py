@@ -11,8 +11,7 @@ A complex element is a `Pair` of two real ones, so that all that is known of rea
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sympy as sp
@@ -23,7 +22,6 @@ from gradviz.symbolic.registry import NoRule
 from gradviz.symbolic.rounding import least_normal, moved_product, rounded
 
 _MOST_CASES = 64
-_FEW_PARTS = 16
 
 
 class Scalar:
@@ -219,35 +217,51 @@ class Applied(Operation):
         ]
 
     def expression(self, scalar: Scalar, operands: Sequence[sp.Expr]) -> sp.Expr:
-        if self.function.expression.has(sp.Piecewise):
-            _refuse_many_cases(operands)
-        return self.function.expression.xreplace(dict(zip(self.function.parameters, operands, strict=True)))
+        expression = self.function.expression
+        if not expression.has(sp.Piecewise):
+            return expression.xreplace(dict(zip(self.function.parameters, operands, strict=True)))
+        _refuse_many_cases(operands)
+        hidden = _unsolvable(dict.fromkeys(condition for operand in operands for condition in _conditions(operand)))
+        given = [operand.xreplace(hidden) for operand in operands]
+        return _shown_again(expression.xreplace(dict(zip(self.function.parameters, given, strict=True))), hidden)
 
     def kinks(self, scalar: Scalar, unit: float) -> list[str]:
         return self.function.kinks_at([(operand.value, operand.error) for operand in scalar.operands], unit)
+
+
+def _conditions(operand: sp.Expr) -> Iterator[Any]:
+    for cases in operand.atoms(sp.Piecewise):
+        yield from (condition for _, condition in cases.args if condition.free_symbols)
+
+
+def _unsolvable(conditions: Iterable[Any]) -> dict[Any, sp.Gt]:
+    """A comparison of two variables for each: sympy would solve one in a single variable, which may take hours."""
+    return {condition: sp.Gt(sp.Dummy(real=True), sp.Dummy(real=True)) for condition in conditions}
+
+
+def _shown_again(expression: sp.Expr, hidden: Mapping[Any, sp.Gt]) -> sp.Expr:
+    """The conditions in the places of what stands for them, which sympy may have turned around meanwhile."""
+    meant: dict[Any, Any] = {}
+    for condition, stand_in in hidden.items():
+        for one in (stand_in, stand_in.reversed):
+            meant |= {one: condition, sp.Not(one): sp.Not(condition)}
+    shown = expression.xreplace(meant)
+    if any(not shown.free_symbols.isdisjoint(stand_in.free_symbols) for stand_in in hidden.values()):
+        raise NoRule("conditions within conditions")
+    return shown
 
 
 def _refuse_many_cases(operands: Sequence[sp.Expr]) -> None:
     """Objects to operands that are to stand in conditions and are themselves told by cases, which sympy multiplies out.
 
     Raises:
-        NoRule: that would take minutes, as it solves each condition for the symbols, which no clock stops; or a case is
-            NaN, which sympy compares with nothing.
+        NoRule: that would take minutes, or a case is NaN, which sympy compares with nothing.
     """
-    for operand in operands:
-        if _is_long(operand) and operand.has(sp.Piecewise):
-            raise NoRule("conditions on long expressions that are themselves told by cases")
     told_by_cases = {one for operand in operands for one in operand.atoms(sp.Piecewise)}
     if math.prod(len(one.args) for one in told_by_cases) > _MOST_CASES:
         raise NoRule("conditions on numbers that are themselves told by many cases")
     if any(one.has(sp.nan) for one in told_by_cases):
         raise NoRule("conditions on numbers that are NaN in some case")
-
-
-def _is_long(expression: sp.Expr) -> bool:
-    """Whether an expression has more than a few parts; no more of them are looked at than it takes to know."""
-    parts = (part for part in sp.preorder_traversal(expression) if part.args)
-    return next(islice(parts, _FEW_PARTS, None), None) is not None
 
 
 class Selected(Operation):

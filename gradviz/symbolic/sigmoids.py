@@ -5,14 +5,18 @@ Rules write what is stable to compute, with exponentials that a reader would hav
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import sympy as sp
+
+from gradviz.symbolic.degrees import dense_size
 
 TIMES = (1, -1, 2, -2)
 """Which multiples of a sigmoid's argument are looked for in exponents."""
 MAX_OPERATIONS = 120
 """Of formulas with more operations nothing is gathered: nobody reads them, and it takes long."""
+MAX_COEFFICIENTS = 2_000
+"""Nor of those that have more when they are multiplied out: the factors of (x + y + z)**27 are sought in that."""
 
 
 def in_sigmoids(formula: sp.Expr) -> sp.Expr:
@@ -36,7 +40,7 @@ def in_sigmoids(formula: sp.Expr) -> sp.Expr:
         for power in formula.atoms(sp.exp)
         for argument, sigmoid in sigmoids.items()
         for times in TIMES
-        if power.exp in (times * argument, sp.expand(times * argument))
+        if power.exp == times * argument
     }
     try:
         gathered = _tidied(formula, powers)
@@ -62,19 +66,48 @@ def _argument(base: sp.Add) -> sp.Expr:
 
 
 def _tidied(formula: sp.Expr, powers: Mapping[sp.Expr, sp.Expr]) -> sp.Expr:
-    """The shortest of the formula, cancelled, factored and multiplied out; branches that are equal become one."""
+    """The shortest of the formula, cancelled, factored and multiplied out; branches that are equal become one.
+
+    Raises:
+        PolynomialError: it is no rational formula of functions, or would be too large multiplied out.
+    """
     if isinstance(formula, sp.Piecewise):
         formula = sp.Piecewise(*((_tidied(value, powers), condition) for value, condition in formula.args))
     elif formula.has(sp.Piecewise):
         formula = formula.func(*(_tidied(part, powers) for part in formula.args))
     if formula.has(sp.Piecewise):
         return formula
-    replaced = formula.xreplace(powers).replace(
-        lambda node: isinstance(node, sp.Function) and node.has(sp.Dummy), lambda node: node.func(*map(sp.cancel, node.args))
-    )
-    cancelled = sp.cancel(replaced)
-    candidates = [_signed(sp.factor(cancelled)), cancelled, sp.expand(cancelled)]
-    return min(candidates, key=lambda one: (_squares(one), sp.count_ops(one), candidates.index(one)))
+    parts: dict[sp.Expr, sp.Dummy] = {}
+    cancelled = _cancelled(_rational(formula.xreplace(powers), parts))
+    meant = {symbol: part for part, symbol in parts.items()}
+    multiplied = [sp.factor(cancelled), cancelled, sp.expand(cancelled)]
+    factored, *others = (candidate.xreplace(meant) for candidate in multiplied)
+    return _shortest([_signed(factored), *others])
+
+
+def _rational(formula: sp.Expr, parts: dict[sp.Expr, sp.Dummy]) -> sp.Expr:
+    """The formula with symbols for its functions and roots, which `parts` gets; those of sigmoids with shorter arguments."""
+    if not formula.args:
+        return formula
+    inner = [_rational(argument, parts) for argument in formula.args]
+    if formula.is_Add or formula.is_Mul or (formula.is_Pow and formula.exp.is_Integer):
+        return formula.func(*inner)
+    if formula.has(sp.Dummy):
+        meant = {symbol: part for part, symbol in parts.items()}
+        cancelled = map(_cancelled, inner)
+        formula = formula.func(*(_shortest([sp.expand(one).xreplace(meant), one.xreplace(meant)]) for one in cancelled))
+    return parts.setdefault(formula, sp.Dummy(f"f{len(parts)}", real=True))
+
+
+def _shortest(candidates: Sequence[sp.Expr]) -> sp.Expr:
+    """The first of several that is the easiest to read."""
+    return min(candidates, key=lambda one: (_squares(one), sp.count_ops(one)))
+
+
+def _cancelled(rational: sp.Expr) -> sp.Expr:
+    if dense_size(rational) > MAX_COEFFICIENTS:
+        raise sp.PolynomialError("too large when multiplied out")
+    return sp.cancel(rational)
 
 
 def _squares(formula: sp.Expr) -> int:

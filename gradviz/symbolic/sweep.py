@@ -10,8 +10,11 @@ import sympy as sp
 
 from gradviz.symbolic.arithmetic import MP
 from gradviz.symbolic.element import Selected
+from gradviz.symbolic.registry import NoRule
 from gradviz.symbolic.rounding import moved_product, rounded
 from gradviz.symbolic.scalar import Scalar, Symbol
+
+_LONGEST = 20_000
 
 
 def partials_of(
@@ -102,13 +105,27 @@ def kinks_of(order: Sequence[Scalar], unit: float) -> tuple[tuple[str, ...], fro
 
 
 def expression(scalar: Scalar) -> sp.Expr:
-    """The element as a sympy expression in its symbols; short numbers are exact rationals, others have 50 digits."""
+    """The element as a sympy expression in its symbols; short numbers are exact rationals, others have 50 digits.
+
+    Raises:
+        NoRule: it is too long to be written out: a loop that uses its own results twice doubles it in each turn.
+    """
     made: dict[Scalar, sp.Expr] = {}
+    sizes: dict[sp.Basic, int] = {}
     for inner in in_order([scalar]):
         assert inner.operation is not None
         operands = [made[operand] if operand in made else as_sympy(operand.value) for operand in inner.operands]
         made[inner] = inner.operation.expression(inner, operands)
+        if _size(made[inner], sizes) > _LONGEST:
+            raise NoRule("the formula would be too long to read")
     return made[scalar] if scalar in made else as_sympy(scalar.value)
+
+
+def _size(part: sp.Basic, known: dict[sp.Basic, int]) -> int:
+    """How many parts an expression has, each counted wherever it stands; `known` are those of others, and gets these."""
+    if part not in known:
+        known[part] = 1 + sum(_size(one, known) for one in part.args)
+    return known[part]
 
 
 def as_sympy(value: Any) -> sp.Expr:

@@ -52,3 +52,20 @@ def test_conditions_on_long_cases_are_not_solved(monkeypatch: pytest.MonkeyPatch
     graph = gradviz.trace(told_by_cases, torch.tensor(0.3, dtype=torch.float64, requires_grad=True))
     report = graph.check()
     assert report.verified and report.leaves[0].formula == "", report
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tanh(sin((0.5 + sqrt(1 + z^2)) / (2 + cos(sqrt(1 + (z / (2 + cos(x)))^2))))) + x",
+        "exp(asinh(exp(silu(z / (2 + cos(0.5))))))",
+        "softplus(softplus(softplus(asinh(exp(asinh(pi - z^2))))))",
+        "silu(((0.5 + silu(z))^3)^6)",
+        "erf(asinh(2 / (2 + cos(silu(x)))) * sqrt(1 + softplus(0.5)^2))",
+        "((((y^2)^2 + x / (2 + cos(z)) + z)^4)^3)^9",
+    ],
+)
+def test_a_formula_that_sympy_would_multiply_out_for_hours_is_told_or_left_out(text: str) -> None:
+    values = {name: value for name, value in {"x": 1.5, "y": -0.5, "z": 0.4}.items() if name in text.replace("exp", "")}
+    report = gradviz.trace(text, at=values, device="cpu").check()
+    assert {leaf.verdict for leaf in report.leaves} == {"match"} and len(report.leaves) == len(values)

@@ -38,3 +38,14 @@ def test_exponentials_are_gathered(formula: sp.Expr, written: str) -> None:
 )
 def test_what_is_no_shorter_with_sigmoids_stays(formula: sp.Expr) -> None:
     assert in_sigmoids(formula) is formula
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        sp.exp(X * sp.Rational(0.3478)) * SIGMOID**2 + sp.exp(Y * sp.Rational(0.17)),  # of exp(x/2**54) some 10**16
+        ((X + Y + Z + SIGMOID) ** 9 + sp.exp(Y)) ** 3 * sp.exp(-X),
+    ],
+)
+def test_what_would_be_too_large_multiplied_out_stays(formula: sp.Expr) -> None:
+    assert in_sigmoids(formula) == formula
