@@ -13,12 +13,14 @@ import graphviz
 
 from gradviz.render.escape import escaped
 from gradviz.render.theme import Theme
-from gradviz.view import View
+from gradviz.view import View, ViewBox
 from gradviz.view.boxes import contents
 from gradviz.view.columns import Carried, carried
 
 COLUMN_GAP = 36
 """Points between columns."""
+BOLD_WIDTH = 0.7
+"""Of a letter of a title, relative to its size; on average it is a little less."""
 
 
 def layout_attributes(view: View, theme: Theme) -> tuple[dict[str, str], dict[str, str]]:
@@ -119,11 +121,26 @@ def _add_boxes(
     for box in view.boxes:
         if box.parent == parent and box.id in wanted:
             with graph.subgraph(name=f"cluster_{box.id}") as inside:
-                inside.attr(label=f"<<B>{escaped(box.title)}</B>>", id=box.id, **_box_attributes(theme))
+                inside.attr(label=_title(box, view, theme), id=box.id, **_box_attributes(theme))
                 if view.columns:
                     inside.attr(labelloc="b")  # not where the heading of the column is
                 _add_members(inside, box.members, shapes, theme, onward)
                 _add_boxes(inside, box.id, view, wanted, shapes, theme, onward)
+
+
+def _title(box: ViewBox, view: View, theme: Theme) -> str:
+    """The title of a box, with as much room beside it where an arrow leaves the box through the edge on which it stands.
+
+    Graphviz lets arrows pass over titles. It puts what is narrower than the box in the middle, so that an arrow from there
+    passes beside the title.
+    """
+    text = f"<B>{escaped(box.title)}</B>"
+    inside, elsewhere = contents(view.boxes)[box.id], tail_in(view)
+    leaves = any(arrow[0] in inside and arrow[1] not in inside and arrow not in elsewhere for arrow in view.arrows)
+    if view.direction != "BT" or not leaves:
+        return f"<{text}>"
+    room = f'<TD WIDTH="{len(box.title) * theme.node_size * BOLD_WIDTH:.0f}"></TD>'
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"><TR><TD>{text}</TD>{room}</TR></TABLE>>'
 
 
 def _add_members(

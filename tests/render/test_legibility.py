@@ -159,11 +159,27 @@ def test_a_text_that_is_too_wide_would_be_found() -> None:
     assert not outline.contains(corner, slack=0.0)
 
 
-def test_no_arrow_to_another_column_crosses_the_title_of_the_box_it_leaves() -> None:
+def encoder() -> nx.MultiDiGraph:
     layer = torch.nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
-    encoder = torch.nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
-    model = torch.nn.Sequential(torch.nn.Linear(8, 16), encoder, torch.nn.Linear(16, 1))
-    graph = gradviz.trace(model, torch.ones(2, 5, 8), loss=lambda out: out.square().mean(), device="cpu")
+    layers = torch.nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), layers, torch.nn.Linear(16, 1))
+    return gradviz.trace(model, torch.ones(2, 5, 8), loss=lambda out: out.square().mean(), device="cpu")
+
+
+@pytest.mark.parametrize("theme", ["light", "slides"])
+def test_no_arrow_that_leaves_a_box_upwards_crosses_its_title(theme: str) -> None:
+    graph = encoder()
+    view = view_of(graph, unfold="1.layers.3", direction="BT", theme=theme)  # type: ignore[arg-type]
+    root = ElementTree.fromstring(svg_text(view))
+    (title,) = (text_box(text) for text in root.findall(".//{*}g[@class='cluster box']/{*}text"))
+    inside = set(view.boxes[0].members)
+    leaving = [edge.id for edge in view.edges if edge.tail in inside and edge.head not in inside]
+    arrows = [shape_box(group) for group in root.findall(".//{*}g[@class='edge']") if group.get("id") in leaving]
+    assert len(arrows) == len(leaving) > 0 and not any(arrow.overlaps(title) for arrow in arrows)
+
+
+def test_no_arrow_to_another_column_crosses_the_title_of_the_box_it_leaves() -> None:
+    graph = encoder()
     view = view_of(graph, unfold="1.layers.3")
     root = ElementTree.fromstring(svg_text(view))
     (title,) = (text_box(text) for text in root.findall(".//{*}g[@class='cluster box']/{*}text"))
