@@ -243,12 +243,12 @@ def _index(operands: Mapping[int, str], call: OpCall | None) -> str:
 
 
 def _index_put(operands: Mapping[int, str], call: OpCall | None) -> str:
-    """`x[rows] ← y`, or `x[rows] + y` where it is added to what is there."""
+    """`x[rows] ← y`, or `x[rows] += y` where it is added to what is there."""
     if call is None or not (place := _picked(operands, call)):
         return ""
     written = operands.get(1 + sum(index is not None for index in call.args[1]), "")
     added = len(call.args) > 3 and call.args[3]
-    return f"{place} {'+' if added else '←'} {written}" if written else ""
+    return f"{place} {'+=' if added else '←'} {written}" if written else ""
 
 
 def _picked(operands: Mapping[int, str], call: OpCall) -> str:

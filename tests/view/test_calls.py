@@ -80,7 +80,7 @@ def test_index_tensors_stand_between_brackets() -> None:
     names = {0: "a", 1: "b", 2: "c", 3: "d"}
     assert call_text("index", names, call(aten.index.Tensor, BATCH, [A, None, B])) == "a[b, :, c]"
     assert call_text("index_put", names, call(aten.index_put.default, BATCH, [A, B], A)) == "a[b, c] ← d"
-    assert call_text("index_put", names, call(aten.index_put.default, BATCH, [None, A], B, True)) == "a[:, b] + c"
+    assert call_text("index_put", names, call(aten.index_put.default, BATCH, [None, A], B, True)) == "a[:, b] += c"
 
 
 def test_a_write_into_a_part_says_into_what_and_which_value() -> None:
