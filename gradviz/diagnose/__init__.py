@@ -3,8 +3,8 @@
 One analysis per file, each a function from `Readings` to findings, in the list `run.FINDERS`:
 
     values        not_finite (not_finite_causes: why), cancellation, broadcasting
-    losses        logits, likelihood, reshaped_classes, missing_minus, negated_loss, self_similarity, sure_and_wrong,
-                  log_of_softmax, reduction, unshifted_labels
+    losses        logits, likelihood, reshaped_classes, missing_minus, negated_divergence, negated_loss, self_similarity,
+                  sure_and_wrong, log_of_softmax, reduction, unshifted_labels
     gradients     codes, no_gradient, new_leaf, data_term, constant_term, detached_term, sampling, leaf_replaced,
                   unseen_write, number_read, unregistered, zero_gradient (nothing_learned: where no leaf gets any; too_small:
                   where numbers shrink until they are zero), not_finite_gradient, depth (recurrence: where one weight is used

@@ -85,7 +85,7 @@ def _meets_a_matrix(readings: Readings, node: int, later: set[int], size: int) -
     """Whether the pairs go with what is a matrix of pairs in its own right, as potentials with the costs of a transport."""
     made = {node, *later}
     return any(
-        _shape(readings, use) == (size, size) and not made & readings.behind_of(use.edge[0]) and use.edge[0] not in made
+        _shape(readings, use) == (size, size) and not made & readings.made_of(use.edge[0]) and use.edge[0] not in made
         for head in later
         if readings.op(head) in PAIRING and any(use.edge[0] in made for use in readings.arguments[head])
         for use in readings.arguments[head]

@@ -125,9 +125,9 @@ def _written_out(readings: Readings, log: int, scaled: int) -> int:
     is_found = False
     near = [node for node in factors.exponentials if any(_squares(readings, node))]  # exp(s) of a logarithm s has none
     for node in near or ([scaled] if readings.op(scaled) in SUMS else []):
-        terms = _terms(readings, node)
+        terms = terms_of(readings, node)
         of_log = -1.0 if near else terms.get(log, -1.0) * factors.log_constant  # below 0 where densities are summed
-        for square in filter(partial(_squares_its_argument, readings), terms):
+        for square in filter(partial(squares_its_argument, readings), terms):
             pair = _difference(readings, square)
             if pair is None:
                 continue  # the square of a deviation
@@ -162,15 +162,15 @@ def _constant(readings: Readings, node: int) -> float:
 
 def _squares(readings: Readings, node: int) -> Iterator[int]:
     """The calls that square their argument among the terms of a sum, whatever these are multiplied by."""
-    yield from (term for term in _terms(readings, node) if _squares_its_argument(readings, term))
+    yield from (term for term in terms_of(readings, node) if squares_its_argument(readings, term))
 
 
-def _squares_its_argument(readings: Readings, node: int) -> bool:
+def squares_its_argument(readings: Readings, node: int) -> bool:
     call = readings.graph.nodes[node]["call"]
     return readings.op(node) in ("pow", "square") and call is not None and call.args[1:2] in ((2,), ())
 
 
-def _terms(readings: Readings, node: int) -> dict[int, float]:
+def terms_of(readings: Readings, node: int) -> dict[int, float]:
     """The terms of a sum that are none of a further one, with the numbers that they are multiplied by."""
     pending, found = [(node, 1.0)], dict[int, float]()
     seen = {node}
@@ -287,5 +287,8 @@ def _is_log_probability(readings: Readings, use: Use) -> bool:
     node = readings.behind(use.edge[0], COPIES)
     op, uses = readings.op(node), readings.arguments[node]
     if op == "log":
-        return readings.op(readings.behind(uses[0].edge[0], COPIES | {"clamp", "clamp_min"})) == "_softmax"
+        node = readings.behind(uses[0].edge[0], COPIES | {"clamp", "clamp_min"})
+        if readings.op(node) == "add" and len(readings.arguments[node]) == 1:  # something small, that none is 0
+            node = readings.behind(readings.arguments[node][0].edge[0], COPIES)
+        return readings.op(node) == "_softmax"
     return op == "_log_softmax" or (op == "sub" and len(uses) == 2 and readings.op(uses[1].edge[0]) == "logsumexp")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 
 from gradviz.diagnose.data_term import DIGITS, number_terms
 from gradviz.diagnose.finding import Finding, found
 from gradviz.diagnose.no_gradient import lost_leaves
 from gradviz.diagnose.readings import Readings
+
+MOST_READ = 1000
+"""Of more numbers that were read nobody asks whether a multiple was used."""
 
 
 def number_read(readings: Readings) -> Iterator[Finding]:
@@ -24,7 +28,8 @@ def number_read(readings: Readings) -> Iterator[Finding]:
             continue
         call = graph.nodes[node]["call"]
         given = () if call is None else (*call.args, *call.kwargs.values())
-        number = next((one for one in given if isinstance(one, float) and one in read), None)
+        known = (_read(one, read) for one in given if isinstance(one, float))
+        number = next((one for one in known if one is not None), None)
         if number is not None:
             source = read.pop(number)
             if source in lost:
@@ -41,3 +46,21 @@ def number_read(readings: Readings) -> Iterator[Finding]:
                 node=node,
                 numbers={"number": number},
             )
+
+
+def _read(number: float, read: Collection[float]) -> float | None:
+    """The number that the code had read which a call was given, or a multiple of it, by a factor of two digits as 0.1."""
+    if number in read:
+        return number
+    if number == round(number, DIGITS) or len(read) > MOST_READ:
+        return None
+    return next((one for one in read if _has_two_digits(number / one)), None)
+
+
+def _has_two_digits(factor: float) -> bool:
+    """Whether a number is one that people write as a weight.
+
+    >>> _has_two_digits(0.1 * 0.7 / 0.7), _has_two_digits(0.123)
+    (True, False)
+    """
+    return math.isfinite(factor) and math.isclose(factor, float(f"{factor:.2g}"), rel_tol=1e-14, abs_tol=0.0)

@@ -30,6 +30,7 @@ from gradviz.diagnose.log_of_softmax import log_of_softmax
 from gradviz.diagnose.logits import logits
 from gradviz.diagnose.missing_minus import missing_minus
 from gradviz.diagnose.modes import modes
+from gradviz.diagnose.negated_divergence import negated_divergence
 from gradviz.diagnose.negated_loss import negated_loss
 from gradviz.diagnose.new_leaf import new_leaf
 from gradviz.diagnose.no_gradient import lost_leaves, no_gradient
@@ -89,6 +90,7 @@ FINDERS: tuple[Callable[[Readings], Iterator[Finding]], ...] = (
     inverted_mask,
     unshifted_labels,
     missing_minus,
+    negated_divergence,
     negated_loss,
     self_similarity,
     log_of_softmax,

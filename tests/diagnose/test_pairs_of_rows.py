@@ -54,3 +54,16 @@ def test_rows_of_features_that_are_paired_in_a_loss_are_told(loss: Callable[[Ten
 )
 def test_rows_with_their_rows_and_costs_of_all_pairs_are_meant(loss: Callable[[Tensor], Tensor]) -> None:
     assert told(loss) == []
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda error: torch.where(error.abs() < 1, 0.5 * error**2, error.abs() - 0.5).mean(),
+        lambda error: (error.abs() * (error.detach().abs() > 0.1)).mean(),
+        lambda error: (error**2 * (1 + (error < 0))).mean(),
+    ],
+)
+def test_pairs_whose_own_numbers_choose_among_them_are_told(loss: Callable[[Tensor], Tensor]) -> None:
+    (message,) = told(lambda out: loss(out[:, 0] - TARGETS[:, :1]))
+    assert "a 8 × 8 matrix, where 8 pairs were meant" in message

@@ -231,6 +231,32 @@ def test_a_number_of_a_model_apart_is_still_a_hint() -> None:
     assert [finding.kind for finding in graph.diagnose()] == ["number-read"]
 
 
+@pytest.mark.parametrize("weight", [0.1, 1e-4, 0.5, 3.0, 25.0])
+def test_a_multiple_of_a_number_that_was_read_is_a_hint_too(weight: float) -> None:
+    torch.manual_seed(0)
+    model, head, x = nn.Linear(3, 2), nn.Linear(2, 3), torch.randn(4, 3)
+
+    def step(*, read: bool) -> Tensor:
+        codes = model(x)
+        size = codes.square().mean()
+        return (head(codes) - x).square().mean() + weight * (size.item() if read else size)
+
+    assert [finding.kind for finding in gradviz.trace(lambda: step(read=True)).diagnose()] == ["number-read"]
+    assert gradviz.trace(lambda: step(read=False)).diagnose() == []
+
+
+def test_a_number_beside_one_that_was_read_and_printed_is_none_of_it() -> None:
+    torch.manual_seed(0)
+    model, x, printed = nn.Linear(3, 3), torch.randn(4, 3), list[float]()
+
+    def step() -> Tensor:
+        error = (model(x) - x).square().mean()
+        printed.append(error.item())
+        return error + 1e-4 * model.weight.square().sum() + 0.12345
+
+    assert gradviz.trace(step).diagnose() == []
+
+
 def test_functions_are_called_as_people_call_them() -> None:
     assert "= softmax(...) is the first value with NaN" in of_gallery("masked_row")[0].message
     assert "= nll_loss(...) is the first value with NaN" in of_gallery("all_labels_ignored")[0].message
