@@ -63,6 +63,7 @@ def test_a_job_that_hangs_lets_no_other_wait() -> None:
         return graph()
 
     stuck = work.job_for("stuck", hanging, at_once=True)
+    until(lambda: stuck.doing == "tracing")
     assert ended(work.job_for("other", graph)).shown is not None
     assert not stuck.ended and stuck.doing == "tracing"
     free.set()

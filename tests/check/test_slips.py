@@ -50,7 +50,7 @@ SLIPS: dict[str, tuple[Callable[[Array], Array], str]] = {
     "one": (lambda true: np.where(np.arange(16).reshape(4, 4) == 6, 0.1, true), "wrong at element [1, 2] only"),
     "negative x": (lambda true: np.where(X < 0, true * 1.3 + 0.1, true), "wrong where x is negative, right elsewhere"),
     "one row": (
-        lambda true: true * np.where(np.arange(4) == 2, RANDOM.uniform(2, 3, 4), 1)[:, None],
+        lambda true: true * np.where(np.arange(4) == 2, np.random.default_rng(9).uniform(2, 3, 4), 1)[:, None],
         "at index 2 of dimension 0",
     ),
 }
@@ -153,7 +153,7 @@ def blurred(got: Array, true: Array, within: float) -> str:
     ],
 )
 def test_where_rounding_blurs_ratios_only_what_many_of_them_say_is_told(made: Array, told: str) -> None:
-    assert blurred(made * RANDOM.uniform(0.99, 1.01, (4, 4)), TRUE, 0.02) == told
+    assert blurred(made * np.random.default_rng(4).uniform(0.99, 1.01, (4, 4)), TRUE, 0.02) == told
 
 
 def test_numbers_that_are_small_beside_their_bounds_say_nothing() -> None:
@@ -161,7 +161,7 @@ def test_numbers_that_are_small_beside_their_bounds_say_nothing() -> None:
 
 
 def test_a_ratio_in_half_precision_is_told_with_the_digits_that_it_has() -> None:
-    ratios, got = Ratios(), 0.7 * TRUE * RANDOM.uniform(0.995, 1.005, (4, 4))
+    ratios, got = Ratios(), 0.7 * TRUE * np.random.default_rng(6).uniform(0.995, 1.005, (4, 4))
     ratios.see(got, TRUE, 0.02 * np.abs(TRUE))
     assert ratios.told() == "autograd's is 0.7 times the true derivative everywhere"
 

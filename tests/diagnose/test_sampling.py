@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 
 import gradviz
 
-X = torch.randn(16, 6)
+X = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
 Cut = Callable[[Tensor], Tensor]
 
 
