@@ -20,7 +20,13 @@ from gradviz.runs.notes import Pair
 from gradviz.view.notation import shape_text
 
 MOST_NODES = 1_000_000
-_OPS = {"softmax": "_softmax", "log_softmax": "_log_softmax", "to_copy": "_to_copy", "unsafe_view": "_unsafe_view"}
+_OPS = {
+    "softmax": "_softmax",
+    "log_softmax": "_log_softmax",
+    "to_copy": "_to_copy",
+    "unsafe_view": "_unsafe_view",
+    "nll_loss2_d": "nll_loss2d",
+}
 """What a node's class is called -> the aten function, where these differ."""
 _MOVING = frozenset(
     {

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 import gradviz
 from gradviz.diagnose import Finding
+from gradviz.diagnose.fused_attention import is_causal
+from gradviz.opcall import OpCall
 
 FUTURE = torch.ones(12, 12).triu(1).bool()
 Scores = Callable[[Tensor, Tensor], Tensor]
@@ -211,3 +213,20 @@ def test_of_a_long_sequence_and_of_few_heads_of_keys_a_share_is_read() -> None:
 
     (finding,) = [one for one in gradviz.trace(loss).diagnose() if one.kind == "saturated"]
     assert "multiplied by 20" in finding.message and 0 < int(finding.numbers["of"]) <= 1100
+
+
+def test_the_causal_mask_of_a_kernel_is_known_among_its_other_arguments() -> None:
+    """Those of CUDA have arguments that no CPU kernel has: in training the logarithms of sums are asked for, too."""
+    q, bias = torch.randn(1, 2, 3, 4), torch.zeros(1, 2, 3, 3)
+    aten = torch.ops.aten
+    told: list[tuple[Any, tuple[Any, ...], bool]] = [
+        (aten._scaled_dot_product_efficient_attention.default, (q, q, q, bias, True), False),
+        (aten._scaled_dot_product_efficient_attention.default, (q, q, q, None, True, 0.0, True), True),
+        (aten._scaled_dot_product_cudnn_attention.default, (q, q, q, bias, True, 0.0, False, True), False),
+        (aten._scaled_dot_product_flash_attention.default, (q, q, q, 0.0, True), True),
+        (aten._scaled_dot_product_flash_attention.default, (q, q, q, 0.0, False, True), False),
+        (aten._scaled_dot_product_flash_attention_for_cpu.default, (q, q, q, 0.0, True), True),
+        (aten._scaled_dot_product_flash_attention_for_cpu.default, (q, q, q), False),
+    ]
+    for overload, arguments, expected in told:
+        assert is_causal(OpCall(overload=overload, args=arguments)) is expected

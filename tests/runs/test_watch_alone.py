@@ -134,6 +134,30 @@ def test_a_softmax_over_the_classes_is_not_told(tmp_path: Path, loss_of: Loss) -
     assert told(tmp_path, Stack(nn.ModuleList), loss_of) == []
 
 
+CLASSES = torch.arange(4 * 5 * 5).view(4, 5, 5) % 3
+
+
+@pytest.mark.parametrize(
+    ("loss_of", "kinds"),
+    [
+        (lambda maps: F.nll_loss(maps.log_softmax(0), CLASSES), ["softmax-over-batch"]),
+        (lambda maps: F.nll_loss(maps.log_softmax(-1), CLASSES), ["softmax-over-batch"]),
+        (lambda maps: F.nll_loss(maps.log_softmax(1), CLASSES), []),
+        (lambda maps: -F.cross_entropy(maps, CLASSES), ["negated-loss"]),
+        (lambda maps: F.cross_entropy(maps, CLASSES), []),
+    ],
+)
+def test_classes_of_pixels_are_told_alike(tmp_path: Path, loss_of: Callable[[Tensor], Tensor], kinds: list[str]) -> None:
+    model, images = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Tanh(), nn.Conv2d(4, 3, 3, padding=1)), torch.randn(4, 1, 5, 5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    with gradviz.watch(model, tmp_path, every=1) as watcher:
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss_of(model(images)).backward()
+            optimizer.step()
+    assert [one.kind for one in watcher.run.diagnose()] == kinds
+
+
 def squares(out: Tensor, y: Tensor) -> Tensor:
     return F.mse_loss(out, F.one_hot(y, 3).float())
 
