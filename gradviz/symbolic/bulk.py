@@ -62,8 +62,12 @@ def largest(tensor: SymbolicTensor, places: Places, name: str, *, sign: int = 1)
     """The largest of many elements, or the smallest for sign -1; as `scalar.largest`."""
     many = _read(tensor, places)
     value, missing = many.value, np.isnan(many.value)
-    best = missing | many.carrying if missing.any() else value == (value.max() if sign > 0 else value.min())
-    return sc.largest(_elements(tensor, places, best), name, sign=sign)
+    if missing.any():
+        return sc.largest(_elements(tensor, places, missing | many.carrying), name, sign=sign)
+    best = int((sign * value).argmax())
+    with np.errstate(invalid="ignore"):
+        near = np.abs(value - value[best]) <= sc.COARSEST * (many.error + many.error[best])
+    return sc.largest(_elements(tensor, places, near | (value == value[best])), name, sign=sign)
 
 
 def _read(tensor: SymbolicTensor, places: Places) -> Many:

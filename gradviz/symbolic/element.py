@@ -265,7 +265,7 @@ def _refuse_many_cases(operands: Sequence[sp.Expr]) -> None:
 
 
 class Selected(Operation):
-    """One of several, by its value; operands[0] is it, the others tie with it: all do where it is NaN."""
+    """One of several, by its value; operands[0] is it, the others may tie with it: all do where it is NaN."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -280,7 +280,21 @@ class Selected(Operation):
         return operands[0]
 
     def kinks(self, scalar: Scalar, unit: float) -> list[str]:
-        return [f"tie in {self.name}"] if len(scalar.operands) > 1 and not MP.isnan(scalar.value) else []
+        return [f"tie in {self.name}"] if not MP.isnan(scalar.value) and len(tied(scalar, unit)) > 1 else []
+
+
+def tied(selected: Scalar, unit: float) -> list[Scalar]:
+    """The one that was selected and those that rounding of `unit` may have made equal to it."""
+    best, *others = selected.operands
+    return [best, *(other for other in others if may_tie(best, other, unit))]
+
+
+def may_tie(first: Scalar, second: Scalar, unit: float) -> bool:
+    """Whether two elements are equal, or near enough that rounding of `unit` may have made them so."""
+    if MP.isnan(first.value) or first.value == second.value:
+        return True
+    error = unit * (first.error + second.error)
+    return error > 0 and bool(abs(first.value - second.value) <= error)
 
 
 _SYMBOL, _PARTS = Entered(), _Parts()

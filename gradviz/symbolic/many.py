@@ -181,10 +181,15 @@ def extreme(many: Many, count: int, *, sign: int) -> Many:
     missing = np.isnan(groups)
     best = np.where(missing.any(1), missing.argmax(1), np.where(missing, -np.inf, sign * groups).argmax(1))
     picked = taken(many, np.arange(count) * groups.shape[1] + best)
-    ties = bool(((groups == picked.value[:, None]).sum(1) > 1).any() or missing.any())  # of NaN it may be any that is picked
-    return Many(
-        value=picked.value, error=picked.error, carrying=picked.carrying, leads=picked.leads, kinks=lambda unit: ties
-    )
+
+    def kinks(unit: float) -> bool:
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(groups - picked.value[:, None])  # not a number where both are infinite
+            within = unit * (many.error.reshape(groups.shape) + picked.error[:, None])
+            ties = (groups == picked.value[:, None]) | (apart <= within)
+        return bool((ties.sum(1) > 1).any() or missing.any())  # of NaN it may be any that is picked
+
+    return Many(value=picked.value, error=picked.error, carrying=picked.carrying, leads=picked.leads, kinks=kinks)
 
 
 def swept(root: Many, weights: NDArray[np.longdouble], unit: float) -> dict[int, tuple[NDArray[np.int64], Adjoint]]:

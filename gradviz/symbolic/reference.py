@@ -167,7 +167,7 @@ class Reference:
         By edge key and index; elements that have no part in a tie are not there.
         """
         with self._range.entered():
-            return ranges_of([(self._output(output)[index], MP.one)])
+            return ranges_of([(self._output(output)[index], MP.one)], self._unit)
 
     def values_at_once(self, flats: Sequence[int], *, output: int = 0) -> Elements | None:
         """The true values of some output elements, in wide floats; None where they are only had one by one."""

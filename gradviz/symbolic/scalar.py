@@ -13,12 +13,13 @@ from typing import Any
 
 from gradviz.symbolic.analytic import apply_to_pairs, modulus
 from gradviz.symbolic.arithmetic import EXACT, MP
-from gradviz.symbolic.element import Applied, Dot, Pair, Product, Scalar, Selected, Sum, Symbol, times
+from gradviz.symbolic.element import Applied, Dot, Pair, Product, Scalar, Selected, Sum, Symbol, may_tie, times
 from gradviz.symbolic.function import ScalarFunction
 from gradviz.symbolic.registry import NoRule
 from gradviz.symbolic.rounding import least_normal, moved_product, rounded, spread
 
 __all__ = [
+    "COARSEST",
     "ONE",
     "ZERO",
     "Pair",
@@ -41,6 +42,8 @@ __all__ = [
     "total",
 ]
 
+COARSEST = 2.0**-8
+"""The unit roundoff of bfloat16: what is farther apart than it rounds is told apart in every dtype."""
 _SUM, _DOT, _PRODUCT = Sum(), Dot(), Product()
 ZERO = Scalar(MP.zero, 0.0)
 ONE = Scalar(MP.one, 0.0)
@@ -179,9 +182,8 @@ def largest(candidates: Sequence[Scalar], name: str, *, sign: int = 1) -> Scalar
 
 
 def chosen(best: Scalar, candidates: Sequence[Scalar], name: str) -> Scalar:
-    """One of the candidates, and which others tie with it; NaN has no order, so that it may be any of them."""
-    nan = MP.isnan(best.value)
-    ties = [other for other in candidates if other is not best and (nan or other.value == best.value)]
+    """One of the candidates, and which others may tie with it; NaN has no order, so that it may be any of them."""
+    ties = [other for other in candidates if other is not best and may_tie(best, other, COARSEST)]
     if all(candidate.operation is None for candidate in (best, *ties)):
         return Scalar(best.value, best.error)
     return Scalar(best.value, best.error, Selected(name), (best, *ties))

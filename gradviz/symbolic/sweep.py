@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 
 from gradviz.symbolic.arithmetic import MP
-from gradviz.symbolic.element import Selected
+from gradviz.symbolic.element import Selected, tied
 from gradviz.symbolic.registry import NoRule
 from gradviz.symbolic.rounding import moved_product, rounded
 from gradviz.symbolic.scalar import Scalar, Symbol
@@ -62,9 +62,9 @@ def partials_of(
     return {symbol: result[symbol] for symbol in reversed(result)}
 
 
-def ranges_of(seeds: Sequence[tuple[Scalar, Any]]) -> dict[tuple[int, tuple[int, ...]], tuple[float, float]]:
+def ranges_of(seeds: Sequence[tuple[Scalar, Any]], unit: float) -> dict[tuple[int, tuple[int, ...]], tuple[float, float]]:
     """The least and largest partial of sum(weight * scalar) with respect to each symbol that an element chosen among
-    several that tie may depend on, whichever of them is chosen; by the symbols' keys.
+    several that tie, within rounding of `unit`, may depend on, whichever of them is chosen; by the symbols' keys.
 
     Of three equal numbers each may be the median, though moving it alone leaves the median where it is.
     """
@@ -76,16 +76,18 @@ def ranges_of(seeds: Sequence[tuple[Scalar, Any]]) -> dict[tuple[int, tuple[int,
         low, high = adjoints.get(scalar, (0.0, 0.0))
         if scalar.operation is None:
             continue
-        ties = isinstance(scalar.operation, Selected) and len(scalar.operands) > 1
-        if ties:
+        ties = tied(scalar, unit) if isinstance(scalar.operation, Selected) else []
+        if len(ties) > 1:
             below, above = min(low, 0.0), max(high, 0.0)
-            for operand in scalar.operands:
+            for operand in ties:
                 _widen(adjoints, operand, below, above)
         else:
             for operand, partial, _ in scalar.operation.locals(scalar):
                 ends = (low * float(partial), high * float(partial))
                 _widen(adjoints, operand, min(ends), max(ends))
-        if ties or scalar in on_tie:
+        if len(ties) > 1:
+            on_tie.update(ties)
+        elif scalar in on_tie:
             on_tie.update(scalar.operands)
     return {scalar.key: adjoints.get(scalar, (0.0, 0.0)) for scalar in on_tie if isinstance(scalar, Symbol)}
 
