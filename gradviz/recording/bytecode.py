@@ -82,8 +82,7 @@ def bound_in_loops(code: CodeType, _: int) -> frozenset[str]:
     """The variables that are bound again each time that a loop goes round."""
     loops = _loops(code, 0)
     inside = (step for step in instructions_of(code, 0)[0] if any(start <= step.offset <= end for start, end in loops))
-    bound = (step.argval for step in inside if step.opname.startswith("STORE_") and step.opname != "STORE_ATTR")
-    return frozenset(name for names in bound for name in (names if isinstance(names, tuple) else (names,)))
+    return frozenset(step.argval for step in inside if step.opname.startswith("STORE_") and step.opname != "STORE_ATTR")
 
 
 @once_per_place
@@ -159,12 +158,7 @@ def _kept_by(code: CodeType, offset: int) -> tuple[int, int] | None:
 def _stored(instructions: Sequence[dis.Instruction]) -> Iterator[str]:
     """Names stored by the instructions at the start of a sequence, up to the first one that does something else."""
     for place, step in enumerate(instructions):
-        if step.opname == "STORE_FAST_STORE_FAST":
-            yield from step.argval
-        elif step.opname == "STORE_FAST_LOAD_FAST":
-            yield step.argval[0]
-            return
-        elif step.opname in ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF"):
+        if step.opname in ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF"):
             yield str(step.argval)
         elif step.opname.startswith("LOAD_") and [i.opname for i in instructions[place + 1 : place + 2]] == ["STORE_ATTR"]:
             if (attribute := str(instructions[place + 1].argval)) not in _TENSORS_OWN:

@@ -1,4 +1,7 @@
-"""A place in the code -> the instructions there, read once for each place."""
+"""A place in the code -> the instructions there, read once for each place.
+
+CPython 3.13 has instructions that load or store two variables at once; they are read as the two that they stand for.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,12 @@ from types import CodeType
 from typing import TypeVar
 
 Result = TypeVar("Result")
+_PARTS = {
+    "LOAD_FAST_LOAD_FAST": ("LOAD_FAST", "LOAD_FAST"),
+    "STORE_FAST_LOAD_FAST": ("STORE_FAST", "LOAD_FAST"),
+    "STORE_FAST_STORE_FAST": ("STORE_FAST", "STORE_FAST"),
+}
+_SILENT = ("CACHE", "EXTENDED_ARG", "NOP")
 
 
 def once_per_place(function: Callable[[CodeType, int], Result]) -> Callable[[CodeType, int], Result]:
@@ -32,8 +41,17 @@ def once_per_place(function: Callable[[CodeType, int], Result]) -> Callable[[Cod
 @once_per_place
 def instructions_of(code: CodeType, _: int) -> tuple[list[dis.Instruction], list[int]]:
     """All instructions that do something, and where each is."""
-    instructions = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG", "NOP")]
+    instructions = [part for step in dis.get_instructions(code) if step.opname not in _SILENT for part in parts_of(step)]
     return instructions, [step.offset for step in instructions]
+
+
+def parts_of(step: dis.Instruction) -> list[dis.Instruction]:
+    """The instructions of a single variable each that one of two stands for, in order; any other itself."""
+    names = _PARTS.get(step.opname)
+    if names is None:
+        return [step]
+    parts = zip(names, step.argval, strict=True)
+    return [step._replace(opname=name, opcode=dis.opmap[name], argval=variable) for name, variable in parts]
 
 
 @once_per_place

@@ -80,8 +80,8 @@ class _Stack:
             if container is None and key is None:
                 container, key = self._updated()
             return _item(container, key) if value is _RESULT else None
-        if kind == "CALL":
-            taken = self._popped(count + 2)
+        if kind in ("CALL", "CALL_KW"):
+            taken = self._popped(count + (3 if kind == "CALL_KW" else 2))  # with the names of keywords
             self._items.append(None)
             return self._appended_to() if count == 1 and taken[-1] is _RESULT and not self._path else None
         return None if self._moves(step, kind, count) or self._builds(kind, count) else ""
