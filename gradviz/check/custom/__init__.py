@@ -10,7 +10,8 @@ How the parts go together:
     backward_calls.py    what a hand-written backward() ran, in terms of the values of its forward
     own_formula.py   its formula without rounding: right or wrong, and what rounding then may do
     replay.py        recorded calls run again in float64, with rounding bounded by trial
-    noise.py, lengths.py   the random errors of such trials; how long the sums are that they are for
+    noise.py, lengths.py   the random errors of such trials; how long the sums are that they are for; fused.py calls with
+                     steps of their own
     ties.py          a hand-written backward on a kink, between whose derivatives it may choose
     threads.py       small passes in one thread
 """

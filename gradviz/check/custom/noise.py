@@ -22,7 +22,7 @@ from gradviz.check.custom.lengths import backward_length, dtype_of_sums, forward
 from gradviz.opcall import OpCall, is_inexact
 from gradviz.standin import is_kept
 from gradviz.symbolic import unit_roundoff
-from gradviz.symbolic.rounding import spread
+from gradviz.symbolic.rounding import ROUGHER, spread
 
 _FAR_OFF = 2.0**4
 """So many units in the last place are more than rounding, where nothing cancels."""
@@ -93,6 +93,16 @@ class Noise:
                 one = self._moved(one.expand(shape), 0.0, spread(terms) * self._of_sums(call))
             moved.append(one)
         return moved
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything is moved."""
+        return self._move > 0
+
+    def within(self, call: OpCall, tensor: Tensor) -> Tensor:
+        """What a call computes on its way to a result, by a function that is taken less accurately than a sum is."""
+        rounding = ROUGHER["erf"] * self._of_sums(call)
+        return self._moved(tensor, rounding, rounding)
 
     def result(self, call: OpCall, place: int, tensor: Tensor) -> Tensor:
         """A result of a call, and the cotangent that comes back to it."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from gradviz.check.arrays import widened
 from gradviz.check.custom.backward_calls import BackwardCalls
+from gradviz.check.custom.fused import in_steps
 from gradviz.check.custom.noise import Noise, RangeEnds
 from gradviz.check.parts import joined, parts_of
 from gradviz.opcall import SHAPE_READING, OpCall
@@ -232,7 +234,9 @@ def run_again(calls: Sequence[OpCall], values: dict[int, Tensor], noise: Noise) 
             if not is_known and tensor.dtype.is_floating_point and _storage(tensor) in storages:
                 raise NoRule(f"an argument of {call.op} was changed through a view of it")
         items = [values[id(tensor)] if id(tensor) in values else widened(tensor).cpu() for tensor in arguments]
-        for place, result in enumerate(run_call(call, noise.arguments(call, items), widen=True)):
+        given = noise.arguments(call, items)
+        apart = in_steps(call, given, partial(noise.within, call)) if noise.is_any else None
+        for place, result in enumerate(run_call(call, given, widen=True) if apart is None else apart):
             if result is not None and place < len(call.outputs) and (made := call.outputs[place]) is not None:
                 values[id(made)] = noise.result(call, place, result)
 
