@@ -13,7 +13,7 @@ from pathlib import Path
 from types import CodeType
 
 from gradviz.recording.instructions import instructions_after, instructions_of, once_per_place
-from gradviz.recording.placing import Placed, placed
+from gradviz.recording.placing import TENSORS_OWN, Placed, placed
 
 Frames = tuple[tuple[CodeType, int], ...]
 _GIVING = ("LOAD_CONST", "LOAD_SMALL_INT", "KW_NAMES", "PRECALL")
@@ -21,8 +21,6 @@ _GIVING = ("LOAD_CONST", "LOAD_SMALL_INT", "KW_NAMES", "PRECALL")
 _CALLING = ("CALL", "CALL_KW")
 _KEEPING = ("bfloat16", "contiguous", "cpu", "cuda", "double", "float", "half", "to", "type", "type_as")
 """Methods of a tensor that return the tensor itself where it is as they would make it."""
-_TENSORS_OWN = ("data", "grad")
-"""Attributes of tensors themselves: what is assigned to them is not called by them."""
 _UNUSED = ("_",)
 
 
@@ -161,7 +159,7 @@ def _stored(instructions: Sequence[dis.Instruction]) -> Iterator[str]:
         if step.opname in ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF"):
             yield str(step.argval)
         elif step.opname.startswith("LOAD_") and [i.opname for i in instructions[place + 1 : place + 2]] == ["STORE_ATTR"]:
-            if (attribute := str(instructions[place + 1].argval)) not in _TENSORS_OWN:
+            if (attribute := str(instructions[place + 1].argval)) not in TENSORS_OWN:
                 yield attribute  # `self.y = ...` loads `self` first
             return
         else:

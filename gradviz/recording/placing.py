@@ -22,6 +22,8 @@ from gradviz.recording.instructions import instructions_after, instructions_up_t
 
 APPENDED = "+"
 """Ends the name of what is appended to a container: it is to be numbered from 1."""
+TENSORS_OWN = ("data", "grad")
+"""Attributes of tensors themselves: what is assigned to them is not called by them."""
 _LONGEST = 40
 _BELOW = 8
 """What the code may take from below the result, as `losses[key] += f(x)` does, without our knowing it."""
@@ -74,7 +76,8 @@ class _Stack:
         if kind in _STORES:
             return str(step.argval) if self._popped(1)[0] is _RESULT else None
         if kind == "STORE_ATTR":
-            return str(step.argval) if self._popped(2)[0] is _RESULT else None
+            name = "" if step.argval in TENSORS_OWN else str(step.argval)
+            return name if self._popped(2)[0] is _RESULT else None
         if kind == "STORE_SUBSCR":
             value, container, key = self._popped(3)
             if container is None and key is None:

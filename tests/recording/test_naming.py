@@ -178,6 +178,20 @@ def test_a_result_has_the_name_of_the_place_into_which_the_code_puts_it(function
         assert {name: given[name] for name in names} == ops
 
 
+def test_a_value_is_not_called_by_the_attribute_of_a_tensor_that_gets_it() -> None:
+    kept = torch.zeros(2)
+
+    def function(x: Tensor) -> Tensor:
+        kept.grad = x.sin() if x.requires_grad else x
+        kept.grad, total = x.cos(), kept.grad.sum()
+        return total + kept.grad.sum()
+
+    x = torch.tensor([0.1, 0.2], requires_grad=True)
+    with record() as tape:
+        result = function(x)
+    assert not {"grad", "grad_2"} & set(op_names(tape.trace(result)))
+
+
 @pytest.mark.parametrize("opname", ["LOAD_FAST_LOAD_FAST", "STORE_FAST_LOAD_FAST", "STORE_FAST_STORE_FAST"])
 def test_an_instruction_for_two_variables_is_read_as_one_for_each(opname: str) -> None:
     """Those of Python 3.13, also where the tests run on an earlier one."""
