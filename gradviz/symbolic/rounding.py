@@ -34,6 +34,8 @@ SAFETY = 4.0
 LIBRARY_ROUNDING = 2.0
 ROUGHER = {"erf": 4.0}
 """Functions that some kernels of torch take less accurately: that of gelu is off by up to 3 units of 1 + erf (AVX-512)."""
+ROUNDED_WITHIN: dict[str, Callable[[Any], Any]] = {"Erfcx": lambda x: np.minimum(x, 0.0) ** 2}
+"""Units more by what is rounded within a function: left of 0 torch takes erfcx as 2 exp(x²) - erfcx(-x)."""
 _SMALL_SHARE = 2.0**-10
 _FEW = 8
 SERIES_ROUNDING = 100.0  # the gamma family: torch sums short series, absolutely accurate only
@@ -180,6 +182,12 @@ def _lgamma_slope(x: Any) -> Any:
     return np.log(np.abs(x) + 2) + 1 / np.where(x == 0, 1e-300, np.abs(x - np.rint(np.minimum(x, 0))))
 
 
+def library_rounding(function: str, x: Any) -> Any:
+    """How many roundings of its result a function of torch's libraries is off by at x."""
+    within = ROUNDED_WITHIN.get(function)
+    return ROUGHER.get(function, LIBRARY_ROUNDING) + (0.0 if within is None else within(x))
+
+
 def moved_wave(slope: Any, x_error: Any) -> Any:
     """How far an error of its argument moves a sine or cosine of this slope, in units of u: to second order, and 2 at most.
 
@@ -274,7 +282,7 @@ class RoundingArithmetic:
             _seen(result, values[0][0])
         if payload in EXACT_IN_ANY_DTYPE:
             return result, values[0][1] if payload == "Abs" else np.zeros_like(result)
-        error = ROUGHER.get(payload, LIBRARY_ROUNDING) * all_rounded(result)
+        error = library_rounding(payload, values[0][0]) * all_rounded(result)
         if payload in SUMMED_SERIES:
             error = SERIES_ROUNDING * np.maximum(np.abs(result), 1.0)
         slope = SLOPES.get(payload)

@@ -17,13 +17,13 @@ from gradviz.symbolic.arithmetic import EXACT, MP
 from gradviz.symbolic.rounding import (
     EXACT_IN_ANY_DTYPE,
     LIBRARY_ROUNDING,
-    ROUGHER,
     SAFETY,
     SERIES_ROUNDING,
     SLOPES,
     SUMMED_SERIES,
     WAVES,
     exactly_held,
+    library_rounding,
     moved_power,
     moved_product,
     moved_wave,
@@ -77,7 +77,7 @@ class TrackedArithmetic:
             value, error = values[0]
             return result, error if payload == "Abs" else _jump(payload, value, error)
         y = float(result)
-        error = ROUGHER.get(payload, LIBRARY_ROUNDING) * rounded(result)
+        error = library_rounding(payload, float(values[0][0])) * rounded(result)
         if payload in SUMMED_SERIES:
             error = SERIES_ROUNDING * max(abs(y), 1.0)
         if not any(moved for _, moved in values):

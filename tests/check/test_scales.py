@@ -163,3 +163,22 @@ def test_a_slip_of_few_rows_is_found_in_half_precision(monkeypatch: pytest.Monke
     x = torch.randn(7, 300, dtype=torch.bfloat16).requires_grad_()
     report = gradviz.trace(lambda x: ((x * 100).softmax(-1) * torch.randn(7, 300).bfloat16()).sum(), x).check()
     assert report.mismatches
+
+
+@pytest.mark.parametrize(("dtype", "slip", "verdict"), [(torch.float32, 1.0, "match"), (torch.float32, 1.001, "mismatch")])
+def test_what_is_rounded_within_erfcx_left_of_zero_is_no_slip(dtype: torch.dtype, slip: float, verdict: str) -> None:
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return torch.special.erfcx(x)
+
+        @staticmethod
+        def backward(ctx, cotangent):
+            (x,) = ctx.saved_tensors
+            return cotangent * slip * (2 * x * torch.special.erfcx(x) - 2 / torch.pi**0.5)
+
+    x = torch.linspace(-8, -6, 50, dtype=dtype).requires_grad_()
+    for function in (Scaled.apply, torch.special.erfcx) if slip == 1 else (Scaled.apply,):
+        report = gradviz.trace(lambda x, function=function: function(x).sum(), x).check()
+        assert verdict in {edge.verdict for edge in report.edges} and report.ok == (verdict == "match"), str(report)
