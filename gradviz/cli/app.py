@@ -7,6 +7,7 @@ from importlib import resources
 
 import click
 
+from gradviz.cli.targets import OfTarget
 from gradviz.errors import InputError
 
 ADDRESS = "127.0.0.1"
@@ -29,7 +30,7 @@ HOSTS = ("localhost", "127.0.0.1")
 """Another name for this machine in a request would be someone else's page that asks for ours."""
 
 
-@click.command("app")
+@click.command("app", cls=OfTarget)
 @click.argument("target", required=False)
 @click.option("--at", multiple=True, metavar="NAME=VALUE", help="Value of a variable of TARGET.")
 @click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="Of http://127.0.0.1.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,29 @@ if TYPE_CHECKING:
 
 SAVED = ".gradviz"
 """The ending of a file that holds a trace."""
+_ASSIGNMENT = re.compile(r"[^\W\d]\w*\s*=(?!=)")
 
 
-class TargetCommand(click.Command):
-    """A command with a target: its help ends with what that may be."""
+class OfTarget(click.Command):
+    """A command with a target: of what stands behind that it says where it belongs."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.allow_extra_args = True
+        surplus = super().parse_args(ctx, args)
+        if surplus and not ctx.resilient_parsing:
+            accepted = " ".join(param.human_readable_name for param in self.params if isinstance(param, click.Argument))
+            values = [f"--at {shlex.quote(text)}" for text in surplus if _ASSIGNMENT.match(text)]
+            advice = (
+                f"give a value to a variable by {' '.join(values)}"
+                if len(values) == len(surplus)
+                else 'put math text with blanks in quotation marks, as in "x*y + sin(pi*x)", each value in an --at x=2'
+            )
+            raise click.UsageError(f"unexpected behind {accepted}: {' '.join(surplus)}; {advice}", ctx)
+        return surplus
+
+
+class TargetCommand(OfTarget):
+    """Its help ends with what a target may be."""
 
     of_saved = "Or FILE.gradviz, a trace that `gradviz trace -o` or `graph.save` wrote, which is shown as it is there."
 

@@ -257,6 +257,22 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trace", "x*y", "x=2", "y=3"], "behind TARGET: x=2 y=3; give a value to a variable by --at x=2 --at y=3\n"),
+        (["check", "sum(A)", "A=[[1, 2]]"], "behind TARGET: A=[[1, 2]]; give a value to a variable by --at 'A=[[1, 2]]'\n"),
+        (["explain", "x*y", "+", "x", "--at", "x=2"], 'math text with blanks in quotation marks, as in "x*y + sin(pi*x)"'),
+        (["compare", "one", "two", "three"], "behind TARGET OTHER: three; put math text"),
+        (["app", "x*y", "x=2"], "behind TARGET: x=2; give a value to a variable by --at x=2\n"),
+    ],
+)
+def test_what_stands_behind_a_target_is_told_its_place(arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
 LONG = ["pi*x*sin(x*y)^2 + exp(x*y)*log(x)*cos(x + y)", "--at", "x=2", "--at", "y=3", "--device", "cpu"]
 
 
