@@ -94,7 +94,7 @@ def refuse_target(target: str, at: Iterable[str]) -> None:
     """Refuses what cannot be a target, without running anything.
 
     Raises:
-        GradvizError: the text cannot be read, there is no such file, or the values are not accepted.
+        GradvizError: the text cannot be read, there is no such file, or the values are not accepted, or of no variable.
     """
     given = list(at)
     if names_saved(target):
@@ -109,8 +109,12 @@ def refuse_target(target: str, at: Iterable[str]) -> None:
             raise InputError(f"there is no file {path}")
         return
     _refuse_file_alone(target)
-    parse(target)
-    values_of(given)
+    known = parse(target).variables
+    at_names = tuple(values_of(given))
+    known += parse(target, variables=at_names or None).variables  # `wx` is a product, or a variable that has a value
+    if surplus := [name for name in at_names if name not in known]:
+        accepted = ", ".join(dict.fromkeys(known))
+        raise InputError(f'the expression has no variable {", ".join(surplus)}; the variables of "{target}" are: {accepted}')
 
 
 def values_of(assignments: Iterable[str]) -> dict[str, Any]:

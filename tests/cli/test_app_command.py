@@ -77,6 +77,14 @@ def test_a_target_is_handed_on_with_its_values(monkeypatch: pytest.MonkeyPatch) 
     assert handed[-4:] == ["--", "x*y", "x=2", "y=[1, 2]"] and "--server.headless=false" in handed
 
 
+@pytest.mark.parametrize("values", [["w=2", "x=3"], ["wx=2"], ["w=2"]])
+def test_a_product_without_a_sign_takes_its_values_in_each_reading(
+    monkeypatch: pytest.MonkeyPatch, values: list[str]
+) -> None:
+    result, handed = run(monkeypatch, "wx", *(f"--at={value}" for value in values))
+    assert (result.exit_code, handed[-len(values) :]) == (0, values)
+
+
 def test_a_function_in_a_file_is_handed_on_and_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("raise SystemExit('this ran')")
     result, handed = run(monkeypatch, f"{tmp_path}/train.py:step")
@@ -88,6 +96,7 @@ def test_a_function_in_a_file_is_handed_on_and_not_run(monkeypatch: pytest.Monke
     [
         (["x*foo(y)"], "unknown function 'foo'"),
         (["x", "--at", "x=two"], "--at x: 'two' is neither a number"),
+        (["x*y", "--at", "x=2", "--at", "yy=3"], 'no variable yy; the variables of "x*y" are: x, y\n'),
         (["--at", "x=2"], "there is no TARGET"),
         (["nothing/here.py:step"], "there is no file nothing/here.py"),
         (["train.py:step", "--at", "x=2"], "values go with math text"),
