@@ -8,13 +8,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from gradviz.opcall import OpCall
 from gradviz.standin import StandIn
 from gradviz.symbolic import unit_roundoff
 
 _NEAR = 2.0**-10
-_ERF = {torch.ops.aten.erf.default, torch.ops.aten.erf_.default}
-_ERF_IN_BFLOAT16 = 2.0**-21
 
 
 def is_near_largest(value: float, dtype: torch.dtype) -> bool:
@@ -54,20 +51,6 @@ def is_flushed(error: float, read: Sequence[Tensor], dtype: torch.dtype) -> bool
     if error <= summed:
         return True
     return summed >= unit_roundoff(dtype) and any(bool(((one != 0) & (one.abs() < tiny)).any()) for one in arguments)
-
-
-def kernel_error(call: OpCall) -> float:
-    """How far from the true value the kernel of a call may be beside its rounding.
-
-    torch computes `erf` of bfloat16 in float32 as 1 less a product, which is off by up to 3.6e-7 (seen on 2.13, of all
-    numbers): by as much as the value itself below 1e-6.
-
-    >>> x = torch.tensor([6e-7], dtype=torch.bfloat16)
-    >>> kernel_error(OpCall(overload=torch.ops.aten.erf.default, args=(x,), outputs=(x.erf(),))) == 2**-21
-    True
-    """
-    is_narrow = any(output is not None and output.dtype is torch.bfloat16 for output in call.outputs)
-    return _ERF_IN_BFLOAT16 if is_narrow and call.overload in _ERF else 0.0
 
 
 def _is_plain(tensor: Tensor) -> bool:

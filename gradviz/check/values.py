@@ -17,7 +17,6 @@ from gradviz.check.kinks import jumped_values
 from gradviz.check.local import LONG_ROW, ROWS_UP_TO, TOO_LONG, Plan
 from gradviz.check.parts import parts_of, parts_shape
 from gradviz.check.places import EDGE, PlacesBeside, beside_of
-from gradviz.check.range_ends import kernel_error
 from gradviz.opcall import OpCall
 from gradviz.symbolic import Allowance, Elements, NoRule, Reference, TooMuchWork, compose, reference
 
@@ -40,7 +39,7 @@ def check_value(head: HeadUnderCheck, comparison: Comparison, plan: Plan) -> Non
         if head.call is None:
             _check_composed(head, outputs, comparison, plan)
             return
-        truth, more = _truth(head, head.call, outputs), kernel_error(head.call)
+        truth = _truth(head, head.call, outputs)
         for place, value in outputs.items():
             comparison.total += parts_of(value).numel()
             if value.numel() and truth.outputs[place] is None:
@@ -48,10 +47,10 @@ def check_value(head: HeadUnderCheck, comparison: Comparison, plan: Plan) -> Non
             elif truth.method == "pointwise" and (value.numel() > ROWS_UP_TO or _is_off(truth, place, value)):
                 wide, got = truth.pointwise_value(), as_array(value)
                 comparison.overflowed |= truth.overflowed
-                comparison.elements(got, jumped_values(head.call, got, wide, comparison), wide.bound + more)
+                comparison.elements(got, jumped_values(head.call, got, wide, comparison), wide.bound)
                 comparison.checked += value.numel()
             else:
-                _compare_samples(truth, place, value, _chosen(value, plan), comparison, beside_of(head.call), more)
+                _compare_samples(truth, place, value, _chosen(value, plan), comparison, beside_of(head.call))
             comparison.method = "symbolic"
     except NoRule as missing:
         comparison.doubt(missing.reason)
@@ -113,7 +112,6 @@ def _compare_samples(
     flats: Sequence[int],
     comparison: Comparison,
     beside: PlacesBeside | None = None,
-    more: float = 0.0,
 ) -> None:
     shape = parts_shape(value)
     got = as_array(value)
@@ -137,7 +135,7 @@ def _compare_samples(
             index or None,
             float(got[index]),
             exact.value,
-            exact.bound + more,
+            exact.bound,
             modulus=float(sizes[index]) if sizes is not None else 0.0,
         )
     comparison.checked += len(flats)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -90,6 +93,37 @@ def test_erf_of_small_numbers_is_as_coarse_as_its_kernel_in_bfloat16(repeated: i
     numbers = torch.tensor([6e-7, -4.5e-7, -1.8e-7, 1e-6, 1.5e-5, 0.3] * repeated, dtype=torch.bfloat16, requires_grad=True)
     assert (torch.erf(numbers).double() / torch.erf(numbers.double()) - 1).abs().max() > 0.1
     assert gradviz.trace(lambda x: torch.erf(x).sum(), numbers).check().verified
+
+
+class TimesErf(torch.autograd.Function):
+    """x erf(x), with a backward that is as many times too large."""
+
+    times = 1.0
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x * torch.erf(x)
+
+    @classmethod
+    def backward(cls, ctx: Any, cotangent: Tensor) -> Tensor:
+        wide = ctx.saved_tensors[0].double()
+        slope = torch.erf(wide) + wide * 2 / math.sqrt(math.pi) * torch.exp(-wide * wide)
+        return (cotangent * slope * cls.times).to(cotangent.dtype)
+
+
+class TooSteep(TimesErf):
+    """Wrong by a twentieth."""
+
+    times = 1.05
+
+
+@pytest.mark.parametrize("repeated", [1, 20])
+def test_what_is_made_of_a_coarse_erf_inside_of_a_function_is_no_mismatch(repeated: int) -> None:
+    x = torch.tensor([6e-7, -4.5e-7, 1e-6, 0.0, 0.3] * repeated, dtype=torch.bfloat16, requires_grad=True)
+    assert gradviz.trace(lambda x: TimesErf.apply(x).sum(), x).check().verified
+    report = gradviz.trace(lambda x: TooSteep.apply(x).sum(), x).check()
+    assert [one.verdict for one in report.edges] == ["mismatch", "match"], report
 
 
 def test_erf_of_small_numbers_in_float32_is_checked_to_its_digits() -> None:
