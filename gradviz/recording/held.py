@@ -56,15 +56,20 @@ def _version(tensor: Tensor) -> int:
 
 
 def _elements(tensor: Tensor) -> Tensor | None:
-    """A view of some elements; None of what has no memory of its own to look at."""
+    """Some elements, a view where they can be compared as they are; None of what has no memory of its own to look at."""
     is_plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.layout is torch.strided and not tensor.is_nested
-    if not is_plain or tensor.device.type == "meta" or tensor.is_quantized:
+    if not is_plain or tensor.device.type == "meta" or tensor.is_quantized or _is_let_go(tensor):
         return None
     found = tensor.detach()
-    if found.numel() <= ELEMENTS:
-        return found
-    along = math.ceil(ELEMENTS ** (1 / sum(size > 1 for size in found.shape)))
-    return found[tuple([slice(None, None, _step(size // along)) for size in found.shape])]
+    if found.numel() > ELEMENTS:
+        along = math.ceil(ELEMENTS ** (1 / sum(size > 1 for size in found.shape)))
+        found = found[tuple([slice(None, None, _step(size // along)) for size in found.shape])]
+    return found.to(torch.complex64) if found.dtype is torch.complex32 else found  # which torch cannot compare
+
+
+def _is_let_go(tensor: Tensor) -> bool:
+    """Whether its memory was taken from it, as `tensor.untyped_storage().resize_(0)` does: to read it would crash."""
+    return tensor.numel() > 0 and tensor.untyped_storage().nbytes() == 0
 
 
 @lru_cache(maxsize=4096)

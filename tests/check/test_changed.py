@@ -79,3 +79,21 @@ def test_a_write_through_data_that_torch_does_not_count_is_noticed(name: str) ->
     report = graph.check()
     assert not report.mismatches, report
     assert SAID.format("w") in unverified(report).values()
+
+
+def test_memory_that_was_let_go_is_not_read() -> None:
+    constant, w = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0], requires_grad=True)
+    graph = gradviz.trace(lambda w: (w * constant).sum(), w, device="cpu")
+    constant.untyped_storage().resize_(0)
+    report = graph.check()
+    assert not report.mismatches, report
+    assert SAID.format("constant") in unverified(report).values()
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support:UserWarning")
+def test_a_constant_that_torch_cannot_compare_is_told_when_it_is_written_to() -> None:
+    constant, w = torch.tensor([1 + 2j, 2 - 1j]).to(torch.complex32), torch.tensor([3.0, 4.0], requires_grad=True)
+    graph = gradviz.trace(lambda w: (w * constant.to(torch.complex64)).abs().sum(), w, device="cpu")
+    assert not unverified(graph.check())
+    constant.data.copy_(torch.tensor([5 + 1j, 2 - 1j]))
+    assert "constant was changed in place since the trace" in graph.check().summary
