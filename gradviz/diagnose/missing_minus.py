@@ -171,7 +171,7 @@ def squares_its_argument(readings: Readings, node: int) -> bool:
 
 
 def terms_of(readings: Readings, node: int) -> dict[int, float]:
-    """The terms of a sum that are none of a further one, with the numbers that they are multiplied by."""
+    """The terms of a sum that are none of a further one, with the numbers that multiply them; of tensors the sign."""
     pending, found = [(node, 1.0)], dict[int, float]()
     seen = {node}
     while pending:
@@ -182,12 +182,26 @@ def terms_of(readings: Readings, node: int) -> dict[int, float]:
                 continue
             seen.add(tail)
             is_less = op == "rsub" or (op == "sub" and place > 0)
-            scaled = factor * (-1 if is_less else _factor(readings, node) if len(readings.arguments[node]) == 1 else 1)
+            scaled = factor * (-1 if is_less else 1) * _weight(readings, node, place)
             if readings.op(tail) in TERMS:
                 pending.append((tail, scaled))
             else:
                 found[tail] = scaled
     return found
+
+
+def _weight(readings: Readings, node: int, place: int) -> float:
+    """What a call multiplies an argument by: a number, `alpha`, or the sign of another factor; NaN where that has two."""
+    call, uses, op = readings.graph.nodes[node]["call"], readings.arguments[node], readings.op(node)
+    if op in ("add", "sub") and place > 0:
+        return 1.0 if call is None else float(call.kwargs.get("alpha", 1.0))
+    if len(uses) == 1 or op not in ("mul", "div"):
+        return _factor(readings, node) if len(uses) == 1 else 1.0
+    value = readings.value_of(uses[1 - place])
+    if value is None or not value.numel() or not readings.has_elements(value):
+        return math.nan
+    signs = value.sign()
+    return float(signs.reshape(-1)[0]) if bool(signs.min() == signs.max()) else math.nan
 
 
 def _is_drawn(readings: Readings, square: int) -> bool:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradviz.diagnose.finding import Finding, found
-from gradviz.diagnose.missing_minus import squares_its_argument, terms_of
+from gradviz.diagnose.missing_minus import TERMS, squares_its_argument, terms_of
 from gradviz.diagnose.readings import COPIES, Readings
 
 
 def negated_divergence(readings: Readings) -> Iterator[Finding]:
     """At most one, where the terms of the loss have s with a plus, and exp(s) and a square each with a minus."""
     graph = readings.graph
-    if graph.loss is None:
+    if graph.loss is None or readings.op(graph.loss[0]) not in TERMS:
         return
     terms = terms_of(readings, graph.loss[0])
     for exponential, factor in terms.items():

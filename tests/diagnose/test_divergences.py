@@ -46,6 +46,28 @@ def test_a_divergence_with_the_wrong_sign_is_told(divergence: Divergence, split:
 
 
 @pytest.mark.parametrize(
+    "added",
+    [
+        lambda loss, term: loss + torch.tensor(-0.1) * term,
+        lambda loss, term: loss + term / torch.tensor(-10.0),
+        lambda loss, term: loss + (term * torch.full((2,), -0.1)).mean(),
+        lambda loss, term: torch.add(loss, term, alpha=-0.1),
+        lambda loss, term: torch.addcmul(loss, term, torch.tensor(-0.1)),
+    ],
+)
+def test_a_minus_within_a_tensor_or_an_option_counts(added: Callable[[Tensor, Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    encoder, decoder, x = nn.Linear(8, 8), nn.Linear(4, 8), torch.randn(32, 8)
+
+    def loss() -> Tensor:
+        m, s = encoder(x).chunk(2, 1)
+        drawn = m + (0.5 * s).exp() * torch.randn_like(m)
+        return added(F.mse_loss(decoder(drawn), x), 0.5 * (1 + s - m**2 - s.exp()).sum(1).mean())
+
+    assert gradviz.trace(loss).diagnose() == []
+
+
+@pytest.mark.parametrize(
     "other",
     [
         lambda m, s: (s.exp() - torch.ones(32, 4) * s).mean(),
