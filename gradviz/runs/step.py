@@ -16,7 +16,7 @@ from gradviz.runs.forward import ForwardPass, source_at
 from gradviz.runs.listening import Root
 from gradviz.runs.loss import LossGraph
 from gradviz.runs.notes import LossNote, ModuleNote, OutsiderNote, Pair, ParameterNote, Step
-from gradviz.runs.plain import plain, reading, shard_of
+from gradviz.runs.plain import plain, reading, shard_of, tensors_in
 from gradviz.runs.tally import Tally
 from gradviz.runs.units import DeadUnits
 from gradviz.runs.weights import moved_by, parameters_of, sample, share_unchanged
@@ -60,11 +60,13 @@ class OpenStep:
         self._pairs: dict[Pair, None] = {}
         self._minus_of = ""
         self._reached: set[int] = set()
+        self._given: dict[int, Tensor] = {}
         self._outsiders: dict[int, tuple[Tensor, OutsiderNote]] = {}
 
-    def open_pass(self) -> None:
-        """Watches the forward pass that begins now, unless the step has had very many."""
+    def open_pass(self, given: Any) -> None:
+        """Watches the forward pass that begins now, with `given`, unless the step has had very many."""
         self.close_pass()
+        self._given |= {id(one): one for one in tensors_in(given) if one.is_leaf and one.requires_grad}
         if len(self._passes) < MOST_PASSES:
             self._passes.append(ForwardPass(self._model, self._paths))
             self._passes[-1].open()
@@ -104,7 +106,7 @@ class OpenStep:
 
     def _note_outsiders(self, graph: LossGraph) -> None:
         """Notes the parameters that the model used and does not have: those of layers in a plain list, for instance."""
-        own = {id(one) for one in self._model.parameters()}
+        own = {id(one) for one in self._model.parameters()} | self._given.keys()
         if any(hasattr(one, "device_mesh") for one in self._model.parameters()):
             return  # within a forward pass fully_shard has put other parameters in their place
         for leaf, module, source in graph.used_inside():

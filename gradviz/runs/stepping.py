@@ -90,7 +90,7 @@ class Stepping:
         self._changes = Changes(self._parameters)
         self._last_by_hand: int | None = None
         self._handles: list[Any] = [
-            model.register_forward_pre_hook(self._before_forward),
+            model.register_forward_pre_hook(self._before_forward, with_kwargs=True),
             register_optimizer_step_pre_hook(self._before_update),
             register_optimizer_step_post_hook(self._after_update),
         ]
@@ -129,7 +129,7 @@ class Stepping:
         """A model that is saved whole takes the hook along, which is idle where it is loaded."""
         return Idle, ()
 
-    def _before_forward(self, module: nn.Module, args: Any) -> None:
+    def _before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         if module is not self._model or not torch.is_grad_enabled() or threading.get_ident() != self._thread:
             return
         self.forwards += 1
@@ -148,7 +148,7 @@ class Stepping:
             self.opened += 1
             self._open = OpenStep(self.step, self._model, self._names, self._held, self._tally)
         if self._open is not None:
-            self._open.open_pass()
+            self._open.open_pass([args, kwargs])
 
     def _before_backward(self, roots: tuple[Root, ...], frame: FrameType) -> None:
         if self._open is not None and threading.get_ident() == self._thread:
@@ -235,5 +235,5 @@ def _gradient_digest(parameter: torch.Tensor) -> int | None:
 class Idle:
     """What is left of it in a model that was saved while it was watched."""
 
-    def _before_forward(self, module: nn.Module, args: Any) -> None:
+    def _before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         pass

@@ -85,6 +85,21 @@ def test_frozen_layers_in_a_list_inputs_that_learn_and_losses_with_weights_are_n
     assert told(tmp_path / "loss", Stack(nn.ModuleList), lambda out, y: F.cross_entropy(centres(out), y)) == []
 
 
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_parameter_that_the_model_is_called_with_is_an_input_and_moved_by_hand(tmp_path: Path, by_name: bool) -> None:
+    """As in adversarial training: Shafahi et al. 2019."""
+    model = Stack(nn.ModuleList)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with gradviz.watch(model, tmp_path, every=1) as watcher:
+        for _ in range(4):
+            moved = nn.Parameter(torch.randn(16, 6))
+            optimizer.zero_grad()
+            (model(x=moved) if by_name else model(moved)).square().mean().backward()
+            optimizer.step()
+            moved.data += 0.1 * moved.grad.sign()
+    assert watcher.run.diagnose() == []
+
+
 def test_layers_that_join_the_model_later_are_its_own(tmp_path: Path) -> None:
     model = Stack(nn.ModuleList)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
