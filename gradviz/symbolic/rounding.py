@@ -198,10 +198,11 @@ def _lgamma_slope(x: Any) -> Any:
     return np.log(np.abs(x) + 2) + 1 / np.where(x == 0, 1e-300, np.abs(x - np.rint(np.minimum(x, 0))))
 
 
-def library_rounding(function: str, x: Any) -> Any:
-    """How many roundings of its result a function of torch's libraries is off by at x."""
+def library_error(function: str, x: Any, cost: Any) -> Any:
+    """What a function of torch's libraries is off by at x, where to round its result costs so much, both in units of u."""
     within = ROUNDED_WITHIN.get(function)
-    return ROUGHER.get(function, LIBRARY_ROUNDING) + (0.0 if within is None else within(x))
+    roundings = ROUGHER.get(function, LIBRARY_ROUNDING) + (0.0 if within is None else within(x))
+    return roundings * cost + kernel_error(function) * (cost > 0)
 
 
 def moved_wave(slope: Any, x_error: Any) -> Any:
@@ -298,8 +299,7 @@ class RoundingArithmetic:
             _seen(result, values[0][0])
         if payload in EXACT_IN_ANY_DTYPE:
             return result, values[0][1] if payload == "Abs" else np.zeros_like(result)
-        cost = all_rounded(result)
-        error = library_rounding(payload, values[0][0]) * cost + np.where(cost > 0, kernel_error(payload), 0.0)
+        error = library_error(payload, values[0][0], all_rounded(result))
         if payload in SUMMED_SERIES:
             error = SERIES_ROUNDING * np.maximum(np.abs(result), 1.0)
         slope = SLOPES.get(payload)

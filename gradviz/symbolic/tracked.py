@@ -23,8 +23,7 @@ from gradviz.symbolic.rounding import (
     SUMMED_SERIES,
     WAVES,
     exactly_held,
-    kernel_error,
-    library_rounding,
+    library_error,
     moved_power,
     moved_product,
     moved_wave,
@@ -78,7 +77,7 @@ class TrackedArithmetic:
             value, error = values[0]
             return result, error if payload == "Abs" else _jump(payload, value, error)
         y = float(result)
-        error = library_rounding(payload, float(values[0][0])) * rounded(result) + (kernel_error(payload) if result else 0.0)
+        error = float(library_error(payload, float(values[0][0]), rounded(result)))
         if payload in SUMMED_SERIES:
             error = SERIES_ROUNDING * max(abs(y), 1.0)
         if not any(moved for _, moved in values):
